@@ -1,0 +1,124 @@
+"""The command bus: one call per command, with tracing, correlation, idempotency and retry on version conflict.
+
+A handler decides on aggregates and returns a Decision; the bus saves it, and the reply under the idempotency
+key, in one transaction. On a version conflict the whole handler runs again on fresh aggregates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from application.deciding import CommandContext, Deciding, Decision, IdempotencyKey
+from application.ports.clock import Clock
+from application.ports.event_store import (
+    EventStore,
+    IdempotencyKeyTaken,
+    IdempotencyRecord,
+    VersionConflict,
+)
+from domain.event_sourcing import Provenance
+
+MAX_ATTEMPTS = 12
+
+Handler = Callable[[Any, Deciding], Decision]
+TReply = TypeVar("TReply")
+
+
+class IdempotencyMismatch(ValueError):
+    """The key was used before with another body."""
+
+
+class TooManyConflicts(RuntimeError):
+    """A command kept losing races; nothing was saved. Try again."""
+
+
+class UnhandledCommand(LookupError):
+    """No handler is registered for that command type."""
+
+
+class CommandBus:
+    """Runs commands through the table of handlers."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        handlers: Mapping[type, Handler],
+        **collaborators: Any,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._handlers = handlers
+        self._collaborators = collaborators
+
+    def handle(
+        self,
+        command: msgspec.Struct,
+        context: CommandContext,
+        *,
+        key: IdempotencyKey | None = None,
+        reply_type: type[TReply] | None = None,
+    ) -> TReply | Any:
+        """Run `command`; the same `key` again gives the first answer and changes nothing.
+
+        Raises the domain's refusals, IdempotencyMismatch, TooManyConflicts or UnhandledCommand.
+        """
+        handler = self._handlers.get(type(command))
+        if handler is None:
+            raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
+        for _ in range(MAX_ATTEMPTS):
+            if key is not None and (known := self._store.find_reply(key.scope, key.key)) is not None:
+                return _first_answer(known, key, reply_type)
+            decision = handler(command, self._deciding(context))
+            try:
+                self._store.save(decision.aggregates, idempotency=_record(key, decision))
+            except (VersionConflict, IdempotencyKeyTaken):
+                continue
+            return decision.reply
+        raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
+
+    def _deciding(self, context: CommandContext) -> Deciding:
+        now = self._clock.now()
+        provenance = Provenance(
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            actor=context.actor,
+            tenant=context.tenant,
+            trace_id=context.trace_id,
+            recorded_at=now,
+        )
+        return Deciding(store=self._store, now=now, provenance=provenance, **self._collaborators)
+
+
+def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord | None:
+    """A key is stored only with the domain events that it stands for; a decision without any may be made again."""
+    if key is None or not any(aggregate.pending_events for aggregate in decision.aggregates):
+        return None
+    return IdempotencyRecord(
+        scope=key.scope, key=key.key, body_hash=key.body_hash, reply=msgspec.json.encode(decision.reply)
+    )
+
+
+def _first_answer(
+    known: IdempotencyRecord, key: IdempotencyKey, reply_type: type[TReply] | None
+) -> TReply | Any:
+    if known.body_hash != key.body_hash:
+        raise IdempotencyMismatch(f"the key {key.key!r} was used before with another body; use a new key")
+    return msgspec.json.decode(known.reply, type=reply_type or Any)
+
+
+def command_context_of(
+    *, correlation_id: UUID, causation_id: UUID, actor: str, tenant: str | None, trace_id: str
+) -> CommandContext:
+    """A context spelled out, for callers that hold its parts."""
+    return CommandContext(
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        actor=actor,
+        tenant=tenant,
+        trace_id=trace_id,
+    )

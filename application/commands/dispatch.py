@@ -1,0 +1,115 @@
+"""Commands on dispatches: those of the saga, and the outcomes that workers report."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.dispatch import Interval, Setpoint
+
+
+class DispatchCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Concerns the dispatch of one facility in one DR event."""
+
+    dr_event_id: UUID
+    facility_id: str
+
+
+class PrepareDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """Request the prepare of every zone, once the DR event is preparing."""
+
+
+class CommitDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """Request the commit of every zone if the DR event is active; abort it if that was cancelled."""
+
+
+class RestoreDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """Request to restore every zone if the DR event has ended."""
+
+
+class AbortDispatch(DispatchCommand, frozen=True, kw_only=True):
+    reason: str
+
+
+class CompensateDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """Undo what a failed dispatch began."""
+
+
+class RetryRestore(DispatchCommand, frozen=True, kw_only=True):
+    reason: str
+
+
+class OverrideForecast(DispatchCommand, frozen=True, kw_only=True):
+    """An operator lets a dispatch go on in spite of a degraded forecast."""
+
+    reason: str
+
+
+class ReissueBmsCommand(DispatchCommand, frozen=True, kw_only=True):
+    """A person replays a dead-lettered BMS command."""
+
+    command_id: UUID
+    reason: str
+
+
+class AttemptBmsCommand(DispatchCommand, frozen=True, kw_only=True):
+    """Record that a call is about to be made. Reply: the attempt's number."""
+
+    command_id: UUID
+
+
+class RecordBmsSuccess(DispatchCommand, frozen=True, kw_only=True):
+    command_id: UUID
+    executed_at: datetime
+    setpoint: Setpoint
+    learned_by: Literal["answer", "status_query"]
+
+
+class RecordBmsRefusal(DispatchCommand, frozen=True, kw_only=True):
+    command_id: UUID
+    code: str
+    reason: str
+
+
+class RecordBmsGivenUp(DispatchCommand, frozen=True, kw_only=True):
+    """No outcome could be learned; `was_sent` False says that nothing ever left."""
+
+    command_id: UUID
+    was_sent: bool
+    reason: str
+
+
+class SeenZone(msgspec.Struct, frozen=True, kw_only=True):
+    zone_id: str
+    setpoint: Setpoint
+    curtailed: bool
+
+
+class RecordZoneStates(DispatchCommand, frozen=True, kw_only=True):
+    """What the BMS says of its zones after the commit."""
+
+    zones: tuple[SeenZone, ...]
+
+
+class RecordMeterVerification(DispatchCommand, frozen=True, kw_only=True):
+    delivered_kw: float
+    measured_at: datetime
+
+
+class RecordMeasurement(DispatchCommand, frozen=True, kw_only=True):
+    """Baseline minus meter over the window, with the origin of each number."""
+
+    baseline_method: str
+    days: tuple[str, ...]
+    adjustment_kind: str
+    adjustment_value: float | None
+    adjustment_clipped: bool
+    intervals: tuple[Interval, ...]
+    coverage_pct: float
+    delivered_kw: float
+    data_hash: str
+
+
+class RecordNotMeasurable(DispatchCommand, frozen=True, kw_only=True):
+    reason: str

@@ -1,0 +1,11 @@
+"""Commands on programs."""
+
+import msgspec
+
+from application.portfolio import ProgramEntry
+
+
+class AgreeProgram(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a program's terms known; changed terms become a new version."""
+
+    entry: ProgramEntry

@@ -1,0 +1,85 @@
+"""What a handler works with: the moment, the provenance, and the aggregates it may load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.ports.event_store import EventStore, StreamNotFound, TAggregate
+from application.ports.forecast_book import ForecastBook
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.errors import UnknownDispatch, UnknownDREvent
+from domain.event_sourcing import Aggregate, Provenance
+from domain.facility import Facility
+from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
+from domain.program import Program
+
+
+class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a command comes from; it becomes the provenance of what it causes."""
+
+    correlation_id: UUID
+    causation_id: UUID
+    actor: str
+    tenant: str | None
+    trace_id: str
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
+    """(utility, route) as scope, the caller's key, and a hash of the body."""
+
+    scope: str
+    key: str
+    body_hash: str = ""
+
+
+class Decision:
+    """What a handler decided: the aggregates to save together, and the reply."""
+
+    def __init__(self, *aggregates: Aggregate[Any], reply: Any = None) -> None:
+        self.aggregates: Sequence[Aggregate[Any]] = aggregates
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """Handed to a handler; fresh for each attempt."""
+
+    store: EventStore
+    now: datetime
+    provenance: Provenance
+    forecasts: ForecastBook
+    command_sla_s: float = 900.0
+
+    def facility(self, facility_id: str) -> Facility | None:
+        return self._load(Facility, facility_stream_id(facility_id))
+
+    def program(self, program_id: str) -> Program | None:
+        return self._load(Program, program_stream_id(program_id))
+
+    def find_dr_event(self, dr_event_id: UUID) -> DREvent | None:
+        return self._load(DREvent, dr_event_id)
+
+    def dr_event(self, dr_event_id: UUID) -> DREvent:
+        found = self.find_dr_event(dr_event_id)
+        if found is None:
+            raise UnknownDREvent(f"no DR event {dr_event_id}; list them with `gridproof dr-events list`")
+        return found
+
+    def dispatch(self, dr_event_id: UUID, facility_id: str) -> Dispatch:
+        found = self._load(Dispatch, dispatch_id(dr_event_id, facility_id))
+        if found is None:
+            raise UnknownDispatch(f"{facility_id} has no dispatch in DR event {dr_event_id}")
+        return found
+
+    def _load(self, kind: type[TAggregate], stream_id: UUID) -> TAggregate | None:
+        try:
+            return self.store.load(kind, stream_id)
+        except StreamNotFound:
+            return None

@@ -1,0 +1,95 @@
+"""The portfolio file: utilities, programs and facilities, as an operator writes them (YAML or JSON).
+
+Secrets never stand in it: `*_ref` names where one is kept (`env:NAME` or `file:/path`).
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Strategy = Literal["setpoint_offset", "shed_level"]
+BmsProfile = Literal["two_phase", "two_phase_no_dedup"]
+
+
+class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A utility: who posts DR events and is called back."""
+
+    utility_id: Identifier
+    name: str = ""
+    webhook_secret_ref: str | None = None
+    """HMAC secret of its webhook calls; None: signatures are not asked for."""
+    callback_secret_ref: str | None = None
+    """HMAC secret that signs our callbacks to it."""
+
+
+class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program: what a utility's contract fixes."""
+
+    program_id: Identifier
+    utility_id: Identifier
+    rank: int = 1
+    baseline_method: str = "caiso-10-in-10"
+    notification_lead_s: int = 600
+    """Shortest time between the notification and the start, seconds."""
+    prepare_lead_s: int = 600
+    """How long before the start BMS commands are prepared, seconds."""
+    minimum_duration_s: int = 900
+    maximum_duration_s: int = 14_400
+    acceptable_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    shortfall_policy: Literal["continue", "reallocate", "abort"] = "continue"
+    forecast_guardrail: Literal["block", "warn"] = "block"
+    two_phase: bool = True
+    rate_per_kw: float = 0.0
+    rate_per_kwh: float = 0.0
+
+
+class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A controllable zone. Its shed is taken as linear in the strategy, up to `max_magnitude`."""
+
+    zone_id: Identifier
+    curtailable_kw: PositiveKw
+    strategy: Strategy = "setpoint_offset"
+    max_magnitude: Annotated[float, msgspec.Meta(gt=0, le=100)] = 3.0
+    """Kelvin for `setpoint_offset`, percent for `shed_level`: what gives `curtailable_kw`."""
+    comfort_limit_c: float = 28.0
+    minimum_off_s: int = 0
+    longest_curtailment_s: int = 14_400
+    rebound_ramp_s: int = 300
+
+
+class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    meter_id: Identifier
+
+
+class BmsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a facility's building management system is reached."""
+
+    address: str
+    profile: BmsProfile = "two_phase"
+    credentials_ref: str | None = None
+
+
+class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A facility with its meters, zones, BMS, enrolments and agreed limits."""
+
+    facility_id: Identifier
+    tz: str = "UTC"
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] = 0.0
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] = 0.0
+    weather_cell: Identifier = "default"
+    meters: tuple[MeterEntry, ...]
+    zones: tuple[ZoneEntry, ...]
+    bms: BmsEntry
+    programs: tuple[Identifier, ...]
+    dr_events_per_day: Annotated[int, msgspec.Meta(ge=1)] = 2
+    dr_events_per_season: Annotated[int, msgspec.Meta(ge=1)] = 40
+    longest_dr_event_s: int = 14_400
+    notification_lead_s: int = 0
+
+
+class Portfolio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    utilities: tuple[UtilityEntry, ...] = ()
+    programs: tuple[ProgramEntry, ...] = ()
+    facilities: tuple[FacilityEntry, ...] = ()

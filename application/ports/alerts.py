@@ -1,0 +1,37 @@
+"""Alerts: what a person should know, raised and cleared by name and subject."""
+
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+Severity = Literal["warning", "critical", "page"]
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert; at most one is open for a (name, subject)."""
+
+    name: str
+    """A key of `application.alerts.ALERTS`."""
+    subject: str
+    severity: Severity
+    detail: str
+    raised_at: datetime
+    last_seen_at: datetime
+    cleared_at: datetime | None = None
+
+
+class AlertRegistry(Protocol):
+    """The one register of alerts, used by every module (synchronous)."""
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        """Open the alert, or refresh the open one. An unknown name raises KeyError."""
+        ...
+
+    def clear(self, name: str, subject: str, *, at: datetime) -> None:
+        """Close the open alert, if there is one."""
+        ...
+
+    def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
+        """The newest first."""
+        ...

@@ -1,0 +1,16 @@
+"""The clock port: the only way time enters the application."""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time as data. One clock (epoch and speed) is shared by all processes of a system."""
+
+    def now(self) -> datetime:
+        """The present moment, UTC-aware."""
+        ...
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        """How long `clock_seconds` of this clock last on the wall; equal at speed 1."""
+        ...

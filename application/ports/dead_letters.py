@@ -1,0 +1,68 @@
+"""Dead letters: work that could not be done, kept with its reason until a person decides."""
+
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+DeadLetterQueue = Literal["bms_command", "callback", "meter_message", "telemetry_batch", "projection"]
+DeadLetterStatus = Literal["open", "replayed", "discarded"]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """One parked piece of work. `dead_letter_id` is derived from the work, so parking twice keeps one."""
+
+    dead_letter_id: UUID
+    queue: DeadLetterQueue
+    subject: str
+    """What it is about: a facility id, a callback id, an MQTT topic."""
+    reason: str
+    body: bytes
+    parked_at: datetime
+    status: DeadLetterStatus = "open"
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+    decision_reason: str | None = None
+
+
+class DeadLetterNotFound(LookupError):
+    """No dead letter has that id."""
+
+
+class DeadLetterDecided(ValueError):
+    """That dead letter was already replayed or discarded."""
+
+
+class DeadLetters(Protocol):
+    """The one store of dead letters, used by every module (synchronous)."""
+
+    def park(self, letter: DeadLetter) -> None:
+        """Keep `letter`; parking the same id again changes nothing."""
+        ...
+
+    def listed(
+        self,
+        *,
+        queue: DeadLetterQueue | None = None,
+        status: DeadLetterStatus | None = "open",
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """The newest first."""
+        ...
+
+    def get(self, dead_letter_id: UUID) -> DeadLetter:
+        """Raises DeadLetterNotFound."""
+        ...
+
+    def decide(
+        self,
+        dead_letter_id: UUID,
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+    ) -> DeadLetter:
+        """Record the decision; raises DeadLetterNotFound or DeadLetterDecided."""
+        ...

@@ -1,0 +1,57 @@
+"""The event store as the write side uses it: load aggregates, save them together with an idempotency key."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from domain.event_sourcing import Aggregate
+
+TAggregate = TypeVar("TAggregate", bound=Aggregate[Any])
+
+
+class IdempotencyRecord(msgspec.Struct, frozen=True):
+    """The first answer to a key, stored in the same transaction as the domain events."""
+
+    scope: str
+    key: str
+    body_hash: str
+    reply: bytes
+
+
+class VersionConflict(Exception):
+    """Another process saved to one of the streams first; nothing was saved. Load again and decide again."""
+
+
+class IdempotencyKeyTaken(Exception):
+    """Another process stored that key first; nothing was saved. Its answer is the answer."""
+
+
+class StreamNotFound(LookupError):
+    """No domain event was ever recorded in that stream."""
+
+
+class EventStoreUnavailable(Exception):
+    """The event store cannot be reached, or did not answer in time; nothing is known to be saved."""
+
+
+class EventStore(Protocol):
+    """Streams of domain events (synchronous)."""
+
+    def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        """The aggregate as recorded. Raises StreamNotFound."""
+        ...
+
+    def save(
+        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+    ) -> None:
+        """Save all pending domain events in one transaction, or none.
+
+        Raises VersionConflict or IdempotencyKeyTaken. A failed save has emptied the aggregates: load them again.
+        """
+        ...
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        """The first answer to that key, if there is one."""
+        ...

@@ -1,0 +1,42 @@
+"""The forecasts as planning reads them: the newest issued for a facility, from the forecasts' own log."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+
+class ForecastStep(msgspec.Struct, frozen=True):
+    """Mean kW over one step, as quantiles."""
+
+    starts_at: datetime
+    ends_at: datetime
+    p10_kw: float
+    p50_kw: float
+    p90_kw: float
+
+
+class IssuedForecast(msgspec.Struct, frozen=True, kw_only=True):
+    """A forecast as issued, with where it stands in the forecasts' log."""
+
+    forecast_id: UUID
+    position: int
+    facility_id: str
+    cycle_start: datetime
+    issued_at: datetime
+    data_quality: str
+    steps: tuple[ForecastStep, ...]
+
+
+class ForecastBook(Protocol):
+    """Finds forecasts by decision, not by read model (synchronous)."""
+
+    def newest(self, facility_id: str, *, at: datetime) -> IssuedForecast | None:
+        """The newest forecast issued at or before `at`, looking back a few cycles; None if there is none."""
+        ...
+
+    def newest_of(self, facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
+        """As `newest`, of many facilities in one round trip; those without a forecast are left out."""
+        ...

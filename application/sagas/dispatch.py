@@ -1,0 +1,109 @@
+"""The dispatch saga: what follows from what. Pure: a domain event in, commands out; it never calls the outside.
+
+A command carries no decision: the aggregate that it reaches decides whether it still applies, so one that comes
+late, twice or out of order does no harm.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from application.commands.dispatch import (
+    AbortDispatch,
+    CommitDispatch,
+    CompensateDispatch,
+    DispatchCommand,
+    PrepareDispatch,
+    RestoreDispatch,
+)
+from application.commands.dr_event import CompleteDREvent, MeasureDREvent, PlanDREvent, RequestCallback
+from domain.dispatch import Dispatch
+from domain.dr_event import CallbackKind, DREvent
+from domain.event_sourcing import DomainEvent
+
+Rule = Callable[[Any], Iterable[msgspec.Struct]]
+
+
+class DispatchSaga:
+    """Turns each domain event into the commands that follow from it; most have none."""
+
+    def follow(self, domain_event: DomainEvent) -> list[msgspec.Struct]:
+        rule = RULES.get(type(domain_event))
+        return [] if rule is None else list(rule(domain_event))
+
+
+def _tell(kind: CallbackKind) -> Rule:
+    return lambda fact: [RequestCallback(dr_event_id=fact.originator_id, kind=kind)]
+
+
+def _plan(fact: DREvent.Accepted) -> Iterator[msgspec.Struct]:
+    yield RequestCallback(dr_event_id=fact.originator_id, kind="accepted")
+    yield PlanDREvent(dr_event_id=fact.originator_id)
+
+
+def _each(command: type[DispatchCommand], tell: CallbackKind | None = None, **facts: str) -> Rule:
+    """The command for every planned facility of the DR event."""
+
+    def rule(fact: Any) -> Iterator[msgspec.Struct]:
+        for facility_id in fact.facility_ids:
+            yield command(dr_event_id=fact.originator_id, facility_id=facility_id, **facts)
+        if tell is not None:
+            yield RequestCallback(dr_event_id=fact.originator_id, kind=tell)
+
+    return rule
+
+
+def _this(*commands: type[DispatchCommand]) -> Rule:
+    """The commands for the dispatch that the domain event is of."""
+    return lambda fact: [
+        kind(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id) for kind in commands
+    ]
+
+
+def _close(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
+    yield CompleteDREvent(dr_event_id=fact.dr_event_id)
+
+
+def _undo(fact: Dispatch.Failed) -> Iterator[msgspec.Struct]:
+    yield CompensateDispatch(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
+    yield CompleteDREvent(dr_event_id=fact.dr_event_id)
+
+
+def _add_up(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
+    yield MeasureDREvent(dr_event_id=fact.dr_event_id)
+
+
+def _completed(fact: DREvent.Completed) -> Iterator[msgspec.Struct]:
+    yield RequestCallback(dr_event_id=fact.originator_id, kind="completed")
+    yield MeasureDREvent(dr_event_id=fact.originator_id)
+
+
+def _ended(fact: DREvent.Ended) -> Iterator[msgspec.Struct]:
+    yield from _each(RestoreDispatch)(fact)
+    yield CompleteDREvent(dr_event_id=fact.originator_id)
+
+
+RULES: dict[type[DomainEvent], Rule] = {
+    # Happy path
+    DREvent.Accepted: _plan,
+    DREvent.PreparationStarted: _each(PrepareDispatch),
+    Dispatch.Prepared: _this(CommitDispatch),  # for one prepared after the start
+    DREvent.Started: _each(CommitDispatch, tell="started"),
+    Dispatch.Committed: _this(RestoreDispatch),  # for one committed after the end
+    DREvent.Ended: _ended,
+    Dispatch.Restored: _close,
+    DREvent.Completed: _completed,
+    Dispatch.Measured: _add_up,
+    Dispatch.NotMeasurable: _add_up,
+    DREvent.Measured: _tell("measured"),
+    # Compensation
+    DREvent.Rejected: _tell("rejected"),
+    DREvent.Cancelled: _each(AbortDispatch, tell="cancelled", reason="the DR event was cancelled"),
+    Dispatch.ForecastOverridden: _this(PrepareDispatch),
+    Dispatch.Failed: _undo,
+    Dispatch.Compensated: _close,
+    Dispatch.Aborted: _close,
+    Dispatch.RestoreFailed: _close,
+}
+"""Deadlines (prepare, start, end, retries) are no domain events: the schedule worker proposes them."""

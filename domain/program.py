@@ -1,0 +1,74 @@
+"""A program: what a utility's contract fixes, versioned; `DREvent.Accepted` pins the version it was judged by."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.event_sourcing import Aggregate, CreationEvent, Provenance
+from domain.identifiers import program_stream_id
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a program's terms; durations in seconds, rates in the contract's currency."""
+
+    rank: int
+    """Set by the operator; decides between utilities, where priority decides inside one."""
+    baseline_method: str
+    notification_lead_s: int
+    prepare_lead_s: int
+    minimum_duration_s: int
+    maximum_duration_s: int
+    acceptable_share: float
+    shortfall_policy: Literal["continue", "reallocate", "abort"]
+    forecast_guardrail: Literal["block", "warn"]
+    two_phase: bool
+    rate_per_kw: float
+    rate_per_kwh: float
+
+
+class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
+    program_id: str
+    utility_id: str
+    version: int = 0
+    terms: Terms | None = None
+
+
+class Program(Aggregate[ProgramState]):
+    TOPIC: ClassVar[str] = "program"
+
+    class Event(Aggregate.Event, frozen=True, kw_only=True):
+        TOPIC: ClassVar[str] = "program.event"
+
+    class Opened(Event, CreationEvent, frozen=True, kw_only=True):
+        TOPIC: ClassVar[str] = "program.opened.v1"
+        program_id: str
+        utility_id: str
+
+        def initial_state(self) -> ProgramState:
+            return ProgramState(program_id=self.program_id, utility_id=self.utility_id)
+
+    class TermsAgreed(Event, frozen=True, kw_only=True):
+        TOPIC: ClassVar[str] = "program.terms-agreed.v1"
+        version: int
+        terms: Terms
+
+        def evolve(self, state: ProgramState) -> ProgramState:
+            return replace(state, version=self.version, terms=self.terms)
+
+    @classmethod
+    def open(cls, provenance: Provenance, *, program_id: str, utility_id: str) -> Self:
+        return cls.open_stream(
+            program_stream_id(program_id),
+            cls.Opened,
+            provenance,
+            program_id=program_id,
+            utility_id=utility_id,
+        )
+
+    def agree_terms(self, provenance: Provenance, *, terms: Terms) -> None:
+        """Record a new version of the terms; the same terms again record nothing."""
+        if terms != self.state.terms:
+            self.record(self.TermsAgreed, provenance, version=self.state.version + 1, terms=terms)
