@@ -54,7 +54,7 @@ def _facts(
     tz = ZoneInfo(state.tz)
     starts = [start for key, start in state.served.items() if key != str(dr_event_id)]
     limits = state.limits
-    agreed = FacilityFacts(
+    return FacilityFacts(
         facility_id=state.facility_id,
         status=state.status,
         enrolled=notice.program_id in state.programs,
@@ -75,4 +75,3 @@ def _facts(
         longest_dr_event_s=float(limits.longest_dr_event_s) if limits else 86_400.0,
         notification_lead_s=float(limits.notification_lead_s) if limits else 0.0,
     )
-    return agreed

@@ -174,8 +174,9 @@ class Dispatch(Aggregate[DispatchState]):
         dr_event_id: UUID
         facility_id: str
 
-    class Planned(Event, CreationEvent, frozen=True, kw_only=True):
+    class Planned(CreationEvent, Event, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "dispatch.planned.v1"
+        originator_topic: str
         plan_revision: int
         starts_at: datetime
         ends_at: datetime
@@ -654,7 +655,12 @@ class Dispatch(Aggregate[DispatchState]):
         undoing = phase in {"abort", "restore"}
         command = BmsCommand(
             command_id=bms_command_id(
-                state.dr_event_id, state.facility_id, zone.zone_id, phase, state.plan_revision, round_number
+                state.dr_event_id,
+                state.facility_id,
+                zone.zone_id,
+                phase,
+                plan_revision=state.plan_revision,
+                round_number=round_number,
             ),
             zone_id=zone.zone_id,
             phase=phase,
@@ -684,7 +690,7 @@ class Dispatch(Aggregate[DispatchState]):
             return
         latest = self.state.latest(phase)
         unsuccessful = {zone: record for zone, record in latest.items() if record.state != "succeeded"}
-        if phase == "prepare" or phase == "commit":
+        if phase in ("prepare", "commit"):
             self._conclude_forward(provenance, phase, unsuccessful)
         else:
             self._conclude_undoing(provenance)

@@ -101,6 +101,13 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     delivered_kw: float | None = None
     callbacks: dict[str, Literal["requested", "delivered", "undeliverable"]] = {}
 
+    @property
+    def judged_notice(self) -> Notice:
+        """The notice that it was judged by. Raises NotAllowedNow before that."""
+        if self.notice is None:
+            raise NotAllowedNow(f"DR event {self.dr_event_id} was not judged yet; it has no notice")
+        return self.notice
+
 
 class DREvent(Aggregate[DREventState]):
     """Decides what a DR event may do next; time is given, never read."""
@@ -110,10 +117,11 @@ class DREvent(Aggregate[DREventState]):
     class Event(Aggregate.Event, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "dr-event.event"
 
-    class Opened(Event, CreationEvent, frozen=True, kw_only=True):
+    class Opened(CreationEvent, Event, frozen=True, kw_only=True):
         """The utility spoke of this event for the first time."""
 
         TOPIC: ClassVar[str] = "dr-event.opened.v1"
+        originator_topic: str
         utility_id: str
         utility_event_id: str
 

@@ -72,10 +72,12 @@ class DomainEvent(
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
-class CreationEvent(DomainEvent, CanInitAggregate[UUID], frozen=True, kw_only=True):
-    """The first domain event of a stream."""
+class CreationEvent(CanInitAggregate[UUID]):
+    """Makes a domain event the first of its stream: `class Opened(CreationEvent, Event)`.
 
-    originator_topic: str
+    A mixin without fields, since two structs with fields cannot be joined; each creation event therefore declares
+    `originator_topic` itself.
+    """
 
     def initial_state(self) -> Any:
         """The state that this creation begins with; pure."""

@@ -81,8 +81,9 @@ class Facility(Aggregate[FacilityState]):
     class Event(Aggregate.Event, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "facility.event"
 
-    class Registered(Event, CreationEvent, frozen=True, kw_only=True):
+    class Registered(CreationEvent, Event, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "facility.registered.v1"
+        originator_topic: str
         facility_id: str
         tz: str
         latitude: float

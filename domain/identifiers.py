@@ -25,7 +25,7 @@ def dispatch_id(dr_event: UUID, facility_id: str) -> UUID:
 
 
 def bms_command_id(
-    dr_event: UUID, facility_id: str, zone_id: str, phase: str, plan_revision: int, round_number: int
+    dr_event: UUID, facility_id: str, zone_id: str, phase: str, *, plan_revision: int, round_number: int
 ) -> UUID:
     """The id under which a BMS remembers a command: the same for every repeat, another for a new round."""
     return uuid5(dr_event, f"bms:{facility_id}:{zone_id}:{phase}:{plan_revision}:{round_number}")

@@ -42,8 +42,9 @@ class Program(Aggregate[ProgramState]):
     class Event(Aggregate.Event, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "program.event"
 
-    class Opened(Event, CreationEvent, frozen=True, kw_only=True):
+    class Opened(CreationEvent, Event, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "program.opened.v1"
+        originator_topic: str
         program_id: str
         utility_id: str
 

@@ -26,6 +26,7 @@ from application.ports.event_store import (
     EventStoreUnavailable,
     IdempotencyKeyTaken,
     IdempotencyRecord,
+    KeyWithoutDomainEvents,
     StreamNotFound,
     TAggregate,
     VersionConflict,
@@ -51,8 +52,6 @@ class GridproofRecorder(PostgresApplicationRecorder):
         **_: Any,
     ) -> None:
         if idempotency is not None:
-            if not stored_events:
-                raise ValueError("an idempotency key is stored only with the domain events it stands for")
             curs.execute(
                 _INSERT_KEY,
                 (idempotency.scope, idempotency.key, idempotency.body_hash, idempotency.reply),
@@ -88,6 +87,12 @@ class PostgresEventStore:
         self, application: type[Application[UUID]], database_url: str, *, pool_size: int = 4
     ) -> None:
         self._application = application(env=store_environment(database_url, pool_size=pool_size))
+        recorder = self._application.recorder
+        if not isinstance(recorder, GridproofRecorder):
+            raise TypeError(
+                f"{application.__name__} must use GridproofRecorder, not {type(recorder).__name__}"
+            )
+        self._recorder = recorder
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
         try:
@@ -101,6 +106,8 @@ class PostgresEventStore:
         self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
     ) -> None:
         if not any(aggregate.pending_events for aggregate in aggregates):
+            if idempotency is not None:
+                raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
             return
         try:
             self._application.save(*aggregates, idempotency=idempotency)
@@ -117,7 +124,7 @@ class PostgresEventStore:
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         try:
-            stored = self._application.recorder.select_notifications(
+            stored = self._recorder.select_notifications(
                 start=position, limit=limit, inclusive_of_start=False
             )
         except (OperationalError, InterfaceError) as error:
@@ -126,7 +133,7 @@ class PostgresEventStore:
 
     def head(self) -> int:
         try:
-            return self._application.recorder.max_notification_id() or 0
+            return self._recorder.max_notification_id() or 0
         except (OperationalError, InterfaceError) as error:
             raise _unavailable(error) from error
 
@@ -135,9 +142,7 @@ class PostgresEventStore:
 
     def _one(self, sql: str, parameters: tuple[Any, ...]) -> DictRow | None:
         try:
-            recorder = self._application.recorder
-            assert isinstance(recorder, GridproofRecorder)
-            with recorder.datastore.get_connection() as connection:
+            with self._recorder.datastore.get_connection() as connection:
                 return connection.execute(sql, parameters).fetchone()
         except (OperationalError, InterfaceError) as error:
             raise _unavailable(error) from error

@@ -125,8 +125,7 @@ def record_callback_undeliverable(command: RecordCallbackUndeliverable, deciding
 
 
 def _released(dr_event: DREvent, deciding: Deciding, *, served: bool) -> list[Facility]:
-    notice = dr_event.state.notice
-    assert notice is not None
+    notice = dr_event.state.judged_notice
     facilities = [found for i in notice.facility_ids if (found := deciding.facility(i)) is not None]
     for facility in facilities:
         facility.release(deciding.provenance, dr_event_id=dr_event.id, served=served)
@@ -134,8 +133,7 @@ def _released(dr_event: DREvent, deciding: Deciding, *, served: bool) -> list[Fa
 
 
 def _batch(dr_event: DREvent, dispatches: list[Dispatch]) -> Batch:
-    notice = dr_event.state.notice
-    assert notice is not None
+    notice = dr_event.state.judged_notice
     states = [dispatch.state for dispatch in dispatches]
     return Batch(
         asked=len(notice.facility_ids),
@@ -148,8 +146,7 @@ def _batch(dr_event: DREvent, dispatches: list[Dispatch]) -> Batch:
 
 def _failed(dr_event: DREvent, dispatches: list[Dispatch]) -> tuple[str, ...]:
     """Facilities asked that did not serve: never planned, never committed, or not restored."""
-    notice = dr_event.state.notice
-    assert notice is not None
+    notice = dr_event.state.judged_notice
     served = {d.state.facility_id for d in dispatches if d.state.was_committed and d.state.failure is None}
     return tuple(facility_id for facility_id in notice.facility_ids if facility_id not in served)
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from application.commands.dr_event import JudgeNotification, Judgement
+from application.commands.dr_event import Judgement, JudgeNotification
 from application.deciding import Deciding, Decision
 from application.facility_facts import facts_of
 from domain.dr_event import DREvent, Notice, Reason
 from domain.facility import Facility
 from domain.feasibility import DREventRequest, FacilityFacts, Feasibility, ProgramTerms, Refusal, judge
 from domain.identifiers import dr_event_id
-from domain.program import Program
+from domain.program import Terms
 
 
 def judge_notification(command: JudgeNotification, deciding: Deciding) -> Decision:
@@ -24,18 +24,25 @@ def judge_notification(command: JudgeNotification, deciding: Deciding) -> Decisi
         utility_event_id=command.utility_event_id,
     )
     program = deciding.program(notice.program_id)
-    if program is None or program.state.terms is None or program.state.utility_id != command.utility_id:
+    terms = None if program is None else program.state.terms
+    if program is None or terms is None or program.state.utility_id != command.utility_id:
         unknown = Reason(code="unknown_program", detail=f"no program {notice.program_id!r} of this utility")
         return _rejected(dr_event, notice, (unknown,), deciding)
     facilities = _requested(notice, deciding)
     facts = facts_of(dr_event.id, notice, facilities, deciding)
-    feasibility = _feasibility(dr_event, notice, program, facts, deciding)
+    feasibility = _feasibility(dr_event, notice, terms, facts, deciding)
     if not feasibility.feasible:
         return _rejected(dr_event, notice, _reasons(feasibility.reasons), deciding)
     forecast = all(fact.capacity_source == "forecast" for fact in facts.values())
-    return _accepted(
-        dr_event, notice, program, facilities, feasibility, "forecast" if forecast else "declared", deciding
+    dr_event.accept(
+        deciding.provenance,
+        notice=notice,
+        program_version=program.state.version,
+        capacity_kw=feasibility.capacity_kw,
+        capacity_source="forecast" if forecast else "declared",
+        shortfall_kw=feasibility.shortfall_kw,
     )
+    return _accepted(dr_event, facilities, deciding)
 
 
 def _requested(notice: Notice, deciding: Deciding) -> dict[str, Facility]:
@@ -46,12 +53,10 @@ def _requested(notice: Notice, deciding: Deciding) -> dict[str, Facility]:
 def _feasibility(
     dr_event: DREvent,
     notice: Notice,
-    program: Program,
+    terms: Terms,
     facts: Mapping[str, FacilityFacts],
     deciding: Deciding,
 ) -> Feasibility:
-    terms = program.state.terms
-    assert terms is not None
     return judge(
         DREventRequest(
             dr_event_id=dr_event.id,
@@ -72,23 +77,10 @@ def _feasibility(
     )
 
 
-def _accepted(
-    dr_event: DREvent,
-    notice: Notice,
-    program: Program,
-    facilities: Mapping[str, Facility],
-    feasibility: Feasibility,
-    source: str,
-    deciding: Deciding,
-) -> Decision:
-    dr_event.accept(
-        deciding.provenance,
-        notice=notice,
-        program_version=program.state.version,
-        capacity_kw=feasibility.capacity_kw,
-        capacity_source=source,
-        shortfall_kw=feasibility.shortfall_kw,
-    )
+def _accepted(dr_event: DREvent, facilities: Mapping[str, Facility], deciding: Deciding) -> Decision:
+    """The facilities are reserved in the transaction of the acceptance."""
+    state = dr_event.state
+    notice = state.judged_notice
     for facility in facilities.values():
         facility.reserve(
             deciding.provenance,
@@ -99,9 +91,9 @@ def _accepted(
     reply = Judgement(
         dr_event_id=dr_event.id,
         status="accepted",
-        capacity_kw=feasibility.capacity_kw,
-        capacity_source=source,
-        shortfall_kw=feasibility.shortfall_kw,
+        capacity_kw=state.capacity_kw,
+        capacity_source=state.capacity_source,
+        shortfall_kw=state.shortfall_kw,
     )
     return Decision(dr_event, *facilities.values(), reply=reply)
 

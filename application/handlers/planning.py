@@ -6,7 +6,7 @@ from application.commands.dr_event import PlanDREvent
 from application.deciding import Deciding, Decision
 from application.facility_facts import lowest_load_kw
 from application.ports.forecast_book import IssuedForecast
-from domain.allocation import Allocation, FacilityOffer, FacilityShare, ZoneOffer, allocate
+from domain.allocation import FacilityOffer, FacilityShare, ZoneOffer, allocate
 from domain.dispatch import Dispatch, ZonePlan
 from domain.dr_event import DREvent, FacilityTarget, Notice, Reason
 from domain.facility import Facility
@@ -40,7 +40,18 @@ def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
         if facility.state.facility_id not in {reason.facility_id for reason in reasons}
     ]
     allocation = allocate(notice.target_kw, offers)
-    dispatches = _schedule(dr_event, notice, terms, allocation, facilities, forecasts, deciding)
+    shares = [share for share in allocation.shares if share.target_kw >= LEAST_SHARE_KW]
+    dr_event.schedule(
+        deciding.provenance,
+        prepare_at=max(deciding.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
+        targets=tuple(_target(share, forecasts[share.facility_id], deciding.now) for share in shares),
+        missing_kw=allocation.missing_kw,
+    )
+    by_id = {facility.state.facility_id: facility for facility in facilities}
+    dispatches = [
+        _dispatch(dr_event, by_id[share.facility_id], share, forecasts[share.facility_id], deciding)
+        for share in shares
+    ]
     return Decision(dr_event, *dispatches)
 
 
@@ -85,29 +96,6 @@ def _offer(
     )
 
 
-def _schedule(
-    dr_event: DREvent,
-    notice: Notice,
-    terms: Terms,
-    allocation: Allocation,
-    facilities: list[Facility],
-    forecasts: dict[str, IssuedForecast],
-    deciding: Deciding,
-) -> list[Dispatch]:
-    shares = [share for share in allocation.shares if share.target_kw >= LEAST_SHARE_KW]
-    dr_event.schedule(
-        deciding.provenance,
-        prepare_at=max(deciding.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
-        targets=tuple(_target(share, forecasts[share.facility_id], deciding.now) for share in shares),
-        missing_kw=allocation.missing_kw,
-    )
-    by_id = {facility.state.facility_id: facility for facility in facilities}
-    return [
-        _dispatch(dr_event, notice, by_id[share.facility_id], share, forecasts[share.facility_id], deciding)
-        for share in shares
-    ]
-
-
 def _target(share: FacilityShare, forecast: IssuedForecast, now: datetime) -> FacilityTarget:
     return FacilityTarget(
         facility_id=share.facility_id,
@@ -122,13 +110,12 @@ def _target(share: FacilityShare, forecast: IssuedForecast, now: datetime) -> Fa
 
 def _dispatch(
     dr_event: DREvent,
-    notice: Notice,
     facility: Facility,
     share: FacilityShare,
     forecast: IssuedForecast,
     deciding: Deciding,
 ) -> Dispatch:
-    bms = facility.state.bms
+    notice, bms = dr_event.state.judged_notice, facility.state.bms
     if bms is None:
         raise LookupError(f"{share.facility_id} has zones but no BMS; import its portfolio entry again")
     strategies = {zone.zone_id: zone.strategy for zone in facility.state.zones.values()}

@@ -28,6 +28,10 @@ class IdempotencyKeyTaken(Exception):
     """Another process stored that key first; nothing was saved. Its answer is the answer."""
 
 
+class KeyWithoutDomainEvents(ValueError):
+    """An idempotency key was to be stored alone: the aggregates have nothing pending. Load them again."""
+
+
 class StreamNotFound(LookupError):
     """No domain event was ever recorded in that stream."""
 
@@ -48,7 +52,8 @@ class EventStore(Protocol):
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 
-        Raises VersionConflict or IdempotencyKeyTaken. A failed save has emptied the aggregates: load them again.
+        Raises VersionConflict, IdempotencyKeyTaken or KeyWithoutDomainEvents. A failed save has emptied the
+        aggregates: load them again.
         """
         ...
 

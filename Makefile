@@ -1,0 +1,90 @@
+# Gridproof: everything a person or a CI needs, from only Python and pip.
+#
+#   make demo                  the main job, end to end, on real servers
+#   make up                    the system in the foreground, dashboard at http://127.0.0.1:8080
+#   make test                  the whole test suite (no root needed)
+#   make check                 lint, format, types, layers, licences
+#   make lock                  rewrite requirements*.lock from pyproject.toml
+#   make chaos                 the long kill-and-restart runs
+#
+# PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
+
+PYTHON  ?= python3
+DEMO    ?=
+TESTS   ?=
+
+MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# The default interpreter lives in .venv, any other beside it, so that they never mix.
+VENV    := $(if $(filter $(DEFAULT),$(MINOR)),.venv,.venv-$(MINOR))
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+
+.PHONY: demo up test check lint format types layers licences lock chaos clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.runs
+	$(BIN)/gridproof demo $(DEMO)
+
+up: $(VENV)/.runs
+	$(BIN)/gridproof up
+
+test: $(VENV)/.tests
+	$(BIN)/python -m pytest -m "not chaos and not slow" $(TESTS)
+
+chaos: $(VENV)/.tests
+	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)
+
+check: lint types layers licences
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.tests
+	$(BIN)/ruff format .
+
+types: $(VENV)/.tests
+	$(BIN)/mypy
+
+layers: $(VENV)/.tests
+	$(BIN)/lint-imports
+
+licences: $(VENV)/.tests
+	$(BIN)/python tests/architecture/licences.py
+
+# Hashes come from the registry and cover every supported Python and platform; no index address is written.
+# The lowest supported Python makes the lock, so that nothing newer can slip in.
+COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build
+
+lock: $(VENV)/.tests
+	@test "$(MINOR)" = 3.11 || { echo "make lock: use Python 3.11, the lowest supported (PYTHON=python3.11)" >&2; exit 1; }
+	$(COMPILE) $(LOCK) --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+# Stamps, rewritten whenever a lock or pyproject.toml changes. `.tests` holds everything that `.runs` does.
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Gridproof needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $(MINOR). Try: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runs: $(VENV)/.venv requirements.lock pyproject.toml
+	@echo "installing into $(VENV) ..."
+	@$(INSTALL) --requirement $(if $(wildcard $(VENV)/.tests),requirements-dev.lock,requirements.lock)
+	@$(PROJECT)
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.venv requirements-dev.lock pyproject.toml
+	@echo "installing into $(VENV), with the tools of tests ..."
+	@$(INSTALL) --requirement requirements-dev.lock
+	@$(PROJECT)
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,68 @@
+"""The BMS contract as XML: parsing what cannot be trusted and validating both directions.
+
+zeep takes unknown enumeration values, missing elements and even another operation's reply for success, so
+every body is checked here against the contract's own schema before zeep sees it.
+"""
+
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from lxml import etree
+
+CONTRACT_NAMESPACE = "urn:gridproof:bms:1"
+ENVELOPE_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
+FAULT_TAG = f"{{{ENVELOPE_NAMESPACE}}}Fault"
+
+
+class InvalidMessage(ValueError):
+    """A message that is no valid part of the contract; the text says where it departs from it."""
+
+
+def contract_folder() -> Traversable:
+    """Where the packaged contract lies: building_control.wsdl and .xsd."""
+    return files("adapters.bms").joinpath("wsdl")
+
+
+@cache
+def _schema() -> etree.XMLSchema:
+    return etree.XMLSchema(etree.fromstring(contract_folder().joinpath("building_control.xsd").read_bytes()))
+
+
+def parse_envelope(payload: bytes) -> etree._Element:
+    """The root of a SOAP 1.1 envelope. Raises InvalidMessage; DTDs are refused, entities never expanded."""
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(payload, parser=parser)
+    except etree.XMLSyntaxError as error:
+        raise InvalidMessage(f"not well-formed XML: {error.msg}") from error
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise InvalidMessage("a document type declaration is not allowed")
+    if root.tag != f"{{{ENVELOPE_NAMESPACE}}}Envelope":
+        raise InvalidMessage(f"not a SOAP 1.1 envelope: {root.tag}")
+    return root
+
+
+def body_element(envelope: etree._Element) -> etree._Element:
+    """The one element inside the envelope's body."""
+    bodies = envelope.findall(f"{{{ENVELOPE_NAMESPACE}}}Body")
+    if len(bodies) != 1 or len(bodies[0]) != 1:
+        raise InvalidMessage("the envelope holds no single body element")
+    return bodies[0][0]
+
+
+def validate(element: etree._Element, *, expected: str) -> None:
+    """Raises InvalidMessage unless `element` is the contract's `expected` and valid against its schema."""
+    if element.tag != f"{{{CONTRACT_NAMESPACE}}}{expected}":
+        raise InvalidMessage(f"expected {expected}, found {element.tag}")
+    schema = _schema()
+    if not schema.validate(element):
+        errors = "; ".join(entry.message for entry in list(schema.error_log)[:3])
+        raise InvalidMessage(f"{expected} is not valid: {errors}")

@@ -1,0 +1,102 @@
+"""Between the port's structs and the values of the SOAP contract."""
+
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from adapters.bms.codec import DeclaredFault
+from application.ports.building_control import (
+    BmsAnswerInvalid,
+    BmsRefused,
+    CommandReceipt,
+    CommandStatus,
+    Phase,
+    Setpoint,
+    ZoneCommand,
+    ZoneState,
+)
+
+OPERATIONS: dict[Phase, str] = {
+    "prepare": "PrepareCommand",
+    "commit": "CommitCommand",
+    "abort": "AbortCommand",
+    "restore": "RestoreZone",
+}
+
+
+def order_values(command: ZoneCommand) -> dict[str, Any]:
+    """The request of `command`. Raises ValueError for a restore without a setpoint to restore."""
+    values: dict[str, Any] = {
+        "commandId": str(command.command_id),
+        "drEventId": str(command.dr_event_id),
+        "facilityId": command.facility_id,
+        "zoneId": command.zone_id,
+        "planRevision": command.plan_revision,
+        "round": command.round,
+        "strategy": command.strategy,
+        "expiresAt": command.expires_at,
+    }
+    if command.phase in ("prepare", "commit"):
+        values["magnitude"] = command.magnitude
+    if command.phase == "restore":
+        if command.restore_to is None:
+            raise ValueError("a restore command needs restore_to, the setpoint that prepare reported")
+        values["restoreTo"] = {"value": command.restore_to.value, "unit": command.restore_to.unit}
+    return values
+
+
+def receipt_of(command: ZoneCommand, answer: Any) -> CommandReceipt:
+    """Raises BmsAnswerInvalid when the receipt is of another command."""
+    receipt = _receipt(answer)
+    asked = (command.command_id, command.zone_id, command.phase)
+    if (receipt.command_id, receipt.zone_id, receipt.phase) != asked:
+        raise BmsAnswerInvalid(f"the receipt is of another command: {receipt.command_id}")
+    return receipt
+
+
+def status_of(command_id: UUID, answer: Any) -> CommandStatus:
+    """Raises BmsAnswerInvalid when the status is of another command, or lacks its receipt."""
+    if UUID(answer.commandId) != command_id:
+        raise BmsAnswerInvalid(f"the status is of another command: {answer.commandId}")
+    receipt = None if answer.receipt is None else _receipt(answer.receipt)
+    if (receipt is not None) != (answer.state == "executed"):
+        raise BmsAnswerInvalid(f"state {answer.state} contradicts its receipt")
+    if receipt is not None and receipt.command_id != command_id:
+        raise BmsAnswerInvalid(f"the receipt is of another command: {receipt.command_id}")
+    return CommandStatus(command_id=command_id, state=answer.state, receipt=receipt)
+
+
+def zone_state_of(zone_id: str, answer: Any) -> ZoneState:
+    """Raises BmsAnswerInvalid when the state is of another zone."""
+    if answer.zoneId != zone_id:
+        raise BmsAnswerInvalid(f"the state is of another zone: {answer.zoneId}")
+    return ZoneState(
+        zone_id=zone_id,
+        setpoint=_setpoint(answer.setpoint),
+        curtailed=answer.curtailed,
+        active_command_id=None if answer.activeCommandId is None else UUID(answer.activeCommandId),
+    )
+
+
+def refusal_of(fault: DeclaredFault) -> BmsRefused:
+    """Every fault that the contract declares is a definite no."""
+    if fault.name == "RefusedFault":
+        return BmsRefused(fault.values.code, fault.values.reason)
+    code = {"UnknownZoneFault": "unknown_zone", "InvalidRequestFault": "invalid_request"}[fault.name]
+    # A fault of one element arrives as that element's bare value.
+    return BmsRefused(code, getattr(fault.values, "reason", str(fault.values)))
+
+
+def _receipt(answer: Any) -> CommandReceipt:
+    return CommandReceipt(
+        command_id=UUID(answer.commandId),
+        zone_id=answer.zoneId,
+        phase=answer.phase,
+        executed_at=answer.executedAt.astimezone(UTC),
+        setpoint=_setpoint(answer.setpoint),
+        repeated=answer.repeated,
+    )
+
+
+def _setpoint(answer: Any) -> Setpoint:
+    return Setpoint(value=answer.value, unit=answer.unit)

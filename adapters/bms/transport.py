@@ -1,0 +1,114 @@
+"""HTTP towards a BMS: bounded in time and size, without redirects, plain about what is known afterwards."""
+
+from base64 import b64encode
+
+import aiohttp
+import msgspec
+
+from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
+
+
+class ConnectTimedOut(BmsUnreachable):
+    """No connection within the limit; unlike a refused connection it counts against the breaker."""
+
+
+class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call may cost; seconds are wall seconds."""
+
+    connect_s: float
+    total_s: float
+    answer_bytes: int
+
+
+class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An XML body with HTTP 200 (`ok`) or 500, as SOAP 1.1 wants for a fault."""
+
+    ok: bool
+    xml: bytes
+
+
+class BmsHttp:
+    """Posts SOAP envelopes, each on a connection of its own.
+
+    A kept one that the BMS has closed in the meantime would leave it open whether the request arrived.
+    """
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(
+        self,
+        address: str,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        credentials: tuple[str, bytes] | None,
+        limits: CallLimits,
+    ) -> HttpAnswer:
+        """The answer, of an HTTP 200 or 500. Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid, and
+        BmsRefused(`unauthorized`) for 401 and 403."""
+        timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s)
+        try:
+            async with self._open().post(
+                address,
+                data=body,
+                headers={**headers, **_authorization(credentials)},
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                _check_status(response)
+                return HttpAnswer(ok=response.status == 200, xml=await _read(response, limits.answer_bytes))
+        except aiohttp.ConnectionTimeoutError as error:
+            raise ConnectTimedOut("no connection within the limit") from error
+        except (
+            aiohttp.ClientConnectorError,
+            aiohttp.ClientConnectorCertificateError,
+            aiohttp.InvalidURL,
+        ) as error:
+            raise BmsUnreachable(f"{type(error).__name__}: {error}") from error
+        except TimeoutError as error:
+            raise BmsTimedOut("no complete answer within the limit") from error
+        except aiohttp.ClientResponseError as error:
+            raise BmsAnswerInvalid(f"not HTTP: {error.message}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise BmsTimedOut(f"the connection was lost before the answer: {type(error).__name__}") from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True, limit=0),
+                auto_decompress=False,
+                headers={"Accept": "text/xml", "Accept-Encoding": "identity", "User-Agent": "gridproof"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _authorization(credentials: tuple[str, bytes] | None) -> dict[str, str]:
+    if credentials is None:
+        return {}
+    user, password = credentials
+    return {"Authorization": "Basic " + b64encode(user.encode() + b":" + password).decode()}
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    if response.status in (401, 403):
+        raise BmsRefused("unauthorized", f"HTTP {response.status}: check the facility's BMS credentials")
+    if response.status not in (200, 500):
+        raise BmsAnswerInvalid(f"HTTP {response.status} {response.content_type}")
+    if response.content_type != "text/xml":
+        raise BmsAnswerInvalid(f"HTTP {response.status} with {response.content_type} instead of text/xml")
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(8192):
+        body += chunk
+        if len(body) > limit:
+            raise BmsAnswerInvalid(f"an answer of more than {limit} bytes")
+    return bytes(body)

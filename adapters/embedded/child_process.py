@@ -1,0 +1,135 @@
+"""Child processes that cannot outlive their parent, not even when it is killed with -9.
+
+The kernel sends a child its parent-death signal when the *thread* that started it ends, not when the process
+does. Hence one thread, which lives as long as the process, starts every child.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO
+
+from adapters.embedded.errors import BinaryMissing
+
+_START_DEADLINE_S = 30.0
+"""A start is a fork and an exec; longer means a machine that hangs."""
+
+_Order = tuple[Callable[[], "subprocess.Popen[bytes]"], "Future[subprocess.Popen[bytes]]"]
+
+
+class _StartingThread:
+    """Runs orders one after the other in a thread that ends only with the process."""
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="starts-children", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            start, answer = self._orders.get()
+            try:
+                answer.set_result(start())
+            except BaseException as failure:  # noqa: BLE001 - the caller gets it; this thread must not end
+                answer.set_exception(failure)
+
+    def start(self, order: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        answer: Future[subprocess.Popen[bytes]] = Future()
+        self._orders.put((order, answer))
+        return answer.result(_START_DEADLINE_S)
+
+
+class _ThisProcess:
+    """The starting thread of this process; a fork takes no threads along, so a forked process gets its own."""
+
+    def __init__(self) -> None:
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: _StartingThread | None = None
+
+    @property
+    def thread(self) -> _StartingThread:
+        with self._lock:
+            if self._thread is None:
+                self._thread = _StartingThread()
+            return self._thread
+
+
+_this_process = _ThisProcess()
+
+
+def needed_program(name: str, *, package: str) -> str:
+    """The path of a system program. Raises `BinaryMissing` with the name of its package."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if path is None:
+        raise BinaryMissing(
+            name,
+            f"the program `{name}` is not on the PATH",
+            advice=f"Install your distribution's package {package}, or set external servers in the settings.",
+        )
+    return path
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    output: IO[bytes],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own, with `death_signal` for the moment its parent dies.
+
+    Both output streams go to `output`, input is empty. A session of its own keeps the terminal's Ctrl-C from
+    ending servers before those who use them. Raises `BinaryMissing` where setpriv or the program is absent.
+    """
+    setpriv = needed_program("setpriv", package="util-linux")
+    command = [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+
+    return _this_process.thread.start(start)
+
+
+def wait(child: subprocess.Popen[bytes], *, deadline_s: float) -> int:
+    """The return code of a child that ends by itself; it is killed when it takes longer than `deadline_s`."""
+    try:
+        return child.wait(deadline_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait(deadline_s)
+
+
+def ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the child ends by itself within so many wall seconds."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def end(child: subprocess.Popen[bytes], *, asking: signal.Signals, deadline_s: float) -> int:
+    """Ask the child to end, kill it after `deadline_s` wall seconds; its return code."""
+    if child.poll() is None:
+        child.send_signal(asking)
+    return wait(child, deadline_s=deadline_s)

@@ -1,0 +1,116 @@
+"""nats-server as a child process: JetStream on file, MQTT listener, monitoring on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from adapters.embedded import binaries
+from adapters.embedded.data_folder import DataFolder, write_private
+from adapters.embedded.errors import ForeignServer
+from adapters.embedded.launcher import EmbeddedServer
+from adapters.embedded.loopback import HOST, ask, listens
+
+USER, METERS = "gridproof", "meters"
+
+_CONFIGURATION = """\
+server_name: "{server_name}"
+host: "127.0.0.1"
+port: {nats}
+http: "127.0.0.1:{nats_monitor}"
+max_payload: 1MB
+jetstream {{ store_dir: "{store}" }}
+# ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
+mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s" }}
+authorization {{
+  users: [
+    {{ user: "gridproof", password: "{password}" }}
+    # A meter may publish readings and nothing else; $MQTT.* is what the listener does in its name.
+    {{ user: "meters", password: "{meters_password}", permissions: {{
+        publish: {{ allow: ["meters.>", "$MQTT.deliver.pubrel.>"] }}
+        subscribe: {{ allow: ["$MQTT.sub.>"] }}
+    }} }}
+  ]
+}}
+"""
+
+
+class _Varz(msgspec.Struct):
+    server_name: str = ""
+
+
+class EmbeddedNats(EmbeddedServer):
+    """One nats-server, one account; the users `gridproof` (everything) and `meters` (readings only)."""
+
+    name = "nats"
+    port_names = ("nats", "mqtt", "nats_monitor")
+
+    def __init__(
+        self,
+        data: DataFolder,
+        *,
+        program: Path | None = None,
+        fixed_ports: Mapping[str, int] | None = None,
+        start_deadline_s: float = 60.0,
+    ) -> None:
+        super().__init__(data, fixed_ports=fixed_ports, start_deadline_s=start_deadline_s)
+        self._program = binaries.nats_server(program)
+        self._folder = data.folder("nats")
+
+    def program(self) -> Path:
+        return self._program
+
+    def working_folder(self) -> Path:
+        return self._folder
+
+    def url(self, scheme: str, port_name: str, user: str = USER) -> str:
+        """A URL with the password in it: not for logs."""
+        return f"{scheme}://{user}:{self.data.password(user)}@{HOST}:{self.ports[port_name]}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://{HOST}:{self.ports['nats_monitor']}"
+
+    def prepare(self) -> None:
+        self.data.folder("nats").joinpath("jetstream").mkdir(exist_ok=True)
+
+    def command(self) -> list[str]:
+        file = self._folder / "nats.conf"
+        text = _CONFIGURATION.format(
+            server_name=self.data.identity,
+            store=self._folder / "jetstream",
+            password=self.data.password(USER),
+            meters_password=self.data.password(METERS),
+            **self.ports,
+        )
+        write_private(file, text.encode("utf-8"))
+        return [str(self._program), "-c", str(file)]
+
+    def answers(self) -> bool:
+        """Ready by /healthz, which waits for JetStream, and ours by the server_name in /varz."""
+        varz = self._http_get("/varz")
+        if varz is None:
+            return False
+        try:
+            answered = msgspec.json.decode(varz, type=_Varz).server_name
+        except msgspec.DecodeError:
+            answered = "not a nats-server"
+        if answered != self.data.identity:
+            raise ForeignServer(
+                self.name,
+                f"port {self.ports['nats_monitor']} answers as {answered!r}, not as {self.data.identity!r}",
+                advice="End that server, or start again to get another port.",
+                log_tail=self.log_tail(),
+            )
+        listening = listens(self.ports["nats"]) and listens(self.ports["mqtt"])
+        return listening and self._http_get("/healthz") is not None
+
+    def _http_get(self, path: str) -> bytes | None:
+        """The body of a 200 answer; None for every other."""
+        request = f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode("ascii")
+        answer = ask(self.ports["nats_monitor"], request)
+        if not answer or b" 200 " not in answer.partition(b"\r\n")[0]:
+            return None
+        return answer.partition(b"\r\n\r\n")[2]

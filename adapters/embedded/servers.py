@@ -1,0 +1,173 @@
+"""All embedded servers of one data folder, started together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypedDict, TypeVar
+
+from adapters.embedded.data_folder import LEAST_FREE_BYTES, DataFolder
+from adapters.embedded.launcher import EmbeddedServer
+from adapters.embedded.nats import METERS, EmbeddedNats
+from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres
+from adapters.embedded.valkey import EmbeddedValkey
+from adapters.embedded.watch import OnFailure, OnRestart, ServerWatch
+
+
+class _Start(TypedDict):
+    fixed_ports: Mapping[str, int]
+    start_deadline_s: float
+
+
+Chosen = TypeVar("Chosen", bound=EmbeddedServer)
+
+
+class EmbeddedServers:
+    """PostgreSQL, NATS with its MQTT listener, and Valkey as child processes, each of them if wanted.
+
+    `ports` asks for certain ports by name (postgres, nats, mqtt, nats_monitor, valkey); the others are free
+    ones. URLs hold passwords and exist only between `start` and `stop`; the restart of one server keeps them.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        postgres: bool = True,
+        nats: bool = True,
+        valkey: bool = True,
+        ports: Mapping[str, int] | None = None,
+        postgres_bindir: Path | None = None,
+        nats_program: Path | None = None,
+        valkey_program: Path | None = None,
+        postgres_settings: Mapping[str, str] | None = None,
+        start_deadline_s: float = 60.0,
+        least_free_bytes: int = LEAST_FREE_BYTES,
+    ) -> None:
+        self.data_dir = data_dir
+        self._data: DataFolder | None = None
+        self._running: dict[str, EmbeddedServer] = {}
+        self._watch: ServerWatch | None = None
+        self._least_free_bytes = least_free_bytes
+        start = _Start(fixed_ports=ports or {}, start_deadline_s=start_deadline_s)
+        build: list[tuple[bool, Callable[[DataFolder], EmbeddedServer]]] = [
+            (
+                postgres,
+                lambda data: EmbeddedPostgres(
+                    data, bindir=postgres_bindir, settings=postgres_settings, **start
+                ),
+            ),
+            (nats, lambda data: EmbeddedNats(data, program=nats_program, **start)),
+            (valkey, lambda data: EmbeddedValkey(data, program=valkey_program, **start)),
+        ]
+        self._builders = [builder for wanted, builder in build if wanted]
+
+    def start(self) -> None:
+        """Start all wanted servers side by side. Raises an `EmbeddedServerError`; then nothing is left running."""
+        if self._data is not None:
+            raise RuntimeError("the embedded servers are already started")
+        self._data = DataFolder.opened(self.data_dir, least_free_bytes=self._least_free_bytes)
+        try:
+            servers = [build(self._data) for build in self._builders]
+            self._running = {server.name: server for server in servers}
+            _all_at_once(servers, lambda server: server.start())
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop all, in good order; idempotent. The folder is free for another launcher afterwards."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        try:
+            _all_at_once(list(self._running.values()), lambda server: server.stop())
+        finally:
+            self._running = {}
+            if self._data is not None:
+                self._data.close()
+                self._data = None
+
+    def watch(self, on_restart: OnRestart, on_failure: OnFailure) -> None:
+        """From now on restart whatever ends by itself, at most 5 times a minute; the callbacks run in a thread."""
+        if self._watch is None:
+            self._watch = ServerWatch(self.running, on_restart, on_failure)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> list[EmbeddedServer]:
+        return list(self._running.values())
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        return self._the(EmbeddedPostgres)
+
+    @property
+    def nats(self) -> EmbeddedNats:
+        return self._the(EmbeddedNats)
+
+    @property
+    def valkey(self) -> EmbeddedValkey:
+        return self._the(EmbeddedValkey)
+
+    def _the(self, kind: type[Chosen]) -> Chosen:
+        for server in self._running.values():
+            if isinstance(server, kind):
+                return server
+        raise RuntimeError(f"the embedded server {kind.name} was not asked for, or is not started")
+
+    @property
+    def database_url(self) -> str:
+        """For the application: the role `gridproof_app`."""
+        return self.postgres.url(APP)
+
+    @property
+    def migration_database_url(self) -> str:
+        """For `gridproof migrate`: the role `gridproof_owner`, which owns the database."""
+        return self.postgres.url(OWNER)
+
+    @property
+    def admin_database_url(self) -> str:
+        """The superuser's, on the database `postgres`; for tests and doctors."""
+        return self.postgres.url(SUPERUSER, "postgres", search_path=False)
+
+    @property
+    def nats_url(self) -> str:
+        return self.nats.url("nats", "nats")
+
+    @property
+    def mqtt_url(self) -> str:
+        """For ingest and gateways: may do everything."""
+        return self.nats.url("mqtt", "mqtt")
+
+    @property
+    def meters_mqtt_url(self) -> str:
+        """For meters: may publish under `meters/` and nothing else."""
+        return self.nats.url("mqtt", "mqtt", METERS)
+
+    @property
+    def redis_url(self) -> str:
+        return self.valkey.url
+
+
+def _all_at_once(servers: list[EmbeddedServer], do: Callable[[EmbeddedServer], None]) -> None:
+    """Do it to all, wait for all, then raise the first failure (the others as notes)."""
+    if not servers:
+        return
+    with ThreadPoolExecutor(len(servers), thread_name_prefix="embedded") as pool:
+        answers = [pool.submit(do, server) for server in servers]
+    failures = [failure for answer in answers if (failure := answer.exception()) is not None]
+    if failures:
+        for other in failures[1:]:
+            failures[0].add_note(f"besides: {other}")
+        raise failures[0]

@@ -1,0 +1,73 @@
+"""Brings an embedded server back that ended by itself, on the same ports, so that every URL stays good."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from adapters.embedded import log_file
+from adapters.embedded.errors import EmbeddedServerError, ServerExited
+from adapters.embedded.launcher import EmbeddedServer
+
+OnRestart = Callable[[str, int], None]
+"""Told the server's name and the return code it had ended with, once it answers again."""
+OnFailure = Callable[[EmbeddedServerError], None]
+"""Told why a server could not be brought back; it is left alone from then on."""
+
+_LOOK_EVERY_S = 0.2
+_MOST_RESTARTS = 5
+_WITHIN_S = 60.0
+
+
+class ServerWatch:
+    """A thread that looks after the servers until `stop`."""
+
+    def __init__(
+        self, servers: Sequence[EmbeddedServer], on_restart: OnRestart, on_failure: OnFailure
+    ) -> None:
+        self._servers = list(servers)
+        self._on_restart = on_restart
+        self._on_failure = on_failure
+        self._restarts: dict[str, deque[float]] = {server.name: deque() for server in servers}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watches-embedded-servers", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Idempotent. Waits for a restart under way, which has its own deadline."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_LOOK_EVERY_S):
+            for server in list(self._servers):
+                log_file.bound(server.log)
+                returncode = server.ended_by_itself()
+                if returncode is not None:
+                    self._bring_back(server, returncode)
+
+    def _bring_back(self, server: EmbeddedServer, returncode: int) -> None:
+        try:
+            self._count(server, returncode)
+            server.start()
+        except EmbeddedServerError as failure:
+            self._servers.remove(server)
+            self._on_failure(failure)
+        else:
+            self._on_restart(server.name, returncode)
+
+    def _count(self, server: EmbeddedServer, returncode: int) -> None:
+        """Raises `ServerExited` where restarting has become pointless."""
+        recent, now = self._restarts[server.name], time.monotonic()
+        while recent and recent[0] < now - _WITHIN_S:
+            recent.popleft()
+        if len(recent) >= _MOST_RESTARTS:
+            raise ServerExited(
+                server.name,
+                f"it ended {_MOST_RESTARTS + 1} times within {_WITHIN_S:g} s, lastly with status {returncode}",
+                advice=f"It is not started again; find the cause in its log ({server.log}).",
+                log_tail=server.log_tail(),
+            )
+        recent.append(now)

@@ -1,0 +1,187 @@
+"""The telemetry log on JetStream: one stream, a subject and a durable pull consumer per partition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext, api
+
+from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
+from domain.meter_reading import MALFORMED, PARTITIONS
+
+STREAM = "TELEMETRY"
+MAX_AGE_S = 7 * 86_400.0
+DEDUPLICATION_S = 120.0
+DEFAULT_MAX_BYTES = 1 << 30
+_MAX_MESSAGE_BYTES = 1_000_000
+_STREAM_STORE_FAILED = 10077
+_ANSWER_WITHIN_S = 5.0
+_ALL = (*range(PARTITIONS), MALFORMED)
+
+
+def partition_name(partition: int) -> str:
+    return "malformed" if partition == MALFORMED else str(partition)
+
+
+def subject_of(partition: int) -> str:
+    return f"telemetry.{partition_name(partition)}"
+
+
+def consumer_of(partition: int) -> str:
+    return f"aggregate-{partition_name(partition)}"
+
+
+class NatsTelemetryStream:
+    """`client` is connected and reconnects by itself. The stream and its consumers are made at first use.
+
+    `ack_wait_s` (wall seconds) is how long a consumer may be silent about a batch before it is handed out again.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        replicas: int = 1,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        ack_wait_s: float = 6.0,
+        answer_within_s: float = _ANSWER_WITHIN_S,
+    ) -> None:
+        self._client = client
+        self._jetstream = client.jetstream(timeout=answer_within_s)
+        self._answer_within_s = answer_within_s
+        self._replicas = replicas
+        self._max_bytes = max_bytes
+        self._ack_wait_s = ack_wait_s
+        self._subscriptions: dict[int, JetStreamContext.PullSubscription] = {}
+        self._ensured = False
+        self._ensuring = asyncio.Lock()
+
+    async def ensure(self) -> None:
+        """Create the stream and its consumers, or bring them to this configuration."""
+        stream = api.StreamConfig(
+            name=STREAM,
+            subjects=[subject_of(p) for p in _ALL],
+            retention=api.RetentionPolicy.LIMITS,
+            storage=api.StorageType.FILE,
+            discard=api.DiscardPolicy.NEW,
+            max_age=MAX_AGE_S,
+            max_bytes=self._max_bytes,
+            max_msg_size=_MAX_MESSAGE_BYTES,
+            duplicate_window=DEDUPLICATION_S,
+            num_replicas=self._replicas,
+        )
+        with _named():
+            try:
+                await self._jetstream.update_stream(stream)
+            except nats.js.errors.NotFoundError:
+                await self._jetstream.add_stream(stream)
+            for partition in _ALL:
+                await self._jetstream.add_consumer(STREAM, self._consumer(partition))
+
+    async def _ensure_once(self) -> None:
+        async with self._ensuring:
+            if not self._ensured:
+                await self.ensure()
+                self._ensured = True
+
+    def _consumer(self, partition: int) -> api.ConsumerConfig:
+        return api.ConsumerConfig(
+            durable_name=consumer_of(partition),
+            filter_subject=subject_of(partition),
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=self._ack_wait_s,
+            # Poison is parked by the worker, with its body: the server must not give up before.
+            max_deliver=-1,
+            max_ack_pending=256,
+        )
+
+    async def publish(
+        self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+    ) -> int:
+        await self._ensure_once()
+        headers = {api.Header.MSG_ID.value: message_id}
+        if traceparent:
+            headers["traceparent"] = traceparent
+        with _named():
+            try:
+                ack = await self._jetstream.publish(
+                    subject_of(partition), body, headers=headers, stream=STREAM
+                )
+            except nats.js.errors.NoStreamResponseError:
+                self._ensured = False  # somebody removed it: the next try makes it again
+                raise
+        return ack.seq
+
+    async def pull(self, partition: int, *, limit: int, timeout_s: float) -> Sequence[StreamedBatch]:
+        await self._ensure_once()
+        with _named():
+            subscription = await self._subscription(partition)
+            try:
+                messages = await subscription.fetch(limit, timeout=timeout_s)
+            except TimeoutError:  # the client's own is one, and it also raises the bare one
+                return []
+        return [
+            StreamedBatch(
+                partition=partition,
+                stream_seq=message.metadata.sequence.stream,
+                deliveries=message.metadata.num_delivered or 1,
+                body=message.data,
+                reply_to=message.reply,
+            )
+            for message in messages
+        ]
+
+    async def _subscription(self, partition: int) -> JetStreamContext.PullSubscription:
+        if partition not in self._subscriptions:
+            self._subscriptions[partition] = await self._jetstream.pull_subscribe_bind(
+                durable=consumer_of(partition), stream=STREAM
+            )
+        return self._subscriptions[partition]
+
+    async def acknowledge(self, batch: StreamedBatch) -> None:
+        with _named():
+            # Waits for the server's word: a lost acknowledgement would hand the batch out again.
+            await self._client.request(batch.reply_to, b"+ACK", timeout=self._answer_within_s)
+
+    async def still_working(self, batch: StreamedBatch) -> None:
+        with _named():
+            await self._client.publish(batch.reply_to, b"+WPI")
+
+    async def fill(self) -> StreamFill:
+        await self._ensure_once()
+        with _named():
+            state = (await self._jetstream.stream_info(STREAM)).state
+            consumers = [await self._jetstream.consumer_info(STREAM, consumer_of(p)) for p in _ALL]
+        return StreamFill(
+            messages=state.messages,
+            stored_bytes=state.bytes,
+            max_bytes=self._max_bytes,
+            unprocessed=sum((c.num_pending or 0) + (c.num_ack_pending or 0) for c in consumers),
+        )
+
+    async def trim(self) -> None:
+        await self._ensure_once()
+        with _named():
+            for partition in _ALL:
+                consumer = await self._jetstream.consumer_info(STREAM, consumer_of(partition))
+                floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
+                if floor:
+                    await self._jetstream.purge_stream(STREAM, seq=floor + 1, subject=subject_of(partition))
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """The client's many errors, as the port names them."""
+    try:
+        yield
+    except nats.js.errors.APIError as error:
+        if error.err_code == _STREAM_STORE_FAILED or "maximum" in (error.description or ""):
+            raise StreamFull(f"JetStream refuses more telemetry: {error.description}") from error
+        raise StreamUnavailable(f"JetStream: {error}") from error
+    except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
+        raise StreamUnavailable(f"NATS: {type(error).__name__}: {error}") from error

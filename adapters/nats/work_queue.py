@@ -1,0 +1,149 @@
+"""The work queue on JetStream: a work-queue stream per kind of work, a durable pull consumer per BMS."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from application.ports.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+
+BMS_STREAM, BMS_SUBJECT = "BMS_WORK", "bms.work"
+CALLBACK_STREAM, CALLBACK_SUBJECT = "CALLBACK_WORK", "callback.work"
+CALLBACK_CONSUMER = "notify"
+CALLBACKS_AT_ONCE = 64
+DUPLICATE_WINDOW_S = 600.0
+MAX_BYTES = 256 * 1024 * 1024
+PUBLISH_TIMEOUT_S = 5.0
+_FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class NatsWorkItem:
+    """A delivery of JetStream."""
+
+    message: Msg
+
+    @property
+    def body(self) -> bytes:
+        return self.message.data
+
+    @property
+    def deliveries(self) -> int:
+        return self.message.metadata.num_delivered or 1
+
+    async def done(self) -> None:
+        try:
+            await self.message.ack_sync(timeout=PUBLISH_TIMEOUT_S)
+        except _FAILURES as error:
+            raise WorkQueueUnavailable(f"the acknowledgement was not confirmed: {error}") from error
+
+    async def still_working(self) -> None:
+        with contextlib.suppress(*_FAILURES):  # the next one, or a redelivery, makes up for it
+            await self.message.in_progress()
+
+    async def again_after(self, wall_s: float) -> None:
+        with contextlib.suppress(*_FAILURES):  # it comes again by itself once its time is out
+            await self.message.nak(delay=wall_s)
+
+
+class NatsWorkQueue:
+    """WorkPublisher and WorkSource. `redelivery_s` is wall time: a silent worker's work goes to another then."""
+
+    def __init__(self, client: Client, *, redelivery_s: float) -> None:
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        self._redelivery_s = redelivery_s
+        self._subscriptions: dict[str, JetStreamContext.PullSubscription] = {}
+
+    @classmethod
+    async def connect(cls, nats_url: str, *, redelivery_s: float, name: str) -> NatsWorkQueue:
+        """Connect and set up the streams. Raises WorkQueueUnavailable."""
+        try:
+            client = await nats.connect(
+                nats_url, name=name, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.25
+            )
+            queue = cls(client, redelivery_s=redelivery_s)
+            await queue._set_up()
+        except _FAILURES as error:
+            raise WorkQueueUnavailable(f"NATS cannot be used: {error}; check GRIDPROOF_NATS_URL") from error
+        return queue
+
+    @property
+    def redelivery_s(self) -> float:
+        return self._redelivery_s
+
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        await self._publish(f"{BMS_SUBJECT}.{work.facility_id}", msgspec.json.encode(work), message_id)
+
+    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
+        await self._publish(f"{CALLBACK_SUBJECT}.{work.utility_id}", msgspec.json.encode(work), message_id)
+
+    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
+        config = self._consumer(f"bms-{facility_id}", f"{BMS_SUBJECT}.{facility_id}", at_once=1)
+        return await self._next(BMS_STREAM, config, wait_s)
+
+    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
+        config = self._consumer(CALLBACK_CONSUMER, f"{CALLBACK_SUBJECT}.>", at_once=CALLBACKS_AT_ONCE)
+        return await self._next(CALLBACK_STREAM, config, wait_s)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _set_up(self) -> None:
+        for name, subject in ((BMS_STREAM, BMS_SUBJECT), (CALLBACK_STREAM, CALLBACK_SUBJECT)):
+            config = StreamConfig(
+                name=name,
+                subjects=[f"{subject}.>"],
+                retention=RetentionPolicy.WORK_QUEUE,
+                storage=StorageType.FILE,
+                discard=DiscardPolicy.NEW,
+                max_bytes=MAX_BYTES,
+                duplicate_window=DUPLICATE_WINDOW_S,
+            )
+            try:
+                await self._js.add_stream(config)
+            except nats.js.errors.BadRequestError:
+                await self._js.update_stream(config)
+
+    def _consumer(self, durable: str, subject: str, *, at_once: int) -> ConsumerConfig:
+        return ConsumerConfig(
+            durable_name=durable,
+            filter_subject=subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self._redelivery_s,
+            max_ack_pending=at_once,
+            max_deliver=-1,  # the worker bounds its attempts and records how they ended
+        )
+
+    async def _publish(self, subject: str, body: bytes, message_id: str) -> None:
+        try:
+            await self._js.publish(
+                subject, body, headers={"Nats-Msg-Id": message_id}, timeout=PUBLISH_TIMEOUT_S
+            )
+        except _FAILURES as error:
+            raise WorkQueueUnavailable(f"JetStream did not take {message_id}: {error}") from error
+
+    async def _next(self, stream: str, config: ConsumerConfig, wait_s: float) -> WorkItem | None:
+        durable = str(config.durable_name)
+        try:
+            subscription = self._subscriptions.get(durable)
+            if subscription is None:
+                await self._js.add_consumer(stream, config)
+                subscription = await self._js.pull_subscribe_bind(consumer=durable, stream=stream)
+                self._subscriptions[durable] = subscription
+            messages = await subscription.fetch(1, timeout=wait_s)
+        except (TimeoutError, nats.errors.TimeoutError):
+            return None
+        except _FAILURES as error:
+            self._subscriptions.pop(durable, None)
+            raise WorkQueueUnavailable(f"JetStream gives no work: {error}") from error
+        return NatsWorkItem(messages[0]) if messages else None

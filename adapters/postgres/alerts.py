@@ -1,0 +1,66 @@
+"""Alerts in PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.operations_connection import operations_connection, storable
+from application.alerts import ALERTS
+from application.ports.alerts import Alert
+
+_RAISE = """
+INSERT INTO gridproof.alerts AS open_alert (name, subject, severity, detail, raised_at, last_seen_at)
+VALUES (%(name)s, %(subject)s, %(severity)s, %(detail)s, %(at)s, %(at)s)
+ON CONFLICT (name, subject) WHERE cleared_at IS NULL DO UPDATE
+    SET severity = excluded.severity, detail = excluded.detail,
+        last_seen_at = greatest(open_alert.last_seen_at, excluded.last_seen_at)
+"""
+_CLEAR = """
+UPDATE gridproof.alerts SET cleared_at = greatest(last_seen_at, %s)
+WHERE name = %s AND subject = %s AND cleared_at IS NULL
+"""
+_LIST = """
+SELECT name, subject, severity, detail, raised_at, last_seen_at, cleared_at FROM gridproof.alerts
+WHERE %s OR cleared_at IS NULL
+ORDER BY raised_at DESC, alert_id DESC LIMIT %s
+"""
+
+
+class PostgresAlerts:
+    """`pool` connects as the application's role, which can raise and clear alerts but not remove one."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        row = {
+            "name": name,
+            "subject": storable(subject),
+            "severity": ALERTS[name].severity,
+            "detail": storable(detail),
+            "at": at,
+        }
+        with operations_connection(self._pool) as connection:
+            connection.execute(_RAISE, row)
+
+    def clear(self, name: str, subject: str, *, at: datetime) -> None:
+        with operations_connection(self._pool) as connection:
+            connection.execute(_CLEAR, (at, name, storable(subject)))
+
+    def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
+        with operations_connection(self._pool) as connection:
+            return [_alert(row) for row in connection.execute(_LIST, (include_cleared, limit))]
+
+
+def _alert(row: Any) -> Alert:
+    name, subject, severity, detail, raised_at, last_seen_at, cleared_at = row
+    return Alert(
+        name=name,
+        subject=subject,
+        severity=severity,
+        detail=detail,
+        raised_at=raised_at.astimezone(UTC),
+        last_seen_at=last_seen_at.astimezone(UTC),
+        cleared_at=cleared_at and cleared_at.astimezone(UTC),
+    )

@@ -1,0 +1,101 @@
+"""Dead letters in PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.operations_connection import operations_connection, storable
+from application.ports.dead_letters import (
+    DeadLetter,
+    DeadLetterDecided,
+    DeadLetterNotFound,
+    DeadLetterQueue,
+    DeadLetterStatus,
+)
+from domain.errors import ReasonRequired
+
+_WORK = "dead_letter_id, queue, subject, reason, body, parked_at"
+_COLUMNS = f"{_WORK}, status, decided_at, decided_by, decision_reason"
+_PARK = f"""
+INSERT INTO gridproof.dead_letters ({_WORK}) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (dead_letter_id) DO NOTHING
+"""  # noqa: S608 - our own column names
+_LIST = f"""
+SELECT {_COLUMNS} FROM gridproof.dead_letters
+WHERE queue = coalesce(%s, queue) AND status = coalesce(%s, status)
+ORDER BY parked_at DESC, dead_letter_id LIMIT %s
+"""  # noqa: S608 - our own column names
+_GET = f"SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = %s"  # noqa: S608 - our own column names
+_DECIDE = f"""
+UPDATE gridproof.dead_letters SET status = %s, decided_at = %s, decided_by = %s, decision_reason = %s
+WHERE dead_letter_id = %s AND status = 'open' RETURNING {_COLUMNS}
+"""  # noqa: S608 - our own column names
+
+
+class PostgresDeadLetters:
+    """`pool` connects as the application's role: it can park and decide, not change or remove a letter."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def park(self, letter: DeadLetter) -> None:
+        subject, reason = storable(letter.subject), storable(letter.reason)
+        row = (letter.dead_letter_id, letter.queue, subject, reason, letter.body, letter.parked_at)
+        with operations_connection(self._pool) as connection:
+            connection.execute(_PARK, row)
+
+    def listed(
+        self,
+        *,
+        queue: DeadLetterQueue | None = None,
+        status: DeadLetterStatus | None = "open",
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        with operations_connection(self._pool) as connection:
+            return [_letter(row) for row in connection.execute(_LIST, (queue, status, limit))]
+
+    def get(self, dead_letter_id: UUID) -> DeadLetter:
+        with operations_connection(self._pool) as connection:
+            row = connection.execute(_GET, (dead_letter_id,)).fetchone()
+        if row is None:
+            raise DeadLetterNotFound(
+                f"no dead letter {dead_letter_id}; list them with `gridproof dead-letters list`"
+            )
+        return _letter(row)
+
+    def decide(
+        self,
+        dead_letter_id: UUID,
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+    ) -> DeadLetter:
+        if status == "discarded" and not reason.strip():
+            raise ReasonRequired("discarding a dead letter needs a reason")
+        decision = (status, at, storable(by), storable(reason), dead_letter_id)
+        with operations_connection(self._pool) as connection:
+            row = connection.execute(_DECIDE, decision).fetchone()
+        if row is None:
+            known = self.get(dead_letter_id)
+            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {known.status}")
+        return _letter(row)
+
+
+def _letter(row: Any) -> DeadLetter:
+    dead_letter_id, queue, subject, reason, body, parked_at, status, decided_at, decided_by, why = row
+    return DeadLetter(
+        dead_letter_id=dead_letter_id,
+        queue=queue,
+        subject=subject,
+        reason=reason,
+        body=bytes(body),
+        parked_at=parked_at.astimezone(UTC),
+        status=status,
+        decided_at=decided_at and decided_at.astimezone(UTC),
+        decided_by=decided_by,
+        decision_reason=why,
+    )

@@ -1,0 +1,87 @@
+"""An exclusive turn as a session advisory lock: freed within milliseconds when its holder dies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+_WATCH_EVERY_S = 1.0
+_RETRY_EVERY_S = 0.5
+
+AsyncConnection = psycopg.AsyncConnection[Any]
+
+
+class PostgresExclusiveTurn:
+    """The turn called `name`, among all processes on the database of `dsn`.
+
+    While PostgreSQL is away the holder goes on: nobody else can get the turn either.
+    """
+
+    def __init__(self, dsn: str, name: str) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._connection: AsyncConnection | None = None
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[asyncio.Event]:
+        lost = asyncio.Event()
+        watch: asyncio.Task[None] | None = None
+        try:
+            await self._wait_for_turn()
+            watch = asyncio.create_task(self._watch(lost))
+            yield lost
+        finally:
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+            await self._disconnect()
+
+    async def _wait_for_turn(self) -> None:
+        while True:
+            try:
+                connection = await self._connect()
+                await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (self._name,))
+            except psycopg.OperationalError as error:
+                _log.warning("exclusive turn: PostgreSQL does not answer, trying again", error=str(error))
+                await self._disconnect()
+                await asyncio.sleep(_RETRY_EVERY_S)
+            else:
+                return
+
+    async def _watch(self, lost: asyncio.Event) -> None:
+        while not lost.is_set():
+            await asyncio.sleep(_WATCH_EVERY_S)
+            try:
+                if self._connection is None:
+                    await self._take_again(lost)
+                else:
+                    await self._connection.execute("SELECT 1")
+            except psycopg.OperationalError as error:
+                _log.warning("exclusive turn: its session broke", turn=self._name, error=str(error))
+                await self._disconnect()
+
+    async def _take_again(self, lost: asyncio.Event) -> None:
+        connection = await self._connect()
+        cursor = await connection.execute(
+            "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._name,)
+        )
+        row = await cursor.fetchone()
+        if row is None or not row[0]:
+            _log.warning("exclusive turn: somebody else has it now", turn=self._name)
+            lost.set()
+
+    async def _connect(self) -> AsyncConnection:
+        self._connection = await psycopg.AsyncConnection.connect(
+            self._dsn, autocommit=True, connect_timeout=5, application_name=f"turn {self._name}"
+        )
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

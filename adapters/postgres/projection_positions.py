@@ -1,0 +1,81 @@
+"""How far each projection has come, and which generation of its rows is the live one."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+
+from projections.read_model import AnyProjection
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class LivePosition(msgspec.Struct, frozen=True):
+    """The row of `projection_positions`."""
+
+    version: int
+    generation: int
+    position: int
+
+
+class PositionMoved(Exception):
+    """Somebody else moved the projection (a rebuild was swapped in): read the position again."""
+
+
+_ENSURE = """
+INSERT INTO gridproof.projection_positions (name, version, updated_at) VALUES (%s, %s, %s)
+ON CONFLICT (name) DO NOTHING
+"""
+_READ = "SELECT version, generation, position FROM gridproof.projection_positions WHERE name = %s"
+_MOVE = """
+UPDATE gridproof.projection_positions
+SET position = %s, updated_at = %s, stopped_at = NULL, stopped_reason = NULL
+WHERE name = %s AND generation = %s AND position = %s
+"""
+_STOP = """
+UPDATE gridproof.projection_positions SET stopped_at = %s, stopped_reason = %s, updated_at = %s WHERE name = %s
+"""
+_SWAP = """
+UPDATE gridproof.projection_positions
+SET version = %s, generation = %s, position = %s, updated_at = %s, stopped_at = NULL, stopped_reason = NULL
+WHERE name = %s
+"""
+
+
+def live_position(connection: Connection, projection: AnyProjection, *, at: datetime) -> LivePosition:
+    """Where the projection stands; a projection never seen before begins at zero."""
+    connection.execute(_ENSURE, (projection.name, projection.version, at))
+    row = connection.execute(_READ, (projection.name,)).fetchone()
+    assert row is not None, "the row was ensured just now, and nobody may delete it"  # noqa: S101
+    return LivePosition(*row)
+
+
+def locked_position(connection: Connection, projection: AnyProjection) -> LivePosition:
+    """The same, held until the end of the transaction, so that the live runner waits."""
+    row = connection.execute(_READ + " FOR UPDATE", (projection.name,)).fetchone()
+    if row is None:
+        raise PositionMoved(f"projection {projection.name} has no position any more")
+    return LivePosition(*row)
+
+
+def move(
+    connection: Connection, projection: AnyProjection, known: LivePosition, position: int, *, at: datetime
+) -> None:
+    """Advance from `known` to `position`. Raises PositionMoved; it also locks out a swap until the commit."""
+    moved = connection.execute(_MOVE, (position, at, projection.name, known.generation, known.position))
+    if moved.rowcount != 1:
+        raise PositionMoved(f"projection {projection.name} is no longer at {known.position}")
+
+
+def mark_stopped(
+    connection: Connection, projection: AnyProjection, position: int, reason: str, *, at: datetime
+) -> None:
+    connection.execute(_STOP, (position, reason.replace("\0", "")[:2_000], at, projection.name))
+
+
+def swap(
+    connection: Connection, projection: AnyProjection, generation: int, position: int, *, at: datetime
+) -> None:
+    """Make `generation` the live one."""
+    connection.execute(_SWAP, (projection.version, generation, position, at, projection.name))

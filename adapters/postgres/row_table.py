@@ -1,0 +1,130 @@
+"""The rows of one read model in PostgreSQL, and the buffer through which a batch is folded into them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from projections.read_model import Projection, RowsUnavailable, TRow
+from projections.stored_form import stored_form
+
+SCHEMA = "gridproof"
+Connection = psycopg.Connection[tuple[Any, ...]]
+Changes = Mapping[str, tuple[TRow, int] | None]
+"""Key -> (row, position that changed it), or None where it is deleted."""
+
+_FETCH = "SELECT key, row::text FROM {table} WHERE generation = %s AND key = ANY(%s)"
+_PUT = """
+INSERT INTO {table} (generation, key, sort_key, tenant, row, position)
+SELECT %s, changed.key, changed.sort_key, changed.tenant, changed.row::jsonb, changed.position
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+    AS changed (key, sort_key, tenant, row, position)
+ON CONFLICT (generation, key) DO UPDATE
+SET sort_key = excluded.sort_key, tenant = excluded.tenant, row = excluded.row, position = excluded.position
+"""
+_DELETE = "DELETE FROM {table} WHERE generation = %s AND key = ANY(%s)"
+_ALL = "SELECT key, row::text FROM {table} WHERE generation = %s"
+_DELETE_OTHERS = """
+DELETE FROM {table} WHERE (generation, key) IN (
+    SELECT generation, key FROM {table} WHERE generation <> %s LIMIT 5000
+)
+"""
+
+
+class RowUnreadable(Exception):
+    """A stored row is not one of this release."""
+
+
+def table_of(projection_name: str) -> sql.Identifier:
+    return sql.Identifier(SCHEMA, f"rm_{projection_name}")
+
+
+class RowTable(Generic[TRow]):
+    """One generation of a read model's rows, over one connection."""
+
+    def __init__(self, connection: Connection, projection: Projection[TRow], generation: int) -> None:
+        self._connection = connection
+        self._projection = projection
+        self._generation = generation
+        self._table = table_of(projection.name)
+        self._decoder: msgspec.json.Decoder[TRow] = msgspec.json.Decoder(projection.row_type)
+
+    def fetch(self, keys: Iterable[str]) -> dict[str, TRow]:
+        """The rows that there are, by key; one round trip. Raises RowUnreadable."""
+        found = self._connection.execute(self._sql(_FETCH), (self._generation, list(keys)))
+        return {key: self._decoded(key, text) for key, text in found}
+
+    def write(self, changes: Changes[TRow]) -> None:
+        """Put and delete; at most two round trips, in the transaction of the caller."""
+        deleted = [key for key, change in changes.items() if change is None]
+        kept = [(key, *change) for key, change in changes.items() if change is not None]
+        if kept:
+            columns = (
+                [key for key, _, _ in kept],
+                [self._projection.sort_key(row) for _, row, _ in kept],
+                [self._projection.tenant(row) for _, row, _ in kept],
+                [stored_form(row).decode() for _, row, _ in kept],
+                [position for _, _, position in kept],
+            )
+            self._connection.execute(self._sql(_PUT), (self._generation, *columns))
+        if deleted:
+            self._connection.execute(self._sql(_DELETE), (self._generation, deleted))
+
+    def stored(self) -> dict[str, bytes]:
+        """Key -> stored form of every row. Raises RowUnreadable."""
+        with self._connection.cursor(name="stored_rows") as cursor:
+            cursor.execute(self._sql(_ALL), (self._generation,))
+            return {key: stored_form(self._decoded(key, text)) for key, text in cursor}
+
+    def delete_other_generations(self) -> None:
+        """In small transactions, since nobody reads those rows any more."""
+        while self._connection.execute(self._sql(_DELETE_OTHERS), (self._generation,)).rowcount:
+            pass
+
+    def _decoded(self, key: str, text: str) -> TRow:
+        try:
+            return self._decoder.decode(text)
+        except msgspec.MsgspecError as error:
+            raise RowUnreadable(
+                f"the row {key} of {self._projection.name} cannot be read: {error}; "
+                f"rebuild it: gridproof projections rebuild {self._projection.name}"
+            ) from error
+
+    def _sql(self, template: str) -> sql.Composed:
+        return sql.SQL(template).format(table=self._table)
+
+
+class RowBuffer(Generic[TRow]):
+    """Rows while a batch is folded: fetched when first asked for, written all at once at the end."""
+
+    def __init__(self, projection: Projection[TRow], table: RowTable[TRow]) -> None:
+        self._projection = projection
+        self._table = table
+        self._known: dict[str, TRow | None] = {}
+        self.changes: dict[str, tuple[TRow, int] | None] = {}
+        self.position = 0
+        """Of the domain event that is being folded."""
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        missing = {key for key in keys if key not in self._known}
+        if missing:
+            try:
+                found = self._table.fetch(missing)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise RowsUnavailable(f"rows of {self._projection.name}: {error}") from error
+            self._known.update({key: found.get(key) for key in missing})
+
+    def get(self, key: str) -> TRow | None:
+        self.prefetch([key])
+        return self._known[key]
+
+    def put(self, row: TRow) -> None:
+        key = self._projection.key(row)
+        self._known[key] = row
+        self.changes[key] = (row, self.position)
+
+    def delete(self, key: str) -> None:
+        self._known[key] = None
+        self.changes[key] = None

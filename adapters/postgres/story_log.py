@@ -1,0 +1,92 @@
+"""The demand response log read by streams, for audits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from eventsourcing.utils import get_topic
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from application.event_mapper import decode_domain_event
+from domain.dr_event import DREvent
+from projections.story_log import StoryEntry, StoryLogUnavailable
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_COLUMNS = "SELECT notification_id, topic, originator_id, originator_version, state"
+_OF_STREAMS = f"""
+{_COLUMNS} FROM gridproof.demand_response_events
+WHERE originator_id = ANY(%s) AND (%s::text[] IS NULL OR topic = ANY(%s)) ORDER BY notification_id
+"""
+_OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = %s ORDER BY notification_id"
+# The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with the
+# lowest position ends the prefix; the index on positions lets the search stop there.
+_FIRST_LATER = r"""
+SELECT notification_id FROM gridproof.demand_response_events
+WHERE substring(convert_from(state, 'UTF8') FROM '"recorded_at":"([^"]+)"')::timestamptz > %s
+ORDER BY notification_id LIMIT 1
+"""
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
+
+
+class PostgresStoryLog:
+    """`pool`'s connections are those of the application's role."""
+
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    def entries_of(
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+    ) -> list[StoryEntry]:
+        wanted = None if topics is None else list(topics)
+        with self._connection() as connection:
+            found = connection.execute(_OF_STREAMS, (list(stream_ids), wanted, wanted)).fetchall()
+        return [_entry(row) for row in found]
+
+    def prefix_end(self, as_of: datetime) -> int:
+        with self._connection() as connection, connection.transaction():
+            # Without this the planner may scan the whole table for the lowest match.
+            connection.execute("SET LOCAL enable_seqscan = off")
+            connection.execute("SET LOCAL enable_sort = off")
+            later = connection.execute(_FIRST_LATER, (as_of,)).fetchone()
+            head = connection.execute(_HEAD).fetchone()
+            if later is not None:
+                return int(later[0]) - 1
+        return int(head[0]) if head else 0
+
+    def head(self) -> int:
+        with self._connection() as connection:
+            row = connection.execute(_HEAD).fetchone()
+        return int(row[0]) if row else 0
+
+    def dr_events_called(self, utility_event_id: str) -> list[UUID]:
+        with self._connection() as connection:
+            found = connection.execute(_OF_TOPIC, (get_topic(DREvent.Opened),)).fetchall()
+        opened = [_entry(row).domain_event for row in found]
+        return [
+            happened.originator_id
+            for happened in opened
+            if isinstance(happened, DREvent.Opened) and happened.utility_event_id == utility_event_id
+        ]
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (
+            psycopg.OperationalError,
+            psycopg.InterfaceError,
+            PoolTimeout,
+            PoolClosed,
+            TooManyRequests,
+        ) as error:
+            raise StoryLogUnavailable(f"the log did not answer: {error}") from error
+
+
+def _entry(row: tuple[Any, ...]) -> StoryEntry:
+    position, topic, originator_id, originator_version, state = row
+    return StoryEntry(position, decode_domain_event(topic, originator_id, originator_version, bytes(state)))

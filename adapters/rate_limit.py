@@ -1,0 +1,99 @@
+"""Rate limits over Redis or Valkey, shared by all processes; counted locally while that is down.
+
+A moving window: never more than the limit in any second. While the cache is down each process counts for itself,
+so that the limit is loose but there.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from application.ports.rate_limit import RateDecision
+
+log = logging.getLogger("gridproof.rate_limit")
+
+CACHE_TIMEOUT_S = 0.25
+LEFT_ALONE_S = 5.0
+"""How long a cache that failed is not asked again, so that a dead one costs nothing."""
+
+
+class CachedRateLimiter:
+    """`rate_per_s` calls of a key in a second; below one, one call in 1/rate seconds (rounded up).
+
+    `redis_url` None counts in this process only.
+    """
+
+    def __init__(
+        self,
+        rate_per_s: float,
+        *,
+        redis_url: str | None = None,
+        namespace: str = "gridproof",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._item = _item(rate_per_s, namespace)
+        self._monotonic = monotonic
+        self._local = MovingWindowRateLimiter(MemoryStorage())
+        self._connections = None if redis_url is None else _connections(redis_url)
+        self._shared: MovingWindowRateLimiter | None = None
+        if self._connections is not None:
+            self._shared = MovingWindowRateLimiter(_storage(self._connections))
+        self._alone_until = 0.0
+
+    async def hit(self, key: str) -> RateDecision:
+        if self._shared is not None and self._monotonic() >= self._alone_until:
+            try:
+                return await self._decide(self._shared, key)
+            except StorageError as error:
+                self._alone_until = self._monotonic() + LEFT_ALONE_S
+                log.warning(
+                    "rate limits are counted locally for %.0f s: the cache failed (%s)",
+                    LEFT_ALONE_S,
+                    type(error.storage_error).__name__,
+                )
+        return await self._decide(self._local, key)
+
+    async def aclose(self) -> None:
+        """Close the connections to the cache."""
+        if self._connections is not None:
+            await self._connections.aclose()
+
+    async def _decide(self, limiter: MovingWindowRateLimiter, key: str) -> RateDecision:
+        if await limiter.hit(self._item, key):
+            return RateDecision(allowed=True)
+        stats = await limiter.get_window_stats(self._item, key)
+        return RateDecision(allowed=False, retry_after_s=max(0.0, stats.reset_time - time.time()))
+
+
+def _item(rate_per_s: float, namespace: str) -> RateLimitItem:
+    if rate_per_s >= 1:
+        return RateLimitItemPerSecond(int(rate_per_s), 1, namespace=namespace)
+    return RateLimitItemPerSecond(1, -int(-1 // rate_per_s), namespace=namespace)
+
+
+def _connections(redis_url: str) -> ConnectionPool:
+    """Without retries: the next call does better to count locally than to wait."""
+    return ConnectionPool.from_url(
+        redis_url,
+        socket_timeout=CACHE_TIMEOUT_S,
+        socket_connect_timeout=CACHE_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=64,
+    )
+
+
+def _storage(connections: ConnectionPool) -> RedisStorage:
+    return RedisStorage(
+        "async+redis://",  # the address is the pool's
+        wrap_exceptions=True,
+        implementation="redispy",
+        connection_pool=connections,  # type: ignore[arg-type]  # its documented type is narrower than its use
+    )

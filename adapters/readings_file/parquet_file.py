@@ -1,0 +1,110 @@
+"""A readings file in Parquet."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from adapters.readings_file.collecting import collect
+from adapters.readings_file.parsing import numbers, starts_of_intervals
+from adapters.readings_file.time_zones import time_zones_beside
+from application.ports.readings_file import (
+    BadTimestamp,
+    BadValue,
+    FacilityReadings,
+    MissingColumn,
+    NaiveTimestamp,
+    ReadingsBatch,
+    TimeArray,
+    UnreadableFile,
+)
+from domain.time_windows import FloatArray
+
+BATCH_ROWS = 100_000
+
+
+class ParquetReadingsFile:
+    """Reads `path` in record batches; a fault is named with its row, the first being 1."""
+
+    def __init__(self, path: Path, *, batch_rows: int = BATCH_ROWS) -> None:
+        self._path, self._batch_rows = path, batch_rows
+
+    def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
+        wanted = None if facility_ids is None else pa.array(sorted(facility_ids), pa.string())
+        first_line = 1
+        try:
+            with pq.ParquetFile(self._path) as file:
+                names = self._columns(file.schema_arrow)
+                for batch in file.iter_batches(batch_size=self._batch_rows, columns=names):
+                    lines = np.arange(first_line, first_line + batch.num_rows, dtype=np.int64)
+                    first_line += batch.num_rows
+                    if (made := self._batch(batch, lines, wanted)).lines.size:
+                        yield made
+        except (OSError, pa.ArrowException) as error:
+            raise UnreadableFile(self._path, None, f"cannot be read as Parquet: {error}") from error
+
+    def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
+        return collect(self._path, self.batches(facility_ids), facility_ids)
+
+    def time_zones(self) -> Mapping[str, ZoneInfo]:
+        return time_zones_beside(self._path)
+
+    def _columns(self, schema: Any) -> list[str]:
+        for name in ("facility", "timestamp", "load_kwh"):
+            if name not in schema.names:
+                raise MissingColumn(
+                    self._path, None, f"there is no column {name}; found: {', '.join(schema.names)}"
+                )
+        kind = schema.field("timestamp").type
+        if pa.types.is_timestamp(kind) and kind.tz is None:
+            raise NaiveTimestamp(self._path, None, "column timestamp has no time zone; write it as UTC")
+        return ["facility", "timestamp", "load_kwh", *(["temp_c"] if "temp_c" in schema.names else [])]
+
+    def _batch(self, batch: Any, lines: Any, wanted: Any) -> ReadingsBatch:
+        facilities = batch.column("facility").cast(pa.string())
+        self._refuse_empty(facilities, lines)
+        if wanted is not None:
+            mask = pc.is_in(facilities, value_set=wanted)
+            batch, facilities, lines = (
+                batch.filter(mask),
+                facilities.filter(mask),
+                lines[mask.to_numpy(False)],
+            )
+        temp_c = np.full(len(lines), np.nan)
+        if "temp_c" in batch.schema.names:
+            temp_c = self._numbers("temp_c", batch.column("temp_c"), lines)
+        return ReadingsBatch(
+            np.array(facilities.to_pylist(), dtype=np.str_),
+            self._times(batch.column("timestamp"), lines),
+            self._numbers("load_kwh", batch.column("load_kwh"), lines),
+            temp_c,
+            lines,
+        )
+
+    def _refuse_empty(self, facilities: Any, lines: Any) -> None:
+        empty = pc.fill_null(pc.equal(facilities, ""), True).to_numpy(False)
+        if empty.any():
+            raise BadValue(self._path, int(lines[empty.argmax()]), "the facility is empty")
+
+    def _times(self, column: Any, lines: Any) -> TimeArray:
+        if column.null_count:
+            first_null = int(lines[pc.is_null(column).to_numpy(False).argmax()])
+            raise BadTimestamp(self._path, first_null, "the timestamp is empty")
+        if pa.types.is_timestamp(column.type):
+            moments: TimeArray = column.cast(pa.timestamp("us", "UTC"), safe=False).to_numpy(False)
+            return moments.astype("datetime64[us]")
+        return starts_of_intervals(self._path, lines, column.cast(pa.string()).to_pylist())
+
+    def _numbers(self, name: str, column: Any, lines: Any) -> FloatArray:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            return numbers(self._path, lines, name, [value or "" for value in column.to_pylist()])
+        values: FloatArray = column.cast(pa.float64()).to_numpy(False).astype(np.float64)
+        if (infinite := np.isinf(values)).any():
+            at = infinite.argmax()
+            raise BadValue(self._path, int(lines[at]), f"{name} {values[at]} is not finite")
+        return values

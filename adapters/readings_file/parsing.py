@@ -1,0 +1,75 @@
+"""Written values of a readings file, checked, with the file and line in every refusal.
+
+Whole columns are converted at once; only where that fails are they read one by one, to name the line.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import isinf, nan
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from application.ports.readings_file import BadTimestamp, BadValue, LineArray, NaiveTimestamp, TimeArray
+from domain.time_windows import FloatArray
+
+
+def starts_of_intervals(path: Path, lines: LineArray, written: Sequence[str]) -> TimeArray:
+    """ISO 8601 times with their offsets, as datetime64[us] in UTC."""
+    try:
+        moments: TimeArray = pa.array(written, pa.string()).cast(pa.timestamp("us", "UTC")).to_numpy(False)
+        return moments.astype("datetime64[us]")
+    except pa.ArrowInvalid:
+        parsed = [start_of_interval(path, int(n), value) for n, value in zip(lines, written, strict=True)]
+        return np.array(parsed, dtype="datetime64[us]")
+
+
+def numbers(path: Path, lines: LineArray, column: str, written: Sequence[str]) -> FloatArray:
+    """Finite numbers, NaN where nothing (or NaN) is written."""
+    try:
+        values = np.array([float(value) if value else nan for value in written], dtype=np.float64)
+    except ValueError:
+        values = np.full(len(written), np.inf)
+    if np.isinf(values).any():
+        one_by_one = zip(lines, written, strict=True)
+        return np.array([number(path, int(n), column, value) for n, value in one_by_one], dtype=np.float64)
+    return values
+
+
+def start_of_interval(path: Path, line: int, written: str) -> np.datetime64:
+    """An ISO 8601 time with its offset, as datetime64[us] in UTC."""
+    try:
+        moment = datetime.fromisoformat(written.strip())
+    except ValueError as error:
+        raise BadTimestamp(path, line, f"timestamp {written!r} is not ISO 8601") from error
+    if moment.tzinfo is None:
+        raise NaiveTimestamp(
+            path, line, f"timestamp {written!r} has no UTC offset; add Z or one such as +01:00"
+        )
+    try:
+        return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
+    except OverflowError as error:
+        raise BadTimestamp(path, line, f"timestamp {written!r} is outside the calendar") from error
+
+
+def number(path: Path, line: int, column: str, written: str) -> float:
+    """A finite number, NaN where nothing (or NaN) is written."""
+    if not written.strip():
+        return nan
+    try:
+        value = float(written)
+    except ValueError as error:
+        raise BadValue(
+            path, line, f"{column} {written!r} is not a number; leave it empty if missing"
+        ) from error
+    if isinf(value):
+        raise BadValue(path, line, f"{column} {written!r} is not finite; leave it empty if missing")
+    return value
+
+
+def text(path: Path, line: int, written: str) -> str:
+    """A facility id: not empty."""
+    if not (facility_id := written.strip()):
+        raise BadValue(path, line, "the facility is empty")
+    return facility_id

@@ -1,0 +1,220 @@
+"""Callbacks to utilities over HTTP: signed, bounded in time and size, and never to an address of our own network."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+from yarl import URL
+
+from application.ports.clock import Clock
+from application.ports.utility_notifier import (
+    CallbackAddressRefused,
+    CallbackFailed,
+    Told,
+    judged,
+)
+
+CONNECT_S, TOTAL_S = 10.0, 30.0
+"""Clock seconds."""
+LEAST_WALL_S = 1.0
+"""On an accelerated clock a call still takes what a network takes."""
+BREAKER_FAILURES, BREAKER_OPEN_S = 5, 60.0
+MOST_HOSTS = 1_000
+DETAIL_BYTES, DETAIL_CHARACTERS = 2_048, 200
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class HttpUtilityNotifier:
+    """At most `concurrent_calls` at once; a host that keeps failing is left alone for a minute.
+
+    `secret_of` gives the secret that signs a utility's callbacks: None where none was agreed, ValueError where it
+    cannot be had. `resolver` replaces the system's name resolution.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret_of: Callable[[str], bytes | None],
+        allow_private: bool = False,
+        concurrent_calls: int = 32,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._clock = clock
+        self._secret_of = secret_of
+        self._allow_private = allow_private
+        self._calls = asyncio.Semaphore(concurrent_calls)
+        self._resolver = resolver
+        self._breakers = _HostBreakers(open_wall_s=self._wall_s(BREAKER_OPEN_S))
+        self._session: aiohttp.ClientSession | None = None
+
+    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
+        target = _target(url)
+        if not self._allow_private:
+            _check_literal(str(target.host))
+        headers = {
+            "Content-Type": "application/json",
+            "X-Callback-Id": str(callback_id),
+            "traceparent": f"00-{trace_id}-{callback_id.hex[:16]}-01",
+            **await self._signature(utility_id, body.encode()),
+        }
+        async with self._calls, self._breakers.guarding(f"{target.host}:{target.port}"):
+            return await self._post(target, body.encode(), headers)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _signature(self, utility_id: str, body: bytes) -> dict[str, str]:
+        try:
+            secret = await asyncio.to_thread(self._secret_of, utility_id)
+        except ValueError as error:
+            raise CallbackFailed(f"the secret that signs its callbacks cannot be had: {error}") from error
+        if secret is None:
+            return {}
+        stamp = str(int(self._clock.now().timestamp()))
+        digest = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        return {"X-Signature": f"t={stamp},v1={digest}"}
+
+    async def _post(self, target: URL, body: bytes, headers: dict[str, str]) -> Told:
+        timeout = aiohttp.ClientTimeout(total=self._wall_s(TOTAL_S), sock_connect=self._wall_s(CONNECT_S))
+        try:
+            async with self._open().post(
+                target, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                detail = "" if response.ok else await _detail(response)
+                return judged(response.status, detail)
+        except aiohttp.InvalidURL as error:
+            raise CallbackAddressRefused(f"it is no address: {error}") from error
+        except TimeoutError as error:
+            raise CallbackFailed("no complete answer within the limit") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise CallbackFailed(f"{type(error).__name__}: {error}") from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            resolver = self._resolver or aiohttp.ThreadedResolver()
+            self._session = aiohttp.ClientSession(
+                # A connection for each call: what was checked is what is called.
+                connector=aiohttp.TCPConnector(
+                    resolver=resolver if self._allow_private else PublicResolver(resolver),
+                    use_dns_cache=False,
+                    force_close=True,
+                    limit=0,
+                ),
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "gridproof"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    def _wall_s(self, clock_s: float) -> float:
+        return max(LEAST_WALL_S, self._clock.wall_seconds(clock_s))
+
+
+class PublicResolver(AbstractResolver):
+    """Gives only public addresses; the connection is then made to one of those very addresses."""
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises CallbackAddressRefused if a single one is not public."""
+        found = await self._resolver.resolve(host, port, family)
+        for result in found:
+            check_public(ipaddress.ip_address(result["host"].partition("%")[0]))
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+class _HostBreakers:
+    """One circuit breaker per host; opens after BREAKER_FAILURES failures in a row."""
+
+    def __init__(self, *, open_wall_s: float) -> None:
+        self._open_wall_s = open_wall_s
+        self._hosts: set[str] = set()
+        self._factory = self._fresh()
+
+    def _fresh(self) -> AsyncCircuitBreakerFactory:
+        return AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=self._open_wall_s)
+
+    @asynccontextmanager
+    async def guarding(self, host: str) -> AsyncIterator[None]:
+        """Runs the block unless the host's breaker is open: then raises CallbackFailed, and nothing was sent."""
+        if len(self._hosts) >= MOST_HOSTS and host not in self._hosts:  # utilities name hosts as they like
+            self._hosts, self._factory = set(), self._fresh()
+        self._hosts.add(host)
+        breaker = await self._factory.get_breaker(host)
+        try:
+            await breaker.__aenter__()
+        except OpenedState as error:
+            raise CallbackFailed(f"breaker open: {host} failed too often, it is left alone") from error
+        try:
+            yield
+        except CallbackFailed as error:
+            await breaker.__aexit__(type(error), error, error.__traceback__)
+            raise
+        except Exception:
+            await breaker.__aexit__(None, None, None)  # an answer, even if it is no
+            raise
+        else:
+            await breaker.__aexit__(None, None, None)
+
+
+def check_public(address: Address) -> None:
+    """Raises CallbackAddressRefused unless `address` is a public unicast one, also behind a translation."""
+    inner = address
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        else:
+            inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
+    if not inner.is_global or inner.is_multicast:
+        raise CallbackAddressRefused(f"{address} is not a public address; GRIDPROOF_ALLOW_PRIVATE_CALLBACKS")
+
+
+def _check_literal(host: str) -> None:
+    """Addresses written out never reach a resolver."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return
+    check_public(address)
+
+
+def _target(url: str) -> URL:
+    try:
+        target = URL(url)
+        if target.scheme in ("http", "https") and target.host and target.port and target.user is None:
+            return target
+    except ValueError as error:
+        raise CallbackAddressRefused(f"it is no address: {error}") from error
+    raise CallbackAddressRefused("it is not of the form http(s)://HOST/PATH without a user name")
+
+
+async def _detail(response: aiohttp.ClientResponse) -> str:
+    """The beginning of what a utility says to a refusal, as plain text."""
+    try:
+        raw = await response.content.read(DETAIL_BYTES)
+    except (aiohttp.ClientError, OSError):
+        return ""  # the status says enough
+    text = raw.decode("ascii", errors="replace")
+    return "".join(c if c.isprintable() else " " for c in text)[:DETAIL_CHARACTERS].strip()

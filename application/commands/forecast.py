@@ -1,0 +1,30 @@
+"""Commands on forecasts, and what issuing one came to."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.forecast import DataQuality, ForecastInputs, ForecastModel, QuantileSteps
+
+
+class IssueForecast(msgspec.Struct, frozen=True, kw_only=True):
+    """Issue the forecast of a facility for a cycle, or replace it by a better one. Reply: Issue.
+
+    Refused with ForecastConflict or InvalidForecast.
+    """
+
+    facility_id: str
+    cycle_start: datetime
+    inputs: ForecastInputs
+    model: ForecastModel
+    steps: QuantileSteps
+
+
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
+    """The forecast that now stands for that cycle."""
+
+    forecast_id: UUID
+    outcome: Literal["issued", "reissued", "unchanged"]
+    data_quality: DataQuality

@@ -1,0 +1,55 @@
+"""How many of each facility's meter messages are malformed, over the last quarter of an hour or so."""
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+import msgspec
+
+WINDOW = timedelta(minutes=15)
+ALERT_SHARE = 0.01
+MAX_FACILITIES = 10_000
+"""Ids come from devices; beyond this many the longest silent facility is forgotten."""
+
+
+class _Tally(msgspec.Struct):
+    since: datetime
+    messages: int = 0
+    malformed: int = 0
+    before_messages: int = 0
+    before_malformed: int = 0
+
+
+class MalformedRate:
+    """Counts in two halves that roll over, so that memory stays at five numbers a facility."""
+
+    def __init__(self) -> None:
+        self._tallies: OrderedDict[str, _Tally] = OrderedDict()
+
+    def note(self, facility_id: str, *, malformed: bool, at: datetime) -> float:
+        """Count one message; the malformed share now, 0 .. 1."""
+        tally = self._tally(facility_id, at)
+        tally.messages += 1
+        tally.malformed += malformed
+        return self._share(tally)
+
+    def share(self, facility_id: str, *, at: datetime) -> float:
+        """The malformed share of the facility's recent messages, 0 .. 1."""
+        return self._share(self._tally(facility_id, at))
+
+    def _tally(self, facility_id: str, at: datetime) -> _Tally:
+        tally = self._tallies.get(facility_id)
+        if tally is None or at - tally.since >= 2 * WINDOW:
+            tally = self._tallies[facility_id] = _Tally(at)
+        elif at - tally.since >= WINDOW:
+            tally.before_messages, tally.before_malformed = tally.messages, tally.malformed
+            tally.messages = tally.malformed = 0
+            tally.since += WINDOW
+        self._tallies.move_to_end(facility_id)
+        if len(self._tallies) > MAX_FACILITIES:
+            self._tallies.popitem(last=False)
+        return tally
+
+    @staticmethod
+    def _share(tally: _Tally) -> float:
+        messages = tally.messages + tally.before_messages
+        return (tally.malformed + tally.before_malformed) / messages if messages else 0.0

@@ -1,0 +1,5 @@
+"""What the registers of operations (alerts, dead letters, utilities) have in common."""
+
+
+class OperationsUnavailable(ConnectionError):
+    """The registers of operations cannot be reached, or did not answer in time; nothing is known to be kept."""

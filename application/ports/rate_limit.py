@@ -1,0 +1,20 @@
+"""Rate limits: how often a key may call."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class RateDecision(msgspec.Struct, frozen=True):
+    """Whether one more call is allowed now; if not, in how many wall seconds one will be."""
+
+    allowed: bool
+    retry_after_s: float = 0.0
+
+
+class RateLimiter(Protocol):
+    """Counts calls by key; refused calls do not count."""
+
+    async def hit(self, key: str) -> RateDecision:
+        """Count a call of `key`, if it is allowed. Never raises for an outside system that is down."""
+        ...

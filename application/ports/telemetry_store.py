@@ -1,0 +1,137 @@
+"""The telemetry store: readings, quarter-hour intervals and current values of facilities."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.interval_block import IntervalBlock
+from domain.meter_intervals import INTERVAL_S, RETIRED_AFTER
+from domain.meter_reading import MeterReading
+from domain.time_windows import IntervalSeries, TimeWindow
+
+
+class TelemetryStoreUnavailable(ConnectionError):
+    """The store cannot be reached or is not set up; the same call may succeed later."""
+
+
+class ReadingsRefused(ValueError):
+    """The store will never take these rows as they are; the text says why."""
+
+
+class MeterValue(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest values of one meter."""
+
+    meter_id: str
+    kw: float | None
+    measured_at: datetime | None
+    """When `kw` was measured."""
+    kwh_total: float | None
+    newest_reading_at: datetime
+
+
+class CurrentValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What a facility draws now, as far as its meters say; a meter silent for a day is left out."""
+
+    facility_id: str
+    kw: float | None
+    """Sum over its meters; None while one of them has not said its power."""
+    measured_at: datetime
+    """Of the oldest value in the sum; without a sum, of the newest reading."""
+    meters: tuple[MeterValue, ...]
+
+    @classmethod
+    def of(cls, facility_id: str, meters: Sequence[MeterValue]) -> Self:
+        """Out of its meters' values, at least one."""
+        newest = max(m.newest_reading_at for m in meters)
+        active = tuple(m for m in meters if m.newest_reading_at >= newest - RETIRED_AFTER)
+        known = [(m.kw, m.measured_at) for m in active if m.kw is not None and m.measured_at is not None]
+        if len(known) < len(active):
+            return cls(facility_id=facility_id, kw=None, measured_at=newest, meters=active)
+        kw, measured_at = sum(value for value, _ in known), min(at for _, at in known)
+        return cls(facility_id=facility_id, kw=kw, measured_at=measured_at, meters=active)
+
+
+class ImportedIntervals(msgspec.Struct, frozen=True, eq=False):
+    """History in columns of one length; (facility, start, step) is unique."""
+
+    facility_ids: tuple[str, ...]
+    facility_index: NDArray[np.int64]
+    """Into `facility_ids`."""
+    starts_at_s: NDArray[np.int64]
+    """Unix seconds, start of the interval."""
+    step_s: NDArray[np.int64]
+    mean_kw: NDArray[np.float64]
+    """NaN where missing."""
+    temp_c: NDArray[np.float64]
+    """NaN where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.starts_at_s)
+
+
+class ImportOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did to the store, in intervals."""
+
+    added: int
+    changed: int
+    unchanged: int
+
+
+class TelemetryStore(Protocol):
+    """Synchronous. Every method raises TelemetryStoreUnavailable when the store cannot answer."""
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        """Store those not yet known by (time, meter), correct intervals and current values, and note that
+        `partition` is stored up to `stream_seq`: all in one transaction. The number of new readings.
+
+        Raises ReadingsRefused when the store will never take them.
+        """
+        ...
+
+    def position(self, partition: int) -> int:
+        """The last sequence of the telemetry log stored for `partition`, 0 before the first."""
+        ...
+
+    def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
+        """In the order asked; facilities without any reading are left out."""
+        ...
+
+    def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        """When each facility's data ends (reading, or end of an imported value); none known: left out."""
+        ...
+
+    def newest_reading_at(self, facility_id: str) -> datetime | None:
+        """As `newest_readings_at`, for one."""
+        ...
+
+    def interval_series_of(
+        self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalBlock:
+        """Mean kW, temperature and coverage of many facilities in one round trip (domain.interval_block
+        says which stored interval counts). Raises NotAligned where the window is no whole number of steps."""
+        ...
+
+    def interval_series(
+        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalSeries:
+        """Mean kW per step of one facility, NaN where missing. Raises NotAligned."""
+        ...
+
+    def coverage(self, facility_id: str, window: TimeWindow) -> float:
+        """The share of `window` that is covered by readings, %; whole quarter-hours. Raises NotAligned."""
+        ...
+
+    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+        """Store history beside what meters said, never over it; the same import again changes nothing.
+
+        Raises ReadingsRefused.
+        """
+        ...
+
+    def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
+        """Make room for readings of the UTC days from `days_from` through `days_to`."""
+        ...

@@ -1,0 +1,40 @@
+"""Baselines: what a facility would have drawn without the DR event, with every number explained.
+
+`compute_baseline(rule_named("caiso-10-in-10"), metered, window, tz=...)` is the whole of it.
+"""
+
+from domain.baseline.computation import compute_baseline
+from domain.baseline.result import (
+    Adjustment,
+    Baseline,
+    BaselineDay,
+    BaselineImpossible,
+    BaselineInterval,
+    SkippedDay,
+    TooFewBaselineDays,
+)
+from domain.baseline.rules import (
+    METHODS,
+    BaselineParameters,
+    BaselineRule,
+    InvalidBaselineRule,
+    UnknownBaselineMethod,
+    rule_named,
+)
+
+__all__ = [
+    "METHODS",
+    "Adjustment",
+    "Baseline",
+    "BaselineDay",
+    "BaselineImpossible",
+    "BaselineInterval",
+    "BaselineParameters",
+    "BaselineRule",
+    "InvalidBaselineRule",
+    "SkippedDay",
+    "TooFewBaselineDays",
+    "UnknownBaselineMethod",
+    "compute_baseline",
+    "rule_named",
+]

@@ -1,0 +1,102 @@
+"""What a baseline is and how it came about; all of it can be recorded, so that a settlement explains itself."""
+
+from collections import Counter
+from datetime import date, datetime
+from math import fsum
+from typing import Literal
+
+import msgspec
+
+from domain.baseline.rules import AdjustmentKind
+
+SkipReason = Literal["dr_event_day", "holiday", "missing_interval", "time_does_not_exist", "low_load"]
+DayUse = Literal["used", "dropped_lowest", "dropped_highest"]
+
+
+class SkippedDay(msgspec.Struct, frozen=True):
+    """A similar day that was passed over, and why. Days of the other kind (weekday, weekend) are not listed."""
+
+    day: date
+    why: SkipReason
+
+
+class BaselineDay(msgspec.Struct, frozen=True):
+    """A day the rule looked at: its mean load (kW) over the DR event's hours, and whether it counts."""
+
+    day: date
+    mean_kw: float
+    use: DayUse = "used"
+
+
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    """The in-day adjustment: a factor (multiplicative) or kW (additive) in `value`, None for kind `none`.
+
+    `raw` is the value before clipping, None where none could be formed; `note` then says why.
+    `baseline_kw` and `metered_kw` are the two means it compares, over the intervals that were metered.
+    """
+
+    kind: AdjustmentKind
+    value: float | None = None
+    clipped: bool = False
+    raw: float | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    baseline_kw: float | None = None
+    metered_kw: float | None = None
+    missing: tuple[datetime, ...] = ()
+    note: str = ""
+
+
+class BaselineInterval(msgspec.Struct, frozen=True):
+    """One step of the window, mean kW. `delivered_kw` is adjusted less metered, not clipped; None if not metered."""
+
+    starts_at: datetime
+    baseline_kw: float
+    adjusted_kw: float
+    metered_kw: float | None
+    delivered_kw: float | None
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """A baseline over a window; `missing` are the starts of its intervals that were not metered."""
+
+    days: tuple[date, ...]
+    """The days that count, the most recent first."""
+    adjustment: Adjustment
+    intervals: tuple[BaselineInterval, ...]
+    missing: tuple[datetime, ...]
+    step_s: int
+    candidates: tuple[BaselineDay, ...] = ()
+    skipped: tuple[SkippedDay, ...] = ()
+
+    @property
+    def coverage(self) -> float:
+        """The share of the window's intervals that were metered, 0..1."""
+        return 1 - len(self.missing) / len(self.intervals)
+
+    @property
+    def delivered_kw(self) -> float | None:
+        """Mean delivered kW of the metered intervals; None when there is none."""
+        known = [i.delivered_kw for i in self.intervals if i.delivered_kw is not None]
+        return fsum(known) / len(known) if known else None
+
+    @property
+    def delivered_kwh(self) -> float:
+        """Energy delivered in the metered intervals; nothing is assumed of the others."""
+        return fsum(i.delivered_kw for i in self.intervals if i.delivered_kw is not None) * self.step_s / 3600
+
+
+class BaselineImpossible(ValueError):
+    """The readings do not allow this baseline; the message says what is missing."""
+
+
+class TooFewBaselineDays(BaselineImpossible):
+    """Fewer usable days than the rule needs; `found` of `wanted`, with those skipped."""
+
+    def __init__(self, found: int, wanted: int, lookback_days: int, skipped: tuple[SkippedDay, ...]) -> None:
+        reasons = ", ".join(f"{n} {why}" for why, n in Counter(s.why for s in skipped).items()) or "none"
+        super().__init__(
+            f"only {found} of {wanted} baseline days in the {lookback_days} days before (skipped: {reasons}); "
+            "give readings of earlier days, or use a rule that needs fewer"
+        )
+        self.found, self.wanted, self.skipped = found, wanted, skipped

@@ -1,0 +1,242 @@
+"""Whether a DR event can be done: every reason why not, at once, and the capacity there is.
+
+Pure: the handler collects the facts from the aggregates, `judge` decides, the aggregate records.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from math import fsum, isfinite
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.time_windows import TimeWindow, as_utc
+
+RefusalCode = Literal[
+    "unknown_facility",
+    "duplicate_facility",
+    "no_facility",
+    "facility_in_maintenance",
+    "facility_deactivated",
+    "not_enrolled",
+    "overlap",
+    "past_start",
+    "end_before_start",
+    "too_short",
+    "too_long",
+    "notice_too_short",
+    "daily_limit",
+    "season_limit",
+    "insufficient_capacity",
+    "target_not_positive",
+]
+FacilityStatus = Literal["active", "maintenance", "deactivated"]
+CapacitySource = Literal["forecast", "declared"]
+
+TOLERANCE_KW = 1e-6
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One reason why a DR event is refused; `facility_id` is None where it concerns the whole request."""
+
+    code: RefusalCode
+    detail: str
+    facility_id: str | None = None
+
+
+class DREventRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a utility asks for, as received: the times may be in the wrong order, ids unknown or repeated."""
+
+    dr_event_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float
+    facility_ids: tuple[str, ...]
+
+
+class ProgramTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program's contract says about timing and size."""
+
+    notification_lead_s: float
+    minimum_duration_s: float
+    maximum_duration_s: float
+    acceptable_share: float
+    """0..1: below this share of the target a DR event is refused."""
+    prepare_lead_s: float = 0.0
+    """A shorter notice than this is no refusal: preparing then begins at once."""
+
+
+class HeldWindow(msgspec.Struct, frozen=True):
+    """A reservation a facility already has."""
+
+    dr_event_id: UUID
+    window: TimeWindow
+
+
+class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one facility at the moment of judging. Counts leave the DR event itself out."""
+
+    facility_id: str
+    status: FacilityStatus
+    enrolled: bool
+    capacity_kw: float
+    capacity_source: CapacitySource = "declared"
+    data_quality: str | None = None
+    """The forecast's data quality where `capacity_source` is `forecast`."""
+    reservations: tuple[HeldWindow, ...] = ()
+    dr_events_that_day: int = 0
+    dr_events_that_season: int = 0
+    dr_events_per_day: int = 1_000
+    dr_events_per_season: int = 100_000
+    longest_dr_event_s: float = 86_400.0
+    notification_lead_s: float = 0.0
+
+
+class Feasibility(msgspec.Struct, frozen=True):
+    """The judgement. Without reasons the request can be accepted, with `shortfall_kw` of its target missing.
+
+    `capacity_kw` counts the facilities that can take part; `degraded` names those whose forecast is degraded.
+    """
+
+    reasons: tuple[Refusal, ...]
+    capacity_kw: float
+    shortfall_kw: float
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        return not self.reasons
+
+
+def judge(
+    request: DREventRequest, *, now: datetime, program: ProgramTerms, facilities: Mapping[str, FacilityFacts]
+) -> Feasibility:
+    """Judge `request` at `now`; `facilities` holds the facts of every requested facility that is known.
+
+    Every reason is reported, the request's own first, then each facility's in the order asked. A reason
+    that only restates another is left out: a past start is not also too short a notice, an end before the
+    start not also too short, and no capacity is missing when no facility was left to give any.
+    """
+    asked = tuple(dict.fromkeys(request.facility_ids))
+    reasons = [*_timing(request, now, program), *_target(request), *_ids(request, facilities)]
+    able: list[FacilityFacts] = []
+    for facility_id in asked:
+        if (facts := facilities.get(facility_id)) is None:
+            continue
+        refusals = list(_facility(facts, request, now))
+        reasons += refusals
+        if not refusals:
+            able.append(facts)
+    capacity_kw = fsum(max(0.0, facts.capacity_kw) for facts in sorted(able, key=lambda f: f.facility_id))
+    if able:
+        reasons += _capacity(request, capacity_kw, program)
+    wanted_kw = request.target_kw if isfinite(request.target_kw) else 0.0
+    shortfall_kw = max(0.0, wanted_kw - capacity_kw)
+    return Feasibility(
+        tuple(reasons),
+        capacity_kw,
+        shortfall_kw if shortfall_kw > TOLERANCE_KW else 0.0,
+        tuple(_degraded(able)),
+    )
+
+
+def _timing(request: DREventRequest, now: datetime, program: ProgramTerms) -> Iterator[Refusal]:
+    starts_at, ends_at = as_utc(request.starts_at), as_utc(request.ends_at)
+    if ends_at <= starts_at:
+        yield Refusal(
+            "end_before_start", f"ends_at {ends_at.isoformat()} is not after {starts_at.isoformat()}"
+        )
+    else:
+        yield from _duration((ends_at - starts_at).total_seconds(), program)
+    notice_s = (starts_at - now).total_seconds()
+    if notice_s <= 0:
+        yield Refusal("past_start", f"starts_at {starts_at.isoformat()} is not after now, {now.isoformat()}")
+    elif notice_s < program.notification_lead_s:
+        wanted = f"the program asks for {program.notification_lead_s:g} s"
+        yield Refusal("notice_too_short", f"notice is {notice_s:g} s, {wanted}")
+
+
+def _duration(duration_s: float, program: ProgramTerms) -> Iterator[Refusal]:
+    if duration_s < program.minimum_duration_s:
+        yield Refusal(
+            "too_short", f"lasts {duration_s:g} s, the program's minimum is {program.minimum_duration_s:g} s"
+        )
+    if duration_s > program.maximum_duration_s:
+        yield Refusal(
+            "too_long", f"lasts {duration_s:g} s, the program's maximum is {program.maximum_duration_s:g} s"
+        )
+
+
+def _target(request: DREventRequest) -> Iterator[Refusal]:
+    if not (isfinite(request.target_kw) and request.target_kw > 0):
+        yield Refusal("target_not_positive", f"the target must be above 0 kW, got {request.target_kw!r}")
+
+
+def _ids(request: DREventRequest, facilities: Mapping[str, FacilityFacts]) -> Iterator[Refusal]:
+    if not request.facility_ids:
+        yield Refusal("no_facility", "the request names no facility")
+    for facility_id, times in Counter(request.facility_ids).items():
+        if times > 1:
+            yield Refusal("duplicate_facility", f"named {times} times; name it once", facility_id)
+        if facility_id not in facilities:
+            yield Refusal("unknown_facility", "no facility has this id", facility_id)
+
+
+def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> Iterator[Refusal]:
+    facility_id = facts.facility_id
+    if facts.status == "maintenance":
+        yield Refusal("facility_in_maintenance", "is in maintenance; ask without it", facility_id)
+    if facts.status == "deactivated":
+        yield Refusal("facility_deactivated", "is deactivated; ask without it", facility_id)
+    if not facts.enrolled:
+        yield Refusal("not_enrolled", "is not enrolled in this program; ask without it", facility_id)
+    yield from _overlaps(facts, request)
+    yield from _limits(facts, request, now)
+
+
+def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal]:
+    if request.ends_at <= request.starts_at:
+        return
+    window = TimeWindow(request.starts_at, request.ends_at)
+    for held in facts.reservations:
+        if held.dr_event_id != request.dr_event_id and held.window.overlaps(window):
+            # The other DR event is not named: it may be another utility's.
+            period = f"{held.window.starts_at.isoformat()} to {held.window.ends_at.isoformat()}"
+            yield Refusal("overlap", f"already serves a DR event from {period}", facts.facility_id)
+
+
+def _limits(facts: FacilityFacts, request: DREventRequest, now: datetime) -> Iterator[Refusal]:
+    facility_id = facts.facility_id
+    duration_s = (request.ends_at - request.starts_at).total_seconds()
+    notice_s = (request.starts_at - now).total_seconds()
+    if duration_s > facts.longest_dr_event_s:
+        agreed = f"at most {facts.longest_dr_event_s:g} s is agreed"
+        yield Refusal("too_long", f"lasts {duration_s:g} s, {agreed}", facility_id)
+    if 0 < notice_s < facts.notification_lead_s:
+        agreed = f"{facts.notification_lead_s:g} s is agreed"
+        yield Refusal("notice_too_short", f"notice is {notice_s:g} s, {agreed}", facility_id)
+    if facts.dr_events_that_day >= facts.dr_events_per_day:
+        yield Refusal("daily_limit", f"has its {facts.dr_events_per_day} DR events of that day", facility_id)
+    if facts.dr_events_that_season >= facts.dr_events_per_season:
+        yield Refusal(
+            "season_limit", f"has its {facts.dr_events_per_season} DR events of that season", facility_id
+        )
+
+
+def _capacity(request: DREventRequest, capacity_kw: float, program: ProgramTerms) -> Iterator[Refusal]:
+    if not (isfinite(request.target_kw) and request.target_kw > 0):
+        return
+    wanted_kw = request.target_kw * program.acceptable_share
+    if capacity_kw < wanted_kw - TOLERANCE_KW:
+        wanted = f"{wanted_kw:.3f} kW ({program.acceptable_share:.0%} of the target)"
+        yield Refusal(
+            "insufficient_capacity", f"the facilities can give {capacity_kw:.3f} kW, wanted are {wanted}"
+        )
+
+
+def _degraded(able: list[FacilityFacts]) -> Iterator[str]:
+    for facts in able:
+        if facts.data_quality not in (None, "full"):
+            yield facts.facility_id

@@ -1,0 +1,272 @@
+"""The load forecast of one facility for one cycle: what was foreseen, from which inputs, and how good those were.
+
+One stream per (facility, cycle start). The same inputs again record nothing; other inputs for the same cycle
+replace the forecast only where the data quality is better.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import ClassVar, Literal, Self
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.errors import DomainError
+from domain.event_sourcing import Aggregate, CreationEvent, Provenance
+from domain.identifiers import forecast_id, forecast_stream_id
+from domain.meter_intervals import interval_start
+
+CYCLE = timedelta(minutes=15)
+SHORTEST_HORIZON = timedelta(hours=24)
+
+STALE_READING = timedelta(minutes=30)
+LOWEST_COVERAGE_PCT = 90.0
+STALE_WEATHER_S = 3 * 3600.0
+STALE_FORECAST = 2 * CYCLE
+
+DataQuality = Literal[
+    "full",
+    "degraded_stale_weather",
+    "degraded_no_weather",
+    "degraded_stale_data",
+    "degraded_no_weather_and_stale_data",
+]
+BEST_FIRST: tuple[DataQuality, ...] = (
+    "full",
+    "degraded_stale_weather",
+    "degraded_no_weather",
+    "degraded_stale_data",
+    "degraded_no_weather_and_stale_data",
+)
+
+
+class ForecastConflict(DomainError):
+    """Other inputs for a cycle that already has a forecast of the same or better quality."""
+
+    code = "forecast_conflict"
+
+
+class NoTelemetry(DomainError):
+    """Nothing, or too little, was ever metered at the facility: there is nothing to forecast from."""
+
+    code = "no_telemetry"
+
+
+class InvalidForecast(DomainError):
+    """The steps are no forecast: too short, uneven, not finite, or with crossed quantiles."""
+
+    code = "invalid_forecast"
+
+
+def data_quality(
+    *,
+    at: datetime,
+    newest_reading_at: datetime,
+    sensor_coverage_pct: float,
+    weather_available: bool,
+    weather_age_s: float | None,
+) -> DataQuality:
+    """How good the inputs of a forecast made at `at` are; `sensor_coverage_pct` is that of the last day.
+
+    Stale data hides stale weather: there is no word for both, and the data matters more.
+    """
+    stale_data = at - newest_reading_at > STALE_READING or sensor_coverage_pct < LOWEST_COVERAGE_PCT
+    if not weather_available:
+        return "degraded_no_weather_and_stale_data" if stale_data else "degraded_no_weather"
+    if stale_data:
+        return "degraded_stale_data"
+    if weather_age_s is None or weather_age_s > STALE_WEATHER_S:
+        return "degraded_stale_weather"
+    return "full"
+
+
+def quality_at(data_quality: str, cycle_start: datetime, now: datetime) -> str:
+    """What a forecast counts as at `now`: older than two cycles it is stale, whatever it said when issued."""
+    return "degraded_stale_data" if now - cycle_start > STALE_FORECAST else data_quality
+
+
+def is_better(quality: DataQuality, than: DataQuality) -> bool:
+    return BEST_FIRST.index(quality) < BEST_FIRST.index(than)
+
+
+def cycle_start_of(moment: datetime) -> datetime:
+    """The start of the forecast cycle that `moment` falls in: each quarter-hour has one."""
+    return interval_start(moment)
+
+
+class QuantileSteps(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean kW of consecutive steps of `step_s` seconds from `starts_at` on: three tuples of one length."""
+
+    starts_at: datetime
+    step_s: int
+    p10_kw: tuple[float, ...]
+    p50_kw: tuple[float, ...]
+    p90_kw: tuple[float, ...]
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.starts_at + timedelta(seconds=self.step_s * len(self.p50_kw))
+
+
+class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What the forecast was made from; `sensor_coverage_pct` is that of the last day."""
+
+    input_hash: str
+    """SHA-256 (hex) over the readings, temperatures and model parameters used."""
+    newest_reading_at: datetime
+    sensor_coverage_pct: float
+    weather_available: bool
+    weather_age_s: float | None
+    """How old the weather forecast was; None where there was none."""
+
+
+class ForecastModel(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+    trained_at: datetime
+
+
+class ForecastState(msgspec.Struct, frozen=True, kw_only=True):
+    forecast_id: UUID
+    facility_id: str
+    cycle_start: datetime
+    issued_at: datetime
+    data_quality: DataQuality
+    inputs: ForecastInputs
+    model: ForecastModel
+    steps: QuantileSteps
+
+
+class Forecast(Aggregate[ForecastState]):
+    TOPIC: ClassVar[str] = "forecast"
+
+    class Event(Aggregate.Event, frozen=True, kw_only=True):
+        TOPIC: ClassVar[str] = "forecast.event"
+
+    class Issued(CreationEvent, Event, frozen=True, kw_only=True):
+        TOPIC: ClassVar[str] = "forecast.issued.v1"
+        originator_topic: str
+        forecast_id: UUID
+        facility_id: str
+        cycle_start: datetime
+        issued_at: datetime
+        data_quality: DataQuality
+        inputs: ForecastInputs
+        model: ForecastModel
+        steps: QuantileSteps
+
+        def initial_state(self) -> ForecastState:
+            return ForecastState(
+                forecast_id=self.forecast_id,
+                facility_id=self.facility_id,
+                cycle_start=self.cycle_start,
+                issued_at=self.issued_at,
+                data_quality=self.data_quality,
+                inputs=self.inputs,
+                model=self.model,
+                steps=self.steps,
+            )
+
+    class Reissued(Event, frozen=True, kw_only=True):
+        """Better inputs came in for the same cycle."""
+
+        TOPIC: ClassVar[str] = "forecast.reissued.v1"
+        forecast_id: UUID
+        issued_at: datetime
+        data_quality: DataQuality
+        inputs: ForecastInputs
+        model: ForecastModel
+        steps: QuantileSteps
+
+        def evolve(self, state: ForecastState) -> ForecastState:
+            return replace(
+                state,
+                forecast_id=self.forecast_id,
+                issued_at=self.issued_at,
+                data_quality=self.data_quality,
+                inputs=self.inputs,
+                model=self.model,
+                steps=self.steps,
+            )
+
+    @classmethod
+    def issue(
+        cls,
+        provenance: Provenance,
+        *,
+        facility_id: str,
+        cycle_start: datetime,
+        inputs: ForecastInputs,
+        model: ForecastModel,
+        steps: QuantileSteps,
+    ) -> Self:
+        """The first forecast of that cycle. Raises InvalidForecast."""
+        _check(cycle_start, steps)
+        return cls.open_stream(
+            forecast_stream_id(facility_id, cycle_start),
+            cls.Issued,
+            provenance,
+            forecast_id=forecast_id(facility_id, cycle_start, inputs.input_hash),
+            facility_id=facility_id,
+            cycle_start=cycle_start,
+            issued_at=provenance.recorded_at,
+            data_quality=_quality_of(inputs, cycle_start),
+            inputs=inputs,
+            model=model,
+            steps=steps,
+        )
+
+    def reissue(
+        self, provenance: Provenance, *, inputs: ForecastInputs, model: ForecastModel, steps: QuantileSteps
+    ) -> None:
+        """Replace the forecast by one from better inputs; the same inputs again record nothing.
+
+        Raises ForecastConflict where the quality is not better, or InvalidForecast.
+        """
+        known = self.state
+        if inputs.input_hash == known.inputs.input_hash:
+            return
+        quality = _quality_of(inputs, known.cycle_start)
+        if not is_better(quality, than=known.data_quality):
+            raise ForecastConflict(
+                f"{known.facility_id} has a forecast of quality {known.data_quality} for the cycle of "
+                f"{known.cycle_start.isoformat()}; one of {quality} from other inputs does not replace it, "
+                "wait for the next cycle"
+            )
+        _check(known.cycle_start, steps)
+        self.record(
+            self.Reissued,
+            provenance,
+            forecast_id=forecast_id(known.facility_id, known.cycle_start, inputs.input_hash),
+            issued_at=provenance.recorded_at,
+            data_quality=quality,
+            inputs=inputs,
+            model=model,
+            steps=steps,
+        )
+
+
+def _quality_of(inputs: ForecastInputs, cycle_start: datetime) -> DataQuality:
+    return data_quality(
+        at=cycle_start,
+        newest_reading_at=inputs.newest_reading_at,
+        sensor_coverage_pct=inputs.sensor_coverage_pct,
+        weather_available=inputs.weather_available,
+        weather_age_s=inputs.weather_age_s,
+    )
+
+
+def _check(cycle_start: datetime, steps: QuantileSteps) -> None:
+    if cycle_start != cycle_start_of(cycle_start):
+        raise InvalidForecast(f"a cycle starts on a quarter-hour, not at {cycle_start.isoformat()}")
+    lengths = {len(steps.p10_kw), len(steps.p50_kw), len(steps.p90_kw)}
+    if len(lengths) != 1 or steps.starts_at != cycle_start or steps.step_s != CYCLE.total_seconds():
+        raise InvalidForecast("the steps are quarter-hours from the cycle's start, with three quantiles each")
+    if steps.ends_at - cycle_start < SHORTEST_HORIZON:
+        raise InvalidForecast(f"a forecast reaches 24 h or more, not only to {steps.ends_at.isoformat()}")
+    for low, middle, high in zip(steps.p10_kw, steps.p50_kw, steps.p90_kw, strict=True):
+        if not (isfinite(low) and isfinite(high) and low <= middle <= high):
+            raise InvalidForecast(f"the quantiles {low}, {middle}, {high} kW are not finite and in order")

@@ -1,0 +1,49 @@
+"""The composition root: the only place that picks adapters.
+
+`stores` opens what every command works with, `servers` finds or starts the servers, `workers` and `web` wire a
+process. Adapters are imported inside the functions, so that a process loads only what it uses.
+"""
+
+from interfaces.bootstrap.files import open_readings_file
+from interfaces.bootstrap.servers import (
+    NoRunningSystem,
+    embedded_servers,
+    migrate_database,
+    pending_migrations,
+    resolve_addresses,
+    save_addresses,
+    spawn_child,
+    with_embedded,
+)
+from interfaces.bootstrap.stores import (
+    Stores,
+    accelerated_clock,
+    clock_of,
+    open_api_keys,
+    open_stores,
+    opened_stores,
+    verify_read_models,
+)
+from interfaces.bootstrap.workers import WORKERS, forecast_cycle, run_worker
+
+__all__ = [
+    "WORKERS",
+    "NoRunningSystem",
+    "Stores",
+    "accelerated_clock",
+    "clock_of",
+    "embedded_servers",
+    "forecast_cycle",
+    "migrate_database",
+    "open_api_keys",
+    "open_readings_file",
+    "open_stores",
+    "opened_stores",
+    "pending_migrations",
+    "resolve_addresses",
+    "run_worker",
+    "save_addresses",
+    "spawn_child",
+    "verify_read_models",
+    "with_embedded",
+]

@@ -1,0 +1,124 @@
+"""Where the servers are: named by the settings, or embedded ones that `gridproof up` runs in the data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING
+
+from interfaces.settings import PREFIX, Settings, read_settings
+
+if TYPE_CHECKING:
+    from adapters.embedded import EmbeddedServers
+
+ADDRESSES = "addresses.json"
+_SAVED = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        "DATABASE_URL",
+        "MIGRATION_DATABASE_URL",
+        "NATS_URL",
+        "MQTT_URL",
+        "REDIS_URL",
+        "WEATHER_URL",
+        "CLOCK_EPOCH",
+        "CLOCK_STARTED_AT",
+        "CLOCK_SPEED",
+    )
+)
+
+
+class NoRunningSystem(RuntimeError):
+    """No address is known for a server that the command needs."""
+
+
+def embedded_servers(settings: Settings) -> EmbeddedServers:
+    """Those servers that the settings do not name; not started yet."""
+    from adapters.embedded import EmbeddedServers
+
+    return EmbeddedServers(
+        settings.data_dir,
+        postgres=settings.database_url is None,
+        nats=settings.nats_url is None,
+        valkey=settings.redis_url is None,
+        postgres_bindir=settings.postgres_bindir,
+    )
+
+
+def with_embedded(settings: Settings, servers: EmbeddedServers) -> Settings:
+    """The settings with the addresses of the started embedded servers filled in."""
+    changes: dict[str, str] = {}
+    if settings.database_url is None:
+        changes |= {
+            "database_url": servers.database_url,
+            "migration_database_url": servers.migration_database_url,
+        }
+    if settings.nats_url is None:
+        changes["nats_url"] = servers.nats_url
+        if settings.mqtt_url is None:
+            changes["mqtt_url"] = servers.mqtt_url
+    if settings.redis_url is None:
+        changes["redis_url"] = servers.redis_url
+    return replace(settings, **changes)  # type: ignore[arg-type]  # every one of them is an address
+
+
+def save_addresses(settings: Settings) -> None:
+    """Tell commands started later where the servers are; the file holds passwords (mode 0600)."""
+    kept = {name: value for name, value in settings.to_environ().items() if name in _SAVED}
+    path = settings.data_dir / ADDRESSES
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(kept, file)
+    unfinished.replace(path)
+
+
+def resolve_addresses(settings: Settings) -> Settings:
+    """The settings with what they do not name taken from a running `gridproof up` in the same data folder.
+
+    Raises NoRunningSystem when there is neither.
+    """
+    if settings.database_url is not None:
+        return settings
+    path = settings.data_dir / ADDRESSES
+    try:
+        saved: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NoRunningSystem(
+            f"no running system: start one with `gridproof up`, or name its servers "
+            f"(GRIDPROOF_DATABASE_URL ...); looked for {path}"
+        ) from None
+    return read_settings(saved | settings.to_environ())
+
+
+def spawn_child(
+    argv: Sequence[str], *, output: IO[bytes], env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """A child process that dies with this one."""
+    from adapters.embedded.child_process import spawn
+
+    return spawn(argv, output=output, env=env)
+
+
+def migrate_database(settings: Settings) -> list[str]:
+    """Bring the database to this release's schema; the names of what was applied. Raises MigrationError."""
+    from adapters.postgres.migrate import migrate
+
+    return migrate(_owner_url(settings))
+
+
+def pending_migrations(settings: Settings) -> list[str]:
+    """The migrations still to be applied."""
+    from adapters.postgres.migrate import pending
+
+    return pending(_owner_url(settings))
+
+
+def _owner_url(settings: Settings) -> str:
+    url = settings.migration_database_url or settings.database_url
+    if url is None:
+        raise NoRunningSystem("no database is known: set GRIDPROOF_MIGRATION_DATABASE_URL (the owner's role)")
+    return url

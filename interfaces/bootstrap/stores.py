@@ -1,0 +1,164 @@
+"""The stores that commands, workers and the HTTP edge work with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from application.command_bus import CommandBus
+from application.ports.clock import Clock
+from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
+from interfaces.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from adapters.postgres.event_store import PostgresEventStore
+    from application.ports.alerts import AlertRegistry
+    from application.ports.api_keys import ApiKeys
+    from application.ports.dead_letters import DeadLetters
+    from application.ports.forecast_book import ForecastBook
+    from application.ports.telemetry_store import TelemetryStore
+    from application.ports.utilities import Utilities
+    from projections.story_log import StoryLog
+    from projections.views import ReadModels
+
+POOL_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What one process shares: one pool, one clock, the event store and its bus."""
+
+    settings: Settings
+    clock: Clock
+    pool: Any
+    events: PostgresEventStore
+    forecasts: ForecastBook
+    bus: CommandBus
+
+    @property
+    def database_url(self) -> str:
+        return database_url(self.settings)
+
+    def alerts(self) -> AlertRegistry:
+        from adapters.postgres.alerts import PostgresAlerts
+
+        return PostgresAlerts(self.pool)
+
+    def dead_letters(self) -> DeadLetters:
+        from adapters.postgres.dead_letters import PostgresDeadLetters
+
+        return PostgresDeadLetters(self.pool)
+
+    def read_models(self) -> ReadModels:
+        from adapters.postgres.read_models import PostgresReadModels
+
+        return PostgresReadModels(self.pool)
+
+    def story_log(self) -> StoryLog:
+        from adapters.postgres.story_log import PostgresStoryLog
+
+        return PostgresStoryLog(self.pool)
+
+    def telemetry(self) -> TelemetryStore:
+        from adapters.postgres.telemetry_store import PostgresTelemetryStore
+
+        return PostgresTelemetryStore(self.pool, self.clock)
+
+    def utilities(self) -> Utilities:
+        from adapters.postgres.utilities import PostgresUtilities
+
+        return PostgresUtilities(self.pool)
+
+    def api_keys(self) -> ApiKeys:
+        from adapters.postgres.api_keys import PostgresApiKeys
+
+        return PostgresApiKeys(self.pool)
+
+    def close(self) -> None:
+        self.events.close()
+        self.pool.close()
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The machine's clock, or the accelerated one that all processes of a demo share."""
+    from adapters.clock import AcceleratedClock, SystemClock
+
+    if settings.clock_speed is None or settings.clock_epoch is None or settings.clock_started_at is None:
+        return SystemClock()
+    return AcceleratedClock(settings.clock_epoch, settings.clock_started_at, settings.clock_speed)
+
+
+def database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise NoRunningSystem("no database is known: set GRIDPROOF_DATABASE_URL, or start `gridproof up`")
+    return settings.database_url
+
+
+def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
+    """Connects on first use; close them at the end."""
+    from psycopg_pool import ConnectionPool
+
+    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.forecast_book import PostgresForecastBook
+    from application.demand_response import DemandResponse
+    from application.handlers import HANDLERS
+
+    clock = clock or clock_of(settings)
+    pool: ConnectionPool[Any] = ConnectionPool(
+        database_url(settings),
+        min_size=1,
+        max_size=pool_size,
+        open=True,
+        timeout=10,
+        kwargs={"autocommit": False},
+    )
+    events = PostgresEventStore(DemandResponse, database_url(settings))
+    forecasts = PostgresForecastBook(pool)
+    bus_type = _bus_type(settings)
+    bus = bus_type(events, clock, HANDLERS, forecasts=forecasts, command_sla_s=settings.command_sla_s)
+    return Stores(settings, clock, pool, events, forecasts, bus)
+
+
+def _bus_type(settings: Settings) -> type[CommandBus]:
+    if settings.planted_fault == "skip-intent":
+        from interfaces.planted_faults import AttemptSkippingBus
+
+        return AttemptSkippingBus
+    return CommandBus
+
+
+@contextmanager
+def opened_stores(settings: Settings) -> Iterator[Stores]:
+    """The stores of the system that the settings name, or of a running `gridproof up`, for one command."""
+    stores = open_stores(resolve_addresses(settings))
+    try:
+        yield stores
+    finally:
+        stores.close()
+
+
+@contextmanager
+def open_api_keys(settings: Settings | None = None) -> Iterator[tuple[ApiKeys, Clock]]:
+    """The store of API keys, and the clock."""
+    with opened_stores(settings or read_settings(os.environ)) as stores:
+        yield stores.api_keys(), stores.clock
+
+
+def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Clock:
+    from adapters.clock import AcceleratedClock
+
+    return AcceleratedClock(epoch, started_at, speed)
+
+
+def verify_read_models(stores: Stores) -> list[str]:
+    """The read models that differ from a fresh fold of the log, each with its first difference; none is best."""
+    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+    from projections.registry import PROJECTIONS
+
+    maintenance = PostgresProjectionMaintenance(stores.database_url, stores.events, stores.clock)
+    reports = [maintenance.verify(projection) for projection in PROJECTIONS]
+    return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]

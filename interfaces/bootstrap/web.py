@@ -1,0 +1,100 @@
+"""Wiring of the HTTP edge."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.settings import Settings
+
+if TYPE_CHECKING:
+    from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+
+PROBE_TIMEOUT_S = 1.5
+
+
+def run_web(settings: Settings) -> None:
+    """Serve HTTP until SIGTERM or SIGINT. Raises AddressTaken."""
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from interfaces.web.app import create_app
+    from interfaces.workers import web
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(wanted, stop.set)
+    stores = open_stores(settings, pool_size=16)
+    try:
+        listener = web.listening(settings.http_host, settings.http_port)
+        await web.run(create_app(web_collaborators(stores)), listener=listener, stop=stop)
+    finally:
+        stores.close()
+
+
+def web_collaborators(stores: Stores) -> WebCollaborators:
+    from adapters.rate_limit import CachedRateLimiter
+    from interfaces.secrets import resolve_secret
+    from interfaces.web.collaborators import WebCollaborators
+    from interfaces.web.webhook_secrets import WebhookSecrets
+
+    settings = stores.settings
+    return WebCollaborators(
+        bus=stores.bus,
+        read_models=stores.read_models(),
+        story_log=stores.story_log(),
+        api_keys=stores.api_keys(),
+        rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
+        alerts=stores.alerts(),
+        dead_letters=stores.dead_letters(),
+        telemetry=stores.telemetry(),
+        clock=stores.clock,
+        webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
+        probes=_probes(stores),
+        queue_depth=settings.queue_depth,
+        allow_private_callbacks=settings.allow_private_callbacks,
+    )
+
+
+def _probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
+    from interfaces.web.collaborators import ReadinessProbe
+
+    probes = [ReadinessProbe(name="postgresql", needed=True, check=_postgres(stores))]
+    for name, url in (("nats", stores.settings.nats_url), ("cache", stores.settings.redis_url)):
+        if url is not None:
+            probes.append(ReadinessProbe(name=name, needed=False, check=_listening(url)))
+    return tuple(probes)
+
+
+def _postgres(stores: Stores) -> Callable[[], Awaitable[None]]:
+    def ask() -> None:
+        with stores.pool.connection(timeout=PROBE_TIMEOUT_S) as connection:
+            connection.execute("SELECT 1")
+
+    async def check() -> None:
+        await asyncio.to_thread(ask)
+
+    return check
+
+
+def _listening(url: str) -> Callable[[], Awaitable[None]]:
+    """Whether somebody accepts connections there; a cache or queue that is down only degrades the edge."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url.split(",")[0])
+
+    async def check() -> None:
+        if parts.scheme == "unix":
+            opening = asyncio.open_unix_connection(parts.path)
+        else:
+            opening = asyncio.open_connection(parts.hostname, parts.port)
+        _, writer = await asyncio.wait_for(opening, PROBE_TIMEOUT_S)
+        writer.close()
+        await writer.wait_closed()
+
+    return check

@@ -1,0 +1,341 @@
+"""Wiring of each worker process: `gridproof worker NAME`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.failpoints import failpoint
+from interfaces.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.nats.work_queue import NatsWorkQueue
+    from application.forecasting import ForecastSite
+    from application.ports.building_control import BuildingControl
+    from application.ports.utility_notifier import UtilityNotifier
+    from interfaces.workers.forecast_cycle import ForecastCycle
+    from projections.facilities import FacilityRow
+
+THREADS = 32
+REDELIVERY_S = 30.0
+LEAST_REDELIVERY_S = 1.5
+"""A silent worker's work goes to another after 30 clock seconds, but never before 1.5 s on the wall."""
+
+Run = Callable[[Stores, asyncio.Event], Awaitable[None]]
+
+
+def run_worker(name: str, settings: Settings) -> None:
+    """Run the worker until SIGTERM or SIGINT. Raises what keeps it from working; a supervisor restarts it."""
+    from interfaces.logs import configure_logs
+
+    configure_logs(settings, process=name)
+    if name == "web":
+        from interfaces.bootstrap.web import run_web
+
+        run_web(settings)
+        return
+    asyncio.run(_run(WORKERS[name], settings))
+
+
+async def _run(run: Run, settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(wanted, stop.set)
+    stores = open_stores(settings)
+    try:
+        await run(stores, stop)
+    finally:
+        stores.close()
+
+
+async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
+    from adapters.nats.work_queue import NatsWorkQueue
+
+    redelivery_s = max(LEAST_REDELIVERY_S, stores.clock.wall_seconds(REDELIVERY_S))
+    return await NatsWorkQueue.connect(str(stores.settings.nats_url), redelivery_s=redelivery_s, name=name)
+
+
+async def _relay(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.log_signal import LogSignal
+    from adapters.postgres.reader_positions import PostgresReaderPositions
+    from interfaces.workers.relay import Relay
+
+    queue = await _work_queue(stores, "relay")
+    relay = Relay(
+        event_log=stores.events,
+        positions=PostgresReaderPositions(stores.pool),
+        bus=stores.bus,
+        publisher=queue,
+        locks=AdvisoryLocks(stores.database_url),
+        signal=LogSignal(stores.database_url, "demand_response_events"),
+        reached=_failpoint(stores),
+    )
+    await relay.run(stop)
+    await queue.aclose()
+
+
+async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers.schedule import Schedule
+
+    schedule = Schedule(
+        due=stores.read_models().deadlines.due,
+        bus=stores.bus,
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        reached=_failpoint(stores),
+    )
+    await schedule.run(stop)
+
+
+async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers.bms_calls import BmsCalls
+    from interfaces.workers.dispatch import DispatchWorker
+
+    queue = await _work_queue(stores, "dispatch")
+    control = _building_control(stores)
+    calls = BmsCalls(
+        store=stores.events,
+        bus=stores.bus,
+        control=control,
+        clock=stores.clock,
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        reached=_failpoint(stores),
+    )
+    worker = DispatchWorker(
+        source=queue,
+        calls=calls,
+        locks=AdvisoryLocks(stores.database_url),
+        facilities=lambda: [row.facility_id for row in facility_rows(stores)],
+    )
+    await worker.run(stop)
+    await control.aclose()
+    await queue.aclose()
+
+
+def _building_control(stores: Stores) -> BuildingControl:
+    from adapters.bms.soap import SoapBuildingControl, SoapLimits
+    from interfaces.secrets import resolve_secret
+
+    settings = stores.settings
+    control: BuildingControl = SoapBuildingControl(
+        clock=stores.clock,
+        secret=resolve_secret,
+        limits=SoapLimits(
+            connect_s=settings.bms_connect_timeout_s,
+            total_s=settings.bms_total_timeout_s,
+            concurrent_calls=settings.bms_max_concurrent,
+        ),
+    )
+    if settings.planted_fault == "resend":
+        from interfaces.planted_faults import ResendingControl
+
+        return ResendingControl(control)
+    if settings.planted_fault == "skip-restore":
+        from interfaces.planted_faults import RestoreSkippingControl
+
+        return RestoreSkippingControl(control, stores.clock)
+    return control
+
+
+async def _ingest(stores: Stores, stop: asyncio.Event) -> None:
+    import nats
+
+    from adapters.mqtt import MqttMeterFeed
+    from adapters.nats.telemetry_stream import NatsTelemetryStream
+    from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+    from interfaces.workers import ingest
+
+    client = await nats.connect(str(stores.settings.nats_url), name="ingest", max_reconnect_attempts=-1)
+    await ingest.run(
+        feed=MqttMeterFeed(str(stores.settings.mqtt_url)),
+        stream=NatsTelemetryStream(client),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        turn=PostgresExclusiveTurn(stores.database_url, "ingest"),
+        stop=stop,
+    )
+    await client.close()
+
+
+async def _aggregate(stores: Stores, stop: asyncio.Event) -> None:
+    import nats
+
+    from adapters.nats.telemetry_stream import NatsTelemetryStream
+    from interfaces.workers import aggregate
+
+    client = await nats.connect(str(stores.settings.nats_url), name="aggregate", max_reconnect_attempts=-1)
+    await aggregate.run(
+        stream=NatsTelemetryStream(client),
+        store=stores.telemetry(),
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        stop=stop,
+    )
+    await client.close()
+
+
+async def _notify(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.utility import HttpUtilityNotifier
+    from interfaces.workers.callback_calls import CallbackCalls
+    from interfaces.workers.notify import NotifyWorker
+
+    queue = await _work_queue(stores, "notify")
+    notifier: UtilityNotifier = HttpUtilityNotifier(
+        clock=stores.clock,
+        secret_of=callback_secrets(stores),
+        allow_private=stores.settings.allow_private_callbacks,
+    )
+    if stores.settings.planted_fault == "lost-callback":
+        from interfaces.planted_faults import LosingNotifier
+
+        notifier = LosingNotifier(notifier)
+    calls = CallbackCalls(
+        store=stores.events,
+        bus=stores.bus,
+        notifier=notifier,
+        clock=stores.clock,
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        reached=_failpoint(stores),
+    )
+    await NotifyWorker(queue, calls).run(stop)
+    await queue.aclose()
+
+
+async def _project(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.projection_runner import ProjectionRunner
+    from interfaces.workers import project
+    from projections.registry import PROJECTIONS
+
+    runners = [
+        ProjectionRunner(
+            projection,
+            log=stores.events,
+            dsn=stores.database_url,
+            alerts=stores.alerts(),
+            clock=stores.clock,
+        )
+        for projection in PROJECTIONS
+    ]
+    await project.run(projections=runners, stop=stop)
+
+
+async def _measure(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers import measure
+
+    measuring = measure.Measuring(
+        due=stores.read_models().deadlines.due,
+        store=stores.events,
+        telemetry=stores.telemetry(),
+        bus=stores.bus,
+        clock=stores.clock,
+    )
+    await measure.run(measuring=measuring, locks=AdvisoryLocks(stores.database_url), stop=stop)
+
+
+async def _forecast(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers import forecast
+
+    await forecast.run(
+        cycle=forecast_cycle(stores),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        stop=stop,
+    )
+
+
+def forecast_cycle(stores: Stores) -> ForecastCycle:
+    """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
+    from adapters.forecasting import StatsmodelsLoadForecaster
+    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.weather import HttpWeatherSource
+    from application.command_bus import CommandBus
+    from application.forecasts import Forecasts
+    from application.handlers.forecast import FORECAST_HANDLERS
+    from interfaces.workers.forecast_cycle import ForecastCycle
+
+    weather_url = stores.settings.weather_url
+    return ForecastCycle(
+        facilities=lambda: forecast_sites(stores),
+        telemetry=stores.telemetry(),
+        weather=None if weather_url is None else HttpWeatherSource(weather_url, stores.clock),
+        forecaster=StatsmodelsLoadForecaster(),
+        book=stores.forecasts,
+        bus=CommandBus(
+            PostgresEventStore(Forecasts, stores.database_url),
+            stores.clock,
+            FORECAST_HANDLERS,
+            forecasts=stores.forecasts,
+        ),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+    )
+
+
+def forecast_sites(stores: Stores) -> list[ForecastSite]:
+    from application.forecasting import ForecastSite
+
+    return [
+        ForecastSite(facility_id=row.facility_id, tz=row.tz, weather_cell=row.weather_cell)
+        for row in facility_rows(stores)
+        if row.status != "deactivated"
+    ]
+
+
+def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
+    """Utility -> the secret that signs our callbacks to it."""
+    from interfaces.secrets import resolve_secret
+
+    utilities = stores.utilities()
+
+    def secret_of(utility_id: str) -> bytes | None:
+        entry = utilities.find(utility_id)
+        if entry is None or entry.callback_secret_ref is None:
+            return None
+        return resolve_secret(entry.callback_secret_ref)
+
+    return secret_of
+
+
+def facility_rows(stores: Stores) -> list[FacilityRow]:
+    """Every facility known to the read model."""
+    rows: list[FacilityRow] = []
+    cursor: str | None = None
+    view = stores.read_models().facilities
+    while True:
+        page = view.listed(cursor=cursor, limit=1000)
+        rows += page.rows
+        cursor = page.next_cursor
+        if cursor is None:
+            return rows
+
+
+def _failpoint(stores: Stores) -> Callable[[str, str], None]:
+    return failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
+
+
+WORKERS: dict[str, Run] = {
+    "relay": _relay,
+    "schedule": _schedule,
+    "dispatch": _dispatch,
+    "notify": _notify,
+    "measure": _measure,
+    "project": _project,
+    "ingest": _ingest,
+    "aggregate": _aggregate,
+    "forecast": _forecast,
+}
+"""`web` runs its own loop and is wired in interfaces.bootstrap.web."""

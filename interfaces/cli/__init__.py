@@ -1,0 +1,66 @@
+"""`gridproof`: the whole command line. Each command is imported only when it is asked for."""
+
+from pathlib import Path
+
+import click
+
+from interfaces.cli.lazy_group import LazyGroup
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof demo
+  gridproof up
+  gridproof --env-file production.env doctor
+
+Exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 a check found something wrong.
+"""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("interfaces.cli.demo:demo", "The main job, end to end, on embedded servers."),
+    "up": ("interfaces.cli.up:up", "The whole system in the foreground."),
+    "serve": ("interfaces.cli.serve:serve", "The HTTP API alone."),
+    "worker": ("interfaces.cli.worker:worker", "One worker process."),
+    "migrate": ("interfaces.cli.migrate:migrate", "Bring the database to this release's schema."),
+    "facilities": ("interfaces.cli.facilities:facilities_group", "The portfolio: import it, list it."),
+    "keys": ("interfaces.cli.keys:keys_group", "API keys."),
+    "telemetry": ("interfaces.cli.telemetry:telemetry_group", "Meter history."),
+    "forecast": ("interfaces.cli.forecast:forecast_group", "Load forecasts."),
+    "baseline": ("interfaces.cli.baseline:baseline_group", "What a facility would have drawn."),
+    "dr-events": ("interfaces.cli.dr_events:dr_events_group", "DR events: list, show, override, cancel."),
+    "audit": ("interfaces.cli.audit:audit_group", "Every step of a DR event, and its proof."),
+    "projections": ("interfaces.cli.projections:projections_group", "Read models."),
+    "dead-letters": ("interfaces.cli.dead_letters:dead_letters_group", "Work that could not be done."),
+    "simulate": ("interfaces.cli.simulate:simulate_group", "The outside world, for trying things."),
+    "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
+}
+"""Name -> where the command is, and what the list of commands says of it."""
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"gridproof {version('gridproof')}")
+    except PackageNotFoundError:
+        click.echo("gridproof, run from its source folder without being installed")
+    context.exit()
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EXAMPLE, context_settings={"max_content_width": 100})
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    help="Settings (GRIDPROOF_NAME=value lines) for what the environment does not say.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print it."
+)
+def main(env_file: Path | None) -> None:
+    """Demand response whose every step can be proven."""
+    if env_file is not None:
+        from interfaces.cli.session import adopt_env_file
+
+        adopt_env_file(env_file)

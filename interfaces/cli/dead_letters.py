@@ -1,0 +1,138 @@
+"""`gridproof dead-letters`: work that could not be done, for a person to replay or discard."""
+
+import asyncio
+from typing import TYPE_CHECKING, get_args
+from uuid import UUID
+
+import click
+
+from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
+from interfaces.cli.printing import print_fields, print_json, print_table
+from interfaces.cli.session import opened_stores, operator
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap import Stores
+
+LIST_EXAMPLE = """
+\b
+Examples:
+  gridproof dead-letters list
+  gridproof dead-letters list --queue callback --status all --json
+"""
+SHOW_EXAMPLE = """
+\b
+Example:
+  gridproof dead-letters show 0c9b4c8e-6f0f-5a3e-9a41-3a1f7f1f7a10
+"""
+REPLAY_EXAMPLE = """
+\b
+Example:
+  gridproof dead-letters replay 0c9b4c8e-6f0f-5a3e-9a41-3a1f7f1f7a10 --reason "their server is back"
+
+A BMS command or callback keeps its id, so that whoever had it already recognises it.
+"""
+DISCARD_EXAMPLE = """
+\b
+Example:
+  gridproof dead-letters discard 0c9b4c8e-6f0f-5a3e-9a41-3a1f7f1f7a10 --reason "told them by phone"
+
+Nothing is deleted: the letter stays, with who decided and why.
+"""
+MOST_BODY_CHARACTERS = 20_000
+
+
+@click.group("dead-letters", epilog=LIST_EXAMPLE)
+def dead_letters_group() -> None:
+    """Work that could not be done, kept with its reason until a person decides."""
+
+
+@dead_letters_group.command("list", epilog=LIST_EXAMPLE)
+@click.option("--queue", type=click.Choice(get_args(DeadLetterQueue)), help="Only of this kind of work.")
+@click.option(
+    "--status",
+    type=click.Choice([*get_args(DeadLetterStatus), "all"]),
+    default="open",
+    show_default=True,
+    help="Only those so decided.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_letters(
+    queue: DeadLetterQueue | None, status: DeadLetterStatus | str, limit: int, as_json: bool
+) -> None:
+    """The newest first."""
+    wanted = next((known for known in get_args(DeadLetterStatus) if known == status), None)
+    with opened_stores() as stores:
+        letters = stores.dead_letters().listed(queue=queue, status=wanted, limit=limit)
+    if as_json:
+        print_json({"dead_letters": [_document(letter) for letter in letters]})
+    elif letters:
+        print_table(
+            ["id", "queue", "subject", "parked at", "status", "reason"],
+            [(x.dead_letter_id, x.queue, x.subject, x.parked_at, x.status, x.reason) for x in letters],
+        )
+    else:
+        click.echo("no dead letters" if wanted is None else f"no dead letters are {wanted}")
+
+
+@dead_letters_group.command("show", epilog=SHOW_EXAMPLE)
+@click.argument("dead_letter_id", type=click.UUID, metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def show(dead_letter_id: UUID, as_json: bool) -> None:
+    """One dead letter, with its body as text."""
+    with opened_stores() as stores:
+        letter = stores.dead_letters().get(dead_letter_id)
+    _print(letter, as_json=as_json, with_body=True)
+
+
+@dead_letters_group.command("replay", epilog=REPLAY_EXAMPLE)
+@click.argument("dead_letter_id", type=click.UUID, metavar="ID")
+@click.option("--reason", default="replayed by hand", show_default=True, help="Why; it is recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def replay(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
+    """Have the work done again, then record the decision. What can no longer be replayed says so."""
+    from interfaces.bootstrap.operations import dead_letter_replay
+
+    with opened_stores() as stores:
+        replaying = dead_letter_replay(stores)
+        letter = asyncio.run(replaying.replay(dead_letter_id, by=operator(), reason=reason))
+    _print(letter, as_json=as_json)
+
+
+@dead_letters_group.command("discard", epilog=DISCARD_EXAMPLE)
+@click.argument("dead_letter_id", type=click.UUID, metavar="ID")
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def discard(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
+    """Decide that the work is not done any more."""
+    with opened_stores() as stores:
+        letter = stores.dead_letters().decide(
+            dead_letter_id, status="discarded", by=operator(), reason=reason, at=stores.clock.now()
+        )
+        _clear_alert(stores, letter)
+    _print(letter, as_json=as_json)
+
+
+def _clear_alert(stores: "Stores", letter: DeadLetter) -> None:
+    """The alert of a callback is over once its letter is decided."""
+    if letter.queue == "callback":
+        stores.alerts().clear("callback_undeliverable", letter.subject, at=stores.clock.now())
+
+
+def _document(letter: DeadLetter, *, with_body: bool = False) -> dict[str, object]:
+    document = {name: getattr(letter, name) for name in letter.__struct_fields__ if name != "body"}
+    return document | ({"body": _text(letter)} if with_body else {})
+
+
+def _text(letter: DeadLetter) -> str:
+    return letter.body.decode("utf-8", errors="replace")[:MOST_BODY_CHARACTERS]
+
+
+def _print(letter: DeadLetter, *, as_json: bool, with_body: bool = False) -> None:
+    document = _document(letter, with_body=with_body)
+    if as_json:
+        print_json(document)
+    else:
+        print_fields((name.replace("_", " "), value) for name, value in document.items())

@@ -1,0 +1,109 @@
+"""`gridproof demo`: the main job on embedded servers, told as it happens, with a verdict at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from interfaces.demo.cast import LEAST_FACILITIES
+from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof demo
+  gridproof demo --facilities 5 --json
+  gridproof demo --readings hourly.parquet --keep
+"""
+
+
+@click.command("demo", epilog=EXAMPLE)
+@click.option(
+    "--facilities",
+    type=click.IntRange(LEAST_FACILITIES, 500),
+    default=50,
+    show_default=True,
+    help="How many facilities take part.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 400),
+    default=DEFAULT_SPEED,
+    show_default=True,
+    help="How fast the demo's clock runs.",
+)
+@click.option(
+    "--readings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Real load (CSV or Parquet) that the simulated meters publish.",
+)
+@click.option("--keep", is_flag=True, help="Leave the system running, and its folder in place, until Ctrl-C.")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Use and keep this folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--shed-factor", type=click.FloatRange(0, 1), default=1.0, hidden=True)
+@click.option("--without-meters", is_flag=True, hidden=True)
+@click.option("--planted-fault", hidden=True)
+@click.option("--failpoint", default=DemoOptions().failpoint, hidden=True)
+def demo(
+    *,
+    facilities: int,
+    speed: float,
+    readings: Path | None,
+    keep: bool,
+    data_dir: Path | None,
+    as_json: bool,
+    shed_factor: float,
+    without_meters: bool,
+    planted_fault: str | None,
+    failpoint: str,
+) -> None:
+    """Run the whole story of a DR event on real servers.
+
+    50 facilities: one in maintenance, one whose BMS times out, one that refuses, one that answers late, one whose
+    answer is lost after it did the work, and a worker killed in the middle. Exits 1 and names the fault if anything
+    is not as promised.
+    """
+    from interfaces.demo.report import print_report
+    from interfaces.demo.run import Demo
+    from interfaces.demo.story import DemoFailed
+
+    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
+    run = Demo(
+        DemoOptions(
+            facilities=facilities,
+            speed=speed,
+            keep=keep,
+            readings=readings,
+            data_dir=data_dir,
+            shed_factor=shed_factor,
+            without_meters=without_meters,
+            planted_fault=planted_fault,
+            failpoint=failpoint,
+        ),
+        lambda line: console.print(f"[dim]{run.seconds:5.1f} s[/dim]  {line}"),
+    )
+    try:
+        document = run.run(lambda system: _kept(console, run, keep))
+    except DemoFailed as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(msgspec.json.encode(document).decode())
+    print_report(console, run, document)
+    if document.faults:
+        sys.exit(1)
+
+
+def _kept(console: Console, run: object, keep: bool) -> None:
+    import contextlib
+    import signal
+
+    if keep:
+        console.print(f"running at {getattr(run, 'url', '')}; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()

@@ -1,0 +1,47 @@
+"""`gridproof doctor`: what is reachable, and what is wrong."""
+
+import click
+
+from interfaces.cli.printing import print_json, print_table
+from interfaces.cli.session import current_settings, running_settings
+from interfaces.settings import Settings
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof doctor
+  gridproof --env-file production.env doctor --json
+
+Exit status: 0 when nothing is wrong, else 3.
+"""
+SOMETHING_WRONG = 3
+
+
+@click.command("doctor", epilog=EXAMPLE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Look at every server, the schema, the projections, the disk and the clocks."""
+    from interfaces.bootstrap.checkup import check_up
+
+    found = list(check_up(_settings()))
+    healthy = all(one.state != "wrong" for one in found)
+    if as_json:
+        print_json({"ok": healthy, "checks": found})
+    else:
+        print_table(["check", "", "found"], [(one.check, one.state, one.detail) for one in found])
+        for one in found:
+            if one.state == "wrong" and one.advice:
+                click.echo(f"{one.check}: {one.advice}", err=True)
+    if not healthy:
+        context.exit(SOMETHING_WRONG)
+
+
+def _settings() -> Settings:
+    """Of the running system; where there is none, the checks say so."""
+    from interfaces.bootstrap import NoRunningSystem
+
+    try:
+        return running_settings()
+    except NoRunningSystem:
+        return current_settings()

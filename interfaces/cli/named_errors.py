@@ -1,0 +1,29 @@
+"""Errors that a command ends with, as a person is told them: what happened and what to do next."""
+
+import click
+
+OUR_PACKAGES = frozenset({"domain", "application", "projections", "adapters", "interfaces"})
+
+
+class Failed(click.ClickException):
+    exit_code = 1
+
+
+class WrongSettings(click.ClickException):
+    exit_code = 2
+
+
+def told(error: Exception) -> click.ClickException | None:
+    """How `error` is told; None for a defect, which ends with its traceback.
+
+    Errors that our own code names say in their text what to do next.
+    """
+    package = type(error).__module__.partition(".")[0]
+    if package in OUR_PACKAGES:
+        return WrongSettings(str(error)) if type(error).__name__ == "SettingsError" else Failed(str(error))
+    if package in {"psycopg", "psycopg_pool"}:
+        return Failed(
+            f"PostgreSQL: {str(error).strip()}\nSee what is reachable with `gridproof doctor`, and whether the "
+            "schema is this release's with `gridproof migrate --check`."
+        )
+    return None

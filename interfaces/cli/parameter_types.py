@@ -1,0 +1,33 @@
+"""What a command-line option may hold: a moment, a local day, a time zone. Each refuses with wrong usage (2)."""
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+
+def moment(written: str) -> datetime:
+    """An ISO 8601 time with its UTC offset, as an aware datetime in UTC."""
+    try:
+        found = datetime.fromisoformat(written)
+    except ValueError:
+        raise click.BadParameter(f"{written!r} is not ISO 8601, such as 2026-07-14T21:00:00Z") from None
+    if found.tzinfo is None:
+        raise click.BadParameter(f"{written!r} has no UTC offset; add Z or one such as +01:00")
+    return found.astimezone(UTC)
+
+
+def day(written: str) -> date:
+    """A calendar day, YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        raise click.BadParameter(f"{written!r} is not a day, such as 2026-07-14") from None
+
+
+def time_zone(written: str) -> ZoneInfo:
+    """An IANA time zone."""
+    try:
+        return ZoneInfo(written)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise click.BadParameter(f"{written!r} is no IANA time zone, such as Europe/London") from None

@@ -1,0 +1,71 @@
+"""`gridproof up`: the whole system in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+from interfaces.bootstrap import open_stores
+from interfaces.cli.session import current_settings
+from interfaces.running_system import NotReady, RunningSystem
+from interfaces.settings import Settings
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof up
+  GRIDPROOF_HTTP_BIND=127.0.0.1:9000 GRIDPROOF_DATA_DIR=/var/lib/gridproof gridproof up
+"""
+ADMIN_KEY = "admin.key"
+
+
+@click.command("up", epilog=EXAMPLE)
+def up() -> None:
+    """Run everything on this machine: embedded servers, HTTP and all workers.
+
+    Prints `ready http://HOST:PORT` once it answers. The first start makes an admin key in DATA_DIR/admin.key.
+    """
+    settings = current_settings()
+    stop = threading.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: stop.set())
+    with RunningSystem(settings) as system:
+        settings = system.start_servers()
+        _make_admin_key(settings)
+        system.start_workers(settings)
+        try:
+            system.wait_until_ready()
+        except NotReady as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"ready {system.url}")
+        stop.wait()
+        click.echo("stopping ...", err=True)
+
+
+def _make_admin_key(settings: Settings) -> None:
+    """On the first start; the file is readable by its owner alone."""
+    path = settings.data_dir / ADMIN_KEY
+    if path.exists():
+        return
+    with closing(open_stores(settings)) as stores:
+        token = issue(
+            stores.api_keys(),
+            role="admin",
+            at=stores.clock.now(),
+            entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
+        ).token
+    _write_private(path, token)
+    click.echo(f"an admin key is in {path}", err=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")

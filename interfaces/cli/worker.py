@@ -1,0 +1,29 @@
+"""`gridproof worker NAME`: one worker process."""
+
+import click
+
+from interfaces.cli.session import running_settings
+
+WORKERS = (
+    "web", "relay", "schedule", "dispatch", "notify", "measure", "project", "ingest", "aggregate", "forecast",
+)  # fmt: skip
+EXAMPLE = """
+\b
+Examples:
+  gridproof worker relay
+  gridproof --env-file production.env worker dispatch
+
+It runs until SIGTERM or Ctrl-C. Any number of one kind may run; where only one may act, the others stand by.
+"""
+
+
+@click.command("worker", epilog=EXAMPLE)
+@click.argument("name", type=click.Choice(WORKERS), metavar="NAME")
+def worker(name: str) -> None:
+    """Run one worker in the foreground.
+
+    NAME is web, relay, schedule, dispatch, notify, measure, project, ingest, aggregate or forecast.
+    """
+    from interfaces.bootstrap import run_worker
+
+    run_worker(name, running_settings())

@@ -1,0 +1,62 @@
+"""The demo's JSON document (interfaces.md names its fields)."""
+
+from typing import Any
+
+import msgspec
+
+from interfaces.demo.verdict import Evidence
+
+
+class FacilityCounts(msgspec.Struct, frozen=True, kw_only=True):
+    asked: int
+    committed: int
+    failed: int
+    restored: int
+
+
+class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """`committed`, `restored`, `duplicate_bms_commands` and `curtailed_after_end` are the buildings' own words."""
+
+    dr_event_id: str
+    status: str
+    outcome: str | None
+    settlement_status: str
+    facilities: FacilityCounts
+    failed_facilities: dict[str, str]
+    target_kw: float
+    delivered_kw: float | None
+    duplicate_bms_commands: int
+    curtailed_after_end: int
+    domain_events: int
+    ledger: dict[str, Any] | None
+    """None until the ledger is built."""
+    seconds: float
+    faults: list[str]
+
+
+def document_of(
+    evidence: Evidence, *, domain_events: int, seconds: float, faults: list[str], failed: dict[str, str]
+) -> DemoDocument:
+    state = evidence.dr_event.state
+    seen = evidence.witnessed
+    return DemoDocument(
+        dr_event_id=str(evidence.dr_event.id),
+        status=state.status,
+        outcome=state.outcome,
+        settlement_status=state.settlement_status,
+        facilities=FacilityCounts(
+            asked=len(evidence.cast.asked),
+            committed=len(seen.committed),
+            failed=len(failed),
+            restored=len(seen.restored),
+        ),
+        failed_facilities=failed,
+        target_kw=state.notice.target_kw if state.notice else 0.0,
+        delivered_kw=state.delivered_kw,
+        duplicate_bms_commands=sum(count - 1 for count in seen.duplicates.values()),
+        curtailed_after_end=len(seen.curtailed_after_end),
+        domain_events=domain_events,
+        ledger=None,
+        seconds=round(seconds, 1),
+        faults=faults,
+    )

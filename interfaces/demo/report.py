@@ -1,0 +1,96 @@
+"""The demo's report: the timeline of the DR event, what was delivered, and the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
+from interfaces.demo.document import DemoDocument
+from interfaces.demo.run import Demo
+
+_MILESTONES: dict[type[DomainEvent], str] = {
+    DREvent.Opened: "the utility speaks of the event",
+    DREvent.Rejected: "refused at the door",
+    DREvent.Accepted: "accepted, facilities reserved",
+    DREvent.Scheduled: "plan made from the forecasts",
+    DREvent.PreparationStarted: "preparation begins",
+    DREvent.Started: "the window begins",
+    DREvent.Ended: "the window ends",
+    DREvent.Completed: "completed, facilities released",
+    DREvent.Measured: "delivery measured",
+}
+_OF_DISPATCHES: dict[type[DomainEvent], str] = {
+    Dispatch.Prepared: "prepared",
+    Dispatch.Committed: "committed",
+    Dispatch.VerifiedByBms: "verified by their BMS",
+    Dispatch.VerifiedByMeter: "verified by their meters",
+    Dispatch.Failed: "failed",
+    Dispatch.Compensated: "compensated",
+    Dispatch.Restored: "restored",
+    Dispatch.Measured: "measured",
+}
+
+
+def print_report(console: Console, run: Demo, document: DemoDocument) -> None:
+    """Print the timeline, the figures and the verdict."""
+    console.print(_timeline(run.story))
+    console.print(_figures(document))
+    for facility_id, reason in sorted(document.failed_facilities.items()):
+        console.print(f"[yellow]failed[/yellow]  {facility_id}: {reason}")
+    for killed in run.killed:
+        console.print(f"[yellow]killed[/yellow]  a worker with -9, in flight: {killed}")
+    for fault in document.faults:
+        console.print(f"[red]FAULT[/red]   {fault}")
+    if document.faults:
+        console.print(f"[red]{len(document.faults)} faults[/red] in {document.seconds:g} s")
+    else:
+        console.print(f"[green]everything as promised[/green] in {document.seconds:g} s")
+
+
+def _timeline(story: tuple[DomainEvent, ...]) -> Table:
+    table = Table(title="Timeline", title_justify="left", show_edge=False)
+    table.add_column("UTC")
+    table.add_column("what")
+    table.add_column("facilities", justify="right")
+    rows: list[tuple[datetime, str, str]] = [
+        (fact.recorded_at, _MILESTONES[type(fact)], "") for fact in story if type(fact) in _MILESTONES
+    ]
+    counts = Counter(type(fact) for fact in story)
+    for kind, words in _OF_DISPATCHES.items():
+        last = max((fact.recorded_at for fact in story if type(fact) is kind), default=None)
+        if last is not None:
+            rows.append((last, words, str(counts[kind])))
+    for at, what, number in sorted(rows):
+        table.add_row(f"{at:%H:%M:%S}", what, number)
+    return table
+
+
+def _figures(document: DemoDocument) -> Table:
+    facilities = document.facilities
+    delivered = document.delivered_kw
+    share = f"{delivered / document.target_kw:.0%}" if delivered is not None and document.target_kw else "-"
+    table = Table(title="Outcome", title_justify="left", show_edge=False, show_header=False)
+    for name, value in (
+        ("DR event", document.dr_event_id),
+        ("status", f"{document.status}, {document.outcome or 'no outcome'}"),
+        (
+            "facilities",
+            f"{facilities.asked} asked, {facilities.committed} committed, {facilities.failed} failed, "
+            f"{facilities.restored} restored",
+        ),
+        (
+            "delivered",
+            f"{delivered:,.1f} of {document.target_kw:,.1f} kW ({share})" if delivered is not None else "-",
+        ),
+        ("BMS commands carried out twice", str(document.duplicate_bms_commands)),
+        ("zones curtailed after the end", str(document.curtailed_after_end)),
+        ("domain events", f"{document.domain_events:,}"),
+    ):
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,262 @@
+"""Running the demo: start everything, tell the story, collect the evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from application.portfolio import Portfolio
+from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
+from domain.identifiers import dispatch_id
+from interfaces.bootstrap import (
+    Stores,
+    accelerated_clock,
+    open_stores,
+    verify_read_models,
+)
+from interfaces.demo.api import ApiClient
+from interfaces.demo.cast import Cast, cast_of
+from interfaces.demo.document import DemoDocument, document_of
+from interfaces.demo.options import EPOCH, DemoOptions
+from interfaces.demo.stage import (
+    COVERED,
+    facilities_for,
+    import_history,
+    issue_key,
+    portfolio_of,
+    register,
+    written,
+)
+from interfaces.demo.story import DemoFailed, Story
+from interfaces.demo.verdict import Evidence, failed_facilities, faults
+from interfaces.demo.witness import witnessed
+from interfaces.running_system import READY_WITHIN_S, RunningSystem
+from interfaces.settings import Settings
+from interfaces.simulators.journal import read_journal
+from interfaces.simulators.recorded_load import facility_zones
+from interfaces.simulators.sample_portfolio import UTILITY_ID
+from interfaces.simulators.utility import read_callbacks
+from interfaces.simulators.world import load_sources
+from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpec, read_addresses
+
+SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
+METER_CADENCE_S = 60.0
+PROJECTED_WITHIN_S = 15.0
+
+
+class Demo:
+    """One run in a folder of its own."""
+
+    def __init__(self, options: DemoOptions, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._say = say
+        self._began = time.monotonic()
+        self._folder = options.data_dir or Path(tempfile.mkdtemp(prefix="gridproof-demo-"))
+        self.story: tuple[DomainEvent, ...] = ()
+        self.killed: tuple[str, ...] = ()
+        self.url = ""
+
+    @property
+    def seconds(self) -> float:
+        """Since the demo began, on the wall."""
+        return time.monotonic() - self._began
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def run(self, while_kept: Callable[[RunningSystem], None] | None = None) -> DemoDocument:
+        """The whole demo. Raises DemoFailed, or what keeps the servers from running."""
+        os.environ[SECRET] = secrets.token_hex(16)
+        settings = Settings(
+            data_dir=self._folder,
+            http_bind=f"127.0.0.1:{_free_port()}",
+            allow_private_callbacks=True,
+            log_level="info",
+            planted_fault=self._options.planted_fault,  # type: ignore[arg-type]  # checked by the command line
+        )
+        try:
+            with RunningSystem(settings) as system:
+                document = self._tell(system)
+                if while_kept is not None:
+                    while_kept(system)
+                return document
+        finally:
+            if not self._options.keep and self._options.data_dir is None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell(self, system: RunningSystem) -> DemoDocument:
+        settings = system.start_servers()
+        self._say("PostgreSQL, NATS (JetStream, MQTT) and Valkey are up")
+        readings = self._options.readings
+        samples = facilities_for(
+            self._options.facilities, readings, facility_zones(readings) if readings else {}
+        )
+        cast = cast_of([sample.facility_id for sample in samples])
+        bms_bind, weather_bind = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
+        portfolio = portfolio_of(
+            samples,
+            bms_url=f"http://{bms_bind}",
+            without_dedup=cast.loses_answer,
+            secret_ref=f"env:{SECRET}",
+        )
+        # Preparation happens before the story: by a clock that reads just before its epoch.
+        early = accelerated_clock(EPOCH - timedelta(minutes=30), datetime.now(UTC), 1.0)
+        with contextlib.closing(open_stores(settings, clock=early)) as stores:
+            keys = self._prepare(stores, portfolio, cast)
+        settings = replace(
+            settings,
+            weather_url=f"http://{weather_bind}",
+            clock_epoch=EPOCH,
+            clock_started_at=datetime.now(UTC),
+            clock_speed=self._options.speed,
+        )
+        spec = self._world(settings, system, portfolio, cast, bms_bind=bms_bind, weather_bind=weather_bind)
+        killed_at = self._folder / "killed"
+        victim = _victim(self._options.failpoint)
+        system.start_workers(
+            settings,
+            environs={
+                victim: {
+                    "GRIDPROOF_FAILPOINT": self._options.failpoint,
+                    "GRIDPROOF_FAILPOINT_ONCE_FILE": str(killed_at),
+                }
+            },
+        )
+        system.start_process("world", ["simulate", "world", "--spec", str(spec)])
+        system.wait_until_ready()
+        self.url = system.url
+        self._say(
+            f"eleven processes and the simulated world are running at {self._options.speed:g} times real time"
+        )
+        with contextlib.closing(open_stores(settings)) as stores:
+            return self._play(stores, system, cast, portfolio, keys)
+
+    def _prepare(self, stores: Stores, portfolio: Portfolio, cast: Cast) -> tuple[str, str]:
+        register(stores, portfolio, in_maintenance=cast.in_maintenance)
+        self._say(f"{len(portfolio.facilities)} facilities imported, {cast.in_maintenance} is in maintenance")
+        if not self._options.without_meters:
+            sources = load_sources(
+                portfolio,
+                readings=str(self._options.readings) if self._options.readings else None,
+                readings_end_at=COVERED,
+            )
+            count = import_history(stores.telemetry(), sources)
+            self._say(f"{count:,} intervals of history imported")
+        return (
+            issue_key(stores, role="utility", utility_id=UTILITY_ID),
+            issue_key(stores, role="admin", utility_id=None),
+        )
+
+    def _world(
+        self,
+        settings: Settings,
+        system: RunningSystem,
+        portfolio: Portfolio,
+        cast: Cast,
+        *,
+        bms_bind: str,
+        weather_bind: str,
+    ) -> Path:
+        assert settings.clock_epoch and settings.clock_started_at and settings.clock_speed  # noqa: S101
+        directory = self._folder / "world"
+        directory.mkdir(parents=True, exist_ok=True)
+        spec = WorldSpec(
+            portfolio=str(written(directory / "portfolio.json", portfolio)),
+            directory=str(directory),
+            clock=ClockSpec(
+                epoch=settings.clock_epoch, started_at=settings.clock_started_at, speed=settings.clock_speed
+            ),
+            mqtt_url=system.meters_mqtt_url,
+            bms_bind=bms_bind,
+            weather_bind=weather_bind,
+            faults=cast.faults(),
+            shed_factor=self._options.shed_factor,
+            meter_cadence_s=METER_CADENCE_S,
+            all_meters_silent=self._options.without_meters,
+            readings=str(self._options.readings) if self._options.readings else None,
+            readings_end_at=COVERED if self._options.readings else None,
+        )
+        return written(directory / "spec.json", spec)
+
+    def _play(
+        self, stores: Stores, system: RunningSystem, cast: Cast, portfolio: Portfolio, keys: tuple[str, str]
+    ) -> DemoDocument:
+        addresses = self._world_addresses()
+        story = Story(ApiClient(system.url, keys[0]), ApiClient(system.url, keys[1]), stores.clock, self._say)
+        if not self._options.without_meters:
+            story.wait_for_forecasts(stores.forecasts, cast)
+        dr_event_id, ends_at = story.post(portfolio, cast, addresses.callback_url)
+        story.follow(dr_event_id, ends_at)
+        return self._judge(stores, system, cast, UUID(dr_event_id), addresses)
+
+    def _world_addresses(self) -> WorldAddresses:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            found = read_addresses(self._folder / "world")
+            if found is not None:
+                return found
+            time.sleep(0.05)
+        raise DemoFailed(f"the simulated world did not come up; read {self._folder}/logs/world.log")
+
+    def _judge(
+        self, stores: Stores, system: RunningSystem, cast: Cast, dr_event_id: UUID, addresses: WorldAddresses
+    ) -> DemoDocument:
+        journal = read_journal(Path(addresses.bms_journal))
+        story = story_of(stores, dr_event_id, cast)
+        evidence = Evidence(
+            cast=cast,
+            dr_event=stores.events.load(DREvent, dr_event_id),
+            story=story,
+            journal=journal,
+            callbacks=read_callbacks(Path(addresses.callback_journal)),
+            witnessed=witnessed(journal, dr_event_id, at=stores.clock.now()),
+            unequal_read_models=tuple(verify_read_models(stores)),
+            killed=_struck(self._folder / "killed"),
+        )
+        self.story, self.killed = story, evidence.killed
+        return document_of(
+            evidence,
+            domain_events=stores.events.head(),
+            seconds=self.seconds,
+            faults=faults(evidence),
+            failed=failed_facilities(story),
+        )
+
+
+def story_of(stores: Stores, dr_event_id: UUID, cast: Cast) -> tuple[DomainEvent, ...]:
+    """The log of the DR event and of its dispatches, in order."""
+    streams = {dr_event_id} | {dispatch_id(dr_event_id, facility_id) for facility_id in cast.asked}
+    entries: list[DomainEvent] = []
+    position = 0
+    while batch := stores.events.read_after(position, 1000):
+        entries += [entry.domain_event for entry in batch if entry.domain_event.originator_id in streams]
+        position = batch[-1].position
+    return tuple(entries)
+
+
+def _victim(failpoint: str) -> str:
+    """The process that a failpoint kills."""
+    process = failpoint.partition(".")[0]
+    return "dispatch-1" if process == "dispatch" else process
+
+
+def _struck(once_file: Path) -> tuple[str, ...]:
+    return (once_file.read_text(encoding="utf-8").strip(),) if once_file.exists() else ()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

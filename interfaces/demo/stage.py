@@ -1,0 +1,132 @@
+"""Setting the stage: the portfolio, its history, the keys, the simulated world."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid5
+
+import msgspec
+import numpy as np
+
+from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+from application.commands.facility import StartMaintenance
+from application.deciding import CommandContext
+from application.portfolio import Portfolio, ProgramEntry
+from application.portfolio_import import import_portfolio
+from application.ports.api_keys import Role
+from application.ports.telemetry_store import ImportedIntervals, TelemetryStore
+from domain.identifiers import NAMESPACE
+from interfaces.bootstrap import Stores
+from interfaces.demo.options import EPOCH, HISTORY, STEP_S
+from interfaces.simulators.load_model import LoadSource
+from interfaces.simulators.recorded_load import read_recordings
+from interfaces.simulators.sample_portfolio import (
+    PROGRAM_ID,
+    UTILITY_ID,
+    SampleFacility,
+    make_portfolio,
+    modelled_facilities,
+    recorded_facilities,
+)
+
+PROGRAM = ProgramEntry(
+    program_id=PROGRAM_ID,
+    utility_id=UTILITY_ID,
+    notification_lead_s=600,
+    prepare_lead_s=600,
+    minimum_duration_s=900,
+    acceptable_share=0.6,
+    rate_per_kw=4.0,
+    rate_per_kwh=0.35,
+)
+COVERED = EPOCH + HISTORY / 14
+"""Recorded load must reach past the demo's end."""
+
+
+def facilities_for(count: int, readings: Path | None, zones: Mapping[str, str]) -> list[SampleFacility]:
+    """Made-up facilities, or the first `count` of a readings file that have a load."""
+    if readings is None:
+        return modelled_facilities(count)
+    recordings = read_recordings(readings, None)
+    usable = {}
+    for facility_id, recording in recordings.items():
+        recording.move_to_cover(COVERED)
+        loads = recording.mean_load_kw(EPOCH - HISTORY, STEP_S, int(HISTORY.total_seconds()) // STEP_S)
+        if np.isfinite(loads).mean() > 0.95 and np.nanmean(loads) > 0:
+            usable[facility_id] = float(np.nanmean(loads[-96 * 7 :]))
+    return recorded_facilities(dict(list(usable.items())[:count]), zones)
+
+
+def portfolio_of(
+    samples: list[SampleFacility], *, bms_url: str, without_dedup: str, secret_ref: str
+) -> Portfolio:
+    return make_portfolio(
+        samples,
+        bms_url=bms_url,
+        without_dedup=[without_dedup],
+        callback_secret_ref=secret_ref,
+        program=PROGRAM,
+    )
+
+
+def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str) -> None:
+    """Make the portfolio known, and take one facility into maintenance."""
+    trace_id = secrets.token_hex(16)
+    import_portfolio(
+        portfolio,
+        bus=stores.bus,
+        utilities=stores.utilities(),
+        at=stores.clock.now(),
+        actor="operator:demo",
+        trace_id=trace_id,
+    )
+    correlation_id = uuid5(NAMESPACE, f"demo-maintenance:{trace_id}")
+    stores.bus.handle(
+        StartMaintenance(facility_id=in_maintenance, reason="chiller overhaul"),
+        CommandContext(
+            correlation_id=correlation_id,
+            causation_id=correlation_id,
+            actor="operator:demo",
+            tenant=None,
+            trace_id=trace_id,
+        ),
+    )
+
+
+def issue_key(stores: Stores, *, role: Role, utility_id: str | None) -> str:
+    """A new API key, as it is sent."""
+    return issue(
+        stores.api_keys(),
+        role=role,
+        utility_id=utility_id,
+        at=stores.clock.now(),
+        entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
+    ).token
+
+
+def import_history(store: TelemetryStore, sources: Mapping[str, LoadSource]) -> int:
+    """The history of every facility up to the demo's epoch; the number of intervals."""
+    steps = int(HISTORY.total_seconds()) // STEP_S
+    # Aligned to the quarter-hour; the last, unfinished one is left to the meters.
+    ends_s = int(EPOCH.timestamp()) // STEP_S * STEP_S
+    starts_s = np.arange(ends_s - steps * STEP_S, ends_s, STEP_S, dtype=np.int64)
+    first = datetime.fromtimestamp(int(starts_s[0]), tz=EPOCH.tzinfo)
+    ids = tuple(sources)
+    intervals = ImportedIntervals(
+        facility_ids=ids,
+        facility_index=np.repeat(np.arange(len(ids), dtype=np.int64), steps),
+        starts_at_s=np.tile(starts_s, len(ids)),
+        step_s=np.full(len(ids) * steps, STEP_S, dtype=np.int64),
+        mean_kw=np.concatenate([sources[i].mean_load_kw(first, STEP_S, steps) for i in ids]),
+        temp_c=np.concatenate([sources[i].temperatures_c(first, STEP_S, steps) for i in ids]),
+    )
+    return store.import_intervals(intervals).added
+
+
+def written(path: Path, document: Any) -> Path:
+    path.write_bytes(msgspec.json.encode(document))
+    return path

@@ -1,0 +1,112 @@
+"""The story: a utility posts a DR event through the real webhook, and it is followed to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from application.portfolio import Portfolio
+from application.ports.clock import Clock
+from application.ports.forecast_book import ForecastBook
+from interfaces.demo.api import ApiClient
+from interfaces.demo.cast import Cast
+from interfaces.demo.options import TARGET_SHARE, WINDOW
+from interfaces.simulators.sample_portfolio import PROGRAM_ID
+
+QUARTER = timedelta(minutes=15)
+LEAD = timedelta(minutes=11)
+"""A little more than the program's notice, so that the post itself does not make it too short."""
+SETTLE = timedelta(minutes=25)
+"""Clock time after the end within which all must be over."""
+FORECASTS_WITHIN_S = 40.0
+POLL_S = 0.1
+WEBHOOK = "/webhooks/utility/dr-notification"
+Say = Callable[[str], None]
+
+
+class DemoFailed(RuntimeError):
+    """The story could not be told to its end; the text says where it stopped."""
+
+
+class Story:
+    """What the utility and an operator do, over HTTP alone."""
+
+    def __init__(self, utility: ApiClient, operator: ApiClient, clock: Clock, say: Say) -> None:
+        self._utility = utility
+        self._operator = operator
+        self._clock = clock
+        self._say = say
+
+    def wait_for_forecasts(self, forecasts: ForecastBook, cast: Cast) -> None:
+        """Until every asked facility has one. Raises DemoFailed."""
+        deadline = time.monotonic() + FORECASTS_WITHIN_S
+        while time.monotonic() < deadline:
+            found = forecasts.newest_of(cast.asked, at=self._clock.now())
+            if len(found) == len(cast.asked):
+                full = sum(forecast.data_quality == "full" for forecast in found.values())
+                self._say(
+                    f"{len(found)} facilities forecast from their meters and the weather ({full} of full quality)"
+                )
+                return
+            time.sleep(POLL_S)
+        missing = sorted(set(cast.asked) - set(forecasts.newest_of(cast.asked, at=self._clock.now())))
+        raise DemoFailed(f"no forecast for {len(missing)} facilities, {', '.join(missing[:3])} among them")
+
+    def post(self, portfolio: Portfolio, cast: Cast, callback_url: str) -> tuple[str, datetime]:
+        """Ask for all facilities (refused: one is in maintenance), then for the others: (id, end of the window)."""
+        starts_at = _next_quarter(self._clock.now() + LEAD)
+        asked = set(cast.asked)
+        declared_kw = sum(
+            zone.curtailable_kw for f in portfolio.facilities if f.facility_id in asked for zone in f.zones
+        )
+        notification: dict[str, Any] = {
+            "notification_id": "n-1",
+            "event_id": "UTIL-2026-0042",
+            "modification_number": 0,
+            "program": PROGRAM_ID,
+            "starts_at": _text(starts_at),
+            "ends_at": _text(starts_at + WINDOW),
+            "target_reduction_kw": round(declared_kw * TARGET_SHARE, 1),
+            "facility_ids": list(cast.facility_ids),
+            "priority": 1,
+            "callback_url": callback_url,
+        }
+        refused = self._utility.post(WEBHOOK, notification)
+        if refused.status != 422:
+            raise DemoFailed(f"a facility in maintenance was not refused: {refused.status} {refused.body}")
+        reasons = ", ".join(f"{r['code']} ({r['facility_id']})" for r in refused.body["reasons"])
+        self._say(f"the utility asks for {len(cast.facility_ids)} facilities: refused at the door, {reasons}")
+        accepted = self._utility.post(
+            WEBHOOK, notification | {"notification_id": "n-2", "facility_ids": list(cast.asked)}
+        )
+        if accepted.status != 202:
+            raise DemoFailed(f"the DR event was not accepted: {accepted.status} {accepted.body}")
+        self._say(
+            f"it asks for the other {len(cast.asked)}: accepted, {notification['target_reduction_kw']:,} kW "
+            f"from {starts_at:%H:%M} to {starts_at + WINDOW:%H:%M} UTC"
+        )
+        return accepted.body["dr_event_id"], starts_at + WINDOW
+
+    def follow(self, dr_event_id: str, ends_at: datetime) -> None:
+        """Until it is completed and measured, or its time is over; says each change of state."""
+        last = ""
+        while self._clock.now() < ends_at + SETTLE:
+            row = self._operator.get(f"/api/dr-events/{dr_event_id}").body
+            status = f"{row['status']}" if isinstance(row, dict) else "?"
+            if status != last:
+                self._say(f"{self._clock.now():%H:%M:%S} the DR event is {status}")
+                last = status
+            if status == "completed" and row["settlement_status"] == "measured":
+                return
+            time.sleep(POLL_S)
+
+
+def _next_quarter(moment: datetime) -> datetime:
+    quarter_s = int(QUARTER.total_seconds())
+    return datetime.fromtimestamp(-(-int(moment.timestamp()) // quarter_s) * quarter_s, tz=moment.tzinfo)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

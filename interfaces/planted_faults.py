@@ -1,0 +1,88 @@
+"""Faults put into the system on purpose, so that the demo can be shown to notice them (a hidden test switch).
+
+Each stands around a port: the code that runs in production knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.command_bus import CommandBus
+from application.commands.dispatch import AttemptBmsCommand
+from application.ports.building_control import (
+    BmsConnection,
+    BuildingControl,
+    CommandReceipt,
+    CommandStatus,
+    ZoneCommand,
+    ZoneState,
+)
+from application.ports.clock import Clock
+from application.ports.utility_notifier import Told, UtilityNotifier
+
+
+class ResendingControl:
+    """Sends each commit twice, as a system without idempotency would."""
+
+    def __init__(self, control: BuildingControl) -> None:
+        self._control = control
+
+    async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
+        if command.phase == "commit":
+            await self._control.execute(connection, command)
+        return await self._control.execute(connection, command)
+
+    async def command_status(self, connection: BmsConnection, command_id: UUID) -> CommandStatus:
+        return await self._control.command_status(connection, command_id)
+
+    async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
+        return await self._control.zone_state(connection, zone_id)
+
+    async def aclose(self) -> None:
+        await self._control.aclose()
+
+
+class RestoreSkippingControl(ResendingControl):
+    """Says that a restore was done, and does not do it."""
+
+    def __init__(self, control: BuildingControl, clock: Clock) -> None:
+        super().__init__(control)
+        self._clock = clock
+
+    async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
+        if command.phase != "restore" or command.restore_to is None:
+            return await self._control.execute(connection, command)
+        now: datetime = self._clock.now()
+        return CommandReceipt(
+            command_id=command.command_id,
+            zone_id=command.zone_id,
+            phase="restore",
+            executed_at=now,
+            setpoint=command.restore_to,
+        )
+
+
+class AttemptSkippingBus(CommandBus):
+    """Calls the BMS without having recorded that it will."""
+
+    def handle(self, command: msgspec.Struct, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(command, AttemptBmsCommand):
+            return 1
+        return super().handle(command, *args, **kwargs)
+
+
+class LosingNotifier:
+    """Says that the utility was told, and does not tell it."""
+
+    def __init__(self, notifier: UtilityNotifier) -> None:
+        self._notifier = notifier
+
+    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
+        return Told(status_code=200)
+
+    async def aclose(self) -> None:
+        await self._notifier.aclose()

@@ -1,0 +1,137 @@
+"""The whole system on this machine: the servers that are not named elsewhere, and a process for each worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
+from types import TracebackType
+from typing import Self
+
+from interfaces.bootstrap import (
+    embedded_servers,
+    migrate_database,
+    open_stores,
+    save_addresses,
+    spawn_child,
+    with_embedded,
+)
+from interfaces.settings import PREFIX, SECRET_PREFIX, Settings
+from interfaces.supervisor import Supervisor
+
+PROCESSES: dict[str, str] = {
+    "web": "web",
+    "relay": "relay",
+    "schedule": "schedule",
+    "dispatch-1": "dispatch",
+    "dispatch-2": "dispatch",
+    "notify": "notify",
+    "measure": "measure",
+    "project": "project",
+    "ingest": "ingest",
+    "aggregate": "aggregate",
+    "forecast": "forecast",
+}
+"""Process -> worker: two dispatch workers, so that one that dies is made up for at once."""
+READY_WITHIN_S = 60.0
+
+
+class NotReady(RuntimeError):
+    """The system did not come up; the text names the log to read."""
+
+
+class RunningSystem:
+    """Started in two steps, so that a caller can prepare the stores before the workers run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._servers = embedded_servers(settings)
+        self._supervisor: Supervisor | None = None
+
+    def start_servers(self) -> Settings:
+        """Start the embedded servers and migrate; the settings with every address filled in."""
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._servers.start()
+        self.settings = with_embedded(self.settings, self._servers)
+        migrate_database(self.settings)
+        return self.settings
+
+    @property
+    def meters_mqtt_url(self) -> str:
+        """Where simulated meters publish."""
+        return self._servers.meters_mqtt_url
+
+    def start_workers(
+        self, settings: Settings, *, environs: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        """Start every worker with `settings`; `environs` adds to the environment of single processes."""
+        self.settings = settings
+        save_addresses(settings)
+        self._supervisor = Supervisor(
+            spawn_child, settings.data_dir / "logs", on_restart=self._restarted, on_given_up=self._given_up
+        )
+        for process, worker in PROCESSES.items():
+            self.start_process(process, ["worker", worker], (environs or {}).get(process))
+
+    def start_process(self, name: str, arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
+        """Start `gridproof ARGUMENTS` as a supervised child; its pid."""
+        if self._supervisor is None:
+            raise NotReady("start the workers first")
+        whole = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX) or k.startswith(SECRET_PREFIX)}
+        whole |= self.settings.to_environ() | dict(environ or {})
+        whole["OMP_NUM_THREADS"] = whole["OPENBLAS_NUM_THREADS"] = "1"
+        return self._supervisor.start(name, [sys.executable, "-m", "interfaces.cli", *arguments], whole)
+
+    def _restarted(self, name: str, returncode: int) -> None:
+        self._alert(name, f"ended with {returncode} and was started again; read logs/{name}.log")
+
+    def _given_up(self, name: str, returncode: int) -> None:
+        self._alert(name, f"ended with {returncode} again and again and is given up; read logs/{name}.log")
+
+    def _alert(self, name: str, detail: str) -> None:
+        """From the supervisor's own thread."""
+        with closing(open_stores(self.settings, pool_size=1)) as stores:
+            stores.alerts().raise_alert("worker_restarted", name, detail, at=stores.clock.now())
+
+    def restarts(self) -> dict[str, int]:
+        """Process -> how often it was started again."""
+        if self._supervisor is None:
+            return {}
+        return {name: self._supervisor.restarts(name) for name in self._supervisor.names()}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.settings.http_bind}"
+
+    def wait_until_ready(self) -> None:
+        """Until `/ready` answers. Raises NotReady."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError, TimeoutError):
+                time.sleep(0.05)
+        raise NotReady(
+            f"{self.url}/ready did not answer in {READY_WITHIN_S:g} s; read {self.settings.data_dir}/logs"
+        )
+
+    def stop(self) -> None:
+        """Workers first, then the servers; idempotent."""
+        if self._supervisor is not None:
+            self._supervisor.stop()
+            self._supervisor = None
+        self._servers.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

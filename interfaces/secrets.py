@@ -1,0 +1,71 @@
+"""Secrets by reference: `env:NAME` or `file:/path`. The references stand in settings and portfolios, secrets never."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+MAX_SECRET_BYTES = 16_384
+
+
+class SecretError(ValueError):
+    """A secret cannot be had. The message names the reference, never the secret."""
+
+
+class SecretReferenceInvalid(SecretError):
+    """The reference is neither `env:NAME` nor `file:/path`."""
+
+
+class SecretNotFound(SecretError):
+    """Nothing stands behind the reference."""
+
+
+class SecretUnreadable(SecretError):
+    """The file is there but cannot be read."""
+
+
+class SecretEmpty(SecretError):
+    """An empty secret would protect nothing."""
+
+
+class SecretTooLarge(SecretError):
+    """More than MAX_SECRET_BYTES: surely another file."""
+
+
+def resolve_secret(ref: str, environ: Mapping[str, str] | None = None) -> bytes:
+    """The secret that `ref` names, without the line end that editors leave in a file.
+
+    `environ` replaces the process's environment. Raises a SecretError.
+    """
+    scheme, _, place = ref.partition(":")
+    if scheme == "env" and place.isidentifier():
+        secret = _from_environment(ref, place, os.environ if environ is None else environ)
+    elif scheme == "file" and place.startswith("/"):
+        secret = _from_file(ref, Path(place))
+    else:
+        # An unknown reference is not repeated: somebody may have put the secret itself there.
+        raise SecretReferenceInvalid(
+            "a secret is referred to as env:NAME or file:/absolute/path; correct the reference"
+        )
+    if not secret:
+        raise SecretEmpty(f"the secret {ref} is empty; put the secret there")
+    if len(secret) > MAX_SECRET_BYTES:
+        raise SecretTooLarge(f"the secret {ref} is over {MAX_SECRET_BYTES} bytes; refer to the secret alone")
+    return secret
+
+
+def _from_environment(ref: str, name: str, environ: Mapping[str, str]) -> bytes:
+    if name not in environ:
+        raise SecretNotFound(f"the secret {ref} is not in the environment; set {name}")
+    return environ[name].encode()
+
+
+def _from_file(ref: str, file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_SECRET_BYTES + 2).removesuffix(b"\n").removesuffix(b"\r")
+    except FileNotFoundError:
+        raise SecretNotFound(f"the secret {ref} has no file; create it, mode 0600") from None
+    except OSError as error:
+        raise SecretUnreadable(
+            f"the secret {ref} cannot be read ({error.strerror}); give this user access"
+        ) from error

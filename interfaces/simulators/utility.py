@@ -1,0 +1,144 @@
+"""The simulated utility: receives Gridproof's callbacks, checks their signature and journals each."""
+
+import asyncio
+import hashlib
+import hmac
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, post
+from litestar.datastructures import State
+from litestar.response import Response
+
+from application.ports.clock import Clock
+
+BODY_BYTES = 1_000_000
+
+
+class UtilityFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the utility misbehaves."""
+
+    fail_first: int = 0
+    """This many calls are answered 503."""
+    always_fail: bool = False
+    delay_s: float = 0.0
+    """Clock seconds before each answer."""
+
+
+class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as it arrived, whatever was answered."""
+
+    received_at: datetime
+    kind: str | None
+    dr_event_id: str | None
+    callback_id: str | None
+    signature_ok: bool
+    signature_age_s: float | None
+    """Clock seconds between signing and arrival."""
+    status: int
+    body: Any
+
+
+class CallbackJournal:
+    """An append-only JSON Lines file."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, callback: ReceivedCallback) -> None:
+        self._file.write(msgspec.json.encode(callback) + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_callbacks(path: Path) -> list[ReceivedCallback]:
+    """In the order of arrival; [] if none ever came."""
+    if not path.exists():
+        return []
+    return [msgspec.json.decode(line, type=ReceivedCallback) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def signature_time(header: str, body: bytes, secret: bytes) -> int | None:
+    """The `t` of `t=<unix>,v1=<hex sha256 of t.body>` if the signature holds, else None."""
+    parts = dict(part.strip().split("=", 1) for part in header.split(",") if "=" in part)
+    signed_at, given = parts.get("t", ""), parts.get("v1", "")
+    if not signed_at.isdecimal():
+        return None
+    expected = hmac.new(secret, signed_at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return int(signed_at) if hmac.compare_digest(expected.encode(), given.encode()) else None
+
+
+class SimulatedUtility:
+    """What the utility does with a callback. Without a secret, signatures are not asked for."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        journal: CallbackJournal,
+        secret: bytes | None,
+        faults: UtilityFaults | None = None,
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._secret = secret
+        self._faults = faults or UtilityFaults()
+        self._calls = 0
+
+    async def receive(self, body: bytes, signature: str) -> int:
+        """The HTTP status to answer with: 200, 401 (signature), 400 (no JSON) or an ordered 503."""
+        self._calls += 1
+        now = self._clock.now()
+        signed_at = None if self._secret is None else signature_time(signature, body, self._secret)
+        signature_ok = self._secret is None or signed_at is not None
+        document = _document(body)
+        status = self._status(signature_ok, document)
+        self._journal.append(
+            ReceivedCallback(
+                received_at=now,
+                kind=_text(document, "kind", "type"),
+                dr_event_id=_text(document, "dr_event_id"),
+                callback_id=_text(document, "callback_id", "id"),
+                signature_ok=signature_ok,
+                signature_age_s=None if signed_at is None else now.timestamp() - signed_at,
+                status=status,
+                body=document,
+            )
+        )
+        await asyncio.sleep(self._clock.wall_seconds(self._faults.delay_s))
+        return status
+
+    def _status(self, signature_ok: bool, document: Any) -> int:
+        if self._faults.always_fail or self._calls <= self._faults.fail_first:
+            return 503
+        if not signature_ok:
+            return 401
+        return 200 if isinstance(document, dict) else 400
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body.decode("utf-8", errors="replace")
+
+
+def _text(document: Any, *names: str) -> str | None:
+    if not isinstance(document, dict):
+        return None
+    return next((str(document[name]) for name in names if name in document), None)
+
+
+def create_utility_app(utility: SimulatedUtility) -> Litestar:
+    """`POST /callbacks`."""
+    return Litestar([callbacks], state=State({"utility": utility}), openapi_config=None)
+
+
+@post("/callbacks", status_code=200, request_max_body_size=BODY_BYTES)
+async def callbacks(request: Request[None, None, State], state: State) -> Response[dict[str, bool]]:
+    status = await state.utility.receive(await request.body(), request.headers.get("x-signature", ""))
+    return Response({"received": status == 200}, status_code=status)

@@ -1,0 +1,98 @@
+"""What simulated world to run, and where it says it is: the files read and written by `gridproof simulate world`."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from application.portfolio import Portfolio
+from interfaces.simulators.building_faults import FaultOrder
+from interfaces.simulators.utility import UtilityFaults
+from interfaces.simulators.weather import WeatherFaults
+
+ADDRESSES_FILE = "world.json"
+
+
+class ClockSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The clock all processes share: it read `epoch` at the wall's `started_at` and runs `speed` times as fast."""
+
+    epoch: datetime
+    started_at: datetime
+    speed: float
+
+
+class WorldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What world to run; a JSON file. Paths are taken from the working directory."""
+
+    portfolio: str
+    directory: str
+    """Takes the journals and, once all answers, `world.json`."""
+    clock: ClockSpec | None = None
+    """None: the machine's own."""
+    mqtt_url: str | None = None
+    """None: no meters."""
+    mqtt_client_id: str = "gridproof-world"
+    bms_bind: str = "127.0.0.1:0"
+    utility_bind: str = "127.0.0.1:0"
+    weather_bind: str = "127.0.0.1:0"
+    faults: tuple[FaultOrder, ...] = ()
+    shed_factor: float = 1.0
+    """Scales what every zone sheds."""
+    meter_cadence_s: float = 15.0
+    silent_meters: tuple[str, ...] = ()
+    """Facilities that publish nothing."""
+    all_meters_silent: bool = False
+    readings: str | None = None
+    """Real load instead of the model, for every facility of the portfolio."""
+    readings_end_at: datetime | None = None
+    """The moment that the recordings must reach; they are moved by whole weeks. Needed with `readings`."""
+    callback_secret_ref: str | None = None
+    """None: the one of the portfolio's first utility."""
+    utility: UtilityFaults = UtilityFaults()
+    weather: WeatherFaults = WeatherFaults()
+
+
+class WorldAddresses(msgspec.Struct, frozen=True, kw_only=True):
+    """`world.json`: where everything is."""
+
+    pid: int
+    bms_url: str
+    utility_url: str
+    weather_url: str
+    callback_url: str
+    bms_journal: str
+    callback_journal: str
+
+
+class InvalidWorld(ValueError):
+    """The specification cannot be run; the text says what to change."""
+
+
+def read_world_spec(path: Path) -> WorldSpec:
+    """Raises InvalidWorld."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WorldSpec)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidWorld(f"{path}: {error}") from error
+
+
+def read_portfolio(path: Path) -> Portfolio:
+    """YAML or JSON. Raises InvalidWorld."""
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=Portfolio)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidWorld(f"{path}: {error}") from error
+
+
+def write_addresses(directory: Path, addresses: WorldAddresses) -> None:
+    """`world.json`, complete or not there at all."""
+    unfinished = directory / f".world.{os.getpid()}.json"
+    unfinished.write_bytes(msgspec.json.encode(addresses))
+    unfinished.replace(directory / ADDRESSES_FILE)
+
+
+def read_addresses(directory: Path) -> WorldAddresses | None:
+    """None until the world is ready."""
+    path = directory / ADDRESSES_FILE
+    return msgspec.json.decode(path.read_bytes(), type=WorldAddresses) if path.exists() else None

@@ -1,0 +1,229 @@
+"""Keeps the worker processes running: one child each, its log in a file, started again when it ends by itself.
+
+All durations here are wall seconds: they are about operating-system processes, not about demand response.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.05
+_LARGEST_LOG_BYTES = 20_000_000
+
+
+class Spawn(Protocol):
+    """Starts a process that is killed when this one dies, leading a process group of its own."""
+
+    def __call__(
+        self, argv: Sequence[str], *, output: IO[bytes], env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]: ...
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """The pause doubles from `first_s` to `longest_s`; a child that ran `healthy_s` starts from `first_s` again.
+
+    After `most_in_a_row` restarts without a healthy run in between, the child is given up.
+    """
+
+    first_s: float = 0.1
+    longest_s: float = 10.0
+    healthy_s: float = 30.0
+    most_in_a_row: int = 20
+
+    def pause_s(self, in_a_row: int) -> float:
+        return float(min(self.longest_s, self.first_s * 2 ** min(in_a_row, 30)))
+
+
+@dataclass
+class _Child:
+    name: str
+    argv: list[str]
+    env: dict[str, str] | None
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    returncode: int | None = None
+    started_at: float = 0.0
+    restart_at: float | None = None
+    """When to start it again, by the monotonic clock; None while it runs or is given up."""
+    in_a_row: int = 0
+    restarts: int = 0
+
+
+def _nothing(name: str, returncode: int) -> None:
+    return
+
+
+class Supervisor:
+    """Child processes by name. Use as a context manager, or call `stop`; thread-safe.
+
+    `on_restart(name, returncode)` is called after a child that had ended with `returncode` (negative: the signal)
+    was started again, `on_given_up` when it will not be; both from the supervisor's own thread.
+    """
+
+    def __init__(
+        self,
+        spawn: Spawn,
+        logs_dir: Path,
+        *,
+        policy: RestartPolicy | None = None,
+        on_restart: Callable[[str, int], None] = _nothing,
+        on_given_up: Callable[[str, int], None] = _nothing,
+    ) -> None:
+        self._spawn = spawn
+        self._logs_dir = logs_dir
+        self._policy = policy or RestartPolicy()
+        self._on_restart = on_restart
+        self._on_given_up = on_given_up
+        self._children: dict[str, _Child] = {}
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
+        self._thread.start()
+
+    def start(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> int:
+        """Start a child; its pid. `env` is its whole environment (None: ours). Its log is `<logs_dir>/<name>.log`."""
+        with self._lock:
+            if self._stopping.is_set():
+                raise RuntimeError(f"the supervisor is stopping and does not start {name}")
+            if name in self._children:
+                raise ValueError(f"there is a child called {name} already")
+            self._logs_dir.mkdir(parents=True, exist_ok=True)
+            log = self._logs_dir / f"{name}.log"
+            child = _Child(name, list(argv), dict(env) if env is not None else None, log)
+            pid = self._run(child)
+            self._children[name] = child
+            return pid
+
+    def _run(self, child: _Child) -> int:
+        with child.log.open("ab") as output:
+            child.process = self._spawn(child.argv, output=output, env=child.env)
+        child.started_at, child.restart_at = time.monotonic(), None
+        return child.process.pid
+
+    def names(self) -> list[str]:
+        with self._lock:
+            return list(self._children)
+
+    def pid_of(self, name: str) -> int | None:
+        """The pid of the running child; None while it is down. KeyError for a name that was never started."""
+        with self._lock:
+            process = self._children[name].process
+            return process.pid if process is not None and not _has_ended(process) else None
+
+    def restarts(self, name: str) -> int:
+        """How often it has been started again. KeyError for a name that was never started."""
+        with self._lock:
+            return self._children[name].restarts
+
+    def _look_after(self) -> None:
+        while not self._stopping.wait(_LOOK_EVERY_S):
+            with self._lock:
+                children = [] if self._stopping.is_set() else list(self._children.values())
+                told = [word for child in children for word in self._look_at(child)]
+            for tell in told:  # outside the lock: a callback may ask the supervisor something
+                _call(tell)
+
+    def _look_at(self, child: _Child) -> list[Callable[[], None]]:
+        """What has to be told about the child, after it was noticed to have ended or started again."""
+        _bound(child.log)
+        name, process = child.name, child.process
+        if process is not None and _has_ended(process):
+            returncode = child.returncode = _reap(process)
+            child.process = None
+            if not self._plan_restart(child):
+                return [lambda: self._on_given_up(name, returncode)]
+        elif child.restart_at is not None and time.monotonic() >= child.restart_at:
+            return self._restart(child)
+        return []
+
+    def _plan_restart(self, child: _Child) -> bool:
+        """Set when the child starts again; false where that has become pointless."""
+        if time.monotonic() - child.started_at >= self._policy.healthy_s:
+            child.in_a_row = 0
+        if child.in_a_row >= self._policy.most_in_a_row:
+            child.restart_at = None
+            return False
+        child.restart_at = time.monotonic() + self._policy.pause_s(child.in_a_row)
+        child.in_a_row += 1
+        return True
+
+    def _restart(self, child: _Child) -> list[Callable[[], None]]:
+        name, returncode = child.name, child.returncode or 0
+        try:
+            self._run(child)
+        except Exception:  # noqa: BLE001 - whatever it is, it is tried again, and given up after its last try
+            _log.exception("%s could not be started again", name)
+            child.started_at = time.monotonic()
+            return [] if self._plan_restart(child) else [lambda: self._on_given_up(name, returncode)]
+        child.restarts += 1
+        return [lambda: self._on_restart(name, returncode)]
+
+    def stop(self, *, deadline_s: float = 10.0) -> dict[str, int]:
+        """SIGTERM to all, SIGKILL to whom is left after `deadline_s`; the return codes by name. Idempotent."""
+        self._stopping.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._lock:
+            running = {
+                name: child.process for name, child in self._children.items() if child.process is not None
+            }
+            for process in running.values():
+                if not _has_ended(process):
+                    process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + deadline_s
+            while time.monotonic() < deadline and not all(map(_has_ended, running.values())):
+                time.sleep(0.01)
+            for name, process in running.items():
+                self._children[name].returncode = _reap(process)
+                self._children[name].process = None
+            return {name: child.returncode or 0 for name, child in self._children.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has, without reaping it: until then its process group cannot be anybody else's."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of its process group, itself included; its return code."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait(10.0)
+
+
+def _call(tell: Callable[[], None]) -> None:
+    try:
+        tell()
+    except Exception:  # noqa: BLE001 - a caller's mistake must not leave the workers unattended
+        _log.exception("a callback of the supervisor failed; the children are looked after all the same")
+
+
+def _bound(log: Path) -> None:
+    """Keep one old log; the file is emptied, not renamed, since its writer appends to it."""
+    if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)

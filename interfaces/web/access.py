@@ -1,0 +1,129 @@
+"""Who may call what: one table of every route, and the guard that applies it.
+
+A route that is not in the table is closed. Bodies are never read before the guard has let the caller in.
+"""
+
+from typing import Any, cast
+
+from litestar.connection import ASGIConnection, Request
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
+
+from application.ports.api_keys import ApiKey, Role
+from interfaces.web.collaborators import Edge, edge_of
+from interfaces.web.problems import Problem, try_again
+
+MAX_BODY_BYTES = 256 * 1024
+
+ApiRequest = Request[ApiKey, Any, State]
+
+ANYONE: frozenset[Role] | None = None
+UTILITY: frozenset[Role] = frozenset({"utility"})
+OPERATOR: frozenset[Role] = frozenset({"operator", "admin"})
+AUDITOR: frozenset[Role] = frozenset({"auditor", "admin"})
+READER: frozenset[Role] = frozenset({"dashboard", "operator", "auditor", "admin"})
+READER_OR_UTILITY: frozenset[Role] = READER | UTILITY
+
+WEBHOOK = "/webhooks/utility/dr-notification"
+DR_EVENT = "/api/dr-events/{dr_event_id}"
+FACILITY = "/api/facilities/{facility_id}"
+DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
+
+ACCESS: dict[str, frozenset[Role] | None] = {
+    f"POST {WEBHOOK}": UTILITY,
+    f"PATCH {WEBHOOK}/{{utility_event_id}}": UTILITY,
+    f"DELETE {WEBHOOK}/{{utility_event_id}}": UTILITY,
+    "GET /api/dr-events": READER_OR_UTILITY,
+    f"GET {DR_EVENT}": READER_OR_UTILITY,
+    f"GET {DR_EVENT}/dispatches": READER_OR_UTILITY,
+    f"POST {DR_EVENT}/cancellation": OPERATOR,
+    f"POST {DR_EVENT}/overrides": OPERATOR,
+    "GET /api/facilities": READER,
+    f"GET {FACILITY}": READER,
+    f"GET {FACILITY}/current": READER,
+    f"GET {FACILITY}/history": READER,
+    f"POST {FACILITY}/maintenance": OPERATOR,
+    "GET /api/portfolio": READER,
+    "GET /api/audit/dr-events/{dr_event_id}": AUDITOR,
+    "GET /api/alerts": OPERATOR | {"dashboard"},
+    "GET /api/dead-letters": OPERATOR,
+    f"GET {DEAD_LETTER}": OPERATOR,
+    f"POST {DEAD_LETTER}/discard": OPERATOR,
+    f"POST {DEAD_LETTER}/replay": OPERATOR,
+    "GET /api/projections": OPERATOR,
+    "GET /": ANYONE,
+    "GET /dashboard.css": ANYONE,
+    "GET /dashboard.js": ANYONE,
+    "GET /health": ANYONE,
+    "GET /metrics": ANYONE,
+    "GET /problems/{name}": ANYONE,
+    "GET /ready": ANYONE,
+    "GET /schema": ANYONE,
+    "GET /schema/openapi.json": ANYONE,
+    "GET /schema/{path}": ANYONE,
+}
+
+FOR_ONE_FACILITY = frozenset(
+    {"GET /api/facilities", f"GET {FACILITY}", f"GET {FACILITY}/current", f"GET {FACILITY}/history"}
+)
+"""What a dashboard key of one facility may read, of that facility."""
+
+
+def route_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """`METHOD /path/{template}`, a key of ACCESS; HEAD counts as GET."""
+    method = str(connection.scope["method"])  # type: ignore[typeddict-item]
+    return f"{'GET' if method == 'HEAD' else method} {connection.scope['path_template']}"
+
+
+async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Size as declared, API key, role, rate, in that order; each refusal is its own problem."""
+    route = route_of(connection)
+    _check_declared_size(connection)
+    roles = ACCESS.get(route, frozenset())
+    if roles is None:
+        return
+    edge = edge_of(connection)
+    api_key = await edge.authenticator.principal(connection.headers.get("authorization"))
+    _check_role(route, roles, api_key)
+    connection.scope["user"] = api_key
+    if route.partition(" ")[2].startswith(WEBHOOK):
+        await _check_rate(edge, api_key)
+    elif route.startswith("POST "):
+        check_is_json(connection)
+
+
+def _check_declared_size(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    declared = connection.headers.get("content-length", "0")
+    if (
+        not (declared.isascii() and declared.isdigit())
+        or len(declared) > 15
+        or int(declared) > MAX_BODY_BYTES
+    ):
+        raise body_too_large()
+
+
+def body_too_large() -> Problem:
+    return Problem("body-too-large", f"a body may have {MAX_BODY_BYTES} bytes")
+
+
+def _check_role(route: str, roles: frozenset[Role], api_key: ApiKey) -> None:
+    if api_key.role not in roles:
+        allowed = ", ".join(sorted(roles)) or "nobody"
+        raise Problem("forbidden", f"this key has the role {api_key.role}; allowed: {allowed}")
+    if api_key.facility_id is not None and route not in FOR_ONE_FACILITY:
+        raise Problem("forbidden", f"this key sees only the facility {api_key.facility_id}")
+
+
+async def _check_rate(edge: Edge, api_key: ApiKey) -> None:
+    decision = await edge.collaborators.rate_limiter.hit(api_key.key_id)
+    if not decision.allowed:
+        raise try_again(
+            "rate-exceeded", "too many requests with this key", retry_after_s=decision.retry_after_s
+        )
+
+
+def check_is_json(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """Whatever else is declared is refused, a missing declaration too."""
+    declared = cast("str", connection.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    if declared != "application/json":
+        raise Problem("unsupported-media-type", f"the body is declared as {declared[:100] or 'nothing'}")

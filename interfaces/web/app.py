@@ -1,0 +1,80 @@
+"""The HTTP application: every controller, the guard, and what surrounds each request."""
+
+from litestar import Litestar
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ControllerRouterHandler, Message, Scope
+
+from interfaces.web.access import MAX_BODY_BYTES, admit
+from interfaces.web.alert import AlertController
+from interfaces.web.audit import AuditController
+from interfaces.web.authentication import Authenticator
+from interfaces.web.collaborators import Edge, WebCollaborators
+from interfaces.web.dashboard import DashboardController
+from interfaces.web.dead_letter import DeadLetterController
+from interfaces.web.dr_event import DREventController
+from interfaces.web.dr_notification import NotificationController
+from interfaces.web.error_responses import EXCEPTION_HANDLERS
+from interfaces.web.facility import FacilityController
+from interfaces.web.metrics import MetricsMiddleware, WebMetrics
+from interfaces.web.platform import PlatformController
+from interfaces.web.portfolio import PortfolioController
+from interfaces.web.projection import ProjectionController
+from interfaces.web.tracing import TRACE_HEADER, trace_id_of
+
+CONTROLLERS: list[ControllerRouterHandler] = [
+    NotificationController,
+    DREventController,
+    FacilityController,
+    PortfolioController,
+    AuditController,
+    AlertController,
+    DeadLetterController,
+    ProjectionController,
+    PlatformController,
+    DashboardController,
+]
+
+
+def create_app(collaborators: WebCollaborators) -> Litestar:
+    """The edge over `collaborators`. Building it connects to nothing, so `/health` depends on nothing."""
+    metrics = WebMetrics()
+    edge = Edge(collaborators, Authenticator(collaborators.api_keys))
+    return Litestar(
+        CONTROLLERS,
+        guards=[admit],
+        exception_handlers=EXCEPTION_HANDLERS,
+        middleware=[MetricsMiddleware(metrics)],
+        before_send=[_complete_headers],
+        state=State({"edge": edge, "metrics": metrics}),
+        openapi_config=_openapi(),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+    )
+
+
+async def _complete_headers(message: Message, scope: Scope) -> None:
+    """The trace id in every answer; and nothing is sniffed, framed or kept."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    headers[TRACE_HEADER] = trace_id_of(scope)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+
+
+def _openapi() -> OpenAPIConfig:
+    """JSON only: the usual pages around it load their scripts from elsewhere."""
+    return OpenAPIConfig(
+        title="Gridproof",
+        version="0.1.0",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin()],
+        security=[{"api_key": []}],
+        components=Components(
+            security_schemes={"api_key": SecurityScheme(type="http", scheme="bearer", bearer_format="gpk_")}
+        ),
+    )

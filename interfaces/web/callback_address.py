@@ -1,0 +1,52 @@
+"""Which callback addresses are taken at the door, by what they say; nothing is resolved here.
+
+A name may resolve to a private address later: whoever sends the callback checks that again at that moment.
+"""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+PRIVATE_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
+
+
+def refusal_of(url: str, *, allow_private: bool) -> str | None:
+    """Why `url` is not called back; None if it is taken."""
+    if not url.isascii() or any(character <= " " or character in "\\\x7f" for character in url):
+        return "it holds characters that no address has"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "it is no address"
+    if parts.scheme not in ("http", "https"):
+        return "it does not begin with http:// or https://"
+    if "@" in parts.netloc:
+        return "it holds a user name; callbacks are signed instead"
+    if not host or port == 0:
+        return "it names no host, or port 0"
+    return None if allow_private else _private(host)
+
+
+def _private(host: str) -> str | None:
+    name = host.rstrip(".").lower()
+    if any(name == private or name.endswith(f".{private}") for private in PRIVATE_NAMES):
+        return "it is a name of a private network"
+    address = _as_address(name)
+    if address is None:
+        return None if "." in name else "it is a name of a private network"
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address.sixtofour or address
+    return None if address.is_global and not address.is_multicast else f"{address} is not a public address"
+
+
+def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Also an IPv4 address written as a resolver takes it: `127.1`, `0x7f000001`, `2130706433`."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None

@@ -1,0 +1,86 @@
+"""What the HTTP edge works with, already wired by interfaces.bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+from litestar.connection import ASGIConnection
+
+from application.deciding import CommandContext, IdempotencyKey
+from application.ports.alerts import AlertRegistry
+from application.ports.api_keys import ApiKeys
+from application.ports.clock import Clock
+from application.ports.dead_letters import DeadLetters
+from application.ports.rate_limit import RateLimiter
+from application.ports.telemetry_store import TelemetryStore
+from interfaces.web.authentication import Authenticator
+from projections.story_log import StoryLog
+from projections.views import ReadModels
+
+TReply = TypeVar("TReply")
+
+
+class Commands(Protocol):
+    """The command bus, as the edge calls it (synchronous)."""
+
+    def handle(
+        self,
+        command: msgspec.Struct,
+        context: CommandContext,
+        *,
+        key: IdempotencyKey | None = None,
+        reply_type: type[TReply] | None = None,
+    ) -> TReply | Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadinessProbe:
+    """Whether one dependency answers. Without a needed one the edge is not ready; others only degrade it."""
+
+    name: str
+    needed: bool
+    check: Callable[[], Awaitable[None]]
+    """Raises whatever keeps it from answering. The edge gives it PROBE_DEADLINE_S."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebCollaborators:
+    """Everything the edge needs; stores are synchronous and called in threads."""
+
+    bus: Commands
+    read_models: ReadModels
+    story_log: StoryLog
+    api_keys: ApiKeys
+    rate_limiter: RateLimiter
+    alerts: AlertRegistry
+    dead_letters: DeadLetters
+    telemetry: TelemetryStore
+    clock: Clock
+    webhook_secret: Callable[[str], bytes | None] = field(repr=False)
+    """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
+    replay_dead_letter: Callable[[UUID, str, str], None] | None = None
+    """Do the parked work again: (dead letter, by, reason). None: not there yet."""
+    probes: tuple[ReadinessProbe, ...] = ()
+    queue_depth: int = 100
+    """DR events accepted and not yet scheduled, at which the door answers 503."""
+    allow_private_callbacks: bool = False
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The collaborators, and what the edge itself keeps in memory."""
+
+    collaborators: WebCollaborators
+    authenticator: Authenticator
+
+
+def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:
+    return cast("Edge", connection.app.state["edge"])
+
+
+def collaborators_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebCollaborators:
+    return edge_of(connection).collaborators

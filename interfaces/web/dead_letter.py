@@ -1,0 +1,99 @@
+"""Dead letters: work that could not be done, for a person to replay or discard."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
+from interfaces.web.access import ApiRequest
+from interfaces.web.collaborators import collaborators_of
+from interfaces.web.command_context import actor_of
+from interfaces.web.dr_event import Text
+from interfaces.web.paging import Listing
+from interfaces.web.problems import Problem
+
+MOST_LETTERS = 1_000
+MOST_BODY_CHARACTERS = 20_000
+
+
+class DecisionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Text
+
+
+class DeadLetterDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter; `body` (only of a single one) is what could not be done, as text, cut when long."""
+
+    dead_letter_id: UUID
+    queue: str
+    subject: str
+    reason: str
+    parked_at: datetime
+    status: str
+    decided_at: datetime | None
+    decided_by: str | None
+    decision_reason: str | None
+    body: str | None = None
+
+
+class DeadLetterController(Controller):
+    path = "/api/dead-letters"
+    tags = ("operations",)
+
+    @get("/", summary="The newest first")
+    async def listed(
+        self,
+        request: ApiRequest,
+        queue: FromQuery[DeadLetterQueue | None] = None,
+        status: FromQuery[DeadLetterStatus] = "open",
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LETTERS)] = 100,
+    ) -> Listing[DeadLetterDocument]:
+        letters = collaborators_of(request).dead_letters
+        found = await asyncio.to_thread(letters.listed, queue=queue, status=status, limit=limit)
+        return Listing(items=tuple(map(_document, found)))
+
+    @get("/{dead_letter_id:uuid}", summary="One dead letter with its body")
+    async def one(self, request: ApiRequest, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
+        letter = await asyncio.to_thread(collaborators_of(request).dead_letters.get, dead_letter_id)
+        text = letter.body.decode("utf-8", errors="replace")[:MOST_BODY_CHARACTERS]
+        return msgspec.structs.replace(_document(letter), body=text)
+
+    @post("/{dead_letter_id:uuid}/discard", status_code=200, summary="Decide that it is not done any more")
+    async def discard(
+        self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
+    ) -> DeadLetterDocument:
+        return await _decide(request, dead_letter_id, "discarded", data.reason)
+
+    @post("/{dead_letter_id:uuid}/replay", status_code=202, summary="Have it done again")
+    async def replay(
+        self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
+    ) -> None:
+        """Raises DeadLetterNotFound or DeadLetterDecided, as decisions do."""
+        replay = collaborators_of(request).replay_dead_letter
+        if replay is None:
+            raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
+        await asyncio.to_thread(replay, dead_letter_id, actor_of(request), data.reason)
+
+
+async def _decide(
+    request: ApiRequest, dead_letter_id: UUID, status: Literal["replayed", "discarded"], reason: str
+) -> DeadLetterDocument:
+    web = collaborators_of(request)
+    decided = await asyncio.to_thread(
+        web.dead_letters.decide,
+        dead_letter_id,
+        status=status,
+        by=actor_of(request),
+        reason=reason,
+        at=web.clock.now(),
+    )
+    return _document(decided)
+
+
+def _document(letter: DeadLetter) -> DeadLetterDocument:
+    fields = {name: getattr(letter, name) for name in DeadLetterDocument.__struct_fields__ if name != "body"}
+    return DeadLetterDocument(**fields)

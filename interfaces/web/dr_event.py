@@ -1,0 +1,135 @@
+"""DR events: what utilities, dashboards and operators see of them, and what operators may do."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta
+
+from application.commands.dispatch import OverrideForecast
+from application.commands.dr_event import CancelDREvent, Cancellation
+from interfaces.web.access import ApiRequest
+from interfaces.web.collaborators import collaborators_of
+from interfaces.web.command_context import context_of
+from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
+from interfaces.web.problems import Problem
+from projections.dispatches import DispatchRow, MeasurementRow
+from projections.dr_events import DREventRow, key_of
+
+Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
+
+
+class CancellationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Text
+
+
+class OverrideBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let a facility take part in spite of its degraded forecast."""
+
+    facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    reason: Text
+
+
+class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One facility's part in a DR event, without the insides of its building."""
+
+    dr_event_id: UUID
+    facility_id: str
+    status: str
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float
+    data_quality: str
+    delivered_kw: float | None
+    measurement: MeasurementRow | None
+    not_measurable_reason: str | None
+    blocked_reason: str | None
+    override_reason: str | None
+    failure: str | None
+    prepared_at: datetime | None
+    committed_at: datetime | None
+    restored_at: datetime | None
+    failed_at: datetime | None
+    changed_at: datetime
+
+
+class DREventController(Controller):
+    path = "/api/dr-events"
+    tags = ("DR events",)
+
+    @get("/", summary="The newest first")
+    async def listed(
+        self,
+        request: ApiRequest,
+        *,
+        status: Filter = None,
+        program: Filter = None,
+        facility: Filter = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+    ) -> Listing[DREventRow]:
+        page = await asyncio.to_thread(
+            listing_of,
+            collaborators_of(request).read_models.dr_events,
+            filters={"status": status, "program_id": program, "facility_ids": facility},
+            tenant=request.user.utility_id,
+            cursor=cursor,
+            limit=limit,
+        )
+        return Listing(items=page.rows, next_cursor=page.next_cursor)
+
+    @get("/{dr_event_id:uuid}", summary="One DR event")
+    async def one(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> DREventRow:
+        return await _visible(request, dr_event_id)
+
+    @get("/{dr_event_id:uuid}/dispatches", summary="Each facility's part in it")
+    async def dispatches(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], cursor: Cursor = None, limit: Limit = 100
+    ) -> Listing[DispatchDocument]:
+        await _visible(request, dr_event_id)
+        page = await asyncio.to_thread(
+            listing_of,
+            collaborators_of(request).read_models.dispatches,
+            filters={"dr_event_id": str(dr_event_id)},
+            tenant=request.user.utility_id,
+            cursor=cursor,
+            limit=limit,
+        )
+        return Listing(items=tuple(map(_document, page.rows)), next_cursor=page.next_cursor)
+
+    @post("/{dr_event_id:uuid}/cancellation", status_code=200, summary="Cancel before the start")
+    async def cancel(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[CancellationBody]
+    ) -> Cancellation:
+        command = CancelDREvent(dr_event_id=dr_event_id, reason=data.reason)
+        reply: Cancellation = await asyncio.to_thread(
+            collaborators_of(request).bus.handle, command, context_of(request), reply_type=Cancellation
+        )
+        return reply
+
+    @post("/{dr_event_id:uuid}/overrides", status_code=202, summary="Override a degraded forecast")
+    async def override(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
+    ) -> None:
+        command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
+        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+
+
+async def _visible(request: ApiRequest, dr_event_id: UUID) -> DREventRow:
+    """The DR event, if the caller may see it: another utility's does not exist for it."""
+    view = collaborators_of(request).read_models.dr_events
+    row = await asyncio.to_thread(view.get, key_of(dr_event_id), tenant=request.user.utility_id)
+    if row is None:
+        raise Problem(
+            "not-found", f"no DR event {dr_event_id} is known here; one just accepted follows at once"
+        )
+    return row
+
+
+def _document(row: DispatchRow) -> DispatchDocument:
+    fields = {name: getattr(row, name) for name in DispatchDocument.__struct_fields__}
+    return DispatchDocument(**fields)

@@ -1,0 +1,164 @@
+"""Every exception that ends a request, as a problem document; nothing of our inside leaks."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+
+from application.command_bus import IdempotencyMismatch, TooManyConflicts
+from application.ports.api_keys import ApiKeysUnavailable
+from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
+from application.ports.event_store import EventStoreUnavailable
+from application.ports.operations import OperationsUnavailable
+from application.ports.telemetry_store import TelemetryStoreUnavailable
+from domain.errors import (
+    DomainError,
+    FacilityNotAvailable,
+    NotAllowedNow,
+    ReasonRequired,
+    UnknownDispatch,
+    UnknownDREvent,
+    UnknownFacility,
+)
+from interfaces.web.problems import MEDIA_TYPE, Problem, ProblemReason, try_again
+from interfaces.web.tracing import trace_id_of
+from projections.audit_replay import UnknownStory
+from projections.cursors import InvalidCursor, UnknownFilter
+from projections.story_log import StoryLogUnavailable
+from projections.views import ReadModelsUnavailable
+
+log = logging.getLogger("gridproof.web")
+
+AnyRequest = Request[Any, Any, Any]
+STORE_RETRY_AFTER_S = 5.0
+
+_BY_STATUS = {
+    400: "invalid-request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    429: "rate-exceeded",
+}
+_BY_DOMAIN_ERROR: dict[type[DomainError], str] = {
+    UnknownDREvent: "not-found",
+    UnknownFacility: "not-found",
+    UnknownDispatch: "not-found",
+    NotAllowedNow: "not-allowed-now",
+    FacilityNotAvailable: "not-allowed-now",
+    ReasonRequired: "invalid-request",
+}
+
+
+def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
+    document = problem.document(trace_id_of(request.scope))
+    return Response(
+        msgspec.json.encode(document),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def answered(request: AnyRequest, problem: Problem) -> Response[bytes]:
+    return problem_response(request, problem)
+
+
+def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses: unknown paths, methods, bodies that are too large or do not fit."""
+    if error.status_code >= 500:
+        return unforeseen(request, error)
+    name = _BY_STATUS.get(error.status_code, "invalid-request")
+    reasons = tuple(_field_reasons(error)) if isinstance(error, ValidationException) else ()
+    return problem_response(
+        request, Problem(name, _detail_of(name, request, error), reasons, _headers(error))
+    )
+
+
+def _detail_of(name: str, request: AnyRequest, error: HTTPException) -> str:
+    if name == "not-found":
+        return "no such path, or no such id; see the API at /schema"
+    if name == "method-not-allowed":
+        return f"{request.method} does nothing here; see the API at /schema"
+    return (
+        "a field, a parameter or the body is missing or wrong" if name == "invalid-request" else error.detail
+    )
+
+
+def _headers(error: HTTPException) -> dict[str, str]:
+    return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+
+
+def _field_reasons(error: ValidationException) -> list[ProblemReason]:
+    extra = error.extra if isinstance(error.extra, list) else []
+    found = [entry for entry in extra if isinstance(entry, dict)]
+    return [
+        ProblemReason(
+            code="invalid_field", detail=str(entry.get("message", "")), field=str(entry.get("key", "body"))
+        )
+        for entry in found
+    ]
+
+
+def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
+    name = _BY_DOMAIN_ERROR.get(type(error), "refused")
+    reason = ProblemReason(code=error.code, detail=str(error))
+    return problem_response(request, Problem(name, str(error), (reason,)))
+
+
+def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A store is down: nothing was lost that was answered, and what was not answered can be sent again."""
+    log.warning("store unavailable: %s (trace %s)", error, trace_id_of(request.scope))
+    problem = try_again(
+        "unavailable", "a store cannot be reached; try again", retry_after_s=STORE_RETRY_AFTER_S
+    )
+    return problem_response(request, problem)
+
+
+def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[bytes]:
+    return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
+
+
+def _named(name: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
+    def respond(request: AnyRequest, error: Exception) -> Response[bytes]:
+        return problem_response(request, Problem(name, str(error)))
+
+    return respond
+
+
+def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A defect: the log has it whole, the answer only its trace id."""
+    trace_id = trace_id_of(request.scope)
+    path = request.scope.get("path_template", "?")
+    log.error("%s %s failed (trace %s)", request.method, path, trace_id, exc_info=error)
+    return problem_response(request, Problem("internal-error", "something went wrong; the log has it"))
+
+
+EXCEPTION_HANDLERS = cast(
+    "ExceptionHandlersMap",
+    {
+        Problem: answered,
+        HTTPException: of_framework,
+        DomainError: of_domain,
+        EventStoreUnavailable: of_store,
+        ApiKeysUnavailable: of_store,
+        TelemetryStoreUnavailable: of_store,
+        OperationsUnavailable: of_store,
+        ReadModelsUnavailable: of_store,
+        StoryLogUnavailable: of_store,
+        TooManyConflicts: of_lost_races,
+        IdempotencyMismatch: _named("idempotency-mismatch"),
+        DeadLetterNotFound: _named("not-found"),
+        DeadLetterDecided: _named("not-allowed-now"),
+        UnknownStory: _named("not-found"),
+        InvalidCursor: _named("invalid-request"),
+        UnknownFilter: _named("invalid-request"),
+        Exception: unforeseen,
+    },
+)

@@ -1,0 +1,59 @@
+"""Prometheus metrics of the HTTP edge: requests by route and status, and how long they took."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from litestar.connection import ASGIConnection
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass
+class WebMetrics:
+    """Of one application; each has a registry of its own, so that several can live in one process."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        labels = ("method", "route")
+        self.requests = Counter(
+            "gridproof_http_requests", "Requests answered", (*labels, "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "gridproof_http_request_seconds",
+            "From the first byte of the request to the first of the answer",
+            labels,
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.requests.labels(method, route, str(status)).inc()
+        self.seconds.labels(method, route).observe(seconds)
+
+
+def metrics_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebMetrics:
+    return cast("WebMetrics", connection.app.state["metrics"])
+
+
+class MetricsMiddleware(ASGIMiddleware):
+    """Measures every request of a known route; labels are templates, so their number is bounded."""
+
+    def __init__(self, metrics: WebMetrics) -> None:
+        self._metrics = metrics
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        began = time.perf_counter()
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = str(scope.get("path_template", "?"))
+                method = str(scope.get("method", "?"))
+                self._metrics.count(method, route, message["status"], time.perf_counter() - began)
+            await send(message)
+
+        await next_app(scope, receive, counting)

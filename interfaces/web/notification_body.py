@@ -1,0 +1,123 @@
+"""The body of a notification: decoded strictly, with every wrong field named at once.
+
+Unknown fields are ignored (a utility may send more than we read) but bounded. Whether the DR event makes sense
+is for the domain to judge, not for this module.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from domain.dr_event import Notice
+from interfaces.web.problems import Problem, ProblemReason
+
+MOST_FIELDS, MOST_REASONS, MOST_FACILITIES = 64, 50, 2_000
+
+# No control characters: they have no place in an id, and NUL none in PostgreSQL.
+Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A DR event as a utility asks for it; times are RFC 3339 with an offset."""
+
+    notification_id: Id
+    """Idempotency key, unless the header `Idempotency-Key` is given."""
+    event_id: Id
+    """The utility's own id of the DR event."""
+    modification_number: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    program: Id
+    starts_at: Moment
+    ends_at: Moment
+    target_reduction_kw: Annotated[float, Meta(ge=-1e9, le=1e9)]
+    facility_ids: Annotated[tuple[Id, ...], Meta(max_length=MOST_FACILITIES)]
+    priority: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    callback_url: Annotated[str, Meta(max_length=2_000)] | None = None
+
+    def notice(self) -> Notice:
+        return Notice(
+            notification_id=self.notification_id,
+            modification_number=self.modification_number,
+            program_id=self.program,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            target_kw=self.target_reduction_kw,
+            facility_ids=self.facility_ids,
+            priority=self.priority,
+            callback_url=self.callback_url,
+        )
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A decoded notification and the hash that tells whether two bodies say the same."""
+
+    body: NotificationBody
+    body_hash: str
+
+
+def decode_notification(body: bytes, *, idempotency_key: str | None) -> Notification:
+    """Raises the problem `malformed-body`, or `invalid-request` with a reason for every wrong field.
+
+    A `notification_id` left out is that of the header `Idempotency-Key`.
+    """
+    given = _decode_object(body)
+    body_hash = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
+    if idempotency_key is not None:
+        given.setdefault("notification_id", idempotency_key)
+    values: dict[str, Any] = {}
+    reasons = list(_convert_fields(given, values))
+    if reasons:
+        named = ", ".join(dict.fromkeys(reason.field or "" for reason in reasons))
+        raise Problem("invalid-request", f"missing or wrong: {named}", tuple(reasons[:MOST_REASONS]))
+    return Notification(NotificationBody(**values), body_hash)
+
+
+def _decode_object(body: bytes) -> dict[str, Any]:
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Problem("malformed-body", f"the body is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise Problem("malformed-body", "the body is JSON, but not an object")
+    if len(given) > MOST_FIELDS:
+        raise Problem("malformed-body", f"the body has {len(given)} fields, at most {MOST_FIELDS} are read")
+    return given
+
+
+def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[ProblemReason]:
+    """Put what is right into `values`; say what is wrong."""
+    for spec in msgspec.structs.fields(NotificationBody):
+        if spec.name not in given:
+            if spec.required:
+                yield ProblemReason(code="missing_field", detail="is required", field=spec.name)
+            continue
+        if spec.name == "facility_ids" and isinstance(given[spec.name], list):
+            yield from _wrong_facility_ids(given[spec.name])
+        try:
+            values[spec.name] = _utc(msgspec.convert(given[spec.name], spec.type))
+        except (msgspec.ValidationError, OverflowError) as error:
+            if spec.name != "facility_ids" or "$[" not in str(error):
+                yield ProblemReason(code="invalid_field", detail=str(error), field=spec.name)
+
+
+def _wrong_facility_ids(given: list[Any]) -> Iterator[ProblemReason]:
+    """Each one by its place: a list stops at its first wrong element otherwise."""
+    for index, facility_id in enumerate(given[:MOST_FACILITIES]):
+        try:
+            msgspec.convert(facility_id, Id)
+        except msgspec.ValidationError as error:
+            yield ProblemReason(code="invalid_field", detail=str(error), field=f"facility_ids[{index}]")
+
+
+def _utc(value: Any) -> Any:
+    """Times in UTC, in the years that calendars everywhere can hold; the rest as it is."""
+    if not isinstance(value, datetime):
+        return value
+    moment = value.astimezone(UTC)
+    if not 2000 <= moment.year < 2200:
+        raise OverflowError("Expected a time in the years 2000 to 2199")
+    return moment

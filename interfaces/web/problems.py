@@ -1,0 +1,127 @@
+"""Problem documents (RFC 9457): every error this API answers with, in one table.
+
+`type` is `/problems/<name>` and stable; that address describes the problem to people. Every reason is listed.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "/problems/"
+
+
+class ProblemType(NamedTuple):
+    """What a problem's name stands for."""
+
+    status: int
+    title: str
+    what_to_do: str
+
+
+PROBLEM_TYPES: dict[str, ProblemType] = {
+    "malformed-body": ProblemType(400, "The body is not a JSON object", "Send one JSON object in UTF-8."),
+    "invalid-request": ProblemType(400, "Some fields are missing or wrong", "Correct every field named."),
+    "unauthenticated": ProblemType(
+        401, "No valid API key was given", "Send `Authorization: Bearer <api key>` with a key not revoked."
+    ),
+    "bad-signature": ProblemType(
+        401,
+        "The signature is missing or wrong",
+        "Sign `<t>.<body>` with HMAC-SHA256: `X-Signature: t=<unix>,v1=<hex>`.",
+    ),
+    "stale-signature": ProblemType(
+        401, "The signature's time is too far from now", "Sign again with the present time; check your clock."
+    ),
+    "forbidden": ProblemType(403, "This key may not do that", "Use a key of a role that may."),
+    "not-found": ProblemType(404, "There is no such thing here", "Check the address and the id."),
+    "method-not-allowed": ProblemType(405, "That method does nothing here", "See the API at /schema."),
+    "idempotency-mismatch": ProblemType(
+        409, "That key was used with another body", "Use a new key for a new request."
+    ),
+    "modification-not-supported": ProblemType(
+        409,
+        "DR events are not modified in place",
+        "Cancel the DR event and post it anew under a new event id.",
+    ),
+    "not-allowed-now": ProblemType(409, "The present state does not allow that", "See the state named."),
+    "body-too-large": ProblemType(413, "The body is too large", "Send fewer facilities at once."),
+    "unsupported-media-type": ProblemType(
+        415, "The body is not declared as JSON", "Send `Content-Type: application/json`."
+    ),
+    "infeasible": ProblemType(422, "The DR event cannot be done as asked", "Ask for what the reasons allow."),
+    "callback-refused": ProblemType(
+        422, "The callback address is refused", "Give a public http(s) address without a user name."
+    ),
+    "refused": ProblemType(422, "The command was refused", "Ask for what the reasons allow."),
+    "rate-exceeded": ProblemType(429, "Too many requests with this key", "Wait as `Retry-After` says."),
+    "internal-error": ProblemType(
+        500, "Something went wrong on our side", "Try again; if it stays, report the trace id."
+    ),
+    "not-built-yet": ProblemType(501, "This is not there yet", "See the API at /schema."),
+    "queue-full": ProblemType(
+        503, "Too many DR events wait to be planned", "Post the same request again as `Retry-After` says."
+    ),
+    "unavailable": ProblemType(
+        503, "A store cannot be reached", "Post the same request again as `Retry-After` says."
+    ),
+}
+
+
+class ProblemReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reason; `code` is stable. `field` names a wrong field, `facility_id` the facility it is about."""
+
+    code: str
+    detail: str
+    field: str | None = None
+    facility_id: str | None = None
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of every error (RFC 9457), with all its reasons and the trace id to report it by."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reasons: tuple[ProblemReason, ...]
+    trace_id: str
+    dr_event_id: str | None = None
+
+
+@dataclass
+class Problem(Exception):
+    """Ends a request with the problem `name` of the table above."""
+
+    name: str
+    detail: str
+    reasons: tuple[ProblemReason, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    dr_event_id: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__(f"{self.name}: {self.detail}")
+        if not self.reasons:
+            self.reasons = (ProblemReason(code=self.name.replace("-", "_"), detail=self.detail),)
+
+    @property
+    def status(self) -> int:
+        return PROBLEM_TYPES[self.name].status
+
+    def document(self, trace_id: str) -> ProblemDocument:
+        return ProblemDocument(
+            type=TYPE_PREFIX + self.name,
+            title=PROBLEM_TYPES[self.name].title,
+            status=self.status,
+            detail=self.detail,
+            reasons=self.reasons,
+            trace_id=trace_id,
+            dr_event_id=self.dr_event_id,
+        )
+
+
+def try_again(name: str, detail: str, *, retry_after_s: float = 1.0) -> Problem:
+    """A 429 or 503 that says when to come back (whole seconds, at least one)."""
+    whole_s = max(1, -int(-retry_after_s // 1))
+    return Problem(name, detail, headers={"Retry-After": str(whole_s)})

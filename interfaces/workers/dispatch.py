@@ -1,0 +1,93 @@
+"""The dispatch worker: the only process that calls a BMS. One task, and one lock, per facility."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from application.ports.locks import Locks
+from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
+from interfaces.workers.bms_calls import BmsCalls
+
+WAIT_S = 5.0
+RETRY_S = 0.5
+REFRESH_S = 2.0
+log = structlog.get_logger("dispatch")
+
+
+@dataclass
+class DispatchWorker:
+    """Any number of them may run: the queue gives each facility's work to one, the lock makes sure of it."""
+
+    source: WorkSource
+    calls: BmsCalls
+    locks: Locks
+    facilities: Callable[[], list[str]]
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        try:
+            while not stop.is_set():
+                for facility_id in await asyncio.to_thread(self.facilities):
+                    task = self._tasks.get(facility_id)
+                    if task is None or task.done():
+                        _raise_failure(task)
+                        self._tasks[facility_id] = asyncio.create_task(self._serve(facility_id, stop))
+                await _sleep_unless(stop, REFRESH_S)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _serve(self, facility_id: str, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                item = await self.source.next_bms(facility_id, wait_s=WAIT_S)
+                if item is not None:
+                    await self._work(facility_id, item)
+            except WorkQueueUnavailable as error:
+                log.warning("work queue unavailable; trying again", why=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _work(self, facility_id: str, item: WorkItem) -> None:
+        work = msgspec.json.decode(item.body, type=BmsWork)
+        async with _kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
+            if work.task == "command":
+                await self.calls.carry_out(work)
+            else:
+                await self.calls.verify(work)
+        await item.done()
+
+
+@asynccontextmanager
+async def _kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
+    """Keep the delivery ours while the work lasts."""
+    keeper = asyncio.create_task(_keep(item.still_working, redelivery_s / 3))
+    try:
+        yield
+    finally:
+        keeper.cancel()
+
+
+async def _keep(still_working: Callable[[], Awaitable[None]], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await still_working()
+
+
+def _raise_failure(task: asyncio.Task[None] | None) -> None:
+    """A task that ended by an error ends the worker: its supervisor starts a fresh one."""
+    if task is not None and not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

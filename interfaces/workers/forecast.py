@@ -1,0 +1,60 @@
+"""The forecast worker: a cycle at once, and then one in every quarter-hour of the clock."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import structlog
+
+from application.ports.clock import Clock
+from application.ports.event_store import EventStoreUnavailable
+from application.ports.locks import Locks
+from application.ports.telemetry_store import TelemetryStoreUnavailable
+from domain.forecast import CYCLE, cycle_start_of
+from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+
+_log = structlog.get_logger(__name__)
+LOCK = "forecast"
+SETTLE = timedelta(seconds=20)
+"""Into the quarter-hour, so that the last readings of the one before are stored."""
+RETRY_WALL_S = 1.0
+
+
+async def run(*, cycle: ForecastCycle, clock: Clock, locks: Locks, stop: asyncio.Event) -> None:
+    """Until `stop`. Of several workers one is active; a cycle that was missed is not made up for."""
+    async with locks.held(LOCK):
+        while not stop.is_set():
+            began = clock.now()
+            try:
+                report = await cycle.run(at=began)
+            except (TelemetryStoreUnavailable, EventStoreUnavailable) as error:
+                _log.warning("forecast cycle put off", error=str(error))
+                await _pause(RETRY_WALL_S, stop)
+                continue
+            tell(report)
+            await _until(cycle_start_of(began) + CYCLE + SETTLE, clock, stop)
+
+
+def tell(report: CycleReport) -> None:
+    """One line in the log per cycle."""
+    _log.info(
+        "forecast cycle",
+        cycle_start=report.cycle_start.isoformat(),
+        issued=len(report.issued),
+        reissued=len(report.reissued),
+        unchanged=len(report.unchanged),
+        already_full=len(report.already_full),
+        degraded=len(report.degraded),
+        refused=len(report.refused),
+        conflicts=len(report.conflicts),
+        seconds=report.seconds,
+    )
+
+
+async def _until(moment: datetime, clock: Clock, stop: asyncio.Event) -> None:
+    await _pause(clock.wall_seconds((moment - clock.now()).total_seconds()), stop)
+
+
+async def _pause(wall_s: float, stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), max(wall_s, 0.0))

@@ -1,0 +1,183 @@
+"""The measure worker: once a window is over and its readings are there, records what each facility delivered.
+
+While a window runs it also says which curtailments the meters confirm.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from application.command_bus import CommandBus
+from application.deciding import CommandContext
+from application.measuring import (
+    MeasuringBasis,
+    basis_of,
+    is_ready,
+    measured_window,
+    measurement_of,
+    readings_window,
+    verification_of,
+)
+from application.ports.clock import Clock
+from application.ports.event_store import EventStore, EventStoreUnavailable, StreamNotFound
+from application.ports.locks import Locks
+from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
+from domain.dispatch import Dispatch, DispatchState
+from domain.dr_event import DREvent
+from domain.errors import DomainError
+from domain.facility import Facility
+from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
+from domain.meter_intervals import interval_start
+from domain.program import Program
+from domain.time_windows import IntervalSeries, TimeWindow
+from projections.deadlines import DeadlineRow
+from projections.views import ReadModelsUnavailable
+
+_log = structlog.get_logger(__name__)
+LOCK = "measure"
+POLL_S, LEAST_POLL_WALL_S = 15.0, 0.25
+LONGEST_WINDOW = timedelta(days=1)
+FACILITIES_AT_ONCE = 50
+
+
+@dataclass
+class Measuring:
+    """All of it follows from recorded state: a restart loses nothing, and a repeat records nothing.
+
+    `due(now)` gives the deadlines up to a moment, as the read model does.
+    """
+
+    due: Callable[[datetime], Sequence[DeadlineRow]]
+    store: EventStore
+    telemetry: TelemetryStore
+    bus: CommandBus
+    clock: Clock
+    _verified_until: dict[UUID, datetime] = field(default_factory=dict)
+
+    def pass_once(self) -> int:
+        """Measure what is due and verify what runs; the number of commands given.
+
+        Raises EventStoreUnavailable, TelemetryStoreUnavailable or ReadModelsUnavailable.
+        """
+        now = self.clock.now()
+        deadlines = self.due(now + LONGEST_WINDOW)
+        given = 0
+        for deadline in deadlines:
+            if deadline.kind == "measure" and deadline.due_at <= now:
+                given += self._measure(deadline, now)
+            elif deadline.kind == "end" and deadline.starts_at is not None and deadline.starts_at <= now:
+                given += self._verify(deadline, now)
+        return given
+
+    def _measure(self, deadline: DeadlineRow, now: datetime) -> int:
+        dr_event, dispatches = self._dispatches(deadline.dr_event_id)
+        open_ones = [state for state in dispatches if state.was_committed and not state.measured]
+        newest = self.telemetry.newest_readings_at([state.facility_id for state in open_ones])
+        ready = [state for state in open_ones if is_ready(now, state.ends_at, newest.get(state.facility_id))]
+        commands = (
+            measurement_of(state, metered, basis, now=now)
+            for state, metered, basis in self._with_readings(dr_event, ready, until=None)
+        )
+        return self._give(commands, deadline)
+
+    def _verify(self, deadline: DeadlineRow, now: datetime) -> int:
+        """Each quarter-hour of the window once, for the dispatches that the meter has not confirmed yet."""
+        until = interval_start(now)
+        if self._verified_until.get(deadline.dr_event_id) == until:
+            return 0
+        dr_event, dispatches = self._dispatches(deadline.dr_event_id)
+        open_ones = [state for state in dispatches if state.status in {"committed", "verified_by_bms"}]
+        open_ones = [state for state in open_ones if measured_window(state.starts_at, until) is not None]
+        newest = self.telemetry.newest_readings_at([state.facility_id for state in open_ones])
+        if any(newest.get(state.facility_id, until) < until for state in open_ones):
+            return 0
+        self._verified_until = {deadline.dr_event_id: until} | {
+            known: at for known, at in self._verified_until.items() if at > now - LONGEST_WINDOW
+        }
+        self._verified_until[deadline.dr_event_id] = until
+        commands = (
+            verification_of(state, metered, basis, until=until)
+            for state, metered, basis in self._with_readings(dr_event, open_ones, until=until)
+        )
+        return self._give(commands, deadline)
+
+    def _dispatches(self, dr_event_id: UUID) -> tuple[DREvent, list[DispatchState]]:
+        dr_event = self.store.load(DREvent, dr_event_id)
+        states = []
+        for target in dr_event.state.targets:
+            with suppress(StreamNotFound):  # a share too small for a command has no dispatch
+                states.append(self.store.load(Dispatch, dispatch_id(dr_event_id, target.facility_id)).state)
+        return dr_event, states
+
+    def _with_readings(
+        self, dr_event: DREvent, states: Sequence[DispatchState], *, until: datetime | None
+    ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis]]:
+        """The dispatches with their meters' quarter-hours, in blocks; all of them have the DR event's window."""
+        if not states:
+            return
+        method = self._baseline_method(dr_event)
+        for start in range(0, len(states), FACILITIES_AT_ONCE):
+            block_states = states[start : start + FACILITIES_AT_ONCE]
+            window = _window_of(block_states[0], until)
+            ids = [state.facility_id for state in block_states]
+            block = self.telemetry.interval_series_of(ids, readings_window(window))
+            for state in block_states:
+                facility = self.store.load(Facility, facility_stream_id(state.facility_id))
+                basis = basis_of(facility.state, method, state.dr_event_id)
+                yield state, block.series(state.facility_id), basis
+
+    def _baseline_method(self, dr_event: DREvent) -> str:
+        notice = dr_event.state.notice
+        if notice is None:
+            raise LookupError(f"DR event {dr_event.id} has targets but no notice")
+        program = self.store.load(Program, program_stream_id(notice.program_id))
+        if program.state.terms is None:
+            raise LookupError(f"program {notice.program_id} of DR event {dr_event.id} has no terms")
+        return program.state.terms.baseline_method
+
+    def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:
+        context = CommandContext(
+            correlation_id=deadline.correlation_id,
+            causation_id=deadline.caused_by,
+            actor="worker:measure",
+            tenant=deadline.tenant,
+            trace_id=deadline.trace_id,
+        )
+        given = 0
+        for command in commands:
+            if command is None:
+                continue
+            try:
+                self.bus.handle(command, context)
+                given += 1
+            except DomainError as error:
+                _log.warning("measurement refused", command=type(command).__name__, error=str(error))
+        return given
+
+
+def _window_of(state: DispatchState, until: datetime | None) -> TimeWindow:
+    """On quarter-hours around the window, so that it can be read even where none lies inside."""
+    starts_at, ends_at = interval_start(state.starts_at), until or state.ends_at
+    last = interval_start(ends_at)
+    return TimeWindow(starts_at, max(last, starts_at + timedelta(minutes=15)))
+
+
+async def run(*, measuring: Measuring, locks: Locks, stop: asyncio.Event) -> None:
+    """Until `stop`. Of several workers one is active."""
+    pause_s = max(measuring.clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
+    async with locks.held(LOCK):
+        while not stop.is_set():
+            try:
+                given = await asyncio.to_thread(measuring.pass_once)
+                if given:
+                    _log.info("measured", commands=given)
+            except (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable) as error:
+                _log.warning("measuring put off", error=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)

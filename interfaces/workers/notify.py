@@ -1,0 +1,105 @@
+"""The notify worker: takes callbacks off the work queue and tells the utilities, several at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import msgspec
+import structlog
+
+from application.ports.event_store import EventStoreUnavailable
+from application.ports.operations import OperationsUnavailable
+from application.ports.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
+from interfaces.workers.callback_calls import CallbackCalls
+
+AT_ONCE = 32
+WAIT_S = 1.0
+RETRY_S = 0.5
+LAST_WORDS_S = 2.0
+"""How long a call in hand may still take when the worker is to stop; wall seconds, as all of these."""
+log = structlog.get_logger("notify")
+
+
+@dataclass
+class NotifyWorker:
+    """Any number of them may run. Callbacks of one DR event are told one after the other."""
+
+    source: WorkSource
+    calls: CallbackCalls
+    at_once: int = AT_ONCE
+    _turns: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. An error that nobody foresaw ends the worker; its messages come again."""
+        try:
+            while not stop.is_set():
+                self._raise_failures()
+                if len(self._tasks) >= self.at_once:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                elif (item := await self._next()) is not None:
+                    self._tasks.add(asyncio.create_task(self._work(item)))
+        finally:
+            await self._end()
+
+    async def _next(self) -> WorkItem | None:
+        try:
+            return await self.source.next_callback(wait_s=WAIT_S)
+        except WorkQueueUnavailable as error:
+            log.warning("work queue unavailable; trying again", why=str(error))
+            await asyncio.sleep(RETRY_S)
+            return None
+
+    async def _work(self, item: WorkItem) -> None:
+        try:
+            async with _kept(item, self.source.redelivery_s):
+                await self._carry_out(item)
+        except (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable) as error:
+            log.warning("not concluded; it comes again", why=str(error))
+            await item.again_after(RETRY_S)
+
+    async def _carry_out(self, item: WorkItem) -> None:
+        try:
+            work = msgspec.json.decode(item.body, type=CallbackWork)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            await self.calls.park_poison(item, "unknown", f"not a callback: {error}")
+            return
+        turn = self._turns.setdefault(work.dr_event_id, asyncio.Lock())
+        async with turn:
+            await self.calls.carry_out(work, item)
+
+    def _raise_failures(self) -> None:
+        ended = {task for task in self._tasks if task.done()}
+        self._tasks -= ended
+        for task in ended:
+            task.result()
+
+    async def _end(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_WORDS_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
+    """Keep the delivery ours while the work lasts."""
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(redelivery_s / 3)
+            await item.still_working()
+
+    keeper = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeper

@@ -1,0 +1,96 @@
+"""The web worker: the HTTP edge on uvicorn, until it is told to stop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import uvicorn
+from litestar import Litestar
+
+THREADS = 64
+"""Stores are synchronous: asyncio's own executor has six threads on two cores, too few for a group commit."""
+GRACE_S = 5.0
+BACKLOG = 1_024
+MOST_CONNECTIONS = 2_000
+POLL_S = 0.02
+
+
+class AddressTaken(RuntimeError):
+    """The address cannot be listened on."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: whoever runs the worker decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host`:`port` (0: a free one). Raises AddressTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Only for a socket that says it is TCP does asyncio turn Nagle's algorithm off, which costs 40 ms an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise AddressTaken(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with GRIDPROOF_HTTP_BIND"
+        ) from error
+    return listener
+
+
+async def run(
+    app: Litestar,
+    *,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    started: Callable[[str], None] | None = None,
+) -> None:
+    """Serve `app` on `listener` until `stop`; then finish what was begun, GRACE_S wall seconds at most.
+
+    `started` is told the URL once requests are answered.
+    """
+    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
+    asyncio.get_running_loop().set_default_executor(executor)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=int(GRACE_S),
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="serve http")
+    stopping = asyncio.create_task(stop.wait(), name="stop http")
+    try:
+        await _until_started(server, serving)
+        if started is not None:
+            host, port = listener.getsockname()[:2]
+            started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        server.should_exit = True
+        await serving
+        listener.close()
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    while not server.started:
+        if serving.done():
+            serving.result()
+            raise RuntimeError("the HTTP server ended while it started; see its log")
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,106 @@
+"""What a read model is: frozen rows under keys, made by a pure fold over the log.
+
+A projection asks for rows and puts rows; where they are kept (memory, PostgreSQL) it does not know. Positions
+rise along the log; the same domain events in the same order give the same rows, however they are batched.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
+
+from domain.event_sourcing import DomainEvent
+
+TRow = TypeVar("TRow", bound=msgspec.Struct)
+
+FilterKind = Literal["equals", "contains"]
+
+
+class Rows(Protocol[TRow]):
+    """The rows of one read model while it is folded."""
+
+    def get(self, key: str) -> TRow | None: ...
+
+    def put(self, row: TRow) -> None:
+        """Keep the row under its own key, instead of what was there."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forget the row of that key; one that is not there is no error."""
+        ...
+
+
+class Projection(Protocol[TRow]):
+    """Folds the log into the rows of one read model."""
+
+    @property
+    def name(self) -> str:
+        """Also names the table, `rm_<name>`."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised when the same log would give other rows: the read model then wants a rebuild."""
+        ...
+
+    @property
+    def row_type(self) -> Any:
+        """The struct of a row, or a union of tagged structs: the rows to be read and the projection's memory."""
+        ...
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether lists run from the highest `sort_key` down."""
+        ...
+
+    @property
+    def filters(self) -> Mapping[str, FilterKind]:
+        """Fields that lists can be filtered by: the value equals a text field, or is contained in a list."""
+        ...
+
+    def key(self, row: TRow) -> str: ...
+
+    def sort_key(self, row: TRow) -> str | None:
+        """Orders lists, as bytes; see `sortable`. A row without one is memory: no query sees it."""
+        ...
+
+    def tenant(self, row: TRow) -> str | None:
+        """The utility that may see the row; None: none of them in particular."""
+        ...
+
+    def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
+        """Keys that `fold` will ask for, so that a batch is fetched at once. Leaving one out is only slower."""
+        ...
+
+    def fold(self, position: int, domain_event: DomainEvent, rows: Rows[TRow]) -> None:
+        """Take one domain event into account; pure but for `rows`. What does not matter changes nothing."""
+        ...
+
+
+AnyProjection = Projection[Any]
+
+
+class RowsUnavailable(Exception):
+    """Rows cannot be fetched now; the same fold may succeed later. Raised by `Rows.get`."""
+
+
+class MissingRow(LookupError):
+    """A domain event speaks of something whose beginning was never seen: the log is not whole."""
+
+
+def existing(rows: Rows[TRow], key: str, domain_event: DomainEvent) -> TRow:
+    """The row of `key`. Raises MissingRow."""
+    row = rows.get(key)
+    if row is None:
+        raise MissingRow(
+            f"{type(domain_event).__qualname__} of stream {domain_event.originator_id}: no row {key}"
+        )
+    return row
+
+
+def sortable(value: datetime | int) -> str:
+    """A text of fixed width that sorts as the value does."""
+    if isinstance(value, int):
+        return f"{value:020d}"
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,31 @@
+"""Every read model of Gridproof."""
+
+from projections.audit_trail import AuditTrailProjection
+from projections.deadlines import DeadlinesProjection
+from projections.dispatches import DispatchesProjection
+from projections.dr_events import DREventsProjection
+from projections.facilities import FacilitiesProjection
+from projections.portfolio import PortfolioProjection
+from projections.read_model import AnyProjection
+
+PROJECTIONS: tuple[AnyProjection, ...] = (
+    DREventsProjection(),
+    DispatchesProjection(),
+    FacilitiesProjection(),
+    PortfolioProjection(),
+    AuditTrailProjection(),
+    DeadlinesProjection(),
+)
+
+
+class UnknownProjection(LookupError):
+    """There is no projection of that name."""
+
+
+def projection_named(name: str) -> AnyProjection:
+    """Raises UnknownProjection, which lists those that there are."""
+    for projection in PROJECTIONS:
+        if projection.name == name:
+            return projection
+    known = ", ".join(projection.name for projection in PROJECTIONS)
+    raise UnknownProjection(f"no projection {name!r}; there are {known}")

@@ -1,0 +1,43 @@
+"""The log read by story: what an audit needs, straight from the recorded domain events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.event_sourcing import DomainEvent
+
+
+class StoryEntry(msgspec.Struct, frozen=True):
+    """A domain event at its position in the log."""
+
+    position: int
+    domain_event: DomainEvent
+
+
+class StoryLogUnavailable(Exception):
+    """The log cannot be reached, or did not answer in time."""
+
+
+class StoryLog(Protocol):
+    """Reads the demand response log by streams (synchronous). All methods raise StoryLogUnavailable."""
+
+    def entries_of(
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+    ) -> list[StoryEntry]:
+        """Every domain event of those streams (of those topics only, if given), in the order of the log."""
+        ...
+
+    def prefix_end(self, as_of: datetime) -> int:
+        """The last position of the longest prefix of the log in which every recorded_at <= `as_of`."""
+        ...
+
+    def head(self) -> int:
+        """The newest position; 0 for an empty log."""
+        ...
+
+    def dr_events_called(self, utility_event_id: str) -> list[UUID]:
+        """The DR events that utilities know by that id of theirs; two utilities may use the same."""
+        ...

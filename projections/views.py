@@ -1,0 +1,109 @@
+"""The read models as queries see them: rows by key, and lists by cursor. All synchronous.
+
+`tenant` narrows to what one utility may see; None sees everything (operators, auditors, workers).
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from projections.audit_trail import AuditTrailRow
+from projections.deadlines import DeadlineRow
+from projections.dispatches import DispatchRow
+from projections.dr_events import DREventRow
+from projections.facilities import FacilityRow
+from projections.portfolio import PortfolioRow
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+MOST_ROWS = 1_000
+"""A list never gives more at once."""
+
+
+class Page(msgspec.Struct, Generic[Row], frozen=True):
+    """Some rows, and where the next ones begin; `next_cursor` is None at the end."""
+
+    rows: tuple[Row, ...]
+    next_cursor: str | None = None
+
+
+class ReadModelsUnavailable(Exception):
+    """The read models cannot be reached, or did not answer in time."""
+
+
+class View(Protocol[Row]):
+    """One read model."""
+
+    def get(self, key: str, *, tenant: str | None = None) -> Row | None:
+        """The row of that key, if that tenant may see it."""
+        ...
+
+    def listed(
+        self,
+        *,
+        filters: Mapping[str, str] | None = None,
+        tenant: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Row]:
+        """Up to `limit` rows in the read model's order.
+
+        Raises InvalidCursor, UnknownFilter (projections.cursors) or ReadModelsUnavailable.
+        """
+        ...
+
+
+class DeadlinesView(View[DeadlineRow], Protocol):
+    """The deadlines; the schedule worker asks for those that are due."""
+
+    def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
+        """Deadlines with due_at <= now, the longest overdue first."""
+        ...
+
+
+class ProjectionPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a projection has come."""
+
+    name: str
+    version: int
+    """Of the projection that made the rows; another than the code's own means: rebuild it."""
+    position: int
+    head: int
+    """The newest position of the log."""
+    updated_at: datetime | None = None
+    stopped_at: int | None = None
+    """The position of the domain event that it cannot fold; None while it goes on."""
+    stopped_reason: str | None = None
+
+    @property
+    def lag(self) -> int:
+        """Positions not yet folded."""
+        return max(self.head - self.position, 0)
+
+
+class ReadModels(Protocol):
+    """Every read model. The key of each row is given by `key_of` in its module."""
+
+    @property
+    def dr_events(self) -> View[DREventRow]: ...
+
+    @property
+    def dispatches(self) -> View[DispatchRow]: ...
+
+    @property
+    def facilities(self) -> View[FacilityRow]: ...
+
+    @property
+    def portfolio(self) -> View[PortfolioRow]: ...
+
+    @property
+    def audit_trail(self) -> View[AuditTrailRow]: ...
+
+    @property
+    def deadlines(self) -> DeadlinesView: ...
+
+    def positions(self) -> list[ProjectionPosition]:
+        """Every projection's position, in the order of the registry."""
+        ...

@@ -1,0 +1,237 @@
+"""The door as it runs: uvicorn on a loopback port, the real bus and handlers, a real PostgreSQL."""
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.postgres.alerts import PostgresAlerts
+from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.dead_letters import PostgresDeadLetters
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.read_models import PostgresReadModels
+from adapters.postgres.story_log import PostgresStoryLog
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.rate_limit import CachedRateLimiter
+from application.api_keys import issue
+from application.command_bus import CommandBus
+from application.commands.facility import RegisterFacility, StartMaintenance
+from application.commands.program import AgreeProgram
+from application.deciding import CommandContext
+from application.demand_response import DemandResponse
+from application.handlers import HANDLERS
+from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
+from application.ports.api_keys import Role
+from interfaces.web.app import create_app
+from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+from interfaces.workers import web
+from projections.registry import PROJECTIONS
+from tests.servers import Database
+
+WEBHOOK = "/webhooks/utility/dr-notification"
+SIGNING_SECRET = b"what the signing utility and we share"
+FACILITIES = [f"fac-{number:03}" for number in range(1, 11)]
+IN_MAINTENANCE = "fac-010"
+ELSEWHERE = "fac-009"
+"""Enrolled with the other utility only."""
+CLOCK = SystemClock()
+
+
+@dataclass
+class Door:
+    """A running door. `util-1` does not sign its calls, `util-2` does."""
+
+    url: str
+    database: Database
+    bus: CommandBus
+    store: PostgresEventStore
+    pool: ConnectionPool[Any]
+    api_keys: PostgresApiKeys
+    keys: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def header(self, role: Role, utility_id: str | None = None) -> dict[str, str]:
+        """The header with a key of that role, made at first use."""
+        name = f"{role} {utility_id}"
+        if name not in self.keys:
+            issued = issue(
+                self.api_keys,
+                role=role,
+                utility_id=utility_id,
+                at=CLOCK.now(),
+                entropy=secrets.token_bytes(38),
+            )
+            self.keys[name] = {"Authorization": f"Bearer {issued.token}"}
+        return self.keys[name]
+
+    def post(self, body: Any, *, utility_id: str = "util-1", **options: Any) -> httpx.Response:
+        headers = {**self.header("utility", utility_id), **options.pop("headers", {})}
+        return httpx.post(self.url + WEBHOOK, json=body, headers=headers, timeout=30, **options)
+
+    def get(self, path: str, role: Role, utility_id: str | None = None) -> httpx.Response:
+        return httpx.get(self.url + path, headers=self.header(role, utility_id), timeout=30)
+
+    def stored(self) -> tuple[int, int]:
+        """How many domain events and idempotency keys there are."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            events = connection.execute("SELECT count(*) FROM gridproof.demand_response_events").fetchone()
+            keys = connection.execute("SELECT count(*) FROM gridproof.idempotency_keys").fetchone()
+        assert events is not None
+        assert keys is not None
+        return int(events[0]), int(keys[0])
+
+    def topics(self, dr_event_id: str) -> list[str]:
+        """What is recorded of a DR event, in order."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            rows = connection.execute(
+                "SELECT topic FROM gridproof.demand_response_events WHERE originator_id = %s "
+                "ORDER BY originator_version",
+                (dr_event_id,),
+            ).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def project(self) -> None:
+        """Bring every read model up to the log's end."""
+        for projection in PROJECTIONS:
+            ProjectionRunner(
+                projection,
+                log=self.store,
+                dsn=self.database.app_dsn,
+                alerts=PostgresAlerts(self.pool),
+                clock=CLOCK,
+            ).catch_up()
+
+
+def day(number: int, *, hour: int = 12) -> datetime:
+    """An hour of the day `number` days from now."""
+    midnight = CLOCK.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + timedelta(days=number, hours=hour)
+
+
+def notification(**changes: Any) -> dict[str, Any]:
+    """A feasible notification under ids of its own, with some fields changed; None leaves a field out."""
+    starts_at = changes.pop("starts_at", day(2))
+    ends_at = changes.pop("ends_at", starts_at and starts_at + timedelta(hours=2))
+    body = {
+        "notification_id": f"n-{uuid4()}",
+        "event_id": f"E-{uuid4()}",
+        "program": "summer-peak",
+        "starts_at": starts_at and starts_at.isoformat(),
+        "ends_at": ends_at and ends_at.isoformat(),
+        "target_reduction_kw": 100,
+        "facility_ids": ["fac-001", "fac-002"],
+        **changes,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+@contextmanager
+def running_door(
+    database: Database, *, rate_per_s: float = 100_000, redis_url: str | None = None
+) -> Iterator[Door]:
+    store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
+    with ConnectionPool[Any](database.app_dsn, min_size=2, max_size=8) as pool:
+        bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
+        _fill(bus)
+        api_keys = PostgresApiKeys(pool)
+        collaborators = WebCollaborators(
+            bus=bus,
+            read_models=PostgresReadModels(pool),
+            story_log=PostgresStoryLog(pool),
+            api_keys=api_keys,
+            rate_limiter=CachedRateLimiter(rate_per_s, redis_url=redis_url, namespace=str(uuid4())),
+            alerts=PostgresAlerts(pool),
+            dead_letters=PostgresDeadLetters(pool),
+            telemetry=PostgresTelemetryStore(pool, CLOCK),
+            clock=CLOCK,
+            webhook_secret={"util-2": SIGNING_SECRET}.get,
+            probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
+        )
+        with _serving(collaborators) as url:
+            yield Door(url, database, bus, store, pool, api_keys)
+    store.close()
+
+
+def _probe(database: Database) -> Any:
+    def ask() -> None:
+        with psycopg.connect(database.app_dsn, connect_timeout=1) as connection:
+            connection.execute("SELECT 1")
+
+    return lambda: asyncio.to_thread(ask)
+
+
+@contextmanager
+def _serving(collaborators: WebCollaborators) -> Iterator[str]:
+    """The web worker in a thread of its own."""
+    listener = web.listening("127.0.0.1", 0)
+    ready, failure = threading.Event(), list[BaseException]()
+    told: dict[str, Any] = {}
+
+    async def serve() -> None:
+        told["stop"], told["loop"] = asyncio.Event(), asyncio.get_running_loop()
+
+        def started(url: str) -> None:
+            told["url"] = url
+            ready.set()
+
+        await web.run(create_app(collaborators), listener=listener, stop=told["stop"], started=started)
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            failure.append(error)
+            ready.set()
+            raise
+
+    thread = threading.Thread(target=run, name="door")
+    thread.start()
+    assert ready.wait(20)
+    if failure:
+        raise failure[0]
+    try:
+        yield cast("str", told["url"])
+    finally:
+        told["loop"].call_soon_threadsafe(told["stop"].set)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def _fill(bus: CommandBus) -> None:
+    """Two utilities with a program each, ten facilities of 100 kW."""
+    context = CommandContext(
+        correlation_id=uuid4(), causation_id=uuid4(), actor="operator:test", tenant=None, trace_id=uuid4().hex
+    )
+    for program_id, utility_id in (("summer-peak", "util-1"), ("winter-peak", "util-2")):
+        entry = ProgramEntry(program_id=program_id, utility_id=utility_id, minimum_duration_s=1_800)
+        bus.handle(AgreeProgram(entry=entry), context)
+    for facility_id in FACILITIES:
+        bus.handle(RegisterFacility(entry=_facility(facility_id)), context)
+    bus.handle(StartMaintenance(facility_id=IN_MAINTENANCE, reason="roof works"), context)
+
+
+def _facility(facility_id: str) -> FacilityEntry:
+    programs = ("winter-peak",) if facility_id == ELSEWHERE else ("summer-peak", "winter-peak")
+    return FacilityEntry(
+        facility_id=facility_id,
+        meters=(MeterEntry(meter_id=f"{facility_id}-m1"),),
+        zones=(ZoneEntry(zone_id="zone-1", curtailable_kw=100.0),),
+        bms=BmsEntry(address="http://127.0.0.1:1/"),
+        programs=programs,
+        dr_events_per_season=1_000,
+    )
+
+
+def utc_now() -> datetime:
+    return CLOCK.now().astimezone(UTC)

@@ -1,0 +1,44 @@
+"""The commands that others rely on: `make ...` and `.ci/run`."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import ROOT
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`make`, as from a shell also where these tests were themselves started by make."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=outside, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("target", ["demo", "up", "test", "check", "lock", "chaos", "clean"])
+def test_make_knows_the_target(target: str) -> None:
+    outcome = make("--dry-run", target)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+@pytest.mark.parametrize("minor", [10, 14])
+def test_an_unsupported_python_is_refused_with_what_to_do(tmp_path: Path, minor: int) -> None:
+    unsupported = tmp_path / "python"
+    unsupported.write_text(
+        "#!/bin/sh\n"
+        f'case "$2" in *print*) echo 3.{minor};; *sys.exit*) exit 1;; *) echo "a venv was made" >&2; exit 9;; esac\n'
+    )
+    unsupported.chmod(0o755)
+    outcome = make("up", f"PYTHON={unsupported}")
+    assert outcome.returncode != 0
+    assert f"Gridproof needs Python 3.11, 3.12 or 3.13; {unsupported} is 3.{minor}" in outcome.stderr
+    assert "a venv was made" not in outcome.stderr
+
+
+def test_ci_is_a_script_that_bash_reads_and_that_may_be_run() -> None:
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True, timeout=60)
+    assert "set -euo pipefail" in script.read_text()

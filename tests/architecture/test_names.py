@@ -1,0 +1,108 @@
+"""Names that the house does not use, and where files may stand."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import PACKAGES, ROOT, parsed, place, python_files
+
+FORBIDDEN_PLACES = {"utils", "util", "common", "helpers", "helper", "lib", "misc", "http", "json", "types"}
+FORBIDDEN_SUFFIXES = ("Manager", "Service", "Processor", "Helper")
+
+
+def bare_events(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every variable or argument called `event`: is it a DR event or a recorded one?"""
+    for node in ast.walk(tree):
+        is_variable = isinstance(node, ast.Name) and node.id == "event"
+        if is_variable or (isinstance(node, ast.arg) and node.arg == "event"):
+            yield node
+
+
+def test_no_variable_is_called_event() -> None:
+    found = [
+        place(file, node) for file in python_files(*PACKAGES, "tests") for node in bare_events(parsed(file))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code", ["event = 1", "for event in x: pass", "def f(event): ...", "lambda event: 0"]
+)
+def test_a_variable_called_event_would_be_found(code: str) -> None:
+    assert list(bare_events(ast.parse(code)))
+
+
+def test_no_file_or_folder_has_a_name_that_says_nothing() -> None:
+    files = python_files(*PACKAGES, "tests")
+    found = {
+        str(file.relative_to(ROOT))
+        for file in files
+        if FORBIDDEN_PLACES & {part.removesuffix(".py") for part in file.relative_to(ROOT).parts}
+    }
+    assert found == set()
+
+
+def test_no_class_is_a_manager() -> None:
+    found = [
+        f"{place(file, node)} {node.name}"
+        for file in python_files(*PACKAGES, "tests")
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.ClassDef) and node.name.endswith(FORBIDDEN_SUFFIXES)
+    ]
+    assert found == []
+
+
+def test_tests_are_no_packages() -> None:
+    """With __init__.py files, tests/domain would shadow domain."""
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_every_folder_of_the_five_packages_is_a_package() -> None:
+    folders = {file.parent for file in python_files(*PACKAGES)}
+    assert [
+        str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists()
+    ] == []
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def test_a_fake_stands_for_a_port_of_the_same_name() -> None:
+    """A port has its own file in application/ports; those of the read side are Protocols beside their read models."""
+    ports = {file.stem for file in python_files("application/ports")}
+    ports |= {
+        _snake_case(node.name)
+        for file in python_files("projections")
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+    }
+    assert {file.stem for file in python_files("tests/fakes")} - ports == set()
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    files = sorted((ROOT / "adapters/postgres/migrations").glob("*.sql"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.sql", file.name) for file in files)
+
+
+def _lengths(file: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{place(file, node)} {node.name}", (node.end_lineno or 0) - node.lineno + 1
+
+
+# An aggregate is read in one piece: its state, every domain event with its evolution, every decision.
+LONGER_FILES = {"domain/dispatch.py": 750, "domain/dr_event.py": 500, "domain/facility.py": 500}
+
+
+def test_files_and_functions_stay_readable() -> None:
+    """Aim for 60 lines a file and 8 a function; these are the bounds where a reader gets lost."""
+    files = {str(file.relative_to(ROOT)): file for file in python_files(*PACKAGES)}
+    long_files = {name: len(file.read_text().splitlines()) for name, file in files.items()}
+    long_functions = {name: lines for file in files.values() for name, lines in _lengths(file)}
+    assert {name: n for name, n in long_files.items() if n > LONGER_FILES.get(name, 350)} == {}
+    assert {name: lines for name, lines in long_functions.items() if lines > 60} == {}

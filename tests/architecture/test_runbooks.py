@@ -1,0 +1,34 @@
+"""Every alert tells the person it wakes what to do."""
+
+import re
+
+import pytest
+
+from application.alerts import ALERTS
+from tests.architecture.source_tree import PACKAGES, ROOT, python_files
+
+RUNBOOKS = ROOT / "docs/runbooks"
+SECTIONS = ["What it means", "What to look at", "What to do", "When it is over"]
+
+
+@pytest.mark.parametrize("alert", sorted(ALERTS))
+def test_an_alert_has_a_runbook_page_of_its_name(alert: str) -> None:
+    page = (RUNBOOKS / f"{alert}.md").read_text()
+    assert page.startswith(f"# {alert}\n\nSeverity: **{ALERTS[alert].severity}**\n")
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SECTIONS
+    assert f"{alert}.md" in (RUNBOOKS / "README.md").read_text()
+
+
+def test_no_runbook_is_left_over() -> None:
+    assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"} == ALERTS.keys()
+
+
+def test_an_alert_is_raised_only_by_a_name_that_exists() -> None:
+    raised = re.compile(r"""\b(?:raise_alert|\.clear)\(\s*["']([a-z0-9_]+)["']""")
+    unknown = {
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in python_files(*PACKAGES)
+        for name in raised.findall(file.read_text())
+        if name not in ALERTS
+    }
+    assert unknown == set()

@@ -1,0 +1,25 @@
+"""Readings are not domain events, and read models never read them (ADR 0006)."""
+
+from tests.architecture.source_tree import imported_modules, parsed, place, python_files
+
+TELEMETRY_PORTS = (
+    "application.ports.telemetry_store",
+    "application.ports.telemetry_stream",
+    "application.ports.meter_feed",
+)
+
+
+def test_aggregates_read_models_and_the_saga_do_not_reach_telemetry() -> None:
+    found = [
+        f"{place(file, node)} imports {module}"
+        for file in python_files("domain", "projections", "application/sagas", "application/handlers")
+        for node, module in imported_modules(parsed(file))
+        if module.startswith(TELEMETRY_PORTS)
+    ]
+    assert found == []
+
+
+def test_the_telemetry_ports_are_where_this_test_looks() -> None:
+    """So that a renamed port does not make the test above look at nothing."""
+    ports = {f"application.ports.{file.stem}" for file in python_files("application/ports")}
+    assert set(TELEMETRY_PORTS) - ports == set()

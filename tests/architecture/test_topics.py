@@ -1,0 +1,84 @@
+"""Stored shapes are for ever: each topic resolves in a fresh process and means what it always meant (ADR 0002)."""
+
+import re
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from tests.architecture.source_tree import ROOT
+from tests.architecture.topics import current_topics, published_topics, shape
+
+# What every domain event carries, from the first day.
+PROVENANCE = [
+    *("originator_id: uuid", "originator_version: int", "recorded_at: datetime", "correlation_id: uuid"),
+    *("causation_id: uuid", "actor: str", "trace_id: str"),
+]
+
+
+def test_every_domain_event_has_a_topic_with_a_version() -> None:
+    topics = current_topics()
+    assert len(topics) > 40
+    assert [
+        topic for topic in topics if not re.fullmatch(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*\.v\d+", topic)
+    ] == []
+
+
+@pytest.mark.parametrize("topic", sorted(published_topics()))
+def test_a_published_topic_keeps_its_shape(topic: str) -> None:
+    """Red? A field with a default may be added: `python tests/architecture/topics.py --write`. Else take `.v2`."""
+    assert current_topics().get(topic) == published_topics()[topic]
+
+
+def test_every_topic_is_published() -> None:
+    """Red? `python tests/architecture/topics.py --write`, and read the difference before you commit it."""
+    assert current_topics().keys() - published_topics().keys() == set()
+
+
+@pytest.mark.parametrize("topic", sorted(published_topics()))
+def test_a_domain_event_carries_its_whole_provenance(topic: str) -> None:
+    assert [field for field in PROVENANCE if field not in published_topics()[topic]] == []
+
+
+def test_every_topic_resolves_in_a_fresh_process() -> None:
+    """As the relay and the projections start: they import the applications, no test and no other process."""
+    script = """
+import importlib.util, sys
+import application.demand_response
+if importlib.util.find_spec("application.forecasts"):
+    import application.forecasts
+else:
+    import domain.forecast
+from eventsourcing.utils import get_topic, resolve_topic
+for topic in sys.argv[1:]:
+    assert get_topic(resolve_topic(topic)) == topic, topic
+"""
+    outcome = subprocess.run(
+        [sys.executable, "-c", script, *published_topics()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_a_changed_shape_would_be_seen() -> None:
+    class Was(msgspec.Struct):
+        at_kw: float
+        zones: tuple[str, ...] = ()
+
+    class Renamed(msgspec.Struct, rename={"at_kw": "kw"}):
+        at_kw: float
+        zones: tuple[str, ...] = ()
+
+    class Required(msgspec.Struct):
+        at_kw: float
+        zones: tuple[str, ...]
+
+    assert shape(inspect.type_info(Was)) == "{at_kw: float, zones?: [str]}"
+    assert shape(inspect.type_info(Renamed)) == "{kw: float, zones?: [str]}"
+    assert shape(inspect.type_info(Required)) == "{at_kw: float, zones: [str]}"

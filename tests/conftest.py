@@ -1,0 +1,70 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from adapters.embedded import EmbeddedServers
+from tests import servers
+from tests.debian_packages import debian_command_path
+from tests.servers import Database, PostgresServer
+
+DebianCommand = Callable[[str], Path]
+
+# Deadlines of single examples would be timing asserts; CI draws the same examples every time.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def debian_command() -> DebianCommand:
+    """`debian_command("mosquitto")` is the path of a command out of a Debian package; without it the test skips.
+
+    With GRIDPROOF_REQUIRE_DEBIAN=1, as in CI, it fails instead.
+    """
+    return lambda command: debian_command_path(command, os.environ)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the whole session; a test that kills it starts it again."""
+    with servers.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """A migrated database of this test's own: `app_dsn`, `owner_dsn`, `admin_dsn`."""
+    with servers.fresh_database(postgres_server) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def empty_database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """The same without migrations."""
+    with servers.fresh_database(postgres_server, migrated=False) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[EmbeddedServers]:
+    """One nats-server for the whole session: `nats_url`, `mqtt_url`, `meters_mqtt_url`."""
+    with servers.nats_server() as running:
+        yield running
+
+
+@pytest.fixture
+def nats_url(nats_server: EmbeddedServers) -> str:
+    """Streams outlive a test: name them after it."""
+    return nats_server.nats_url
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[EmbeddedServers]:
+    """One Valkey for the whole session: `redis_url`. Keys outlive a test."""
+    with servers.valkey_server() as running:
+        yield running

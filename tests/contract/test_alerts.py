@@ -1,0 +1,103 @@
+"""What every alert registry does: PostgreSQL's and the fake's."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.alerts import PostgresAlerts
+from application.ports.alerts import AlertRegistry
+from tests.fakes.alerts import FakeAlertRegistry
+
+T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def alerts(request: pytest.FixtureRequest) -> Iterator[AlertRegistry]:
+    if request.param == "fake":
+        yield FakeAlertRegistry()
+        return
+    database = request.getfixturevalue("database")
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        yield PostgresAlerts(pool)
+
+
+def test_a_raised_alert_is_listed_with_the_severity_of_its_name(alerts: AlertRegistry) -> None:
+    alerts.raise_alert("restore_failing", "fac-001/z1", "no answer", at=T0)
+
+    [alert] = alerts.listed()
+    assert (alert.name, alert.subject, alert.severity, alert.detail) == (
+        "restore_failing",
+        "fac-001/z1",
+        "page",
+        "no answer",
+    )
+    assert (alert.raised_at, alert.last_seen_at, alert.cleared_at) == (T0, T0, None)
+
+
+def test_raising_an_open_alert_again_refreshes_it(alerts: AlertRegistry) -> None:
+    alerts.raise_alert("bms_drift", "fac-001", "first", at=T0)
+    alerts.raise_alert("bms_drift", "fac-001", "second", at=T0 + MINUTE)
+    alerts.raise_alert("bms_drift", "fac-001", "late", at=T0)
+
+    [alert] = alerts.listed()
+    assert (alert.raised_at, alert.last_seen_at, alert.detail) == (T0, T0 + MINUTE, "late")
+
+
+def test_alerts_of_the_same_name_about_others_are_others(alerts: AlertRegistry) -> None:
+    alerts.raise_alert("bms_drift", "fac-001", "x", at=T0)
+    alerts.raise_alert("bms_drift", "fac-002", "x", at=T0)
+    alerts.clear("bms_drift", "fac-001", at=T0 + MINUTE)
+
+    assert [alert.subject for alert in alerts.listed()] == ["fac-002"]
+
+
+def test_a_cleared_alert_stays_in_the_history(alerts: AlertRegistry) -> None:
+    alerts.raise_alert("bms_drift", "fac-001", "x", at=T0)
+    alerts.clear("bms_drift", "fac-001", at=T0 + MINUTE)
+
+    assert alerts.listed() == []
+    [alert] = alerts.listed(include_cleared=True)
+    assert alert.cleared_at == T0 + MINUTE
+
+
+def test_raising_after_clearing_opens_a_new_alert(alerts: AlertRegistry) -> None:
+    alerts.raise_alert("bms_drift", "fac-001", "first", at=T0)
+    alerts.clear("bms_drift", "fac-001", at=T0 + MINUTE)
+    alerts.raise_alert("bms_drift", "fac-001", "second", at=T0 + 2 * MINUTE)
+
+    assert [alert.detail for alert in alerts.listed()] == ["second"]
+    assert [alert.detail for alert in alerts.listed(include_cleared=True)] == ["second", "first"]
+
+
+def test_clearing_what_is_not_open_changes_nothing(alerts: AlertRegistry) -> None:
+    alerts.clear("bms_drift", "fac-001", at=T0)
+
+    assert alerts.listed(include_cleared=True) == []
+
+
+def test_an_unknown_name_is_refused(alerts: AlertRegistry) -> None:
+    with pytest.raises(KeyError):
+        alerts.raise_alert("no_such_alert", "x", "x", at=T0)
+
+    assert alerts.listed() == []
+
+
+def test_the_newest_come_first_and_the_limit_holds(alerts: AlertRegistry) -> None:
+    for number in (2, 0, 1):
+        alerts.raise_alert("bms_drift", f"fac-{number}", "x", at=T0 + number * MINUTE)
+
+    assert [alert.subject for alert in alerts.listed()] == ["fac-2", "fac-1", "fac-0"]
+    assert [alert.subject for alert in alerts.listed(limit=2)] == ["fac-2", "fac-1"]
+
+
+def test_text_that_no_database_holds_is_kept_readable(alerts: AlertRegistry) -> None:
+    alerts.raise_alert("malformed_readings", "a\0b", "c\0d", at=T0)
+    alerts.raise_alert("malformed_readings", "a\0b", "again", at=T0)
+
+    assert [(alert.subject, alert.detail) for alert in alerts.listed()] == [("a\\0b", "again")]
+    alerts.clear("malformed_readings", "a\0b", at=T0)
+    assert alerts.listed() == []

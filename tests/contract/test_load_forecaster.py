@@ -1,0 +1,133 @@
+"""What every load forecaster does; the accuracy of the real one has tests of its own."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from adapters.forecasting import StatsmodelsLoadForecaster
+from application.ports.load_forecaster import FacilityHistory, LoadForecaster, TooLittleHistory
+from domain.time_windows import IntervalSeries
+from tests.fakes.load_forecaster import FakeLoadForecaster
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=[FakeLoadForecaster, StatsmodelsLoadForecaster], ids=["fake", "statsmodels"])
+def forecaster(request: pytest.FixtureRequest) -> LoadForecaster:
+    made: LoadForecaster = request.param()
+    return made
+
+
+def history(days: float, *, step_s: int = 900, seed: int = 1) -> FacilityHistory:
+    """A building that draws 100 kW at night and 300 kW from 8 to 18, more when it is warm."""
+    count = int(days * 86_400) // step_s
+    hour = (np.arange(count) * step_s / 3600) % 24
+    temp_c = 20 + 8 * np.sin((hour - 9) * np.pi / 12)
+    noise = np.random.default_rng(seed).normal(0, 5, count)
+    kw = 100 + 200 * ((hour >= 8) & (hour < 18)) + 4 * np.clip(temp_c - 20, 0, None) + noise
+    return FacilityHistory(
+        facility_id="fac-001",
+        tz="UTC",
+        mean_kw=IntervalSeries(START, step_s, kw),
+        temp_c=IntervalSeries(START, step_s, temp_c),
+    )
+
+
+def test_the_day_ahead_follows_the_days_before(forecaster: LoadForecaster) -> None:
+    past = history(28)
+    ends_at = past.mean_kw.ends_at
+    model = forecaster.train(past, at=ends_at)
+    found = forecaster.forecast(model, past, starts_at=ends_at, steps=96, temperatures=None)
+    assert found.p50_kw.shape == found.p10_kw.shape == found.p90_kw.shape == (96,)
+    assert found.p50_kw[:24] == pytest.approx(100, abs=15)
+    assert found.p50_kw[40:64] == pytest.approx(320, abs=25)
+    assert (found.p10_kw <= found.p50_kw).all()
+    assert (found.p50_kw <= found.p90_kw).all()
+
+
+def test_the_same_history_gives_the_same_model_and_forecast(forecaster: LoadForecaster) -> None:
+    models = [forecaster.train(history(28), at=START) for _ in range(2)]
+    assert models[0] == models[1]
+    past = history(28)
+    found = [
+        forecaster.forecast(model, past, starts_at=past.mean_kw.ends_at, steps=96, temperatures=None)
+        for model in models
+    ]
+    assert (found[0].p50_kw == found[1].p50_kw).all()
+
+
+def test_less_than_a_day_is_too_little(forecaster: LoadForecaster) -> None:
+    with pytest.raises(TooLittleHistory, match="fac-001"):
+        forecaster.train(history(0.9), at=START)
+    empty = IntervalSeries(START, 900, np.full(42 * 96, np.nan))
+    nothing = FacilityHistory(facility_id="fac-001", tz="UTC", mean_kw=empty, temp_c=empty)
+    with pytest.raises(TooLittleHistory):
+        forecaster.train(nothing, at=START)
+
+
+def test_a_day_is_enough_for_a_forecast_by_time_of_day(forecaster: LoadForecaster) -> None:
+    past = history(1.25)
+    ends_at = past.mean_kw.ends_at
+    model = forecaster.train(past, at=ends_at)
+    found = forecaster.forecast(model, past, starts_at=ends_at, steps=96, temperatures=None)
+    assert np.isfinite(found.p50_kw).all()
+    noon = found.p50_kw[(12 - ends_at.hour) * 4]
+    assert noon > 200
+
+
+def test_what_comes_after_the_start_is_not_looked_at(forecaster: LoadForecaster) -> None:
+    past = history(28)
+    starts_at = START + timedelta(days=20)
+    model = forecaster.train(history(20), at=starts_at)
+    changed = past.mean_kw.values.copy()
+    changed[20 * 96 :] = 9_999.0
+    future = FacilityHistory(
+        facility_id="fac-001",
+        tz="UTC",
+        mean_kw=IntervalSeries(START, 900, changed),
+        temp_c=past.temp_c,
+    )
+    found = [
+        forecaster.forecast(model, known, starts_at=starts_at, steps=96, temperatures=None)
+        for known in (past, future)
+    ]
+    assert (found[0].p50_kw == found[1].p50_kw).all()
+
+
+def test_weather_is_used_where_it_is_given_and_only_there(forecaster: LoadForecaster) -> None:
+    past = history(28)
+    ends_at = past.mean_kw.ends_at
+    model = forecaster.train(past, at=ends_at)
+    warm = IntervalSeries(ends_at, 3600, np.full(24, 22.0))
+    unknown = IntervalSeries(ends_at, 3600, np.full(24, np.nan))
+
+    def used(temperatures: IntervalSeries | None) -> bool:
+        return forecaster.forecast(
+            model, past, starts_at=ends_at, steps=96, temperatures=temperatures
+        ).used_weather
+
+    assert (used(warm), used(unknown), used(None)) == (True, False, False)
+
+
+def test_two_days_ahead_is_the_longest(forecaster: LoadForecaster) -> None:
+    past = history(28, step_s=3600)
+    ends_at = past.mean_kw.ends_at
+    model = forecaster.train(past, at=ends_at)
+    found = forecaster.forecast(model, past, starts_at=ends_at, steps=48, temperatures=None)
+    assert found.p50_kw.shape == (48,)
+    with pytest.raises(ValueError, match="48"):
+        forecaster.forecast(model, past, starts_at=ends_at, steps=49, temperatures=None)
+
+
+def test_a_silent_week_before_the_start_still_gives_a_forecast(forecaster: LoadForecaster) -> None:
+    past = history(28)
+    model = forecaster.train(past, at=past.mean_kw.ends_at)
+    silent = FacilityHistory(
+        facility_id="fac-001",
+        tz="UTC",
+        mean_kw=IntervalSeries(START, 900, np.full(28 * 96, np.nan)),
+        temp_c=past.temp_c,
+    )
+    found = forecaster.forecast(model, silent, starts_at=past.mean_kw.ends_at, steps=96, temperatures=None)
+    assert np.isfinite(found.p50_kw).all()

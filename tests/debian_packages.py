@@ -1,0 +1,25 @@
+"""Commands out of Debian packages: found, skipped with the reason, or asked for."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+REQUIRE = "GRIDPROOF_REQUIRE_DEBIAN"
+_PACKAGE = {"influxd": "influxdb"}
+
+
+def debian_command_path(command: str, environ: Mapping[str, str]) -> Path:
+    """Where `command` is, also in the folders of daemons that a user's PATH leaves out.
+
+    Skips the test where it is absent; fails it with GRIDPROOF_REQUIRE_DEBIAN=1, as .ci/run sets it.
+    """
+    search = os.pathsep.join([environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    if found := shutil.which(command, path=search):
+        return Path(found)
+    reason = f"{command} is absent; apt-get install {_PACKAGE.get(command, command)}"
+    if environ.get(REQUIRE) == "1":
+        pytest.fail(f"{reason} ({REQUIRE}=1)")
+    pytest.skip(reason)

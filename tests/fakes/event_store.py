@@ -1,0 +1,113 @@
+"""EventStore and EventLog in memory: what is kept is the stored form, by the mapper of the real one."""
+
+from collections.abc import Sequence
+from threading import RLock
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.utils import get_topic
+
+from application.event_mapper import UnreadableDomainEvent, decode_domain_event, encode_state
+from application.ports.event_log import LogEntry, LogEntryUnreadable
+from application.ports.event_store import (
+    IdempotencyKeyTaken,
+    IdempotencyRecord,
+    KeyWithoutDomainEvents,
+    StreamNotFound,
+    TAggregate,
+    VersionConflict,
+)
+from domain.event_sourcing import Aggregate, DomainEvent
+
+
+class FakeEventStore:
+    def __init__(self) -> None:
+        self._log: list[StoredEvent] = []
+        self._replies: dict[tuple[str, str], IdempotencyRecord] = {}
+        self._lock = RLock()
+
+    def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        aggregate: Any = None
+        with self._lock:
+            stream = [stored for stored in self._log if stored.originator_id == stream_id]
+        for stored in stream:
+            aggregate = _decoded(stored).mutate(aggregate)
+        if aggregate is None:
+            raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
+        loaded: TAggregate = aggregate
+        return loaded
+
+    def save(
+        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+    ) -> None:
+        pending = [
+            domain_event for aggregate in aggregates for domain_event in _collected(aggregate)
+        ]  # emptied whatever comes, as by the real one
+        if not pending:
+            if idempotency is not None:
+                raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
+            return
+        with self._lock:
+            if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
+                raise IdempotencyKeyTaken(idempotency.key)
+            self._append(pending)
+            if idempotency is not None:
+                self._replies[idempotency.scope, idempotency.key] = idempotency
+
+    def append(self, domain_events: Sequence[DomainEvent]) -> None:
+        """Put a history into the log. Raises VersionConflict."""
+        with self._lock:
+            self._append(domain_events)
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        return self._replies.get((scope, key))
+
+    def read_after(self, position: int, limit: int) -> list[LogEntry]:
+        return [
+            _entry(number, stored)
+            for number, stored in enumerate(self._log[position : position + limit], start=position + 1)
+        ]
+
+    def head(self) -> int:
+        return len(self._log)
+
+    @property
+    def domain_events(self) -> list[DomainEvent]:
+        """Everything recorded, in order."""
+        return [entry.domain_event for entry in self.read_after(0, self.head())]
+
+    def _append(self, domain_events: Sequence[DomainEvent]) -> None:
+        stored = [_stored(domain_event) for domain_event in domain_events]
+        taken = {(known.originator_id, known.originator_version) for known in self._log}
+        for new in stored:
+            place = (new.originator_id, new.originator_version)
+            if place in taken:
+                raise VersionConflict(f"{new.topic} is not the first of version {place[1]} in its stream")
+            taken.add(place)
+        self._log += stored
+
+
+def _collected(aggregate: Aggregate[Any]) -> Sequence[DomainEvent]:
+    collected: Any = aggregate.collect_events()
+    return list(collected)
+
+
+def _entry(position: int, stored: StoredEvent) -> LogEntry:
+    try:
+        return LogEntry(position, stored.topic, _decoded(stored))
+    except UnreadableDomainEvent as error:
+        raise LogEntryUnreadable(position, stored.topic, str(error)) from error
+
+
+def _stored(domain_event: DomainEvent) -> StoredEvent:
+    return StoredEvent(
+        originator_id=domain_event.originator_id,
+        originator_version=domain_event.originator_version,
+        topic=get_topic(type(domain_event)),
+        state=encode_state(domain_event),
+    )
+
+
+def _decoded(stored: StoredEvent) -> DomainEvent:
+    return decode_domain_event(stored.topic, stored.originator_id, stored.originator_version, stored.state)

@@ -1,0 +1,56 @@
+"""A forecaster that knows the mean of the time of day; it passes the contract suite of the real one."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+
+from application.ports.load_forecaster import FacilityHistory, LoadQuantiles, TooLittleHistory, TrainedModel
+from domain.time_windows import IntervalSeries
+
+
+class FakeLoadForecaster:
+    """Ten percent either way are its quantiles."""
+
+    def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:
+        series = history.mean_kw
+        step = timedelta(seconds=series.step_s)
+        by_hour: dict[int, list[float]] = {}
+        for index, kw in enumerate(series.values.tolist()):
+            if not np.isnan(kw):
+                by_hour.setdefault((series.starts_at + step * index).astimezone(UTC).hour, []).append(kw)
+        known = sum(len(found) for found in by_hour.values()) * series.step_s / 3600
+        if known < 24:
+            raise TooLittleHistory(f"only {known:g} hours are known of {history.facility_id}")
+        overall = float(np.nanmean(series.values))
+        means = [float(np.mean(by_hour.get(hour, [overall]))) for hour in range(24)]
+        return TrainedModel(
+            name="fake",
+            version="1",
+            trained_at=at,
+            uses_weather=bool(np.isfinite(history.temp_c.values).any()),
+            parameters=msgspec.json.encode(means),
+        )
+
+    def forecast(
+        self,
+        model: TrainedModel,
+        recent: FacilityHistory,
+        *,
+        starts_at: datetime,
+        steps: int,
+        temperatures: IntervalSeries | None,
+    ) -> LoadQuantiles:
+        step = timedelta(seconds=recent.mean_kw.step_s)
+        if step * steps > timedelta(hours=48):
+            raise ValueError("at most 48 hours")
+        means = msgspec.json.decode(model.parameters, type=list[float])
+        middle = np.array([means[(starts_at + step * i).astimezone(UTC).hour] for i in range(steps)])
+        room = 0.1 * np.abs(middle)
+        warm = temperatures is not None and bool(np.isfinite(temperatures.values).any())
+        return LoadQuantiles(
+            p10_kw=middle - room,
+            p50_kw=middle,
+            p90_kw=middle + room,
+            used_weather=warm and model.uses_weather,
+        )

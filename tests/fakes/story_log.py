@@ -1,0 +1,43 @@
+"""StoryLog over entries in memory."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from eventsourcing.utils import get_topic
+
+from domain.dr_event import DREvent
+from projections.memory_rows import Entry
+from projections.story_log import StoryEntry
+
+
+class FakeStoryLog:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries = [StoryEntry(entry.position, entry.domain_event) for entry in entries]
+
+    def entries_of(
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+    ) -> list[StoryEntry]:
+        return [
+            entry
+            for entry in self.entries
+            if entry.domain_event.originator_id in stream_ids
+            and (topics is None or get_topic(type(entry.domain_event)) in topics)
+        ]
+
+    def prefix_end(self, as_of: datetime) -> int:
+        for entry in self.entries:
+            if entry.domain_event.recorded_at > as_of:
+                return entry.position - 1
+        return self.head()
+
+    def head(self) -> int:
+        return self.entries[-1].position if self.entries else 0
+
+    def dr_events_called(self, utility_event_id: str) -> list[UUID]:
+        return [
+            entry.domain_event.originator_id
+            for entry in self.entries
+            if isinstance(entry.domain_event, DREvent.Opened)
+            and entry.domain_event.utility_event_id == utility_event_id
+        ]

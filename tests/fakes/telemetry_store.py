@@ -1,0 +1,193 @@
+"""The telemetry store in memory, for tests of its users; it passes the same contract suite as PostgreSQL's."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from application.ports.telemetry_store import (
+    CurrentValue,
+    ImportedIntervals,
+    ImportOutcome,
+    MeterValue,
+    ReadingsRefused,
+    TelemetryStoreUnavailable,
+)
+from domain.interval_block import LONGEST_STEP_S, IntervalBlock, StoredIntervals, block_of, steps_in
+from domain.meter_intervals import (
+    INTERVAL,
+    INTERVAL_S,
+    MeteredInterval,
+    MeterPoints,
+    expects_meter,
+    metered_interval,
+    touched_starts,
+)
+from domain.meter_reading import MeterReading
+from domain.time_windows import IntervalSeries, TimeWindow
+
+NAN = float("nan")
+
+
+class FakeTelemetryStore:
+    """`available = False` makes every call raise TelemetryStoreUnavailable."""
+
+    def __init__(self) -> None:
+        self.available = True
+        self.readings: dict[tuple[datetime, str, str], MeterReading] = {}
+        self.positions: dict[int, int] = {}
+        self.metered: dict[tuple[str, datetime], MeteredInterval] = {}
+        self.imported: dict[tuple[str, int, int], tuple[float, float]] = {}
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        self._check()
+        if any("\0" in r.facility_id + r.meter_id for r in readings):
+            raise ReadingsRefused("a text holds NUL")
+        new = 0
+        touched: set[tuple[str, datetime]] = set()
+        for reading in readings:
+            key = (reading.ts, reading.meter_id, reading.facility_id)
+            if key not in self.readings:
+                self.readings[key] = reading
+                new += 1
+                touched |= {(reading.facility_id, start) for start in touched_starts(reading.ts)}
+        for facility_id, starts_at in touched:
+            self._correct(facility_id, starts_at)
+        self.positions[partition] = max(stream_seq, self.positions.get(partition, 0))
+        return new
+
+    def _correct(self, facility_id: str, starts_at: datetime) -> None:
+        points = {m: self._points(facility_id, m, starts_at) for m in self._meters(facility_id)}
+        points = {m: p for m, p in points.items() if p.offset_s.size}
+        if any(p.offset_s[-1] >= 0 for p in points.values()):
+            expected = [
+                m
+                for m, (first, newest) in self._meters(facility_id).items()
+                if expects_meter(starts_at, first_reading_at=first, newest_reading_at=newest)
+            ]
+            self.metered[facility_id, starts_at] = metered_interval(facility_id, starts_at, expected, points)
+
+    def _of(self, facility_id: str) -> list[MeterReading]:
+        return sorted((r for r in self.readings.values() if r.facility_id == facility_id), key=lambda r: r.ts)
+
+    def _meters(self, facility_id: str) -> dict[str, tuple[datetime, datetime]]:
+        meters: dict[str, tuple[datetime, datetime]] = {}
+        for r in self._of(facility_id):
+            meters[r.meter_id] = (meters.get(r.meter_id, (r.ts, r.ts))[0], r.ts)
+        return dict(sorted(meters.items()))
+
+    def _points(self, facility_id: str, meter_id: str, starts_at: datetime) -> MeterPoints:
+        chosen = [
+            r
+            for r in self._of(facility_id)
+            if r.meter_id == meter_id and starts_at - INTERVAL <= r.ts < starts_at + INTERVAL
+        ]
+        return MeterPoints(
+            np.array([(r.ts - starts_at).total_seconds() for r in chosen]),
+            np.array([NAN if r.kw is None else r.kw for r in chosen]),
+            np.array([NAN if r.kwh_total is None else r.kwh_total for r in chosen]),
+        )
+
+    def position(self, partition: int) -> int:
+        self._check()
+        return self.positions.get(partition, 0)
+
+    def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
+        self._check()
+        known = [(f, self._meters(f)) for f in facility_ids]
+        return [
+            CurrentValue.of(f, [self._meter_value(f, m) for m in meters]) for f, meters in known if meters
+        ]
+
+    def _meter_value(self, facility_id: str, meter_id: str) -> MeterValue:
+        mine = [r for r in self._of(facility_id) if r.meter_id == meter_id]
+        powers = [r for r in mine if r.kw is not None]
+        registers = [r for r in mine if r.kwh_total is not None]
+        return MeterValue(
+            meter_id=meter_id,
+            kw=powers[-1].kw if powers else None,
+            measured_at=powers[-1].ts if powers else None,
+            kwh_total=registers[-1].kwh_total if registers else None,
+            newest_reading_at=mine[-1].ts,
+        )
+
+    def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        self._check()
+        newest = {}
+        for facility_id in facility_ids:
+            ends = [r.ts for r in self._of(facility_id)] + [
+                datetime.fromtimestamp(start + step, UTC)
+                for (facility, start, step), (kw, _) in self.imported.items()
+                if facility == facility_id and np.isfinite(kw)
+            ]
+            if ends:
+                newest[facility_id] = max(ends)
+        return newest
+
+    def newest_reading_at(self, facility_id: str) -> datetime | None:
+        return self.newest_readings_at([facility_id]).get(facility_id)
+
+    def interval_series_of(
+        self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalBlock:
+        self._check()
+        steps_in(window, step_s)
+        rows = [row for n, f in enumerate(facility_ids) for row in self._rows(n, f, window)]
+        columns = list(zip(*rows, strict=True)) or [()] * 7
+        kinds = [np.int64, np.int64, np.int64, np.float64, np.float64, np.float64, np.bool_]
+        stored = StoredIntervals(*(np.array(c, dtype=k) for c, k in zip(columns, kinds, strict=True)))
+        return block_of(facility_ids, window, step_s, stored)
+
+    def _rows(self, number: int, facility_id: str, window: TimeWindow) -> list[tuple[float, ...]]:
+        start_s = int(window.starts_at.timestamp())
+        rows: list[tuple[float, ...]] = []
+        for (facility, at), interval in self.metered.items():
+            if facility == facility_id:
+                kw = NAN if interval.mean_kw is None else interval.mean_kw
+                offset = int(at.timestamp()) - start_s
+                rows.append((number, offset, INTERVAL_S, kw, NAN, interval.coverage_pct, True))
+        for (facility, at_s, step), (kw, temp_c) in self.imported.items():
+            if facility == facility_id:
+                coverage = 100.0 if np.isfinite(kw) else 0.0
+                rows.append((number, at_s - start_s, step, kw, temp_c, coverage, False))
+        return [row for row in rows if -LONGEST_STEP_S < row[1] < window.duration_s]
+
+    def interval_series(
+        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalSeries:
+        return self.interval_series_of([facility_id], window, step_s).series(facility_id)
+
+    def coverage(self, facility_id: str, window: TimeWindow) -> float:
+        return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
+
+    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+        self._check()
+        if len(intervals) and not 1 <= intervals.step_s.min() <= intervals.step_s.max() <= LONGEST_STEP_S:
+            raise ReadingsRefused(f"step_s must be 1 .. {LONGEST_STEP_S}")
+        keys = [
+            (intervals.facility_ids[f], int(at), int(step))
+            for f, at, step in zip(
+                intervals.facility_index, intervals.starts_at_s, intervals.step_s, strict=True
+            )
+        ]
+        if len(set(keys)) < len(keys):
+            raise ReadingsRefused("an interval is there twice")
+        added = changed = 0
+        for key, kw, temp_c in zip(keys, intervals.mean_kw, intervals.temp_c, strict=True):
+            before = self.imported.get(key)
+            old_kw, old_temp = before or (NAN, NAN)
+            after = (
+                float(kw) if np.isfinite(kw) else old_kw,
+                float(temp_c) if np.isfinite(temp_c) else old_temp,
+            )
+            self.imported[key] = after
+            added += before is None
+            changed += before is not None and not np.array_equal(before, after, equal_nan=True)
+        return ImportOutcome(added=added, changed=changed, unchanged=len(keys) - added - changed)
+
+    def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if not self.available:
+            raise TelemetryStoreUnavailable("made unavailable by the test")

@@ -1,0 +1,107 @@
+"""The telemetry log in memory; it passes the same contract suite as JetStream's."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
+
+REDELIVER_AFTER_S = 0.5
+
+
+@dataclass
+class _Kept:
+    partition: int
+    seq: int
+    body: bytes
+    deliveries: int = 0
+    hidden_until: float = 0.0
+    acknowledged: bool = False
+
+
+class FakeTelemetryStream:
+    """`available = False` and `max_bytes` make it refuse; `answers_to_lose`: kept, but the publisher hears nothing."""
+
+    def __init__(self, *, max_bytes: int = 1_000_000) -> None:
+        self.available = True
+        self.max_bytes = max_bytes
+        self.kept: list[_Kept] = []
+        self.answers_to_lose = 0
+        self._last_seq = 0
+        self._ids: dict[str, int] = {}
+
+    async def publish(
+        self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+    ) -> int:
+        self._check()
+        if message_id in self._ids:
+            return self._ids[message_id]
+        if self._stored_bytes() + len(body) > self.max_bytes:
+            raise StreamFull("maximum bytes exceeded")
+        self._last_seq += 1
+        self._ids[message_id] = self._last_seq
+        self.kept.append(_Kept(partition, self._last_seq, body))
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            raise StreamUnavailable("the answer was lost")
+        return self._last_seq
+
+    async def pull(self, partition: int, *, limit: int, timeout_s: float) -> Sequence[StreamedBatch]:
+        self._check()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while not (due := self._due(partition, loop.time())) and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # redelivery comes with time, not with a call
+        for one in due[:limit]:
+            one.deliveries += 1
+            one.hidden_until = loop.time() + REDELIVER_AFTER_S
+        return [
+            StreamedBatch(
+                partition=partition,
+                stream_seq=one.seq,
+                deliveries=one.deliveries,
+                body=one.body,
+                reply_to=str(one.seq),
+            )
+            for one in due[:limit]
+        ]
+
+    def _due(self, partition: int, now: float) -> list[_Kept]:
+        return [
+            k for k in self.kept if k.partition == partition and not k.acknowledged and k.hidden_until <= now
+        ]
+
+    async def acknowledge(self, batch: StreamedBatch) -> None:
+        self._check()
+        self._one(batch).acknowledged = True
+
+    async def still_working(self, batch: StreamedBatch) -> None:
+        self._check()
+        self._one(batch).hidden_until = asyncio.get_running_loop().time() + REDELIVER_AFTER_S
+
+    def _one(self, batch: StreamedBatch) -> _Kept:
+        return next(k for k in self.kept if k.seq == int(batch.reply_to))
+
+    async def fill(self) -> StreamFill:
+        self._check()
+        return StreamFill(
+            messages=len(self.kept),
+            stored_bytes=self._stored_bytes(),
+            max_bytes=self.max_bytes,
+            unprocessed=sum(not k.acknowledged for k in self.kept),
+        )
+
+    async def trim(self) -> None:
+        self._check()
+        open_seqs: dict[int, int] = {}
+        for k in self.kept:
+            if not k.acknowledged:
+                open_seqs.setdefault(k.partition, k.seq)
+        self.kept = [k for k in self.kept if k.seq >= open_seqs.get(k.partition, self._last_seq + 1)]
+
+    def _stored_bytes(self) -> int:
+        return sum(len(k.body) for k in self.kept)
+
+    def _check(self) -> None:
+        if not self.available:
+            raise StreamUnavailable("made unavailable by the test")

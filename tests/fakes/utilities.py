@@ -1,0 +1,21 @@
+"""Utilities in memory."""
+
+from datetime import datetime
+
+from application.portfolio import UtilityEntry
+
+
+class FakeUtilities:
+    def __init__(self) -> None:
+        self._entries: dict[str, UtilityEntry] = {}
+
+    def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
+        changed = self._entries.get(entry.utility_id) != entry
+        self._entries[entry.utility_id] = entry
+        return changed
+
+    def find(self, utility_id: str) -> UtilityEntry | None:
+        return self._entries.get(utility_id)
+
+    def listed(self) -> list[UtilityEntry]:
+        return [self._entries[utility_id] for utility_id in sorted(self._entries)]

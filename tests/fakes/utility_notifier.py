@@ -1,0 +1,87 @@
+"""UtilityNotifier without a network: hands callbacks to simulated utilities in this process."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+
+from application.ports.clock import Clock
+from application.ports.utility_notifier import CallbackAddressRefused, CallbackFailed, Told, judged
+from interfaces.simulators.utility import SimulatedUtility
+
+PlannedFault = Literal["time_out", "lost_answer", "refuse"]
+
+
+class ToldCallback(msgspec.Struct, frozen=True):
+    """A call that reached the utility."""
+
+    utility_id: str
+    url: str
+    body: str
+    callback_id: UUID
+    trace_id: str
+
+
+class FakeUtilityNotifier:
+    """`utilities` by the URL they are called at; `fail_next` plans what goes wrong with the next calls."""
+
+    def __init__(
+        self,
+        utilities: Mapping[str, SimulatedUtility],
+        *,
+        clock: Clock,
+        secret_of: Callable[[str], bytes | None],
+        allow_private: bool = False,
+    ) -> None:
+        self._utilities = dict(utilities)
+        self._clock = clock
+        self._secret_of = secret_of
+        self._allow_private = allow_private
+        self._planned: list[PlannedFault] = []
+        self.told: list[ToldCallback] = []
+        """Every call that reached a utility, in order, whatever it answered."""
+
+    def fail_next(self, *faults: PlannedFault) -> None:
+        """One fault a call: nothing arrives, it arrives and the answer is lost, or the utility refuses."""
+        self._planned += faults
+
+    async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
+        self._check(url)
+        signature = self._signature(utility_id, body.encode())
+        fault = self._planned.pop(0) if self._planned else None
+        if url not in self._utilities or fault == "time_out":
+            raise CallbackFailed("nobody answers")
+        self.told.append(ToldCallback(utility_id, url, body, callback_id, trace_id))
+        if fault == "refuse":
+            return judged(404)
+        status = await self._utilities[url].receive(body.encode(), signature)
+        if fault == "lost_answer":
+            raise CallbackFailed("the answer was lost")
+        return judged(status)
+
+    async def aclose(self) -> None:
+        self._utilities = {}
+
+    def _check(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise CallbackAddressRefused(f"it is no address: {error}") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise CallbackAddressRefused("it is no address")
+        if not self._allow_private and (parts.hostname == "localhost" or parts.hostname.startswith("127.")):
+            raise CallbackAddressRefused("it is not a public address")
+
+    def _signature(self, utility_id: str, body: bytes) -> str:
+        try:
+            secret = self._secret_of(utility_id)
+        except ValueError as error:
+            raise CallbackFailed(f"the secret cannot be had: {error}") from error
+        if secret is None:
+            return ""
+        stamp = str(int(self._clock.now().timestamp()))
+        return f"t={stamp},v1={hmac.new(secret, f'{stamp}.'.encode() + body, hashlib.sha256).hexdigest()}"

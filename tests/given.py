@@ -1,0 +1,120 @@
+"""given(domain_events).when(command).then(domain_events): a decision of the write side as one sentence.
+
+    given(facility.collect_events()).when(StartMaintenance(...)).then(fact(Facility.MaintenanceStarted, reason="..."))
+
+`then` is exact in number, order and kind; of each domain event it looks at the facts that are named. Everything
+goes through the real command bus and handlers, over a FakeEventStore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import msgspec
+
+from application.command_bus import CommandBus
+from application.deciding import CommandContext, IdempotencyKey
+from application.handlers import HANDLERS
+from domain.errors import DomainError
+from domain.event_sourcing import DomainEvent
+from domain.forecast import Forecast
+from tests.fakes.clock import FakeClock
+from tests.fakes.event_store import FakeEventStore
+from tests.fakes.forecast_book import FakeForecastBook
+from tests.made_up import CONTEXT
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A kind of domain event and some of what it must state."""
+
+    kind: type[DomainEvent]
+    stated: dict[str, Any]
+
+    def differences(self, domain_event: DomainEvent) -> dict[str, tuple[Any, Any]]:
+        found = {name: getattr(domain_event, name) for name in self.stated}
+        return {name: (found[name], value) for name, value in self.stated.items() if found[name] != value}
+
+
+def fact(kind: type[DomainEvent], **stated: Any) -> Fact:
+    return Fact(kind, stated)
+
+
+@dataclass
+class Outcome:
+    """What a command came to."""
+
+    story: Story
+    recorded: Sequence[DomainEvent]
+    reply: Any
+    refusal: DomainError | None
+
+    def then(self, *expected: Fact) -> Self:
+        """Exactly these domain events, in this order; none: the command changed nothing."""
+        if self.refusal is not None:
+            raise AssertionError(f"refused: {self.refusal!r}") from self.refusal
+        assert [type(e).__qualname__ for e in self.recorded] == [f.kind.__qualname__ for f in expected]
+        for wanted, domain_event in zip(expected, self.recorded, strict=True):
+            assert isinstance(domain_event, wanted.kind)
+            assert wanted.differences(domain_event) == {}, domain_event
+        return self
+
+    def refused(self, kind: type[DomainError], *, saying: str = "") -> None:
+        """Refused by that error, and nothing recorded."""
+        assert type(self.refusal) is kind
+        assert saying in str(self.refusal)
+        assert list(self.recorded) == []
+
+
+@dataclass
+class Story:
+    """A system in memory at one moment."""
+
+    store: FakeEventStore = field(default_factory=FakeEventStore)
+    clock: FakeClock = field(default_factory=FakeClock)
+    forecasts: FakeForecastBook = field(default_factory=FakeForecastBook)
+    bus: CommandBus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=self.forecasts)
+
+    def at(self, moment: datetime) -> Self:
+        """From then on it is `moment`."""
+        self.clock.moment = moment
+        return self
+
+    def with_forecasts(self, *issued: Forecast) -> Self:
+        for forecast in issued:
+            self.forecasts.note(forecast)
+        return self
+
+    def after(self, *commands: msgspec.Struct) -> Self:
+        """These were carried out before."""
+        for command in commands:
+            self.bus.handle(command, CONTEXT)
+        return self
+
+    def when(
+        self,
+        command: msgspec.Struct,
+        *,
+        context: CommandContext = CONTEXT,
+        key: IdempotencyKey | None = None,
+        reply_type: type[Any] | None = None,
+    ) -> Outcome:
+        before, reply, refusal = self.store.head(), None, None
+        try:
+            reply = self.bus.handle(command, context, key=key, reply_type=reply_type)
+        except DomainError as error:
+            refusal = error
+        return Outcome(self, self.store.domain_events[before:], reply, refusal)
+
+
+def given(domain_events: Iterable[DomainEvent] = ()) -> Story:
+    """A story that begins with what was recorded."""
+    story = Story()
+    story.store.append(list(domain_events))
+    return story

@@ -1,0 +1,217 @@
+"""What the adapter says when a served building misbehaves, and what the building has really done."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from adapters.bms.soap import SoapLimits
+from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
+from interfaces.simulators.journal import duplicate_actions
+from tests.integration.bms.rig import order, served_building
+
+
+def test_a_bms_that_never_answers_times_out_and_did_nothing() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            served.fault("time_out", times=1)
+            command = order()
+            with pytest.raises(BmsTimedOut):
+                await served.control.execute(served.connection, command)
+            status = await served.control.command_status(served.connection, command.command_id)
+            assert status.state == "unknown"
+            assert served.journal == []
+
+    asyncio.run(story())
+
+
+def test_an_ordered_refusal_is_a_definite_no() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            served.fault("refuse")
+            with pytest.raises(BmsRefused) as refused:
+                await served.control.execute(served.connection, order())
+            assert refused.value.code == "local_override"
+            assert served.journal == []
+
+    asyncio.run(story())
+
+
+def test_a_slow_answer_within_the_limit_is_an_answer() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            served.fault("slow", delay_s=10.0)
+            receipt = await served.control.execute(served.connection, order())
+            assert not receipt.repeated
+
+    asyncio.run(story())
+
+
+def test_a_slow_answer_beyond_the_limit_times_out_although_the_work_was_done() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            served.fault("slow", delay_s=300.0, phase="prepare")
+            command = order()
+            with pytest.raises(BmsTimedOut):
+                await served.control.execute(served.connection, command)
+            status = await served.control.command_status(served.connection, command.command_id)
+            assert status.state == "executed"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("profile", ["two_phase", "two_phase_no_dedup"])
+def test_after_a_lost_answer_the_status_says_that_the_work_was_done(profile: str) -> None:
+    async def story() -> None:
+        async with served_building(profile) as served:  # type: ignore[arg-type]
+            served.fault("lost_answer_once", phase="prepare")
+            command = order()
+            with pytest.raises(BmsTimedOut):
+                await served.control.execute(served.connection, command)
+            status = await served.control.command_status(served.connection, command.command_id)
+            assert status.state == "executed"
+            assert status.receipt is not None
+            assert status.receipt.setpoint.value == 22.0
+
+    asyncio.run(story())
+
+
+def test_repeating_after_a_lost_answer_is_a_duplicate_only_where_the_bms_does_not_deduplicate() -> None:
+    async def duplicates(profile: str) -> int:
+        async with served_building(profile) as served:  # type: ignore[arg-type]
+            served.fault("lost_answer_once")
+            command = order()
+            with pytest.raises(BmsTimedOut):
+                await served.control.execute(served.connection, command)
+            await served.control.execute(served.connection, command)
+            return len(duplicate_actions(served.journal))
+
+    assert asyncio.run(duplicates("two_phase")) == 0
+    assert asyncio.run(duplicates("two_phase_no_dedup")) == 1
+
+
+def test_an_answer_outside_the_contract_is_no_success() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            served.fault("invalid_answer", times=1)
+            command = order()
+            with pytest.raises(BmsAnswerInvalid):
+                await served.control.execute(served.connection, command)
+            assert (await served.control.execute(served.connection, command)).repeated
+
+    asyncio.run(story())
+
+
+def test_wrong_credentials_are_a_refusal() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            served.server._passwords = {"fac-001": b"other"}
+            with pytest.raises(BmsRefused) as refused:
+                await served.control.execute(served.connection, order())
+            assert refused.value.code == "unauthorized"
+
+    asyncio.run(story())
+
+
+def test_the_breaker_opens_after_five_time_outs_and_closes_after_its_window() -> None:
+    async def story() -> None:
+        changes: list[tuple[str, str]] = []
+        limits = SoapLimits(total_floor_s=0.05, total_s=5.0, breaker_open_s=60.0)
+        async with served_building(
+            limits=limits, breaker_listener=lambda facility, state: changes.append((facility, state))
+        ) as served:
+            served.fault("time_out")
+            for _ in range(5):
+                with pytest.raises(BmsTimedOut):
+                    await served.control.execute(served.connection, order())
+            served.server.faults.replace("fac-001", ())
+            with pytest.raises(BmsUnreachable, match="breaker open"):
+                await served.control.execute(served.connection, order())
+            assert served.journal == []
+            await asyncio.sleep(served.clock.wall_seconds(65.0))
+            await served.control.execute(served.connection, order())
+            assert changes == [("fac-001", "opened"), ("fac-001", "half-opened"), ("fac-001", "closed")]
+
+    asyncio.run(story())
+
+
+def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
+    async def story() -> None:
+        limits = SoapLimits(total_floor_s=0.05, total_s=5.0)
+        async with served_building(limits=limits) as served:
+            for _ in range(3):
+                served.fault("time_out", times=2)
+                for _ in range(2):
+                    with pytest.raises(BmsTimedOut):
+                        await served.control.zone_state(served.connection, "hall")
+                with pytest.raises(BmsRefused):
+                    await served.control.zone_state(served.connection, "cellar")
+            assert (await served.control.zone_state(served.connection, "hall")).curtailed is False
+
+    asyncio.run(story())
+
+
+def test_one_silent_bms_does_not_hold_up_another_even_when_called_many_times() -> None:
+    async def story() -> None:
+        limits = SoapLimits(concurrent_calls=2, breaker_threshold=100)
+        async with served_building(limits=limits) as served:
+            served.fault("time_out")
+            silent = [
+                asyncio.create_task(served.control.execute(served.connection, order())) for _ in range(6)
+            ]
+            await asyncio.sleep(0.05)
+            elsewhere = served.connection.__class__(
+                facility_id="fac-002", address=served.connection.address.replace("fac-001", "fac-002")
+            )
+            # No such building here: what counts is that the call goes out while fac-001 keeps six waiting.
+            with pytest.raises(BmsAnswerInvalid, match="404"):
+                await served.control.zone_state(elsewhere, "hall")
+            assert not all(task.done() for task in silent)
+            for task in silent:
+                task.cancel()
+            await asyncio.wait(silent)
+
+    asyncio.run(story())
+
+
+def test_a_bms_gets_one_call_at_a_time() -> None:
+    async def story() -> None:
+        async with served_building() as served:
+            at_once, most = 0, 0
+            original = served.server.answer
+
+            async def counted(building: object, payload: bytes) -> object:
+                nonlocal at_once, most
+                at_once += 1
+                most = max(most, at_once)
+                await asyncio.sleep(0.01)
+                at_once -= 1
+                return await original(building, payload)  # type: ignore[arg-type]
+
+            served.server.answer = counted  # type: ignore[method-assign, assignment]
+            await asyncio.gather(*(served.control.zone_state(served.connection, "hall") for _ in range(8)))
+            assert most == 1
+
+    asyncio.run(story())
+
+
+def test_faults_and_overrides_are_ordered_over_http() -> None:
+    async def story() -> None:
+        async with served_building() as served, aiohttp.ClientSession(served.url) as admin:
+            refusal = [{"facility_id": "fac-001", "kind": "refuse"}]
+            assert (await admin.put("/buildings/fac-001/faults", json=refusal)).status == 204
+            with pytest.raises(BmsRefused):
+                await served.control.execute(served.connection, order())
+            assert (await admin.put("/buildings/fac-001/faults", json=[])).status == 204
+            await served.control.execute(served.connection, order())
+            await served.control.execute(served.connection, order("commit"))
+            assert (
+                await admin.put("/buildings/fac-001/zones/hall/setpoint", json={"setpoint": 20.0})
+            ).status == 204
+            state = await served.control.zone_state(served.connection, "hall")
+            assert (state.curtailed, state.setpoint.value) == (False, 20.0)
+            bad = [{"facility_id": "fac-001", "kind": "explode"}]
+            assert (await admin.put("/buildings/fac-001/faults", json=bad)).status == 400
+            assert (await admin.put("/buildings/fac-009/faults", json=[])).status == 404
+
+    asyncio.run(story())

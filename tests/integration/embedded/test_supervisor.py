@@ -1,0 +1,177 @@
+"""The supervisor keeps real processes running and ends them in good order."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.embedded import spawn
+from adapters.embedded.orphans import is_alive
+from interfaces.supervisor import RestartPolicy, Supervisor
+
+_POLITE = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
+_STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(1000)",
+]
+_PUTS_AWAY = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("put away", flush=True), sys.exit(0)))
+print("up", flush=True)
+time.sleep(1000)
+"""
+_GRACEFUL = [sys.executable, "-c", _PUTS_AWAY]
+_FAILING = [sys.executable, "-c", "import sys; print('cannot', flush=True); sys.exit(7)"]
+_QUICK = RestartPolicy(first_s=0.01, longest_s=0.05, most_in_a_row=3)
+
+Told = queue.Queue[tuple[str, int]]
+
+
+@pytest.fixture
+def restarted() -> Told:
+    return queue.Queue()
+
+
+@pytest.fixture
+def given_up() -> Told:
+    return queue.Queue()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, restarted: Told, given_up: Told) -> Iterator[Supervisor]:
+    def note(where: Told, name: str, returncode: int) -> None:
+        where.put((name, returncode))
+
+    with Supervisor(
+        spawn,
+        tmp_path / "logs",
+        policy=_QUICK,
+        on_restart=lambda name, returncode: note(restarted, name, returncode),
+        on_given_up=lambda name, returncode: note(given_up, name, returncode),
+    ) as running:
+        yield running
+
+
+def _until_logged(log: Path, text: str, times: int = 1) -> None:
+    deadline = time.monotonic() + 20
+    while not log.exists() or log.read_text().count(text) < times:
+        assert time.monotonic() < deadline, f"{log} never said {text!r}"
+        time.sleep(0.01)
+
+
+def test_a_killed_child_is_started_again(supervisor: Supervisor, restarted: Told, tmp_path: Path) -> None:
+    first = supervisor.start("dispatch", _POLITE)
+    assert supervisor.pid_of("dispatch") == first
+    os.kill(first, signal.SIGKILL)
+    assert restarted.get(timeout=20) == ("dispatch", -signal.SIGKILL)
+    second = supervisor.pid_of("dispatch")
+    assert second not in (None, first)
+    assert supervisor.restarts("dispatch") == 1
+    _until_logged(tmp_path / "logs" / "dispatch.log", "up")
+
+
+def test_only_the_killed_child_is_started_again(supervisor: Supervisor, restarted: Told) -> None:
+    pids = {name: supervisor.start(name, _POLITE) for name in ("relay", "notify")}
+    os.kill(pids["relay"], signal.SIGKILL)
+    assert restarted.get(timeout=20)[0] == "relay"
+    assert supervisor.pid_of("notify") == pids["notify"]
+    assert supervisor.restarts("notify") == 0
+
+
+def test_a_child_that_keeps_failing_is_given_up(
+    supervisor: Supervisor, given_up: Told, tmp_path: Path
+) -> None:
+    supervisor.start("broken", _FAILING)
+    assert given_up.get(timeout=20) == ("broken", 7)
+    assert supervisor.restarts("broken") == 3
+    assert supervisor.pid_of("broken") is None
+    assert (tmp_path / "logs" / "broken.log").read_text().count("cannot") == 4
+
+
+def test_a_callback_that_fails_does_not_end_the_supervision(tmp_path: Path) -> None:
+    calls: Told = queue.Queue()
+
+    def fail(name: str, returncode: int) -> None:
+        calls.put((name, returncode))
+        raise LookupError("a mistake of the caller's")
+
+    with Supervisor(spawn, tmp_path, policy=_QUICK, on_restart=fail) as supervisor:
+        for pid in (supervisor.start("relay", _POLITE), supervisor.pid_of("relay")):
+            assert pid is not None
+            os.kill(supervisor.pid_of("relay") or pid, signal.SIGKILL)
+            assert calls.get(timeout=20) == ("relay", -signal.SIGKILL)
+        assert supervisor.restarts("relay") == 2
+
+
+def test_stop_lets_a_child_put_its_things_away(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start("notify", _GRACEFUL)
+    _until_logged(tmp_path / "logs" / "notify.log", "up")
+    assert supervisor.stop() == {"notify": 0}
+    assert "put away" in (tmp_path / "logs" / "notify.log").read_text()
+
+
+def test_stop_kills_a_stubborn_child(supervisor: Supervisor, tmp_path: Path, restarted: Told) -> None:
+    pid = supervisor.start("measure", _STUBBORN)
+    _until_logged(tmp_path / "logs" / "measure.log", "up")
+    assert supervisor.stop(deadline_s=0.2) == {"measure": -signal.SIGKILL}
+    assert not is_alive(pid)
+    assert supervisor.pid_of("measure") is None
+    assert restarted.empty()
+
+
+def test_what_a_killed_child_had_started_ends_with_it(
+    supervisor: Supervisor, tmp_path: Path, restarted: Told
+) -> None:
+    shell = ["sh", "-c", f'"{sys.executable}" -c "import time; time.sleep(1000)" & echo grandchild $!; wait']
+    child = supervisor.start("web", shell)
+    log = tmp_path / "logs" / "web.log"
+    _until_logged(log, "grandchild")
+    grandchild = int(log.read_text().split()[1])
+    assert is_alive(grandchild)
+    os.kill(child, signal.SIGKILL)
+    restarted.get(timeout=20)
+    deadline = time.monotonic() + 20
+    while is_alive(grandchild):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_child_gets_the_environment_that_was_given(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start(
+        "ingest", ["sh", "-c", 'echo "got $WANTED"; exec sleep 1000'], {"WANTED": "this", "PATH": "/bin"}
+    )
+    _until_logged(tmp_path / "logs" / "ingest.log", "got this")
+
+
+def test_a_name_is_taken_once(supervisor: Supervisor) -> None:
+    supervisor.start("project", _POLITE)
+    with pytest.raises(ValueError, match="a child called project already"):
+        supervisor.start("project", _POLITE)
+    assert supervisor.names() == ["project"]
+
+
+def test_nothing_starts_any_more_once_it_stops(supervisor: Supervisor) -> None:
+    supervisor.stop()
+    with pytest.raises(RuntimeError, match="is stopping"):
+        supervisor.start("late", _POLITE)
+
+
+def test_the_log_is_bounded(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interfaces.supervisor._LARGEST_LOG_BYTES", 1_000)
+    supervisor.start("talker", ["sh", "-c", "while true; do echo 0123456789; sleep 0.001; done"])
+    _until_logged(tmp_path / "logs" / "talker.log.1", "0123456789", times=50)
+    _until_logged(tmp_path / "logs" / "talker.log", "0123456789")
+    assert (tmp_path / "logs" / "talker.log").stat().st_size < 100_000
+
+
+def test_the_pause_between_restarts_doubles_up_to_its_bound() -> None:
+    policy = RestartPolicy(first_s=0.1, longest_s=1.0)
+    assert [policy.pause_s(n) for n in (0, 1, 2, 3, 4, 1000)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]

@@ -1,0 +1,305 @@
+"""Forecast cycles on a real PostgreSQL: history in, forecasts out, quality stated, alerts raised and cleared."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import AcceleratedClock
+from adapters.forecasting import StatsmodelsLoadForecaster
+from adapters.postgres.advisory_locks import AdvisoryLocks
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.command_bus import CommandBus
+from application.forecasting import ForecastSite
+from application.forecasts import Forecasts
+from application.handlers.forecast import FORECAST_HANDLERS
+from application.ports.clock import Clock
+from application.ports.event_store import EventStoreUnavailable
+from application.ports.telemetry_store import ImportedIntervals
+from domain.forecast import Forecast
+from interfaces.workers import forecast as forecast_worker
+from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.weather import FakeWeatherSource
+from tests.servers import Database, PostgresServer
+
+NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
+CYCLE_START = NOW.replace(second=0)
+QUARTER_S = 900
+SITES = [
+    ForecastSite(facility_id=f"fac-{number:03}", tz="America/Los_Angeles", weather_cell="cell-1")
+    for number in range(1, 4)
+]
+
+
+class SettableClock:
+    def __init__(self, at: datetime = NOW) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds / 3_600
+
+
+@dataclass
+class House:
+    """A cycle with real stores, and a weather source and a register of alerts in memory."""
+
+    telemetry: PostgresTelemetryStore
+    events: PostgresEventStore
+    book: PostgresForecastBook
+    stopped: SettableClock
+    clock: Clock
+    sites: list[ForecastSite] = field(default_factory=lambda: list(SITES))
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    weather: FakeWeatherSource = field(
+        default_factory=lambda: FakeWeatherSource(issued_at=CYCLE_START, temp_c=24.0)
+    )
+
+    def cycle(self) -> ForecastCycle:
+        return ForecastCycle(
+            facilities=lambda: self.sites,
+            telemetry=self.telemetry,
+            weather=self.weather,
+            forecaster=StatsmodelsLoadForecaster(),
+            book=self.book,
+            bus=CommandBus(self.events, self.clock, FORECAST_HANDLERS, forecasts=self.book),
+            alerts=self.alerts,
+            clock=self.clock,
+        )
+
+    def run(self, cycle: ForecastCycle | None = None) -> CycleReport:
+        return asyncio.run((cycle or self.cycle()).run(at=self.clock.now()))
+
+    def remember(
+        self,
+        facility_ids: Sequence[str],
+        days: float,
+        *,
+        until: datetime = CYCLE_START,
+        kw: float = 100.0,
+        warm: bool = True,
+    ) -> None:
+        """Import a history: twice the load by day, and warmer afternoons."""
+        count = int(days * 96)
+        first_s = int(until.timestamp()) - count * QUARTER_S
+        starts_s = first_s + QUARTER_S * np.arange(count)
+        hour = (starts_s / 3600) % 24
+        temp_c = 20 + 6 * np.sin((hour - 15) * np.pi / 12) + 2 * np.sin(starts_s / 400_000)
+        load = kw * (1 + ((hour >= 15) & (hour < 24))) + np.clip(temp_c - 20, 0, None)
+        times = len(facility_ids)
+        self.telemetry.import_intervals(
+            ImportedIntervals(
+                tuple(facility_ids),
+                np.repeat(np.arange(times), count),
+                np.tile(starts_s, times),
+                np.full(times * count, QUARTER_S),
+                np.tile(load, times),
+                np.tile(temp_c if warm else np.full(count, np.nan), times),
+            )
+        )
+
+    def open_alerts(self) -> set[tuple[str, str]]:
+        return {(alert.name, alert.subject) for alert in self.alerts.listed()}
+
+
+@pytest.fixture
+def house(database: Database) -> Iterator[House]:
+    clock = SettableClock()
+    store = PostgresEventStore(Forecasts, database.app_dsn)
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
+        telemetry = PostgresTelemetryStore(pool, clock)
+        yield House(telemetry, store, PostgresForecastBook(pool), clock, clock)
+    store.close()
+
+
+ALL = [site.facility_id for site in SITES]
+
+
+def test_every_facility_with_history_gets_a_full_forecast_of_the_day_ahead(house: House) -> None:
+    house.remember(ALL, 42)
+    report = house.run()
+    assert report.issued == ALL
+    assert (report.degraded, report.refused, report.conflicts) == ({}, {}, [])
+    forecasts = house.book.newest_of(ALL, at=NOW)
+    for facility_id in ALL:
+        found = forecasts[facility_id]
+        assert (found.data_quality, found.cycle_start) == ("full", CYCLE_START)
+        assert found.steps[-1].ends_at == CYCLE_START + timedelta(hours=24)
+        evening = [step.p50_kw for step in found.steps if 15 <= step.starts_at.hour < 24]
+        night = [step.p50_kw for step in found.steps if step.starts_at.hour < 14]
+        assert np.mean(evening) == pytest.approx(200, abs=15)
+        assert np.mean(night) == pytest.approx(100, abs=15)
+    assert house.open_alerts() == set()
+
+
+def test_a_forecast_states_its_whole_origin(house: House) -> None:
+    house.remember(ALL[:1], 42)
+    house.sites = SITES[:1]
+    house.run()
+    (entry,) = house.events.read_after(0, 10)
+    fact = entry.domain_event
+    assert isinstance(fact, Forecast.Issued)
+    assert entry.topic == "forecast.issued.v1"
+    assert (fact.actor, fact.tenant) == ("worker:forecast", None)
+    assert fact.inputs.newest_reading_at == CYCLE_START
+    assert (fact.inputs.sensor_coverage_pct, fact.inputs.weather_age_s) == (100.0, 30.0)
+    assert (fact.model.name, fact.model.trained_at) == ("time-of-week-and-temperature", CYCLE_START)
+    assert len(fact.inputs.input_hash) == 64
+
+
+def test_without_any_telemetry_no_forecast_is_issued(house: House) -> None:
+    house.remember(ALL[:2], 42)
+    report = house.run()
+    assert report.issued == ALL[:2]
+    assert "nothing was ever metered at fac-003" in report.refused["fac-003"]
+    assert house.book.newest("fac-003", at=NOW) is None
+    assert house.open_alerts() == {("degraded_forecast", "fac-003")}
+
+
+def test_less_than_a_day_of_history_is_refused_with_what_there_is(house: House) -> None:
+    house.remember(ALL, 42)
+    house.sites = [ForecastSite(facility_id="new", tz="UTC", weather_cell="cell-1"), *SITES]
+    house.remember(["new"], 0.5)
+    report = house.run()
+    assert "12 hours of load are known of new" in report.refused["new"]
+    assert report.issued == ALL
+
+
+def test_the_same_cycle_again_issues_nothing(house: House) -> None:
+    house.remember(ALL, 42)
+    house.run()
+    again = house.run()
+    assert (again.issued, again.reissued, again.already_full) == ([], [], ALL)
+    assert len(house.events.read_after(0, 100)) == 3
+
+
+def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(house: House) -> None:
+    house.remember(ALL, 42)
+    house.weather.available = False
+    cycle = house.cycle()
+    first = house.run(cycle)
+    assert set(first.degraded.values()) == {"degraded_no_weather"}
+    assert house.open_alerts() == {
+        ("weather_unavailable", "cell-1"),
+        *(("degraded_forecast", facility_id) for facility_id in ALL),
+    }
+    unchanged = house.run(cycle)
+    assert (unchanged.unchanged, unchanged.conflicts) == (ALL, [])
+    house.weather.available = True
+    second = house.run(cycle)
+    assert (second.reissued, second.degraded) == (ALL, {})
+    assert house.open_alerts() == set()
+
+
+def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(house: House) -> None:
+    house.remember(ALL, 42)
+    house.weather.available = False
+    cycle = house.cycle()
+    house.run(cycle)
+    house.remember(ALL[:1], 1, kw=140.0)
+    report = house.run(cycle)
+    assert report.conflicts == ["fac-001"]
+    assert report.unchanged == ALL[1:]
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+
+
+def test_the_last_good_weather_serves_on_and_goes_stale(house: House) -> None:
+    house.remember(ALL, 42)
+    cycle = house.cycle()
+    house.run(cycle)
+    house.weather.available = False
+    house.stopped.at = NOW + timedelta(hours=4)
+    house.remember(ALL, 1, until=CYCLE_START + timedelta(hours=4))
+    report = house.run(cycle)
+    assert set(report.degraded.values()) == {"degraded_stale_weather"}
+    assert ("weather_unavailable", "cell-1") in house.open_alerts()
+
+
+def test_readings_that_stopped_give_a_forecast_on_stale_data(house: House) -> None:
+    house.remember(ALL, 42, until=CYCLE_START - timedelta(minutes=45))
+    assert set(house.run().degraded.values()) == {"degraded_stale_data"}
+
+
+def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(house: House) -> None:
+    house.remember(ALL, 41, until=CYCLE_START - timedelta(days=1))
+    house.remember(ALL, 0.25)
+    assert set(house.run().degraded.values()) == {"degraded_stale_data"}
+
+
+def test_only_the_facilities_asked_for_are_forecast(house: House) -> None:
+    house.remember(ALL, 42)
+    report = asyncio.run(house.cycle().run(at=NOW, only={"fac-002"}))
+    assert report.issued == ["fac-002"]
+
+
+def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
+    house: House, database: Database
+) -> None:
+    house.remember(ALL, 42)
+    # A quarter-hour of this clock is half a second.
+    house.clock = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_800)
+    stop = asyncio.Event()
+
+    def cycles() -> list[datetime]:
+        facts = [entry.domain_event for entry in house.events.read_after(0, 1_000)]
+        return sorted({fact.cycle_start for fact in facts if isinstance(fact, Forecast.Issued)})
+
+    async def watch() -> None:
+        await asyncio.to_thread(_wait_until, lambda: len(cycles()) >= 3)
+        stop.set()
+
+    async def story() -> None:
+        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+            worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
+            await asyncio.wait_for(asyncio.gather(worker, watch()), 60)
+
+    asyncio.run(story())
+    found = cycles()
+    assert found[0] == CYCLE_START
+    assert all(start.minute % 15 == 0 for start in found)
+
+
+def test_the_worker_waits_for_a_database_that_is_away(
+    house: House, database: Database, postgres_server: PostgresServer
+) -> None:
+    house.remember(ALL, 42)
+    stop = asyncio.Event()
+
+    async def trouble() -> None:
+        await asyncio.to_thread(postgres_server.start)
+        await asyncio.to_thread(_wait_until, lambda: _head(house) > 0)
+        stop.set()
+
+    async def story() -> None:
+        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+            worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
+            await asyncio.wait_for(asyncio.gather(worker, trouble()), 60)
+
+    postgres_server.kill()
+    asyncio.run(story())
+    assert set(house.book.newest_of(ALL, at=NOW)) == set(ALL)
+
+
+def _head(house: House) -> int:
+    try:
+        return house.events.head()
+    except EventStoreUnavailable:
+        return 0
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 50
+    while not reached():
+        assert time.monotonic() < deadline, "waited for nothing"
+        time.sleep(0.05)

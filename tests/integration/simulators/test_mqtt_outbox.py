@@ -1,0 +1,121 @@
+"""The world's MQTT publisher against a broker that takes messages and dies before it has acknowledged them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from interfaces.simulators.mqtt_outbox import MqttOutbox
+
+CONNECT, PUBLISH, PINGREQ = 1, 3, 12
+CONNACK = b"\x20\x02\x00\x00"
+
+
+class MomentaryBroker:
+    """MQTT 3.1.1, as little as a publisher needs. The first `silent` connections are dropped, unacknowledged,
+    once `drop_after` messages have come."""
+
+    def __init__(self, *, silent: int, drop_after: int) -> None:
+        self.taken: list[list[bytes]] = []
+        self.acknowledged: set[bytes] = set()
+        self._silent = silent
+        self._drop_after = drop_after
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(self.taken)
+        self.taken.append([])
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while number >= self._silent or len(self.taken[number]) < self._drop_after:
+                kind, packet = await self._packet(reader)
+                if kind == CONNECT:
+                    writer.write(CONNACK)
+                elif kind == PUBLISH:
+                    self._take(number, packet, writer)
+        writer.close()
+
+    def _take(self, number: int, packet: bytes, writer: asyncio.StreamWriter) -> None:
+        after_topic = 2 + int.from_bytes(packet[:2], "big")
+        payload = packet[after_topic + 2 :]
+        self.taken[number].append(payload)
+        if number >= self._silent:
+            self.acknowledged.add(payload)
+            writer.write(b"\x40\x02" + packet[after_topic : after_topic + 2])
+
+    @staticmethod
+    async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+        kind = (await reader.readexactly(1))[0] >> 4
+        length, shift = 0, 0
+        while True:
+            byte = (await reader.readexactly(1))[0]
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return kind, await reader.readexactly(length)
+
+
+@contextlib.asynccontextmanager
+async def listening(broker: MomentaryBroker) -> AsyncIterator[str]:
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"mqtt://{host}:{port}"
+    finally:
+        server.close()
+
+
+async def delivered(broker: MomentaryBroker, outbox: MqttOutbox, count: int) -> None:
+    running = asyncio.create_task(outbox.run())
+    async with asyncio.timeout(20):
+        while len(broker.acknowledged) < count:  # noqa: ASYNC110  # the broker is a counter, not a signal
+            await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+def test_what_a_broker_took_without_acknowledging_is_sent_again_in_order() -> None:
+    async def story() -> None:
+        broker = MomentaryBroker(silent=2, drop_after=7)
+        async with listening(broker) as url:
+            outbox = MqttOutbox(url, "outbox-test", window=10)
+            messages = [f"{number}".encode() for number in range(50)]
+            for message in messages:
+                outbox.put("meters/fac-001/main/readings", message)
+            await delivered(broker, outbox, len(messages))
+        assert broker.taken[0] == messages[:7]
+        assert broker.taken[1] == messages[:7]
+        assert broker.taken[2] == messages
+        assert outbox.connections == 3
+        assert outbox.dropped == 0
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_is_not_there_yet_is_awaited() -> None:
+    async def story() -> None:
+        broker = MomentaryBroker(silent=0, drop_after=0)
+        async with listening(broker) as url:
+            pass
+        outbox = MqttOutbox(url, "outbox-test")
+        outbox.put("a", b"1")
+        running = asyncio.create_task(delivered(broker, outbox, 1))
+        await asyncio.sleep(0.3)
+        port = int(url.rsplit(":", 1)[1])
+        server = await asyncio.start_server(broker.serve, "127.0.0.1", port)
+        await running
+        server.close()
+        assert broker.acknowledged == {b"1"}
+
+    asyncio.run(story())
+
+
+def test_a_full_outbox_drops_the_oldest_and_counts_it() -> None:
+    async def story() -> None:
+        broker = MomentaryBroker(silent=0, drop_after=0)
+        async with listening(broker) as url:
+            outbox = MqttOutbox(url, "outbox-test", capacity=3)
+            for number in range(5):
+                outbox.put("a", f"{number}".encode())
+            assert (outbox.dropped, outbox.waiting) == (2, 3)
+            await delivered(broker, outbox, 3)
+        assert broker.taken == [[b"2", b"3", b"4"]]
+
+    asyncio.run(story())

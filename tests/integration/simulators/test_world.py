@@ -1,0 +1,304 @@
+"""The simulated world as a whole: one process, real servers, and loads that follow commands."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import msgspec
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from adapters.bms.soap import SoapBuildingControl
+from adapters.clock import AcceleratedClock
+from adapters.embedded import EmbeddedServers
+from application.portfolio import FacilityEntry, Portfolio
+from application.ports.building_control import BmsConnection, ZoneCommand
+from interfaces.simulators.journal import read_journal
+from interfaces.simulators.load_model import LoadModel
+from interfaces.simulators.sample_portfolio import make_portfolio
+from interfaces.simulators.utility import UtilityFaults, read_callbacks
+from interfaces.simulators.weather import WeatherFaults
+from interfaces.simulators.world import run_world
+from interfaces.simulators.world_spec import (
+    InvalidWorld,
+    WorldAddresses,
+    WorldSpec,
+    read_addresses,
+    read_portfolio,
+    read_world_spec,
+)
+from tests.servers import nats_server
+
+SECRET = b"whispered"
+EPOCH = datetime(2026, 7, 14, 20, tzinfo=UTC)
+SPEED = 600.0
+
+
+def clock() -> AcceleratedClock:
+    return AcceleratedClock(epoch=EPOCH, started_at=datetime.now(UTC), speed=SPEED)
+
+
+def written(portfolio: Portfolio, folder: Path) -> str:
+    path = folder / "portfolio.json"
+    path.write_bytes(msgspec.json.encode(portfolio))
+    return str(path)
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path, *, facilities: int = 2, **spec: Any) -> AsyncIterator[WorldAddresses]:
+    portfolio = make_portfolio(facilities, bms_url="http://127.0.0.1:1", callback_secret_ref="env:CALLBACK")
+    full = WorldSpec(portfolio=written(portfolio, folder), directory=str(folder), **spec)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_world(full, stop, clock=clock(), secret=lambda _: SECRET))
+    async with asyncio.timeout(30):
+        while (addresses := read_addresses(folder)) is None:
+            if running.done():
+                running.result()
+            await asyncio.sleep(0.01)
+        yield addresses
+        stop.set()
+        await running
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not reached():  # noqa: ASYNC110  # a file of the world, which sends no signal
+            await asyncio.sleep(0.02)
+
+
+def command(entry: FacilityEntry, phase: str) -> ZoneCommand:
+    zone = entry.zones[0]
+    return ZoneCommand(
+        command_id=uuid4(),
+        dr_event_id=UUID(int=5),
+        facility_id=entry.facility_id,
+        zone_id=zone.zone_id,
+        phase=phase,  # type: ignore[arg-type]
+        plan_revision=0,
+        round=0,
+        strategy=zone.strategy,
+        magnitude=zone.max_magnitude,
+        expires_at=EPOCH + timedelta(days=1),
+    )
+
+
+def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
+    nats_server: EmbeddedServers, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        readings: dict[str, list[dict[str, Any]]] = {}
+        heard = asyncio.Event()
+
+        async def note(message: Msg) -> None:
+            _, facility, meter, last = message.subject.split(".")
+            assert (meter, last) == ("main", "readings")
+            readings.setdefault(facility, []).append(json.loads(message.data))
+            heard.set()
+
+        async def heard_of(count: int) -> None:
+            while len(readings.get("fac-001", [])) < count:
+                heard.clear()
+                await heard.wait()
+
+        watcher = await nats.connect(nats_server.nats_url)
+        await watcher.subscribe("meters.>", cb=note)
+        await watcher.flush()
+        mqtt_url = nats_server.meters_mqtt_url
+        async with world(
+            tmp_path, mqtt_url=mqtt_url, meter_cadence_s=30, silent_meters=("fac-002",)
+        ) as found:
+            await heard_of(5)
+            entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]
+            connection = BmsConnection(
+                facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
+            )
+            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"")
+            await control.execute(connection, command(entry, "prepare"))
+            await control.execute(connection, command(entry, "commit"))
+            await heard_of(len(readings["fac-001"]) + 12)
+            await control.aclose()
+        await watcher.close()
+        assert set(readings) == {"fac-001"}
+        check(readings["fac-001"], entry)
+
+    def check(said: list[dict[str, Any]], entry: FacilityEntry) -> None:
+        model = LoadModel("fac-001", tz=entry.tz, weather_cell=entry.weather_cell)
+        assert {reading["schema"] for reading in said} == {1}
+        assert [r["seq"] for r in said] == list(range(said[0]["seq"], said[0]["seq"] + len(said)))
+        totals = [reading["kwh_total"] for reading in said]
+        assert totals == sorted(totals)
+        assert totals[0] > 1000
+        missing_kw = [model.load_kw(datetime.fromisoformat(r["ts"])) - r["kw"] for r in said]
+        curtailed = [missing > 1.0 for missing in missing_kw]
+        assert not any(curtailed[:5])
+        assert all(curtailed[-5:])
+        assert curtailed == sorted(curtailed)
+        for missing, is_curtailed in zip(missing_kw, curtailed, strict=True):
+            expected_kw = entry.zones[0].curtailable_kw if is_curtailed else 0.0
+            assert missing == pytest.approx(expected_kw, abs=0.01)
+
+    asyncio.run(story())
+    assert [entry.action for entry in read_journal(tmp_path / "bms-journal.jsonl")] == ["prepare", "commit"]
+
+
+def test_no_reading_is_lost_when_the_broker_is_killed_and_comes_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        with nats_server() as servers:
+            watcher = await nats.connect(servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+            stream = watcher.jetstream()
+            await stream.add_stream(name="meters", subjects=["meters.>"])
+            async with world(tmp_path, mqtt_url=servers.meters_mqtt_url, meter_cadence_s=60, facilities=3):
+                await asyncio.sleep(1.0)
+                servers.nats.kill()
+                await asyncio.sleep(0.5)
+                servers.nats.start()
+                await asyncio.sleep(2.0)
+            seen: dict[str, set[int]] = {}
+            kept = await stream.stream_info("meters")
+            pull = await stream.pull_subscribe("meters.>", durable="check")
+            for message in await pull.fetch(kept.state.messages, timeout=10):
+                seen.setdefault(message.subject, set()).add(json.loads(message.data)["seq"])
+            await watcher.close()
+        assert len(seen) == 3
+        for seqs in seen.values():
+            assert sorted(seqs) == list(range(min(seqs), max(seqs) + 1))
+            assert len(seqs) > 25
+
+    asyncio.run(story())
+
+
+def test_silent_meters_publish_nothing_at_all(nats_server: EmbeddedServers, tmp_path: Path) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def note(message: Msg) -> None:
+            heard.append(message.subject)
+
+        watcher = await nats.connect(nats_server.nats_url)
+        await watcher.subscribe("meters.>", cb=note)
+        await watcher.flush()
+        async with world(
+            tmp_path, mqtt_url=nats_server.meters_mqtt_url, meter_cadence_s=15, all_meters_silent=True
+        ):
+            await asyncio.sleep(0.5)
+        await watcher.close()
+        assert heard == []
+
+    asyncio.run(story())
+
+
+def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
+    moment = int(EPOCH.timestamp())
+    digest = hmac.new(secret, f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"X-Signature": f"t={moment},v1={digest}", "Content-Type": "application/json"}
+
+
+def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_200(tmp_path: Path) -> None:
+    body = b'{"kind": "accepted", "dr_event_id": "e-1", "callback_id": "c-1"}'
+
+    async def story() -> list[int]:
+        async with (
+            world(tmp_path, utility=UtilityFaults(fail_first=1)) as found,
+            aiohttp.ClientSession() as session,
+        ):
+            statuses = []
+            for headers in (signed(body), signed(body), signed(body, b"guessed"), {}):
+                async with session.post(found.callback_url, data=body, headers=headers) as answer:
+                    statuses.append(answer.status)
+            async with session.post(found.callback_url, data=b"no", headers=signed(b"no")) as answer:
+                statuses.append(answer.status)
+            return statuses
+
+    assert asyncio.run(story()) == [503, 200, 401, 401, 400]
+    received = read_callbacks(tmp_path / "callbacks.jsonl")
+    assert [callback.signature_ok for callback in received] == [True, True, False, False, True]
+    assert {(c.kind, c.dr_event_id, c.callback_id) for c in received[:4]} == {("accepted", "e-1", "c-1")}
+    assert [callback.status for callback in received] == [503, 200, 401, 401, 400]
+
+
+def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_future(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            world(tmp_path, weather=WeatherFaults(fail_first=1, quota_per_day=4)) as found,
+            aiohttp.ClientSession(found.weather_url) as session,
+        ):
+            cell = read_portfolio(tmp_path / "portfolio.json").facilities[0].weather_cell
+            day = {"cell": cell, "from": "2026-07-13T20:00:00Z", "to": "2026-07-15T20:00:00Z"}
+
+            async def asked(query: dict[str, str]) -> tuple[int, Any]:
+                async with session.get("/v1/forecast", params=query) as answer:
+                    return answer.status, await answer.json()
+
+            assert (await asked(day))[0] == 503
+            status, document = await asked(day)
+            assert status == 200
+            check(document)
+            assert (await asked(day))[1]["hours"][30] == document["hours"][30]
+            assert (await asked({**day, "from": "2026-07-13T20:00:00"}))[0] == 400
+            assert (await asked({**day, "to": "2036-07-13T20:00:00Z"}))[0] == 400
+            assert [(await asked(day))[0] for _ in range(2)] == [200, 429]
+
+    def check(document: Any) -> None:
+        entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]
+        source = LoadModel("fac-001", tz=entry.tz, weather_cell=entry.weather_cell)
+        hours = {datetime.fromisoformat(hour["at"]): hour["temp_c"] for hour in document["hours"]}
+        assert len(hours) == 48
+        issued_at = datetime.fromisoformat(document["issued_at"])
+        errors = {at: abs(temp_c - source.temperature_c(at)) for at, temp_c in hours.items()}
+        assert max(error for at, error in errors.items() if at <= issued_at) < 0.01
+        assert max(error for at, error in errors.items() if at > issued_at) > 0.1
+        assert max(errors.values()) < 4.0
+
+    asyncio.run(story())
+
+
+def test_a_port_that_is_taken_ends_the_world_with_what_to_do(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as found:
+            other = tmp_path / "other"
+            other.mkdir()
+            bind = found.bms_url.removeprefix("http://")
+            async with world(other, bms_bind=bind):
+                raise AssertionError("two worlds on one port")
+
+    with pytest.raises(Exception, match="choose another port"):
+        asyncio.run(story())
+
+
+def test_an_expired_curtailment_is_journaled_although_nobody_asks(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as found:
+            entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]
+            connection = BmsConnection(
+                facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
+            )
+            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"")
+            soon = EPOCH + timedelta(seconds=SPEED * 2.5)
+            for phase in ("prepare", "commit"):
+                await control.execute(
+                    connection, msgspec.structs.replace(command(entry, phase), expires_at=soon)
+                )
+            journal = tmp_path / "bms-journal.jsonl"
+            await control.aclose()
+            await until(lambda: read_journal(journal)[-1].action == "expired")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b'{"portfolio": 1}', b"nothing", b'{"portfolio":"p","directory":"d","x":1}']
+)
+def test_a_bad_specification_is_refused_with_its_path(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "world-spec.json"
+    path.write_bytes(text)
+    with pytest.raises(InvalidWorld, match=r"world-spec\.json"):
+        read_world_spec(path)

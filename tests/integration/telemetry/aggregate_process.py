@@ -1,0 +1,37 @@
+"""An aggregate worker as an operating-system process, to be killed: `aggregate_process.py DSN NATS_URL`."""
+
+import asyncio
+import sys
+from typing import Any
+
+import nats
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from interfaces.workers import aggregate
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.dead_letters import FakeDeadLetters
+
+
+async def main(dsn: str, nats_url: str) -> None:
+    client = await nats.connect(nats_url)
+    stream = NatsTelemetryStream(client, ack_wait_s=1.0)
+    await stream.ensure()
+    clock = SystemClock()
+    with ConnectionPool[Any](dsn, min_size=1, max_size=8) as pool:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await aggregate.run(
+            stream=stream,
+            store=PostgresTelemetryStore(pool, clock),
+            dead_letters=FakeDeadLetters(),
+            alerts=FakeAlertRegistry(),
+            clock=clock,
+            stop=asyncio.Event(),
+        )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

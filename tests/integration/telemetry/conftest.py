@@ -1,0 +1,150 @@
+"""The telemetry path on real servers, wired by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats
+import nats.js.errors
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.embedded import EmbeddedServers
+from adapters.mqtt import MqttMeterFeed
+from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
+from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.ports.dead_letters import DeadLetter
+from application.ports.telemetry_stream import TelemetryStream
+from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.workers import aggregate, ingest
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.dead_letters import FakeDeadLetters
+from tests.servers import Database, PostgresServer
+
+
+class AbsentDeadLetters(FakeDeadLetters):
+    """Cannot be reached for the next `failures` calls."""
+
+    failures = 0
+
+    def park(self, letter: DeadLetter) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("the dead letters' database is away")
+        super().park(letter)
+
+
+@dataclass
+class TelemetryPath:
+    """Everything between a meter and the store."""
+
+    database: Database
+    postgres: PostgresServer
+    servers: EmbeddedServers
+    pool: ConnectionPool[Any]
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    dead_letters: AbsentDeadLetters = field(default_factory=AbsentDeadLetters)
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def store(self) -> PostgresTelemetryStore:
+        return PostgresTelemetryStore(self.pool, self.clock)
+
+    def open_alerts(self) -> set[tuple[str, str]]:
+        return {(alert.name, alert.subject) for alert in self.alerts.listed()}
+
+    def count(self, table: str) -> int:
+        with self.pool.connection() as conn:
+            row = conn.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[NatsTelemetryStream]:
+        client = await nats.connect(
+            self.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, allow_reconnect=True
+        )
+        try:
+            stream = NatsTelemetryStream(client, ack_wait_s=1.0, answer_within_s=1.0)
+            await stream.ensure()
+            yield stream
+        finally:
+            await client.close()
+
+    @asynccontextmanager
+    async def ingesting(
+        self, stream: TelemetryStream, *, client_id: str, waits_for_turn: bool = False
+    ) -> AsyncIterator[None]:
+        feed = MqttMeterFeed(self.servers.mqtt_url, client_id=client_id)
+        turn = PostgresExclusiveTurn(self.database.app_dsn, "ingest")
+        async with _running(
+            lambda stop: ingest.run(
+                feed=feed, stream=stream, alerts=self.alerts, clock=self.clock, turn=turn, stop=stop
+            )
+        ):
+            if not waits_for_turn:
+                await asyncio.wait_for(feed.subscribed.wait(), 20)
+            yield
+
+    @asynccontextmanager
+    async def aggregating(self, stream: TelemetryStream) -> AsyncIterator[None]:
+        async with _running(
+            lambda stop: aggregate.run(
+                stream=stream,
+                store=self.store,
+                dead_letters=self.dead_letters,
+                alerts=self.alerts,
+                clock=self.clock,
+                stop=stop,
+            )
+        ):
+            yield
+
+    @asynccontextmanager
+    async def meters(self) -> AsyncIterator[MqttOutbox]:
+        outbox = MqttOutbox(self.servers.meters_mqtt_url, "test-meters")
+        task = asyncio.create_task(outbox.run())
+        try:
+            yield outbox
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def _running(run: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
+    """Wait until `condition`, in a thread; its failure is the assertion."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not await asyncio.to_thread(condition):
+        assert asyncio.get_running_loop().time() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def path(
+    database: Database, postgres_server: PostgresServer, nats_server: EmbeddedServers
+) -> Iterator[TelemetryPath]:
+    asyncio.run(_without_stream(nats_server.nats_url))
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=8, timeout=3) as pool:
+        yield TelemetryPath(database, postgres_server, nats_server, pool)
+
+
+async def _without_stream(nats_url: str) -> None:
+    client = await nats.connect(nats_url)
+    with suppress(nats.js.errors.NotFoundError):
+        await client.jetstream().delete_stream(STREAM)
+    await client.close()

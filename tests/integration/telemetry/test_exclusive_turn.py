@@ -1,0 +1,105 @@
+"""The exclusive turn on PostgreSQL: one at a time, through deaths and outages."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import psycopg
+import pytest
+
+from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+from tests.servers import Database, PostgresServer
+
+NAME = "the only one"
+
+
+def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Database) -> None:
+    async def story() -> None:
+        first, second = (PostgresExclusiveTurn(database.app_dsn, NAME) for _ in range(2))
+        async with AsyncExitStack() as waiting:
+            async with first.held() as lost:
+                entering = asyncio.create_task(waiting.enter_async_context(second.held()))
+                await asyncio.sleep(0.5)
+                assert not entering.done()
+                assert not lost.is_set()
+            await asyncio.wait_for(entering, 10)
+
+    asyncio.run(story())
+
+
+def test_turns_of_other_names_do_not_wait(database: Database) -> None:
+    async def story() -> None:
+        async with (
+            PostgresExclusiveTurn(database.app_dsn, NAME).held(),
+            asyncio.timeout(10),
+            PostgresExclusiveTurn(database.app_dsn, "another").held(),
+        ):
+            pass
+
+    asyncio.run(story())
+
+
+def test_waiting_for_a_turn_can_be_given_up(database: Database) -> None:
+    async def story() -> None:
+        first, second = (PostgresExclusiveTurn(database.app_dsn, NAME) for _ in range(2))
+        async with first.held():
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3), second.held():
+                    raise AssertionError("two had it")
+        async with asyncio.timeout(10), second.held():
+            pass
+
+    asyncio.run(story())
+
+
+def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connection[tuple[object, ...]]:
+    admin = psycopg.connect(database.admin_dsn, autocommit=True)
+    admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+        (f"turn {NAME}",),
+    )
+    if and_take_it:
+        admin.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (NAME,))
+    return admin
+
+
+def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database: Database) -> None:
+    async def story() -> None:
+        turn = PostgresExclusiveTurn(database.app_dsn, NAME)
+        async with turn.held() as lost:
+            (await asyncio.to_thread(_end_sessions, database, and_take_it=False)).close()
+            await asyncio.sleep(4.0)
+            assert not lost.is_set()
+            with psycopg.connect(database.app_dsn) as other:
+                row = other.execute(
+                    "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (NAME,)
+                ).fetchone()
+            assert row == (False,)
+
+    asyncio.run(story())
+
+
+def test_a_holder_learns_that_somebody_else_took_its_turn(database: Database) -> None:
+    async def story() -> None:
+        async with PostgresExclusiveTurn(database.app_dsn, NAME).held() as lost:
+            admin = await asyncio.to_thread(_end_sessions, database, and_take_it=True)
+            await asyncio.wait_for(lost.wait(), 20)
+            admin.close()
+
+    asyncio.run(story())
+
+
+def test_a_holder_goes_on_while_the_database_is_away(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    async def story() -> None:
+        async with PostgresExclusiveTurn(database.app_dsn, NAME).held() as lost:
+            await asyncio.to_thread(postgres_server.kill)
+            try:
+                await asyncio.sleep(3.0)
+                assert not lost.is_set()
+            finally:
+                await asyncio.to_thread(postgres_server.start)
+            await asyncio.sleep(3.0)
+            assert not lost.is_set()
+
+    asyncio.run(story())

@@ -1,0 +1,142 @@
+"""From a meter's MQTT message to the store, on PostgreSQL and nats-server."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+
+from interfaces.simulators.mqtt_outbox import MqttOutbox
+from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def send(outbox: MqttOutbox, facility: str, number: int, **changes: object) -> None:
+    body = {
+        "schema": 1,
+        "ts": NOW - timedelta(seconds=number),
+        "seq": number,
+        "kw": 100.0 + number,
+        "kwh_total": 5.0,
+        **changes,
+    }
+    outbox.put(f"meters/{facility}/m1/readings", msgspec.json.encode(body))
+
+
+def test_every_reading_arrives_once_and_becomes_the_current_value(path: TelemetryPath) -> None:
+    async def story() -> None:
+        async with (
+            path.stream() as stream,
+            path.aggregating(stream),
+            path.ingesting(stream, client_id=fresh()),
+            path.meters() as outbox,
+        ):
+            for number in range(400):
+                send(outbox, f"fac-{number % 10:03}", number // 10)
+            await eventually(lambda: path.count("readings") == 400)
+        current = path.store.current([f"fac-{n:03}" for n in range(10)])
+        assert [c.kw for c in current] == [100.0] * 10
+        assert {c.measured_at for c in current} == {NOW}
+        assert path.open_alerts() == set()
+
+    asyncio.run(story())
+
+
+def fresh() -> str:
+    return f"ingest-{uuid4().hex[:8]}"
+
+
+def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(path: TelemetryPath) -> None:
+    async def story() -> None:
+        async with (
+            path.stream() as stream,
+            path.aggregating(stream),
+            path.ingesting(stream, client_id=fresh()),
+            path.meters() as outbox,
+        ):
+            outbox.put("meters/fac-001/m1/readings", b"not json")
+            send(outbox, "fac-001", 0)
+            send(outbox, "fac-001", 1, kw=None)
+            send(outbox, "fac-001", 2, kw=1e9)
+            outbox.put("meters/FAC!/m1/readings", b"{}")
+            await eventually(lambda: path.count("readings") == 2 and len(path.dead_letters.listed()) == 3)
+            await eventually(lambda: ("malformed_readings", "fac-001") in path.open_alerts())
+        letters = path.dead_letters.listed(queue="meter_message")
+        reasons = sorted(letter.reason for letter in letters)
+        assert reasons[0].startswith("kw 1e+09 is outside")
+        assert reasons[1].startswith("not JSON")
+        assert reasons[2].startswith("topic names no valid facility id")
+        assert {letter.body for letter in letters} > {b"not json", b"{}"}
+        with path.pool.connection() as conn:
+            flags = conn.execute("SELECT kw IS NULL, incomplete FROM readings ORDER BY ts").fetchall()
+        assert flags == [(True, True), (False, False)]
+
+    asyncio.run(story())
+
+
+def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) -> None:
+    client_id = fresh()
+
+    async def story() -> None:
+        refusing = FakeTelemetryStream()
+        refusing.available = False
+        async with path.meters() as outbox, path.ingesting(refusing, client_id=client_id):
+            for number in range(20):
+                send(outbox, "fac-001", number)
+            await asyncio.sleep(1.0)
+            assert refusing.kept == []
+        # That worker is gone, and with it all that it had in memory. The broker still has every message.
+        async with (
+            path.stream() as stream,
+            path.aggregating(stream),
+            path.ingesting(stream, client_id=client_id),
+        ):
+            await eventually(lambda: path.count("readings") == 20)
+
+    asyncio.run(story())
+
+
+def test_a_broker_killed_in_between_loses_nothing(path: TelemetryPath) -> None:
+    async def story() -> None:
+        async with (
+            path.stream() as stream,
+            path.aggregating(stream),
+            path.ingesting(stream, client_id=fresh()),
+            path.meters() as outbox,
+        ):
+            for number in range(600):
+                send(outbox, f"fac-{number % 10:03}", number // 10)
+                if number == 200:
+                    await asyncio.sleep(0.2)
+                    await asyncio.to_thread(path.servers.nats.kill)
+                if number == 400:
+                    await asyncio.to_thread(path.servers.nats.start)
+            await eventually(lambda: path.count("readings") == 600, within_s=60)
+            fill = await stream.fill()
+            assert fill.stored_bytes > 0
+        assert path.dead_letters.listed() == []
+
+    asyncio.run(story())
+
+
+def test_a_second_ingest_waits_for_its_turn_and_takes_over(path: TelemetryPath) -> None:
+    client_id = fresh()
+
+    async def story() -> None:
+        first, second = FakeTelemetryStream(), FakeTelemetryStream()
+        async with path.meters() as outbox:
+            async with (
+                path.ingesting(first, client_id=client_id),
+                path.ingesting(second, client_id=client_id, waits_for_turn=True),
+            ):
+                send(outbox, "fac-001", 0)
+                await eventually(lambda: len(first.kept) == 1)
+                assert second.kept == []
+            async with path.ingesting(second, client_id=client_id):
+                send(outbox, "fac-001", 1)
+                await eventually(lambda: len(second.kept) == 1)
+        assert len(first.kept) == 1
+
+    asyncio.run(story())

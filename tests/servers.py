@@ -1,0 +1,126 @@
+"""Real servers for the tests: one PostgreSQL, NATS and Valkey a session, one fresh database a test.
+
+    with postgres_server() as server, fresh_database(server) as database:
+        psycopg.connect(database.app_dsn)
+
+The fixtures of the same purpose are in tests/conftest.py: `postgres_server`, `database`, `nats_server`,
+`valkey_server`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from adapters.embedded import EmbeddedServers
+from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres, create_database
+from adapters.postgres.migrate import migrate
+
+_TEMPLATE = "migrated_template"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of its own for one test, with every migration applied."""
+
+    name: str
+    app_dsn: str
+    """As the application connects: the role `gridproof_app`."""
+    owner_dsn: str
+    """As migrations connect: the role `gridproof_owner`."""
+    admin_dsn: str
+    """As the superuser, to break things on purpose."""
+
+
+@dataclass
+class PostgresServer:
+    """A PostgreSQL of this test session."""
+
+    embedded: EmbeddedPostgres
+    _has_template: bool = field(default=False)
+
+    @property
+    def admin_dsn(self) -> str:
+        """The superuser on the database `postgres`."""
+        return self.embedded.url(SUPERUSER, "postgres", search_path=False)
+
+    def kill(self) -> None:
+        """kill -9; `start` brings it back on the same port."""
+        self.embedded.kill()
+
+    def start(self) -> None:
+        self.embedded.start()
+
+    def dsns(self, name: str) -> Database:
+        url = self.embedded.url
+        return Database(name, url(APP, name), url(OWNER, name), url(SUPERUSER, name))
+
+    def create_template(self) -> None:
+        """Apply the migrations once; a copy of the result takes a fraction of the time."""
+        if self._has_template:
+            return
+        with self.embedded.connect() as connection:
+            drop_database(connection, _TEMPLATE)  # a migration may have failed in it
+            create_database(connection, _TEMPLATE)
+        migrate(self.dsns(_TEMPLATE).owner_dsn, app_role=APP)
+        self._has_template = True
+
+
+def drop_database(connection: psycopg.Connection, name: str) -> None:
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _embedded(
+    *, postgres: bool = False, nats: bool = False, valkey: bool = False
+) -> Iterator[EmbeddedServers]:
+    with (
+        tempfile.TemporaryDirectory(prefix="gridproof-test-") as folder,
+        EmbeddedServers(Path(folder), postgres=postgres, nats=nats, valkey=valkey) as servers,
+    ):
+        yield servers
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL in a temporary folder."""
+    with _embedded(postgres=True) as servers:
+        yield PostgresServer(servers.postgres)
+
+
+@contextmanager
+def fresh_database(server: PostgresServer, *, migrated: bool = True) -> Iterator[Database]:
+    """A new database, dropped at the end whoever is still connected; empty where `migrated` is false."""
+    if migrated:
+        server.create_template()
+    name = f"test_{next(_numbers)}"
+    with server.embedded.connect() as connection:
+        create_database(connection, name, template=_TEMPLATE if migrated else "template0")
+    try:
+        yield server.dsns(name)
+    finally:
+        server.embedded.start()  # a test may have killed it
+        with server.embedded.connect() as connection:
+            drop_database(connection, name)
+
+
+@contextmanager
+def nats_server() -> Iterator[EmbeddedServers]:
+    """A nats-server: `nats_url`, `mqtt_url`, `meters_mqtt_url`; `.nats.kill()` and `.nats.start()`."""
+    with _embedded(nats=True) as servers:
+        yield servers
+
+
+@contextmanager
+def valkey_server() -> Iterator[EmbeddedServers]:
+    """A Valkey: `redis_url`; `.valkey.kill()` and `.valkey.start()`."""
+    with _embedded(valkey=True) as servers:
+        yield servers

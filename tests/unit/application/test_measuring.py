@@ -1,0 +1,227 @@
+"""Measurements against numbers worked out by hand: ten days of 1,800 kW, 600 against 630 before the start."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
+from application.measuring import (
+    MeasuringBasis,
+    basis_of,
+    data_hash,
+    is_ready,
+    measured_window,
+    measurement_of,
+    readings_window,
+    verification_of,
+)
+from domain.dispatch import DispatchState
+from domain.facility import BmsLink, FacilityState
+from domain.time_windows import IntervalSeries, TimeWindow
+
+TZ = ZoneInfo("America/Los_Angeles")
+STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)  # a Tuesday, 14:00 local
+ENDS_AT = STARTS_AT + timedelta(hours=2)
+QUARTER = timedelta(minutes=15)
+DR_EVENT = UUID(int=7)
+DISPATCH = DispatchState(
+    dr_event_id=DR_EVENT,
+    facility_id="fac-001",
+    plan_revision=1,
+    starts_at=STARTS_AT,
+    ends_at=ENDS_AT,
+    expires_at=ENDS_AT + timedelta(minutes=30),
+    target_kw=400.0,
+    bms=BmsLink(address="http://bms", profile="two_phase"),
+    zones={},
+    status="committed",
+    was_committed=True,
+)
+BASIS = MeasuringBasis(baseline_method="caiso-10-in-10", tz=TZ, dr_event_days=frozenset())
+AFTER = ENDS_AT + timedelta(minutes=2)
+LATE = ENDS_AT + timedelta(minutes=30)
+
+
+def usual_kw(local: datetime) -> float:
+    """1,800 kW during the DR event's hours and 600 before, on every day but the event's own."""
+    on_the_day = local.date() == date(2026, 7, 14)
+    if 14 <= local.hour < 16:
+        return 1_500.0 if on_the_day else 1_800.0
+    return 630.0 if on_the_day else 600.0
+
+
+def metered(kw: Callable[[datetime], float] = usual_kw, until: datetime = ENDS_AT) -> IntervalSeries:
+    window = readings_window(TimeWindow(STARTS_AT, until))
+    count = round(window.duration_s / 900)
+    values = [kw((window.starts_at + QUARTER * i).astimezone(TZ)) for i in range(count)]
+    return IntervalSeries(window.starts_at, 900, np.array(values))
+
+
+def without(series: IntervalSeries, *starts: datetime) -> IntervalSeries:
+    values = series.values.copy()
+    for start in starts:
+        values[round((start - series.starts_at) / QUARTER)] = np.nan
+    return IntervalSeries(series.starts_at, 900, values)
+
+
+def measured(series: IntervalSeries, now: datetime = AFTER, **changed: object) -> RecordMeasurement:
+    found = measurement_of(replace(DISPATCH, **changed), series, BASIS, now=now)
+    assert isinstance(found, RecordMeasurement), found
+    return found
+
+
+def test_delivered_is_the_adjusted_baseline_less_the_meter() -> None:
+    found = measured(metered())
+    assert found.adjustment_value == pytest.approx(1.05)
+    assert (found.adjustment_kind, found.adjustment_clipped) == ("multiplicative", False)
+    assert found.delivered_kw == pytest.approx(1_890.0 - 1_500.0)
+    assert found.coverage_pct == 100.0
+    assert len(found.intervals) == 8
+    first = found.intervals[0]
+    assert (first.starts_at, first.baseline_kw, first.metered_kw) == (STARTS_AT, 1_800.0, 1_500.0)
+    assert first.adjusted_kw == pytest.approx(1_890.0)
+    assert found.days == (
+        "2026-07-13",
+        "2026-07-10",
+        "2026-07-09",
+        "2026-07-08",
+        "2026-07-07",
+        "2026-07-06",
+        "2026-07-03",
+        "2026-07-02",
+        "2026-07-01",
+        "2026-06-30",
+    )
+
+
+def test_the_adjustment_is_clipped_and_flagged() -> None:
+    found = measured(metered(lambda local: usual_kw(local) * (5 if usual_kw(local) == 630.0 else 1)))
+    assert found.adjustment_value == pytest.approx(1.2)
+    assert found.adjustment_clipped
+    assert found.delivered_kw == pytest.approx(1_800 * 1.2 - 1_500)
+
+
+def test_halving_the_shed_halves_what_was_delivered() -> None:
+    half = measured(metered(lambda local: 1_695.0 if usual_kw(local) == 1_500.0 else usual_kw(local)))
+    assert half.delivered_kw == pytest.approx(measured(metered()).delivered_kw / 2)
+
+
+def test_days_of_other_dr_events_are_no_candidates() -> None:
+    facility = FacilityState(
+        facility_id="fac-001",
+        tz="America/Los_Angeles",
+        latitude=34.0,
+        longitude=-118.0,
+        weather_cell="cell-1",
+        served={
+            str(UUID(int=1)): datetime(2026, 7, 11, 0, 30, tzinfo=UTC),  # the afternoon of July 10 there
+            str(DR_EVENT): STARTS_AT,
+        },
+    )
+    basis = basis_of(facility, "caiso-10-in-10", DR_EVENT)
+    assert basis.dr_event_days == {date(2026, 7, 10)}
+    found = measurement_of(DISPATCH, metered(), basis, now=AFTER)
+    assert isinstance(found, RecordMeasurement)
+    assert "2026-07-10" not in found.days
+    assert "2026-06-29" in found.days
+
+
+def test_missing_readings_are_waited_for_and_then_stated() -> None:
+    gap = without(metered(), STARTS_AT + QUARTER, STARTS_AT + QUARTER * 2)
+    assert measurement_of(DISPATCH, gap, BASIS, now=LATE - timedelta(seconds=1)) is None
+    found = measured(gap, now=LATE)
+    assert found.coverage_pct == 75.0
+    assert found.delivered_kw == pytest.approx(390.0)
+    assert found.intervals[1].metered_kw is None
+    assert found.intervals[1].delivered_kw is None
+
+
+def test_a_window_without_any_reading_is_not_measurable() -> None:
+    nothing = without(metered(), *(STARTS_AT + QUARTER * i for i in range(8)))
+    assert measurement_of(DISPATCH, nothing, BASIS, now=AFTER) is None
+    found = measurement_of(DISPATCH, nothing, BASIS, now=LATE)
+    assert isinstance(found, RecordNotMeasurable)
+    assert "none of the 8 quarter-hours" in found.reason
+
+
+def test_too_few_days_are_not_measurable_with_the_count() -> None:
+    young = metered(lambda local: np.nan if local.date() < date(2026, 7, 6) else usual_kw(local))
+    found = measurement_of(DISPATCH, young, BASIS, now=AFTER)
+    assert isinstance(found, RecordNotMeasurable)
+    assert "only 6 of 10 baseline days" in found.reason
+
+
+def test_an_unknown_method_is_not_measurable_with_the_reason() -> None:
+    found = measurement_of(DISPATCH, metered(), replace(BASIS, baseline_method="magic"), now=AFTER)
+    assert isinstance(found, RecordNotMeasurable)
+    assert "magic" in found.reason
+
+
+def test_a_window_off_the_quarter_hours_is_measured_inside_and_says_how_much_of_it() -> None:
+    starts_at, ends_at = STARTS_AT + timedelta(minutes=5), ENDS_AT - timedelta(minutes=5)
+    found = measured(metered(), starts_at=starts_at, ends_at=ends_at)
+    assert len(found.intervals) == 6
+    assert found.intervals[0].starts_at == STARTS_AT + QUARTER
+    assert found.coverage_pct == pytest.approx(100 * 90 / 110, abs=0.001)
+
+
+def test_a_window_between_two_quarter_hours_is_not_measurable() -> None:
+    starts_at = STARTS_AT + timedelta(minutes=5)
+    short = replace(DISPATCH, starts_at=starts_at, ends_at=starts_at + timedelta(minutes=20))
+    found = measurement_of(short, metered(), BASIS, now=AFTER)
+    assert isinstance(found, RecordNotMeasurable)
+    assert "no whole quarter-hour" in found.reason
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.integers(0, 86_400))
+def test_the_measured_window_is_the_largest_on_quarter_hours_inside(start: datetime, length_s: int) -> None:
+    if start.year < 2 or start.year > 9000:
+        return
+    end = start + timedelta(seconds=length_s)
+    found = measured_window(start, end)
+    if found is None:
+        assert length_s < 1_800
+    else:
+        assert start <= found.starts_at < start + QUARTER
+        assert end - QUARTER < found.ends_at <= end
+        assert found.duration_s % 900 == 0
+
+
+def test_it_is_ready_once_the_meters_reported_past_the_end_or_were_waited_for() -> None:
+    assert not is_ready(AFTER, ENDS_AT, None)
+    assert not is_ready(AFTER, ENDS_AT, ENDS_AT - timedelta(seconds=1))
+    assert is_ready(AFTER, ENDS_AT, ENDS_AT)
+    assert is_ready(LATE, ENDS_AT, None)
+
+
+def test_the_hash_tells_the_data_apart() -> None:
+    same = metered()
+    assert data_hash(same) == data_hash(metered())
+    assert data_hash(same) != data_hash(without(same, STARTS_AT))
+    assert measured(same).data_hash == data_hash(same)
+
+
+def test_the_meter_confirms_a_curtailment_of_at_least_half_the_target() -> None:
+    until = STARTS_AT + QUARTER
+    found = verification_of(DISPATCH, metered(until=until), BASIS, until=until + timedelta(minutes=3))
+    assert found is not None
+    assert found.delivered_kw == pytest.approx(390.0)
+    assert found.measured_at == until
+    asked_more = replace(DISPATCH, target_kw=781.0)
+    assert verification_of(asked_more, metered(until=until), BASIS, until=until) is None
+
+
+def test_the_meter_says_nothing_before_a_whole_quarter_hour_or_with_gaps() -> None:
+    early = STARTS_AT + timedelta(minutes=14)
+    assert verification_of(DISPATCH, metered(), BASIS, until=early) is None
+    until = STARTS_AT + QUARTER
+    assert verification_of(DISPATCH, without(metered(), STARTS_AT), BASIS, until=until) is None
+    done = replace(DISPATCH, status="restored")
+    assert verification_of(done, metered(), BASIS, until=until) is None

@@ -1,0 +1,167 @@
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.readings import (
+    MAX_MESSAGE_BYTES,
+    MalformedBatch,
+    MalformedMessages,
+    MalformedReading,
+    ReadingBatch,
+    pack,
+    parse_message,
+    unpack,
+    unpack_malformed,
+)
+from domain.meter_reading import MeterReading
+
+NOW = datetime(2026, 7, 14, 21, 0, 20, tzinfo=UTC)
+TOPIC = "meters/fac-001/m1/readings"
+
+
+def message(**changes: object) -> dict[str, Any]:
+    body = {"schema": 1, "ts": "2026-07-14T21:00:15Z", "seq": 1234, "kw": 118.2, "kwh_total": 991823.4}
+    body.update(changes)
+    return {name: value for name, value in body.items() if value is not ...}
+
+
+def parsed(body: object, topic: str = TOPIC) -> tuple[list[MeterReading], list[str]]:
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    found = parse_message(topic, payload, now=NOW)
+    return list(found.readings), [m.reason for m in found.malformed]
+
+
+def test_a_complete_reading_is_taken_and_the_topic_says_whose_it_is() -> None:
+    readings, reasons = parsed(message())
+    at = datetime(2026, 7, 14, 21, 0, 15, tzinfo=UTC)
+    assert readings == [MeterReading("fac-001", "m1", at, 118.2, 991823.4, 1234)]
+    assert reasons == []
+
+
+def test_a_gateway_sends_a_list() -> None:
+    readings, reasons = parsed([message(), message(ts="2026-07-14T23:00:00+02:00")])
+    assert [r.ts for r in readings] == [NOW - timedelta(seconds=5), NOW - timedelta(seconds=20)]
+    assert all(r.ts.tzinfo is UTC for r in readings)
+    assert reasons == []
+
+
+def test_of_a_list_with_one_bad_reading_the_others_are_used() -> None:
+    found = parse_message(TOPIC, json.dumps([message(), message(ts="noon"), message(kw=1)]).encode(), now=NOW)
+    assert [r.kw for r in found.readings] == [118.2, 1.0]
+    (bad,) = found.malformed
+    assert bad.reason == "ts is no RFC 3339 time with an offset"
+    assert json.loads(bad.body) == message(ts="noon")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kw", "kwh_total"),
+    [
+        ({"kw": ...}, None, 991823.4),
+        ({"kw": None}, None, 991823.4),
+        ({"kw": "much"}, None, 991823.4),
+        ({"kw": True}, None, 991823.4),
+        ({"kwh_total": ...}, 118.2, None),
+    ],
+)
+def test_a_partial_reading_keeps_what_is_valid_and_is_flagged(
+    changes: dict[str, object], kw: float | None, kwh_total: float | None
+) -> None:
+    readings, reasons = parsed(message(**changes))
+    assert [(r.kw, r.kwh_total, r.incomplete) for r in readings] == [(kw, kwh_total, True)]
+    assert reasons == []
+
+
+def test_unknown_fields_of_a_newer_minor_schema_are_kept() -> None:
+    readings, reasons = parsed(message(schema=1.2, phase_a_kw=40.0))
+    assert reasons == []
+    assert (readings[0].kw, readings[0].incomplete) == (118.2, False)
+    assert json.loads(readings[0].extra or "") == {"phase_a_kw": 40.0}
+    assert parsed(message(schema="1.10"))[1] == []
+
+
+def test_unknown_fields_beyond_reason_do_not_cost_the_reading() -> None:
+    for odd in ({"note": "x" * 5_000}, {"note": "a\0b"}):
+        readings, reasons = parsed(message(**odd))
+        assert ([r.extra for r in readings], reasons) == ([None], [])
+
+
+def test_the_trace_is_carried_on() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for body in (message(traceparent=trace), [message(traceparent=trace, more=1)]):
+        assert parse_message(TOPIC, json.dumps(body).encode(), now=NOW).traceparent == trace
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"ts": "2026-07-14T21:00:15Z", "kw": NaN}', "not JSON"),
+        (b"7", "a reading is a JSON object"),
+        (b"[]", "a list of 0 readings"),
+        ([message()] * 1_001, "the message has"),
+        (b'{"a":"' + b"x" * MAX_MESSAGE_BYTES + b'"}', "the message has"),
+        (message(schema=2), "schema '2' is not read here"),
+        (message(schema=None), "schema 'None' is not read here"),
+        (message(ts=...), "ts is no RFC 3339 time"),
+        (message(ts="2026-07-14T21:00:15"), "ts is no RFC 3339 time"),
+        (message(ts="2026-07-15T21:00:21Z"), "ts 2026-07-15T21:00:21+00:00 is more than a day in the future"),
+        (message(ts="1970-01-01T00:00:00Z"), "ts 1970-01-01T00:00:00+00:00 is more than 400 days old"),
+        (message(kw=1_000_001), "kw 1e+06 is outside"),
+        (message(kw=-1_000_001), "kw -1e+06 is outside"),
+        (message(kwh_total=1e13), "kwh_total 1e+13 is outside"),
+        (message(kw=None, kwh_total="?"), "neither kw nor kwh_total is usable"),
+    ],
+)
+def test_what_no_meter_can_mean_is_malformed_with_its_reason(body: object, reason: str) -> None:
+    readings, reasons = parsed(body)
+    assert readings == []
+    assert len(reasons) == 1
+    assert reasons[0].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["meters/fac-001/readings", "meters/FAC/m1/readings", "meters/f/m 1/readings", "x/f/m/readings", ""],
+)
+def test_a_topic_that_names_no_meter_is_malformed(topic: str) -> None:
+    readings, reasons = parsed(message(), topic)
+    assert readings == []
+    assert reasons[0].startswith("topic ")
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["ts", "kw", "schema", "x"]), inner)
+        ),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_no_payload_raises_or_vanishes(payload: bytes) -> None:
+    found = parse_message(TOPIC, payload, now=NOW)
+    assert found.readings or found.malformed
+
+
+def test_packed_batches_are_unpacked_as_they_were() -> None:
+    readings = [MeterReading("fac-001", "m1", NOW, None, 5.0, 7, "estimated", True, '{"a":1}')]
+    batch = ReadingBatch(received_at=NOW, readings=readings)
+    assert unpack(pack(batch)) == batch
+    parked = MalformedMessages(received_at=NOW, malformed=[MalformedReading(TOPIC, "why", b"\xff")])
+    assert unpack_malformed(pack(parked)) == parked
+    for undo in (unpack, unpack_malformed):
+        with pytest.raises(MalformedBatch):
+            undo(b"\xc1")
+
+
+def test_an_older_log_without_the_newest_fields_is_still_read() -> None:
+    old = {"received_at": NOW, "readings": [["fac-001", "m1", NOW, 1.0, 2.0]]}
+    assert unpack(msgspec.msgpack.encode(old)).readings == [MeterReading("fac-001", "m1", NOW, 1.0, 2.0)]

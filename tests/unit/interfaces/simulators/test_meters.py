@@ -1,0 +1,129 @@
+"""The simulated meters on their clock, and the faults that can be ordered of a building."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from interfaces.simulators.building import Building
+from interfaces.simulators.building_faults import FaultBook, FaultOrder
+from interfaces.simulators.load_model import LoadModel
+from interfaces.simulators.meters import MeteredBuilding, MeterFleet
+from interfaces.simulators.recorded_load import UnreadableReadings
+from interfaces.simulators.sample_portfolio import make_portfolio
+from interfaces.simulators.world import load_sources
+from interfaces.simulators.world_spec import InvalidWorld
+
+NOON = datetime(2026, 7, 14, 12, tzinfo=UTC)
+
+
+class Sent:
+    """An outbox that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, dict[str, object]]] = []
+
+    def put(self, topic: str, payload: bytes) -> None:
+        self.messages.append((topic, msgspec.json.decode(payload)))
+
+
+class SteppedClock:
+    """Jumps by `step_s` each time it is read; nothing on it takes wall time."""
+
+    def __init__(self, step_s: float) -> None:
+        self._at = NOON
+        self._step = timedelta(seconds=step_s)
+
+    def now(self) -> datetime:
+        self._at += self._step
+        return self._at
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return 0.0
+
+
+def fleet(clock: SteppedClock, outbox: Sent, *meter_ids: str) -> MeterFleet:
+    building = Building("fac-001", (), record=lambda _: None)
+    metered = MeteredBuilding(building, LoadModel("fac-001"), meter_ids or ("main",))
+    return MeterFleet([metered], outbox=outbox, clock=clock, cadence_s=60.0)
+
+
+async def run_for(moments: int, meters: MeterFleet) -> None:
+    running = asyncio.create_task(meters.run())
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def test_a_fleet_in_time_publishes_every_tick_once() -> None:
+    outbox = Sent()
+    asyncio.run(run_for(50, fleet(SteppedClock(20.0), outbox)))
+    sequence = [int(str(message["seq"])) for _, message in outbox.messages]
+    assert len(sequence) > 20
+    assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
+
+
+def test_a_fleet_far_behind_its_clock_skips_and_says_how_much() -> None:
+    outbox = Sent()
+    meters = fleet(SteppedClock(60.0 * 1000), outbox)
+    asyncio.run(run_for(20, meters))
+    sequence = [int(str(message["seq"])) for _, message in outbox.messages]
+    assert sequence == sorted(set(sequence))
+    gaps = sequence[-1] - sequence[0] + 1 - len(sequence)
+    assert meters.skipped_ticks >= gaps > 0
+
+
+def test_meters_of_one_building_share_its_load() -> None:
+    outbox = Sent()
+    meters = fleet(SteppedClock(1.0), outbox, "north", "south")
+    tick = int(NOON.timestamp() // 60)
+    meters.publish(tick)
+    assert [topic for topic, _ in outbox.messages] == [
+        "meters/fac-001/north/readings",
+        "meters/fac-001/south/readings",
+    ]
+    total_kw = sum(float(str(message["kw"])) for _, message in outbox.messages)
+    assert total_kw == pytest.approx(LoadModel("fac-001").load_kw(NOON), abs=0.01)
+    assert {message["ts"] for _, message in outbox.messages} == {"2026-07-14T12:00:00Z"}
+
+
+def test_a_fault_applies_to_its_building_and_phase_as_often_as_ordered() -> None:
+    book = FaultBook(
+        (
+            FaultOrder(facility_id="a", kind="refuse", phase="commit", times=2),
+            FaultOrder(facility_id="a", kind="lost_answer_once"),
+            FaultOrder(facility_id="b", kind="time_out"),
+        )
+    )
+
+    def taken(facility: str, phase: str) -> str | None:
+        order = book.take(facility, phase)  # type: ignore[arg-type]
+        return None if order is None else order.kind
+
+    assert [taken("a", "commit") for _ in range(4)] == ["refuse", "refuse", "lost_answer_once", None]
+    assert taken("c", "commit") is None
+    assert [taken("b", phase) for phase in ("prepare", "status", "state")] == ["time_out"] * 3
+    book.replace("b", ())
+    assert taken("b", "prepare") is None
+
+
+def test_readings_need_the_moment_they_must_reach_and_all_facilities(tmp_path: Path) -> None:
+    portfolio = make_portfolio(2, bms_url="http://127.0.0.1:9000")
+    path = tmp_path / "r.csv"
+    path.write_text(
+        "facility,timestamp,load_kwh\nfac-001,2019-01-01T00:00:00Z,5\nfac-001,2019-01-01T01:00:00Z,6\n"
+    )
+    with pytest.raises(InvalidWorld, match="readings_end_at"):
+        load_sources(portfolio, readings=str(path))
+    with pytest.raises(UnreadableReadings, match="fac-002"):
+        load_sources(portfolio, readings=str(path), readings_end_at=NOON)
+    one = msgspec.structs.replace(portfolio, facilities=portfolio.facilities[:1])
+    source = load_sources(one, readings=str(path), readings_end_at=NOON)["fac-001"]
+    # 2019-01-01 was a Tuesday; so is NOON, and the recording ends at 02:00 of one of its days.
+    loads = [source.load_kw(NOON + timedelta(days=day, hours=-11, minutes=5)) for day in range(-7, 8)]
+    assert [load for load in loads if load is not None] == [6.0]

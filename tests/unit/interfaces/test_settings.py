@@ -1,0 +1,209 @@
+"""The one reader of the environment."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interfaces.settings import PREFIX, Settings, SettingsError, read_settings
+
+A_FULL_SYSTEM = {
+    "GRIDPROOF_DATA_DIR": "/var/lib/gridproof",
+    "GRIDPROOF_HTTP_BIND": "[::1]:9000",
+    "GRIDPROOF_PORTFOLIO": "/etc/gridproof/portfolio.yaml",
+    "GRIDPROOF_PYTHON": "/opt/gridproof/bin/python",
+    "GRIDPROOF_DATABASE_URL": "postgresql://app:hunter2@a:5432,b:5433/gridproof?target_session_attrs=read-write",
+    "GRIDPROOF_MIGRATION_DATABASE_URL": "postgresql://owner:hunter3@a/gridproof",
+    "GRIDPROOF_POSTGRES_BINDIR": "/usr/lib/postgresql/17/bin",
+    "GRIDPROOF_NATS_URL": "nats://u:hunter4@n1:4222,nats://n2:4222",
+    "GRIDPROOF_MQTT_URL": "mqtts://broker:8883",
+    "GRIDPROOF_REDIS_URL": "unix:///run/redis.sock?password=hunter5",
+    "GRIDPROOF_INFLUX_URL": "http://influx:8086",
+    "GRIDPROOF_ARCHIVE_URL": "s3://bucket/prefix",
+    "GRIDPROOF_WEATHER_URL": "https://weather.example/v1?key=hunter6",
+    "GRIDPROOF_TELEMETRY_STORE": "influx",
+    "GRIDPROOF_CLOCK_EPOCH": "2026-07-14T21:00:00+02:00",
+    "GRIDPROOF_CLOCK_STARTED_AT": "2026-11-24T10:00:00Z",
+    "GRIDPROOF_CLOCK_SPEED": "360",
+    "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "yes",
+    "GRIDPROOF_BMS_CONNECT_TIMEOUT_S": "2.5",
+    "GRIDPROOF_BMS_TOTAL_TIMEOUT_S": "5",
+    "GRIDPROOF_BMS_MAX_CONCURRENT": "7",
+    "GRIDPROOF_COMMAND_SLA_S": "60",
+    "GRIDPROOF_RECONCILE_S": "30",
+    "GRIDPROOF_HTTP_RATE_PER_KEY_PER_S": "50",
+    "GRIDPROOF_QUEUE_DEPTH": "12",
+    "GRIDPROOF_LOG_LEVEL": "debug",
+    "GRIDPROOF_LOG_JSON": "true",
+    "GRIDPROOF_FAILPOINT": "dispatch.before_call",
+    "GRIDPROOF_FAILPOINT_ONCE_FILE": "/tmp/once",
+    "GRIDPROOF_PLANTED_FAULT": "resend",
+}
+
+
+def problems_of(environ: dict[str, str], env_file: Path | None = None) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as refusal:
+        read_settings(environ, env_file)
+    return refusal.value.problems
+
+
+def test_an_empty_environment_means_embedded_servers() -> None:
+    settings = read_settings({})
+    assert settings == Settings()
+    assert settings.data_dir == Path(".gridproof")
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8080)
+    assert settings.database_url is None
+    assert not settings.allow_private_callbacks
+
+
+def test_every_setting_is_read() -> None:
+    assert A_FULL_SYSTEM.keys() == {PREFIX + spec.name.upper() for spec in fields(Settings)}
+    settings = read_settings(A_FULL_SYSTEM)
+    untouched = [spec.name for spec in fields(Settings) if getattr(settings, spec.name) == spec.default]
+    assert untouched == []
+    assert settings.clock_epoch == datetime(2026, 7, 14, 19, tzinfo=UTC)
+    assert (settings.http_host, settings.http_port) == ("::1", 9000)
+
+
+@pytest.mark.parametrize("environ", [{}, A_FULL_SYSTEM], ids=["defaults", "everything set"])
+def test_a_child_process_reads_the_same_settings(environ: dict[str, str]) -> None:
+    settings = read_settings(environ)
+    assert read_settings(settings.to_environ()) == settings
+
+
+@given(speed=st.floats(0.001, 100_000), epoch=st.datetimes(timezones=st.just(UTC)))
+def test_a_childs_clock_is_exactly_its_parents(speed: float, epoch: datetime) -> None:
+    settings = Settings(clock_epoch=epoch, clock_started_at=epoch, clock_speed=speed)
+    assert read_settings(settings.to_environ()) == settings
+
+
+def test_an_empty_setting_counts_as_not_given() -> None:
+    assert read_settings({"GRIDPROOF_NATS_URL": "", "GRIDPROOF_QUEUE_DEPTH": "  "}) == Settings()
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert read_settings({"PATH": "/bin", "PGPASSWORD": "x"}) == Settings()
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    wrong = {
+        "GRIDPROOF_HTTP_BIND": "8080",
+        "GRIDPROOF_DATABASE_URL": "mysql://app:hunter2@db/gridproof",
+        "GRIDPROOF_QUEUE_DEPTH": "many",
+        "GRIDPROOF_LOG_LEVEL": "loud",
+        "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "perhaps",
+        "GRIDPROOF_CLOCK_EPOCH": "2026-07-14T21:00:00",
+        "GRIDPROOF_FAILPOINT": "somewhere",
+        "GRIDPROOF_NATZ_URL": "nats://n1",
+    }
+    problems = problems_of(wrong)
+    assert {problem.partition(":")[0] for problem in problems} == wrong.keys()
+    assert "hunter2" not in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_BIND", "127.0.0.1:65536"),
+        ("HTTP_BIND", ":8080"),
+        ("HTTP_BIND", "::1:8080"),
+        ("NATS_URL", "nats://n1,http://n2"),
+        ("WEATHER_URL", "https:///nowhere"),
+        ("WEATHER_URL", "https://[broken/"),
+        ("CLOCK_EPOCH", "yesterday"),
+        ("BMS_TOTAL_TIMEOUT_S", "nan"),
+        ("BMS_TOTAL_TIMEOUT_S", "inf"),
+        ("BMS_MAX_CONCURRENT", "0"),
+        ("BMS_MAX_CONCURRENT", "1.5"),
+        ("QUEUE_DEPTH", "-1"),
+        ("QUEUE_DEPTH", "٣"),
+        ("PLANTED_FAULT", "skip"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_to_do(name: str, value: str) -> None:
+    (problem,) = problems_of({PREFIX + name: value})
+    assert problem.startswith(f"{PREFIX}{name}: use ")
+
+
+def test_a_misspelt_name_suggests_the_closest() -> None:
+    (problem,) = problems_of({"GRIDPROOF_DATABSE_URL": "postgresql://db/gridproof"})
+    assert "did you mean GRIDPROOF_DATABASE_URL?" in problem
+
+
+def test_names_of_secrets_are_free() -> None:
+    assert read_settings({"GRIDPROOF_SECRET_PACIFIC": "s3cret"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"GRIDPROOF_CLOCK_SPEED": "60"}, "GRIDPROOF_CLOCK_EPOCH, GRIDPROOF_CLOCK_STARTED_AT"),
+        ({"GRIDPROOF_BMS_CONNECT_TIMEOUT_S": "31"}, "GRIDPROOF_BMS_TOTAL_TIMEOUT_S"),
+        ({"GRIDPROOF_TELEMETRY_STORE": "influx"}, "GRIDPROOF_INFLUX_URL"),
+        ({"GRIDPROOF_MIGRATION_DATABASE_URL": "postgresql://o@db/g"}, "GRIDPROOF_DATABASE_URL"),
+        ({"GRIDPROOF_FAILPOINT_ONCE_FILE": "/tmp/x"}, "GRIDPROOF_FAILPOINT"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str], named: str) -> None:
+    (problem,) = problems_of(environ)
+    assert named in problem
+
+
+def test_a_refused_setting_is_not_complained_about_twice() -> None:
+    assert len(problems_of({**A_FULL_SYSTEM, "GRIDPROOF_CLOCK_SPEED": "fast"})) == 1
+    assert len(problems_of({**A_FULL_SYSTEM, "GRIDPROOF_INFLUX_URL": "influx"})) == 1
+
+
+def test_no_secret_is_shown() -> None:
+    settings = read_settings(A_FULL_SYSTEM)
+    described = settings.described()
+    assert described.keys() == settings.to_environ().keys()
+    for shown in (repr(settings), str(settings), str(described)):
+        assert "hunter" not in shown
+    assert described["GRIDPROOF_DATABASE_URL"] == "postgresql://***@a:5432,b:5433/gridproof"
+
+
+@pytest.mark.parametrize("password", ["pa,ss", "p@ss", "pa:ss", "pa/ss"])
+def test_a_password_with_separators_in_it_is_hidden_too(password: str) -> None:
+    settings = Settings(database_url=f"postgresql://app:{password}@db/gridproof")
+    assert settings.described()["GRIDPROOF_DATABASE_URL"] == "postgresql://***@db/gridproof"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "gridproof.env"
+    file.write_text(
+        "# a comment\n\nexport GRIDPROOF_QUEUE_DEPTH=5\nGRIDPROOF_LOG_LEVEL = 'debug'\nGRIDPROOF_NATS_URL=\n"
+    )
+    settings = read_settings({"GRIDPROOF_QUEUE_DEPTH": "6"}, file)
+    assert (settings.queue_depth, settings.log_level, settings.nats_url) == (6, "debug", None)
+
+
+def test_what_is_wrong_with_a_file_is_named_by_line_and_beside_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "gridproof.env"
+    file.write_text("GRIDPROOF_LOG_LEVEL=debug\nnonsense\nPASSWORD=hunter2\nGRIDPROOF_LOG_LEVEL=info\n")
+    problems = problems_of({"GRIDPROOF_QUEUE_DEPTH": "0"}, file)
+    assert [problem.partition(":")[0] for problem in problems] == [
+        f"{file}, line 2",
+        f"{file}, line 3",
+        f"{file}, line 4",
+        "GRIDPROOF_QUEUE_DEPTH",
+    ]
+    assert "hunter2" not in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    "content", [b"GRIDPROOF_LOG_LEVEL=\xff", b"#" * 70_000], ids=["not text", "too large"]
+)
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "gridproof.env"
+    file.write_bytes(content)
+    (problem,) = problems_of({}, file)
+    assert problem.startswith(f"{file}: ")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (problem,) = problems_of({}, tmp_path / "absent.env")
+    assert "absent.env: cannot be read (No such file or directory)" in problem

@@ -1,0 +1,208 @@
+"""The HTTP edge over stand-ins, for tests of the edge alone."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Generic, TypeVar, cast
+
+import httpx
+import msgspec
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from application.api_keys import issue
+from application.commands.dr_event import CancelDREvent, Cancellation, Judgement, JudgeNotification
+from application.deciding import CommandContext, IdempotencyKey
+from application.ports.api_keys import Role
+from domain.identifiers import dr_event_id
+from interfaces.web.app import create_app
+from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+from projections.dr_events import DREventRow
+from projections.views import Page
+from tests.fakes.api_keys import FakeApiKeys
+from tests.fakes.rate_limit import FakeRateLimiter
+
+NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+WEBHOOK = "/webhooks/utility/dr-notification"
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+@dataclass
+class SettableClock:
+    moment: datetime = NOW
+    speed: float = 1.0
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds / self.speed
+
+
+@dataclass
+class RecordedCommands:
+    """A command bus that keeps what it is given and answers as ordered."""
+
+    answer: Callable[[Any], Any] = lambda command: None
+    given: list[tuple[Any, CommandContext, IdempotencyKey | None]] = field(default_factory=list)
+
+    def handle(
+        self,
+        command: msgspec.Struct,
+        context: CommandContext,
+        *,
+        key: IdempotencyKey | None = None,
+        reply_type: Any = None,
+    ) -> Any:
+        self.given.append((command, context, key))
+        return self.answer(command)
+
+
+@dataclass
+class ListedRows(Generic[Row]):
+    """A view of some rows, by key; filters match text fields."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    tenant_of: Callable[[Row], str | None] = lambda row: None
+
+    def get(self, key: str, *, tenant: str | None = None) -> Row | None:
+        row = self.rows.get(key)
+        return row if row is not None and tenant in (None, self.tenant_of(row)) else None
+
+    def listed(
+        self,
+        *,
+        filters: Mapping[str, str] | None = None,
+        tenant: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Row]:
+        found = [
+            row
+            for row in self.rows.values()
+            if all(str(getattr(row, name)) == value for name, value in (filters or {}).items())
+            and tenant in (None, self.tenant_of(row))
+        ]
+        start = int(cursor or 0)
+        following = str(start + limit) if len(found) > start + limit else None
+        return Page(tuple(found[start : start + limit]), following)
+
+
+@dataclass
+class ReadModelsInMemory:
+    dr_events: ListedRows[DREventRow] = field(
+        default_factory=lambda: ListedRows(tenant_of=lambda row: row.utility_id)
+    )
+    dispatches: Any = field(default_factory=ListedRows)
+    facilities: Any = field(default_factory=ListedRows)
+    portfolio: Any = field(default_factory=ListedRows)
+
+    def positions(self) -> list[Any]:
+        return []
+
+
+@dataclass
+class Edge:
+    """An edge and everything behind it."""
+
+    commands: RecordedCommands = field(default_factory=RecordedCommands)
+    read_models: ReadModelsInMemory = field(default_factory=ReadModelsInMemory)
+    api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
+    clock: SettableClock = field(default_factory=SettableClock)
+    rate_per_s: int = 1_000
+    secrets: dict[str, bytes] = field(default_factory=dict)
+    webhook_secret: Callable[[str], bytes | None] | None = None
+    """Instead of `secrets`."""
+    probes: tuple[ReadinessProbe, ...] = ()
+    queue_depth: int = 100
+    allow_private_callbacks: bool = False
+    others: dict[str, Any] = field(default_factory=dict)
+    """Collaborators that this test needs besides."""
+    issued: int = 0
+
+    def app(self) -> Litestar:
+        unused = dict.fromkeys(("story_log", "alerts", "dead_letters", "telemetry"), cast("Any", None))
+        return create_app(
+            WebCollaborators(
+                bus=self.commands,
+                read_models=cast("Any", self.read_models),
+                api_keys=self.api_keys,
+                rate_limiter=FakeRateLimiter(self.rate_per_s),
+                clock=self.clock,
+                webhook_secret=self.webhook_secret or self.secrets.get,
+                probes=self.probes,
+                queue_depth=self.queue_depth,
+                allow_private_callbacks=self.allow_private_callbacks,
+                **{**unused, **self.others},
+            )
+        )
+
+    @contextmanager
+    def client(self) -> Iterator[TestClient[Litestar]]:
+        with TestClient(self.app(), raise_server_exceptions=False) as client:
+            yield client
+
+    def key(self, role: Role, *, utility: str | None = None, facility: str | None = None) -> dict[str, str]:
+        """The header that a new key of that role is sent in."""
+        self.issued += 1
+        entropy = b"".join(sha256(bytes([self.issued, part])).digest() for part in range(2))[:38]
+        issued = issue(
+            self.api_keys, role=role, utility_id=utility, facility_id=facility, at=NOW, entropy=entropy
+        )
+        return {"Authorization": f"Bearer {issued.token}"}
+
+
+def notification(**changes: Any) -> dict[str, Any]:
+    """A good notification with some fields changed; None leaves the field out."""
+    body = {
+        "notification_id": "n-1",
+        "event_id": "UTIL-1",
+        "program": "summer-peak",
+        "starts_at": (NOW + timedelta(hours=4)).isoformat(),
+        "ends_at": (NOW + timedelta(hours=6)).isoformat(),
+        "target_reduction_kw": 1200,
+        "facility_ids": ["fac-001", "fac-002"],
+        **changes,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def accepting(command: Any) -> Any:
+    """Accepts every notification and cancellation."""
+    if isinstance(command, JudgeNotification):
+        return Judgement(
+            dr_event_id=dr_event_id(command.utility_id, command.utility_event_id),
+            status="accepted",
+            capacity_kw=1300,
+            capacity_source="declared",
+        )
+    assert isinstance(command, CancelDREvent)
+    return Cancellation(dr_event_id=command.dr_event_id, status="cancelled")
+
+
+def problem_of(response: httpx.Response) -> dict[str, Any]:
+    """The problem document, checked for what every one has."""
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert document["status"] == response.status_code
+    assert document["type"].startswith("/problems/")
+    assert document["title"]
+    assert document["detail"]
+    assert document["reasons"]
+    assert document["trace_id"] == response.headers["x-trace-id"]
+    return document
+
+
+def codes_of(document: dict[str, Any]) -> list[str]:
+    return [reason["code"] for reason in document["reasons"]]
+
+
+async def up() -> None:
+    await asyncio.sleep(0)
+
+
+async def down() -> None:
+    raise ConnectionRefusedError("postgresql://user:password@10.0.0.1 refused")

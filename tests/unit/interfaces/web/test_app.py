@@ -1,0 +1,267 @@
+"""What surrounds every route: access, problems, readiness, metrics, the schema."""
+
+import asyncio
+from itertools import chain
+from typing import Any
+
+import pytest
+from litestar.routes import HTTPRoute
+
+from interfaces.web.access import ACCESS, FOR_ONE_FACILITY
+from interfaces.web.collaborators import ReadinessProbe
+from interfaces.web.problems import PROBLEM_TYPES
+from projections.views import ReadModelsUnavailable
+from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
+
+ID = "00000000-0000-0000-0000-000000000001"
+
+
+def routes() -> set[str]:
+    found = [route for route in Edge().app().routes if isinstance(route, HTTPRoute)]
+    return {
+        f"{method} {route.path_format}"
+        for route in found
+        for method in set(chain.from_iterable(handler.http_methods for handler in route.route_handlers))
+        if method not in {"OPTIONS", "HEAD"}
+    }
+
+
+def test_every_route_stands_in_the_table_of_access_and_the_table_holds_no_other() -> None:
+    assert routes() == set(ACCESS)
+
+
+def concrete(route: str) -> tuple[str, str]:
+    method, _, path = route.partition(" ")
+    for name in ("dr_event_id", "dead_letter_id"):
+        path = path.replace("{" + name + "}", ID)
+    return method, path.replace("{facility_id}", "fac-001").replace("{utility_event_id}", "U-1")
+
+
+CLOSED = sorted(route for route, roles in ACCESS.items() if roles is not None)
+
+
+@pytest.mark.parametrize("route", CLOSED)
+def test_without_a_key_a_closed_route_answers_401(route: str) -> None:
+    method, path = concrete(route)
+    with Edge().client() as client:
+        assert problem_of(client.request(method, path))["status"] == 401
+
+
+@pytest.mark.parametrize("route", CLOSED)
+def test_a_role_that_may_not_is_refused(route: str) -> None:
+    method, path = concrete(route)
+    edge = Edge()
+    keys = {
+        role: edge.key(role, utility="util-1" if role == "utility" else None)
+        for role in ("utility", "operator", "auditor", "dashboard", "admin")
+    }
+    allowed = ACCESS[route] or frozenset()
+    with edge.client() as client:
+        for role, key in keys.items():
+            if role not in allowed:
+                assert problem_of(client.request(method, path, headers=key))["status"] == 403, role
+
+
+@pytest.mark.parametrize("route", sorted(set(CLOSED) - FOR_ONE_FACILITY))
+def test_a_key_of_one_facility_sees_nothing_else(route: str) -> None:
+    method, path = concrete(route)
+    edge = Edge()
+    key = edge.key("dashboard", facility="fac-001")
+    with edge.client() as client:
+        assert problem_of(client.request(method, path, headers=key))["status"] == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api/dr-events/not-a-uuid", "/api/facilities/a/b/c", "/problems/unheard-of"]
+)
+def test_an_unknown_path_is_a_problem(path: str) -> None:
+    with Edge().client() as client:
+        document = problem_of(client.get(path))
+    assert (document["status"], document["type"]) == (404, "/problems/not-found")
+
+
+def test_a_method_that_does_nothing_is_a_problem() -> None:
+    with Edge().client() as client:
+        response = client.put(WEBHOOK, json={})
+    document = problem_of(response)
+    assert (document["status"], document["type"]) == (405, "/problems/method-not-allowed")
+    assert "POST" in response.headers["allow"]
+
+
+def test_a_wrong_query_parameter_is_named() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        document = problem_of(client.get("/api/dr-events?limit=0", headers=key))
+    assert document["status"] == 400
+    assert [reason["field"] for reason in document["reasons"]] == ["limit"]
+
+
+def test_a_wrong_body_of_an_operator_is_named() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        document = problem_of(
+            client.post(f"/api/dr-events/{ID}/cancellation", json={"reason": " "}, headers=key)
+        )
+    assert document["status"] == 400
+    assert codes_of(document) == ["invalid_field"]
+    assert edge.commands.given == []
+
+
+def test_an_operators_body_is_declared_as_json() -> None:
+    edge = Edge()
+    headers = {**edge.key("operator"), "Content-Type": "text/plain"}
+    with edge.client() as client:
+        response = client.post(
+            f"/api/dr-events/{ID}/cancellation", content=b'{"reason":"x"}', headers=headers
+        )
+    assert problem_of(response)["status"] == 415
+
+
+def test_a_read_model_that_is_down_is_a_503_without_its_address() -> None:
+    edge = Edge()
+
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise ReadModelsUnavailable("10.0.0.1 refused")
+
+    edge.read_models.dr_events.listed = unavailable  # type: ignore[method-assign]
+    key = edge.key("operator")
+    with edge.client() as client:
+        response = client.get("/api/dr-events", headers=key)
+    assert problem_of(response)["type"] == "/problems/unavailable"
+    assert "retry-after" in response.headers
+    assert "10.0.0.1" not in response.text
+
+
+def test_keys_that_cannot_be_looked_up_close_the_door() -> None:
+    edge = Edge()
+    key = edge.key("utility", utility="util-1")
+    edge.api_keys.is_down = True
+    with edge.client() as client:
+        assert problem_of(client.post(WEBHOOK, json=notification(), headers=key))["status"] == 503
+
+
+def test_a_known_key_is_looked_up_once_in_a_few_seconds_and_a_revoked_one_then_refused() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        for _ in range(5):
+            assert client.get("/api/dr-events", headers=key).status_code == 200
+    assert edge.api_keys.asked == 1
+    edge.api_keys.revoke(edge.api_keys.listed()[0].key_id, at=NOW)
+    with edge.client() as client:
+        assert client.get("/api/dr-events", headers=key).status_code == 401
+
+
+def test_a_known_id_with_another_secret_is_refused() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/dr-events", headers=key).status_code == 200
+        wrong = {
+            "Authorization": key["Authorization"][:-1] + ("A" if key["Authorization"][-1] != "A" else "B")
+        }
+        assert client.get("/api/dr-events", headers=wrong).status_code == 401
+
+
+def test_liveness_depends_on_nothing() -> None:
+    edge = Edge(probes=(ReadinessProbe(name="postgresql", needed=True, check=down),))
+    with edge.client() as client:
+        response = client.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize(
+    ("postgres", "cache", "status", "said"),
+    [
+        (up, up, 200, "ready"),
+        (up, down, 200, "degraded"),
+        (down, up, 503, "not_ready"),
+        (down, down, 503, "not_ready"),
+    ],
+)
+def test_readiness_names_each_dependency_and_hides_its_address(
+    postgres: Any, cache: Any, status: int, said: str
+) -> None:
+    probes = (
+        ReadinessProbe(name="postgresql", needed=True, check=postgres),
+        ReadinessProbe(name="cache", needed=False, check=cache),
+    )
+    with Edge(probes=probes).client() as client:
+        response = client.get("/ready")
+    document = response.json()
+    assert (response.status_code, document["status"]) == (status, said)
+    assert {state["name"]: state["up"] for state in document["dependencies"]} == {
+        "postgresql": postgres is up,
+        "cache": cache is up,
+    }
+    assert "password" not in response.text
+
+
+def test_a_dependency_that_hangs_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("interfaces.web.platform.PROBE_DEADLINE_S", 0.01)
+    with Edge(probes=(ReadinessProbe(name="nats", needed=False, check=hang),)).client() as client:
+        assert client.get("/ready").json()["dependencies"][0]["problem"] == "no answer in time"
+
+
+def test_metrics_count_requests_by_route_and_status() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        client.get("/api/dr-events", headers=key)
+        client.get("/api/dr-events")
+        text = client.get("/metrics").text
+    assert 'gridproof_http_requests_total{method="GET",route="/api/dr-events",status="200"} 1.0' in text
+    assert 'gridproof_http_requests_total{method="GET",route="/api/dr-events",status="401"} 1.0' in text
+    assert 'gridproof_http_request_seconds_count{method="GET",route="/api/dr-events"} 2.0' in text
+
+
+def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> None:
+    with Edge().client() as client:
+        response = client.get("/schema")
+        assert client.get("/schema/openapi.json").json() == response.json()
+    document = response.json()
+    body = document["paths"][WEBHOOK]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(body["required"]) <= set(body["properties"])
+    assert "facility_ids" in body["properties"]
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEM_TYPES))
+def test_every_problem_type_has_a_page_of_its_own(name: str) -> None:
+    with Edge().client() as client:
+        document = client.get(f"/problems/{name}").json()
+    assert document["type"] == f"/problems/{name}"
+    assert document["what_to_do"]
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "00-" + "0" * 32 + "-00f067aa0ba902b7-01",
+        "ff-" + "a" * 32 + "-00f067aa0ba902b7-01",
+        "junk",
+        "00-ABC-1-01",
+    ],
+)
+def test_a_malformed_trace_is_replaced_by_a_new_one(traceparent: str) -> None:
+    with Edge().client() as client:
+        seen = {
+            client.get("/health", headers={"traceparent": traceparent}).headers["x-trace-id"]
+            for _ in range(2)
+        }
+    assert len(seen) == 2
+    assert all(len(trace_id) == 32 and int(trace_id, 16) for trace_id in seen)
+
+
+def test_every_answer_forbids_sniffing_framing_and_keeping() -> None:
+    with Edge().client() as client:
+        for path in ("/health", "/nothing", "/"):
+            headers = client.get(path).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert headers["cache-control"] in {"no-store", "no-cache"}

@@ -1,0 +1,191 @@
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry_stream import StreamedBatch
+from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
+from domain.meter_reading import MALFORMED, MeterReading
+from interfaces.workers.aggregate import MAX_TRIES, Aggregator, keep_house
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.telemetry_store import FakeTelemetryStore
+from tests.fakes.telemetry_stream import FakeTelemetryStream
+
+T0 = datetime(2026, 7, 14, tzinfo=UTC)
+
+
+@dataclass
+class SetClock:
+    at: datetime = T0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds
+
+
+class FailingStore(FakeTelemetryStore):
+    """Raises `failures` in turn, then works; counts the calls."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__()
+        self.failures = list(failures)
+        self.calls = 0
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return super().write_readings(partition, stream_seq, readings)
+
+
+class Aggregating:
+    def __init__(self, store: FakeTelemetryStore, *, partition: int = 0) -> None:
+        self.store = store
+        self.stream = FakeTelemetryStream()
+        self.dead_letters = FakeDeadLetters()
+        self.alerts = FakeAlertRegistry()
+        self.clock = SetClock()
+        self.partition = partition
+
+    def aggregator(self) -> Aggregator:
+        return Aggregator(
+            partition=self.partition,
+            stream=self.stream,
+            store=self.store,
+            dead_letters=self.dead_letters,
+            alerts=self.alerts,
+            clock=self.clock,
+            first_pause_s=0.001,
+        )
+
+    async def publish(self, *numbers: int) -> None:
+        for n in numbers:
+            reading = MeterReading("fac-001", "m1", T0 + timedelta(seconds=n), float(n), None)
+            body = pack(ReadingBatch(received_at=T0, readings=[reading]))
+            await self.stream.publish(self.partition, body, message_id=str(n))
+
+    async def pull(self) -> Sequence[StreamedBatch]:
+        return await self.stream.pull(self.partition, limit=64, timeout_s=1)
+
+    def open(self) -> list[tuple[str, str]]:
+        return [(alert.name, alert.subject) for alert in self.alerts.listed()]
+
+
+def test_what_was_pulled_together_is_stored_in_one_transaction() -> None:
+    async def story() -> None:
+        told = Aggregating(store := FailingStore())
+        await told.publish(1, 2, 3)
+        await told.aggregator().store(await told.pull(), asyncio.Event())
+        assert (store.calls, store.position(0), len(store.readings)) == (1, 3, 3)
+        assert (await told.stream.fill()).unprocessed == 0
+
+    asyncio.run(story())
+
+
+def test_an_absent_store_is_waited_for_however_often_it_refuses() -> None:
+    async def story() -> None:
+        outage = [TelemetryStoreUnavailable("away") for _ in range(MAX_TRIES + 3)]
+        told = Aggregating(store := FailingStore(*outage))
+        await told.publish(1, 2)
+        await told.aggregator().store(await told.pull(), asyncio.Event())
+        assert len(store.readings) == 2
+        assert told.dead_letters.listed() == []
+        assert (await told.stream.fill()).unprocessed == 0
+
+    asyncio.run(story())
+
+
+def test_a_batch_that_keeps_failing_is_parked_after_its_tries_and_the_next_goes_in() -> None:
+    async def story() -> None:
+        together, alone = 1, MAX_TRIES
+        told = Aggregating(
+            store := FailingStore(*[ValueError("no such thing") for _ in range(together + alone)])
+        )
+        await told.publish(1, 2)
+        await told.aggregator().store(await told.pull(), asyncio.Event())
+        (letter,) = told.dead_letters.listed()
+        assert (letter.queue, letter.reason) == ("telemetry_batch", "ValueError: no such thing")
+        assert [r.kw for r in store.readings.values()] == [2.0]
+        assert told.open() == [("poison_batch", "partition 0")]
+        assert (await told.stream.fill()).unprocessed == 0
+
+    asyncio.run(story())
+
+
+def test_a_failure_that_passes_parks_nothing() -> None:
+    async def story() -> None:
+        told = Aggregating(store := FailingStore(*[ValueError("for now")] * MAX_TRIES))
+        await told.publish(1)
+        await told.aggregator().store(await told.pull(), asyncio.Event())
+        assert (len(store.readings), told.dead_letters.listed()) == (1, [])
+
+    asyncio.run(story())
+
+
+def test_a_stop_in_the_middle_of_an_outage_leaves_the_batch_in_the_log() -> None:
+    async def story() -> None:
+        store = FailingStore()
+        store.available = False
+        told = Aggregating(store)
+        await told.publish(1)
+        stop = asyncio.Event()
+        working = asyncio.create_task(told.aggregator().store(await told.pull(), stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+        await working
+        assert (await told.stream.fill()).unprocessed == 1
+
+    asyncio.run(story())
+
+
+def test_malformed_messages_become_dead_letters_once_however_often_they_come() -> None:
+    async def story() -> None:
+        told = Aggregating(FakeTelemetryStore(), partition=MALFORMED)
+        one = MalformedReading("meters/a/b/readings", "not JSON", b"\xff\0")
+        for number in range(2):
+            at = T0 + timedelta(seconds=number)
+            body = pack(MalformedMessages(received_at=at, malformed=[one]))
+            await told.stream.publish(MALFORMED, body, message_id=str(number))
+        await told.aggregator().store(await told.pull(), asyncio.Event())
+        (letter,) = told.dead_letters.listed(queue="meter_message")
+        assert (letter.subject, letter.reason, letter.body) == ("meters/a/b/readings", "not JSON", b"\xff\0")
+        assert letter.parked_at == T0
+        assert (await told.stream.fill()).unprocessed == 0
+
+    asyncio.run(story())
+
+
+def test_readings_that_wait_too_long_are_alerted_until_they_do_not() -> None:
+    async def story() -> None:
+        told = Aggregating(FakeTelemetryStore())
+        aggregator = told.aggregator()
+        await told.publish(1)
+        told.clock.at = T0 + timedelta(seconds=16)
+        await aggregator.store(await told.pull(), asyncio.Event())
+        assert told.open() == [("telemetry_lag", "partition 0")]
+        await aggregator.store([], asyncio.Event())
+        assert told.open() == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("body_bytes", "left"), [(700, 1), (1_100, 0)])
+def test_a_log_that_fills_up_is_trimmed_of_what_is_stored(body_bytes: int, left: int) -> None:
+    async def story() -> None:
+        stream, stop = FakeTelemetryStream(max_bytes=1_250), asyncio.Event()
+        await stream.publish(0, b"x" * body_bytes, message_id="1")
+        (batch,) = await stream.pull(0, limit=1, timeout_s=1)
+        await stream.acknowledge(batch)
+        house = asyncio.create_task(keep_house(stream, FakeTelemetryStore(), SetClock(), stop))
+        await asyncio.sleep(0.2)
+        stop.set()
+        await house
+        assert (await stream.fill()).messages == left
+
+    asyncio.run(story())

@@ -1,0 +1,117 @@
+"""What falls due when, told along stories."""
+
+from datetime import timedelta
+
+from domain.dispatch import RESTORE_RETRY, Dispatch
+from domain.dr_event import DREvent
+from projections.deadlines import MEASURE_AFTER, DeadlineRow
+from tests.fakes.read_models import FakeReadModels
+from tests.property.projected_logs import PortfolioWalk
+
+
+def _deadlines(walk: PortfolioWalk) -> list[DeadlineRow]:
+    return list(FakeReadModels(walk.entries).deadlines.listed().rows)
+
+
+def _kinds(walk: PortfolioWalk) -> list[str]:
+    return [deadline.kind for deadline in _deadlines(walk)]
+
+
+def _with_failing_restore() -> tuple[PortfolioWalk, Dispatch]:
+    """A walk whose DR event ended, and a dispatch of it, all of whose restores are still open."""
+    walk = PortfolioWalk()
+    dr_event = walk.open_dr_event()
+    walk.accept(dr_event, 0)
+    walk.schedule(dr_event, 4)
+    (dispatch,) = walk.dispatches_of(dr_event)
+    notice = dr_event.state.notice
+    assert notice is not None
+    for phase, begin, at in (
+        ("prepare", dr_event.start_preparation, notice.starts_at),
+        ("commit", dr_event.start, notice.starts_at),
+    ):
+        walk.do(begin, now=at)
+        walk.call(dispatch, phase)
+    walk.do(dr_event.end, now=notice.ends_at)
+    walk.do(dispatch.restore)
+    return walk, dispatch
+
+
+def _give_up(walk: PortfolioWalk, dispatch: Dispatch) -> None:
+    for record in dispatch.state.latest("restore").values():
+        walk.do(
+            dispatch.command_gave_up,
+            command_id=record.command.command_id,
+            was_sent=True,
+            reason="no answer",
+        )
+
+
+def test_the_deadlines_follow_a_dr_event_from_its_acceptance_to_its_measurement() -> None:
+    walk = PortfolioWalk()
+    walk.happy()
+    seen: list[list[str]] = []
+    for length in range(len(walk.entries) + 1):
+        rows = FakeReadModels(walk.entries[:length]).deadlines.listed().rows
+        kinds = sorted(row.kind for row in rows)
+        if not seen or kinds != seen[-1]:
+            seen.append(kinds)
+    assert seen == [[], ["start"], ["prepare", "start"], ["start"], ["end"], ["measure"], []]
+
+
+def test_a_deadline_is_due_at_its_moment_and_names_what_set_it() -> None:
+    walk = PortfolioWalk()
+    dr_event = walk.open_dr_event()
+    walk.accept(dr_event, 2)
+    walk.schedule(dr_event, 4)
+    models = FakeReadModels(walk.entries)
+    prepare_at = dr_event.state.prepare_at
+    assert prepare_at is not None
+    assert models.deadlines.due(prepare_at - timedelta(microseconds=1)) == []
+    (due,) = models.deadlines.due(prepare_at)
+    assert (due.kind, due.dr_event_id, due.facility_id) == ("prepare", dr_event.id, None)
+    scheduled = next(e.domain_event for e in walk.entries if isinstance(e.domain_event, DREvent.Scheduled))
+    assert due.caused_by == scheduled.domain_event_id
+    assert (due.correlation_id, due.tenant) == (scheduled.correlation_id, scheduled.tenant)
+
+
+def test_the_longest_overdue_comes_first() -> None:
+    walk = PortfolioWalk()
+    for _ in range(3):
+        dr_event = walk.open_dr_event()
+        walk.accept(dr_event, 0)
+        walk.now += timedelta(minutes=1)
+    due = FakeReadModels(walk.entries).deadlines.due(walk.now + timedelta(days=1))
+    assert [deadline.due_at for deadline in due] == sorted(deadline.due_at for deadline in due)
+    assert len(due) == 3
+
+
+def test_measuring_waits_for_late_readings() -> None:
+    walk, dispatch = _with_failing_restore()
+    (measure,) = _deadlines(walk)
+    assert measure.due_at == dispatch.state.ends_at + MEASURE_AFTER
+
+
+def test_a_failed_restore_is_due_again_until_it_succeeds() -> None:
+    walk, dispatch = _with_failing_restore()
+    for _ in range(3):
+        _give_up(walk, dispatch)
+        restore_failed = walk.entries[-1].domain_event
+        due = {deadline.kind: deadline for deadline in _deadlines(walk)}
+        assert due["restore_retry"].due_at == restore_failed.recorded_at + RESTORE_RETRY
+        assert due["restore_retry"].facility_id == dispatch.state.facility_id
+        walk.do(dispatch.retry_restore, reason="again")
+        assert _kinds(walk) == ["measure"]
+    for record in list(dispatch.state.latest("restore").values()):
+        walk.succeed(dispatch, record)
+    assert dispatch.state.status == "restored"
+    assert _kinds(walk) == ["measure"]
+
+
+def test_a_cancelled_dr_event_has_no_deadline() -> None:
+    walk = PortfolioWalk()
+    dr_event = walk.open_dr_event()
+    walk.accept(dr_event, 2)
+    walk.schedule(dr_event, 4)
+    walk.do(dr_event.cancel, reason="not needed")
+    assert _kinds(walk) == []
