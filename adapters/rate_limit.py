@@ -4,10 +4,10 @@ A moving window: never more than the limit in any second. While the cache is dow
 so that the limit is loose but there.
 """
 
-import logging
 import time
 from collections.abc import Callable
 
+import structlog
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 
 from application.ports.rate_limit import RateDecision
 
-log = logging.getLogger("gridproof.rate_limit")
+log = structlog.get_logger("rate_limit")
 
 CACHE_TIMEOUT_S = 0.25
 LEFT_ALONE_S = 5.0
@@ -55,9 +55,9 @@ class CachedRateLimiter:
             except StorageError as error:
                 self._alone_until = self._monotonic() + LEFT_ALONE_S
                 log.warning(
-                    "rate limits are counted locally for %.0f s: the cache failed (%s)",
-                    LEFT_ALONE_S,
-                    type(error.storage_error).__name__,
+                    "the cache failed: rates are counted locally for a while",
+                    seconds=LEFT_ALONE_S,
+                    error=type(error.storage_error).__name__,
                 )
         return await self._decide(self._local, key)
 

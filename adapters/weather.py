@@ -58,7 +58,6 @@ class HttpWeatherSource:
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=ATTEMPTS, timeout=self._total_s * ATTEMPTS, wait_initial=0.1, wait_max=1.0
         ).on(_TryAgain)
-        self._session: aiohttp.ClientSession | None = None
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         body = await self._retrying(self._guarded, cell, starts_at, ends_at)
@@ -76,7 +75,10 @@ class HttpWeatherSource:
     async def _get(self, cell: str, starts_at: datetime, ends_at: datetime) -> bytes:
         query = {"cell": cell, "from": starts_at.isoformat(), "to": ends_at.isoformat()}
         try:
-            async with self._open().get(self._url, params=query, allow_redirects=False) as response:
+            async with (
+                self._session() as session,
+                session.get(self._url, params=query, allow_redirects=False) as response,
+            ):
                 if response.status >= 500:
                     raise _TryAgain(f"the weather source answered HTTP {response.status}")
                 if response.status != 200:
@@ -89,20 +91,14 @@ class HttpWeatherSource:
         except (aiohttp.ClientError, OSError) as error:
             raise _TryAgain(f"the weather source cannot be reached: {type(error).__name__}") from error
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._total_s),
-                headers={"Accept": "application/json", "User-Agent": "gridproof"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
-        return self._session
-
-    async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    def _session(self) -> aiohttp.ClientSession:
+        """One for each call: a cell is asked once in a quarter-hour, which no open connection outlives."""
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._total_s),
+            headers={"Accept": "application/json", "User-Agent": "gridproof"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
 
     def _report(self, cell: str, body: bytes, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         try:

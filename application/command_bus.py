@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -20,7 +19,6 @@ from application.ports.event_store import (
     IdempotencyRecord,
     VersionConflict,
 )
-from domain.event_sourcing import Provenance
 
 MAX_ATTEMPTS = 12
 
@@ -82,16 +80,7 @@ class CommandBus:
         raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
 
     def _deciding(self, context: CommandContext) -> Deciding:
-        now = self._clock.now()
-        provenance = Provenance(
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-            actor=context.actor,
-            tenant=context.tenant,
-            trace_id=context.trace_id,
-            recorded_at=now,
-        )
-        return Deciding(store=self._store, now=now, provenance=provenance, **self._collaborators)
+        return Deciding(store=self._store, clock=self._clock, context=context, **self._collaborators)
 
 
 def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord | None:
@@ -109,16 +98,3 @@ def _first_answer(
     if known.body_hash != key.body_hash:
         raise IdempotencyMismatch(f"the key {key.key!r} was used before with another body; use a new key")
     return msgspec.json.decode(known.reply, type=reply_type or Any)
-
-
-def command_context_of(
-    *, correlation_id: UUID, causation_id: UUID, actor: str, tenant: str | None, trace_id: str
-) -> CommandContext:
-    """A context spelled out, for callers that hold its parts."""
-    return CommandContext(
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-        actor=actor,
-        tenant=tenant,
-        trace_id=trace_id,
-    )

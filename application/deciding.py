@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from application.ports.clock import Clock
 from application.ports.event_store import EventStore, StreamNotFound, TAggregate
 from application.ports.forecast_book import ForecastBook
 from domain.dispatch import Dispatch
@@ -47,15 +48,44 @@ class Decision:
         self.reply = reply
 
 
-@dataclass(frozen=True)
 class Deciding:
-    """Handed to a handler; fresh for each attempt."""
+    """Handed to a handler; fresh for each attempt.
 
-    store: EventStore
-    now: datetime
-    provenance: Provenance
-    forecasts: ForecastBook
-    command_sla_s: float = 900.0
+    The moment is taken when it is first asked for, after the aggregates were loaded, so that a decision is not dated
+    before what it rests on.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: EventStore,
+        clock: Clock,
+        context: CommandContext,
+        forecasts: ForecastBook,
+        command_sla_s: float = 900.0,
+    ) -> None:
+        self.store = store
+        self.forecasts = forecasts
+        self.command_sla_s = command_sla_s
+        self._clock = clock
+        self._context = context
+
+    @cached_property
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What every domain event of this decision carries."""
+        context = self._context
+        return Provenance(
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            actor=context.actor,
+            tenant=context.tenant,
+            trace_id=context.trace_id,
+            recorded_at=self.now,
+        )
 
     def facility(self, facility_id: str) -> Facility | None:
         return self._load(Facility, facility_stream_id(facility_id))

@@ -45,7 +45,6 @@ def migrate(owner_dsn: str, *, app_role: str = APP_ROLE) -> list[str]:
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
         raise MigrationError(f"{app_role!r} is no plain role name; create one like {APP_ROLE}")
     with _connected(owner_dsn) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
         applied = _applied(connection)
         done = []
         for name, sql in migration_files():
@@ -62,6 +61,8 @@ def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
         raise MigrationError(
             f"the database cannot be reached to migrate it: {error}; check GRIDPROOF_MIGRATION_DATABASE_URL"
         ) from error
+    # Freed with the connection. Before the first statement: even CREATE ... IF NOT EXISTS fails in a race.
+    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
     connection.execute(_BOOKKEEPING)
     return connection
 

@@ -18,6 +18,7 @@ from application.deciding import Deciding, Decision
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent
 from domain.facility import Facility
+from domain.identifiers import callback_id
 
 
 def start_preparation(command: StartPreparation, deciding: Deciding) -> Decision:
@@ -155,6 +156,7 @@ def _callback_body(dr_event: DREvent, kind: str, deciding: Deciding) -> str:
     state = dr_event.state
     notice = state.notice
     body = {
+        "callback_id": str(callback_id(dr_event.id, kind, dr_event.version)),
         "kind": kind,
         "dr_event_id": str(dr_event.id),
         "event_id": state.utility_event_id,

@@ -178,7 +178,8 @@ async def _nats(url: str) -> str:
     )
     try:
         account = await client.jetstream(timeout=3).account_info()
-        return f"{client.connected_server_version}, JetStream with {account.streams} streams"
+        version = client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}, JetStream with {account.streams} streams"
     finally:
         await client.close()
 

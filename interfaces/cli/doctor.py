@@ -29,7 +29,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     if as_json:
         print_json({"ok": healthy, "checks": found})
     else:
-        print_table(["check", "", "found"], [(one.check, one.state, one.detail) for one in found])
+        print_table(["check", "state", "found"], [(one.check, one.state, one.detail) for one in found])
         for one in found:
             if one.state == "wrong" and one.advice:
                 click.echo(f"{one.check}: {one.advice}", err=True)

@@ -8,7 +8,7 @@ import click
 from domain.dr_event import DREventStatus
 from interfaces.cli.parameter_types import moment
 from interfaces.cli.printing import print_fields, print_json, print_table
-from interfaces.cli.session import command_context, opened_stores
+from interfaces.cli.session import command_context, opened_stores, warn_if_behind
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -68,6 +68,7 @@ def dr_events_group() -> None:
 def list_dr_events(status: str | None, limit: int, as_json: bool) -> None:
     """The newest first."""
     with opened_stores() as stores:
+        warn_if_behind(stores, "dr_events")
         page = stores.read_models().dr_events.listed(
             filters={"status": status} if status else None, limit=limit
         )
@@ -121,6 +122,7 @@ def _state(stores: "Stores", reference: str, as_of: datetime | None) -> tuple[An
 
         document = audit_document(stores.story_log(), _resolved(stores, reference), as_of=as_of)
         return document.dr_event, list(document.dispatches.values())
+    warn_if_behind(stores, "dispatches")
     views, dr_event_id = stores.read_models(), _resolved(stores, reference)
     row = views.dr_events.get(str(dr_event_id))
     if row is None:

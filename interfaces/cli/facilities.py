@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.printing import print_json, print_table, progress_of
-from interfaces.cli.session import opened_stores, operator
+from interfaces.cli.session import opened_stores, operator, warn_if_behind
 
 if TYPE_CHECKING:
     from application.portfolio import Portfolio
@@ -109,6 +109,7 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
 def list_facilities(as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
     with opened_stores() as stores:
+        warn_if_behind(stores, "facilities")
         rows = list(_every(stores))
     if as_json:
         print_json({"facilities": rows})

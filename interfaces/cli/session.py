@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import click
+
 from interfaces.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -44,6 +46,16 @@ def opened_stores() -> Iterator["Stores"]:
         yield stores
     finally:
         stores.close()
+
+
+def warn_if_behind(stores: "Stores", read_model: str) -> None:
+    """Say on stderr that the read model does not yet show everything that is recorded."""
+    for at in stores.read_models().positions():
+        if at.name == read_model and at.lag:
+            click.echo(
+                f"the read model {read_model} is {at.lag} behind the log; does `gridproof worker project` run?",
+                err=True,
+            )
 
 
 def operator() -> str:

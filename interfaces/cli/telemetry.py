@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import msgspec
 
 from application.history_import import HistoryReport, OnProgress, import_history
 from application.ports.readings_file import ReadingsFile, ReadingsFileError
 from application.ports.telemetry_store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
-from interfaces.settings import Settings
+from interfaces.cli.printing import print_json
+from interfaces.cli.session import opened_stores
 
 EXAMPLE = """
 \b
@@ -35,21 +35,9 @@ def open_readings(path: Path) -> ReadingsFile:
 
 @contextmanager
 def opened_store() -> Iterator[TelemetryStore]:
-    """The telemetry store of the running system. Its being down ends the command with 1."""
-    from interfaces.bootstrap import open_stores, resolve_addresses
-    from interfaces.bootstrap.servers import NoRunningSystem
-
-    settings = click.get_current_context().find_object(Settings)
-    if settings is None:
-        raise RuntimeError("the command group `gridproof` puts the Settings into its context")
-    try:
-        stores = open_stores(resolve_addresses(settings))
-    except NoRunningSystem as error:
-        raise click.ClickException(str(error)) from error
-    try:
+    """The telemetry store of the running system. Raises NoRunningSystem."""
+    with opened_stores() as stores:
         yield stores.telemetry()
-    finally:
-        stores.close()
 
 
 @telemetry_group.command("import", epilog=EXAMPLE)
@@ -81,7 +69,7 @@ def import_file(file: Path, facility_ids: tuple[str, ...], as_json: bool) -> Non
             f"{error}; start the system with `gridproof up` and import again: nothing is stored twice"
         ) from error
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        print_json(report)
     else:
         _print(report)
 

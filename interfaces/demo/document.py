@@ -31,6 +31,8 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     ledger: dict[str, Any] | None
     """None until the ledger is built."""
     seconds: float
+    killed: tuple[str, ...]
+    """The failpoint at which a worker was killed, and what was in flight."""
     faults: list[str]
 
 
@@ -58,5 +60,6 @@ def document_of(
         domain_events=domain_events,
         ledger=None,
         seconds=round(seconds, 1),
+        killed=evidence.killed,
         faults=faults,
     )

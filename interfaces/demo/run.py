@@ -41,7 +41,7 @@ from interfaces.demo.stage import (
 from interfaces.demo.story import DemoFailed, Story
 from interfaces.demo.verdict import Evidence, failed_facilities, faults
 from interfaces.demo.witness import witnessed
-from interfaces.running_system import READY_WITHIN_S, RunningSystem
+from interfaces.running_system import PROCESSES, READY_WITHIN_S, RunningSystem
 from interfaces.settings import Settings
 from interfaces.simulators.journal import read_journal
 from interfaces.simulators.recorded_load import facility_zones
@@ -52,6 +52,8 @@ from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpe
 
 SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
 METER_CADENCE_S = 60.0
+KILLED = "killed"
+"""The failpoint's file: however many processes carry it, one of them is killed, once."""
 PROJECTED_WITHIN_S = 15.0
 
 
@@ -123,15 +125,16 @@ class Demo:
             clock_speed=self._options.speed,
         )
         spec = self._world(settings, system, portfolio, cast, bms_bind=bms_bind, weather_bind=weather_bind)
-        killed_at = self._folder / "killed"
-        victim = _victim(self._options.failpoint)
+        killed_at = self._folder / KILLED
         system.start_workers(
             settings,
             environs={
-                victim: {
+                process: {
                     "GRIDPROOF_FAILPOINT": self._options.failpoint,
                     "GRIDPROOF_FAILPOINT_ONCE_FILE": str(killed_at),
                 }
+                for process, worker in PROCESSES.items()
+                if worker == self._options.failpoint.partition(".")[0]
             },
         )
         system.start_process("world", ["simulate", "world", "--spec", str(spec)])
@@ -223,7 +226,7 @@ class Demo:
             callbacks=read_callbacks(Path(addresses.callback_journal)),
             witnessed=witnessed(journal, dr_event_id, at=stores.clock.now()),
             unequal_read_models=tuple(verify_read_models(stores)),
-            killed=_struck(self._folder / "killed"),
+            killed=_struck(self._folder / KILLED),
         )
         self.story, self.killed = story, evidence.killed
         return document_of(
@@ -244,12 +247,6 @@ def story_of(stores: Stores, dr_event_id: UUID, cast: Cast) -> tuple[DomainEvent
         entries += [entry.domain_event for entry in batch if entry.domain_event.originator_id in streams]
         position = batch[-1].position
     return tuple(entries)
-
-
-def _victim(failpoint: str) -> str:
-    """The process that a failpoint kills."""
-    process = failpoint.partition(".")[0]
-    return "dispatch-1" if process == "dispatch" else process
 
 
 def _struck(once_file: Path) -> tuple[str, ...]:

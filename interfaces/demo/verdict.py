@@ -56,8 +56,18 @@ def first_attempts(story: Iterable[DomainEvent]) -> dict[UUID, datetime]:
 
 
 def failed_facilities(story: Iterable[DomainEvent]) -> dict[str, str]:
-    """Facility -> why its dispatch failed."""
-    return {fact.facility_id: fact.reason for fact in story if isinstance(fact, Dispatch.Failed)}
+    """Facility -> why it did not serve: its dispatch failed, or there never was a plan for it."""
+    failed: dict[str, str] = {}
+    unplanned: dict[str, str] = {}
+    for fact in story:
+        if isinstance(fact, DREvent.PlanningRefused):
+            unplanned = {reason.facility_id or "": reason.detail for reason in fact.reasons}
+        elif isinstance(fact, Dispatch.Failed):
+            failed[fact.facility_id] = fact.reason
+        elif isinstance(fact, DREvent.Completed):
+            for facility_id in fact.failed_facilities:
+                failed.setdefault(facility_id, unplanned.get(facility_id, "not planned"))
+    return failed
 
 
 def _at_the_end(evidence: Evidence) -> Iterable[str]:

@@ -52,6 +52,7 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         openapi_config=_openapi(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
+        debug=False,
     )
 
 

@@ -7,7 +7,10 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PRIVATE_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def refusal_of(url: str, *, allow_private: bool) -> str | None:
@@ -35,12 +38,20 @@ def _private(host: str) -> str | None:
     address = _as_address(name)
     if address is None:
         return None if "." in name else "it is a name of a private network"
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address.sixtofour or address
-    return None if address.is_global and not address.is_multicast else f"{address} is not a public address"
+    inner = _behind(address)
+    return None if inner.is_global and not inner.is_multicast else f"{address} is not a public address"
 
 
-def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _behind(address: Address) -> Address:
+    """The IPv4 address that a translating IPv6 one leads to."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
+
+
+def _as_address(host: str) -> Address | None:
     """Also an IPv4 address written as a resolver takes it: `127.1`, `0x7f000001`, `2130706433`."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])

@@ -14,7 +14,7 @@ from application.deciding import CommandContext, IdempotencyKey
 from application.ports.alerts import AlertRegistry
 from application.ports.api_keys import ApiKeys
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetters
+from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.rate_limit import RateLimiter
 from application.ports.telemetry_store import TelemetryStore
 from interfaces.web.authentication import Authenticator
@@ -35,6 +35,12 @@ class Commands(Protocol):
         key: IdempotencyKey | None = None,
         reply_type: type[TReply] | None = None,
     ) -> TReply | Any: ...
+
+
+class Replaying(Protocol):
+    """Does parked work again, as `application.dead_letter_replay.DeadLetterReplay`."""
+
+    async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +68,8 @@ class WebCollaborators:
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
-    replay_dead_letter: Callable[[UUID, str, str], None] | None = None
-    """Do the parked work again: (dead letter, by, reason). None: not there yet."""
+    dead_letter_replay: Replaying | None = None
+    """None: dead letters are replayed on the command line only."""
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     """DR events accepted and not yet scheduled, at which the door answers 503."""

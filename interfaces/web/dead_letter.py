@@ -68,15 +68,16 @@ class DeadLetterController(Controller):
     ) -> DeadLetterDocument:
         return await _decide(request, dead_letter_id, "discarded", data.reason)
 
-    @post("/{dead_letter_id:uuid}/replay", status_code=202, summary="Have it done again")
+    @post("/{dead_letter_id:uuid}/replay", status_code=200, summary="Have it done again")
     async def replay(
         self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
-    ) -> None:
-        """Raises DeadLetterNotFound or DeadLetterDecided, as decisions do."""
-        replay = collaborators_of(request).replay_dead_letter
-        if replay is None:
+    ) -> DeadLetterDocument:
+        """The work is put to those who do it; the letter then says `replayed`."""
+        replaying = collaborators_of(request).dead_letter_replay
+        if replaying is None:
             raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
-        await asyncio.to_thread(replay, dead_letter_id, actor_of(request), data.reason)
+        letter = await replaying.replay(dead_letter_id, by=actor_of(request), reason=data.reason)
+        return _document(letter)
 
 
 async def _decide(

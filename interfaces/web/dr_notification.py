@@ -27,6 +27,8 @@ from interfaces.web.signature import SIGNATURE_HEADER, check_signature
 
 ROUTE = f"POST {WEBHOOK}"
 MAX_KEY_LENGTH = 200
+BODY_DEADLINE_S = 10.0
+"""Wall seconds: a caller that dribbles holds a connection no longer."""
 SECRET_RETRY_AFTER_S = 30.0
 
 
@@ -91,14 +93,21 @@ class NotificationController(Controller):
         )
 
 
-async def _signed_body(request: ApiRequest, web: WebCollaborators) -> bytes:
-    """The body, at most MAX_BODY_BYTES of it, with its signature checked where the utility signs."""
+async def _read_body(request: ApiRequest) -> bytes:
     try:
-        body = await request.body()
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            return await request.body()
+    except TimeoutError:
+        raise Problem("body-too-slow", f"the body did not come within {BODY_DEADLINE_S:g} s") from None
     except HTTPException as error:
         if error.status_code == 413:
             raise body_too_large() from None
         raise
+
+
+async def _signed_body(request: ApiRequest, web: WebCollaborators) -> bytes:
+    """The body, at most MAX_BODY_BYTES of it, with its signature checked where the utility signs."""
+    body = await _read_body(request)
     try:
         secret = await asyncio.to_thread(web.webhook_secret, str(request.user.utility_id))
     except ValueError as error:

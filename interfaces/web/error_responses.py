@@ -1,20 +1,23 @@
 """Every exception that ends a request, as a problem document; nothing of our inside leaks."""
 
-import logging
 from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from application.command_bus import IdempotencyMismatch, TooManyConflicts
+from application.dead_letter_replay import NotReplayable
 from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry_stream import StreamUnavailable
+from application.ports.work_queue import WorkQueueUnavailable
 from domain.errors import (
     DomainError,
     FacilityNotAvailable,
@@ -31,7 +34,7 @@ from projections.cursors import InvalidCursor, UnknownFilter
 from projections.story_log import StoryLogUnavailable
 from projections.views import ReadModelsUnavailable
 
-log = logging.getLogger("gridproof.web")
+log = structlog.get_logger("web")
 
 AnyRequest = Request[Any, Any, Any]
 STORE_RETRY_AFTER_S = 5.0
@@ -114,7 +117,7 @@ def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
 
 def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A store is down: nothing was lost that was answered, and what was not answered can be sent again."""
-    log.warning("store unavailable: %s (trace %s)", error, trace_id_of(request.scope))
+    log.warning("store unavailable", error=str(error), trace_id=trace_id_of(request.scope))
     problem = try_again(
         "unavailable", "a store cannot be reached; try again", retry_after_s=STORE_RETRY_AFTER_S
     )
@@ -134,11 +137,35 @@ def _named(name: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
 
 def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A defect: the log has it whole, the answer only its trace id."""
-    trace_id = trace_id_of(request.scope)
-    path = request.scope.get("path_template", "?")
-    log.error("%s %s failed (trace %s)", request.method, path, trace_id, exc_info=error)
+    log.error(
+        "request failed",
+        method=request.method,
+        route=str(request.scope.get("path_template", "?")),
+        trace_id=trace_id_of(request.scope),
+        exc_info=error,
+    )
     return problem_response(request, Problem("internal-error", "something went wrong; the log has it"))
 
+
+_UNAVAILABLE = (
+    ApiKeysUnavailable,
+    EventStoreUnavailable,
+    OperationsUnavailable,
+    ReadModelsUnavailable,
+    StoryLogUnavailable,
+    StreamUnavailable,
+    TelemetryStoreUnavailable,
+    WorkQueueUnavailable,
+)
+_BY_NAME: dict[type[Exception], str] = {
+    IdempotencyMismatch: "idempotency-mismatch",
+    DeadLetterNotFound: "not-found",
+    DeadLetterDecided: "not-allowed-now",
+    NotReplayable: "not-allowed-now",
+    UnknownStory: "not-found",
+    InvalidCursor: "invalid-request",
+    UnknownFilter: "invalid-request",
+}
 
 EXCEPTION_HANDLERS = cast(
     "ExceptionHandlersMap",
@@ -146,19 +173,9 @@ EXCEPTION_HANDLERS = cast(
         Problem: answered,
         HTTPException: of_framework,
         DomainError: of_domain,
-        EventStoreUnavailable: of_store,
-        ApiKeysUnavailable: of_store,
-        TelemetryStoreUnavailable: of_store,
-        OperationsUnavailable: of_store,
-        ReadModelsUnavailable: of_store,
-        StoryLogUnavailable: of_store,
         TooManyConflicts: of_lost_races,
-        IdempotencyMismatch: _named("idempotency-mismatch"),
-        DeadLetterNotFound: _named("not-found"),
-        DeadLetterDecided: _named("not-allowed-now"),
-        UnknownStory: _named("not-found"),
-        InvalidCursor: _named("invalid-request"),
-        UnknownFilter: _named("invalid-request"),
         Exception: unforeseen,
+        **dict.fromkeys(_UNAVAILABLE, of_store),
+        **{error: _named(name) for error, name in _BY_NAME.items()},
     },
 )

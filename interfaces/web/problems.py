@@ -37,6 +37,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "forbidden": ProblemType(403, "This key may not do that", "Use a key of a role that may."),
     "not-found": ProblemType(404, "There is no such thing here", "Check the address and the id."),
     "method-not-allowed": ProblemType(405, "That method does nothing here", "See the API at /schema."),
+    "body-too-slow": ProblemType(408, "The body did not arrive in time", "Send the body at once."),
     "idempotency-mismatch": ProblemType(
         409, "That key was used with another body", "Use a new key for a new request."
     ),

@@ -148,7 +148,9 @@ class Aggregator:
         messages = unpack_malformed(batch.body)
         for message in messages.malformed:
             letter = DeadLetter(
-                dead_letter_id=_letter_id("meter_message", message.topic.encode() + b"\0" + message.body),
+                dead_letter_id=_letter_id(
+                    "meter_message", message.body, f"{message.topic} {messages.received_at:%Y-%m-%dT%H}"
+                ),
                 queue="meter_message",
                 subject=_text(message.topic),
                 reason=_text(message.reason),
@@ -161,7 +163,7 @@ class Aggregator:
         """Whether the poison is in the dead letters now; only then may it leave the log."""
         subject = f"partition {self._partition}"
         letter = DeadLetter(
-            dead_letter_id=_letter_id("telemetry_batch", batch.body),
+            dead_letter_id=_letter_id("telemetry_batch", batch.body, str(batch.stream_seq)),
             queue="telemetry_batch",
             subject=f"{subject}, sequence {batch.stream_seq}",
             reason=_text(f"{type(error).__name__}: {error}"),
@@ -194,9 +196,10 @@ async def _refuse(batch: StreamedBatch) -> None:
     raise MalformedBatch(f"handed out {batch.deliveries} times without being finished: it ends its worker")
 
 
-def _letter_id(queue: DeadLetterQueue, body: bytes) -> UUID:
-    """Of the content: what is handed out again is parked once."""
-    return uuid5(DEAD_LETTER_IDS, f"{queue}:{sha256(body).hexdigest()}")
+def _letter_id(queue: DeadLetterQueue, body: bytes, occasion: str) -> UUID:
+    """Of the content and its occasion: what is handed out again is parked once, but a replay that fails again,
+    or a meter that errs again an hour later, is a new letter."""
+    return uuid5(DEAD_LETTER_IDS, f"{queue}:{occasion}:{sha256(body).hexdigest()}")
 
 
 def _text(value: str) -> str:

@@ -41,7 +41,7 @@ from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
 from domain.identifiers import NAMESPACE
 from domain.interval_block import IntervalBlock
 from domain.time_windows import IntervalSeries, TimeWindow
-from interfaces.workers.alert_switch import AlertSwitch
+from interfaces.workers.forecast_alerts import ForecastAlerts
 from interfaces.workers.weather_desk import CellWeather, WeatherDesk
 
 _log = structlog.get_logger(__name__)
@@ -63,7 +63,13 @@ class CycleReport(msgspec.Struct, kw_only=True):
     degraded: dict[str, str] = {}
     refused: dict[str, str] = {}
     conflicts: list[str] = []
+    weather: dict[str, str | None] = {}
+    """Weather cell -> why it has no usable weather; None where it has."""
     seconds: float = 0.0
+
+    def has_forecast(self) -> list[str]:
+        """The facilities that have a forecast for this cycle that was looked at."""
+        return [*self.issued, *self.reissued, *self.unchanged, *self.already_full]
 
 
 class ForecastCycle:
@@ -80,22 +86,21 @@ class ForecastCycle:
         bus: CommandBus,
         alerts: AlertRegistry,
         clock: Clock,
-        actor: str = "worker:forecast",
     ) -> None:
         self._facilities = facilities
         self._telemetry = telemetry
-        self._desk = WeatherDesk(weather, alerts, clock)
+        self._desk = WeatherDesk(weather, clock)
         self._forecaster = forecaster
         self._book = book
         self._bus = bus
-        self._alerts = alerts
+        self._alerts = ForecastAlerts(alerts)
         self._clock = clock
-        self._actor = actor
         self._models: dict[str, TrainedModel] = {}
-        self._switches: dict[str, AlertSwitch] = {}
         self._tries: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
 
-    async def run(self, *, at: datetime, only: Collection[str] | None = None) -> CycleReport:
+    async def run(
+        self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:forecast"
+    ) -> CycleReport:
         """The cycle that `at` falls in, of all facilities or only those named.
 
         Raises TelemetryStoreUnavailable or EventStoreUnavailable; what was issued until then stays.
@@ -104,7 +109,7 @@ class ForecastCycle:
         report = CycleReport(cycle_start=cycle_start_of(at))
         sites = await asyncio.to_thread(self._sites_to_do, report, only)
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
-            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], report)
+            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], report, actor)
         await self._alert(report)
         report.seconds = round(perf_counter() - began, 3)
         return report
@@ -121,16 +126,19 @@ class ForecastCycle:
                 to_do.append(site)
         return to_do
 
-    async def _forecast(self, sites: Sequence[ForecastSite], report: CycleReport) -> None:
+    async def _forecast(self, sites: Sequence[ForecastSite], report: CycleReport, actor: str) -> None:
         at = report.cycle_start
         new = [site for site in sites if is_due_for_training(self._models.get(site.facility_id), at)]
         new_cells = {site.weather_cell for site in new}
         old_cells = {site.weather_cell for site in sites} - new_cells
         back = CYCLE * (RECENT_DAYS * 96)
-        weather = await self._desk.reports(new_cells, at - TRAINED_ON, at + HORIZON)
-        weather |= await self._desk.reports(old_cells, at - back, at + HORIZON)
+        weather = await self._desk.ask(new_cells, at - TRAINED_ON, at + HORIZON)
+        weather |= await self._desk.ask(old_cells, at - back, at + HORIZON)
+        report.weather |= {
+            cell: None if found.is_usable else found.problem for cell, found in weather.items()
+        }
         await asyncio.to_thread(self._train, new, weather, report)
-        await asyncio.to_thread(self._issue_all, sites, weather, report)
+        await asyncio.to_thread(self._issue_all, sites, weather, report, actor)
 
     def _train(
         self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
@@ -147,7 +155,11 @@ class ForecastCycle:
                 self._models[site.facility_id] = model
 
     def _issue_all(
-        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
+        self,
+        sites: Sequence[ForecastSite],
+        weather: Mapping[str, CellWeather],
+        report: CycleReport,
+        actor: str,
     ) -> None:
         for site, inputs in self._inputs(sites, weather, report.cycle_start, days=RECENT_DAYS):
             model = self._models.get(site.facility_id)
@@ -159,7 +171,7 @@ class ForecastCycle:
                 except ValueError as error:
                     report.refused[site.facility_id] = _why(error)
                 else:
-                    self._issue(command, report)
+                    self._issue(command, report, actor)
 
     def _inputs(
         self,
@@ -187,10 +199,10 @@ class ForecastCycle:
             else:
                 yield site, _site_inputs(site, block, row, newest_at, weather.get(site.weather_cell))
 
-    def _issue(self, command: IssueForecast, report: CycleReport) -> None:
+    def _issue(self, command: IssueForecast, report: CycleReport, actor: str) -> None:
         facility_id = command.facility_id
         try:
-            issue: Issue = self._bus.handle(command, self._context(command))
+            issue: Issue = self._bus.handle(command, _context(command, actor))
         except ForecastConflict as error:
             report.conflicts.append(facility_id)
             _log.info("forecast refused", facility=facility_id, error=str(error))
@@ -201,37 +213,30 @@ class ForecastCycle:
             if issue.data_quality != "full":
                 report.degraded[facility_id] = issue.data_quality
 
-    def _context(self, command: IssueForecast) -> CommandContext:
-        """A cycle is one story; its ids follow from its start, so that a repeat tells the same one."""
-        correlation = uuid5(NAMESPACE, f"forecast-cycle:{command.cycle_start.isoformat()}")
-        return CommandContext(
-            correlation_id=correlation,
-            causation_id=uuid5(correlation, command.facility_id),
-            actor=self._actor,
-            tenant=None,
-            trace_id=correlation.hex,
-        )
-
     async def _alert(self, report: CycleReport) -> None:
-        for facility_id, why in {**report.degraded, **report.refused}.items():
-            await self._switch(facility_id).turn(on=True, detail=why[:500])
-        for facility_id in (*report.issued, *report.reissued, *report.unchanged, *report.already_full):
-            if facility_id not in report.degraded:
-                await self._switch(facility_id).turn(on=False)
-        tried = len(report.issued) + len(report.reissued) + len(report.unchanged)
-        self._tries.append((tried + len(report.conflicts), len(report.conflicts)))
+        poor = report.degraded | report.refused
+        wrong = {("degraded_forecast", facility_id): why for facility_id, why in poor.items()}
+        wrong |= {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
+        right = {("degraded_forecast", facility_id) for facility_id in report.has_forecast()}
+        right |= {("weather_unavailable", cell) for cell in report.weather}
+        self._tries.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
         total, refused = (sum(column) for column in zip(*self._tries, strict=True))
-        switch = AlertSwitch(self._alerts, self._clock, "forecast_conflicts", "forecasts")
-        await switch.turn(
-            on=refused > CONFLICT_SHARE * total, detail=f"{refused} of {total} forecasts were refused"
-        )
+        conflicts = ("forecast_conflicts", "forecasts")
+        if refused > CONFLICT_SHARE * total:
+            wrong[conflicts] = f"{refused} of {total} forecasts were refused"
+        await self._alerts.tell(wrong=wrong, right={*right, conflicts}, at=self._clock.now())
 
-    def _switch(self, facility_id: str) -> AlertSwitch:
-        if facility_id not in self._switches:
-            self._switches[facility_id] = AlertSwitch(
-                self._alerts, self._clock, "degraded_forecast", facility_id
-            )
-        return self._switches[facility_id]
+
+def _context(command: IssueForecast, actor: str) -> CommandContext:
+    """A cycle is one story; its ids follow from its start, so that a repeat tells the same one."""
+    correlation = uuid5(NAMESPACE, f"forecast-cycle:{command.cycle_start.isoformat()}")
+    return CommandContext(
+        correlation_id=correlation,
+        causation_id=uuid5(correlation, command.facility_id),
+        actor=actor,
+        tenant=None,
+        trace_id=correlation.hex,
+    )
 
 
 def _why(error: Exception) -> str:

@@ -41,7 +41,7 @@ from projections.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "measure"
-POLL_S, LEAST_POLL_WALL_S = 15.0, 0.25
+POLL_S, LEAST_POLL_WALL_S = 15.0, 1.0
 LONGEST_WINDOW = timedelta(days=1)
 FACILITIES_AT_ONCE = 50
 
@@ -58,7 +58,8 @@ class Measuring:
     telemetry: TelemetryStore
     bus: CommandBus
     clock: Clock
-    _verified_until: dict[UUID, datetime] = field(default_factory=dict)
+    _looked_at: dict[UUID, datetime] = field(default_factory=dict)
+    """Dispatch -> the quarter-hour up to which its meter was looked at."""
 
     def pass_once(self) -> int:
         """Measure what is due and verify what runs; the number of commands given.
@@ -71,7 +72,7 @@ class Measuring:
         for deadline in deadlines:
             if deadline.kind == "measure" and deadline.due_at <= now:
                 given += self._measure(deadline, now)
-            elif deadline.kind == "end" and deadline.starts_at is not None and deadline.starts_at <= now:
+            elif deadline.kind == "end" and deadline.due_at > now:
                 given += self._verify(deadline, now)
         return given
 
@@ -87,23 +88,23 @@ class Measuring:
         return self._give(commands, deadline)
 
     def _verify(self, deadline: DeadlineRow, now: datetime) -> int:
-        """Each quarter-hour of the window once, for the dispatches that the meter has not confirmed yet."""
+        """Once in each quarter-hour of the window, for the dispatches that the meter has not confirmed yet."""
         until = interval_start(now)
-        if self._verified_until.get(deadline.dr_event_id) == until:
+        if deadline.starts_at is None or measured_window(deadline.starts_at, until) is None:
             return 0
         dr_event, dispatches = self._dispatches(deadline.dr_event_id)
-        open_ones = [state for state in dispatches if state.status in {"committed", "verified_by_bms"}]
-        open_ones = [state for state in open_ones if measured_window(state.starts_at, until) is not None]
-        newest = self.telemetry.newest_readings_at([state.facility_id for state in open_ones])
-        if any(newest.get(state.facility_id, until) < until for state in open_ones):
-            return 0
-        self._verified_until = {deadline.dr_event_id: until} | {
-            known: at for known, at in self._verified_until.items() if at > now - LONGEST_WINDOW
-        }
-        self._verified_until[deadline.dr_event_id] = until
+        unconfirmed = [
+            state
+            for state in dispatches
+            if state.status in {"committed", "verified_by_bms"} and self._looked_at.get(_key(state)) != until
+        ]
+        newest = self.telemetry.newest_readings_at([state.facility_id for state in unconfirmed])
+        reported = [s for s in unconfirmed if (at := newest.get(s.facility_id)) is not None and at >= until]
+        self._looked_at = {key: at for key, at in self._looked_at.items() if at > now - LONGEST_WINDOW}
+        self._looked_at |= {_key(state): until for state in reported}
         commands = (
             verification_of(state, metered, basis, until=until)
-            for state, metered, basis in self._with_readings(dr_event, open_ones, until=until)
+            for state, metered, basis in self._with_readings(dr_event, reported, until=until)
         )
         return self._give(commands, deadline)
 
@@ -159,6 +160,10 @@ class Measuring:
             except DomainError as error:
                 _log.warning("measurement refused", command=type(command).__name__, error=str(error))
         return given
+
+
+def _key(state: DispatchState) -> UUID:
+    return dispatch_id(state.dr_event_id, state.facility_id)
 
 
 def _window_of(state: DispatchState, until: datetime | None) -> TimeWindow:

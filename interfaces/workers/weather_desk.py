@@ -7,73 +7,69 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherSource, WeatherUnavailable
 from domain.forecast import STALE_WEATHER_S
-from interfaces.workers.alert_switch import AlertSwitch
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 8
-MOST_CELLS = 10_000
 
 
 class CellWeather(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A report and its age in clock seconds."""
+    """What is known of a cell: a report and its age in clock seconds, or none; and what went wrong just now."""
 
-    report: WeatherReport
-    age_s: float
+    report: WeatherReport | None
+    age_s: float | None
+    problem: str | None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is there and not stale."""
+        return self.age_s is not None and self.age_s <= STALE_WEATHER_S
 
 
 class WeatherDesk:
-    """Asks `source`; None: there is none, and nothing is alerted for it."""
+    """Asks `source`; None: there is none, and no cell has weather."""
 
-    def __init__(self, source: WeatherSource | None, alerts: AlertRegistry, clock: Clock) -> None:
+    def __init__(self, source: WeatherSource | None, clock: Clock) -> None:
         self._source = source
-        self._alerts = alerts
         self._clock = clock
         self._last: dict[str, WeatherReport] = {}
-        self._switches: dict[str, AlertSwitch] = {}
 
-    async def reports(
+    async def ask(
         self, cells: Collection[str], starts_at: datetime, ends_at: datetime
     ) -> dict[str, CellWeather]:
-        """Reports over the hours around `[starts_at, ends_at)`, by cell; cells without a usable one are left out."""
+        """Every cell's weather over the hours around `[starts_at, ends_at)`."""
         if self._source is None:
             return {}
         first = starts_at.replace(minute=0, second=0, microsecond=0)
         last = (ends_at + timedelta(minutes=59, seconds=59)).replace(minute=0, second=0, microsecond=0)
         places = asyncio.Semaphore(AT_ONCE)
+        wanted = sorted(cells)
+        problems = await asyncio.gather(
+            *(self._refresh(self._source, cell, first, last, places) for cell in wanted)
+        )
+        return {cell: self._known(cell, problem) for cell, problem in zip(wanted, problems, strict=True)}
 
-        async def one(cell: str) -> CellWeather | None:
-            async with places:
-                return await self._report(self._source, cell, first, last) if self._source else None
+    async def _refresh(
+        self,
+        source: WeatherSource,
+        cell: str,
+        starts_at: datetime,
+        ends_at: datetime,
+        places: asyncio.Semaphore,
+    ) -> str | None:
+        """Get a new report of `cell`; what went wrong, if something did."""
+        async with places:
+            try:
+                self._last[cell] = await source.hourly(cell, starts_at, ends_at)
+            except WeatherUnavailable as error:
+                _log.warning("no weather", cell=cell, error=str(error))
+                return str(error)
+        return None
 
-        wanted = sorted(cells)[:MOST_CELLS]
-        found = await asyncio.gather(*(one(cell) for cell in wanted))
-        return {cell: weather for cell, weather in zip(wanted, found, strict=True) if weather is not None}
-
-    async def _report(
-        self, source: WeatherSource, cell: str, starts_at: datetime, ends_at: datetime
-    ) -> CellWeather | None:
-        problem = ""
-        try:
-            self._last[cell] = await source.hourly(cell, starts_at, ends_at)
-        except WeatherUnavailable as error:
-            problem = str(error)
-            _log.warning("no weather", cell=cell, error=problem)
-        known = self._known(cell)
-        usable = known is not None and known.age_s <= STALE_WEATHER_S
-        await self._switch(cell).turn(on=bool(problem) and not usable, detail=problem[:500])
-        return known
-
-    def _known(self, cell: str) -> CellWeather | None:
+    def _known(self, cell: str, problem: str | None) -> CellWeather:
         if (report := self._last.get(cell)) is None:
-            return None
+            return CellWeather(report=None, age_s=None, problem=problem)
         age_s = (self._clock.now() - report.issued_at).total_seconds()
-        return CellWeather(report=report, age_s=max(age_s, 0.0))
-
-    def _switch(self, cell: str) -> AlertSwitch:
-        if cell not in self._switches:
-            self._switches[cell] = AlertSwitch(self._alerts, self._clock, "weather_unavailable", cell)
-        return self._switches[cell]
+        return CellWeather(report=report, age_s=max(age_s, 0.0), problem=problem)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -33,11 +33,8 @@ class Stopped:
 async def over_http(faults: WeatherFaults) -> AsyncIterator[HttpWeatherSource]:
     simulated = SimulatedWeather(clock=Stopped(), cells={"cell-1": lambda _: 21.0}, faults=faults)
     app = create_weather_app(simulated)
-    async with (
-        hosted(app, "127.0.0.1:0") as url,
-        aclosing(HttpWeatherSource(url, Stopped())) as http,
-    ):
-        yield http
+    async with hosted(app, "127.0.0.1:0") as url:
+        yield HttpWeatherSource(url, Stopped())
 
 
 @asynccontextmanager
@@ -126,7 +123,7 @@ async def _answering(raw: bytes, *, hang: bool = False) -> tuple[asyncio.Server,
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         if hang:
-            await reader.read()
+            await reader.read()  # until the caller hangs up
         writer.write(raw)
         await writer.drain()
         writer.close()
@@ -166,7 +163,8 @@ HOURS = b'[{"at":"2026-07-14T20:00:00Z","temp_c":%s}]'
 def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer: bytes, why: str) -> None:
     async def story() -> None:
         server, url = await _answering(answer)
-        async with server, aclosing(HttpWeatherSource(url, Stopped())) as http:
+        async with server:
+            http = HttpWeatherSource(url, Stopped())
             with pytest.raises(WeatherUnavailable, match=why):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
 
@@ -177,7 +175,8 @@ def test_a_source_that_never_answers_is_given_up() -> None:
     async def story() -> None:
         server, url = await _answering(b"", hang=True)
         fast = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_000)
-        async with server, aclosing(HttpWeatherSource(url, fast)) as http:
+        async with server:
+            http = HttpWeatherSource(url, fast)
             http._total_s = 0.2  # the floor of two wall seconds would only make the test slow
             with pytest.raises(WeatherUnavailable, match="no complete answer"):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))

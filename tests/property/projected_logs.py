@@ -82,8 +82,8 @@ class PortfolioWalk:
         self.facilities[facility_id] = facility
         self._agree(facility, 0)
 
-    def open_dr_event(self) -> DREvent:
-        name = f"UTIL-{len(self.dr_events) + 1}"
+    def open_dr_event(self, name: str = "") -> DREvent:
+        name = name or f"UTIL-{len(self.dr_events) + 1}"
         dr_event = DREvent.open(self.provenance(), utility_id=UTILITY, utility_event_id=name)
         self.dr_events.append(dr_event)
         self._save(dr_event)

@@ -39,7 +39,7 @@ def test_a_failing_migration_leaves_nothing_of_itself(
 ) -> None:
     bad = ("9999_nonsense.sql", "CREATE TABLE gridproof.half_done (id int); SELECT nonsense;")
     monkeypatch.setattr(migrations, "migration_files", lambda: [bad])
-    with pytest.raises(MigrationError, match="9999_nonsense.sql failed and was rolled back"):
+    with pytest.raises(MigrationError, match=r"9999_nonsense\.sql failed and was rolled back"):
         migrate(database.owner_dsn)
 
     with psycopg.connect(database.owner_dsn) as connection:

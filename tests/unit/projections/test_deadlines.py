@@ -53,7 +53,7 @@ def test_the_deadlines_follow_a_dr_event_from_its_acceptance_to_its_measurement(
     seen: list[list[str]] = []
     for length in range(len(walk.entries) + 1):
         rows = FakeReadModels(walk.entries[:length]).deadlines.listed().rows
-        kinds = sorted(row.kind for row in rows)
+        kinds: list[str] = sorted(row.kind for row in rows)
         if not seen or kinds != seen[-1]:
             seen.append(kinds)
     assert seen == [[], ["start"], ["prepare", "start"], ["start"], ["end"], ["measure"], []]

@@ -118,6 +118,17 @@ def test_a_batch_that_keeps_failing_is_parked_after_its_tries_and_the_next_goes_
     asyncio.run(story())
 
 
+def test_a_replayed_batch_that_fails_again_is_a_new_dead_letter() -> None:
+    async def story() -> None:
+        told = Aggregating(FakeTelemetryStore())
+        for message_id in ("first", "replay"):
+            await told.stream.publish(0, b"\xc1", message_id=message_id)
+            await told.aggregator().store(await told.pull(), asyncio.Event())
+        assert len(told.dead_letters.listed()) == 2
+
+    asyncio.run(story())
+
+
 def test_a_failure_that_passes_parks_nothing() -> None:
     async def story() -> None:
         told = Aggregating(store := FailingStore(*[ValueError("for now")] * MAX_TRIES))
@@ -144,16 +155,17 @@ def test_a_stop_in_the_middle_of_an_outage_leaves_the_batch_in_the_log() -> None
     asyncio.run(story())
 
 
-def test_malformed_messages_become_dead_letters_once_however_often_they_come() -> None:
+def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_come() -> None:
     async def story() -> None:
         told = Aggregating(FakeTelemetryStore(), partition=MALFORMED)
         one = MalformedReading("meters/a/b/readings", "not JSON", b"\xff\0")
-        for number in range(2):
-            at = T0 + timedelta(seconds=number)
+        for number, after_s in enumerate((0, 1, 3_600)):
+            at = T0 + timedelta(seconds=after_s)
             body = pack(MalformedMessages(received_at=at, malformed=[one]))
             await told.stream.publish(MALFORMED, body, message_id=str(number))
         await told.aggregator().store(await told.pull(), asyncio.Event())
-        (letter,) = told.dead_letters.listed(queue="meter_message")
+        an_hour_later, letter = told.dead_letters.listed(queue="meter_message")
+        assert an_hour_later.parked_at == T0 + timedelta(hours=1)
         assert (letter.subject, letter.reason, letter.body) == ("meters/a/b/readings", "not JSON", b"\xff\0")
         assert letter.parked_at == T0
         assert (await told.stream.fill()).unprocessed == 0

@@ -1,0 +1,132 @@
+"""`gridproof projections`: how far the read models are, whether they are right, and making them anew."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from interfaces.cli.printing import print_json, print_table, progress_of
+from interfaces.cli.session import opened_stores
+
+if TYPE_CHECKING:
+    from projections.maintenance import ProjectionMaintenance
+    from projections.read_model import AnyProjection
+
+LIST_EXAMPLE = """
+\b
+Example:
+  gridproof projections list --json
+"""
+REBUILD_EXAMPLE = """
+\b
+Examples:
+  gridproof projections rebuild dr_events
+  gridproof projections rebuild --all
+
+The live rows are read until the new ones are complete; then they are swapped in one transaction. Workers go on.
+"""
+VERIFY_EXAMPLE = """
+\b
+Examples:
+  gridproof projections verify portfolio
+  gridproof projections verify --all --json
+
+Exit status 3: a read model differs from the log; its first difference is named.
+"""
+DIFFERS = 3
+
+
+@click.group("projections", epilog=LIST_EXAMPLE)
+def projections_group() -> None:
+    """Read models: positions, rebuild from zero, comparison with the log."""
+
+
+@projections_group.command("list", epilog=LIST_EXAMPLE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_projections(as_json: bool) -> None:
+    """How far each has come, and which one is stopped."""
+    with opened_stores() as stores:
+        positions = stores.read_models().positions()
+    if as_json:
+        print_json(
+            {"projections": [{**msgspec.structs.asdict(found), "lag": found.lag} for found in positions]}
+        )
+        return
+    print_table(
+        ["projection", "version", "position", "lag", "moved at", "stopped"],
+        [
+            (
+                found.name,
+                found.version,
+                found.position,
+                found.lag,
+                found.updated_at,
+                f"at {found.stopped_at}: {found.stopped_reason}" if found.stopped_at is not None else "",
+            )
+            for found in positions
+        ],
+    )
+
+
+@projections_group.command("rebuild", epilog=REBUILD_EXAMPLE)
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="Every one, one after the other.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def rebuild(name: str | None, every: bool, as_json: bool) -> None:
+    """Fold the whole log anew, beside the live rows, and swap."""
+    chosen = _chosen(name, every=every)
+    reports = []
+    with opened_stores() as stores:
+        for projection in chosen:
+            with progress_of(stores.events.head(), projection.name) as tell:
+                report = _maintenance(stores).rebuild(projection, progress=lambda done, _: tell(done))
+            reports.append(report)
+    if as_json:
+        print_json({"rebuilt": reports})
+        return
+    for report in reports:
+        click.echo(f"{report.name}: {report.domain_events} domain events, up to position {report.position}")
+
+
+@projections_group.command("verify", epilog=VERIFY_EXAMPLE)
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="Every one, one after the other.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def verify(name: str | None, every: bool, as_json: bool) -> None:
+    """Compare the live rows with a fresh fold of the log, in memory."""
+    chosen = _chosen(name, every=every)
+    reports = []
+    with opened_stores() as stores:
+        for projection in chosen:
+            with progress_of(stores.events.head(), projection.name) as tell:
+                report = _maintenance(stores).verify(projection, progress=lambda done, _: tell(done))
+            reports.append(report)
+    if as_json:
+        print_json(
+            {"verified": [{**msgspec.structs.asdict(report), "equal": report.equal} for report in reports]}
+        )
+    else:
+        for report in reports:
+            said = "equal" if report.equal else f"DIFFERS: {report.first_difference}"
+            click.echo(f"{report.name}: {report.rows} rows at position {report.position}, {said}")
+    if not all(report.equal for report in reports):
+        click.echo("make it anew: gridproof projections rebuild NAME", err=True)
+        raise click.exceptions.Exit(DIFFERS)
+
+
+def _chosen(name: str | None, *, every: bool) -> "list[AnyProjection]":
+    from projections.registry import PROJECTIONS, UnknownProjection, projection_named
+
+    if every == (name is not None):
+        raise click.UsageError("name one projection, or say --all; `gridproof projections list` shows them")
+    if name is None:
+        return list(PROJECTIONS)
+    try:
+        return [projection_named(name)]
+    except UnknownProjection as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _maintenance(stores: Any) -> "ProjectionMaintenance":
+    maintenance: ProjectionMaintenance = stores.projection_maintenance()
+    return maintenance

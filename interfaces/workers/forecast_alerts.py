@@ -1,0 +1,36 @@
+"""The alerts of forecast cycles. Several processes run cycles, so each looks at what is open before it clears."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+import structlog
+
+from application.ports.alerts import AlertRegistry
+
+_log = structlog.get_logger(__name__)
+MOST_OPEN = 10_000
+
+Named = tuple[str, str]
+"""An alert's name and subject."""
+
+
+class ForecastAlerts:
+    """A register that is away is logged, and told at the next cycle."""
+
+    def __init__(self, alerts: AlertRegistry) -> None:
+        self._alerts = alerts
+
+    async def tell(self, *, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
+        """Raise what is `wrong`, with its detail, and clear of what is `right` that which is open."""
+        try:
+            await asyncio.to_thread(self._tell, wrong, right, at)
+        except Exception as error:  # noqa: BLE001 - an alert that cannot be told must not stop forecasts
+            _log.warning("alerts not told", wrong=len(wrong), right=len(right), error=str(error))
+
+    def _tell(self, wrong: Mapping[Named, str], right: Collection[Named], at: datetime) -> None:
+        for (name, subject), detail in wrong.items():
+            self._alerts.raise_alert(name, subject, detail[:500], at=at)
+        for alert in self._alerts.listed(limit=MOST_OPEN):
+            if (alert.name, alert.subject) in right and (alert.name, alert.subject) not in wrong:
+                self._alerts.clear(alert.name, alert.subject, at=at)

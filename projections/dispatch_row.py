@@ -1,0 +1,102 @@
+"""The rows of the read model `dispatches`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.dispatch import CommandState, DispatchState, DispatchStatus, Phase, Setpoint
+from domain.facility import Strategy
+
+
+class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone's newest BMS command of one phase."""
+
+    command_id: UUID
+    round: int
+    state: CommandState
+    attempts: int
+
+
+class ZoneRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone's part in the dispatch; `magnitude` in kelvin or percent, by strategy."""
+
+    zone_id: str
+    target_kw: float
+    strategy: Strategy
+    magnitude: float
+    previous: Setpoint | None = None
+    """Found at prepare; restore sends it back."""
+    commands: dict[Phase, CommandRow] = {}
+    curtailed: bool = False
+    """By what is recorded: a commit succeeded, or may have, and no restore did since."""
+    drifted: bool = False
+
+
+class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Baseline minus meter, summed up; the intervals themselves are in the log."""
+
+    baseline_method: str
+    days: tuple[str, ...]
+    adjustment_kind: str
+    adjustment_value: float | None
+    adjustment_clipped: bool
+    coverage_pct: float
+    intervals: int
+    missing_intervals: int
+    baseline_kw: float | None
+    metered_kw: float | None
+    """Means over the intervals that are not missing; `baseline_kw` is the adjusted one."""
+    data_hash: str
+
+
+class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One facility's dispatch in one DR event."""
+
+    dispatch_id: UUID
+    dr_event_id: UUID
+    facility_id: str
+    status: DispatchStatus
+    tenant: str | None
+    plan_revision: int
+    starts_at: datetime
+    ends_at: datetime
+    expires_at: datetime
+    target_kw: float
+    forecast_id: UUID | None
+    data_quality: str
+    zones: dict[str, ZoneRow]
+    commands_outstanding: int = 0
+    commands_given_up: int = 0
+    was_prepared: bool = False
+    was_committed: bool = False
+    blocked_reason: str | None = None
+    override_reason: str | None = None
+    failed_phase: Literal["plan", "prepare", "commit"] | None = None
+    failure: str | None = None
+    restore_failure: str | None = None
+    restore_retry_at: datetime | None = None
+    delivered_kw_so_far: float | None = None
+    """What the meter showed while the window ran."""
+    delivered_kw: float | None = None
+    """The measurement after the window: mean kW."""
+    measurement: MeasurementRow | None = None
+    not_measurable_reason: str | None = None
+    state: DispatchState
+    """The aggregate's own state, from which the above is drawn."""
+
+    planned_at: datetime
+    prepared_at: datetime | None = None
+    committed_at: datetime | None = None
+    verified_by_bms_at: datetime | None = None
+    verified_by_meter_at: datetime | None = None
+    restored_at: datetime | None = None
+    failed_at: datetime | None = None
+    concluded_at: datetime | None = None
+    """Restored, compensated, aborted or, with nothing to undo, failed."""
+    changed_at: datetime
+    correlation_id: UUID
+    trace_id: str

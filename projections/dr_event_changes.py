@@ -1,0 +1,185 @@
+"""What each domain event of a DR event changes in its row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
+from projections.dr_event_row import CallbackRow, DREventRow
+
+
+def row_after(happened: DREvent.Event, row: DREventRow) -> DREventRow:
+    """The row after a domain event that is not the first of its DR event."""
+    change = _CHANGES.get(type(happened))
+    changed = row if change is None else change(happened, row)
+    return replace(changed, changed_at=happened.recorded_at, domain_events=happened.originator_version)
+
+
+def opened_row(happened: DREvent.Opened) -> DREventRow:
+    return DREventRow(
+        dr_event_id=happened.originator_id,
+        utility_id=happened.utility_id,
+        utility_event_id=happened.utility_event_id,
+        status="opened",
+        opened_at=happened.recorded_at,
+        changed_at=happened.recorded_at,
+        correlation_id=happened.correlation_id,
+        trace_id=happened.trace_id,
+        domain_events=happened.originator_version,
+    )
+
+
+def _judged(happened: DREvent.Accepted | DREvent.Rejected, row: DREventRow) -> DREventRow:
+    notice = happened.notice
+    return replace(
+        row,
+        notification_id=notice.notification_id,
+        modification_number=notice.modification_number,
+        program_id=notice.program_id,
+        priority=notice.priority,
+        starts_at=notice.starts_at,
+        ends_at=notice.ends_at,
+        target_kw=notice.target_kw,
+        facility_ids=notice.facility_ids,
+        wants_callbacks=notice.callback_url is not None,
+        correlation_id=happened.correlation_id,
+        trace_id=happened.trace_id,
+    )
+
+
+def _accepted(happened: DREvent.Accepted, row: DREventRow) -> DREventRow:
+    return replace(
+        _judged(happened, row),
+        status="accepted",
+        reasons=(),
+        program_version=happened.program_version,
+        capacity_kw=happened.capacity_kw,
+        capacity_source=happened.capacity_source,
+        shortfall_kw=happened.shortfall_kw,
+        accepted_at=happened.recorded_at,
+        rejected_at=None,
+    )
+
+
+def _rejected(happened: DREvent.Rejected, row: DREventRow) -> DREventRow:
+    return replace(
+        _judged(happened, row),
+        status="rejected",
+        reasons=happened.reasons,
+        rejected_at=happened.recorded_at,
+    )
+
+
+def _scheduled(happened: DREvent.Scheduled, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        status="scheduled",
+        reasons=(),
+        plan_revision=happened.plan_revision,
+        prepare_at=happened.prepare_at,
+        plan_retry_at=None,
+        targets=happened.targets,
+        missing_kw=happened.missing_kw,
+        scheduled_at=happened.recorded_at,
+    )
+
+
+def _planning_refused(happened: DREvent.PlanningRefused, row: DREventRow) -> DREventRow:
+    return replace(row, reasons=happened.reasons, plan_retry_at=happened.retry_at)
+
+
+def _preparation_started(happened: DREvent.PreparationStarted, row: DREventRow) -> DREventRow:
+    return replace(row, status="preparing", preparation_started_at=happened.recorded_at)
+
+
+def _started(happened: DREvent.Started, row: DREventRow) -> DREventRow:
+    return replace(row, status="active", started_at=happened.recorded_at)
+
+
+def _ended(happened: DREvent.Ended, row: DREventRow) -> DREventRow:
+    return replace(row, status="recovering", ended_at=happened.recorded_at)
+
+
+def _completed(happened: DREvent.Completed, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        status="completed",
+        outcome=happened.outcome,
+        batch=happened.batch,
+        failed_facilities=happened.failed_facilities,
+        plan_retry_at=None,
+        completed_at=happened.recorded_at,
+    )
+
+
+def _cancelled(happened: DREvent.Cancelled, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        status="cancelled",
+        cancellation_reason=happened.reason,
+        plan_retry_at=None,
+        cancelled_at=happened.recorded_at,
+    )
+
+
+def _measured(happened: DREvent.Measured, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        settlement_status="measured",
+        delivered_kw=happened.delivered_kw,
+        measured_facilities=happened.measured_facilities,
+        unmeasured_facilities=happened.unmeasured_facilities,
+        measured_at=happened.recorded_at,
+    )
+
+
+def _callback_requested(happened: DREvent.CallbackRequested, row: DREventRow) -> DREventRow:
+    requested = CallbackRow(kind=happened.kind, state="requested", requested_at=happened.recorded_at)
+    return replace(row, callbacks={**row.callbacks, str(happened.callback_id): requested})
+
+
+def _callback_delivered(happened: DREvent.CallbackDelivered, row: DREventRow) -> DREventRow:
+    return _callback_concluded(happened, row, state="delivered", failure=None)
+
+
+def _callback_undeliverable(happened: DREvent.CallbackUndeliverable, row: DREventRow) -> DREventRow:
+    return _callback_concluded(happened, row, state="undeliverable", failure=happened.reason)
+
+
+def _callback_concluded(
+    happened: DREvent.CallbackDelivered | DREvent.CallbackUndeliverable,
+    row: DREventRow,
+    *,
+    state: Literal["delivered", "undeliverable"],
+    failure: str | None,
+) -> DREventRow:
+    key = str(happened.callback_id)
+    concluded = replace(
+        row.callbacks[key],
+        state=state,
+        failure=failure,
+        attempts=happened.attempts,
+        concluded_at=happened.recorded_at,
+    )
+    return replace(row, callbacks={**row.callbacks, key: concluded})
+
+
+_CHANGES: dict[type[DomainEvent], Callable[[Any, DREventRow], DREventRow]] = {
+    DREvent.Accepted: _accepted,
+    DREvent.Rejected: _rejected,
+    DREvent.Scheduled: _scheduled,
+    DREvent.PlanningRefused: _planning_refused,
+    DREvent.PreparationStarted: _preparation_started,
+    DREvent.Started: _started,
+    DREvent.Ended: _ended,
+    DREvent.Completed: _completed,
+    DREvent.Cancelled: _cancelled,
+    DREvent.Measured: _measured,
+    DREvent.CallbackRequested: _callback_requested,
+    DREvent.CallbackDelivered: _callback_delivered,
+    DREvent.CallbackUndeliverable: _callback_undeliverable,
+}

@@ -1,0 +1,88 @@
+"""The rows of the read model `dr_events`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.dr_event import (
+    Batch,
+    CallbackKind,
+    DREventStatus,
+    FacilityTarget,
+    Outcome,
+    Reason,
+    SettlementStatus,
+)
+
+
+class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that the utility was, or is to be, told."""
+
+    kind: CallbackKind
+    state: Literal["requested", "delivered", "undeliverable"]
+    requested_at: datetime
+    concluded_at: datetime | None = None
+    attempts: int = 0
+    failure: str | None = None
+
+
+class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One DR event. kW are means over the window; times UTC; a moment that has not come is None."""
+
+    dr_event_id: UUID
+    utility_id: str
+    utility_event_id: str
+    status: DREventStatus
+    settlement_status: SettlementStatus = "none"
+    outcome: Outcome | None = None
+
+    notification_id: str | None = None
+    modification_number: int = 0
+    program_id: str | None = None
+    program_version: int = 0
+    priority: int = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    target_kw: float = 0.0
+    facility_ids: tuple[str, ...] = ()
+    wants_callbacks: bool = False
+
+    capacity_kw: float = 0.0
+    capacity_source: str = ""
+    shortfall_kw: float = 0.0
+    reasons: tuple[Reason, ...] = ()
+    """Of the rejection, or of the last refusal to plan; empty once it goes on."""
+    plan_revision: int = 0
+    prepare_at: datetime | None = None
+    plan_retry_at: datetime | None = None
+    targets: tuple[FacilityTarget, ...] = ()
+    missing_kw: float = 0.0
+
+    batch: Batch | None = None
+    failed_facilities: tuple[str, ...] = ()
+    cancellation_reason: str | None = None
+    delivered_kw: float | None = None
+    measured_facilities: int | None = None
+    unmeasured_facilities: tuple[str, ...] = ()
+    callbacks: dict[str, CallbackRow] = {}
+    """Callback id -> its fate."""
+
+    opened_at: datetime
+    accepted_at: datetime | None = None
+    rejected_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    preparation_started_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    completed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    measured_at: datetime | None = None
+    changed_at: datetime
+    correlation_id: UUID
+    trace_id: str
+    domain_events: int
+    """How many were recorded in its stream."""

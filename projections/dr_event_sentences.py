@@ -1,0 +1,117 @@
+"""What each domain event of a DR event says, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
+from domain.facility import Facility
+from projections.sentence_parts import count_text, kw_text, moment_text, window_text
+
+
+def _opened(happened: DREvent.Opened, facility: str) -> str:
+    return f"Utility {happened.utility_id} first spoke of its event {happened.utility_event_id}"
+
+
+def _accepted(happened: DREvent.Accepted, facility: str) -> str:
+    notice = happened.notice
+    shortfall = f", {kw_text(happened.shortfall_kw)} short" if happened.shortfall_kw > 0 else ""
+    return (
+        f"Accepted: {kw_text(notice.target_kw)} from {count_text(notice.facility_ids)}, "
+        f"{window_text(notice.starts_at, notice.ends_at)}; capacity {kw_text(happened.capacity_kw)} "
+        f"by {happened.capacity_source}{shortfall}; program {notice.program_id} version {happened.program_version}"
+    )
+
+
+def _rejected(happened: DREvent.Rejected, facility: str) -> str:
+    return f"Rejected notification {happened.notice.notification_id} with {len(happened.reasons)} reason(s)"
+
+
+def _scheduled(happened: DREvent.Scheduled, facility: str) -> str:
+    planned_kw = sum(target.target_kw for target in happened.targets)
+    blocked = sum(1 for target in happened.targets if target.blocked)
+    notes = [f"{blocked} blocked"] if blocked else []
+    if happened.missing_kw > 0:
+        notes.append(f"{kw_text(happened.missing_kw)} missing")
+    return (
+        f"Planned (revision {happened.plan_revision}): {kw_text(planned_kw)} over {len(happened.targets)} facilities"
+        f"{' (' + ', '.join(notes) + ')' if notes else ''}; preparation from {moment_text(happened.prepare_at)}"
+    )
+
+
+def _planning_refused(happened: DREvent.PlanningRefused, facility: str) -> str:
+    return f"No plan could be made; tried again at {moment_text(happened.retry_at)}"
+
+
+def _preparation_started(happened: DREvent.PreparationStarted, facility: str) -> str:
+    return f"Preparation of {count_text(happened.facility_ids)} began"
+
+
+def _started(happened: DREvent.Started, facility: str) -> str:
+    return f"The window began for {count_text(happened.facility_ids)}"
+
+
+def _ended(happened: DREvent.Ended, facility: str) -> str:
+    return f"The window ended; {count_text(happened.facility_ids)} to be restored"
+
+
+def _completed(happened: DREvent.Completed, facility: str) -> str:
+    batch = happened.batch
+    failed = f"; failed: {', '.join(happened.failed_facilities)}" if happened.failed_facilities else ""
+    return (
+        f"Completed, outcome {happened.outcome}: of {batch.asked} asked, {batch.prepared} prepared, "
+        f"{batch.committed} committed, {batch.failed} failed, {batch.restored} restored{failed}"
+    )
+
+
+def _cancelled(happened: DREvent.Cancelled, facility: str) -> str:
+    return "Cancelled before the start"
+
+
+def _measured(happened: DREvent.Measured, facility: str) -> str:
+    unmeasured = happened.unmeasured_facilities
+    without = f"; without {', '.join(unmeasured)}" if unmeasured else ""
+    return f"Measured: {kw_text(happened.delivered_kw)} delivered by {happened.measured_facilities} facilities{without}"
+
+
+def _callback_requested(happened: DREvent.CallbackRequested, facility: str) -> str:
+    return f"The utility is to be told: {happened.kind}"
+
+
+def _callback_delivered(happened: DREvent.CallbackDelivered, facility: str) -> str:
+    return f"The utility was told: {happened.kind} (attempt {happened.attempts}, HTTP {happened.status_code})"
+
+
+def _callback_undeliverable(happened: DREvent.CallbackUndeliverable, facility: str) -> str:
+    return f"The utility could not be told: {happened.kind}, after {happened.attempts} attempt(s)"
+
+
+def _reserved(happened: Facility.Reserved, facility: str) -> str:
+    return f"{facility} is reserved, {window_text(happened.starts_at, happened.ends_at)}"
+
+
+def _released(happened: Facility.Released, facility: str) -> str:
+    counts = "" if happened.served else "; it does not count against its limits"
+    return f"{facility} is released{counts}"
+
+
+DR_EVENT_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
+    DREvent.Opened: _opened,
+    DREvent.Accepted: _accepted,
+    DREvent.Rejected: _rejected,
+    DREvent.Scheduled: _scheduled,
+    DREvent.PlanningRefused: _planning_refused,
+    DREvent.PreparationStarted: _preparation_started,
+    DREvent.Started: _started,
+    DREvent.Ended: _ended,
+    DREvent.Completed: _completed,
+    DREvent.Cancelled: _cancelled,
+    DREvent.Measured: _measured,
+    DREvent.CallbackRequested: _callback_requested,
+    DREvent.CallbackDelivered: _callback_delivered,
+    DREvent.CallbackUndeliverable: _callback_undeliverable,
+    Facility.Reserved: _reserved,
+    Facility.Released: _released,
+}

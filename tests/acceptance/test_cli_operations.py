@@ -1,0 +1,365 @@
+"""What an operator does from the command line: the schema, DR events, dead letters, the doctor."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from adapters.clock import SystemClock
+from adapters.embedded import EmbeddedServers
+from adapters.nats.work_queue import NatsWorkQueue
+from adapters.postgres.event_store import PostgresEventStore
+from application.command_bus import CommandBus
+from application.commands.dr_event import Judgement, JudgeNotification
+from application.deciding import CommandContext
+from application.demand_response import DemandResponse
+from application.handlers import HANDLERS
+from application.ports.dead_letters import DeadLetter
+from application.ports.work_queue import BmsWork, CallbackWork
+from domain.dr_event import DREvent, Notice
+from domain.event_sourcing import DomainEvent
+from interfaces.cli import main
+from tests.acceptance.terminal import Terminal
+from tests.fakes.forecast_book import FakeForecastBook
+from tests.servers import Database
+
+CONTEXT = CommandContext(
+    correlation_id=UUID(int=1),
+    causation_id=UUID(int=2),
+    actor="utility:city-power",
+    tenant="city-power",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+)
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(database, tmp_path)
+
+
+@pytest.fixture
+def accepted(terminal: Terminal) -> UUID:
+    """A DR event, UTIL-1, accepted for tomorrow."""
+    terminal.import_portfolio()
+    starts_at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=1)
+    notice = Notice(
+        notification_id="n-1",
+        modification_number=0,
+        program_id="summer-peak",
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(hours=2),
+        target_kw=60.0,
+        facility_ids=("fac-001", "fac-002"),
+        priority=1,
+        callback_url="https://utility.example/callbacks",
+    )
+    judge = JudgeNotification(utility_id="city-power", utility_event_id="UTIL-1", notice=notice)
+    judged: Judgement = handled(terminal, judge)
+    assert judged.status == "accepted"
+    terminal.project()
+    return judged.dr_event_id
+
+
+def handled(terminal: Terminal, command: msgspec.Struct) -> Any:
+    with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
+        return CommandBus(store, SystemClock(), HANDLERS, forecasts=FakeForecastBook()).handle(
+            command, CONTEXT
+        )
+
+
+def recorded(terminal: Terminal, dr_event_id: UUID) -> list[DomainEvent]:
+    with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
+        entries = store.read_after(0, 1_000)
+    return [entry.domain_event for entry in entries if entry.domain_event.originator_id == dr_event_id]
+
+
+def letter(**fields: Any) -> DeadLetter:
+    given: dict[str, Any] = {
+        "dead_letter_id": uuid4(),
+        "queue": "callback",
+        "subject": "city-power/7",
+        "reason": "HTTP 404",
+        "body": b"{}",
+        "parked_at": datetime(2026, 7, 14, 21, 0, tzinfo=UTC),
+    }
+    return DeadLetter(**(given | fields))
+
+
+# ------------------------------------------------------------------------------------------------ the schema
+
+
+def test_migrate_applies_what_is_pending_and_check_says_so(empty_database: Database, tmp_path: Path) -> None:
+    terminal = Terminal(empty_database, tmp_path)
+
+    pending = terminal.document("migrate", "--check", exit_code=3)["pending"]
+    applied = terminal.document("migrate")["applied"]
+
+    assert pending == applied
+    assert applied[0] == "0001_event_store.sql"
+    assert terminal.document("migrate", "--check") == {"pending": []}
+    assert terminal.document("migrate") == {"applied": []}
+
+
+def test_a_store_without_its_schema_is_told_with_what_to_do(empty_database: Database, tmp_path: Path) -> None:
+    result = Terminal(empty_database, tmp_path).run("dead-letters", "list")
+
+    assert result.exit_code == 1
+    assert "gridproof migrate" in result.stderr
+
+
+# ------------------------------------------------------------------------------------------------- DR events
+
+
+def test_dr_events_are_listed_and_shown_by_either_id(terminal: Terminal, accepted: UUID) -> None:
+    [row] = terminal.document("dr-events", "list")["dr_events"]
+    assert (row["dr_event_id"], row["status"]) == (str(accepted), "accepted")
+    assert terminal.document("dr-events", "list", "--status", "active") == {"dr_events": []}
+
+    for reference in ("UTIL-1", accepted):
+        shown = terminal.document("dr-events", "show", reference)
+        assert shown["dr_event"]["utility_event_id"] == "UTIL-1"
+        assert shown["as_of"] is None
+    assert "accepted" in terminal.run("dr-events", "show", "UTIL-1").stdout
+
+
+def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> None:
+    before = datetime.now(UTC)
+    assert terminal.run("dr-events", "cancel", "UTIL-1", "--reason", "by phone").exit_code == 0
+    terminal.project()
+
+    then = terminal.document("dr-events", "show", "UTIL-1", "--as-of", before.isoformat())
+    now = terminal.document("dr-events", "show", "UTIL-1")
+
+    assert (then["dr_event"]["status"], now["dr_event"]["status"]) == ("accepted", "cancelled")
+    too_early = terminal.run("dr-events", "show", "UTIL-1", "--as-of", "2020-01-01T00:00:00Z")
+    assert too_early.exit_code == 1
+
+
+def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepted: UUID) -> None:
+    done = terminal.document("dr-events", "cancel", accepted, "--reason", "asked for by phone")
+
+    assert done == {"dr_event_id": str(accepted), "status": "cancelled"}
+    cancelled = recorded(terminal, accepted)[-1]
+    assert isinstance(cancelled, DREvent.Cancelled)
+    assert cancelled.reason == "asked for by phone"
+    assert cancelled.actor.startswith("operator:cli/")
+    assert cancelled.tenant == "city-power"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "text"),
+    [
+        (["cancel", "UTIL-9", "--reason", "x"], 1, "gridproof dr-events list"),
+        (["cancel", "UTIL-1", "--reason", " "], 1, "needs a reason"),
+        (["cancel", "UTIL-1"], 2, "--reason"),
+        (["cancel", str(UUID(int=9)), "--reason", "x"], 1, "no DR event"),
+        (["override", "UTIL-1", "--facility", "fac-001", "--reason", "x"], 1, "no dispatch"),
+        (["show", "UTIL-9"], 1, "no DR event"),
+        (["show", "UTIL-1", "--as-of", "yesterday"], 2, "ISO 8601"),
+        (["list", "--status", "nice"], 2, "nice"),
+    ],
+)
+def test_refusals_go_to_stderr_with_what_to_do(
+    terminal: Terminal, accepted: UUID, arguments: list[str], exit_code: int, text: str
+) -> None:
+    result = terminal.run("dr-events", *arguments)
+
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert text in result.stderr
+
+
+# ----------------------------------------------------------------------------------------------- dead letters
+
+
+def test_dead_letters_are_listed_shown_and_discarded(terminal: Terminal) -> None:
+    parked = letter()
+    terminal.park(parked, letter(queue="bms_command", subject="fac-001"))
+
+    assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 2
+    [listed] = terminal.document("dead-letters", "list", "--queue", "callback")["dead_letters"]
+    assert (listed["reason"], "body" in listed) == ("HTTP 404", False)
+    assert terminal.document("dead-letters", "show", parked.dead_letter_id)["body"] == "{}"
+
+    done = terminal.document("dead-letters", "discard", parked.dead_letter_id, "--reason", "told by phone")
+
+    assert (done["status"], done["decision_reason"]) == ("discarded", "told by phone")
+    assert done["decided_by"].startswith("operator:cli/")
+    assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 1
+    assert len(terminal.document("dead-letters", "list", "--status", "all")["dead_letters"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "text"),
+    [
+        (["show", str(UUID(int=9))], 1, "gridproof dead-letters list"),
+        (["show", "nine"], 2, "UUID"),
+        (["discard", str(UUID(int=1))], 2, "--reason"),
+        (["discard", str(UUID(int=1)), "--reason", " "], 1, "needs a reason"),
+        (["replay", str(UUID(int=1))], 1, "discard it"),
+        (["replay", str(UUID(int=2))], 1, "projections rebuild"),
+    ],
+)
+def test_what_cannot_be_decided_says_why(
+    terminal: Terminal, arguments: list[str], exit_code: int, text: str
+) -> None:
+    terminal.park(letter(dead_letter_id=UUID(int=1), body=b"no work of ours"))
+    terminal.park(letter(dead_letter_id=UUID(int=2), queue="projection"))
+
+    result = terminal.run("dead-letters", *arguments)
+
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert text in result.stderr
+    assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 2
+
+
+def test_a_bms_command_that_was_never_requested_cannot_be_replayed(
+    terminal: Terminal, accepted: UUID
+) -> None:
+    work = BmsWork(
+        task="command",
+        dr_event_id=accepted,
+        facility_id="fac-001",
+        command_id=UUID(int=5),
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=2),
+        tenant="city-power",
+        trace_id=CONTEXT.trace_id,
+    )
+    parked = letter(queue="bms_command", body=msgspec.json.encode(work))
+    terminal.park(parked)
+
+    result = terminal.run("dead-letters", "replay", parked.dead_letter_id)
+
+    assert result.exit_code == 1
+    assert "no dispatch" in result.stderr
+    assert terminal.document("dead-letters", "show", parked.dead_letter_id)["status"] == "open"
+
+
+def test_a_callback_is_replayed_onto_the_queue(
+    database: Database, tmp_path: Path, nats_server: EmbeddedServers
+) -> None:
+    terminal = Terminal(database, tmp_path, nats_server.nats_url)
+    work = CallbackWork(
+        dr_event_id=UUID(int=3),
+        callback_id=uuid4(),
+        kind="started",
+        utility_id="city-power",
+        url="https://utility.example/callbacks",
+        body="{}",
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=2),
+        trace_id=CONTEXT.trace_id,
+    )
+    parked = letter(body=msgspec.json.encode(work))
+    terminal.park(parked)
+
+    done = terminal.document("dead-letters", "replay", parked.dead_letter_id, "--reason", "they are back")
+    again = terminal.run("dead-letters", "replay", parked.dead_letter_id)
+
+    assert (done["status"], done["decision_reason"]) == ("replayed", "they are back")
+    assert (again.exit_code, "already replayed" in again.stderr) == (1, True)
+    [queued] = asyncio.run(queued_callbacks(nats_server.nats_url, work.callback_id))
+    assert queued == msgspec.structs.replace(work, causation_id=parked.dead_letter_id)
+
+
+async def queued_callbacks(nats_url: str, callback_id: UUID) -> list[CallbackWork]:
+    """Taken off the queue; others' are given back."""
+    queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
+    found = []
+    while (item := await queue.next_callback(wait_s=0.5)) is not None:
+        work = msgspec.json.decode(item.body, type=CallbackWork)
+        if work.callback_id == callback_id:
+            found.append(work)
+        await item.done()
+    await queue.aclose()
+    return found
+
+
+# -------------------------------------------------------------------------------- the doctor, and the settings
+
+
+def test_the_doctor_finds_a_healthy_system_healthy(
+    database: Database, tmp_path: Path, nats_server: EmbeddedServers, valkey_server: EmbeddedServers
+) -> None:
+    terminal = Terminal(database, tmp_path, nats_server.nats_url)
+    environ = {
+        "GRIDPROOF_MQTT_URL": nats_server.mqtt_url,
+        "GRIDPROOF_REDIS_URL": valkey_server.redis_url,
+    }
+
+    result = terminal.run("doctor", "--json", environ=environ)
+
+    found = json.loads(result.stdout)
+    # The disk of whoever runs the tests may be full: that is his, not ours.
+    wrong = {check["check"]: check["detail"] for check in found["checks"] if check["state"] == "wrong"}
+    assert set(wrong) <= {"disk"}, wrong
+    states = {check["check"]: check["state"] for check in found["checks"]}
+    reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache")
+    assert {states[name] for name in reached} == {"ok"}
+    assert result.exit_code == (3 if wrong else 0)
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(terminal: Terminal) -> None:
+    environ = {"GRIDPROOF_NATS_URL": "nats://127.0.0.1:1", "GRIDPROOF_REDIS_URL": "redis://127.0.0.1:1"}
+
+    result = terminal.run("doctor", environ=environ)
+
+    assert result.exit_code == 3
+    assert "nats: check GRIDPROOF_NATS_URL" in result.stderr
+    assert "cache: check GRIDPROOF_REDIS_URL" in result.stderr
+
+
+def test_the_doctor_of_no_running_system_says_so(tmp_path: Path) -> None:
+    nowhere = CliRunner(env={"GRIDPROOF_DATA_DIR": str(tmp_path)})
+
+    result = nowhere.invoke(main, ["doctor"], catch_exceptions=False)
+
+    assert result.exit_code == 3
+    assert "gridproof up" in result.stderr
+
+
+def test_commands_without_a_running_system_say_how_to_start_one(tmp_path: Path) -> None:
+    nowhere = CliRunner(env={"GRIDPROOF_DATA_DIR": str(tmp_path)})
+
+    result = nowhere.invoke(main, ["dr-events", "list"], catch_exceptions=False)
+
+    assert result.exit_code == 1
+    assert "gridproof up" in result.stderr
+
+
+def test_every_wrong_setting_is_named_at_once(terminal: Terminal) -> None:
+    environ = {"GRIDPROOF_QUEUE_DEPTH": "many", "GRIDPROOF_LOG_LEVEL": "loud", "GRIDPROOF_DATABAS_URL": "x"}
+
+    result = terminal.run("dead-letters", "list", environ=environ)
+
+    assert result.exit_code == 2
+    for name in environ:
+        assert name in result.stderr
+
+
+def test_settings_come_from_a_file_in_a_process_of_its_own(terminal: Terminal) -> None:
+    env_file = terminal.folder / "production.env"
+    env_file.write_text("".join(f"{name}={value}\n" for name, value in terminal.environ.items()))
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+
+    def gridproof(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "interfaces.cli", *arguments]
+        return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)
+
+    listed = gridproof("--env-file", str(env_file), "keys", "list", "--json")
+    created = gridproof("--env-file", str(env_file), "keys", "create", "--role", "operator", "--json")
+    absent = gridproof("--env-file", str(env_file) + "x", "keys", "list")
+
+    assert (listed.returncode, created.returncode, absent.returncode) == (0, 0, 2)
+    assert json.loads(listed.stdout) == {"keys": []}
+    assert "production.envx" in absent.stderr

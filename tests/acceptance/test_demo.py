@@ -1,0 +1,99 @@
+"""The main job, end to end, as a stranger runs it; and that it can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from interfaces.simulators.load_model import LoadModel
+from tests.demo_runs import SMALL, DemoRuns
+
+PLANTED = {
+    "resend": "duplicate BMS command",
+    "skip-intent": "action without a recorded intent",
+    "skip-restore": "building left curtailed",
+    "lost-callback": "lost callback",
+}
+HALF = (*SMALL, "--shed-factor", "0.5")
+WITHOUT_METERS = (*SMALL, "--without-meters")
+
+
+def planted(fault: str) -> tuple[str, ...]:
+    return (*SMALL, "--planted-fault", fault)
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight weeks of hourly load of six buildings, as a readings file has it."""
+    path = tmp_path_factory.mktemp("readings") / "hourly.csv"
+    starts_at = datetime(2018, 5, 1, tzinfo=UTC)
+    lines = ["facility,timestamp,load_kwh,temp_c"]
+    for number in range(6):
+        source = LoadModel(f"school-{number}", tz="Europe/London", weather_cell="london")
+        loads = source.mean_load_kw(starts_at, 3600, 24 * 70)
+        for hour, load_kw in enumerate(loads):
+            at = starts_at + timedelta(hours=hour)
+            lines.append(f"school-{number},{at.isoformat()},{load_kw:.3f},{source.temperature_c(at):.1f}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def demos(readings: Path) -> Iterator[DemoRuns]:
+    runs = DemoRuns()
+    runs.start(*SMALL)
+    runs.start(*HALF)
+    for fault in PLANTED:
+        runs.start(*planted(fault))
+    runs.start(*WITHOUT_METERS)
+    runs.start(*SMALL, "--readings", str(readings))
+    yield runs
+    runs.close()
+
+
+def test_the_demo_does_what_it_promises_while_another_runs_beside_it(demos: DemoRuns) -> None:
+    run = demos.start(*SMALL).result()
+    assert run.faults == [], run.said
+    assert run.status == 0
+    document = run.document
+    assert document["status"] == "completed"
+    assert document["outcome"] == "partial"
+    assert document["settlement_status"] == "measured"
+    assert document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
+    assert set(document["failed_facilities"]) == {"fac-001", "fac-002"}
+    assert document["duplicate_bms_commands"] == 0
+    assert document["curtailed_after_end"] == 0
+    assert document["ledger"] is None
+    assert document["delivered_kw"] > 0
+    assert "Timeline" in run.said
+
+
+def test_halving_what_the_zones_shed_halves_what_is_delivered(demos: DemoRuns) -> None:
+    whole, half = demos.start(*SMALL).result(), demos.start(*HALF).result()
+    assert half.status == 0, half.said
+    assert half.document["delivered_kw"] == pytest.approx(whole.document["delivered_kw"] / 2, rel=0.15)
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_fails_the_demo_and_is_named(demos: DemoRuns, fault: str) -> None:
+    run = demos.start(*planted(fault)).result()
+    assert run.status == 1
+    assert any(PLANTED[fault] in named for named in run.faults), run.faults
+
+
+def test_without_telemetry_planning_is_refused_and_no_building_is_touched(demos: DemoRuns) -> None:
+    run = demos.start(*WITHOUT_METERS).result()
+    assert run.status == 1
+    assert run.document["outcome"] == "failed"
+    assert run.document["facilities"] == {"asked": 4, "committed": 0, "failed": 4, "restored": 0}
+    assert all("no forecast" in why for why in run.document["failed_facilities"].values())
+
+
+def test_the_meters_can_publish_recorded_load(demos: DemoRuns, readings: Path) -> None:
+    run = demos.start(*SMALL, "--readings", str(readings)).result()
+    assert run.faults == [], run.said
+    assert run.status == 0
+    assert run.document["delivered_kw"] > 0

@@ -1,0 +1,84 @@
+"""Workers killed with -9 at named failpoints, each in the middle of something: always the same end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.demo_runs import SMALL, DemoRuns
+
+SHORT = {
+    "dispatch.before_call_commit": r"commit fac-\d+/zone-\d+ [0-9a-f-]{36}",
+    "dispatch.after_call_restore": r"restore fac-\d+/zone-\d+ [0-9a-f-]{36}",
+    "dispatch.after_record_prepare": r"prepare fac-\d+/zone-\d+ [0-9a-f-]{36}",
+    "relay.after_publish": r"[0-9a-f-]{36}",
+    "schedule.after_command_StartDREvent": r"StartDREvent of [0-9a-f-]{36}",
+    "notify.after_call": r"\w+ [0-9a-f-]{36}",
+}
+"""Failpoint -> what was in flight."""
+MORE = {
+    "dispatch.before_call_prepare": r"prepare ",
+    "dispatch.before_call_restore": r"restore ",
+    "dispatch.after_call_prepare": r"prepare ",
+    "dispatch.after_call_commit": r"commit ",
+    "dispatch.after_record_commit": r"commit ",
+    "dispatch.after_record_restore": r"restore ",
+    "relay.before_publish": r"[0-9a-f-]{36}",
+    "relay.before_command_CommitDispatch": r"CommitDispatch",
+    "relay.after_command_PrepareDispatch": r"PrepareDispatch",
+    "relay.after_command_RestoreDispatch": r"RestoreDispatch",
+    "schedule.before_command_StartPreparation": r"StartPreparation of ",
+    "schedule.before_command_EndDREvent": r"EndDREvent of ",
+    "notify.before_call": r"\w+ [0-9a-f-]{36}",
+    "notify.after_record": r"\w+ [0-9a-f-]{36}",
+}
+
+
+def arguments(failpoint: str) -> tuple[str, ...]:
+    return (*SMALL, "--failpoint", failpoint)
+
+
+def has_the_same_end(demos: DemoRuns, failpoint: str, in_flight: str) -> None:
+    run = demos.start(*arguments(failpoint)).result()
+    assert run.faults == [], run.said
+    assert run.status == 0
+    assert run.document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
+    assert run.document["duplicate_bms_commands"] == 0
+    assert run.document["curtailed_after_end"] == 0
+    (killed,) = run.document["killed"]
+    process = failpoint.partition(".")[0]
+    assert re.match(rf"{process}\.\w+ {in_flight}", killed), killed
+
+
+@pytest.fixture(scope="module")
+def short_runs() -> Iterator[DemoRuns]:
+    runs = DemoRuns()
+    for failpoint in SHORT:
+        runs.start(*arguments(failpoint))
+    yield runs
+    runs.close()
+
+
+@pytest.fixture(scope="module")
+def long_runs() -> Iterator[DemoRuns]:
+    runs = DemoRuns()
+    for failpoint in MORE:
+        runs.start(*arguments(failpoint))
+    yield runs
+    runs.close()
+
+
+@pytest.mark.parametrize("failpoint", SHORT)
+def test_a_worker_killed_in_the_middle_changes_nothing_of_the_end(
+    short_runs: DemoRuns, failpoint: str
+) -> None:
+    has_the_same_end(short_runs, failpoint, SHORT[failpoint])
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("failpoint", MORE)
+def test_wherever_a_worker_is_killed_the_end_is_the_same(long_runs: DemoRuns, failpoint: str) -> None:
+    """With the short ones these are the 20 runs of `make chaos`."""
+    has_the_same_end(long_runs, failpoint, MORE[failpoint])

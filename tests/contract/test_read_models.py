@@ -1,0 +1,260 @@
+"""What every ReadModels and every StoryLog does: the one in memory and the one on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.read_models import PostgresReadModels
+from adapters.postgres.story_log import PostgresStoryLog
+from application.ports.event_log import LogEntry
+from projections import audit_trail, deadlines, dispatches, dr_events, facilities, portfolio
+from projections.cursors import InvalidCursor, UnknownFilter
+from projections.registry import PROJECTIONS
+from projections.story_log import StoryLog
+from projections.views import MOST_ROWS, ReadModels
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.story_log import FakeStoryLog
+from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
+from tests.property.projected_logs import UTILITY, PortfolioWalk
+from tests.servers import Database
+
+Opened = Callable[[list[LogEntry]], tuple[ReadModels, StoryLog]]
+
+
+def _in_memory(entries: list[LogEntry]) -> tuple[ReadModels, StoryLog]:
+    return FakeReadModels(entries), FakeStoryLog(entries)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """Give it the entries of a log: the read models of that log, and the log itself."""
+    if request.param == "memory":
+        yield _in_memory
+        return
+    database: Database = request.getfixturevalue("database")
+    connections = pool(database.app_dsn)
+    log = event_log(database.app_dsn)
+
+    def in_postgres(entries: list[LogEntry]) -> tuple[ReadModels, StoryLog]:
+        store_entries(database.admin_dsn, entries)
+        for projection in PROJECTIONS:
+            runner = ProjectionRunner(
+                projection,
+                log=log,
+                dsn=database.app_dsn,
+                alerts=FakeAlertRegistry(),
+                clock=StoppedClock(),
+                batch_size=7,
+            )
+            runner.catch_up()
+        return PostgresReadModels(connections), PostgresStoryLog(connections)
+
+    yield in_postgres
+    log.close()
+    connections.close()
+
+
+@pytest.fixture(scope="module")
+def walk() -> PortfolioWalk:
+    """A finished DR event, one under way, and one that was only opened."""
+    made = PortfolioWalk()
+    made.happy()
+    second = made.open_dr_event()
+    made.accept(second, 1)
+    made.schedule(second, 4)
+    made.open_dr_event()
+    return made
+
+
+def test_every_row_of_every_read_model_is_found_by_its_key(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    expected = FakeReadModels(walk.entries)
+    for name, rows in expected.rows.items():
+        view: Any = getattr(models, name)
+        for _, key, row in rows.listed():
+            assert view.get(key) == row
+        assert view.get("of nobody") is None
+        assert view.get("\0") is None
+
+
+def test_keys_are_named_by_each_read_model(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    dr_event = walk.dr_events[0]
+    first = walk.entries[-1].domain_event
+    row = models.dr_events.get(dr_events.key_of(dr_event.id))
+    assert row is not None
+    assert (row.status, row.outcome, row.settlement_status) == ("completed", "full", "measured")
+    assert models.dispatches.get(dispatches.key_of(dr_event.id, "fac-001")) is not None
+    assert models.facilities.get(facilities.key_of("fac-001")) is not None
+    assert models.portfolio.get(portfolio.KEY) is not None
+    assert models.audit_trail.get(audit_trail.key_of(first.domain_event_id)) is not None
+    assert models.deadlines.get(deadlines.key_of("start", walk.dr_events[1].id)) is not None
+
+
+def test_a_projections_memory_is_shown_to_nobody(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    memory = FakeReadModels(walk.entries).rows["facilities"]
+    hidden = [key for key, row in memory.by_key.items() if memory.projection.sort_key(row) is None]
+    assert hidden
+    assert [models.facilities.get(key) for key in hidden] == [None] * len(hidden)
+    assert len(models.facilities.listed().rows) == len(walk.facilities)
+    assert len(models.portfolio.listed().rows) == 1
+
+
+def test_lists_go_on_by_cursor_without_a_gap_or_a_repeat(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    expected = FakeReadModels(walk.entries)
+    for name, rows in expected.rows.items():
+        view: Any = getattr(models, name)
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            page = view.listed(cursor=cursor, limit=7)
+            assert len(page.rows) <= 7
+            found += page.rows
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert found == [row for _, _, row in rows.listed()]
+
+
+def test_dr_events_are_listed_newest_first(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    listed = [row.utility_event_id for row in models.dr_events.listed().rows]
+    assert listed == ["UTIL-3", "UTIL-2", "UTIL-1"]
+
+
+def test_a_limit_is_kept_within_bounds(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    assert len(models.audit_trail.listed(limit=0).rows) == 1
+    assert len(models.audit_trail.listed(limit=MOST_ROWS * 10).rows) <= MOST_ROWS
+
+
+def test_filters_narrow_a_list(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    finished, second, _ = walk.dr_events
+    by_event = models.dispatches.listed(filters={"dr_event_id": str(finished.id)}).rows
+    assert [row.facility_id for row in by_event] == ["fac-001", "fac-002", "fac-003"]
+    assert models.dispatches.listed(
+        filters={"dr_event_id": str(finished.id), "facility_id": "fac-002"}
+    ).rows == (by_event[1],)
+    completed = models.dr_events.listed(filters={"status": "completed"}).rows
+    assert [row.dr_event_id for row in completed] == [finished.id]
+    with_second = models.dr_events.listed(filters={"facility_ids": "fac-002"}).rows
+    assert {row.dr_event_id for row in with_second} == {finished.id, second.id}
+    assert models.dr_events.listed(filters={"status": "active"}).rows == ()
+    assert models.dr_events.listed(filters={"status": "\0"}).rows == ()
+    story = models.audit_trail.listed(filters={"dr_event_id": str(second.id)}).rows
+    assert [row.position for row in story] == sorted(row.position for row in story)
+    assert {row.dr_event_id for row in story} == {second.id}
+
+
+def test_a_filter_keeps_its_place_over_pages(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    filters = {"dr_event_id": str(walk.dr_events[0].id)}
+    whole = models.audit_trail.listed(filters=filters, limit=1000).rows
+    first = models.audit_trail.listed(filters=filters, limit=10)
+    rest = models.audit_trail.listed(filters=filters, limit=1000, cursor=first.next_cursor)
+    assert first.rows + rest.rows == whole
+    assert rest.next_cursor is None
+
+
+def test_a_utility_sees_only_its_own(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    key = dr_events.key_of(walk.dr_events[0].id)
+    assert models.dr_events.get(key, tenant=UTILITY) is not None
+    assert models.dr_events.get(key, tenant="util-2") is None
+    assert len(models.dr_events.listed(tenant=UTILITY).rows) == 3
+    assert models.dr_events.listed(tenant="util-2").rows == ()
+    assert models.facilities.listed(tenant=UTILITY).rows == ()
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "nonsense", "bnVsbA", "WyJhIl0", "WyJcdTAwMDAiLCAiYSJd", "ü", "a" * 9]
+)
+def test_a_cursor_of_nobodys_is_refused(opened: Opened, walk: PortfolioWalk, cursor: str) -> None:
+    models, _ = opened(walk.entries)
+    with pytest.raises(InvalidCursor):
+        models.dr_events.listed(cursor=cursor)
+
+
+def test_an_unknown_filter_is_refused_with_those_there_are(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    with pytest.raises(UnknownFilter, match="weather_cell"):
+        models.facilities.listed(filters={"row' = 'x": "y"})
+
+
+def test_values_are_never_taken_for_a_query(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    for value in ("' OR '1'='1", "%s", "{}", "\\"):
+        assert models.dr_events.get(value) is None
+        assert models.dr_events.listed(filters={"status": value, "facility_ids": value}).rows == ()
+        assert models.dr_events.listed(tenant=value).rows == ()
+
+
+def test_only_what_is_due_is_due_and_the_longest_overdue_first(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    second = walk.dr_events[1].state
+    assert second.notice is not None
+    assert second.prepare_at is not None
+    assert models.deadlines.due(second.prepare_at - timedelta(microseconds=1)) == []
+    assert [row.kind for row in models.deadlines.due(second.prepare_at)] == ["prepare"]
+    assert [row.kind for row in models.deadlines.due(second.notice.starts_at)] == ["prepare", "start"]
+    assert [row.kind for row in models.deadlines.due(second.notice.ends_at, limit=1)] == ["prepare"]
+
+
+def test_positions_name_every_projection_and_the_head(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    head = walk.entries[-1].position
+    positions = models.positions()
+    assert [item.name for item in positions] == [projection.name for projection in PROJECTIONS]
+    assert {(item.position, item.head, item.lag, item.stopped_at) for item in positions} == {
+        (head, head, 0, None)
+    }
+
+
+def test_read_models_of_an_empty_log_are_empty(opened: Opened) -> None:
+    models, log = opened([])
+    assert models.dr_events.listed().rows == ()
+    assert models.portfolio.get(portfolio.KEY) is None
+    assert models.deadlines.due(StoppedClock().now()) == []
+    assert {item.position for item in models.positions()} == {0}
+    assert (log.head(), log.prefix_end(StoppedClock().now())) == (0, 0)
+
+
+def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk: PortfolioWalk) -> None:
+    _, log = opened(walk.entries)
+    stream_ids = [walk.dr_events[0].id, walk.facilities["fac-001"].id]
+    found = log.entries_of(stream_ids)
+    expected = [entry for entry in walk.entries if entry.domain_event.originator_id in stream_ids]
+    assert [(item.position, item.domain_event) for item in found] == [
+        (item.position, item.domain_event) for item in expected
+    ]
+    reserved = log.entries_of(stream_ids, topics=["facility.reserved.v1"])
+    assert [entry.position for entry in reserved] == [
+        entry.position for entry in expected if entry.topic == "facility.reserved.v1"
+    ]
+    assert log.entries_of([]) == []
+    assert log.head() == walk.entries[-1].position
+
+
+def test_a_prefix_ends_before_the_first_later_record(opened: Opened, walk: PortfolioWalk) -> None:
+    _, log = opened(walk.entries)
+    in_memory = FakeStoryLog(walk.entries)
+    moments = sorted({entry.domain_event.recorded_at for entry in walk.entries})
+    for moment in moments[::5]:
+        for as_of in (moment, moment - timedelta(microseconds=1)):
+            assert log.prefix_end(as_of) == in_memory.prefix_end(as_of)
+    assert log.prefix_end(moments[-1]) == log.head()
+
+
+def test_a_dr_event_is_found_by_the_utilitys_own_id(opened: Opened, walk: PortfolioWalk) -> None:
+    _, log = opened(walk.entries)
+    assert log.dr_events_called("UTIL-2") == [walk.dr_events[1].id]
+    assert log.dr_events_called("UTIL-9") == []

@@ -1,0 +1,121 @@
+"""Runners of every projection on a database of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.read_models import PostgresReadModels
+from application.ports.event_log import LogEntry
+from projections.read_model import AnyProjection
+from projections.registry import PROJECTIONS
+from projections.views import ProjectionPosition
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
+from tests.servers import Database
+
+WAIT_S = 30.0
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait until it holds; how long that takes is not the point of any test."""
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline, f"after {WAIT_S:g} s still not so: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class ReadSide:
+    """A database, its log, and what works on its read models."""
+
+    database: Database
+    log: PostgresEventStore
+    models: PostgresReadModels
+    maintenance: PostgresProjectionMaintenance
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+
+    def store(self, entries: list[LogEntry]) -> None:
+        store_entries(self.database.admin_dsn, entries)
+
+    def runner(self, projection: AnyProjection, **options: Any) -> ProjectionRunner:
+        settings: dict[str, Any] = {"heartbeat_s": 0.2, "retry_stopped_s": 0.2, "batch_size": 10, **options}
+        return ProjectionRunner(
+            projection,
+            log=self.log,
+            dsn=self.database.app_dsn,
+            alerts=self.alerts,
+            clock=StoppedClock(),
+            **settings,
+        )
+
+    def catch_up(self, *projections: AnyProjection) -> None:
+        for projection in projections or PROJECTIONS:
+            self.runner(projection).catch_up()
+
+    def position(self, name: str) -> ProjectionPosition:
+        return next(position for position in self.models.positions() if position.name == name)
+
+    def differences(self, *projections: AnyProjection) -> dict[str, str | None]:
+        """What is not as a fresh fold of the log up to the same position has it."""
+        reports = [self.maintenance.verify(projection) for projection in projections or PROJECTIONS]
+        return {report.name: report.first_difference for report in reports if not report.equal}
+
+    def sessions(self, name: str) -> list[tuple[int, bool]]:
+        """(process id of the server, whether it holds the turn) of each session of a projection's runners."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            return connection.execute(
+                "SELECT a.pid, EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' "
+                "AND l.granted) FROM pg_stat_activity a WHERE a.application_name = %s AND a.datname = %s "
+                "ORDER BY a.backend_start",
+                (f"projection {name}", self.database.name),
+            ).fetchall()
+
+    def kill_session(self, pid: int) -> None:
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+@pytest.fixture
+def read_side(database: Database) -> Iterator[ReadSide]:
+    log, connections = event_log(database.app_dsn), pool(database.app_dsn)
+    maintenance = PostgresProjectionMaintenance(database.app_dsn, log, StoppedClock())
+    yield ReadSide(database, log, PostgresReadModels(connections), maintenance)
+    log.close()
+    connections.close()
+
+
+@contextmanager
+def running(*runners: ProjectionRunner) -> Iterator[threading.Event]:
+    """Each runner in a thread, until the end of the block; a runner that ended by an error fails the test."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run(runner: ProjectionRunner) -> None:
+        try:
+            runner.run(stop)
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=run, args=(runner,), daemon=True) for runner in runners]
+    for thread in threads:
+        thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert not failures
+    assert not any(thread.is_alive() for thread in threads)

@@ -1,0 +1,56 @@
+"""A log made in memory, put into PostgreSQL as the event store would have stored it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store import PostgresEventStore
+from application.demand_response import DemandResponse
+from application.event_mapper import encode_state
+from application.ports.event_log import LogEntry
+
+NOW = datetime(2026, 7, 14, 23, 0, tzinfo=UTC)
+
+_INSERT = """
+INSERT INTO gridproof.demand_response_events
+    (originator_id, originator_version, topic, state, notification_id)
+OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s)
+"""
+
+
+class StoppedClock:
+    """Always the same moment; durations pass as on the wall."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds
+
+
+def store_entries(admin_dsn: str, entries: Iterable[LogEntry]) -> None:
+    """Keep the positions, gaps too, and announce them; only the superuser can name positions."""
+    rows = [
+        (
+            entry.domain_event.originator_id,
+            entry.domain_event.originator_version,
+            entry.topic,
+            encode_state(entry.domain_event),
+            entry.position,
+        )
+        for entry in entries
+    ]
+    with psycopg.connect(admin_dsn) as connection:
+        connection.cursor().executemany(_INSERT, rows)
+        connection.execute("NOTIFY demand_response_events")
+
+
+def event_log(app_dsn: str) -> PostgresEventStore:
+    return PostgresEventStore(DemandResponse, app_dsn)
+
+
+def pool(app_dsn: str) -> ConnectionPool[psycopg.Connection[tuple[Any, ...]]]:
+    return ConnectionPool(app_dsn, min_size=1, max_size=4, open=True, timeout=10)

@@ -1,0 +1,187 @@
+"""Rebuilds beside the live rows, and verifications that notice any difference."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import psycopg
+import pytest
+
+from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from application.ports.event_log import LogEntry
+from projections.audit_trail import AuditTrailProjection
+from projections.dr_events import DREventRow, DREventsProjection
+from projections.maintenance import ProjectionsUnavailable, RebuildUnderway
+from projections.memory_rows import FoldFailed
+from projections.registry import PROJECTIONS
+from tests.integration.projections.conftest import ReadSide, eventually, running
+from tests.integration.projections.stored_log import StoppedClock
+from tests.integration.projections.test_projection_runner import PoisonedDREvents
+from tests.property.projected_logs import walked
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[LogEntry]:
+    numbers = random.Random(11)
+    walk = walked([numbers.randrange(10_000_000) for _ in range(250)])
+    walk.dr_events.clear()
+    walk.accept(walk.open_dr_event("UTIL-open"))
+    return walk.entries
+
+
+def _stored(read_side: ReadSide, table: str) -> list[tuple[object, ...]]:
+    """Every stored row of the live generation, and of any other that was left."""
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        return connection.execute(
+            f"SELECT key, sort_key, tenant, row, position FROM gridproof.{table} ORDER BY key"
+        ).fetchall()
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
+def test_a_read_model_rebuilt_from_zero_equals_the_live_one(
+    read_side: ReadSide, entries: list[LogEntry], projection: object
+) -> None:
+    chosen = next(item for item in PROJECTIONS if item is projection)
+    read_side.store(entries)
+    read_side.catch_up(chosen)
+    live = _stored(read_side, f"rm_{chosen.name}")
+    report = read_side.maintenance.rebuild(chosen)
+    assert (report.position, report.domain_events) == (entries[-1].position, len(entries))
+    assert _stored(read_side, f"rm_{chosen.name}") == live
+    assert live
+    assert read_side.differences(chosen) == {}
+
+
+def test_a_rebuild_under_load_never_goes_back_and_loses_nothing(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    projection = AuditTrailProjection()
+    read_side.store(entries[:50])
+    positions: list[int] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            positions.append(read_side.position(projection.name).position)
+
+    watcher = threading.Thread(target=watch)
+    with running(read_side.runner(projection)):
+        eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
+        watcher.start()
+        for start in range(50, len(entries), 50):
+            read_side.store(entries[start : start + 50])
+            read_side.maintenance.rebuild(projection)
+        eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
+        done.set()
+        watcher.join()
+    assert positions == sorted(positions)
+    assert read_side.differences(projection) == {}
+
+
+def test_a_changed_projection_is_rebuilt_by_its_runner(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    class Next(DREventsProjection):
+        version = 2
+
+        def sort_key(self, row: DREventRow) -> str:
+            return row.utility_event_id
+
+    read_side.store(entries)
+    read_side.catch_up(DREventsProjection())
+    before = [row.opened_at for row in read_side.models.dr_events.listed().rows]
+    read_side.catch_up(Next())
+    after = [row.utility_event_id for row in read_side.models.dr_events.listed().rows]
+    assert before == sorted(before, reverse=True)
+    assert after == sorted(after, reverse=True)
+    assert len(after) == len(before) > 1
+    assert read_side.position("dr_events").version == 2
+    assert read_side.differences(Next()) == {}
+
+
+def test_a_failed_rebuild_leaves_the_live_rows(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    read_side.store(entries)
+    read_side.catch_up(DREventsProjection())
+    live = read_side.models.dr_events.listed().rows
+    poison = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
+    with pytest.raises(FoldFailed) as failure:
+        read_side.maintenance.rebuild(PoisonedDREvents(poison.position))
+    assert failure.value.position == poison.position
+    assert read_side.models.dr_events.listed().rows == live
+    read_side.maintenance.rebuild(DREventsProjection())  # the leftovers are no hindrance
+    assert read_side.differences(DREventsProjection()) == {}
+
+
+def test_a_rebuild_heals_a_stopped_projection(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    poison = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
+    read_side.store(entries)
+    with running(read_side.runner(PoisonedDREvents(poison.position), retry_stopped_s=0.05)):
+        eventually(lambda: bool(read_side.alerts.listed()), "an alert")
+        read_side.maintenance.rebuild(DREventsProjection())
+        eventually(
+            lambda: "projection_stopped" not in {alert.name for alert in read_side.alerts.listed()},
+            "the alert cleared",
+        )
+    assert read_side.position("dr_events").stopped_at is None
+    assert read_side.differences(DREventsProjection()) == {}
+
+
+def test_one_rebuild_of_a_read_model_at_a_time(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    read_side.store(entries)
+
+    def second(done: int, total: int) -> None:
+        with pytest.raises(RebuildUnderway):
+            read_side.maintenance.rebuild(DREventsProjection())
+        seen.append(done)
+
+    seen: list[int] = []
+    read_side.maintenance.rebuild(DREventsProjection(), progress=second)
+    assert seen == [entries[-1].position]
+
+
+@pytest.mark.parametrize(
+    ("tampering", "said"),
+    [
+        ("UPDATE gridproof.rm_dr_events SET row = jsonb_set(row, '{status}', '\"active\"')", "status is"),
+        ("DELETE FROM gridproof.rm_dr_events", "missing in the live rows"),
+        (
+            """INSERT INTO gridproof.rm_dr_events
+            SELECT generation, '0', sort_key, tenant, row, position FROM gridproof.rm_dr_events LIMIT 1""",
+            "0: not in the log's fold",
+        ),
+        ("UPDATE gridproof.projection_positions SET version = 7", "version 7"),
+    ],
+)
+def test_a_verification_names_the_first_difference(
+    read_side: ReadSide, entries: list[LogEntry], tampering: str, said: str
+) -> None:
+    read_side.store(entries)
+    read_side.catch_up(DREventsProjection())
+    assert read_side.maintenance.verify(DREventsProjection()).equal
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        connection.execute(tampering.encode())
+    report = read_side.maintenance.verify(DREventsProjection())
+    assert said in str(report.first_difference)
+    assert not report.equal
+    if "version" not in said:
+        assert report.live_digest != report.fresh_digest
+
+
+def test_a_verification_of_a_model_behind_the_log_compares_at_its_position(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries[:60])
+    read_side.catch_up(DREventsProjection())
+    read_side.store(entries[60:])
+    report = read_side.maintenance.verify(DREventsProjection())
+    assert report.equal
+    assert report.position == entries[59].position
+
+
+def test_an_unreachable_database_is_named(read_side: ReadSide) -> None:
+    nowhere = PostgresProjectionMaintenance(
+        "postgresql://nobody@127.0.0.1:1/nothing", read_side.log, StoppedClock()
+    )
+    with pytest.raises(ProjectionsUnavailable, match="cannot be reached"):
+        nowhere.verify(DREventsProjection())
+    with pytest.raises(ProjectionsUnavailable, match="cannot be reached"):
+        nowhere.rebuild(DREventsProjection())

@@ -1,0 +1,321 @@
+"""Runners against a real PostgreSQL: killed, restarted, doubled, and fed with what cannot be folded."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.postgres.projection_runner import ProjectionRunner
+from application.ports.alerts import Alert
+from application.ports.event_log import LogEntry
+from interfaces.workers import project
+from projections.audit_trail import AuditTrailProjection
+from projections.deadlines import DeadlinesProjection
+from projections.dispatches import DispatchesProjection
+from projections.dr_events import DREventRow, DREventsProjection
+from projections.read_model import Rows
+from projections.registry import PROJECTIONS
+from projections.views import ProjectionPosition
+from tests.integration.projections.conftest import ReadSide, eventually, running
+from tests.property.projected_logs import walked
+from tests.servers import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[LogEntry]:
+    """A log of a few hundred domain events, of all kinds."""
+    numbers = random.Random(7)
+    walk = walked([numbers.randrange(10_000_000) for _ in range(250)])
+    walk.happy()
+    return walk.entries
+
+
+class PoisonedDREvents(DREventsProjection):
+    """The read model dr_events, which cannot fold the domain event at one position."""
+
+    def __init__(self, position: int) -> None:
+        self.poison: int | None = position
+
+    def fold(self, position: int, domain_event: Any, rows: Rows[DREventRow]) -> None:
+        super().fold(position, domain_event, rows)
+        if position == self.poison:
+            raise ValueError("no such thing was agreed")
+
+
+def _at_head(read_side: ReadSide) -> bool:
+    return all(position.lag == 0 for position in read_side.models.positions())
+
+
+def test_runners_follow_the_log_as_it_grows(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    with running(*(read_side.runner(projection, heartbeat_s=60.0) for projection in PROJECTIONS)):
+        for start in range(0, len(entries), 50):
+            read_side.store(entries[start : start + 50])
+            eventually(lambda: _at_head(read_side), "every projection at the head, told by NOTIFY alone")
+        for projection in PROJECTIONS:  # a runner that waits a minute for news would not stop in time
+            for pid, _ in read_side.sessions(projection.name):
+                read_side.kill_session(pid)
+    assert read_side.differences() == {}
+
+
+def test_restarts_between_batches_lose_nothing_and_repeat_nothing(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    for start in range(0, len(entries), 37):
+        read_side.store(entries[start : start + 37])
+        read_side.catch_up()
+    assert read_side.differences() == {}
+    assert {position.position for position in read_side.models.positions()} == {entries[-1].position}
+
+
+def test_a_runner_whose_session_is_killed_goes_on(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    projection = AuditTrailProjection()
+    with running(read_side.runner(projection, batch_size=1)):
+        killed = 0
+        for start in range(0, len(entries), 60):
+            read_side.store(entries[start : start + 60])
+            eventually(lambda: bool(read_side.sessions(projection.name)), "a session")
+            for pid, _ in read_side.sessions(projection.name):
+                read_side.kill_session(pid)
+                killed += 1
+        eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
+    assert killed > 3
+    assert read_side.differences(projection) == {}
+
+
+def test_a_killed_server_is_waited_for(
+    read_side: ReadSide, entries: list[LogEntry], postgres_server: PostgresServer
+) -> None:
+    projection = DispatchesProjection()
+    half = len(entries) // 2
+    with running(read_side.runner(projection, batch_size=5)):
+        read_side.store(entries[:half])
+        postgres_server.kill()
+        postgres_server.start()
+        read_side.store(entries[half:])
+        eventually(lambda: _position(read_side, projection.name) == entries[-1].position, "the head reached")
+    assert read_side.differences(projection) == {}
+
+
+def _position(read_side: ReadSide, name: str) -> int:
+    try:
+        return read_side.position(name).position
+    except Exception:  # noqa: BLE001 - the pool still holds connections of the killed server
+        return -1
+
+
+RUNNER_PROCESS = textwrap.dedent("""
+    import sys, threading, time
+    sys.path[:0] = sys.argv[2].split(":")
+    from datetime import UTC, datetime
+    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.projection_runner import ProjectionRunner
+    from application.demand_response import DemandResponse
+    from projections.audit_trail import AuditTrailProjection
+
+    class Clock:
+        def now(self): return datetime(2026, 7, 14, tzinfo=UTC)
+        def wall_seconds(self, clock_seconds): return clock_seconds
+
+    class Alerts:
+        def clear(self, name, subject, *, at): pass
+
+    class SlowProjection(AuditTrailProjection):
+        def fold(self, position, domain_event, rows):
+            super().fold(position, domain_event, rows)
+            time.sleep(0.002)
+
+    log = PostgresEventStore(DemandResponse, sys.argv[1])
+    runner = ProjectionRunner(SlowProjection(), log=log, dsn=sys.argv[1], alerts=Alerts(), clock=Clock(), batch_size=9)
+    print("started", flush=True)
+    runner.run(threading.Event())
+""")
+
+
+def test_a_runner_killed_with_9_in_mid_batch_leaves_whole_batches(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries)
+    projection = AuditTrailProjection()
+    seen: list[int] = []
+    for kill in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", RUNNER_PROCESS, read_side.database.app_dsn, ":".join(sys.path)],
+            stdout=subprocess.PIPE,
+        ) as process:
+            before = read_side.position(projection.name).position
+            eventually(
+                lambda before=before: read_side.position(projection.name).position > before,  # type: ignore[misc]
+                "a batch folded",
+            )
+            process.send_signal(signal.SIGKILL)
+        seen.append(read_side.position(projection.name).position)
+        assert read_side.differences(projection) == {}, f"after kill {kill + 1}"
+    assert seen == sorted(seen)
+    assert seen[0] < entries[-1].position, "the first kill came too late to prove anything"
+    read_side.catch_up(projection)
+    assert read_side.differences(projection) == {}
+    assert len(read_side.models.audit_trail.listed(limit=1000).rows) == sum(
+        entry.topic.startswith(("dr-event.", "dispatch.", "facility.reserved", "facility.released"))
+        for entry in entries
+    )
+
+
+def test_poison_stops_its_own_projection_at_its_position_and_no_other(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    own = [entry for entry in entries if entry.topic.startswith("dr-event.")]
+    poisoned = PoisonedDREvents(own[len(own) // 2].position)
+    others = [projection for projection in PROJECTIONS if projection.name != "dr_events"]
+    with running(*(read_side.runner(projection) for projection in (poisoned, *others))):
+        read_side.store(entries)
+        eventually(lambda: read_side.position("dr_events").stopped_at is not None, "dr_events stopped")
+        eventually(
+            lambda: all(read_side.position(projection.name).lag == 0 for projection in others),
+            "the other projections at the head",
+        )
+        stopped = read_side.position("dr_events")
+        assert poisoned.poison is not None
+        assert stopped.stopped_at == poisoned.poison
+        assert "no such thing was agreed" in str(stopped.stopped_reason)
+        assert stopped.position == max(e.position for e in entries if e.position < poisoned.poison)
+        (alert,) = _stopped(read_side)
+        assert alert.subject == "dr_events"
+        assert f"position {poisoned.poison}" in alert.detail
+        assert read_side.differences(*others, DREventsProjection()) == {}
+
+        poisoned.poison = None  # a release that can fold it
+        eventually(lambda: read_side.position("dr_events").lag == 0, "dr_events at the head")
+        eventually(lambda: not _stopped(read_side), "the alert cleared")
+    assert read_side.position("dr_events").stopped_at is None
+    assert read_side.differences() == {}
+
+
+def _stopped(read_side: ReadSide) -> list[Alert]:
+    return [alert for alert in read_side.alerts.listed() if alert.name == "projection_stopped"]
+
+
+def test_a_domain_event_that_cannot_be_read_stops_a_projection_at_its_position(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries[:25])
+    unreadable = entries[24].position + 1
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        connection.execute(
+            "INSERT INTO gridproof.demand_response_events (originator_id, originator_version, topic, state, "
+            "notification_id) OVERRIDING SYSTEM VALUE VALUES (gen_random_uuid(), 1, 'of.tomorrow.v1', '{}', %s)",
+            (unreadable,),
+        )
+    with running(read_side.runner(DeadlinesProjection())):
+        eventually(lambda: read_side.position("deadlines").stopped_at is not None, "deadlines stopped")
+    stopped = read_side.position("deadlines")
+    assert (stopped.position, stopped.stopped_at) == (entries[24].position, unreadable)
+    assert "of.tomorrow.v1" in str(stopped.stopped_reason)
+    assert [alert.subject for alert in _stopped(read_side)] == ["deadlines"]
+
+
+def test_a_row_that_the_database_refuses_is_poison_too(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    class Unstorable(DREventsProjection):
+        def tenant(self, row: DREventRow) -> str | None:
+            return "\0" if row.accepted_at is not None else None
+
+    read_side.store(entries)
+    first = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
+    with running(read_side.runner(Unstorable(), batch_size=500)):
+        eventually(lambda: read_side.position("dr_events").stopped_at is not None, "dr_events stopped")
+    stopped = read_side.position("dr_events")
+    assert stopped.stopped_at == first.position
+    assert stopped.position < first.position
+
+
+def test_of_two_runners_one_is_active_and_the_other_takes_over(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    projection = AuditTrailProjection()
+    third = len(entries) // 3
+    with running(*(read_side.runner(projection) for _ in range(2))):
+        read_side.store(entries[:third])
+        eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
+        eventually(lambda: len(read_side.sessions(projection.name)) == 2, "both connected")
+        turns = read_side.sessions(projection.name)
+        assert sorted(active for _, active in turns) == [False, True]
+        first = next(pid for pid, active in turns if active)
+        read_side.kill_session(first)
+        read_side.store(entries[third:])
+        eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached by the other")
+        active = [pid for pid, active in read_side.sessions(projection.name) if active]
+        assert first not in active
+    assert read_side.differences(projection) == {}
+
+
+def test_a_lagging_projection_raises_an_alert_until_it_caught_up(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries)  # recorded hours before the clock's now
+    read_side.catch_up(DREventsProjection())
+    lags = [
+        alert for alert in read_side.alerts.listed(include_cleared=True) if alert.name == "projection_lag"
+    ]
+    assert [alert.subject for alert in lags] == ["dr_events"]
+    assert read_side.alerts.listed() == []
+
+
+def test_the_worker_runs_every_projection_until_it_is_stopped(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries)
+
+    async def story() -> list[ProjectionPosition]:
+        stop = asyncio.Event()
+        runners = [read_side.runner(projection) for projection in PROJECTIONS]
+        worker = asyncio.create_task(project.run(projections=runners, stop=stop))
+        await asyncio.to_thread(eventually, lambda: _at_head(read_side), "every projection at the head")
+        stop.set()
+        await worker
+        return await asyncio.to_thread(read_side.models.positions)
+
+    positions = asyncio.run(asyncio.wait_for(story(), 60))
+    assert {position.position for position in positions} == {entries[-1].position}
+
+
+def test_the_worker_ends_with_the_fault_of_a_runner() -> None:
+    class Faulty:
+        name = "faulty"
+
+        def run(self, stop: Any) -> None:
+            raise ZeroDivisionError("a bug")
+
+    class Patient:
+        name = "patient"
+        stopped = False
+
+        def run(self, stop: Any) -> None:
+            self.stopped = stop.wait(30)
+
+    patient = Patient()
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(project.run(projections=[patient, Faulty()], stop=asyncio.Event()))
+    assert patient.stopped
+
+
+def test_a_runner_of_an_older_release_does_not_touch_newer_rows(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    class Newer(DREventsProjection):
+        version = 2
+
+    read_side.store(entries)
+    read_side.catch_up(Newer())
+    older: ProjectionRunner = read_side.runner(DREventsProjection())
+    with running(older):
+        eventually(lambda: bool(_stopped(read_side)), "an alert")
+    (alert,) = _stopped(read_side)
+    assert "newer version 2" in alert.detail
+    assert read_side.position("dr_events").version == 2

@@ -1,0 +1,181 @@
+"""A notify worker killed in mid-work, as a real process: the utility is told, and the log has it once."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import nats
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.embedded import EmbeddedServers
+from adapters.nats.work_queue import CALLBACK_STREAM, NatsWorkQueue
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.utilities import PostgresUtilities
+from application.demand_response import DemandResponse
+from application.portfolio import UtilityEntry
+from application.ports.work_queue import CallbackWork
+from domain.dr_event import DREvent, Notice
+from domain.event_sourcing import Provenance
+from interfaces.simulators.http_host import hosted
+from interfaces.simulators.utility import (
+    CallbackJournal,
+    SimulatedUtility,
+    create_utility_app,
+    read_callbacks,
+)
+from tests.servers import Database
+
+NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
+SECRET = "shared with city-power"
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Rig:
+    store: PostgresEventStore
+    environ: dict[str, str]
+    folder: Path
+
+    def requested(self, url: str) -> CallbackWork:
+        provenance = Provenance(
+            correlation_id=UUID(int=1),
+            causation_id=UUID(int=2),
+            actor="utility:city-power",
+            tenant="city-power",
+            trace_id="0af7651916cd43dd8448eb211c80319c",
+            recorded_at=NOW,
+        )
+        dr_event = DREvent.open(provenance, utility_id="city-power", utility_event_id=str(uuid4()))
+        notice = Notice(
+            notification_id="n-1",
+            modification_number=0,
+            program_id="summer-peak",
+            starts_at=NOW + timedelta(hours=1),
+            ends_at=NOW + timedelta(hours=2),
+            target_kw=100.0,
+            facility_ids=("fac-001",),
+            priority=1,
+            callback_url=url,
+        )
+        dr_event.accept(
+            provenance,
+            notice=notice,
+            program_version=1,
+            capacity_kw=100,
+            capacity_source="declared",
+            shortfall_kw=0,
+        )
+        dr_event.request_callback(provenance, kind="accepted", body='{"kind":"accepted"}')
+        self.store.save([dr_event])
+        intent = self.store.read_after(0, 1_000)[-1].domain_event
+        assert isinstance(intent, DREvent.CallbackRequested)
+        return CallbackWork(
+            dr_event_id=dr_event.id,
+            callback_id=intent.callback_id,
+            kind=intent.kind,
+            utility_id="city-power",
+            url=url,
+            body=intent.body,
+            correlation_id=intent.correlation_id,
+            causation_id=intent.domain_event_id,
+            trace_id=intent.trace_id,
+        )
+
+    @contextmanager
+    def worker(self, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+        with (self.folder / "notify.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "interfaces.cli", "worker", "notify"],
+                env={**self.environ, **environ},
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(20) in (0, -signal.SIGKILL), (self.folder / "notify.log").read_text()
+
+    def delivered(self, work: CallbackWork) -> list[DREvent.CallbackDelivered]:
+        happened = [entry.domain_event for entry in self.store.read_after(0, 1_000)]
+        return [
+            one
+            for one in happened
+            if isinstance(one, DREvent.CallbackDelivered) and one.callback_id == work.callback_id
+        ]
+
+
+@pytest.fixture
+def rig(database: Database, tmp_path: Path, nats_server: EmbeddedServers) -> Iterator[Rig]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+    environ |= {
+        "GRIDPROOF_DATABASE_URL": database.app_dsn,
+        "GRIDPROOF_NATS_URL": nats_server.nats_url,
+        "GRIDPROOF_DATA_DIR": str(tmp_path / "data"),
+        "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "true",
+        "GRIDPROOF_SECRET_CITY": SECRET,
+        # Thirty clock seconds until a silent worker's work goes to another: here the floor of it.
+        "GRIDPROOF_CLOCK_EPOCH": NOW.isoformat(),
+        "GRIDPROOF_CLOCK_STARTED_AT": datetime.now(UTC).isoformat(),
+        "GRIDPROOF_CLOCK_SPEED": "60",
+    }
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
+        entry = UtilityEntry(utility_id="city-power", callback_secret_ref="env:GRIDPROOF_SECRET_CITY")
+        PostgresUtilities(pool).keep(entry, at=NOW)
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
+    yield Rig(store, environ, tmp_path)
+    store.close()
+
+
+async def emptied(rig: Rig) -> bool:
+    """Whether the queue holds no callback any more: the second worker is done with it."""
+    client = await nats.connect(rig.environ["GRIDPROOF_NATS_URL"])
+    try:
+        return (await client.jetstream().stream_info(CALLBACK_STREAM)).state.messages == 0
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("place", ["notify.before_call", "notify.after_call", "notify.after_record"])
+def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
+    struck = rig.folder / "struck"
+    journal = CallbackJournal(rig.folder / "callbacks.jsonl")
+    utility = SimulatedUtility(clock=SystemClock(), journal=journal, secret=SECRET.encode())
+
+    async def story() -> CallbackWork:
+        async with hosted(create_utility_app(utility), "127.0.0.1:0") as url:
+            work = await asyncio.to_thread(rig.requested, f"{url}/callbacks")
+            queue = await NatsWorkQueue.connect(
+                rig.environ["GRIDPROOF_NATS_URL"], redelivery_s=1.5, name="test"
+            )
+            await queue.publish_callback(work, message_id=str(work.callback_id))
+            await queue.aclose()
+            with rig.worker(GRIDPROOF_FAILPOINT=place, GRIDPROOF_FAILPOINT_ONCE_FILE=str(struck)) as doomed:
+                assert await asyncio.to_thread(doomed.wait, DEADLINE_S) == -signal.SIGKILL
+            with rig.worker():
+                deadline = time.monotonic() + DEADLINE_S
+                while not (await asyncio.to_thread(rig.delivered, work) and await emptied(rig)):
+                    assert time.monotonic() < deadline, (rig.folder / "notify.log").read_text()
+                    await asyncio.sleep(0.1)
+            return work
+
+    work = asyncio.run(story())
+    journal.close()
+
+    assert str(work.callback_id) in struck.read_text()
+    assert len(rig.delivered(work)) == 1
+    received = read_callbacks(rig.folder / "callbacks.jsonl")
+    assert len(received) == (2 if place == "notify.after_call" else 1)
+    assert all(callback.signature_ok for callback in received)

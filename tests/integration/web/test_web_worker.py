@@ -1,0 +1,126 @@
+"""The web worker: it ends in good order, and says so when it cannot begin."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from litestar import Litestar, get
+
+from interfaces.workers.web import THREADS, AddressTaken, listening, run
+from tests.servers import Database
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_request_under_way_is_answered_before_the_worker_ends() -> None:
+    begun = asyncio.Event()
+
+    @get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await asyncio.sleep(0.3)
+        return "done"
+
+    async def story() -> str:
+        stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(
+            run(
+                Litestar([slow], openapi_config=None),
+                listener=listening("127.0.0.1", 0),
+                stop=stop,
+                started=started.set_result,
+            )
+        )
+        url = await started
+        async with httpx.AsyncClient() as client:
+            asking = asyncio.create_task(client.get(f"{url}/slow"))
+            await begun.wait()
+            stop.set()
+            answer = (await asking).text
+        await asyncio.wait_for(serving, 10)
+        return answer
+
+    assert asyncio.run(story()) == "done"
+
+
+def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def work() -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.2)
+        with lock:
+            at_once -= 1
+
+    @get("/work")
+    async def in_a_thread() -> None:
+        await asyncio.to_thread(work)
+
+    async def story() -> None:
+        stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+        app = Litestar([in_a_thread], openapi_config=None)
+        serving = asyncio.create_task(
+            run(app, listener=listening("127.0.0.1", 0), stop=stop, started=started.set_result)
+        )
+        url = await started
+        async with httpx.AsyncClient() as client:
+            await asyncio.gather(*(client.get(f"{url}/work") for _ in range(40)))
+        stop.set()
+        await serving
+
+    asyncio.run(story())
+    assert 6 < most <= THREADS
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    first = listening("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with pytest.raises(AddressTaken, match=f"127.0.0.1:{port}.*GRIDPROOF_HTTP_BIND"):
+        listening("127.0.0.1", port)
+    first.close()
+
+
+def free_port() -> int:
+    listener = listening("127.0.0.1", 0)
+    port = int(listener.getsockname()[1])
+    listener.close()
+    return port
+
+
+def first_answer(client: httpx.Client, path: str, process: subprocess.Popen[bytes]) -> httpx.Response:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return client.get(path)
+        except httpx.ConnectError:
+            time.sleep(0.05)
+    raise AssertionError(f"it did not answer; ended with {process.poll()}")
+
+
+def test_the_process_serves_and_ends_at_sigterm_even_with_a_connection_open(database: Database) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+    environ |= {
+        "GRIDPROOF_DATABASE_URL": database.app_dsn,
+        "GRIDPROOF_HTTP_BIND": url.removeprefix("http://"),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "interfaces.cli", "serve"], env=environ, cwd=ROOT)
+    try:
+        with httpx.Client(base_url=url) as client:
+            readiness = first_answer(client, "/ready", process)
+            assert (readiness.status_code, readiness.json()["status"]) == (200, "ready")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()

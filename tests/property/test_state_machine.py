@@ -1,0 +1,339 @@
+"""DR events and dispatches against tables written here, by hand, from docs/domain: state x command -> what comes.
+
+A cell is the next state, `.` (nothing is recorded), `x` (refused by name), or `=` (recorded, same state). The states
+of a dispatch say a little more than its status does: what is known of its last command decides what may follow.
+Wide tables stand in blocks of some columns each.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast, get_args
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from domain.dispatch import DispatchStatus
+from domain.dr_event import DREventStatus
+from domain.errors import DomainError
+from tests.walks import DispatchWalk, DREventWalk, Walk, dispatch_walk, dr_event_walk
+
+DR_EVENT_TABLE = """
+state      | accept   reject   schedule  refuse_planning cancel
+opened     | accepted rejected x         x               x
+rejected   | accepted rejected x         x               x
+accepted   | x        x        scheduled =               cancelled
+scheduled  | x        x        x         x               cancelled
+preparing  | x        x        x         x               cancelled
+active     | x        x        x         x               x
+recovering | x        x        x         x               x
+completed  | x        x        x         x               x
+given_up   | x        x        x         x               x
+measured   | x        x        x         x               x
+cancelled  | x        x        x         x               .
+
+state      | prepare_due start_due end_due    give_up_due complete  measure
+opened     | .           .         .          .           x         x
+rejected   | .           .         .          .           x         x
+accepted   | .           .         .          given_up    x         x
+scheduled  | preparing   .         .          .           x         x
+preparing  | .           active    .          .           x         x
+active     | .           .         recovering .           x         x
+recovering | .           .         .          .           completed x
+completed  | .           .         .          .           x         measured
+given_up   | .           .         .          .           x         measured
+measured   | .           .         .          .           x         .
+cancelled  | .           .         .          .           x         x
+"""
+# Too early is never too late: nothing happens, in whatever state.
+EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")
+DR_EVENT_STATUS = {"given_up": "completed", "measured": "completed"}
+UNREACHED_YET = {"cancelled_while_active"}  # comes with modifications
+
+DISPATCH_TABLE = """
+state                 | block   override prepare   commit     restore   abort    fail_unprepared bms_drifted
+planned               | blocked x        preparing .          .         aborted  failed          .
+blocked               | x       planned  .         .          .         aborted  failed          .
+preparing             | x       x        .         .          .         .        .               .
+prepared              | x       x        .         committing .         aborting .               .
+committing            | x       x        .         .          .         .        .               .
+committed             | x       x        .         .          restoring .        .               =
+verified_by_bms       | x       x        .         .          restoring .        .               .
+verified_by_meter     | x       x        .         .          restoring .        .               .
+restoring             | x       x        .         .          .         .        .               .
+restored              | x       x        .         .          .         .        .               .
+restore_refused       | x       x        .         .          .         .        .               .
+restore_unknown       | x       x        .         .          .         .        .               .
+failed                | x       x        .         .          .         .        .               .
+failed_prepare        | x       x        .         .          .         .        .               .
+failed_commit         | x       x        .         .          .         .        .               .
+failed_commit_unknown | x       x        .         .          .         .        .               .
+compensating_abort    | x       x        .         .          .         .        .               .
+compensating_restore  | x       x        .         .          .         .        .               .
+undo_refused          | x       x        .         .          .         .        .               .
+undo_unknown          | x       x        .         .          .         .        .               .
+compensated           | x       x        .         .          .         .        .               .
+compensated_unknown   | x       x        .         .          .         .        .               .
+aborting              | x       x        .         .          .         .        .               .
+aborted               | x       x        .         .          .         .        .               .
+released              | x       x        .         .          .         .        .               .
+released_unknown      | x       x        .         .          .         .        .               .
+
+state                 | success     refusal         gave_up               never_sent      attempt
+planned               | x           x               x                     x               x
+blocked               | x           x               x                     x               x
+preparing             | prepared    failed_prepare  failed_prepare        failed_prepare  =
+prepared              | .           .               .                     .               x
+committing            | committed   failed_commit   failed_commit_unknown failed_commit   =
+committed             | .           .               .                     .               x
+verified_by_bms       | .           .               .                     .               x
+verified_by_meter     | .           .               .                     .               x
+restoring             | restored    restore_refused restore_unknown       restore_refused =
+restored              | .           .               .                     .               x
+restore_refused       | .           .               .                     .               x
+restore_unknown       | .           .               .                     .               x
+failed                | x           x               x                     x               x
+failed_prepare        | .           .               .                     .               x
+failed_commit         | .           .               .                     .               x
+failed_commit_unknown | .           .               .                     .               x
+compensating_abort    | compensated compensated     compensated_unknown   compensated     =
+compensating_restore  | compensated undo_refused    undo_unknown          undo_refused    =
+undo_refused          | .           .               .                     .               x
+undo_unknown          | .           .               .                     .               x
+compensated           | .           .               .                     .               x
+compensated_unknown   | .           .               .                     .               x
+aborting              | released    released        released_unknown      released        =
+aborted               | x           x               x                     x               x
+released              | .           .               .                     .               x
+released_unknown      | .           .               .                     .               x
+
+state                 | compensate           retry_restore        reissue
+planned               | .                    .                    x
+blocked               | .                    .                    x
+preparing             | .                    .                    x
+prepared              | .                    .                    x
+committing            | .                    .                    x
+committed             | .                    .                    x
+verified_by_bms       | .                    .                    x
+verified_by_meter     | .                    .                    x
+restoring             | .                    .                    x
+restored              | .                    .                    x
+restore_refused       | .                    restoring            x
+restore_unknown       | .                    restoring            restoring
+failed                | .                    .                    x
+failed_prepare        | .                    .                    x
+failed_commit         | compensating_abort   .                    x
+failed_commit_unknown | compensating_restore .                    x
+compensating_abort    | .                    .                    x
+compensating_restore  | .                    .                    x
+undo_refused          | .                    compensating_restore x
+undo_unknown          | .                    compensating_restore compensating_restore
+compensated           | .                    .                    x
+compensated_unknown   | .                    .                    compensating_abort
+aborting              | .                    .                    x
+aborted               | .                    .                    x
+released              | .                    .                    x
+released_unknown      | .                    .                    aborting
+
+state                 | bms_agrees      meter_agrees      measure not_measurable
+planned               | .               .                 x       =
+blocked               | .               .                 x       =
+preparing             | .               .                 x       =
+prepared              | .               .                 x       =
+committing            | .               .                 x       =
+committed             | verified_by_bms verified_by_meter =       =
+verified_by_bms       | .               verified_by_meter =       =
+verified_by_meter     | .               .                 =       =
+restoring             | .               .                 =       =
+restored              | .               .                 =       =
+restore_refused       | .               .                 =       =
+restore_unknown       | .               .                 =       =
+failed                | .               .                 x       =
+failed_prepare        | .               .                 x       =
+failed_commit         | .               .                 x       =
+failed_commit_unknown | .               .                 x       =
+compensating_abort    | .               .                 x       =
+compensating_restore  | .               .                 x       =
+undo_refused          | .               .                 x       =
+undo_unknown          | .               .                 x       =
+compensated           | .               .                 x       =
+compensated_unknown   | .               .                 x       =
+aborting              | .               .                 x       =
+aborted               | .               .                 x       =
+released              | .               .                 x       =
+released_unknown      | .               .                 x       =
+"""
+DISPATCH_STATUS = {
+    "restore_refused": "restore_failed",
+    "restore_unknown": "restore_failed",
+    "undo_refused": "restore_failed",
+    "undo_unknown": "restore_failed",
+    "failed_prepare": "failed",
+    "failed_commit": "failed",
+    "failed_commit_unknown": "failed",
+    "compensating_abort": "compensating",
+    "compensating_restore": "compensating",
+    "compensated_unknown": "compensated",
+    "released": "aborted",
+    "released_unknown": "aborted",
+}
+ONCE = {"measure", "not_measurable"}
+"""A dispatch is measured, or found not measurable, once; then both change nothing."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells by (state, step)."""
+
+    first: str
+    cells: dict[tuple[str, str], str]
+    statuses: dict[str, str]
+
+    @classmethod
+    def of(cls, text: str, statuses: dict[str, str], *, never: tuple[str, ...] = ()) -> "Table":
+        cells: dict[tuple[str, str], str] = {}
+        for block in text.strip().split("\n\n"):
+            head, *rows = [line.split("|") for line in block.splitlines()]
+            for state, row in rows:
+                for step, cell in zip(head[1].split(), row.split(), strict=True):
+                    cells[state.strip(), step] = cell
+        states = list(dict.fromkeys(state for state, _ in cells))
+        cells |= {(state, step): "." for state in states for step in never}
+        return cls(states[0], cells, statuses)
+
+    @property
+    def states(self) -> list[str]:
+        return sorted({state for state, _ in self.cells})
+
+    @property
+    def steps(self) -> list[str]:
+        return sorted({step for _, step in self.cells})
+
+    def status(self, state: str) -> str:
+        return self.statuses.get(state, state)
+
+    def way_to(self, wanted: str) -> list[str]:
+        """The shortest steps from the first state."""
+        ways: dict[str, list[str]] = {self.first: []}
+        queue = deque([self.first])
+        while queue:
+            state = queue.popleft()
+            for step in self.steps:
+                following = self.cells[state, step]
+                if following not in {".", "x", "="} and following not in ways:
+                    ways[following] = [*ways[state], step]
+                    queue.append(following)
+        return ways[wanted]
+
+
+DR_EVENT = Table.of(DR_EVENT_TABLE, DR_EVENT_STATUS, never=EARLY)
+DISPATCH = Table.of(DISPATCH_TABLE, DISPATCH_STATUS)
+WALKS: dict[str, tuple[Table, Callable[[], Walk]]] = {
+    "dr-event": (DR_EVENT, dr_event_walk),
+    "dispatch": (DISPATCH, dispatch_walk),
+}
+
+
+class Follower:
+    """Takes steps and holds each against its cell; `hit` says which cells were."""
+
+    def __init__(self, table: Table, walk: Walk, hit: set[tuple[str, str]]) -> None:
+        self.table, self.walk, self.hit = table, walk, hit
+        self.state = table.first
+        self.was_measured = False
+
+    def take(self, step: str) -> None:
+        cell = self.table.cells[self.state, step]
+        if self.table is DISPATCH and step in ONCE:
+            if self.was_measured:
+                cell = "."
+            self.was_measured |= cell == "="
+        before = self.walk.aggregate.state
+        if cell == "x":
+            with pytest.raises(DomainError):
+                self.walk.take(step)
+            assert self.walk.aggregate.state == before
+        else:
+            recorded = self.walk.take(step)
+            assert (recorded == 0) == (cell == "."), f"{step} in {self.state} recorded {recorded}"
+        self.hit.add((self.state, step))
+        if cell not in {".", "x", "="}:
+            self.state = cell
+        assert self.walk.aggregate.state.status == self.table.status(self.state), step
+
+
+def test_the_tables_know_every_status() -> None:
+    dr_event = {DR_EVENT.status(state) for state in DR_EVENT.states}
+    assert dr_event == set(get_args(DREventStatus)) - UNREACHED_YET
+    assert {DISPATCH.status(state) for state in DISPATCH.states} == set(get_args(DispatchStatus))
+
+
+def test_the_tables_know_every_step() -> None:
+    """A command that is added to an aggregate, and so to its walk, needs its column."""
+    for table, kind in ((DR_EVENT, DREventWalk), (DISPATCH, DispatchWalk)):
+        steps = {name for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
+        assert set(table.steps) == steps - {"choose"}
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_every_cell_of_the_table_holds(name: str) -> None:
+    table, begin = WALKS[name]
+    hit: set[tuple[str, str]] = set()
+    for state in table.states:
+        for step in table.steps:
+            follower = Follower(table, begin(), hit)
+            for on_the_way in table.way_to(state):
+                follower.take(on_the_way)
+            assert follower.state == state
+            follower.take(step)
+    assert hit == set(table.cells)
+
+
+class RandomWalk(RuleBasedStateMachine):
+    """Whatever the order of the commands, every step is as the table says."""
+
+    name: ClassVar[str]
+    hit: ClassVar[set[tuple[str, str]]] = set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        table, begin = WALKS[self.name]
+        self.follower = Follower(table, begin(), self.hit)
+
+    @rule(data=st.data())
+    def any_step(self, data: st.DataObject) -> None:
+        self.follower.take(data.draw(st.sampled_from(self.follower.table.steps)))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.moves)
+    def step_that_moves(self, data: st.DataObject) -> None:
+        self.follower.take(data.draw(st.sampled_from(self.moves)))
+
+    @property
+    def moves(self) -> list[str]:
+        """The steps that lead on from here."""
+        table, state = self.follower.table, self.follower.state
+        return [step for step in table.steps if table.cells[state, step] not in {".", "x"}]
+
+    def teardown(self) -> None:
+        """What was recorded adds up to the same state again."""
+        aggregate: Any = None
+        for domain_event in self.follower.walk.recorded:
+            aggregate = cast("Any", domain_event).mutate(aggregate)
+        assert aggregate.state == self.follower.walk.aggregate.state
+
+
+class DREventRandomWalk(RandomWalk):
+    name = "dr-event"
+
+
+class DispatchRandomWalk(RandomWalk):
+    name = "dispatch"
+
+
+TestDREventRandomWalk = DREventRandomWalk.TestCase
+TestDREventRandomWalk.settings = settings(max_examples=60, stateful_step_count=30)
+TestDispatchRandomWalk = DispatchRandomWalk.TestCase
+TestDispatchRandomWalk.settings = settings(max_examples=100, stateful_step_count=40)

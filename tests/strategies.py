@@ -1,0 +1,49 @@
+"""Hypothesis strategies for whatever may be stored: built from the types of the fields."""
+
+import types
+import typing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from hypothesis import strategies as st
+
+MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+NUMBERS: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.text(max_size=12),
+    int: st.integers(-(2**53), 2**53),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    bool: st.booleans(),
+    datetime: MOMENTS,
+    UUID: st.uuids(),
+    type(None): st.none(),
+}
+
+
+def values_of(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a type that a stored struct may have as a field."""
+    if kind in NUMBERS:
+        return NUMBERS[kind]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return values_of(arguments[0])
+    if origin is typing.Literal:
+        return st.sampled_from(arguments)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of([values_of(choice) for choice in arguments])
+    if origin is tuple:
+        return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
+    if origin is frozenset:
+        return st.frozensets(values_of(arguments[0]), max_size=3)
+    if origin is dict:
+        return st.dictionaries(values_of(arguments[0]), values_of(arguments[1]), max_size=3)
+    return structs_of(kind)
+
+
+def structs_of(kind: type[msgspec.Struct], **fixed: Any) -> st.SearchStrategy[Any]:
+    """Structs of that class; `fixed` fields are as given."""
+    fields = {
+        field.name: values_of(field.type) for field in msgspec.structs.fields(kind) if field.name not in fixed
+    }
+    return st.fixed_dictionaries(fields).map(lambda values: kind(**fixed, **values))

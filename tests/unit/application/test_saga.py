@@ -1,0 +1,213 @@
+"""The dispatch saga: what follows from what, rule by rule; and that nothing else follows from anything."""
+
+import builtins
+import socket
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from application import demand_response, forecasts
+from application.commands.dispatch import (
+    AbortDispatch,
+    CommitDispatch,
+    CompensateDispatch,
+    PrepareDispatch,
+    RestoreDispatch,
+)
+from application.commands.dr_event import CompleteDREvent, MeasureDREvent, PlanDREvent, RequestCallback
+from application.sagas.dispatch import RULES, DispatchSaga
+from domain.dispatch import Dispatch
+from domain.dr_event import Batch, DREvent, Reason
+from domain.event_sourcing import DomainEvent
+from domain.facility import Facility
+from domain.forecast import Forecast
+from domain.program import Program
+from tests.architecture.source_tree import imported_modules, parsed, python_files
+from tests.made_up import DR_EVENT_ID, ENDS_AT, NOW, notice
+
+BOTH = ("fac-001", "fac-002")
+BATCH = Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)
+
+
+def recorded(kind: type[DomainEvent], **facts: Any) -> DomainEvent:
+    return kind(
+        originator_id=DR_EVENT_ID,
+        originator_version=4,
+        timestamp=NOW,
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=2),
+        actor="somebody",
+        tenant="util-1",
+        trace_id="0" * 32,
+        **facts,
+    )
+
+
+def of_dispatch(kind: type[DomainEvent], **facts: Any) -> DomainEvent:
+    return recorded(kind, dr_event_id=DR_EVENT_ID, facility_id="fac-001", **facts)
+
+
+def tell(kind: Any) -> RequestCallback:
+    return RequestCallback(dr_event_id=DR_EVENT_ID, kind=kind)
+
+
+def each(kind: Any, **facts: str) -> list[msgspec.Struct]:
+    return [kind(dr_event_id=DR_EVENT_ID, facility_id=facility_id, **facts) for facility_id in BOTH]
+
+
+def one(kind: Any) -> msgspec.Struct:
+    command: msgspec.Struct = kind(dr_event_id=DR_EVENT_ID, facility_id="fac-001")
+    return command
+
+
+CLOSE = CompleteDREvent(dr_event_id=DR_EVENT_ID)
+ADD_UP = MeasureDREvent(dr_event_id=DR_EVENT_ID)
+MEASURED = {
+    "baseline_method": "caiso-10-in-10",
+    "days": (),
+    "adjustment_kind": "none",
+    "adjustment_value": None,
+    "adjustment_clipped": False,
+    "intervals": (),
+    "coverage_pct": 100.0,
+    "delivered_kw": 70.0,
+    "data_hash": "abc",
+}
+WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
+    (
+        recorded(
+            DREvent.Accepted,
+            notice=notice(),
+            program_version=1,
+            capacity_kw=200.0,
+            capacity_source="forecast",
+            shortfall_kw=0.0,
+        ),
+        [tell("accepted"), PlanDREvent(dr_event_id=DR_EVENT_ID)],
+    ),
+    (recorded(DREvent.PreparationStarted, facility_ids=BOTH), each(PrepareDispatch)),
+    (of_dispatch(Dispatch.Prepared), [one(CommitDispatch)]),
+    (recorded(DREvent.Started, facility_ids=BOTH), [*each(CommitDispatch), tell("started")]),
+    (of_dispatch(Dispatch.Committed), [one(RestoreDispatch)]),
+    (recorded(DREvent.Ended, facility_ids=BOTH), [*each(RestoreDispatch), CLOSE]),
+    (of_dispatch(Dispatch.Restored), [CLOSE]),
+    (
+        recorded(DREvent.Completed, outcome="full", batch=BATCH, failed_facilities=()),
+        [tell("completed"), ADD_UP],
+    ),
+    (of_dispatch(Dispatch.Measured, **MEASURED), [ADD_UP]),
+    (of_dispatch(Dispatch.NotMeasurable, reason="too few days"), [ADD_UP]),
+    (
+        recorded(DREvent.Measured, delivered_kw=140.0, measured_facilities=2, unmeasured_facilities=()),
+        [tell("measured")],
+    ),
+    (
+        recorded(DREvent.Rejected, notice=notice(), reasons=(Reason(code="overlap", detail="taken"),)),
+        [tell("rejected")],
+    ),
+    (
+        recorded(DREvent.Cancelled, facility_ids=BOTH, reason="rain"),
+        [*each(AbortDispatch, reason="the DR event was cancelled"), tell("cancelled")],
+    ),
+    (of_dispatch(Dispatch.ForecastOverridden, reason="looked"), [one(PrepareDispatch)]),
+    (of_dispatch(Dispatch.Failed, phase="prepare", reason="refused"), [one(CompensateDispatch), CLOSE]),
+    (of_dispatch(Dispatch.Compensated), [CLOSE]),
+    (of_dispatch(Dispatch.Aborted, reason="released"), [CLOSE]),
+    (of_dispatch(Dispatch.RestoreFailed, reason="no answer", retry_at=ENDS_AT), [CLOSE]),
+]
+
+NOTHING_FOLLOWS: dict[type[DomainEvent], str] = {
+    DREvent.Opened: "its judgement stands beside it",
+    DREvent.Scheduled: "the schedule proposes the preparation",
+    DREvent.PlanningRefused: "the schedule proposes another try",
+    DREvent.CallbackRequested: "the relay puts it on the work queue",
+    DREvent.CallbackDelivered: "told",
+    DREvent.CallbackUndeliverable: "a dead letter and an alert wait for a person",
+    Dispatch.Planned: "PreparationStarted reaches it",
+    Dispatch.Blocked: "waits for an operator",
+    Dispatch.BmsCommandRequested: "the relay puts it on the work queue",
+    Dispatch.BmsCommandReissued: "the relay puts it on the work queue",
+    Dispatch.BmsCommandAttempted: "its outcome follows",
+    Dispatch.BmsCommandSucceeded: "the aggregate concludes the phase in the same transaction",
+    Dispatch.BmsCommandRefused: "the aggregate concludes the phase in the same transaction",
+    Dispatch.BmsCommandGaveUp: "the aggregate concludes the phase in the same transaction",
+    Dispatch.VerifiedByBms: "the window runs",
+    Dispatch.VerifiedByMeter: "the window runs",
+    Dispatch.DriftFound: "an alert; a correction comes later",
+}
+
+
+def kinds_of(aggregate: type) -> set[type[DomainEvent]]:
+    """The domain events nested in an aggregate, without its bases."""
+    nested = [value for value in vars(aggregate).values() if isinstance(value, type)]
+    return {
+        kind
+        for kind in nested
+        if issubclass(kind, DomainEvent)
+        and not str(kind.__dict__.get("TOPIC", ".event")).endswith(".event")
+        and kind.__name__ != "Created"
+    }
+
+
+@pytest.mark.parametrize(
+    ("domain_event", "commands"), WHAT_FOLLOWS, ids=[type(e).__qualname__ for e, _ in WHAT_FOLLOWS]
+)
+def test_what_follows_from_a_domain_event(domain_event: DomainEvent, commands: list[msgspec.Struct]) -> None:
+    assert DispatchSaga().follow(domain_event) == commands
+    assert DispatchSaga().follow(domain_event) == commands, "the same again: it remembers nothing"
+
+
+def test_every_rule_is_in_the_table_above() -> None:
+    assert {type(domain_event) for domain_event, _ in WHAT_FOLLOWS} == set(RULES)
+
+
+def test_every_domain_event_has_a_rule_or_a_reason_to_have_none() -> None:
+    kinds = kinds_of(DREvent) | kinds_of(Dispatch)
+    assert len(kinds) > 30
+    assert kinds - set(RULES) - set(NOTHING_FOLLOWS) == set()
+    assert set(NOTHING_FOLLOWS) - kinds == set()
+    assert set(NOTHING_FOLLOWS) & set(RULES) == set()
+
+
+@pytest.mark.parametrize("aggregate", [Facility, Program, Forecast], ids=lambda kind: kind.__name__)
+def test_nothing_follows_from_other_aggregates(aggregate: type) -> None:
+    assert aggregate in {*demand_response.AGGREGATES, *forecasts.AGGREGATES}
+    assert kinds_of(aggregate) & set(RULES) == set()
+
+
+def test_from_a_domain_event_it_does_not_know_nothing_follows() -> None:
+    class Surprise(DomainEvent, frozen=True, kw_only=True):
+        pass
+
+    assert DispatchSaga().follow(recorded(Surprise)) == []
+    assert DispatchSaga().follow(recorded(Facility.MaintenanceStarted, reason="boiler")) == []
+
+
+def test_of_a_dr_event_without_planned_facilities_only_itself_goes_on() -> None:
+    assert DispatchSaga().follow(recorded(DREvent.Ended, facility_ids=())) == [CLOSE]
+
+
+def test_it_never_calls_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay would switch off a real building."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a policy reached for the outside")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(builtins, "open", refused)
+    for domain_event, _ in WHAT_FOLLOWS:
+        DispatchSaga().follow(domain_event)
+
+
+def test_it_has_nothing_to_call_the_outside_with() -> None:
+    """Not even a port: it sees domain events and commands."""
+    modules = {
+        module
+        for file in python_files("application/sagas")
+        for _, module in imported_modules(parsed(file))
+        if module.partition(".")[0] in {"application", "adapters", "interfaces"}
+    }
+    assert modules
+    assert all(module.startswith("application.commands") for module in modules), modules

@@ -1,0 +1,117 @@
+"""Every command of the whole tree: it can be imported, explains itself with an example, and costs nothing unasked."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from interfaces.cli import COMMANDS, main
+
+
+def commands_below(
+    command: click.Command, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands_below(found, (*path, name))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    for path, found in commands_below(command, (name,)):
+        if isinstance(found, click.Group):
+            continue  # its commands have the examples
+        result = CliRunner().invoke(main, [*path, "--help"], catch_exceptions=False)
+        assert result.exit_code == 0
+        assert f"gridproof {' '.join(path)}" in result.output.partition("Options:")[2], path
+        assert "Example" in result.output, path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    for path, found in commands_below(command, (name,)):
+        assert found.help, path
+        for parameter in found.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                assert parameter.help, (path, parameter.name)
+
+
+def test_the_table_calls_commands_as_they_call_themselves() -> None:
+    for name in COMMANDS:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert command.name == name
+
+
+def test_the_help_lists_every_command_with_what_it_is_for() -> None:
+    output = CliRunner().invoke(main, ["--help"]).output
+
+    for name, (_, short_help) in COMMANDS.items():
+        assert any(line.split() == [name, *short_help.split()] for line in output.splitlines()), name
+
+
+def loaded_after(*arguments: str) -> set[str]:
+    """The modules that a process has loaded at the end of a command."""
+    script = (
+        "import json, sys\n"
+        "from interfaces.cli import main\n"
+        f"main({list(arguments)!r}, standalone_mode=False)\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(json.loads(done.stderr))
+
+
+def test_help_loads_nothing_of_the_system() -> None:
+    loaded = loaded_after("--help")
+
+    ours = {name for name in loaded if name.partition(".")[0] in {"domain", "application", "adapters"}}
+    assert not ours
+    assert not loaded & {"eventsourcing", "msgspec", "psycopg", "litestar", "numpy", "rich", "nats"}
+
+
+def test_a_worker_loads_no_other_command() -> None:
+    loaded = loaded_after("worker", "--help")
+
+    assert not loaded & {
+        "litestar",
+        "statsmodels",
+        "zeep",
+        "pyarrow",
+        "interfaces.demo",
+        "interfaces.simulators",
+    }
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["demo2"])
+
+    assert result.exit_code == 2
+
+
+def test_a_worker_that_does_not_exist_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["worker", "barista"])
+
+    assert result.exit_code == 2
+    assert "relay" in result.output
+
+
+def test_the_version_is_printed() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+
+    assert result.exit_code == 0
+    assert result.output.startswith("gridproof")

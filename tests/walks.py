@@ -1,0 +1,245 @@
+"""Walking a DR event or a dispatch through named commands, for tests of their states and of replay."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from domain.dispatch import Dispatch, Setpoint, ZonePlan
+from domain.dr_event import Batch, DREvent, Reason
+from domain.event_sourcing import DomainEvent, Provenance
+from tests.made_up import (
+    BMS,
+    DR_EVENT_ID,
+    ENDS_AT,
+    NOW,
+    STARTS_AT,
+    UTILITY,
+    UTILITY_EVENT,
+    notice,
+    provenance,
+    target,
+)
+
+PREPARE_AT = STARTS_AT - timedelta(minutes=10)
+INSTANT = timedelta(microseconds=1)
+FOUND = Setpoint(value=22.0, unit="celsius")
+
+
+@dataclass
+class Walk:
+    """An aggregate on its way; what it recorded is kept."""
+
+    aggregate: Any
+    recorded: list[DomainEvent] = field(default_factory=list)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self._keep()
+
+    @property
+    def provenance(self) -> Provenance:
+        return provenance(NOW + timedelta(seconds=self.steps))
+
+    def take(self, step: str) -> int:
+        """One command, by its name: how many domain events it recorded. Raises the domain's refusal."""
+        self.steps += 1
+        try:
+            getattr(self, step)()
+        finally:
+            recorded = self._keep()
+        return recorded
+
+    def _keep(self) -> int:
+        collected: Sequence[Any] = self.aggregate.collect_events()
+        self.recorded += collected
+        return len(collected)
+
+
+def dr_event_walk() -> "DREventWalk":
+    return DREventWalk(DREvent.open(provenance(), utility_id=UTILITY, utility_event_id=UTILITY_EVENT))
+
+
+class DREventWalk(Walk):
+    aggregate: DREvent
+
+    def accept(self) -> None:
+        self.aggregate.accept(
+            self.provenance,
+            notice=notice(),
+            program_version=1,
+            capacity_kw=200.0,
+            capacity_source="forecast",
+            shortfall_kw=0.0,
+        )
+
+    def reject(self) -> None:
+        why = Reason(code="overlap", detail="taken", facility_id="fac-001")
+        self.aggregate.reject(self.provenance, notice=notice(), reasons=(why,))
+
+    def schedule(self) -> None:
+        self.aggregate.schedule(
+            self.provenance, prepare_at=PREPARE_AT, targets=(target(), target("fac-002")), missing_kw=0.0
+        )
+
+    def refuse_planning(self) -> None:
+        why = Reason(code="no_forecast", detail="none")
+        self.aggregate.refuse_planning(self.provenance, reasons=(why,), retry_at=NOW)
+
+    def prepare_early(self) -> None:
+        self.aggregate.start_preparation(self.provenance, now=PREPARE_AT - INSTANT)
+
+    def prepare_due(self) -> None:
+        self.aggregate.start_preparation(self.provenance, now=PREPARE_AT)
+
+    def start_early(self) -> None:
+        self.aggregate.start(self.provenance, now=STARTS_AT - INSTANT)
+
+    def start_due(self) -> None:
+        self.aggregate.start(self.provenance, now=STARTS_AT)
+
+    def end_early(self) -> None:
+        self.aggregate.end(self.provenance, now=ENDS_AT - INSTANT)
+
+    def end_due(self) -> None:
+        self.aggregate.end(self.provenance, now=ENDS_AT)
+
+    def give_up_early(self) -> None:
+        self.aggregate.give_up_planning(self.provenance, now=STARTS_AT - INSTANT)
+
+    def give_up_due(self) -> None:
+        self.aggregate.give_up_planning(self.provenance, now=STARTS_AT)
+
+    def complete(self) -> None:
+        batch = Batch(asked=2, prepared=2, committed=1, failed=1, restored=1)
+        self.aggregate.complete(self.provenance, batch=batch, failed_facilities=("fac-002",))
+
+    def cancel(self) -> None:
+        self.aggregate.cancel(self.provenance, reason="the heat wave is over")
+
+    def measure(self) -> None:
+        self.aggregate.measure(
+            self.provenance, delivered_kw=74.5, measured_facilities=1, unmeasured_facilities=()
+        )
+
+
+def dispatch_walk(zones: Sequence[str] = ("hall",)) -> "DispatchWalk":
+    return DispatchWalk(
+        Dispatch.plan(
+            provenance(),
+            dr_event_id=DR_EVENT_ID,
+            facility_id="fac-001",
+            plan_revision=1,
+            starts_at=STARTS_AT,
+            ends_at=ENDS_AT,
+            expires_at=ENDS_AT + timedelta(minutes=30),
+            target_kw=75.0,
+            bms=BMS,
+            zones=tuple(
+                ZonePlan(zone_id=zone, target_kw=75.0, strategy="setpoint_offset", magnitude=2.25)
+                for zone in zones
+            ),
+            forecast_id=UUID(int=7),
+            data_quality="full",
+        )
+    )
+
+
+class DispatchWalk(Walk):
+    """Outcomes are reported of `chosen`, the command requested last unless a test chooses another."""
+
+    aggregate: Dispatch
+    choose: Callable[[list[UUID]], UUID] = staticmethod(lambda ids: ids[-1])
+
+    @property
+    def chosen(self) -> UUID:
+        requested = [record.command.command_id for record in self.aggregate.state.commands.values()]
+        return self.choose(requested) if requested else UUID(int=0)
+
+    def block(self) -> None:
+        self.aggregate.block(self.provenance, data_quality="degraded_stale_data", reason="stale")
+
+    def override(self) -> None:
+        self.aggregate.override_forecast(self.provenance, reason="I looked at the building")
+
+    def prepare(self) -> None:
+        self.aggregate.prepare(self.provenance)
+
+    def commit(self) -> None:
+        self.aggregate.commit(self.provenance, not_after=STARTS_AT + timedelta(minutes=15))
+
+    def restore(self) -> None:
+        self.aggregate.restore(self.provenance)
+
+    def abort(self) -> None:
+        self.aggregate.abort(self.provenance, reason="cancelled")
+
+    def fail_unprepared(self) -> None:
+        self.aggregate.fail_unprepared(self.provenance, reason="not prepared when the window began")
+
+    def compensate(self) -> None:
+        self.aggregate.compensate(self.provenance)
+
+    def retry_restore(self) -> None:
+        self.aggregate.retry_restore(self.provenance, reason="its restore failed before")
+
+    def success(self) -> None:
+        self.aggregate.command_succeeded(
+            self.provenance,
+            command_id=self.chosen,
+            executed_at=NOW,
+            setpoint=FOUND,
+            learned_by="answer",
+        )
+
+    def refusal(self) -> None:
+        self.aggregate.command_refused(
+            self.provenance, command_id=self.chosen, code="local_override", reason="somebody is in the room"
+        )
+
+    def gave_up(self) -> None:
+        self.aggregate.command_gave_up(
+            self.provenance, command_id=self.chosen, was_sent=True, reason="no answer"
+        )
+
+    def never_sent(self) -> None:
+        self.aggregate.command_gave_up(
+            self.provenance, command_id=self.chosen, was_sent=False, reason="unreachable"
+        )
+
+    def bms_agrees(self) -> None:
+        self._verify(curtailed=True)
+
+    def bms_drifted(self) -> None:
+        self._verify(curtailed=False)
+
+    def _verify(self, *, curtailed: bool) -> None:
+        states = dict.fromkeys(self.aggregate.state.zones, (FOUND, curtailed))
+        self.aggregate.verify_by_bms(self.provenance, states=states)
+
+    def meter_agrees(self) -> None:
+        self.aggregate.verify_by_meter(self.provenance, delivered_kw=70.0, measured_at=STARTS_AT)
+
+    def measure(self) -> None:
+        self.aggregate.measure(
+            self.provenance,
+            baseline_method="caiso-10-in-10",
+            days=("2026-07-13",),
+            adjustment_kind="multiplicative",
+            adjustment_value=1.05,
+            adjustment_clipped=False,
+            intervals=(),
+            coverage_pct=100.0,
+            delivered_kw=70.0,
+            data_hash="abc",
+        )
+
+    def not_measurable(self) -> None:
+        self.aggregate.not_measurable(self.provenance, reason="too few days")
+
+    def attempt(self) -> None:
+        self.aggregate.attempt(self.provenance, command_id=self.chosen)
+
+    def reissue(self) -> None:
+        self.aggregate.reissue(self.provenance, command_id=self.chosen, reason="the network is back")
