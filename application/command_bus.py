@@ -69,15 +69,22 @@ class CommandBus:
         if handler is None:
             raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
         for _ in range(MAX_ATTEMPTS):
-            if key is not None and (known := self._store.find_reply(key.scope, key.key)) is not None:
+            if (known := self._answered(key)) is not None:
                 return _first_answer(known, key, reply_type)
             decision = handler(command, self._deciding(context))
+            record = _record(key, decision)
+            # Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer.
+            if record is None and (known := self._answered(key)) is not None:
+                return _first_answer(known, key, reply_type)
             try:
-                self._store.save(decision.aggregates, idempotency=_record(key, decision))
+                self._store.save(decision.aggregates, idempotency=record)
             except (VersionConflict, IdempotencyKeyTaken):
                 continue
             return decision.reply
         raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
+
+    def _answered(self, key: IdempotencyKey | None) -> IdempotencyRecord | None:
+        return None if key is None else self._store.find_reply(key.scope, key.key)
 
     def _deciding(self, context: CommandContext) -> Deciding:
         return Deciding(store=self._store, clock=self._clock, context=context, **self._collaborators)
@@ -93,8 +100,8 @@ def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord
 
 
 def _first_answer(
-    known: IdempotencyRecord, key: IdempotencyKey, reply_type: type[TReply] | None
+    known: IdempotencyRecord, key: IdempotencyKey | None, reply_type: type[TReply] | None
 ) -> TReply | Any:
-    if known.body_hash != key.body_hash:
+    if key is not None and known.body_hash != key.body_hash:
         raise IdempotencyMismatch(f"the key {key.key!r} was used before with another body; use a new key")
     return msgspec.json.decode(known.reply, type=reply_type or Any)

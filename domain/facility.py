@@ -288,7 +288,8 @@ class Facility(Aggregate[FacilityState]):
         if self.state.status != "active":
             raise FacilityNotAvailable(f"{self.state.facility_id} is {self.state.status}")
         for other in self.state.reservations.values():
-            if other.starts_at < ends_at and starts_at < other.ends_at:
+            mine = other.dr_event_id == dr_event_id
+            if not mine and other.starts_at < ends_at and starts_at < other.ends_at:
                 raise FacilityNotAvailable(
                     f"{self.state.facility_id} serves DR event {other.dr_event_id} until {other.ends_at}"
                 )

@@ -33,7 +33,13 @@ class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
     program_id: str
     utility_id: str
     version: int = 0
-    terms: Terms | None = None
+    versions: dict[int, Terms] = {}
+    """Every version ever agreed: a DR event keeps the one that it was accepted under."""
+
+    @property
+    def terms(self) -> Terms | None:
+        """The newest."""
+        return self.versions.get(self.version)
 
 
 class Program(Aggregate[ProgramState]):
@@ -57,7 +63,7 @@ class Program(Aggregate[ProgramState]):
         terms: Terms
 
         def evolve(self, state: ProgramState) -> ProgramState:
-            return replace(state, version=self.version, terms=self.terms)
+            return replace(state, version=self.version, versions={**state.versions, self.version: self.terms})
 
     @classmethod
     def open(cls, provenance: Provenance, *, program_id: str, utility_id: str) -> Self:

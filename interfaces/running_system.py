@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Self
@@ -66,22 +66,30 @@ class RunningSystem:
         return self._servers.meters_mqtt_url
 
     def start_workers(
-        self, settings: Settings, *, environs: Mapping[str, Mapping[str, str]] | None = None
+        self,
+        settings: Settings,
+        *,
+        without: Collection[str] = (),
+        environs: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """Start every worker with `settings`; `environs` adds to the environment of single processes."""
+        """Start the workers with `settings`; `environs` adds to the environment of single processes."""
         self.settings = settings
         save_addresses(settings)
         self._supervisor = Supervisor(
             spawn_child, settings.data_dir / "logs", on_restart=self._restarted, on_given_up=self._given_up
         )
         for process, worker in PROCESSES.items():
-            self.start_process(process, ["worker", worker], (environs or {}).get(process))
+            if process not in without:
+                self.start_process(process, ["worker", worker], (environs or {}).get(process))
 
     def start_process(self, name: str, arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
         """Start `gridproof ARGUMENTS` as a supervised child; its pid."""
         if self._supervisor is None:
             raise NotReady("start the workers first")
-        whole = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX) or k.startswith(SECRET_PREFIX)}
+        inherited = os.environ  # noqa: TID251 - handed on to a child process, ours left out
+        whole = {
+            k: v for k, v in inherited.items() if not k.startswith(PREFIX) or k.startswith(SECRET_PREFIX)
+        }
         whole |= self.settings.to_environ() | dict(environ or {})
         whole["OMP_NUM_THREADS"] = whole["OPENBLAS_NUM_THREADS"] = "1"
         return self._supervisor.start(name, [sys.executable, "-m", "interfaces.cli", *arguments], whole)
@@ -112,7 +120,7 @@ class RunningSystem:
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:
+                with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:  # noqa: S310 - our own address
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError, TimeoutError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import msgspec
 import nats
 import nats.errors
 import nats.js.errors
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -23,6 +25,8 @@ CALLBACKS_AT_ONCE = 64
 DUPLICATE_WINDOW_S = 600.0
 MAX_BYTES = 256 * 1024 * 1024
 PUBLISH_TIMEOUT_S = 5.0
+CONNECT_WITHIN_S = 10.0
+log = structlog.get_logger("work_queue")
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 
@@ -68,13 +72,20 @@ class NatsWorkQueue:
     async def connect(cls, nats_url: str, *, redelivery_s: float, name: str) -> NatsWorkQueue:
         """Connect and set up the streams. Raises WorkQueueUnavailable."""
         try:
-            client = await nats.connect(
-                nats_url, name=name, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.25
-            )
+            # Once connected it reconnects for ever; nats-py would also try for ever to connect at all.
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                client = await nats.connect(
+                    nats_url,
+                    name=name,
+                    connect_timeout=5,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,
+                    error_cb=_tell,
+                )
             queue = cls(client, redelivery_s=redelivery_s)
             await queue._set_up()
         except _FAILURES as error:
-            raise WorkQueueUnavailable(f"NATS cannot be used: {error}; check GRIDPROOF_NATS_URL") from error
+            raise WorkQueueUnavailable(f"NATS cannot be used: {error!r}; check GRIDPROOF_NATS_URL") from error
         return queue
 
     @property
@@ -147,3 +158,8 @@ class NatsWorkQueue:
             self._subscriptions.pop(durable, None)
             raise WorkQueueUnavailable(f"JetStream gives no work: {error}") from error
         return NatsWorkItem(messages[0]) if messages else None
+
+
+async def _tell(error: Exception) -> None:
+    """What the client meets between our calls: it goes on by itself."""
+    log.warning("nats", why=repr(error))

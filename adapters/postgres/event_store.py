@@ -52,10 +52,11 @@ class GridproofRecorder(PostgresApplicationRecorder):
         **_: Any,
     ) -> None:
         if idempotency is not None:
-            curs.execute(
-                _INSERT_KEY,
-                (idempotency.scope, idempotency.key, idempotency.body_hash, idempotency.reply),
-            )
+            with curs.connection.pipeline():  # leaving it syncs: a taken key is raised here, as itself
+                curs.execute(
+                    _INSERT_KEY,
+                    (idempotency.scope, idempotency.key, idempotency.body_hash, idempotency.reply),
+                )
 
 
 def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Rebuild a read model from zero beside the live one, and compare the live one with a fresh fold."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from projections.read_model import AnyProjection, RowsUnavailable
 
 _BATCH = 2_000
 Progress = Callable[[int, int], None]
+SNAPSHOT_ATTEMPTS, SNAPSHOT_PAUSE_S = 40, 0.05
 
 
 class PostgresProjectionMaintenance:
@@ -48,13 +50,7 @@ class PostgresProjectionMaintenance:
 
         Raises FoldFailed or ProjectionsUnavailable.
         """
-        try:
-            with psycopg.connect(self._dsn, connect_timeout=10) as connection:
-                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-                live = live_position(connection, projection, at=self._clock.now())
-                stored = RowTable(connection, projection, live.generation).stored()
-        except (psycopg.OperationalError, psycopg.InterfaceError, RowUnreadable) as error:
-            raise _unavailable(error) from error
+        live, stored = self._snapshot(projection)
         fresh: MemoryRows[Any] = MemoryRows(projection)
         position = 0
         while entries := self._entries(position, live.position):
@@ -62,6 +58,23 @@ class PostgresProjectionMaintenance:
             position = entries[-1].position
             _report(progress, position, live.position)
         return compared(projection, live.position, live.version, stored, fresh)
+
+    def _snapshot(self, projection: AnyProjection) -> tuple[LivePosition, dict[str, bytes]]:
+        """The live rows and their position at one moment; a runner that writes meanwhile makes us look again."""
+        attempts_left = SNAPSHOT_ATTEMPTS
+        while True:
+            try:
+                with psycopg.connect(self._dsn, connect_timeout=10) as connection:
+                    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                    live = live_position(connection, projection, at=self._clock.now())
+                    return live, RowTable(connection, projection, live.generation).stored()
+            except psycopg.errors.SerializationFailure as error:
+                attempts_left -= 1
+                if not attempts_left:
+                    raise _unavailable(error) from error
+                time.sleep(SNAPSHOT_PAUSE_S)
+            except (psycopg.OperationalError, psycopg.InterfaceError, RowUnreadable) as error:
+                raise _unavailable(error) from error
 
     def _entries(self, position: int, last: int) -> list[LogEntry]:
         entries = self._log.read_after(position, _BATCH) if position < last else []

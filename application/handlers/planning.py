@@ -27,7 +27,7 @@ def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
     notice = dr_event.state.notice
     if dr_event.state.status != "accepted" or notice is None:
         return Decision()
-    terms = _terms(notice, deciding)
+    terms = _terms(dr_event, notice, deciding)
     facilities = [found for i in notice.facility_ids if (found := deciding.facility(i)) is not None]
     forecasts = deciding.forecasts.newest_of(notice.facility_ids, at=deciding.now)
     reasons = _unplannable(notice, facilities, forecasts)
@@ -55,11 +55,13 @@ def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
     return Decision(dr_event, *dispatches)
 
 
-def _terms(notice: Notice, deciding: Deciding) -> Terms:
+def _terms(dr_event: DREvent, notice: Notice, deciding: Deciding) -> Terms:
+    """The version of the program that the DR event was accepted under."""
     program = deciding.program(notice.program_id)
-    if program is None or program.state.terms is None:
+    terms = None if program is None else program.state.versions.get(dr_event.state.program_version)
+    if terms is None:
         raise LookupError(f"program {notice.program_id} of an accepted DR event is not in the log")
-    return program.state.terms
+    return terms
 
 
 def _unplannable(

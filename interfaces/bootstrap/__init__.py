@@ -4,7 +4,7 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
-from interfaces.bootstrap.files import open_readings_file
+from interfaces.bootstrap.files import load_forecaster, open_readings_file
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
     embedded_servers,
@@ -34,6 +34,7 @@ __all__ = [
     "clock_of",
     "embedded_servers",
     "forecast_cycle",
+    "load_forecaster",
     "migrate_database",
     "open_api_keys",
     "open_readings_file",

@@ -174,7 +174,10 @@ async def _nats(url: str) -> str:
     import nats
 
     client = await nats.connect(
-        [one.strip() for one in url.split(",")], name="doctor", allow_reconnect=False, connect_timeout=4
+        [one.strip() for one in url.split(",")],
+        name="doctor",
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0.1,
     )
     try:
         account = await client.jetstream(timeout=3).account_info()

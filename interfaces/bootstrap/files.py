@@ -1,7 +1,8 @@
-"""Readers of files."""
+"""What commands use without a running system: readers of files, the forecaster."""
 
 from pathlib import Path
 
+from application.ports.load_forecaster import LoadForecaster
 from application.ports.readings_file import ReadingsFile
 
 
@@ -10,3 +11,9 @@ def open_readings_file(path: Path) -> ReadingsFile:
     from adapters.readings_file import open_readings_file as opened
 
     return opened(path)
+
+
+def load_forecaster() -> LoadForecaster:
+    from adapters.forecasting import StatsmodelsLoadForecaster
+
+    return StatsmodelsLoadForecaster()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 REDELIVERY_S = 30.0
 LEAST_REDELIVERY_S = 1.5
+CONNECT_WITHIN_S = 10.0
+"""A worker waits for NATS as long as it takes; a person at the keyboard does not."""
+NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
 
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
@@ -25,9 +29,14 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
     @asynccontextmanager
     async def publisher() -> AsyncIterator[WorkPublisher]:
         from adapters.nats.work_queue import NatsWorkQueue
+        from application.ports.work_queue import WorkQueueUnavailable
 
         redelivery_s = max(LEAST_REDELIVERY_S, stores.clock.wall_seconds(REDELIVERY_S))
-        queue = await NatsWorkQueue.connect(_nats_url(stores), redelivery_s=redelivery_s, name="replay")
+        connecting = NatsWorkQueue.connect(_nats_url(stores), redelivery_s=redelivery_s, name="replay")
+        try:
+            queue = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)
+        except TimeoutError as error:
+            raise WorkQueueUnavailable(NO_NATS) from error
         try:
             yield queue
         finally:
@@ -36,12 +45,18 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
     @asynccontextmanager
     async def stream() -> AsyncIterator[TelemetryStream]:
         import nats
+        import nats.errors
 
         from adapters.nats.telemetry_stream import NatsTelemetryStream
+        from application.ports.telemetry_stream import StreamUnavailable
 
-        client = await nats.connect(
-            _nats_url(stores), name="replay", allow_reconnect=False, connect_timeout=5
+        connecting = nats.connect(
+            _nats_url(stores), name="replay", max_reconnect_attempts=1, reconnect_time_wait=0.1
         )
+        try:
+            client = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise StreamUnavailable(NO_NATS) from error
         try:
             yield NatsTelemetryStream(client)
         finally:

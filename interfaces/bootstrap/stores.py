@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from application.ports.forecast_book import ForecastBook
     from application.ports.telemetry_store import TelemetryStore
     from application.ports.utilities import Utilities
+    from projections.maintenance import ProjectionMaintenance
     from projections.story_log import StoryLog
     from projections.views import ReadModels
 
@@ -77,6 +78,11 @@ class Stores:
         from adapters.postgres.api_keys import PostgresApiKeys
 
         return PostgresApiKeys(self.pool)
+
+    def projection_maintenance(self) -> ProjectionMaintenance:
+        from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+
+        return PostgresProjectionMaintenance(self.database_url, self.events, self.clock)
 
     def close(self) -> None:
         self.events.close()
@@ -144,7 +150,7 @@ def opened_stores(settings: Settings) -> Iterator[Stores]:
 @contextmanager
 def open_api_keys(settings: Settings | None = None) -> Iterator[tuple[ApiKeys, Clock]]:
     """The store of API keys, and the clock."""
-    with opened_stores(settings or read_settings(os.environ)) as stores:
+    with opened_stores(settings or read_settings(os.environ)) as stores:  # noqa: TID251 - handed on
         yield stores.api_keys(), stores.clock
 
 
@@ -156,9 +162,8 @@ def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Cl
 
 def verify_read_models(stores: Stores) -> list[str]:
     """The read models that differ from a fresh fold of the log, each with its first difference; none is best."""
-    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
     from projections.registry import PROJECTIONS
 
-    maintenance = PostgresProjectionMaintenance(stores.database_url, stores.events, stores.clock)
+    maintenance = stores.projection_maintenance()
     reports = [maintenance.verify(projection) for projection in PROJECTIONS]
     return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings import Settings
 
@@ -49,6 +50,7 @@ def web_collaborators(stores: Stores) -> WebCollaborators:
         read_models=stores.read_models(),
         story_log=stores.story_log(),
         api_keys=stores.api_keys(),
+        dead_letter_replay=dead_letter_replay(stores),
         rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
@@ -86,7 +88,7 @@ def _listening(url: str) -> Callable[[], Awaitable[None]]:
     """Whether somebody accepts connections there; a cache or queue that is down only degrades the edge."""
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url.split(",")[0])
+    parts = urlsplit(url.partition(",")[0])
 
     async def check() -> None:
         if parts.scheme == "unix":

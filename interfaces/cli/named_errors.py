@@ -21,7 +21,7 @@ def told(error: Exception) -> click.ClickException | None:
     package = type(error).__module__.partition(".")[0]
     if package in OUR_PACKAGES:
         return WrongSettings(str(error)) if type(error).__name__ == "SettingsError" else Failed(str(error))
-    if package in {"psycopg", "psycopg_pool"}:
+    if package in {"psycopg", "psycopg_pool"} or type(error).__module__ == "eventsourcing.persistence":
         return Failed(
             f"PostgreSQL: {str(error).strip()}\nSee what is reachable with `gridproof doctor`, and whether the "
             "schema is this release's with `gridproof migrate --check`."

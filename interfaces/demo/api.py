@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ class ApiClient:
     """A few calls, one after the other."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._url = url
+        self._address = urlsplit(url).netloc
         self._key = key
 
     def get(self, path: str) -> Answer:
@@ -32,12 +32,13 @@ class ApiClient:
 
     def _call(self, method: str, path: str, body: bytes | None) -> Answer:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self._url}{path}", data=body, method=method, headers=headers)
+        connection = HTTPConnection(self._address, timeout=TIMEOUT_S)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return Answer(answer.status, _decoded(answer.read()))
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, _decoded(error.read()))
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, _decoded(answer.read()))
+        finally:
+            connection.close()
 
 
 def _decoded(body: bytes) -> Any:

@@ -81,8 +81,10 @@ def _figures(document: DemoDocument) -> Table:
         ("status", f"{document.status}, {document.outcome or 'no outcome'}"),
         (
             "facilities",
-            f"{facilities.asked} asked, {facilities.committed} committed, {facilities.failed} failed, "
-            f"{facilities.restored} restored",
+            (
+                f"{facilities.asked} asked, {facilities.committed} committed, {facilities.failed} failed, "
+                f"{facilities.restored} restored"
+            ),
         ),
         (
             "delivered",

@@ -10,8 +10,8 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -19,12 +19,7 @@ from application.portfolio import Portfolio
 from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from domain.identifiers import dispatch_id
-from interfaces.bootstrap import (
-    Stores,
-    accelerated_clock,
-    open_stores,
-    verify_read_models,
-)
+from interfaces.bootstrap import Stores, accelerated_clock, clock_of, open_stores, verify_read_models
 from interfaces.demo.api import ApiClient
 from interfaces.demo.cast import Cast, cast_of
 from interfaces.demo.document import DemoDocument, document_of
@@ -57,6 +52,17 @@ KILLED = "killed"
 PROJECTED_WITHIN_S = 15.0
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What the story begins with."""
+
+    portfolio: Portfolio
+    cast: Cast
+    bms_bind: str
+    utility_key: str
+    admin_key: str
+
+
 class Demo:
     """One run in a folder of its own."""
 
@@ -80,7 +86,7 @@ class Demo:
 
     def run(self, while_kept: Callable[[RunningSystem], None] | None = None) -> DemoDocument:
         """The whole demo. Raises DemoFailed, or what keeps the servers from running."""
-        os.environ[SECRET] = secrets.token_hex(16)
+        os.environ[SECRET] = secrets.token_hex(16)  # noqa: TID251 - handed on to the worker processes
         settings = Settings(
             data_dir=self._folder,
             http_bind=f"127.0.0.1:{_free_port()}",
@@ -99,110 +105,115 @@ class Demo:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell(self, system: RunningSystem) -> DemoDocument:
-        settings = system.start_servers()
+        system.start_servers()
         self._say("PostgreSQL, NATS (JetStream, MQTT) and Valkey are up")
+        scene = self._set(system)
+        addresses = self._raise_curtain(system, scene)
+        self._say(f"eleven processes and the simulated world run at {self._options.speed:g} times real time")
+        with contextlib.closing(open_stores(system.settings)) as stores:
+            story = Story(
+                ApiClient(system.url, scene.utility_key),
+                ApiClient(system.url, scene.admin_key),
+                stores.clock,
+                self._say,
+            )
+            if not self._options.without_meters:
+                story.wait_for_forecasts(stores.forecasts, scene.cast)
+            dr_event_id, ends_at = story.post(scene.portfolio, scene.cast, addresses.callback_url)
+            story.follow(dr_event_id, ends_at)
+            return self._judge(stores, scene.cast, UUID(dr_event_id), addresses)
+
+    def _set(self, system: RunningSystem) -> Scene:
+        """Portfolio, history and keys: all that is there before the story begins."""
         readings = self._options.readings
         samples = facilities_for(
             self._options.facilities, readings, facility_zones(readings) if readings else {}
         )
         cast = cast_of([sample.facility_id for sample in samples])
-        bms_bind, weather_bind = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
+        bms_bind = f"127.0.0.1:{_free_port()}"
         portfolio = portfolio_of(
             samples,
             bms_url=f"http://{bms_bind}",
             without_dedup=cast.loses_answer,
             secret_ref=f"env:{SECRET}",
         )
-        # Preparation happens before the story: by a clock that reads just before its epoch.
-        early = accelerated_clock(EPOCH - timedelta(minutes=30), datetime.now(UTC), 1.0)
-        with contextlib.closing(open_stores(settings, clock=early)) as stores:
-            keys = self._prepare(stores, portfolio, cast)
-        settings = replace(
-            settings,
-            weather_url=f"http://{weather_bind}",
-            clock_epoch=EPOCH,
-            clock_started_at=datetime.now(UTC),
-            clock_speed=self._options.speed,
+        # By a clock that reads just before the story's epoch, so that what is recorded now is older.
+        early = accelerated_clock(EPOCH - timedelta(minutes=30), clock_of(system.settings).now(), 1.0)
+        with contextlib.closing(open_stores(system.settings, clock=early)) as stores:
+            register(stores, portfolio, in_maintenance=cast.in_maintenance)
+            self._say(f"{len(samples)} facilities imported, {cast.in_maintenance} is in maintenance")
+            self._import_history(stores, portfolio)
+            return Scene(
+                portfolio=portfolio,
+                cast=cast,
+                bms_bind=bms_bind,
+                utility_key=issue_key(stores, role="utility", utility_id=UTILITY_ID),
+                admin_key=issue_key(stores, role="admin", utility_id=None),
+            )
+
+    def _import_history(self, stores: Stores, portfolio: Portfolio) -> None:
+        if self._options.without_meters:
+            return
+        readings = self._options.readings
+        sources = load_sources(
+            portfolio, readings=None if readings is None else str(readings), readings_end_at=COVERED
         )
-        spec = self._world(settings, system, portfolio, cast, bms_bind=bms_bind, weather_bind=weather_bind)
-        killed_at = self._folder / KILLED
+        self._say(f"{import_history(stores.telemetry(), sources):,} intervals of history imported")
+
+    def _raise_curtain(self, system: RunningSystem, scene: Scene) -> WorldAddresses:
+        """The clock starts, and with it the workers and the world."""
+        weather_bind = f"127.0.0.1:{_free_port()}"
+        clock = ClockSpec(epoch=EPOCH, started_at=clock_of(system.settings).now(), speed=self._options.speed)
+        spec = self._world(clock, system.meters_mqtt_url, scene, weather_bind)
         system.start_workers(
-            settings,
-            environs={
-                process: {
-                    "GRIDPROOF_FAILPOINT": self._options.failpoint,
-                    "GRIDPROOF_FAILPOINT_ONCE_FILE": str(killed_at),
-                }
-                for process, worker in PROCESSES.items()
-                if worker == self._options.failpoint.partition(".")[0]
-            },
+            replace(
+                system.settings,
+                weather_url=f"http://{weather_bind}",
+                clock_epoch=clock.epoch,
+                clock_started_at=clock.started_at,
+                clock_speed=clock.speed,
+            ),
+            without=("forecast",),
+            environs=self._failpoint(),
         )
         system.start_process("world", ["simulate", "world", "--spec", str(spec)])
         system.wait_until_ready()
         self.url = system.url
-        self._say(
-            f"eleven processes and the simulated world are running at {self._options.speed:g} times real time"
-        )
-        with contextlib.closing(open_stores(settings)) as stores:
-            return self._play(stores, system, cast, portfolio, keys)
+        addresses = self._world_addresses()
+        # Last, so that its first cycle finds the weather service answering.
+        system.start_process("forecast", ["worker", "forecast"])
+        return addresses
 
-    def _prepare(self, stores: Stores, portfolio: Portfolio, cast: Cast) -> tuple[str, str]:
-        register(stores, portfolio, in_maintenance=cast.in_maintenance)
-        self._say(f"{len(portfolio.facilities)} facilities imported, {cast.in_maintenance} is in maintenance")
-        if not self._options.without_meters:
-            sources = load_sources(
-                portfolio,
-                readings=str(self._options.readings) if self._options.readings else None,
-                readings_end_at=COVERED,
-            )
-            count = import_history(stores.telemetry(), sources)
-            self._say(f"{count:,} intervals of history imported")
-        return (
-            issue_key(stores, role="utility", utility_id=UTILITY_ID),
-            issue_key(stores, role="admin", utility_id=None),
-        )
+    def _failpoint(self) -> dict[str, dict[str, str]]:
+        """The environment of the processes that carry the failpoint."""
+        failpoint = self._options.failpoint
+        carried = {
+            "GRIDPROOF_FAILPOINT": failpoint,
+            "GRIDPROOF_FAILPOINT_ONCE_FILE": str(self._folder / KILLED),
+        }
+        return {
+            process: carried for process, worker in PROCESSES.items() if worker == failpoint.partition(".")[0]
+        }
 
-    def _world(
-        self,
-        settings: Settings,
-        system: RunningSystem,
-        portfolio: Portfolio,
-        cast: Cast,
-        *,
-        bms_bind: str,
-        weather_bind: str,
-    ) -> Path:
-        assert settings.clock_epoch and settings.clock_started_at and settings.clock_speed  # noqa: S101
+    def _world(self, clock: ClockSpec, mqtt_url: str, scene: Scene, weather_bind: str) -> Path:
         directory = self._folder / "world"
         directory.mkdir(parents=True, exist_ok=True)
+        readings = self._options.readings
         spec = WorldSpec(
-            portfolio=str(written(directory / "portfolio.json", portfolio)),
+            portfolio=str(written(directory / "portfolio.json", scene.portfolio)),
             directory=str(directory),
-            clock=ClockSpec(
-                epoch=settings.clock_epoch, started_at=settings.clock_started_at, speed=settings.clock_speed
-            ),
-            mqtt_url=system.meters_mqtt_url,
-            bms_bind=bms_bind,
+            clock=clock,
+            mqtt_url=mqtt_url,
+            bms_bind=scene.bms_bind,
             weather_bind=weather_bind,
-            faults=cast.faults(),
+            faults=scene.cast.faults(),
             shed_factor=self._options.shed_factor,
             meter_cadence_s=METER_CADENCE_S,
             all_meters_silent=self._options.without_meters,
-            readings=str(self._options.readings) if self._options.readings else None,
-            readings_end_at=COVERED if self._options.readings else None,
+            readings=None if readings is None else str(readings),
+            readings_end_at=None if readings is None else COVERED,
         )
         return written(directory / "spec.json", spec)
-
-    def _play(
-        self, stores: Stores, system: RunningSystem, cast: Cast, portfolio: Portfolio, keys: tuple[str, str]
-    ) -> DemoDocument:
-        addresses = self._world_addresses()
-        story = Story(ApiClient(system.url, keys[0]), ApiClient(system.url, keys[1]), stores.clock, self._say)
-        if not self._options.without_meters:
-            story.wait_for_forecasts(stores.forecasts, cast)
-        dr_event_id, ends_at = story.post(portfolio, cast, addresses.callback_url)
-        story.follow(dr_event_id, ends_at)
-        return self._judge(stores, system, cast, UUID(dr_event_id), addresses)
 
     def _world_addresses(self) -> WorldAddresses:
         deadline = time.monotonic() + READY_WITHIN_S
@@ -214,7 +225,7 @@ class Demo:
         raise DemoFailed(f"the simulated world did not come up; read {self._folder}/logs/world.log")
 
     def _judge(
-        self, stores: Stores, system: RunningSystem, cast: Cast, dr_event_id: UUID, addresses: WorldAddresses
+        self, stores: Stores, cast: Cast, dr_event_id: UUID, addresses: WorldAddresses
     ) -> DemoDocument:
         journal = read_journal(Path(addresses.bms_journal))
         story = story_of(stores, dr_event_id, cast)

@@ -162,9 +162,6 @@ def _judge(
     )
     context = context_of(request)
     judgement: Judgement = web.bus.handle(command, context, key=idempotency, reply_type=Judgement)
-    if judgement.status == "already_known":
-        # A twin may have been saved between the bus's look-up of the key and its decision: the key is there now.
-        judgement = web.bus.handle(command, context, key=idempotency, reply_type=Judgement)
     return judgement
 
 

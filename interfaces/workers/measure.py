@@ -138,9 +138,10 @@ class Measuring:
         if notice is None:
             raise LookupError(f"DR event {dr_event.id} has targets but no notice")
         program = self.store.load(Program, program_stream_id(notice.program_id))
-        if program.state.terms is None:
-            raise LookupError(f"program {notice.program_id} of DR event {dr_event.id} has no terms")
-        return program.state.terms.baseline_method
+        terms = program.state.versions.get(dr_event.state.program_version)
+        if terms is None:
+            raise LookupError(f"program {notice.program_id} has no version {dr_event.state.program_version}")
+        return terms.baseline_method
 
     def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:
         context = CommandContext(

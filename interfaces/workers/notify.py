@@ -19,7 +19,7 @@ from interfaces.workers.callback_calls import CallbackCalls
 
 AT_ONCE = 32
 WAIT_S = 1.0
-RETRY_S = 0.5
+RETRY_S, LONGEST_RETRY_S = 0.5, 5.0
 LAST_WORDS_S = 2.0
 """How long a call in hand may still take when the worker is to stop; wall seconds, as all of these."""
 log = structlog.get_logger("notify")
@@ -56,12 +56,21 @@ class NotifyWorker:
             return None
 
     async def _work(self, item: WorkItem) -> None:
-        try:
-            async with _kept(item, self.source.redelivery_s):
-                await self._carry_out(item)
-        except (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable) as error:
-            log.warning("not concluded; it comes again", why=str(error))
-            await item.again_after(RETRY_S)
+        """A store that is away is waited for: given back, the delivery would count as a try."""
+        pause_s = RETRY_S
+        async with _kept(item, self.source.redelivery_s):
+            while True:
+                try:
+                    await self._carry_out(item)
+                except (EventStoreUnavailable, OperationsUnavailable) as error:
+                    log.warning("a store is unavailable; trying again", why=str(error))
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, LONGEST_RETRY_S)
+                except WorkQueueUnavailable as error:
+                    log.warning("not acknowledged; it comes again", why=str(error))
+                    return
+                else:
+                    return
 
     async def _carry_out(self, item: WorkItem) -> None:
         try:

@@ -24,15 +24,18 @@ from application.commands.dr_event import Judgement, JudgeNotification
 from application.deciding import CommandContext
 from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.dead_letters import DeadLetter
+from application.ports.dead_letters import DeadLetter, DeadLetterQueue
 from application.ports.work_queue import BmsWork, CallbackWork
+from application.readings import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing import DomainEvent
+from domain.meter_reading import MeterReading
 from interfaces.cli import main
 from tests.acceptance.terminal import Terminal
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.servers import Database
 
+CLOCK = SystemClock()
 CONTEXT = CommandContext(
     correlation_id=UUID(int=1),
     causation_id=UUID(int=2),
@@ -72,9 +75,7 @@ def accepted(terminal: Terminal) -> UUID:
 
 def handled(terminal: Terminal, command: msgspec.Struct) -> Any:
     with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
-        return CommandBus(store, SystemClock(), HANDLERS, forecasts=FakeForecastBook()).handle(
-            command, CONTEXT
-        )
+        return CommandBus(store, CLOCK, HANDLERS, forecasts=FakeForecastBook()).handle(command, CONTEXT)
 
 
 def recorded(terminal: Terminal, dr_event_id: UUID) -> list[DomainEvent]:
@@ -115,6 +116,15 @@ def test_a_store_without_its_schema_is_told_with_what_to_do(empty_database: Data
 
     assert result.exit_code == 1
     assert "gridproof migrate" in result.stderr
+
+
+def test_a_database_that_is_away_is_told_with_what_to_look_at(terminal: Terminal) -> None:
+    away = {"GRIDPROOF_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+
+    result = terminal.run("facilities", "list", environ=away)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "gridproof doctor" in result.stderr
 
 
 # ------------------------------------------------------------------------------------------------- DR events
@@ -270,6 +280,31 @@ def test_a_callback_is_replayed_onto_the_queue(
     assert (again.exit_code, "already replayed" in again.stderr) == (1, True)
     [queued] = asyncio.run(queued_callbacks(nats_server.nats_url, work.callback_id))
     assert queued == msgspec.structs.replace(work, causation_id=parked.dead_letter_id)
+
+
+@pytest.mark.parametrize("queue", ["callback", "telemetry_batch"])
+def test_a_replay_without_nats_ends_and_leaves_the_letter_open(
+    terminal: Terminal, queue: DeadLetterQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interfaces.bootstrap.operations.CONNECT_WITHIN_S", 0.5)
+    work = {
+        "callback": b'{"dr_event_id":"%s","callback_id":"%s","kind":"started","utility_id":"u","url":"x","body":"",'
+        b'"correlation_id":"%s","causation_id":"%s","trace_id":"t"}' % ((str(UUID(int=1)).encode(),) * 4),
+        "telemetry_batch": pack(
+            ReadingBatch(
+                received_at=CLOCK.now(), readings=[MeterReading("fac-001", "main", CLOCK.now(), 1.0, 1.0)]
+            )
+        ),
+    }
+    parked = letter(queue=queue, body=work[queue])
+    terminal.park(parked)
+
+    nowhere = {"GRIDPROOF_NATS_URL": "nats://127.0.0.1:1"}
+    result = terminal.run("dead-letters", "replay", parked.dead_letter_id, environ=nowhere)
+
+    assert result.exit_code == 1
+    assert "GRIDPROOF_NATS_URL" in result.stderr
+    assert terminal.document("dead-letters", "show", parked.dead_letter_id)["status"] == "open"
 
 
 async def queued_callbacks(nats_url: str, callback_id: UUID) -> list[CallbackWork]:

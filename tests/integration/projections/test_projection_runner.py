@@ -55,10 +55,11 @@ def _at_head(read_side: ReadSide) -> bool:
 
 
 def test_runners_follow_the_log_as_it_grows(read_side: ReadSide, entries: list[LogEntry]) -> None:
-    with running(*(read_side.runner(projection, heartbeat_s=60.0) for projection in PROJECTIONS)):
+    with running(*(read_side.runner(projection, heartbeat_s=60.0) for projection in PROJECTIONS)) as stop:
         for start in range(0, len(entries), 50):
             read_side.store(entries[start : start + 50])
             eventually(lambda: _at_head(read_side), "every projection at the head, told by NOTIFY alone")
+        stop.set()
         for projection in PROJECTIONS:  # a runner that waits a minute for news would not stop in time
             for pid, _ in read_side.sessions(projection.name):
                 read_side.kill_session(pid)

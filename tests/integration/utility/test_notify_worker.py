@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,7 @@ from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.ports.alerts import AlertRegistry
 from application.ports.dead_letters import DeadLetters
+from application.ports.event_store import EventStore, EventStoreUnavailable
 from application.ports.work_queue import CallbackWork
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing import DomainEvent, Provenance
@@ -300,6 +301,64 @@ def test_a_callback_of_no_dr_event_is_parked(rig: Rig) -> None:
 
     [letter] = rig.letters.listed()
     assert "no DR event" in letter.reason
+
+
+@dataclass
+class FailingStore:
+    """An event store that is away for the first few loads."""
+
+    store: PostgresEventStore
+    failures: int
+
+    def load(self, kind: Any, stream_id: UUID) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise EventStoreUnavailable("no answer")
+        return self.store.load(kind, stream_id)
+
+
+@dataclass
+class OneItem:
+    """A queue that holds a single delivery."""
+
+    item: Item | None
+    redelivery_s: float = 30.0
+
+    async def next_bms(self, facility_id: str, *, wait_s: float) -> None:
+        return
+
+    async def next_callback(self, *, wait_s: float) -> Item | None:
+        item, self.item = self.item, None
+        if item is None:
+            await asyncio.sleep(0.01)
+        return item
+
+
+def test_a_store_that_is_away_is_waited_for_and_costs_no_try(rig: Rig) -> None:
+    work = rig.requested()
+    item = Item(msgspec.json.encode(work))
+    calls = replace(rig.calls, store=cast("EventStore", FailingStore(rig.store, failures=2)))
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        worker = asyncio.create_task(NotifyWorker(OneItem(item), calls).run(stop))
+        await until(lambda: item.is_done)
+        stop.set()
+        await worker
+
+    asyncio.run(story())
+    assert item.pauses == []
+    assert delivered(rig, [work]) == [work]
+
+
+def test_an_unforeseen_error_ends_the_worker_and_leaves_the_message(rig: Rig) -> None:
+    item = Item(msgspec.json.encode(rig.requested()))
+    rig.deaths.planned.add("notify.after_call")
+
+    with pytest.raises(Killed):
+        asyncio.run(NotifyWorker(OneItem(item), rig.calls).run(asyncio.Event()))
+
+    assert not item.is_done
 
 
 def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url: str) -> None:

@@ -126,10 +126,23 @@ def test_a_degraded_forecast_blocks_its_dispatch_under_the_guardrail(accepted: S
     assert {t.facility_id: t.blocked for t in scheduled.targets} == {"fac-001": False, "fac-002": True}
 
 
-def test_where_the_guardrail_only_warns_nothing_is_blocked(accepted: Story) -> None:
-    accepted.after(AgreeProgram(entry=program_entry(forecast_guardrail="warn")))
+def test_where_the_guardrail_only_warns_nothing_is_blocked() -> None:
+    story = given().after(*portfolio_commands(facility_entry("fac-001")))
+    story.after(AgreeProgram(entry=program_entry(forecast_guardrail="warn")))
+    story.after(judge(facility_ids=("fac-001",), target_kw=80.0))
+    story.with_forecasts(forecast("fac-001", degraded=True))
+    story.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned))
+
+
+def test_terms_that_change_after_the_acceptance_are_not_those_of_the_plan(accepted: Story) -> None:
+    accepted.after(AgreeProgram(entry=program_entry(forecast_guardrail="warn", prepare_lead_s=60)))
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002", degraded=True))
-    accepted.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned), fact(Dispatch.Planned))
+    accepted.when(PLAN).then(
+        fact(DREvent.Scheduled, prepare_at=STARTS_AT - timedelta(minutes=10)),
+        fact(Dispatch.Planned),
+        fact(Dispatch.Planned),
+        fact(Dispatch.Blocked),
+    )
 
 
 def test_a_forecast_older_than_two_cycles_counts_as_stale(accepted: Story) -> None:

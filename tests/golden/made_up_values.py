@@ -1,0 +1,48 @@
+"""Values for the golden corpus by the types of the fields: every optional field is there, every collection has an item."""
+
+import types
+import typing
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+def made_up_struct(kind: type[msgspec.Struct], random: Random) -> Any:
+    return kind(
+        **{field.name: made_up(field.type, field.name, random) for field in msgspec.structs.fields(kind)}
+    )
+
+
+def made_up(kind: Any, name: str, random: Random) -> Any:
+    """A value of that type; it says which field it is of, where it can."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return made_up(arguments[0], name, random)
+    if origin is typing.Literal:
+        return arguments[0]
+    if origin in (typing.Union, types.UnionType):
+        return made_up(next(choice for choice in arguments if choice is not type(None)), name, random)
+    if origin in (tuple, frozenset):
+        return origin([made_up(arguments[0], name, random)])
+    if origin is dict:
+        return {made_up(arguments[0], name, random): made_up(arguments[1], name, random)}
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return made_up_struct(kind, random)
+    return _plain(kind, name, random)
+
+
+def _plain(kind: Any, name: str, random: Random) -> Any:
+    if kind is datetime:
+        start = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
+        return start + timedelta(seconds=random.randrange(86_400), microseconds=random.randrange(10**6))
+    values = {
+        str: lambda: f"{name} ü 1",
+        int: lambda: random.randrange(1, 10_000),
+        float: lambda: round(random.uniform(-1_000, 1_000), 3),
+        bool: lambda: True,
+        UUID: lambda: UUID(int=random.getrandbits(128), version=5),
+    }
+    return values[kind]()

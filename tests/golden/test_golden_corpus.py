@@ -1,0 +1,117 @@
+"""What a release once stored is read by every later one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from eventsourcing.utils import get_topic
+
+from application import demand_response, forecasts
+from application.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored, encode_state
+from domain.event_sourcing import Aggregate
+from domain.snapshot import Snapshot
+from tests.architecture.source_tree import ROOT
+from tests.golden.topics import HERE, golden_file, stored_topics
+
+FILES = sorted(HERE.glob("*.json"))
+assert (demand_response.AGGREGATES, forecasts.AGGREGATES), "imported for their topics"
+
+
+def golden(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def decoded(document: dict[str, Any]) -> Any:
+    return decode_stored(
+        document["topic"],
+        document["originator_id"],
+        document["originator_version"],
+        json.dumps(document["state"], separators=(",", ":")).encode(),
+    )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_stored_example_is_still_read_whole(path: Path) -> None:
+    """Nothing of it is lost: what this release would write of it has every field, with the value of then."""
+    document = golden(path)
+    stored = decoded(document)
+    assert get_topic(type(stored)) == document["topic"] == path.stem
+    assert str(stored.originator_id) == document["originator_id"]
+    assert stored.originator_version == document["originator_version"]
+    written = json.loads(encode_state(stored))
+    assert {name: written[name] for name in document["state"]} == document["state"]
+
+
+def test_every_topic_has_its_example() -> None:
+    """Red? `python tests/golden/topics.py --write` writes the new ones, and never changes an old one."""
+    assert [topic for topic in stored_topics() if not golden_file(topic).exists()] == []
+
+
+def test_the_example_of_a_snapshot_is_an_aggregate_again() -> None:
+    aggregate: Aggregate[Any] = decoded(golden(golden_file(Snapshot.TOPIC))).mutate(None)
+    assert aggregate.state.status == "preparing"
+    assert set(aggregate.state.zones) == {"hall", "roof"}
+
+
+def test_every_stored_topic_resolves_in_a_fresh_process() -> None:
+    """It imports the two applications, as the relay and the projections do, and nothing else of ours."""
+    script = """
+import sys
+import application.demand_response, application.forecasts
+from eventsourcing.utils import get_topic, resolve_topic
+for topic in sys.argv[1:]:
+    assert get_topic(resolve_topic(topic)) == topic, topic
+print("resolved", len(sys.argv) - 1)
+"""
+    topics = [path.stem for path in FILES]
+    outcome = subprocess.run(
+        [sys.executable, "-c", script, *topics],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (outcome.returncode, outcome.stdout) == (0, f"resolved {len(topics)}\n"), outcome.stderr
+    assert len(topics) > 50
+
+
+def test_writing_again_changes_no_example() -> None:
+    before = {path: path.read_bytes() for path in FILES}
+    outcome = subprocess.run(
+        [sys.executable, str(HERE / "topics.py"), "--write"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (outcome.returncode, outcome.stdout) == (0, ""), outcome.stderr
+    assert {path: path.read_bytes() for path in sorted(HERE.glob("*.json"))} == before
+
+
+@pytest.mark.parametrize(
+    ("topic", "state"),
+    [
+        ("facility.maintenance-started.v1", b"{}"),
+        ("facility.maintenance-started.v1", b"not JSON"),
+        ("facility.danced.v1", b"{}"),
+        ("os:remove", b"{}"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_place(topic: str, state: bytes) -> None:
+    with pytest.raises(UnreadableDomainEvent, match=f"{topic}, version 4 of stream"):
+        decode_stored(topic, "00000000-0000-0000-0000-000000000001", 4, state)
+
+
+def test_a_snapshot_is_no_domain_event() -> None:
+    document = golden(golden_file(Snapshot.TOPIC))
+    with pytest.raises(UnreadableDomainEvent, match="no domain event"):
+        decode_domain_event(
+            document["topic"], document["originator_id"], 1, msgspec.json.encode(document["state"])
+        )

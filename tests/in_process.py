@@ -1,0 +1,162 @@
+"""The write side, the saga, the relay and the dispatch worker in one process over fakes; time stands still.
+
+world = InProcess.accepted("fac-001", "fac-002")
+world.until("active")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Self
+
+import msgspec
+
+from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
+from application.portfolio import FacilityEntry
+from application.ports.work_queue import BmsWork, CallbackWork
+from domain.dispatch import Dispatch, DispatchState
+from domain.dr_event import DREvent, DREventState, DREventStatus
+from domain.event_sourcing import DomainEvent
+from domain.identifiers import dispatch_id
+from interfaces.failpoints import no_failpoint
+from interfaces.simulators.building import Building
+from interfaces.simulators.journal import JournalEntry
+from interfaces.workers.bms_calls import BmsCalls
+from interfaces.workers.relay import Relay
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.building_control import FakeBuildingControl
+from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.locks import FakeLocks
+from tests.fakes.reader_positions import FakeReaderPositions
+from tests.fakes.work_queue import FakeWorkQueue
+from tests.given import Story, given
+from tests.made_up import (
+    DR_EVENT_ID,
+    ENDS_AT,
+    STARTS_AT,
+    facility_entry,
+    forecast,
+    judge,
+    portfolio_commands,
+)
+
+PREPARE_AT = STARTS_AT - timedelta(minutes=10)
+Proposal = StartPreparation | StartDREvent | EndDREvent
+PROPOSALS: dict[DREventStatus, tuple[datetime, type[Proposal]]] = {
+    "scheduled": (PREPARE_AT, StartPreparation),
+    "preparing": (STARTS_AT, StartDREvent),
+    "active": (ENDS_AT, EndDREvent),
+}
+"""What the schedule proposes in each state, and when."""
+
+
+class NoSignal:
+    async def wait(self, heartbeat_s: float) -> None:
+        await asyncio.sleep(0)
+
+
+@dataclass
+class InProcess:
+    story: Story
+    entries: tuple[FacilityEntry, ...]
+    journal: list[JournalEntry] = field(default_factory=list)
+    callbacks: list[CallbackWork] = field(default_factory=list)
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        self.story.clock.speed = 1e6  # back-off costs no wall time
+        self.dead_letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
+        self.queue = FakeWorkQueue()
+        self.buildings = {
+            entry.facility_id: Building.of(entry, record=self.journal.append) for entry in self.entries
+        }
+        self.control = FakeBuildingControl(self.buildings.values(), clock=self.story.clock)
+        self.relay = Relay(
+            event_log=self.story.store,
+            positions=FakeReaderPositions(),
+            bus=self.story.bus,
+            publisher=self.queue,
+            locks=FakeLocks(),
+            signal=NoSignal(),
+            reached=no_failpoint,
+        )
+        self.calls = BmsCalls(
+            store=self.story.store,
+            bus=self.story.bus,
+            control=self.control,
+            clock=self.story.clock,
+            dead_letters=self.dead_letters,
+            alerts=self.alerts,
+            reached=no_failpoint,
+        )
+
+    @classmethod
+    def accepted(cls, *facility_ids: str, target_kw: float = 100.0, degraded: tuple[str, ...] = ()) -> Self:
+        """A DR event over those facilities was just accepted, and nothing followed yet."""
+        entries = tuple(facility_entry(facility_id) for facility_id in facility_ids)
+        story = given().after(*portfolio_commands(*entries))
+        story.with_forecasts(*(forecast(i, degraded=i in degraded) for i in facility_ids))
+        story.after(judge(facility_ids=facility_ids, target_kw=target_kw))
+        return cls(story, entries)
+
+    @property
+    def dr_event(self) -> DREventState:
+        return self.story.store.load(DREvent, DR_EVENT_ID).state
+
+    def dispatch(self, facility_id: str = "fac-001") -> DispatchState:
+        return self.story.store.load(Dispatch, dispatch_id(DR_EVENT_ID, facility_id)).state
+
+    def recorded(self, kind: type[DomainEvent] = DomainEvent) -> list[DomainEvent]:
+        return [e for e in self.story.store.domain_events if isinstance(e, kind)]
+
+    def actions(self) -> list[tuple[str, str]]:
+        """(facility, action) in the order in which the buildings did them."""
+        return [(entry.facility_id, entry.action) for entry in self.journal]
+
+    def until(self, status: DREventStatus) -> Self:
+        """Let time go on until the DR event is in that state and everything that follows has happened."""
+        self.settle()
+        while self.dr_event.status != status:
+            moment, proposal = PROPOSALS[self.dr_event.status]
+            self.story.at(moment).after(proposal(dr_event_id=DR_EVENT_ID))
+            self.settle()
+        return self
+
+    def do(self, *commands: msgspec.Struct) -> Self:
+        self.story.after(*commands)
+        return self.settle()
+
+    def settle(self) -> Self:
+        """Relay and carry out, until nothing follows any more."""
+        asyncio.run(self._settle())
+        return self
+
+    def relay_all(self) -> Self:
+        """Relay what is recorded, without anybody taking the work."""
+        asyncio.run(self._relay())
+        return self
+
+    async def _settle(self) -> None:
+        head = -1
+        while head != self.story.store.head():
+            head = self.story.store.head()
+            await self._relay()
+            await self._work()
+
+    async def _relay(self) -> None:
+        while entries := self.story.store.read_after(self.position, 100):
+            for entry in entries:
+                await self.relay.relay(entry)
+                self.position = entry.position
+
+    async def _work(self) -> None:
+        for entry in self.entries:
+            while (item := await self.queue.next_bms(entry.facility_id, wait_s=0)) is not None:
+                work = msgspec.json.decode(item.body, type=BmsWork)
+                await (self.calls.carry_out(work) if work.task == "command" else self.calls.verify(work))
+                await item.done()
+        while (item := await self.queue.next_callback(wait_s=0)) is not None:
+            self.callbacks.append(msgspec.json.decode(item.body, type=CallbackWork))
+            await item.done()

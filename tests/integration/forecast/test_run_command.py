@@ -1,0 +1,78 @@
+"""`gridproof forecast run` on a database of its own, with the settings a person would have."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.ports.telemetry_store import ImportedIntervals
+from domain.forecast import cycle_start_of
+from tests.acceptance.terminal import Terminal
+from tests.servers import Database
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    terminal = Terminal(database, tmp_path)
+    terminal.import_portfolio()
+    terminal.project()
+    return terminal
+
+
+def remember(terminal: Terminal, facility_ids: Sequence[str], days: int = 15) -> None:
+    """A flat history that ends with the hour that began last, so that it holds whatever the time is."""
+    clock = SystemClock()
+    last_s = int((cycle_start_of(clock.now()) + timedelta(hours=1)).timestamp())
+    starts_s = np.arange(last_s - days * 86_400, last_s, 900)
+    times, count = len(facility_ids), len(starts_s)
+    intervals = ImportedIntervals(
+        tuple(facility_ids),
+        np.repeat(np.arange(times), count),
+        np.tile(starts_s, times),
+        np.full(times * count, 900),
+        np.full(times * count, 50.0),
+        np.full(times * count, np.nan),
+    )
+    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
+        PostgresTelemetryStore(pool, clock).import_intervals(intervals)
+
+
+def test_a_cycle_is_run_and_told(terminal: Terminal) -> None:
+    remember(terminal, ["fac-001", "fac-002"])
+    report = terminal.document("forecast", "run")
+    assert report["issued"] == ["fac-001", "fac-002"]
+    assert report["degraded"] == {"fac-001": "degraded_no_weather", "fac-002": "degraded_no_weather"}
+    assert "nothing was ever metered" in report["refused"]["fac-003"]
+    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
+        found = PostgresForecastBook(pool).newest("fac-001", at=SystemClock().now())
+    assert found is not None
+    assert {step.p50_kw for step in found.steps} == {50.0}
+
+
+def test_only_the_facility_asked_for_is_forecast(terminal: Terminal) -> None:
+    remember(terminal, ["fac-001", "fac-002"])
+    assert terminal.document("forecast", "run", "--facility", "fac-002")["issued"] == ["fac-002"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--facility", "nobody"], 1, "no facility nobody"),
+        (["--at", "2999-01-01T00:00:00Z"], 2, "--at is in the future"),
+        ([], 1, "no facility has a forecast for that cycle"),
+    ],
+    ids=["unknown facility", "future", "no telemetry"],
+)
+def test_what_cannot_be_done_says_why(
+    terminal: Terminal, arguments: list[str], status: int, says: str
+) -> None:
+    result = terminal.run("forecast", "run", *arguments)
+    assert result.exit_code == status
+    assert says in result.stderr

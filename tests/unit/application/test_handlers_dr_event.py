@@ -1,0 +1,301 @@
+"""The life of a DR event over its dispatches: start, end, completion, cancellation, what the utility is told."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from application.commands.dispatch import OverrideForecast, RecordMeasurement, RecordNotMeasurable
+from application.commands.dr_event import (
+    CancelDREvent,
+    CompleteDREvent,
+    MeasureDREvent,
+    RecordCallbackDelivered,
+    RecordCallbackUndeliverable,
+    StartDREvent,
+    StartPreparation,
+)
+from domain.dispatch import Dispatch
+from domain.dr_event import Batch, DREvent, DREventStatus
+from domain.errors import NotAllowedNow, ReasonRequired, UnknownDREvent
+from domain.facility import Facility
+from domain.identifiers import facility_stream_id
+from tests.given import fact
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID, NOW, STARTS_AT, TRACE
+
+CANCEL = CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over")
+START = StartDREvent(dr_event_id=DR_EVENT_ID)
+
+
+def world(*facility_ids: str, **details: Any) -> InProcess:
+    return InProcess.accepted(*(facility_ids or ("fac-001", "fac-002")), **details)
+
+
+def measurement(facility_id: str, delivered_kw: float) -> RecordMeasurement:
+    return RecordMeasurement(
+        dr_event_id=DR_EVENT_ID,
+        facility_id=facility_id,
+        baseline_method="caiso-10-in-10",
+        days=(),
+        adjustment_kind="none",
+        adjustment_value=None,
+        adjustment_clipped=False,
+        intervals=(),
+        coverage_pct=100.0,
+        delivered_kw=delivered_kw,
+        data_hash="abc",
+    )
+
+
+def reservations(there: InProcess, facility_id: str) -> dict[str, Any]:
+    return dict(there.story.store.load(Facility, facility_stream_id(facility_id)).state.reservations)
+
+
+def told(there: InProcess) -> list[str]:
+    return [work.kind for work in there.callbacks]
+
+
+def test_the_whole_story_ends_with_every_building_restored() -> None:
+    there = world().until("completed")
+    assert (there.dr_event.outcome, there.dr_event.status) == ("full", "completed")
+    assert there.dr_event.batch == Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)
+    assert [action for _, action in there.actions()] == ["prepare"] * 2 + ["commit"] * 2 + ["restore"] * 2
+    assert {there.dispatch(i).status for i in ("fac-001", "fac-002")} == {"restored"}
+    assert told(there) == ["accepted", "started", "completed"]
+
+
+def test_every_step_of_the_story_can_be_traced_to_what_caused_it() -> None:
+    """From the webhook to the restore: one correlation, one trace, one tenant, causes that are in the log."""
+    there = world().until("completed")
+    story = [e for e in there.recorded() if isinstance(e, DREvent.Event | Dispatch.Event | Facility.Reserved)]
+    assert len(story) > 30
+    known: set[UUID] = {e.domain_event_id for e in story}
+    known |= {UUID(str(key)) for i in ("fac-001", "fac-002") for key in there.dispatch(i).commands}
+    for domain_event in story:
+        assert domain_event.correlation_id == UUID(int=0xC0)
+        assert domain_event.trace_id == TRACE
+        assert domain_event.tenant == "util-1"
+        assert domain_event.recorded_at >= NOW
+        if domain_event.actor in {"saga:dispatch", "worker:dispatch"}:
+            assert domain_event.causation_id in known
+        else:
+            assert domain_event.actor == "utility:util-1"  # who plays the webhook and the schedule here
+    assert {e.actor for e in story} == {"utility:util-1", "saga:dispatch", "worker:dispatch"}
+
+
+def test_completion_counts_who_got_how_far() -> None:
+    """One refuses its prepare, one its commit, one cannot be restored, one does everything."""
+    there = world("fac-001", "fac-002", "fac-003", "fac-004", target_kw=200.0).until("scheduled")
+    there.control.fail_next("fac-002", "refuse")
+    there.until("preparing")
+    there.control.fail_next("fac-003", "refuse")
+    there.until("active")
+    there.control.fail_next("fac-004", "refuse")
+    there.until("completed")
+
+    assert there.dr_event.batch == Batch(asked=4, prepared=3, committed=2, failed=2, restored=1)
+    assert there.dr_event.outcome == "partial"
+    [completed] = there.recorded(DREvent.Completed)
+    assert isinstance(completed, DREvent.Completed)
+    assert completed.failed_facilities == ("fac-002", "fac-003")
+    assert [there.dispatch(f"fac-00{n}").status for n in (1, 2, 3, 4)] == [
+        "restored",
+        "failed",
+        "compensated",
+        "restore_failed",
+    ]
+
+
+def test_a_dr_event_in_which_nobody_served_has_failed() -> None:
+    there = world("fac-001").until("scheduled")
+    there.control.fail_next("fac-001", "refuse")
+    there.until("completed")
+    assert (there.dr_event.outcome, there.dr_event.delivered_kw) == ("failed", 0.0)
+    assert told(there)[-2:] == ["completed", "measured"]
+
+
+def test_it_is_not_completed_while_a_dispatch_is_open() -> None:
+    there = world().until("active")
+    there.story.when(CompleteDREvent(dr_event_id=DR_EVENT_ID)).then()
+    assert there.dr_event.status == "active"
+
+
+def test_the_facilities_are_released_with_the_completion_and_count_as_served() -> None:
+    there = world().until("completed")
+    for facility_id in ("fac-001", "fac-002"):
+        assert reservations(there, facility_id) == {}
+        state = there.story.store.load(Facility, facility_stream_id(facility_id)).state
+        assert list(state.served) == [str(DR_EVENT_ID)]
+
+
+def test_a_blocked_dispatch_stays_out_unless_an_operator_answers_for_it() -> None:
+    there = world(degraded=("fac-002",)).until("active")
+    assert (there.dispatch("fac-001").was_committed, there.dispatch("fac-002").status) == (True, "failed")
+    assert "fac-002" not in {facility_id for facility_id, _ in there.actions()}
+    there.until("completed")
+    assert there.dr_event.batch == Batch(asked=2, prepared=1, committed=1, failed=1, restored=1)
+
+
+@pytest.mark.parametrize("override_in", ["scheduled", "preparing"])
+def test_an_overridden_dispatch_takes_part(override_in: DREventStatus) -> None:
+    there = world(degraded=("fac-002",)).until(override_in)
+    there.do(OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked"))
+    there.until("completed")
+    assert there.dr_event.outcome == "full"
+
+
+def test_an_override_after_the_start_comes_too_late() -> None:
+    there = world(degraded=("fac-002",)).until("active")
+    late = OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked")
+    there.story.when(late).refused(NotAllowedNow, saying="is failed")
+
+
+@pytest.mark.parametrize(
+    ("status", "dispatched", "actions"),
+    [
+        ("accepted", None, []),
+        ("scheduled", "aborted", []),
+        ("preparing", "aborted", ["prepare", "abort"]),
+    ],
+)
+def test_cancelled_before_the_start_nothing_stays_held(
+    status: DREventStatus, dispatched: str | None, actions: list[str]
+) -> None:
+    there = world("fac-001", target_kw=50.0)
+    if status != "accepted":
+        there.until(status)
+    outcome = there.story.when(CANCEL)
+    outcome.then(
+        fact(DREvent.Cancelled, reason="the heat wave is over"), fact(Facility.Released, served=False)
+    )
+    assert (outcome.reply.status, reservations(there, "fac-001")) == ("cancelled", {})
+    there.settle()
+
+    assert there.dr_event.status == "cancelled"
+    assert [action for _, action in there.actions()] == actions
+    if dispatched is not None:
+        assert there.dispatch().status == dispatched
+    assert told(there)[-1] == "cancelled"
+    assert there.story.store.load(Facility, facility_stream_id("fac-001")).state.served == {}
+
+
+def test_cancelled_while_a_prepare_is_under_way_it_is_undone_once_its_answer_is_known() -> None:
+    there = world("fac-001", target_kw=50.0).until("scheduled")
+    there.story.at(STARTS_AT - timedelta(minutes=10))
+    there.story.after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    there.relay_all()
+    assert there.dispatch().status == "preparing"
+    there.do(CANCEL)
+    assert (there.dispatch().status, [a for _, a in there.actions()]) == ("aborted", ["prepare", "abort"])
+
+
+@pytest.mark.parametrize("status", ["active", "completed"])
+def test_after_the_start_it_cannot_be_cancelled_so(status: DREventStatus) -> None:
+    there = world().until(status)
+    there.story.when(CANCEL).refused(NotAllowedNow, saying=f"is {status}")
+
+
+def test_cancelling_again_changes_nothing_and_says_so() -> None:
+    there = world()
+    there.story.after(CANCEL)
+    again = there.story.when(CANCEL)
+    again.then()
+    assert again.reply.status == "cancelled"
+
+
+def test_a_cancellation_needs_a_reason_and_a_dr_event() -> None:
+    there = world()
+    there.story.when(CancelDREvent(dr_event_id=DR_EVENT_ID, reason=" ")).refused(ReasonRequired)
+    there.story.when(CancelDREvent(dr_event_id=UUID(int=9), reason="x")).refused(UnknownDREvent)
+
+
+def test_a_window_that_begins_without_a_plan_ends_the_dr_event_as_failed() -> None:
+    there = world()
+    there.story.forecasts.recorded.clear()
+    there.settle()
+    assert there.dr_event.status == "accepted"
+    there.story.at(STARTS_AT)
+    there.story.when(START).then(
+        fact(
+            DREvent.Completed,
+            outcome="failed",
+            batch=Batch(asked=2, prepared=0, committed=0, failed=2, restored=0),
+            failed_facilities=("fac-001", "fac-002"),
+        ),
+        fact(Facility.Released, served=False),
+        fact(Facility.Released, served=False),
+    )
+    there.settle()
+    assert told(there) == ["accepted", "completed", "measured"]
+
+
+def test_a_schedule_that_slept_over_the_preparation_still_starts_and_fails_what_is_too_late() -> None:
+    there = world().until("scheduled")
+    there.story.at(STARTS_AT)
+    there.story.when(START).then(fact(DREvent.PreparationStarted), fact(DREvent.Started))
+    there.settle()
+    assert there.actions() == []
+    assert {there.dispatch(i).status for i in ("fac-001", "fac-002")} == {"failed"}
+    there.until("completed")
+    assert there.dr_event.outcome == "failed"
+
+
+def test_proposals_that_come_too_early_or_twice_do_no_harm() -> None:
+    there = world().until("scheduled")
+    there.story.when(START).then()
+    there.until("active")
+    there.story.when(START).then()
+
+
+def test_the_measurement_adds_up_once_every_dispatch_that_ran_is_measured() -> None:
+    there = world("fac-001", "fac-002", "fac-003", target_kw=150.0).until("completed")
+    there.do(measurement("fac-001", 40.0))
+    assert there.dr_event.settlement_status == "none"
+    there.do(
+        RecordNotMeasurable(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="too few days"),
+        measurement("fac-003", 50.5),
+    )
+    [measured] = there.recorded(DREvent.Measured)
+    assert isinstance(measured, DREvent.Measured)
+    assert (measured.delivered_kw, measured.measured_facilities) == (90.5, 2)
+    assert measured.unmeasured_facilities == ("fac-002",)
+    assert told(there)[-1] == "measured"
+    there.story.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
+
+
+def test_what_the_utility_is_told_is_recorded_before_it_is_told() -> None:
+    there = world().settle()
+    [requested] = there.recorded(DREvent.CallbackRequested)
+    assert isinstance(requested, DREvent.CallbackRequested)
+    assert (requested.url, requested.kind) == ("https://utility.example/callbacks", "accepted")
+    body = json.loads(requested.body)
+    assert body["kind"] == "accepted"
+    assert body["event_id"] == "UTIL-2026-0042"
+    assert body["dr_event_id"] == str(DR_EVENT_ID)
+    assert body["occurred_at"] == "2026-07-14T12:00:00Z"
+    assert there.callbacks[0].body == requested.body
+
+
+def test_the_fate_of_a_callback_is_recorded() -> None:
+    there = world().settle()
+    callback_id = there.callbacks[0].callback_id
+    lost = RecordCallbackUndeliverable(
+        dr_event_id=DR_EVENT_ID, callback_id=callback_id, kind="accepted", attempts=9, reason="410"
+    )
+    there.story.when(lost).then(fact(DREvent.CallbackUndeliverable, attempts=9))
+    arrived = RecordCallbackDelivered(
+        dr_event_id=DR_EVENT_ID, callback_id=callback_id, kind="accepted", attempts=10, status_code=204
+    )
+    there.story.when(arrived).then(fact(DREvent.CallbackDelivered, status_code=204))
+    there.story.when(arrived).then()
+    there.story.when(lost).then()
+
+
+def test_the_fate_of_a_callback_that_was_never_requested_is_refused() -> None:
+    stray = RecordCallbackDelivered(
+        dr_event_id=DR_EVENT_ID, callback_id=UUID(int=5), kind="started", attempts=1, status_code=200
+    )
+    world().story.when(stray).refused(NotAllowedNow, saying="never requested")

@@ -1,0 +1,58 @@
+"""The base of aggregates: whole provenance, state as one struct, ids that follow from places."""
+
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+import pytest
+
+from domain.errors import DomainError
+from domain.event_sourcing import domain_event_id
+from domain.facility import Facility
+from tests.made_up import NOW, provenance
+
+
+def registered() -> Facility:
+    return Facility.register(
+        provenance(), facility_id="fac-001", tz="UTC", latitude=1.0, longitude=2.0, weather_cell="c"
+    )
+
+
+def test_the_id_of_a_domain_event_follows_from_its_place() -> None:
+    stream = UUID(int=5)
+    assert domain_event_id(stream, 3) == uuid5(stream, "3")
+    [creation] = registered().collect_events()
+    assert creation.domain_event_id == domain_event_id(creation.originator_id, 1)  # type: ignore[attr-defined]
+
+
+def test_every_domain_event_carries_the_whole_provenance_it_was_given() -> None:
+    facility = registered()
+    later = provenance(NOW + timedelta(minutes=3))
+    facility.start_maintenance(later, reason="boiler")
+    creation, started = facility.collect_events()
+    for recorded, given in ((creation, provenance()), (started, later)):
+        for name in ("correlation_id", "causation_id", "actor", "tenant", "trace_id", "recorded_at"):
+            assert getattr(recorded, name) == getattr(given, name)
+
+
+def test_the_moment_comes_from_the_provenance_and_not_from_a_clock() -> None:
+    facility = registered()
+    assert (facility.created_on, facility.modified_on) == (NOW, NOW)
+    facility.start_maintenance(provenance(NOW - timedelta(days=900)), reason="boiler")
+    assert facility.modified_on == NOW - timedelta(days=900)
+
+
+def test_the_state_is_a_value_that_later_domain_events_do_not_touch() -> None:
+    facility = registered()
+    before = facility.state
+    facility.start_maintenance(provenance(), reason="boiler")
+    assert (before.status, facility.state.status) == ("active", "maintenance")
+    with pytest.raises(AttributeError):
+        before.status = "deactivated"  # type: ignore[misc]
+
+
+def test_every_refusal_of_the_domain_has_a_code_of_its_own() -> None:
+    kinds = DomainError.__subclasses__()
+    codes = [kind.code for kind in kinds]
+    assert len(kinds) > 6
+    assert len(set(codes)) == len(codes)
+    assert DomainError.code not in codes

@@ -1,0 +1,102 @@
+"""A facility serves one DR event at a time."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.errors import FacilityNotAvailable, NotAllowedNow, ReasonRequired
+from domain.facility import Facility
+from tests.made_up import ENDS_AT, STARTS_AT, provenance
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+HOUR, INSTANT = timedelta(hours=1), timedelta(microseconds=1)
+
+
+@pytest.fixture
+def facility() -> Facility:
+    return Facility.register(
+        provenance(), facility_id="fac-001", tz="UTC", latitude=1.0, longitude=2.0, weather_cell="c"
+    )
+
+
+def reserve(facility: Facility, dr_event_id: UUID, starts_at: datetime, ends_at: datetime) -> None:
+    facility.reserve(provenance(), dr_event_id=dr_event_id, starts_at=starts_at, ends_at=ends_at)
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "ends_at"),
+    [
+        (STARTS_AT, ENDS_AT),
+        (STARTS_AT - HOUR, STARTS_AT + INSTANT),
+        (ENDS_AT - INSTANT, ENDS_AT + HOUR),
+        (STARTS_AT - HOUR, ENDS_AT + HOUR),
+        (STARTS_AT + INSTANT, ENDS_AT - INSTANT),
+    ],
+)
+def test_an_overlapping_reservation_is_refused(
+    facility: Facility, starts_at: datetime, ends_at: datetime
+) -> None:
+    reserve(facility, ONE, STARTS_AT, ENDS_AT)
+    with pytest.raises(FacilityNotAvailable, match=f"fac-001 serves DR event {ONE}"):
+        reserve(facility, TWO, starts_at, ends_at)
+    assert set(facility.state.reservations) == {str(ONE)}
+
+
+def test_windows_are_half_open_so_that_they_may_touch(facility: Facility) -> None:
+    reserve(facility, ONE, STARTS_AT, ENDS_AT)
+    reserve(facility, TWO, ENDS_AT, ENDS_AT + HOUR)
+    reserve(facility, UUID(int=3), STARTS_AT - HOUR, STARTS_AT)
+    assert len(facility.state.reservations) == 3
+
+
+@pytest.mark.parametrize("status", ["maintenance", "deactivated"])
+def test_a_facility_that_is_not_active_cannot_be_reserved(facility: Facility, status: str) -> None:
+    if status == "maintenance":
+        facility.start_maintenance(provenance(), reason="boiler")
+    else:
+        facility.deactivate(provenance(), reason="sold")
+    with pytest.raises(FacilityNotAvailable, match=f"fac-001 is {status}"):
+        reserve(facility, ONE, STARTS_AT, ENDS_AT)
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_only_what_was_served_counts_against_the_limits(facility: Facility, served: bool) -> None:
+    reserve(facility, ONE, STARTS_AT, ENDS_AT)
+    facility.release(provenance(), dr_event_id=ONE, served=served)
+    assert facility.state.reservations == {}
+    assert facility.state.served == ({str(ONE): STARTS_AT} if served else {})
+
+
+def test_releasing_twice_or_what_was_never_reserved_records_nothing(facility: Facility) -> None:
+    reserve(facility, ONE, STARTS_AT, ENDS_AT)
+    facility.release(provenance(), dr_event_id=ONE, served=True)
+    version = facility.version
+    facility.release(provenance(), dr_event_id=ONE, served=False)
+    facility.release(provenance(), dr_event_id=TWO, served=True)
+    assert facility.version == version
+    assert facility.state.served == {str(ONE): STARTS_AT}
+
+
+def test_a_release_says_which_window_it_gives_back(facility: Facility) -> None:
+    reserve(facility, ONE, STARTS_AT, ENDS_AT)
+    facility.release(provenance(), dr_event_id=ONE, served=True)
+    released = list(facility.collect_events())[-1]
+    assert isinstance(released, Facility.Released)
+    assert (released.starts_at, released.ends_at, released.served) == (STARTS_AT, ENDS_AT, True)
+
+
+def test_a_deactivated_facility_has_no_maintenance(facility: Facility) -> None:
+    facility.deactivate(provenance(), reason="sold")
+    facility.deactivate(provenance(), reason="sold again")
+    facility.end_maintenance(provenance())
+    with pytest.raises(NotAllowedNow, match="register it again first"):
+        facility.start_maintenance(provenance(), reason="boiler")
+    assert (facility.version, facility.state.status) == (2, "deactivated")
+
+
+def test_a_reason_is_asked_for(facility: Facility) -> None:
+    for act in (facility.start_maintenance, facility.deactivate):
+        with pytest.raises(ReasonRequired):
+            act(provenance(), reason=" \n")
+    assert facility.version == 1

@@ -1,0 +1,85 @@
+"""Callback addresses: public ones are taken, what leads inside is refused."""
+
+import pytest
+
+from tests.unit.interfaces.web.edge import (
+    WEBHOOK,
+    Edge,
+    RecordedCommands,
+    accepting,
+    codes_of,
+    notification,
+    problem_of,
+)
+
+
+@pytest.fixture
+def edge() -> Edge:
+    return Edge(commands=RecordedCommands(accepting))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/x",
+        "http://127.1/x",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://[::1]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://10.1.2.3:8080/x",
+        "http://192.168.0.1/",
+        "http://[fe80::1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[fe80::1%25eth0]/",
+        "http://[fd00::1]/",
+        "http://0.0.0.0/",
+        "http://224.0.0.1/",
+        "http://100.64.0.1/",
+        "http://localhost:9000/",
+        "http://LOCALHOST./",
+        "http://intranet/",
+        "http://db.internal/",
+        "https://user:pw@utility.example/",
+        "https://user@utility.example/",
+        "ftp://utility.example/",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "https:///x",
+        "https://utility.example:0/",
+        "https://utility.example:99999/",
+        "https://utility.example\\@10.0.0.1/",
+        "https://utility.example/ x",
+        "",
+    ],
+)
+def test_callback_addresses_inside_or_odd_are_refused(edge: Edge, url: str) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, json=notification(callback_url=url), headers=key))
+    assert (document["status"], document["type"]) == (422, "/problems/callback-refused")
+    assert codes_of(document) == ["callback_address_refused"]
+    assert edge.commands.given == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://utility.example/cb", "http://8.8.8.8:8080/", "https://[2606:4700::1111]/x"]
+)
+def test_public_callback_addresses_are_taken(edge: Edge, url: str) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        response = client.post(WEBHOOK, json=notification(callback_url=url), headers=key)
+    assert response.status_code == 202
+    assert edge.commands.given[0][0].notice.callback_url == url
+
+
+def test_the_settings_can_allow_private_callback_addresses_but_no_other_scheme(edge: Edge) -> None:
+    edge.allow_private_callbacks = True
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        inside = notification(callback_url="http://127.0.0.1:9000/cb")
+        assert client.post(WEBHOOK, json=inside, headers=key).status_code == 202
+        odd = notification(callback_url="file:///etc/passwd")
+        assert client.post(WEBHOOK, json=odd, headers=key).status_code == 422

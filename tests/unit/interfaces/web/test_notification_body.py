@@ -1,0 +1,148 @@
+"""The body of a notification: strict, bounded, every wrong field named."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.interfaces.web.edge import (
+    WEBHOOK,
+    Edge,
+    RecordedCommands,
+    accepting,
+    notification,
+    problem_of,
+)
+
+
+@pytest.fixture
+def edge() -> Edge:
+    return Edge(commands=RecordedCommands(accepting))
+
+
+def test_the_same_content_has_one_hash_however_it_is_written(edge: Edge) -> None:
+    headers = {**edge.key("utility", utility="util-1"), "Content-Type": "application/json"}
+    body = notification()
+    with edge.client() as client:
+        client.post(WEBHOOK, content=msgspec.json.encode(body), headers=headers)
+        other = dict(reversed(body.items()))
+        client.post(WEBHOOK, content=msgspec.json.format(msgspec.json.encode(other)), headers=headers)
+        client.post(WEBHOOK, json=notification(priority=2), headers=headers)
+    first, second, third = (key.body_hash for _, _, key in edge.commands.given if key)
+    assert first == second != third
+
+
+def test_every_wrong_field_is_named_at_once(edge: Edge) -> None:
+    key = edge.key("utility", utility="util-1")
+    body = notification(
+        event_id=None,
+        program=7,
+        starts_at="2026-07-14T21:00:00",
+        ends_at="tomorrow",
+        target_reduction_kw="1200",
+        facility_ids=["fac-001", 2, ""],
+        priority=True,
+        modification_number=-1,
+        callback_url=5,
+    )
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, json=body, headers=key))
+    assert (document["status"], document["type"]) == (400, "/problems/invalid-request")
+    assert {(reason["code"], reason["field"]) for reason in document["reasons"]} == {
+        ("missing_field", "event_id"),
+        ("invalid_field", "program"),
+        ("invalid_field", "starts_at"),
+        ("invalid_field", "ends_at"),
+        ("invalid_field", "target_reduction_kw"),
+        ("invalid_field", "facility_ids[1]"),
+        ("invalid_field", "facility_ids[2]"),
+        ("invalid_field", "priority"),
+        ("invalid_field", "modification_number"),
+        ("invalid_field", "callback_url"),
+    }
+    assert edge.commands.given == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 20_000,
+        b'{"event_id": "\\ud800"}',
+        b"{" + b",".join(b'"f%d":1' % i for i in range(100)) + b"}",
+    ],
+    ids=["empty", "cut", "list", "text", "no utf-8", "deep list", "deep object", "half a surrogate", "many"],
+)
+def test_what_is_no_json_object_is_malformed(edge: Edge, body: bytes) -> None:
+    headers = {**edge.key("utility", utility="util-1"), "Content-Type": "application/json"}
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, content=body, headers=headers))
+    assert (document["status"], document["type"]) == (400, "/problems/malformed-body")
+    assert edge.commands.given == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_id", "a\x00b"),
+        ("event_id", "x" * 201),
+        ("starts_at", "0001-01-01T00:00:00+14:00"),
+        ("starts_at", "9999-12-31T23:59:59-14:00"),
+        ("facility_ids", "fac-001"),
+        ("facility_ids", [f"f{i}" for i in range(2_001)]),
+        ("target_reduction_kw", 1e300),
+    ],
+)
+def test_values_that_no_store_should_see_are_refused(edge: Edge, field: str, value: Any) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, json=notification(**{field: value}), headers=key))
+    assert document["status"] == 400
+    assert [reason["field"] for reason in document["reasons"]] == [field]
+
+
+def test_unknown_fields_are_ignored(edge: Edge) -> None:
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        assert client.post(WEBHOOK, json=notification(season="summer"), headers=key).status_code == 202
+
+
+def test_a_body_over_the_limit_is_refused_before_the_key_is_looked_at(edge: Edge) -> None:
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, content=b"x" * 300_000))
+    assert (document["status"], document["type"]) == (413, "/problems/body-too-large")
+    assert edge.api_keys.asked == 0
+
+
+def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(edge: Edge) -> None:
+    headers = {**edge.key("utility", utility="util-1"), "Content-Type": "application/json"}
+    taken = 0
+
+    def chunks() -> Any:
+        nonlocal taken
+        for _ in range(1_000):
+            taken += 1
+            yield b" " * 10_000
+
+    with edge.client() as client:
+        document = problem_of(client.post(WEBHOOK, content=chunks(), headers=headers))
+    assert (document["status"], document["type"]) == (413, "/problems/body-too-large")
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
+)
+def test_a_body_not_declared_as_json_is_refused(edge: Edge, content_type: str | None) -> None:
+    headers = edge.key("utility", utility="util-1")
+    if content_type:
+        headers["Content-Type"] = content_type
+    with edge.client() as client:
+        document = problem_of(
+            client.post(WEBHOOK, content=msgspec.json.encode(notification()), headers=headers)
+        )
+    assert (document["status"], document["type"]) == (415, "/problems/unsupported-media-type")

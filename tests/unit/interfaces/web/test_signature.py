@@ -1,0 +1,92 @@
+"""Signatures of webhook calls: asked for where agreed, checked against the very bytes, and fresh."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from interfaces.web.signature import sign
+from tests.unit.interfaces.web.edge import (
+    NOW,
+    WEBHOOK,
+    Edge,
+    RecordedCommands,
+    accepting,
+    notification,
+    problem_of,
+)
+
+SECRET = b"a secret of the utility"
+
+
+def signed(edge: Edge, headers: dict[str, str], signature: str | None, body: bytes) -> Any:
+    headers = {**headers, "Content-Type": "application/json"}
+    if signature is not None:
+        headers["X-Signature"] = signature
+    with edge.client() as client:
+        return client.post(WEBHOOK, content=body, headers=headers)
+
+
+BODY = msgspec.json.encode(notification())
+
+
+@pytest.mark.parametrize(
+    ("signature", "status", "problem"),
+    [
+        (sign(SECRET, BODY, at=NOW), 202, None),
+        (sign(SECRET, BODY, at=NOW - timedelta(seconds=299)), 202, None),
+        (sign(b"old", BODY, at=NOW) + "," + sign(SECRET, BODY, at=NOW).partition(",")[2], 202, None),
+        (None, 401, "bad-signature"),
+        ("", 401, "bad-signature"),
+        ("t=1,v1=", 401, "bad-signature"),
+        ("t=x,v1=00", 401, "bad-signature"),
+        ("v1=00", 401, "bad-signature"),
+        (sign(b"another", BODY, at=NOW), 401, "bad-signature"),
+        (sign(SECRET, BODY + b" ", at=NOW), 401, "bad-signature"),
+        (sign(b"another", BODY, at=NOW - timedelta(hours=1)), 401, "bad-signature"),
+        (sign(SECRET, BODY, at=NOW - timedelta(seconds=301)), 401, "stale-signature"),
+        (sign(SECRET, BODY, at=NOW + timedelta(seconds=301)), 401, "stale-signature"),
+    ],
+)
+def test_a_utility_that_signs_is_held_to_it(signature: str | None, status: int, problem: str | None) -> None:
+    edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
+    response = signed(edge, edge.key("utility", utility="util-1"), signature, BODY)
+    assert response.status_code == status
+    if problem:
+        assert problem_of(response)["type"] == f"/problems/{problem}"
+        assert edge.commands.given == []
+
+
+def test_a_utility_that_does_not_sign_is_not_asked_to() -> None:
+    edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
+    assert signed(edge, edge.key("utility", utility="util-2"), None, BODY).status_code == 202
+
+
+def test_on_a_fast_clock_a_signature_still_has_time_to_arrive() -> None:
+    edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
+    edge.clock.speed = 3_600.0
+    signature = sign(SECRET, BODY, at=NOW - timedelta(hours=2))
+    assert signed(edge, edge.key("utility", utility="util-1"), signature, BODY).status_code == 202
+
+
+def test_a_secret_that_cannot_be_had_closes_the_door() -> None:
+    edge = Edge(commands=RecordedCommands(accepting))
+
+    def missing(utility_id: str) -> bytes | None:
+        raise ValueError("the secret env:NAME is not in the environment")
+
+    edge.webhook_secret = missing
+    response = signed(edge, edge.key("utility", utility="util-1"), None, BODY)
+    document = problem_of(response)
+    assert (document["status"], document["type"]) == (503, "/problems/unavailable")
+    assert "NAME" not in response.text
+
+
+def test_a_cancellation_is_signed_too() -> None:
+    edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": SECRET})
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        assert client.delete(f"{WEBHOOK}/UTIL-1", headers=key).status_code == 401
+        headers = {**key, "X-Signature": sign(SECRET, b"", at=NOW)}
+        assert client.delete(f"{WEBHOOK}/UTIL-1", headers=headers).status_code == 200
