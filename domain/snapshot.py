@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from eventsourcing.domain import CanSnapshotAggregate
-from eventsourcing.utils import get_topic, resolve_topic
+from eventsourcing.utils import get_topic, register_topic, resolve_topic
 
 from domain.event_sourcing import Aggregate
 
@@ -47,6 +47,10 @@ class Snapshot(
         aggregate.modified_on = self.timestamp
         aggregate.__dict__["_state"] = msgspec.json.decode(self.state, type=state_type(kind))
         return aggregate
+
+
+# The library registers the topics of aggregates and their domain events by itself, but not this one.
+register_topic(Snapshot.TOPIC, Snapshot)
 
 
 def state_type(kind: type[Aggregate[Any]]) -> type[msgspec.Struct]:

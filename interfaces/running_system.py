@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Mapping
 from contextlib import closing
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -38,6 +39,8 @@ PROCESSES: dict[str, str] = {
 }
 """Process -> worker: two dispatch workers, so that one that dies is made up for at once."""
 READY_WITHIN_S = 60.0
+ADMIN_KEY = "admin.key"
+"""In the data folder: a key of the role admin, for its owner alone."""
 
 
 class NotReady(RuntimeError):
@@ -143,3 +146,11 @@ class RunningSystem:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that only its owner may read; one that is there already is replaced."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")

@@ -81,6 +81,7 @@ class InProcess:
             locks=FakeLocks(),
             signal=NoSignal(),
             reached=no_failpoint,
+            alerts=self.alerts,
         )
         self.calls = BmsCalls(
             store=self.story.store,

@@ -21,7 +21,8 @@ from application.ports.work_queue import BmsWork, CallbackWork, WorkItem, WorkQu
 BMS_STREAM, BMS_SUBJECT = "BMS_WORK", "bms.work"
 CALLBACK_STREAM, CALLBACK_SUBJECT = "CALLBACK_WORK", "callback.work"
 CALLBACK_CONSUMER = "notify"
-CALLBACKS_AT_ONCE = 64
+CALLBACKS_AT_ONCE = 10_000
+"""Unacknowledged deliveries, those given back for later included: the worker itself bounds how many it makes at once."""
 DUPLICATE_WINDOW_S = 600.0
 MAX_BYTES = 256 * 1024 * 1024
 PUBLISH_TIMEOUT_S = 5.0

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 REDELIVERY_S = 30.0
 LEAST_REDELIVERY_S = 1.5
+"""A silent worker's work goes to another after 30 clock seconds, but never before 1.5 s on the wall."""
 CONNECT_WITHIN_S = 10.0
 """A worker waits for NATS as long as it takes; a person at the keyboard does not."""
 NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
+
+
+def redelivery_s(stores: Stores) -> float:
+    """Wall seconds."""
+    return max(LEAST_REDELIVERY_S, stores.clock.wall_seconds(REDELIVERY_S))
 
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
@@ -31,8 +37,9 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         from adapters.nats.work_queue import NatsWorkQueue
         from application.ports.work_queue import WorkQueueUnavailable
 
-        redelivery_s = max(LEAST_REDELIVERY_S, stores.clock.wall_seconds(REDELIVERY_S))
-        connecting = NatsWorkQueue.connect(_nats_url(stores), redelivery_s=redelivery_s, name="replay")
+        connecting = NatsWorkQueue.connect(
+            _nats_url(stores), redelivery_s=redelivery_s(stores), name="replay"
+        )
         try:
             queue = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)
         except TimeoutError as error:

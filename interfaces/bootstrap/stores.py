@@ -122,7 +122,11 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         timeout=10,
         kwargs={"autocommit": False},
     )
-    events = PostgresEventStore(DemandResponse, database_url(settings))
+    try:
+        events = PostgresEventStore(DemandResponse, database_url(settings))
+    except BaseException:
+        pool.close()
+        raise
     forecasts = PostgresForecastBook(pool)
     bus_type = _bus_type(settings)
     bus = bus_type(events, clock, HANDLERS, forecasts=forecasts, command_sla_s=settings.command_sla_s)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from projections.facilities import FacilityRow
 
 THREADS = 32
-REDELIVERY_S = 30.0
-LEAST_REDELIVERY_S = 1.5
-"""A silent worker's work goes to another after 30 clock seconds, but never before 1.5 s on the wall."""
 
 Run = Callable[[Stores, asyncio.Event], Awaitable[None]]
 
@@ -57,8 +55,9 @@ async def _run(run: Run, settings: Settings) -> None:
 async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
     from adapters.nats.work_queue import NatsWorkQueue
 
-    redelivery_s = max(LEAST_REDELIVERY_S, stores.clock.wall_seconds(REDELIVERY_S))
-    return await NatsWorkQueue.connect(str(stores.settings.nats_url), redelivery_s=redelivery_s, name=name)
+    return await NatsWorkQueue.connect(
+        str(stores.settings.nats_url), redelivery_s=redelivery_s(stores), name=name
+    )
 
 
 async def _relay(stores: Stores, stop: asyncio.Event) -> None:
@@ -76,6 +75,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         locks=AdvisoryLocks(stores.database_url),
         signal=LogSignal(stores.database_url, "demand_response_events"),
         reached=_failpoint(stores),
+        alerts=stores.alerts(),
     )
     await relay.run(stop)
     await queue.aclose()
@@ -135,6 +135,7 @@ def _building_control(stores: Stores) -> BuildingControl:
             total_s=settings.bms_total_timeout_s,
             concurrent_calls=settings.bms_max_concurrent,
         ),
+        breaker_listener=_breaker_alert(stores),
     )
     if settings.planted_fault == "resend":
         from interfaces.planted_faults import ResendingControl
@@ -145,6 +146,21 @@ def _building_control(stores: Stores) -> BuildingControl:
 
         return RestoreSkippingControl(control, stores.clock)
     return control
+
+
+def _breaker_alert(stores: Stores) -> Callable[[str, str], None]:
+    """Tells the operators when a BMS is left alone for a while, and when it answers again."""
+    alerts, clock = stores.alerts(), stores.clock
+    telling = ThreadPoolExecutor(1, thread_name_prefix="breaker-alerts")
+
+    def changed(facility_id: str, state: str) -> None:
+        if state == "opened":
+            detail = "its BMS timed out five times in a row; calls to it wait"
+            telling.submit(alerts.raise_alert, "bms_breaker_open", facility_id, detail, at=clock.now())
+        elif state == "closed":
+            telling.submit(alerts.clear, "bms_breaker_open", facility_id, at=clock.now())
+
+    return changed
 
 
 async def _ingest(stores: Stores, stop: asyncio.Event) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,6 +13,10 @@ from rich.console import Console
 
 from interfaces.demo.cast import LEAST_FACILITIES
 from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
+
+if TYPE_CHECKING:
+    from interfaces.demo.document import DemoDocument
+    from interfaces.demo.run import Demo
 
 EXAMPLE = """
 \b
@@ -69,7 +75,6 @@ def demo(
     answer is lost after it did the work, and a worker killed in the middle. Exits 1 and names the fault if anything
     is not as promised.
     """
-    from interfaces.demo.report import print_report
     from interfaces.demo.run import Demo
     from interfaces.demo.story import DemoFailed
 
@@ -88,22 +93,28 @@ def demo(
         ),
         lambda line: console.print(f"[dim]{run.seconds:5.1f} s[/dim]  {line}"),
     )
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, _end_in_order)
     try:
-        document = run.run(lambda system: _kept(console, run, keep))
+        document = run.run(lambda document: _show(console, run, document, as_json=as_json, keep=keep))
     except DemoFailed as error:
         raise click.ClickException(str(error)) from error
-    if as_json:
-        click.echo(msgspec.json.encode(document).decode())
-    print_report(console, run, document)
     if document.faults:
         sys.exit(1)
 
 
-def _kept(console: Console, run: object, keep: bool) -> None:
-    import contextlib
-    import signal
+def _show(console: Console, run: Demo, document: DemoDocument, *, as_json: bool, keep: bool) -> None:
+    from interfaces.demo.report import print_report
+    from interfaces.running_system import ADMIN_KEY
 
+    if as_json:
+        click.echo(msgspec.json.encode(document).decode())
+    print_report(console, run, document)
     if keep:
-        console.print(f"running at {getattr(run, 'url', '')}; Ctrl-C ends it")
-        with contextlib.suppress(KeyboardInterrupt):
+        console.print(f"running at {run.url}, admin key in {run.folder / ADMIN_KEY}; Ctrl-C ends it")
+        while True:  # a signal ends it in good order
             signal.pause()
+
+
+def _end_in_order(number: int, _: object) -> None:
+    sys.exit(128 + number)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import threading
 from contextlib import closing
-from pathlib import Path
 
 import click
 
 from application.api_keys import ID_BYTES, SECRET_BYTES, issue
 from interfaces.bootstrap import open_stores
 from interfaces.cli.session import current_settings
-from interfaces.running_system import NotReady, RunningSystem
+from interfaces.running_system import ADMIN_KEY, NotReady, RunningSystem, write_private
 from interfaces.settings import Settings
 
 EXAMPLE = """
@@ -23,7 +21,6 @@ Examples:
   gridproof up
   GRIDPROOF_HTTP_BIND=127.0.0.1:9000 GRIDPROOF_DATA_DIR=/var/lib/gridproof gridproof up
 """
-ADMIN_KEY = "admin.key"
 
 
 @click.command("up", epilog=EXAMPLE)
@@ -61,11 +58,5 @@ def _make_admin_key(settings: Settings) -> None:
             at=stores.clock.now(),
             entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
         ).token
-    _write_private(path, token)
+    write_private(path, token)
     click.echo(f"an admin key is in {path}", err=True)
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text + "\n")

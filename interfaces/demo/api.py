@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from http.client import HTTPConnection
-from urllib.parse import urlsplit
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 

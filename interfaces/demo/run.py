@@ -36,7 +36,13 @@ from interfaces.demo.stage import (
 from interfaces.demo.story import DemoFailed, Story
 from interfaces.demo.verdict import Evidence, failed_facilities, faults
 from interfaces.demo.witness import witnessed
-from interfaces.running_system import PROCESSES, READY_WITHIN_S, RunningSystem
+from interfaces.running_system import (
+    ADMIN_KEY,
+    PROCESSES,
+    READY_WITHIN_S,
+    RunningSystem,
+    write_private,
+)
 from interfaces.settings import Settings
 from interfaces.simulators.journal import read_journal
 from interfaces.simulators.recorded_load import facility_zones
@@ -84,8 +90,11 @@ class Demo:
     def folder(self) -> Path:
         return self._folder
 
-    def run(self, while_kept: Callable[[RunningSystem], None] | None = None) -> DemoDocument:
-        """The whole demo. Raises DemoFailed, or what keeps the servers from running."""
+    def run(self, show: Callable[[DemoDocument], None]) -> DemoDocument:
+        """The whole demo; `show` is told how it ended while everything still runs.
+
+        Raises DemoFailed, or what keeps the servers from running.
+        """
         os.environ[SECRET] = secrets.token_hex(16)  # noqa: TID251 - handed on to the worker processes
         settings = Settings(
             data_dir=self._folder,
@@ -97,8 +106,7 @@ class Demo:
         try:
             with RunningSystem(settings) as system:
                 document = self._tell(system)
-                if while_kept is not None:
-                    while_kept(system)
+                show(document)
                 return document
         finally:
             if not self._options.keep and self._options.data_dir is None:
@@ -108,6 +116,7 @@ class Demo:
         system.start_servers()
         self._say("PostgreSQL, NATS (JetStream, MQTT) and Valkey are up")
         scene = self._set(system)
+        write_private(self._folder / ADMIN_KEY, scene.admin_key)
         addresses = self._raise_curtain(system, scene)
         self._say(f"eleven processes and the simulated world run at {self._options.speed:g} times real time")
         with contextlib.closing(open_stores(system.settings)) as stores:

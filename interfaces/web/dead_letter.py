@@ -92,6 +92,10 @@ async def _decide(
         reason=reason,
         at=web.clock.now(),
     )
+    if decided.queue == "callback":  # its alert is over once the letter is decided
+        await asyncio.to_thread(
+            web.alerts.clear, "callback_undeliverable", decided.subject, at=web.clock.now()
+        )
     return _document(decided)
 
 

@@ -210,7 +210,8 @@ class _Execution:
     async def _give_up(self) -> None:
         """Record that no outcome could be learned, park the command, tell the operators."""
         letter = DeadLetter(
-            dead_letter_id=uuid5(self._command.command_id, "dead-letter"),
+            # One per issue: what is given up again after a replay is a new dead letter.
+            dead_letter_id=uuid5(self._command.command_id, f"dead-letter:{self._work.causation_id}"),
             queue="bms_command",
             subject=self._work.facility_id,
             reason=self._last_error,

@@ -13,6 +13,7 @@ import structlog
 
 from application.command_bus import CommandBus
 from application.deciding import CommandContext, IdempotencyKey
+from application.ports.alerts import AlertRegistry
 from application.ports.event_log import EventLog, LogEntry
 from application.ports.locks import Locks
 from application.ports.reader_positions import ReaderPositions
@@ -29,6 +30,8 @@ READER = "relay"
 BATCH = 200
 HEARTBEAT_S = 0.5
 RETRY_S = 0.25
+LEAST_SUCCESS = 0.8
+"""Of the facilities asked; below it an operator is told."""
 log = structlog.get_logger("relay")
 
 
@@ -48,6 +51,7 @@ class Relay:
     locks: Locks
     signal: Signal
     reached: Failpoint
+    alerts: AlertRegistry
     saga: DispatchSaga = field(default_factory=DispatchSaga)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -99,6 +103,8 @@ class Relay:
                 await self._bms(domain_event, "verify", None, f"verify:{domain_event.domain_event_id}")
             case DREvent.CallbackRequested():
                 await self._callback(domain_event)
+            case DREvent.Completed():
+                await self._judge_batch(domain_event)
             case _:
                 pass
 
@@ -131,6 +137,18 @@ class Relay:
         )
         message_id = str(intent.callback_id)
         await self._publish(lambda: self.publisher.publish_callback(work, message_id=message_id), message_id)
+
+    async def _judge_batch(self, completed: DREvent.Completed) -> None:
+        batch = completed.batch
+        if batch.asked and (batch.asked - batch.failed) / batch.asked < LEAST_SUCCESS:
+            detail = f"{batch.asked - batch.failed} of {batch.asked} facilities served"
+            await asyncio.to_thread(
+                self.alerts.raise_alert,
+                "batch_below_80_percent",
+                str(completed.originator_id),
+                detail,
+                at=completed.recorded_at,
+            )
 
     async def _publish(self, publish: Callable[[], Awaitable[None]], message_id: str) -> None:
         """Until the queue has it: the position does not move past an intent that is not on its way."""

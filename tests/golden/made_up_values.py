@@ -1,4 +1,4 @@
-"""Values for the golden corpus by the types of the fields: every optional field is there, every collection has an item."""
+"""Values for the golden corpus, by the types of the fields: optional ones are there, collections hold an item."""
 
 import types
 import typing
@@ -38,11 +38,8 @@ def _plain(kind: Any, name: str, random: Random) -> Any:
     if kind is datetime:
         start = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
         return start + timedelta(seconds=random.randrange(86_400), microseconds=random.randrange(10**6))
-    values = {
-        str: lambda: f"{name} ü 1",
-        int: lambda: random.randrange(1, 10_000),
-        float: lambda: round(random.uniform(-1_000, 1_000), 3),
-        bool: lambda: True,
-        UUID: lambda: UUID(int=random.getrandbits(128), version=5),
-    }
-    return values[kind]()
+    if kind is UUID:
+        return UUID(int=random.getrandbits(128), version=5)
+    if kind is float:
+        return round(random.uniform(-1_000, 1_000), 3)
+    return {str: f"{name} ü 1", int: random.randrange(1, 10_000), bool: True}[kind]

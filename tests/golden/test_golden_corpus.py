@@ -18,7 +18,7 @@ from tests.architecture.source_tree import ROOT
 from tests.golden.topics import HERE, golden_file, stored_topics
 
 FILES = sorted(HERE.glob("*.json"))
-assert (demand_response.AGGREGATES, forecasts.AGGREGATES), "imported for their topics"
+AGGREGATES: tuple[Any, ...] = (*demand_response.AGGREGATES, *forecasts.AGGREGATES)
 
 
 def golden(path: Path) -> dict[str, Any]:
@@ -50,6 +50,11 @@ def test_a_stored_example_is_still_read_whole(path: Path) -> None:
 def test_every_topic_has_its_example() -> None:
     """Red? `python tests/golden/topics.py --write` writes the new ones, and never changes an old one."""
     assert [topic for topic in stored_topics() if not golden_file(topic).exists()] == []
+
+
+def test_every_aggregate_has_examples() -> None:
+    streams = {path.stem.partition(".")[0] for path in FILES}
+    assert streams == {kind.TOPIC for kind in AGGREGATES} | {"snapshot"}
 
 
 def test_the_example_of_a_snapshot_is_an_aggregate_again() -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def example_of(topic: str) -> dict[str, Any]:
     kind = resolve_topic(topic)
     if kind is Snapshot:
         walk = dispatch_walk(("hall", "roof"))
-        for step in ("prepare", "success", "attempt"):
+        for step in ("prepare", "attempt", "success"):
             walk.take(step)
         stored = Snapshot.take(walk.aggregate)
     else:
@@ -50,8 +51,16 @@ def example_of(topic: str) -> dict[str, Any]:
     }
 
 
-def main() -> int:
+def _importable() -> None:
+    """Our packages and our `tests`: gmqtt installs one of that name, which would come first outside pytest."""
     sys.path.insert(0, str(ROOT))
+    ours = ModuleType("tests")
+    ours.__path__ = [str(ROOT / "tests")]
+    sys.modules["tests"] = ours
+
+
+def main() -> int:
+    _importable()
     if sys.argv[1:] != ["--write"]:
         sys.stderr.write(f"{__doc__}\n")
         return 2

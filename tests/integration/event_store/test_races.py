@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Barrier
 from typing import Any, TypeVar
 
@@ -71,10 +72,7 @@ def test_of_two_overlapping_dr_events_at_the_same_moment_exactly_one_is_accepted
         window: dict[str, Any] = {"starts_at": STARTS_AT + day, "ends_at": ENDS_AT + day, "target_kw": 100.0}
         one = judge(f"one-{number}", facility_ids=("fac-001", "fac-002"), **window)
         two = judge(f"two-{number}", facility_ids=("fac-003", "fac-002"), **window)
-        answers = at_once(
-            lambda one=one: buses[0].handle(one, CONTEXT),  # type: ignore[misc]
-            lambda two=two: buses[1].handle(two, CONTEXT),  # type: ignore[misc]
-        )
+        answers = at_once(partial(buses[0].handle, one, CONTEXT), partial(buses[1].handle, two, CONTEXT))
         statuses = sorted(answer.status for answer in answers)
         assert statuses == ["accepted", "rejected"], number
         [rejected] = [answer for answer in answers if answer.status == "rejected"]
@@ -108,8 +106,12 @@ def test_the_same_post_many_times_at_once_is_one_dr_event_and_one_answer(
     command = judge(facility_ids=("fac-001", "fac-002"))
     answers = at_once(
         *(
-            lambda bus=buses[0 if in_one_process else number % PROCESSES]: bus.handle(  # type: ignore[misc]
-                command, CONTEXT, key=key, reply_type=Judgement
+            partial(
+                buses[0 if in_one_process else number % PROCESSES].handle,
+                command,
+                CONTEXT,
+                key=key,
+                reply_type=Judgement,
             )
             for number in range(12)
         )
@@ -125,7 +127,7 @@ def test_many_writers_of_one_stream_lose_nothing(buses: list[CommandBus], databa
     commands = [judge(f"e-{n}", facility_ids=("fac-001",), target_kw=80.0, **_slot(n)) for n in range(6)]
     answers = at_once(
         *(
-            lambda bus=buses[number % PROCESSES], command=command: bus.handle(command, CONTEXT)  # type: ignore[misc]
+            partial(buses[number % PROCESSES].handle, command, CONTEXT)
             for number, command in enumerate(commands)
         )
     )

@@ -214,3 +214,23 @@ def test_every_domain_event_of_a_command_carries_where_it_came_from() -> None:
         assert domain_event.tenant is None
         assert domain_event.trace_id == "a" * 32
         assert domain_event.recorded_at == moment
+
+
+class TwinStore(FakeEventStore):
+    """A twin of the caller saves between its look-up of the key and its decision."""
+
+    twin: IdempotencyRecord | None = None
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        found = super().find_reply(scope, key)
+        if found is None and self.twin is not None:
+            self._replies[scope, key] = self.twin
+        return found
+
+
+def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer() -> None:
+    store = TwinStore()
+    store.twin = IdempotencyRecord(KEY.scope, KEY.key, KEY.body_hash, b'"the first answer"')
+    handlers: dict[type, Handler] = {StartMaintenance: lambda command, deciding: Decision(reply="known")}
+    bus = CommandBus(store, FakeClock(), handlers, forecasts=FakeForecastBook())
+    assert bus.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "the first answer"

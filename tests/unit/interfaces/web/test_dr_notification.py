@@ -191,16 +191,6 @@ def test_failures_of_the_bus_are_problems_that_leak_nothing(
     assert "internal detail" not in response.text
 
 
-def test_a_twin_saved_in_between_gets_the_first_answer() -> None:
-    first = Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="accepted", capacity_kw=5.0)
-    answers = [msgspec.structs.replace(first, status="already_known"), first]
-    edge = Edge(commands=RecordedCommands(lambda command: answers.pop(0)))
-    key = edge.key("utility", utility="util-1")
-    with edge.client() as client:
-        response = client.post(WEBHOOK, json=notification(), headers=key)
-    assert (response.status_code, response.json()["status"]) == (202, "accepted")
-
-
 def test_another_notification_of_a_known_dr_event_is_told_so() -> None:
     known = Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="already_known")
     edge = Edge(commands=RecordedCommands(lambda command: known))

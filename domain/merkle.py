@@ -1,0 +1,222 @@
+"""RFC 6962 section 2.1: a hash tree over an append-only list, and proofs about it.
+
+A leaf hashes as SHA-256(0x00 || data), a node as SHA-256(0x01 || left || right), so that neither can pass for the
+other. Lists of hashes are packed: 32 bytes each, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+HASH_BYTES = 32
+EMPTY_ROOT = sha256(b"").digest()
+_LARGEST_BLOCK = 1 << 16
+"""Leaves that are hashed to one peak at a time: bounds the memory of `Frontier.extend`."""
+
+
+class ProofRefused(ValueError):
+    """The proof does not show what it is said to show."""
+
+
+def leaf_hash(data: bytes) -> bytes:
+    return sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()
+
+
+def _level_above(packed: bytes) -> bytes:
+    """The complete nodes over a level's complete pairs; an odd last one has no pair yet."""
+    pairs = len(packed) // (2 * HASH_BYTES)
+    return b"".join(
+        [sha256(b"\x01" + packed[at : at + 64]).digest() for at in range(0, pairs * 2 * HASH_BYTES, 64)]
+    )
+
+
+def _fold(peaks: Sequence[bytes]) -> bytes:
+    """One root over subtrees of falling size, as MTH splits a list."""
+    if not peaks:
+        return EMPTY_ROOT
+    root = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        root = node_hash(peak, root)
+    return root
+
+
+class Frontier:
+    """What is needed of a tree to append to it and to know its root: the roots of its complete subtrees.
+
+    `peaks` has one hash for each bit that is set in `size`, the largest subtree first.
+    """
+
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        if size < 0 or len(peaks) != size.bit_count() or any(len(peak) != HASH_BYTES for peak in peaks):
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks of {HASH_BYTES} bytes")
+        self.size = size
+        self._peaks = list(peaks)
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        return tuple(self._peaks)
+
+    def copy(self) -> Frontier:
+        return Frontier(self.size, self._peaks)
+
+    def root(self) -> bytes:
+        return _fold(self._peaks)
+
+    def extend(self, packed: bytes) -> None:
+        """Append leaf hashes. Raises ValueError if `packed` is not whole hashes."""
+        if len(packed) % HASH_BYTES:
+            raise ValueError(f"packed hashes are {HASH_BYTES} bytes each, not {len(packed)} in all")
+        at, left = 0, len(packed) // HASH_BYTES
+        while left:
+            aligned = self.size & -self.size or _LARGEST_BLOCK
+            block = min(aligned, 1 << (left.bit_length() - 1), _LARGEST_BLOCK)
+            level = packed[at : at + block * HASH_BYTES]
+            while len(level) > HASH_BYTES:
+                level = _level_above(level)
+            self._push(level, block)
+            at += block * HASH_BYTES
+            left -= block
+
+    def _push(self, peak: bytes, leaves: int) -> None:
+        size = self.size
+        while size & leaves:
+            peak = node_hash(self._peaks.pop(), peak)
+            size -= leaves
+            leaves *= 2
+        self._peaks.append(peak)
+        self.size = size + leaves
+
+
+class HashTree:
+    """A whole tree in memory (64 bytes a leaf): roots of every size up to its own, and proofs."""
+
+    def __init__(self, packed: bytes) -> None:
+        self.size = len(packed) // HASH_BYTES
+        self._levels = [packed]
+        while len(self._levels[-1]) > HASH_BYTES:
+            self._levels.append(_level_above(self._levels[-1]))
+
+    def root(self, size: int | None = None) -> bytes:
+        """MTH(D[0:size]). Raises ValueError for more leaves than there are."""
+        size = self.size if size is None else size
+        self._check(0 <= size <= self.size, f"the tree has {self.size} leaves, not {size}")
+        return self._root_of(0, size) if size else EMPTY_ROOT
+
+    def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
+        """PATH(index, D[0:size]), from the leaf up."""
+        size = self.size if size is None else size
+        self._check(0 <= index < size <= self.size, f"no leaf {index} in a tree of {size} of {self.size}")
+        return tuple(self._path(index, 0, size))
+
+    def consistency_proof(self, old_size: int, size: int | None = None) -> tuple[bytes, ...]:
+        """PROOF(old_size, D[0:size])."""
+        size = self.size if size is None else size
+        self._check(0 < old_size <= size <= self.size, f"no proof from {old_size} to {size} of {self.size}")
+        return tuple(self._subproof(old_size, 0, size, whole=True))
+
+    @staticmethod
+    def _check(holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise ValueError(otherwise)
+
+    def _root_of(self, start: int, size: int) -> bytes:
+        """The root of `size` leaves from `start`, which MTH's splits make a multiple of the largest subtree's size."""
+        peaks = []
+        while size:
+            level = size.bit_length() - 1
+            at = (start >> level) * HASH_BYTES
+            peaks.append(self._levels[level][at : at + HASH_BYTES])
+            start += 1 << level
+            size -= 1 << level
+        return _fold(peaks)
+
+    def _path(self, index: int, start: int, size: int) -> list[bytes]:
+        if size == 1:
+            return []
+        split = _split(size)
+        if index < split:
+            return [*self._path(index, start, split), self._root_of(start + split, size - split)]
+        return [*self._path(index - split, start + split, size - split), self._root_of(start, split)]
+
+    def _subproof(self, old_size: int, start: int, size: int, *, whole: bool) -> list[bytes]:
+        if old_size == size:
+            return [] if whole else [self._root_of(start, size)]
+        split = _split(size)
+        if old_size <= split:
+            below = self._subproof(old_size, start, split, whole=whole)
+            return [*below, self._root_of(start + split, size - split)]
+        below = self._subproof(old_size - split, start + split, size - split, whole=False)
+        return [*below, self._root_of(start, split)]
+
+
+def _split(size: int) -> int:
+    """The largest power of two smaller than `size`."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """The root that `proof` makes of the leaf hash at `index` in a tree of `size` (RFC 9162 section 2.1.3.2).
+
+    Raises ProofRefused where the proof has the wrong length for that place.
+    """
+    if not 0 <= index < size:
+        raise ProofRefused(f"leaf {index} is not within {size}")
+    at, last, root = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            raise ProofRefused("the proof is too long")
+        if at & 1 or at == last:
+            root = node_hash(sibling, root)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            root = node_hash(root, sibling)
+        at, last = at >> 1, last >> 1
+    if last:
+        raise ProofRefused("the proof is too short")
+    return root
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
+    """Raises ProofRefused unless `proof` shows the leaf hash at `index` of the tree with that size and root."""
+    if root_from_inclusion(leaf, index, size, proof) != root:
+        raise ProofRefused(f"leaf {index} is not under that root")
+
+
+def verify_consistency(
+    old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
+) -> None:
+    """Raises ProofRefused unless the tree (size, root) begins with the tree (old_size, old_root).
+
+    RFC 9162 section 2.1.4.2.
+    """
+    if not 0 < old_size <= size:
+        raise ProofRefused(f"no tree of {size} leaves begins with one of {old_size} that could be proven")
+    if old_size == size:
+        if proof or old_root != root:
+            raise ProofRefused("two trees of one size are the same tree, without a proof")
+        return
+    path = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
+    if not path:
+        raise ProofRefused("the proof is empty")
+    at, last = old_size - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            raise ProofRefused("the proof is too long")
+        if at & 1 or at == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        at, last = at >> 1, last >> 1
+    if last or old != old_root or new != root:
+        raise ProofRefused(f"the tree of {size} leaves does not begin with that of {old_size}")

@@ -1,0 +1,248 @@
+"""A small real system: PostgreSQL, NATS, two buildings over SOAP, and relay, dispatch and project as own processes.
+
+The test plays web and schedule: it judges a DR event and says when its times have come. Whoever is killed is started
+again, as a supervisor does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from uuid import UUID, uuid4
+
+from adapters.clock import AcceleratedClock
+from adapters.postgres.event_store import PostgresEventStore
+from application.command_bus import CommandBus
+from application.commands.dr_event import EndDREvent, JudgeNotification, StartDREvent, StartPreparation
+from application.commands.facility import RegisterFacility
+from application.commands.program import AgreeProgram
+from application.demand_response import DemandResponse
+from application.forecasts import Forecasts
+from application.handlers import HANDLERS
+from application.portfolio import BmsEntry, BmsProfile, FacilityEntry
+from domain.dispatch import Dispatch, DispatchState
+from domain.dr_event import DREvent, DREventState
+from domain.identifiers import dispatch_id
+from interfaces.simulators.bms_server import BmsServer, create_bms_app
+from interfaces.simulators.building import Building
+from interfaces.simulators.http_host import hosted
+from interfaces.simulators.journal import JournalEntry
+from tests.fakes.clock import FakeClock
+from tests.fakes.forecast_book import FakeForecastBook
+from tests.made_up import CONTEXT, NOW, PROGRAM, UTILITY, facility_entry, forecast, notice, program_entry
+from tests.servers import Database
+
+ROOT = Path(__file__).parents[2]
+SPEED = 30.0
+"""A silent worker's 30 s are then the least there are on the wall, 1.5 s; the two hours of lead time are minutes."""
+PATIENCE_S = 90.0
+PROFILES: tuple[BmsProfile, ...] = ("two_phase", "two_phase_no_dedup")
+WORKER = """
+import os, sys
+from interfaces.bootstrap import run_worker
+from interfaces.settings import read_settings
+run_worker(sys.argv[1], read_settings(os.environ))
+"""
+
+
+class TookTooLong(AssertionError):
+    """What was waited for did not come."""
+
+
+@dataclass
+class SmallSystem:
+    database: Database
+    nats_url: str
+    folder: Path
+    failpoint: str
+    """`dispatch.before_call`: the process of that name is killed there, once. Empty: nobody is."""
+    planted_fault: str | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    journal: list[JournalEntry] = field(default_factory=list)
+    killed: list[str] = field(default_factory=list)
+    """The processes that ended by SIGKILL, and were started again."""
+
+    def __post_init__(self) -> None:
+        # Queues outlive a test: facilities and DR events of this run have names of their own.
+        self.run = uuid4().hex[:8]
+        self.facility_ids = tuple(f"fac-{self.run}-{number}" for number in (1, 2))
+        self.clock = AcceleratedClock(epoch=NOW, started_at=self.started_at, speed=SPEED)
+        self.driver_clock = FakeClock(NOW)
+        self.events = PostgresEventStore(DemandResponse, self.database.app_dsn)
+        self.bus = CommandBus(self.events, self.driver_clock, HANDLERS, forecasts=FakeForecastBook())
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.dr_event_id = UUID(int=0)
+
+    @property
+    def once_file(self) -> Path:
+        return self.folder / "struck"
+
+    @property
+    def dr_event(self) -> DREventState:
+        return self.events.load(DREvent, self.dr_event_id).state
+
+    def dispatches(self) -> list[DispatchState]:
+        return [
+            self.events.load(Dispatch, dispatch_id(self.dr_event_id, facility_id)).state
+            for facility_id in self.facility_ids
+        ]
+
+    def accept(self, bms_url: str) -> None:
+        """Both facilities become known, are forecast, and asked for."""
+        self.bus.handle(
+            AgreeProgram(entry=program_entry(prepare_lead_s=7200, forecast_guardrail="warn")), CONTEXT
+        )
+        for entry in self.entries(bms_url):
+            self.bus.handle(RegisterFacility(entry=entry), CONTEXT)
+        forecasts = PostgresEventStore(Forecasts, self.database.app_dsn)
+        forecasts.save([forecast(facility_id) for facility_id in self.facility_ids])
+        forecasts.close()
+        asked = notice(program_id=PROGRAM, facility_ids=self.facility_ids, target_kw=120.0, callback_url=None)
+        command = JudgeNotification(utility_id=UTILITY, utility_event_id=self.run, notice=asked)
+        judgement = self.bus.handle(command, CONTEXT)
+        assert judgement.status == "accepted", judgement
+        self.dr_event_id = judgement.dr_event_id
+
+    def entries(self, bms_url: str) -> list[FacilityEntry]:
+        return [
+            facility_entry(
+                facility_id,
+                bms=BmsEntry(address=f"{bms_url}/buildings/{facility_id}/bms", profile=profile),
+            )
+            for facility_id, profile in zip(self.facility_ids, PROFILES, strict=True)
+        ]
+
+    def until_scheduled(self) -> None:
+        self._until("scheduled", lambda: self.dr_event.status == "scheduled")
+
+    def prepare(self) -> None:
+        """The time to prepare has come; returns once both are prepared."""
+        self._propose(timedelta(hours=2), StartPreparation(dr_event_id=self.dr_event_id))
+        self._until("prepared", lambda: all(d.was_prepared for d in self.dispatches()))
+
+    def start(self) -> None:
+        self._propose(timedelta(0), StartDREvent(dr_event_id=self.dr_event_id))
+        self._until("committed", lambda: all(d.was_committed for d in self.dispatches()))
+
+    def end(self) -> None:
+        self._propose(-timedelta(hours=2), EndDREvent(dr_event_id=self.dr_event_id))
+        self._until("completed", lambda: self.dr_event.status == "completed")
+
+    def until_struck(self) -> None:
+        """Until the failpoint has struck, and whoever it hit is at work again."""
+        self._until("a kill", lambda: bool(self.killed))
+
+    def _propose(self, before_start: timedelta, command: object) -> None:
+        self.driver_clock.moment = self.dr_event.judged_notice.starts_at - before_start
+        self.bus.handle(command, CONTEXT)  # type: ignore[arg-type]
+
+    def _until(self, what: str, there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not there():
+            self._supervise()
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"no {what} after {PATIENCE_S} s; {self._told()}")
+            time.sleep(0.02)
+        self._supervise()
+
+    def start_processes(self) -> None:
+        for name in ("project", "relay", "dispatch"):
+            self._start(name)
+
+    def _supervise(self) -> None:
+        for name, process in list(self._processes.items()):
+            status = process.poll()
+            if status == -signal.SIGKILL:
+                self.killed.append(name)
+                self._start(name)
+            elif status is not None:
+                raise AssertionError(f"{name} ended with {status}; {self._told()}")
+
+    def _start(self, name: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-c", WORKER, name],
+                cwd=ROOT,
+                env=self._environment(name),
+                stdout=log,
+                stderr=log,
+            )
+
+    def _environment(self, name: str) -> dict[str, str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("GRIDPROOF_")}
+        environment |= {
+            "GRIDPROOF_DATA_DIR": str(self.folder),
+            "GRIDPROOF_DATABASE_URL": self.database.app_dsn,
+            "GRIDPROOF_NATS_URL": self.nats_url,
+            "GRIDPROOF_CLOCK_EPOCH": NOW.isoformat(),
+            "GRIDPROOF_CLOCK_STARTED_AT": self.started_at.isoformat(),
+            "GRIDPROOF_CLOCK_SPEED": str(SPEED),
+            "GRIDPROOF_BMS_TOTAL_TIMEOUT_S": "300",
+            "GRIDPROOF_BMS_CONNECT_TIMEOUT_S": "300",
+        }
+        if name == self.failpoint.partition(".")[0]:
+            environment["GRIDPROOF_FAILPOINT"] = self.failpoint
+            environment["GRIDPROOF_FAILPOINT_ONCE_FILE"] = str(self.once_file)
+        if self.planted_fault is not None:
+            environment["GRIDPROOF_PLANTED_FAULT"] = self.planted_fault
+        return environment
+
+    def _told(self) -> str:
+        logs = {path.stem: path.read_text()[-2_000:] for path in self.folder.glob("*.log")}
+        states = [(d.facility_id, d.status) for d in self.dispatches()] if self.dr_event.targets else []
+        return f"the DR event is {self.dr_event.status}, its dispatches {states}; {logs}"
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait(timeout=30)
+        self.events.close()
+
+
+@contextlib.contextmanager
+def served_buildings(system: SmallSystem) -> Iterator[str]:
+    """Both buildings behind HTTP, in a thread of this process; gives their server's URL."""
+    buildings = {
+        entry.facility_id: Building.of(entry, record=system.journal.append)
+        for entry in system.entries("http://unused")
+    }
+    app = create_bms_app(BmsServer(buildings, clock=system.clock))
+    url: list[str] = []
+    ready, stop = Event(), Event()
+
+    async def serve() -> None:
+        async with hosted(app, "127.0.0.1:0") as address:
+            url.append(address)
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(30), "the buildings did not start"
+        yield url[0]
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+@contextlib.contextmanager
+def small_system(
+    database: Database, nats_url: str, folder: Path, failpoint: str, *, planted_fault: str | None = None
+) -> Iterator[SmallSystem]:
+    system = SmallSystem(database, nats_url, folder, failpoint, planted_fault)
+    with contextlib.closing(system), served_buildings(system) as bms_url:
+        system.accept(bms_url)
+        system.start_processes()
+        yield system

@@ -1,0 +1,111 @@
+"""SIGKILL of the dispatch worker and of the relay in mid-work, on real servers: the same end, and nothing done twice.
+
+One of the two buildings forgets what it has done: it would carry out every repeat.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from domain.dr_event import Batch
+from interfaces.simulators.journal import COMMANDED, curtailed_zones, duplicate_actions
+from tests.chaos.small_system import SmallSystem, small_system
+from tests.servers import Database
+
+SHORT = [
+    "dispatch.before_call_prepare",
+    "dispatch.after_call_commit",
+    "dispatch.after_record_restore",
+    "relay.before_publish",
+    "relay.after_publish",
+    "relay.after_command_CommitDispatch",
+]
+LONG = [
+    *(
+        f"dispatch.{place}_{phase}"
+        for place in ("before_call", "after_call", "after_record")
+        for phase in ("prepare", "commit", "restore")
+    ),
+    *("dispatch.after_call", "dispatch.before_call"),
+    *("relay.before_publish", "relay.after_publish"),
+    *(
+        f"relay.{place}_command_{command}"
+        for place in ("before", "after")
+        for command in ("PlanDREvent", "PrepareDispatch", "RestoreDispatch")
+    ),
+    "relay.after_command_CompleteDREvent",
+]
+IN_FLIGHT = re.compile(
+    r"dispatch\.\w+ (prepare|commit|restore) (?P<facility>fac-[0-9a-f]{8}-[12])/hall (?P<command>[0-9a-f-]{36})"
+    r"|relay\.\w+_publish (?P<message>[0-9a-f-]{36}:1|verify:[0-9a-f-]{36})"
+    r"|relay\.\w+_command (?P<followed>\w+)"
+)
+
+
+def test_twenty_runs_are_twenty() -> None:
+    assert len(LONG) == 20
+
+
+def has_the_same_end(system: SmallSystem) -> None:
+    system.until_scheduled()
+    system.prepare()
+    system.start()
+    system.end()
+    system.until_struck()
+
+    struck_in_mid_work(system)
+    assert system.dr_event.outcome == "full"
+    assert system.dr_event.batch == Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)
+    assert [dispatch.status for dispatch in system.dispatches()] == ["restored", "restored"]
+
+    assert duplicate_actions(system.journal) == {}
+    for facility_id in system.facility_ids:
+        done = [e.action for e in system.journal if e.facility_id == facility_id and e.action in COMMANDED]
+        assert done == ["prepare", "commit", "restore"]
+    assert curtailed_zones(system.journal, system.clock.now()) == set()
+    assert {entry.setpoint for entry in system.journal if entry.action == "restore"} == {22.0}
+
+
+def struck_in_mid_work(system: SmallSystem) -> None:
+    """The process was killed, once, with something in flight that the log knows."""
+    assert system.killed == [system.failpoint.partition(".")[0]]
+    found = IN_FLIGHT.fullmatch(system.once_file.read_text().strip())
+    assert found, system.once_file.read_text()
+    if found["command"]:
+        known = {UUID(key) for dispatch in system.dispatches() for key in dispatch.commands}
+        assert UUID(found["command"]) in known
+        assert found["facility"] in system.facility_ids
+
+
+@pytest.mark.parametrize("failpoint", SHORT)
+def test_a_process_killed_in_mid_work_changes_nothing_of_the_end(
+    database: Database, nats_url: str, tmp_path: Path, failpoint: str
+) -> None:
+    with small_system(database, nats_url, tmp_path, failpoint) as system:
+        has_the_same_end(system)
+
+
+def test_a_command_that_is_sent_twice_would_be_seen(
+    database: Database, nats_url: str, tmp_path: Path
+) -> None:
+    """The witness is the buildings' journal: with a planted resend it names the building that repeats what it did."""
+    with small_system(database, nats_url, tmp_path, "", planted_fault="resend") as system:
+        system.until_scheduled()
+        system.prepare()
+        system.start()
+        system.end()
+        [(repeated, times)] = duplicate_actions(system.journal).items()
+        assert (repeated.facility_id, repeated.action, times) == (system.facility_ids[1], "commit", 2)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("failpoint", LONG)
+def test_killed_anywhere_twenty_runs_have_the_same_end(
+    database: Database, nats_url: str, tmp_path: Path, failpoint: str
+) -> None:
+    with small_system(database, nats_url, tmp_path, failpoint) as system:
+        has_the_same_end(system)

@@ -1,0 +1,112 @@
+"""Waiting for news of the log: told at once, never stuck when a notification or the connection is lost."""
+
+import asyncio
+from time import monotonic
+
+import psycopg
+import pytest
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.log_signal import LogSignal
+from application.demand_response import DemandResponse
+from domain.facility import Facility
+from tests.made_up import provenance
+from tests.servers import Database
+
+CHANNEL = "demand_response_events"
+NEVER_S = 60.0
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def signal(database: Database) -> LogSignal:
+    return LogSignal(database.app_dsn, CHANNEL)
+
+
+def register(store: PostgresEventStore, facility_id: str) -> None:
+    facility = Facility.register(
+        provenance(), facility_id=facility_id, tz="UTC", latitude=0, longitude=0, weather_cell="c"
+    )
+    store.save([facility])
+
+
+async def listening(database: Database) -> None:
+    """Until PostgreSQL says that somebody listens."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+    )
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        await psycopg.AsyncConnection.connect(database.admin_dsn, autocommit=True) as connection,
+    ):
+        while (await (await connection.execute(query)).fetchone()) != (1,):  # noqa: ASYNC110 - it is set elsewhere
+            await asyncio.sleep(0.01)
+
+
+def test_a_save_wakes_whoever_waits(database: Database, signal: LogSignal) -> None:
+    async def story() -> None:
+        store = PostgresEventStore(DemandResponse, database.app_dsn)
+        waiting = asyncio.create_task(signal.wait(NEVER_S))
+        await listening(database)
+        assert not waiting.done()
+        await asyncio.to_thread(register, store, "fac-001")
+        async with asyncio.timeout(PATIENCE_S):
+            await waiting
+        store.close()
+        await signal.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogSignal) -> None:
+    async def story() -> None:
+        store = PostgresEventStore(DemandResponse, database.app_dsn)
+        await signal.wait(0.01)
+        await asyncio.to_thread(register, store, "fac-001")
+        async with asyncio.timeout(PATIENCE_S):
+            await signal.wait(NEVER_S)
+        store.close()
+        await signal.aclose()
+
+    asyncio.run(story())
+
+
+def test_without_news_it_returns_after_the_heartbeat(signal: LogSignal) -> None:
+    async def story() -> None:
+        before = monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            await signal.wait(0.1)
+        assert monotonic() - before >= 0.1
+        await signal.aclose()
+
+    asyncio.run(story())
+
+
+def test_after_its_connection_was_killed_it_listens_again(database: Database, signal: LogSignal) -> None:
+    async def story() -> None:
+        store = PostgresEventStore(DemandResponse, database.app_dsn)
+        await signal.wait(0.01)
+        with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            )
+        async with asyncio.timeout(PATIENCE_S):
+            await signal.wait(NEVER_S)  # notices the loss and says so by returning: the caller reads the log
+            waiting = asyncio.create_task(signal.wait(NEVER_S))
+            await listening(database)
+            await asyncio.to_thread(register, store, "fac-001")
+            await waiting
+        store.close()
+        await signal.aclose()
+
+    asyncio.run(story())
+
+
+def test_while_the_database_cannot_be_reached_it_only_waits() -> None:
+    async def story() -> None:
+        nowhere = LogSignal("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", CHANNEL)
+        async with asyncio.timeout(PATIENCE_S):
+            await nowhere.wait(0.1)
+
+    asyncio.run(story())
