@@ -22,7 +22,7 @@ BMS_STREAM, BMS_SUBJECT = "BMS_WORK", "bms.work"
 CALLBACK_STREAM, CALLBACK_SUBJECT = "CALLBACK_WORK", "callback.work"
 CALLBACK_CONSUMER = "notify"
 CALLBACKS_AT_ONCE = 10_000
-"""Unacknowledged deliveries, those given back for later included: the worker itself bounds how many it makes at once."""
+"""Unacknowledged deliveries, those given back for later included; the worker bounds how many it makes at once."""
 DUPLICATE_WINDOW_S = 600.0
 MAX_BYTES = 256 * 1024 * 1024
 PUBLISH_TIMEOUT_S = 5.0

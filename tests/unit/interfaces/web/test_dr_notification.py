@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
 from application.command_bus import IdempotencyMismatch, TooManyConflicts
