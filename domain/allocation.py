@@ -1,8 +1,8 @@
 """Who sheds how much: a target split over facilities and their zones.
 
-Shares are proportional to headroom and capped by it. As weight and cap are the same number, no share meets
-its cap before all of them do, so one pass is the exact water-filling solution; the same holds for the zones
-inside a facility.
+Shares are proportional to headroom and capped by it, unless another rule is asked for (`domain.allocation_rules`).
+As weight and cap are the same number, no share meets its cap before all of them do, so one pass is the exact
+water-filling solution; the same holds for the zones inside a facility.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ from math import fsum
 
 import msgspec
 
+from domain.allocation_rules import AllocationRule, proportional, split
 from domain.units import kilowatts, quantity
 
 TOLERANCE_KW = 1e-6
@@ -79,8 +80,10 @@ class Allocation(msgspec.Struct, frozen=True):
     missing_kw: float
 
 
-def allocate(target_kw: float, offers: Sequence[FacilityOffer]) -> Allocation:
-    """Split `target_kw` over `offers`, whatever their order, proportionally to headroom.
+def allocate(
+    target_kw: float, offers: Sequence[FacilityOffer], *, rule: AllocationRule = "proportional"
+) -> Allocation:
+    """Split `target_kw` over `offers`, whatever their order, by `rule` with their headroom as limits.
 
     Blocked facilities receive their share too: it is their dispatch that waits for an override. Raises
     InvalidQuantity for a number that is negative or not finite, ValueError for a repeated facility or zone.
@@ -88,7 +91,7 @@ def allocate(target_kw: float, offers: Sequence[FacilityOffer]) -> Allocation:
     target_kw = kilowatts(target_kw, name="target_kw")
     known = _checked(offers)
     headrooms = {facility_id: offer.headroom_kw for facility_id, offer in known.items()}
-    return _allocation(target_kw, known, _proportional(target_kw, headrooms))
+    return _allocation(target_kw, known, split(rule, target_kw, headrooms))
 
 
 def reallocate(plan: Allocation, offers: Sequence[FacilityOffer], failed: Iterable[str]) -> Allocation:
@@ -103,7 +106,7 @@ def reallocate(plan: Allocation, offers: Sequence[FacilityOffer], failed: Iterab
     held = {i: min(planned.get(i, 0.0), offer.headroom_kw) for i, offer in known.items()}
     room = {i: offer.headroom_kw - held[i] for i, offer in known.items()}
     wanted_kw = max(0.0, plan.target_kw - fsum(held.values()))
-    extra = _proportional(wanted_kw, room)
+    extra = proportional(wanted_kw, room)
     revised = _allocation(plan.target_kw, known, {i: held[i] + extra[i] for i in known})
     lost = [
         FacilityShare(s.facility_id, 0.0, 0.0, (), s.blocked)
@@ -124,7 +127,7 @@ def _allocation(
 
 def _share(offer: FacilityOffer, target_kw: float) -> FacilityShare:
     zones = {zone.zone_id: zone for zone in offer.zones}
-    split_kw = _proportional(target_kw, {i: zones[i].curtailable_kw for i in sorted(zones)})
+    split_kw = proportional(target_kw, {i: zones[i].curtailable_kw for i in sorted(zones)})
     shares = tuple(_zone_share(zones[zone_id], zone_kw) for zone_id, zone_kw in split_kw.items())
     return FacilityShare(offer.facility_id, target_kw, offer.headroom_kw, shares, offer.blocked)
 
@@ -132,14 +135,6 @@ def _share(offer: FacilityOffer, target_kw: float) -> FacilityShare:
 def _zone_share(zone: ZoneOffer, target_kw: float) -> ZoneShare:
     part = target_kw / zone.curtailable_kw if zone.curtailable_kw > 0 else 0.0
     return ZoneShare(zone.zone_id, target_kw, zone.strategy, part * zone.max_magnitude)
-
-
-def _proportional(total_kw: float, limits_kw: Mapping[str, float]) -> dict[str, float]:
-    """`total_kw` split in proportion to the limits, none above its own."""
-    room_kw = fsum(limits_kw.values())
-    if room_kw <= total_kw:
-        return dict(limits_kw)
-    return {key: min(limit_kw, total_kw * (limit_kw / room_kw)) for key, limit_kw in limits_kw.items()}
 
 
 def _checked(offers: Sequence[FacilityOffer]) -> dict[str, FacilityOffer]:

@@ -13,6 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
+from application.ports.event_store import EventStoreUnavailable
+from application.ports.operations import OperationsUnavailable
 from interfaces.bootstrap import (
     embedded_servers,
     migrate_database,
@@ -22,7 +26,7 @@ from interfaces.bootstrap import (
     with_embedded,
 )
 from interfaces.settings import PREFIX, SECRET_PREFIX, Settings
-from interfaces.supervisor import Supervisor
+from interfaces.supervisor import RestartPolicy, Supervisor
 
 PROCESSES: dict[str, str] = {
     "web": "web",
@@ -39,6 +43,9 @@ PROCESSES: dict[str, str] = {
 }
 """Process -> worker: two dispatch workers, so that one that dies is made up for at once."""
 READY_WITHIN_S = 60.0
+NEVER_GIVE_UP = RestartPolicy(most_in_a_row=1_000_000)
+"""A worker that cannot work yet (its database is away) is what an operator expects to come back by itself."""
+log = structlog.get_logger("system")
 ADMIN_KEY = "admin.key"
 """In the data folder: a key of the role admin, for its owner alone."""
 
@@ -61,6 +68,7 @@ class RunningSystem:
         self._servers.start()
         self.settings = with_embedded(self.settings, self._servers)
         migrate_database(self.settings)
+        self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
 
     @property
@@ -79,7 +87,7 @@ class RunningSystem:
         self.settings = settings
         save_addresses(settings)
         self._supervisor = Supervisor(
-            spawn_child, settings.data_dir / "logs", on_restart=self._restarted, on_given_up=self._given_up
+            spawn_child, settings.data_dir / "logs", policy=NEVER_GIVE_UP, on_restart=self._restarted
         )
         for process, worker in PROCESSES.items():
             if process not in without:
@@ -100,13 +108,22 @@ class RunningSystem:
     def _restarted(self, name: str, returncode: int) -> None:
         self._alert(name, f"ended with {returncode} and was started again; read logs/{name}.log")
 
-    def _given_up(self, name: str, returncode: int) -> None:
-        self._alert(name, f"ended with {returncode} again and again and is given up; read logs/{name}.log")
+    def _server_restarted(self, name: str, returncode: int) -> None:
+        self._alert(name, f"the server ended with {returncode} and was started again; read logs/{name}.log")
+
+    def _server_failed(self, error: Exception) -> None:
+        log.error("an embedded server cannot be restarted", why=str(error))
 
     def _alert(self, name: str, detail: str) -> None:
-        """From the supervisor's own thread."""
-        with closing(open_stores(self.settings, pool_size=1)) as stores:
-            stores.alerts().raise_alert("worker_restarted", name, detail, at=stores.clock.now())
+        """From a watching thread: it must not end of a database that is away."""
+        log.warning("restarted", process=name, detail=detail)
+        try:
+            with closing(open_stores(self.settings, pool_size=1)) as stores:
+                stores.alerts().raise_alert("worker_restarted", name, detail, at=stores.clock.now())
+        except (EventStoreUnavailable, OperationsUnavailable) as error:
+            log.warning(
+                "the alert could not be raised", alert="worker_restarted", subject=name, why=str(error)
+            )
 
     def restarts(self) -> dict[str, int]:
         """Process -> how often it was started again."""

@@ -1,7 +1,7 @@
 """A DR event replayed from the log: every step with who, what, why and caused by which, and the state at any moment.
 
-As of T means: the longest prefix of the whole log in which every recorded_at <= T. Telemetry is not rewound; what
-was measured then is in the log.
+As of T means: the longest prefix of the whole log in which every recorded_at <= T; as of N, the prefix that ends at
+position N. Telemetry is not rewound; what was measured then is in the log.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from domain.event_sourcing import CreationEvent, DomainEvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit_trail import AuditTrailRow, step_of
-from projections.story_log import StoryEntry, StoryLog
+from projections.story_log import AsOf, StoryEntry, StoryLog, position_as_of
 
 _RESERVATIONS = (get_topic(Facility.Reserved), get_topic(Facility.Released))
 
@@ -33,7 +33,8 @@ class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
     dr_event_id: UUID
     utility_id: str
     utility_event_id: str
-    as_of: datetime | None
+    as_of: AsOf | None
+    """A moment, a position, or neither."""
     position: int
     """The last position of the log taken into account."""
     steps: tuple[AuditTrailRow, ...]
@@ -59,18 +60,32 @@ def resolve_dr_event(log: StoryLog, reference: str) -> UUID:
     return called[0]
 
 
-def audit_document(log: StoryLog, dr_event_id: UUID, *, as_of: datetime | None = None) -> AuditDocument:
-    """The DR event replayed from the log. Raises UnknownStory, or StoryLogUnavailable."""
-    position = log.head() if as_of is None else log.prefix_end(as_of)
-    story = read_story(log, dr_event_id)
+def audit_document(log: StoryLog, dr_event_id: UUID, *, as_of: AsOf | None = None) -> AuditDocument:
+    """The DR event replayed from the log. Raises UnknownStory, PositionAhead or StoryLogUnavailable."""
+    position, story = past_story(log, dr_event_id, as_of)
     entries = [entry for entry in story if entry.position <= position]
-    if not entries:
-        when = "" if as_of is None else f" as of {as_of.isoformat()}"
-        raise UnknownStory(
-            f"the log knows no DR event {dr_event_id}{when}; list them with `gridproof dr-events list`"
-        )
     names = facility_names(story)
     return replay(entries, dr_event_id, names=names, as_of=as_of, position=position)
+
+
+def past_story(log: StoryLog, dr_event_id: UUID, as_of: AsOf | None) -> tuple[int, list[StoryEntry]]:
+    """The end of the prefix that `as_of` means, and the whole story, which may go on after it.
+
+    Raises UnknownStory if nothing of it is in the prefix, PositionAhead or StoryLogUnavailable.
+    """
+    position = position_as_of(log, as_of)
+    story = read_story(log, dr_event_id)
+    if not story or story[0].position > position:
+        raise UnknownStory(
+            f"the log knows no DR event {dr_event_id}{_when(as_of)}; list them with `gridproof dr-events list`"
+        )
+    return position, story
+
+
+def _when(as_of: AsOf | None) -> str:
+    if as_of is None:
+        return ""
+    return f" as of {as_of.isoformat()}" if isinstance(as_of, datetime) else f" as of position {as_of}"
 
 
 def read_story(log: StoryLog, dr_event_id: UUID) -> list[StoryEntry]:
@@ -114,7 +129,7 @@ def replay(
     dr_event_id: UUID,
     *,
     names: Mapping[UUID, str],
-    as_of: datetime | None,
+    as_of: AsOf | None,
     position: int,
 ) -> AuditDocument:
     """Fold a story's entries into its document; pure. `names` gives the facility of a facility's stream.

@@ -68,6 +68,14 @@ class AuditTrailProjection:
     version: ClassVar[int] = 1
     row_type: ClassVar[Any] = AuditRows
     newest_first: ClassVar[bool] = False
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (
+        Facility.Registered,
+        Facility.Reserved,
+        Facility.Released,
+        DREvent.Event,
+        Dispatch.Event,
+    )
+    independent_streams: ClassVar[bool] = False
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "dr_event_id": "equals",
         "facility_id": "equals",

@@ -55,11 +55,16 @@ class DeadlinesProjection:
     version: ClassVar[int] = 1
     row_type: ClassVar[type[DeadlineRow]] = DeadlineRow
     newest_first: ClassVar[bool] = False
+    independent_streams: ClassVar[bool] = True
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "kind": "equals",
         "dr_event_id": "equals",
         "facility_id": "equals",
     }
+
+    @property
+    def concerns(self) -> tuple[type[DomainEvent], ...]:
+        return tuple(_CHANGES)
 
     def key(self, row: DeadlineRow) -> str:
         return key_of(row.kind, row.stream_id)

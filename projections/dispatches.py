@@ -24,6 +24,8 @@ class DispatchesProjection:
     version: ClassVar[int] = 1
     row_type: ClassVar[type[DispatchRow]] = DispatchRow
     newest_first: ClassVar[bool] = False
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Dispatch.Event,)
+    independent_streams: ClassVar[bool] = True
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "dr_event_id": "equals",
         "facility_id": "equals",

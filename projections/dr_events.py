@@ -22,6 +22,8 @@ class DREventsProjection:
     version: ClassVar[int] = 1
     row_type: ClassVar[type[DREventRow]] = DREventRow
     newest_first: ClassVar[bool] = True
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (DREvent.Event,)
+    independent_streams: ClassVar[bool] = True
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
         "settlement_status": "equals",

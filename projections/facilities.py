@@ -91,6 +91,8 @@ class FacilitiesProjection:
     version: ClassVar[int] = 1
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)
+    independent_streams: ClassVar[bool] = False
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
         "weather_cell": "equals",

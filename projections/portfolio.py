@@ -79,7 +79,12 @@ class PortfolioProjection:
     version: ClassVar[int] = 1
     row_type: ClassVar[Any] = PortfolioRows
     newest_first: ClassVar[bool] = False
+    independent_streams: ClassVar[bool] = False
     filters: ClassVar[Mapping[str, FilterKind]] = {}
+
+    @property
+    def concerns(self) -> tuple[type[DomainEvent], ...]:
+        return tuple(_CHANGES)
 
     def key(self, row: PortfolioRows) -> str:
         match row:

@@ -59,6 +59,16 @@ class Projection(Protocol[TRow]):
         """Fields that lists can be filtered by: the value equals a text field, or is contained in a list."""
         ...
 
+    @property
+    def concerns(self) -> tuple[type[DomainEvent], ...]:
+        """The kinds of domain events, or their bases, that `fold` looks at: a rebuild leaves out all others."""
+        ...
+
+    @property
+    def independent_streams(self) -> bool:
+        """Whether no stream's domain events ask for or put a row of another stream: a rebuild may be shared out."""
+        ...
+
     def key(self, row: TRow) -> str: ...
 
     def sort_key(self, row: TRow) -> str | None:

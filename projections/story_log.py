@@ -1,6 +1,6 @@
 """The log read by story: what an audit needs, straight from the recorded domain events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -8,6 +8,9 @@ from uuid import UUID
 import msgspec
 
 from domain.event_sourcing import DomainEvent
+
+AsOf = datetime | int
+"""A past state of the log: by the moment (recorded_at), or by the last position taken into account."""
 
 
 class StoryEntry(msgspec.Struct, frozen=True):
@@ -21,6 +24,10 @@ class StoryLogUnavailable(Exception):
     """The log cannot be reached, or did not answer in time."""
 
 
+class PositionAhead(LookupError):
+    """The log has not come to that position yet: what it will say then cannot be told now."""
+
+
 class StoryLog(Protocol):
     """Reads the demand response log by streams (synchronous). All methods raise StoryLogUnavailable."""
 
@@ -28,6 +35,10 @@ class StoryLog(Protocol):
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StoryEntry]:
         """Every domain event of those streams (of those topics only, if given), in the order of the log."""
+        ...
+
+    def entries_about(self, topics: Sequence[str], *, until: int) -> Iterator[StoryEntry]:
+        """Every domain event of those topics, of whatever stream, up to that position, in the order of the log."""
         ...
 
     def prefix_end(self, as_of: datetime) -> int:
@@ -41,3 +52,18 @@ class StoryLog(Protocol):
     def dr_events_called(self, utility_event_id: str) -> list[UUID]:
         """The DR events that utilities know by that id of theirs; two utilities may use the same."""
         ...
+
+
+def position_as_of(log: StoryLog, as_of: AsOf | None) -> int:
+    """The end of the prefix that `as_of` means; None means all there is now.
+
+    Raises PositionAhead or StoryLogUnavailable.
+    """
+    if isinstance(as_of, datetime):
+        return log.prefix_end(as_of)
+    head = log.head()
+    if as_of is None:
+        return head
+    if as_of > head:
+        raise PositionAhead(f"the log ends at position {head}: as of {as_of} nothing can be said yet")
+    return as_of

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,17 +51,50 @@ class DemoRuns:
 
 def run_demo(*arguments: str) -> DemoRun:
     """`gridproof demo --json ARGUMENTS`, to its end."""
+    return _ended(_started(*arguments), said="")
+
+
+def run_demo_killing(server: str, *arguments: str, data_dir: Path, when: str) -> DemoRun:
+    """The same, and kill -9 of `server` (postgres, nats-server, valkey-server) once the demo says `when`."""
+    demo = _started(*arguments, "--data-dir", str(data_dir))
+    said = ""
+    for line in demo.stderr or ():
+        said += line
+        if when in line:
+            os.kill(server_of(data_dir, server), signal.SIGKILL)
+            break
+    return _ended(demo, said=said)
+
+
+def server_of(data_dir: Path, program: str) -> int:
+    """The pid of the embedded server that works in that data folder: its first process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                told = f"{(entry / 'cwd').readlink()} {(entry / 'cmdline').read_bytes().decode(errors='replace')}"
+                if (entry / "comm").read_text().strip() == program and str(data_dir) in told:
+                    found.append(int(entry.name))
+    return min(found)
+
+
+def _started(*arguments: str) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
-    ended = subprocess.run(
-        [sys.executable, "-m", "interfaces.cli", "demo", "--json", *arguments],
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "interfaces.cli", "demo", "--json", *arguments],
         cwd=ROOT,
         env=environ,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=LONGEST_S,
-        check=False,
     )
-    document = (
-        json.loads(ended.stdout) if ended.stdout.strip() else {"faults": [f"no document: {ended.stderr}"]}
-    )
-    return DemoRun(ended.returncode, document, ended.stderr)
+
+
+def _ended(demo: subprocess.Popen[str], *, said: str) -> DemoRun:
+    try:
+        out, more = demo.communicate(timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        demo.kill()
+        out, more = demo.communicate()
+    document = json.loads(out) if out.strip() else {"faults": [f"no document: {said}{more}"]}
+    return DemoRun(demo.returncode, document, said + more)

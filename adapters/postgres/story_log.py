@@ -16,10 +16,15 @@ from projections.story_log import StoryEntry, StoryLogUnavailable
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+_BATCH = 5_000
 _COLUMNS = "SELECT notification_id, topic, originator_id, originator_version, state"
 _OF_STREAMS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
 WHERE originator_id = ANY(%s) AND (%s::text[] IS NULL OR topic = ANY(%s)) ORDER BY notification_id
+"""
+_OF_TOPICS = f"""
+{_COLUMNS} FROM gridproof.demand_response_events
+WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
 """
 _OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = %s ORDER BY notification_id"
 # The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with the
@@ -45,6 +50,16 @@ class PostgresStoryLog:
         with self._connection() as connection:
             found = connection.execute(_OF_STREAMS, (list(stream_ids), wanted, wanted)).fetchall()
         return [_entry(row) for row in found]
+
+    def entries_about(self, topics: Sequence[str], *, until: int) -> Iterator[StoryEntry]:
+        position = 0
+        while True:  # in batches: no connection is kept while the caller folds
+            with self._connection() as connection:
+                found = connection.execute(_OF_TOPICS, (list(topics), position, until, _BATCH)).fetchall()
+            yield from map(_entry, found)
+            if len(found) < _BATCH:
+                return
+            position = found[-1][0]
 
     def prefix_end(self, as_of: datetime) -> int:
         with self._connection() as connection, connection.transaction():

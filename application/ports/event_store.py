@@ -32,6 +32,10 @@ class KeyWithoutDomainEvents(ValueError):
     """An idempotency key was to be stored alone: the aggregates have nothing pending. Load them again."""
 
 
+class SaveTooLarge(ValueError):
+    """More domain events or bytes in one save than the store takes at once; nothing was saved. Split the command."""
+
+
 class StreamNotFound(LookupError):
     """No domain event was ever recorded in that stream."""
 
@@ -52,8 +56,8 @@ class EventStore(Protocol):
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 
-        Raises VersionConflict, IdempotencyKeyTaken or KeyWithoutDomainEvents. A failed save has emptied the
-        aggregates: load them again.
+        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge or EventStoreUnavailable.
+        A failed save has emptied the aggregates: load them again.
         """
         ...
 

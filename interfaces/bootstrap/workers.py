@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from interfaces.bootstrap.operations import redelivery_s
+from interfaces.bootstrap.operations import breaker_alert, redelivery_s
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
@@ -135,7 +135,7 @@ def _building_control(stores: Stores) -> BuildingControl:
             total_s=settings.bms_total_timeout_s,
             concurrent_calls=settings.bms_max_concurrent,
         ),
-        breaker_listener=_breaker_alert(stores),
+        breaker_listener=breaker_alert(stores),
     )
     if settings.planted_fault == "resend":
         from interfaces.planted_faults import ResendingControl
@@ -146,21 +146,6 @@ def _building_control(stores: Stores) -> BuildingControl:
 
         return RestoreSkippingControl(control, stores.clock)
     return control
-
-
-def _breaker_alert(stores: Stores) -> Callable[[str, str], None]:
-    """Tells the operators when a BMS is left alone for a while, and when it answers again."""
-    alerts, clock = stores.alerts(), stores.clock
-    telling = ThreadPoolExecutor(1, thread_name_prefix="breaker-alerts")
-
-    def changed(facility_id: str, state: str) -> None:
-        if state == "opened":
-            detail = "its BMS timed out five times in a row; calls to it wait"
-            telling.submit(alerts.raise_alert, "bms_breaker_open", facility_id, detail, at=clock.now())
-        elif state == "closed":
-            telling.submit(alerts.clear, "bms_breaker_open", facility_id, at=clock.now())
-
-    return changed
 
 
 async def _ingest(stores: Stores, stop: asyncio.Event) -> None:

@@ -1,26 +1,29 @@
 """`gridproof audit`: a DR event replayed from the log."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.parameter_types import moment
-from interfaces.cli.printing import print_fields, print_json, print_table
+from interfaces.cli.parameter_types import as_of
+from interfaces.cli.printing import print_fields, print_json, print_table, written
 from interfaces.cli.session import opened_stores
+from interfaces.cli.what_if import what_if_command
 
 if TYPE_CHECKING:
     from projections.audit_replay import AuditDocument
     from projections.audit_trail import AuditTrailRow
+    from projections.story_log import AsOf
 
 REPLAY_EXAMPLE = """
 \b
 Examples:
   gridproof audit replay UTIL-2026-0042
   gridproof audit replay UTIL-2026-0042 --as-of 2026-07-14T21:30:00Z --json
+  gridproof audit replay UTIL-2026-0042 --as-of 1234
 
 ID is ours, or the utility's own. As of a moment means: the longest part of the log, from its beginning, in which
-nothing was recorded later than that. Telemetry is not rewound; what was measured then is in the log.
+nothing was recorded later than that; as of a position: the part that ends there. Telemetry is not rewound; what was
+measured then is in the log.
 """
 
 
@@ -29,19 +32,26 @@ def audit_group() -> None:
     """What was done, by whom, why, and caused by what: straight from the log."""
 
 
+audit_group.add_command(what_if_command)
+
+
 @audit_group.command("replay", epilog=REPLAY_EXAMPLE)
 @click.argument("reference", metavar="ID")
 @click.option(
-    "--as-of", metavar="TIME", type=moment, help="Only what was recorded until then, ISO 8601 with offset."
+    "--as-of",
+    "past",
+    metavar="TIME|N",
+    type=as_of,
+    help="Only what was recorded until then (ISO 8601 with offset), or up to position N of the log.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def replay(reference: str, as_of: datetime | None, as_json: bool) -> None:
+def replay(reference: str, past: "AsOf | None", as_json: bool) -> None:
     """Every step of a DR event, from the first notification on, and its state at the end or at a moment."""
     from projections.audit_replay import audit_document, resolve_dr_event
 
     with opened_stores() as stores:
         log = stores.story_log()
-        document = audit_document(log, resolve_dr_event(log, reference), as_of=as_of)
+        document = audit_document(log, resolve_dr_event(log, reference), as_of=past)
     if as_json:
         print_json(document)
     else:
@@ -62,7 +72,7 @@ def print_document(document: "AuditDocument") -> None:
         [
             ("DR event", document.dr_event_id),
             ("of the utility", f"{document.utility_id} {document.utility_event_id}"),
-            ("as of", document.as_of or f"now (position {document.position})"),
+            ("as of", _as_of(document)),
             ("status", state.status),
             ("settlement", state.settlement_status),
             ("outcome", state.outcome),
@@ -85,6 +95,10 @@ def print_document(document: "AuditDocument") -> None:
                 for facility_id, dispatch in document.dispatches.items()
             ],
         )
+
+
+def _as_of(document: "AuditDocument") -> str:
+    return f"{written('now' if document.as_of is None else document.as_of)} (position {document.position})"
 
 
 def _cause(step: "AuditTrailRow") -> str:

@@ -75,9 +75,12 @@ def demo(
     answer is lost after it did the work, and a worker killed in the middle. Exits 1 and names the fault if anything
     is not as promised.
     """
+    from interfaces.cli.session import current_settings
     from interfaces.demo.run import Demo
     from interfaces.demo.story import DemoFailed
+    from interfaces.logs import configure_logs
 
+    configure_logs(current_settings(), process="demo")
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
     run = Demo(
         DemoOptions(

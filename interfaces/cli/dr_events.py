@@ -1,12 +1,11 @@
 """`gridproof dr-events`: DR events as they stand, or stood, and what an operator may do with them."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from domain.dr_event import DREventStatus
-from interfaces.cli.parameter_types import moment
+from interfaces.cli.parameter_types import as_of
 from interfaces.cli.printing import print_fields, print_json, print_table
 from interfaces.cli.session import command_context, opened_stores, warn_if_behind
 
@@ -15,20 +14,27 @@ if TYPE_CHECKING:
 
     from application.deciding import CommandContext
     from interfaces.bootstrap import Stores
+    from projections.dispatches import DispatchRow
+    from projections.dr_events import DREventRow
+    from projections.story_log import AsOf
+    from projections.views import View
 
 LIST_EXAMPLE = """
 \b
 Examples:
   gridproof dr-events list
   gridproof dr-events list --status active --json
+  gridproof dr-events list --as-of 2026-07-14T21:30:00Z
 """
 SHOW_EXAMPLE = """
 \b
 Examples:
   gridproof dr-events show UTIL-2026-0042
   gridproof dr-events show UTIL-2026-0042 --as-of 2026-07-14T21:30:00Z --json
+  gridproof dr-events show UTIL-2026-0042 --as-of 1234
 
-ID is ours, or the utility's own. As of a moment, the state is folded from the log; else it is the read model's.
+ID is ours, or the utility's own. As of a moment or a position of the log, the read model's rows are folded anew from
+the log until then; else they are the live ones.
 """
 OVERRIDE_EXAMPLE = """
 \b
@@ -40,18 +46,18 @@ CANCEL_EXAMPLE = """
 Example:
   gridproof dr-events cancel UTIL-2026-0042 --reason "asked for by phone"
 """
-_OF_EVERY_DR_EVENT = (
-    "dr_event_id",
-    "utility_id",
-    "utility_event_id",
-    "status",
-    "outcome",
-    "settlement_status",
-)
-_OF_A_ROW = (
-    *_OF_EVERY_DR_EVENT, "program_id", "starts_at", "ends_at", "target_kw", "capacity_kw", "shortfall_kw",
-    "missing_kw", "delivered_kw", "failed_facilities", "cancellation_reason",
+_SHOWN = (
+    "dr_event_id", "utility_id", "utility_event_id", "status", "outcome", "settlement_status", "program_id",
+    "starts_at", "ends_at", "target_kw", "capacity_kw", "shortfall_kw", "missing_kw", "delivered_kw",
+    "failed_facilities", "cancellation_reason",
 )  # fmt: skip
+_as_of_option = click.option(
+    "--as-of",
+    "past",
+    metavar="TIME|N",
+    type=as_of,
+    help="As it stood then (ISO 8601 with offset), or at position N of the log.",
+)
 
 
 @click.group("dr-events", epilog=LIST_EXAMPLE)
@@ -64,14 +70,12 @@ def dr_events_group() -> None:
 @click.option(
     "--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many."
 )
+@_as_of_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_dr_events(status: str | None, limit: int, as_json: bool) -> None:
+def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json: bool) -> None:
     """The newest first."""
     with opened_stores() as stores:
-        warn_if_behind(stores, "dr_events")
-        page = stores.read_models().dr_events.listed(
-            filters={"status": status} if status else None, limit=limit
-        )
+        page = _all_of_them(stores, past).listed(filters={"status": status} if status else None, limit=limit)
     if as_json:
         print_json({"dr_events": page.rows})
     elif page.rows:
@@ -95,19 +99,27 @@ def list_dr_events(status: str | None, limit: int, as_json: bool) -> None:
         click.echo("no DR events" + (f" are {status}" if status else ""))
 
 
+def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
+    if past is not None:
+        from projections.past import dr_events_as_of
+
+        return dr_events_as_of(stores.story_log(), past).dr_events
+    warn_if_behind(stores, "dr_events")
+    return stores.read_models().dr_events
+
+
 @dr_events_group.command("show", epilog=SHOW_EXAMPLE)
 @click.argument("reference", metavar="ID")
-@click.option("--as-of", metavar="TIME", type=moment, help="As it stood then, ISO 8601 with offset.")
+@_as_of_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def show(reference: str, as_of: datetime | None, as_json: bool) -> None:
+def show(reference: str, past: "AsOf | None", as_json: bool) -> None:
     """One DR event and its dispatches."""
     with opened_stores() as stores:
-        dr_event, dispatches = _state(stores, reference, as_of)
+        dr_event, dispatches = _rows(stores, reference, past)
     if as_json:
-        print_json({"as_of": as_of, "dr_event": dr_event, "dispatches": dispatches})
+        print_json({"as_of": past, "dr_event": dr_event, "dispatches": dispatches})
         return
-    names = _OF_A_ROW if as_of is None else _OF_EVERY_DR_EVENT
-    print_fields((name.replace("_", " "), getattr(dr_event, name)) for name in names)
+    print_fields((name.replace("_", " "), getattr(dr_event, name)) for name in _SHOWN)
     for reason in dr_event.reasons:
         click.echo(f"reason  {reason.code}: {reason.detail}")
     if dispatches:
@@ -115,16 +127,23 @@ def show(reference: str, as_of: datetime | None, as_json: bool) -> None:
         print_table(columns, map(_cells, dispatches))
 
 
-def _state(stores: "Stores", reference: str, as_of: datetime | None) -> tuple[Any, list[Any]]:
-    """The DR event and its dispatches: rows of the read models, or the aggregates' states as of a moment."""
-    if as_of is not None:
-        from projections.audit_replay import audit_document
+def _rows(
+    stores: "Stores", reference: str, past: "AsOf | None"
+) -> "tuple[DREventRow, tuple[DispatchRow, ...]]":
+    """The rows of the read models, live or as they stood."""
+    dr_event_id = _resolved(stores, reference)
+    dr_events: View[DREventRow]
+    dispatches: View[DispatchRow]
+    if past is not None:
+        from projections.past import dr_event_as_of
 
-        document = audit_document(stores.story_log(), _resolved(stores, reference), as_of=as_of)
-        return document.dr_event, list(document.dispatches.values())
-    warn_if_behind(stores, "dispatches")
-    views, dr_event_id = stores.read_models(), _resolved(stores, reference)
-    row = views.dr_events.get(str(dr_event_id))
+        story = dr_event_as_of(stores.story_log(), dr_event_id, past)
+        dr_events, dispatches = story.dr_events, story.dispatches
+    else:
+        warn_if_behind(stores, "dispatches")
+        views = stores.read_models()
+        dr_events, dispatches = views.dr_events, views.dispatches
+    row = dr_events.get(str(dr_event_id))
     if row is None:
         from domain.errors import UnknownDREvent
 
@@ -132,19 +151,17 @@ def _state(stores: "Stores", reference: str, as_of: datetime | None) -> tuple[An
             f"no DR event {reference} in the read model; one just accepted follows at once, "
             "others are listed by `gridproof dr-events list`"
         )
-    page = views.dispatches.listed(filters={"dr_event_id": str(dr_event_id)}, limit=1_000)
-    return row, list(page.rows)
+    return row, dispatches.listed(filters={"dr_event_id": str(dr_event_id)}, limit=1_000).rows
 
 
-def _cells(dispatch: Any) -> list[object]:
-    """Of a row or a state."""
+def _cells(dispatch: "DispatchRow") -> list[object]:
     return [
         dispatch.facility_id,
         dispatch.status,
         dispatch.target_kw,
-        getattr(dispatch, "delivered_kw", None),
+        dispatch.delivered_kw,
         len(dispatch.zones),
-        dispatch.failure or getattr(dispatch, "restore_failure", None),
+        dispatch.failure or dispatch.restore_failure,
     ]
 
 

@@ -5,6 +5,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from interfaces.as_of import NotAMomentOrPosition, read_as_of
+from projections.story_log import AsOf
+
 
 def moment(written: str) -> datetime:
     """An ISO 8601 time with its UTC offset, as an aware datetime in UTC."""
@@ -15,6 +18,14 @@ def moment(written: str) -> datetime:
     if found.tzinfo is None:
         raise click.BadParameter(f"{written!r} has no UTC offset; add Z or one such as +01:00")
     return found.astimezone(UTC)
+
+
+def as_of(written: str) -> AsOf:
+    """A moment as above, or a position of the log."""
+    try:
+        return read_as_of(written)
+    except NotAMomentOrPosition as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def day(written: str) -> date:

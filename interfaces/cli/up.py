@@ -12,6 +12,7 @@ import click
 from application.api_keys import ID_BYTES, SECRET_BYTES, issue
 from interfaces.bootstrap import open_stores
 from interfaces.cli.session import current_settings
+from interfaces.logs import configure_logs
 from interfaces.running_system import ADMIN_KEY, NotReady, RunningSystem, write_private
 from interfaces.settings import Settings
 
@@ -30,6 +31,7 @@ def up() -> None:
     Prints `ready http://HOST:PORT` once it answers. The first start makes an admin key in DATA_DIR/admin.key.
     """
     settings = current_settings()
+    configure_logs(settings, process="up")
     stop = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stop.set())

@@ -98,9 +98,17 @@ class Story:
             if status != last:
                 self._say(f"{self._clock.now():%H:%M:%S} the DR event is {status}")
                 last = status
-            if status == "completed" and row["settlement_status"] == "measured":
+            if status == "completed" and row["settlement_status"] == "measured" and _all_told(row):
                 return
             time.sleep(POLL_S)
+
+
+def _all_told(row: dict[str, Any]) -> bool:
+    """Whether the last thing to tell was asked for, and nothing waits to be told."""
+    callbacks = row["callbacks"].values()
+    return any(callback["kind"] == "measured" for callback in callbacks) and all(
+        callback["state"] != "requested" for callback in callbacks
+    )
 
 
 def _next_quarter(moment: datetime) -> datetime:

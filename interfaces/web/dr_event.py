@@ -16,9 +16,9 @@ from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.command_context import context_of
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
-from interfaces.web.problems import Problem
+from interfaces.web.past import AsOfQuery, dr_events_of, past_of, story_of
 from projections.dispatches import DispatchRow, MeasurementRow
-from projections.dr_events import DREventRow, key_of
+from projections.dr_events import DREventRow
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
 
@@ -71,10 +71,11 @@ class DREventController(Controller):
         facility: Filter = None,
         cursor: Cursor = None,
         limit: Limit = 100,
+        as_of: AsOfQuery = None,
     ) -> Listing[DREventRow]:
         page = await asyncio.to_thread(
             listing_of,
-            collaborators_of(request).read_models.dr_events,
+            await dr_events_of(request, past_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility},
             tenant=request.user.utility_id,
             cursor=cursor,
@@ -83,17 +84,24 @@ class DREventController(Controller):
         return Listing(items=page.rows, next_cursor=page.next_cursor)
 
     @get("/{dr_event_id:uuid}", summary="One DR event")
-    async def one(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> DREventRow:
-        return await _visible(request, dr_event_id)
+    async def one(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
+    ) -> DREventRow:
+        return (await story_of(request, dr_event_id, past_of(as_of))).dr_event
 
     @get("/{dr_event_id:uuid}/dispatches", summary="Each facility's part in it")
     async def dispatches(
-        self, request: ApiRequest, dr_event_id: FromPath[UUID], cursor: Cursor = None, limit: Limit = 100
+        self,
+        request: ApiRequest,
+        dr_event_id: FromPath[UUID],
+        *,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+        as_of: AsOfQuery = None,
     ) -> Listing[DispatchDocument]:
-        await _visible(request, dr_event_id)
         page = await asyncio.to_thread(
             listing_of,
-            collaborators_of(request).read_models.dispatches,
+            (await story_of(request, dr_event_id, past_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,
             cursor=cursor,
@@ -117,17 +125,6 @@ class DREventController(Controller):
     ) -> None:
         command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
         await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
-
-
-async def _visible(request: ApiRequest, dr_event_id: UUID) -> DREventRow:
-    """The DR event, if the caller may see it: another utility's does not exist for it."""
-    view = collaborators_of(request).read_models.dr_events
-    row = await asyncio.to_thread(view.get, key_of(dr_event_id), tenant=request.user.utility_id)
-    if row is None:
-        raise Problem(
-            "not-found", f"no DR event {dr_event_id} is known here; one just accepted follows at once"
-        )
-    return row
 
 
 def _document(row: DispatchRow) -> DispatchDocument:

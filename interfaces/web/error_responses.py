@@ -31,7 +31,7 @@ from interfaces.web.problems import MEDIA_TYPE, Problem, ProblemReason, try_agai
 from interfaces.web.tracing import trace_id_of
 from projections.audit_replay import UnknownStory
 from projections.cursors import InvalidCursor, UnknownFilter
-from projections.story_log import StoryLogUnavailable
+from projections.story_log import PositionAhead, StoryLogUnavailable
 from projections.views import ReadModelsUnavailable
 
 log = structlog.get_logger("web")
@@ -163,6 +163,7 @@ _BY_NAME: dict[type[Exception], str] = {
     DeadLetterDecided: "not-allowed-now",
     NotReplayable: "not-allowed-now",
     UnknownStory: "not-found",
+    PositionAhead: "not-found",
     InvalidCursor: "invalid-request",
     UnknownFilter: "invalid-request",
 }

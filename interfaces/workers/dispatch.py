@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
+from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import Locks
+from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
 from interfaces.workers.bms_calls import BmsCalls
+from projections.views import ReadModelsUnavailable
 
 WAIT_S = 5.0
 RETRY_S = 0.5
@@ -33,7 +36,7 @@ class DispatchWorker:
     async def run(self, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
-                for facility_id in await asyncio.to_thread(self.facilities):
+                for facility_id in await self._known_facilities():
                     task = self._tasks.get(facility_id)
                     if task is None or task.done():
                         _raise_failure(task)
@@ -44,14 +47,22 @@ class DispatchWorker:
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
+    async def _known_facilities(self) -> list[str]:
+        try:
+            return await asyncio.to_thread(self.facilities)
+        except ReadModelsUnavailable as error:
+            log.warning("read models unavailable; going on with the facilities known", why=str(error))
+            return list(self._tasks)
+
     async def _serve(self, facility_id: str, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 item = await self.source.next_bms(facility_id, wait_s=WAIT_S)
                 if item is not None:
                     await self._work(facility_id, item)
-            except WorkQueueUnavailable as error:
-                log.warning("work queue unavailable; trying again", why=str(error))
+            except (WorkQueueUnavailable, EventStoreUnavailable, OperationsUnavailable) as error:
+                # Not acknowledged: the work comes again, and the BMS is asked what became of it.
+                log.warning("not concluded; it comes again", facility=facility_id, why=str(error))
                 await asyncio.sleep(RETRY_S)
 
     async def _work(self, facility_id: str, item: WorkItem) -> None:

@@ -12,6 +12,7 @@ from application.ports.locks import Locks
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+from projections.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "forecast"
@@ -27,7 +28,7 @@ async def run(*, cycle: ForecastCycle, clock: Clock, locks: Locks, stop: asyncio
             began = clock.now()
             try:
                 report = await cycle.run(at=began)
-            except (TelemetryStoreUnavailable, EventStoreUnavailable) as error:
+            except (TelemetryStoreUnavailable, EventStoreUnavailable, ReadModelsUnavailable) as error:
                 _log.warning("forecast cycle put off", error=str(error))
                 await _pause(RETRY_WALL_S, stop)
                 continue

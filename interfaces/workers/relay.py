@@ -15,6 +15,7 @@ from application.command_bus import CommandBus
 from application.deciding import CommandContext, IdempotencyKey
 from application.ports.alerts import AlertRegistry
 from application.ports.event_log import EventLog, LogEntry
+from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import Locks
 from application.ports.reader_positions import ReaderPositions
 from application.ports.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher, WorkQueueUnavailable
@@ -56,16 +57,23 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         async with self.locks.held(READER):
-            position = await asyncio.to_thread(self.positions.position, READER)
             while not stop.is_set():
-                entries = await asyncio.to_thread(self.event_log.read_after, position, BATCH)
-                for entry in entries:
-                    await self.relay(entry)
-                    position = entry.position
-                if entries:
-                    await asyncio.to_thread(self.positions.move, READER, position)
-                else:
-                    await self.signal.wait(HEARTBEAT_S)
+                try:
+                    if not await self._advance():
+                        await self.signal.wait(HEARTBEAT_S)
+                except EventStoreUnavailable as error:
+                    log.warning("event store unavailable; trying again", why=str(error))
+                    await asyncio.sleep(RETRY_S)
+
+    async def _advance(self) -> int:
+        """Act on the next entries of the log, then remember that; how many there were."""
+        position = await asyncio.to_thread(self.positions.position, READER)
+        entries = await asyncio.to_thread(self.event_log.read_after, position, BATCH)
+        for entry in entries:
+            await self.relay(entry)
+        if entries:
+            await asyncio.to_thread(self.positions.move, READER, entries[-1].position)
+        return len(entries)
 
     async def relay(self, entry: LogEntry) -> None:
         """Everything that follows from one domain event; done again, it changes nothing."""

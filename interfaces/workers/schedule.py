@@ -15,14 +15,17 @@ from application.commands.dispatch import RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.deciding import CommandContext
 from application.ports.clock import Clock
+from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import Locks
 from domain.errors import DomainError
 from interfaces.failpoints import Failpoint
 from projections.deadlines import DeadlineRow
+from projections.views import ReadModelsUnavailable
 
 TICK_S = 1.0
 """Clock seconds between two looks; at least LEAST_TICK_S on the wall."""
 LEAST_TICK_S = 0.05
+RETRY_S = 0.25
 log = structlog.get_logger("schedule")
 
 
@@ -39,8 +42,12 @@ class Schedule:
     async def run(self, stop: asyncio.Event) -> None:
         async with self.locks.held("schedule"):
             while not stop.is_set():
-                for deadline in await asyncio.to_thread(self.due, self.clock.now()):
-                    await self._propose(deadline)
+                try:
+                    for deadline in await asyncio.to_thread(self.due, self.clock.now()):
+                        await self._propose(deadline)
+                except (EventStoreUnavailable, ReadModelsUnavailable) as error:
+                    log.warning("stores unavailable; trying again", why=str(error))
+                    await asyncio.sleep(RETRY_S)
                 await asyncio.sleep(max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S)))
 
     async def _propose(self, deadline: DeadlineRow) -> None:

@@ -154,6 +154,21 @@ def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> 
     too_early = terminal.run("dr-events", "show", "UTIL-1", "--as-of", "2020-01-01T00:00:00Z")
     assert too_early.exit_code == 1
 
+    position = terminal.document("audit", "replay", "UTIL-1", "--as-of", before.isoformat())["position"]
+    by_position = terminal.document("dr-events", "show", "UTIL-1", "--as-of", position)
+    assert {**by_position, "as_of": None} == {**then, "as_of": None}
+    assert (
+        terminal.document("audit", "replay", "UTIL-1", "--as-of", position)["dr_event"]["status"]
+        == "accepted"
+    )
+    head = terminal.document("audit", "replay", "UTIL-1")["position"]
+    assert terminal.document("dr-events", "show", "UTIL-1", "--as-of", head)["dr_event"] == now["dr_event"]
+    [listed] = terminal.document("dr-events", "list", "--as-of", position)["dr_events"]
+    assert listed == then["dr_event"]
+    assert "accepted" in terminal.run("dr-events", "list", "--as-of", before.isoformat()).stdout
+    ahead = terminal.run("dr-events", "show", "UTIL-1", "--as-of", head + 1)
+    assert (ahead.exit_code, f"ends at position {head}" in ahead.stderr) == (1, True)
+
 
 def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepted: UUID) -> None:
     done = terminal.document("dr-events", "cancel", accepted, "--reason", "asked for by phone")
@@ -177,6 +192,7 @@ def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepte
         (["show", "UTIL-9"], 1, "no DR event"),
         (["show", "UTIL-1", "--as-of", "yesterday"], 2, "ISO 8601"),
         (["list", "--status", "nice"], 2, "nice"),
+        (["list", "--as-of", "-1"], 2, "nor a position"),
     ],
 )
 def test_refusals_go_to_stderr_with_what_to_do(

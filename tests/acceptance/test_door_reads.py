@@ -1,5 +1,6 @@
 """What callers read afterwards: their own DR events and nobody else's, the audit trail, and what operators do."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -106,6 +107,57 @@ def test_the_audit_trail_tells_who_asked_and_the_state_as_of_then(door: Door) ->
     assert earlier.status_code == 404
     naive = door.get(f"/api/audit/dr-events/{dr_event_id}?as_of=2026-07-14T21:00:00", "auditor")
     assert naive.status_code == 400
+
+
+def test_a_dr_event_is_read_as_it_stood_by_moment_and_by_position(door: Door) -> None:
+    dr_event_id = accepted(door, starts_at=day(11))
+    then = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()
+    before, position = utc_now(), then["position"]
+    url = f"{door.url}/api/dr-events/{dr_event_id}"
+    operator = door.header("operator")
+    assert httpx.post(f"{url}/cancellation", json={"reason": "rain"}, headers=operator).status_code == 200
+    door.project()
+
+    live = door.get(f"/api/dr-events/{dr_event_id}", "utility", "util-1").json()
+    head = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["position"]
+    assert live["status"] == "cancelled"
+    moment = before.isoformat().replace("+00:00", "Z")
+    for as_of in (moment, position):
+        shown = door.get(f"/api/dr-events/{dr_event_id}?as_of={as_of}", "utility", "util-1").json()
+        listed = door.get(f"/api/dr-events?as_of={as_of}", "utility", "util-1").json()["items"]
+        audited = door.get(f"/api/audit/dr-events/{dr_event_id}?as_of={as_of}", "auditor").json()
+        assert shown.keys() == live.keys()
+        assert shown["status"] == audited["dr_event"]["status"] == "accepted"
+        assert shown in listed
+        assert audited["position"] == position
+        dispatches = door.get(f"/api/dr-events/{dr_event_id}/dispatches?as_of={as_of}", "operator").json()
+        assert dispatches == {"items": [], "next_cursor": None}
+    assert door.get(f"/api/dr-events/{dr_event_id}?as_of={head}", "operator").json() == live
+    assert door.get(f"/api/dr-events?as_of={head}", "operator").json() == (
+        door.get("/api/dr-events", "operator").json()
+    )
+
+
+def test_of_the_past_a_utility_sees_no_more_than_of_the_present(door: Door) -> None:
+    dr_event_id = accepted(door, starts_at=day(12))
+    head = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["position"]
+    other = door.get(f"/api/dr-events/{dr_event_id}?as_of={head}", "utility", "util-2")
+    unknown = door.get(f"/api/dr-events/{uuid4()}?as_of={head}", "utility", "util-2")
+    assert (other.status_code, unknown.status_code) == (404, 404)
+    assert other.json()["detail"].replace(dr_event_id, "") == re.sub(
+        r"[0-9a-f-]{36}", "", unknown.json()["detail"]
+    )
+    assert door.get(f"/api/dr-events?as_of={head}", "utility", "util-2").json()["items"] == []
+
+
+def test_a_past_that_is_none_is_refused(door: Door) -> None:
+    dr_event_id = accepted(door, starts_at=day(13))
+    refusals = {"yesterday": 400, "2026-07-14T21:00:00": 400, "-3": 400, "": 400, "9" * 18: 404, "0": 404}
+    for as_of, status in refusals.items():
+        for path in (f"/api/dr-events/{dr_event_id}", f"/api/audit/dr-events/{dr_event_id}"):
+            refused = door.get(f"{path}?as_of={as_of}", "auditor")
+            assert refused.status_code == status, (as_of, refused.text)
+            assert refused.json()["type"].startswith("/problems/")
 
 
 def test_an_operator_ends_and_starts_maintenance(door: Door) -> None:

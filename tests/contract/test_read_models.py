@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from adapters.postgres import story_log
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.story_log import PostgresStoryLog
 from application.ports.event_log import LogEntry
 from projections import audit_trail, deadlines, dispatches, dr_events, facilities, portfolio
 from projections.cursors import InvalidCursor, UnknownFilter
+from projections.past import dr_event_as_of, dr_events_as_of
 from projections.registry import PROJECTIONS
 from projections.story_log import StoryLog
 from projections.views import MOST_ROWS, ReadModels
@@ -242,6 +244,29 @@ def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk:
     ]
     assert log.entries_of([]) == []
     assert log.head() == walk.entries[-1].position
+
+
+def test_a_story_log_gives_topics_of_every_stream_up_to_a_position(
+    opened: Opened, walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story_log, "_BATCH", 3)
+    _, log = opened(walk.entries)
+    topics = ("dr-event.opened.v1", "dispatch.planned.v1")
+    expected = [(item.position, item.domain_event) for item in walk.entries if item.topic in topics]
+    assert len(expected) > 5
+    for until in (expected[-1][0], expected[3][0], expected[3][0] - 1, 0):
+        found = [(item.position, item.domain_event) for item in log.entries_about(topics, until=until)]
+        assert found == [entry for entry in expected if entry[0] <= until]
+
+
+def test_what_is_listed_and_shown_as_of_now_is_what_is_live(opened: Opened, walk: PortfolioWalk) -> None:
+    models, log = opened(walk.entries)
+    assert dr_events_as_of(log, log.head()).dr_events.listed() == models.dr_events.listed()
+    for dr_event in walk.dr_events:
+        story = dr_event_as_of(log, dr_event.id, log.head())
+        filters = {"dr_event_id": str(dr_event.id)}
+        assert story.dr_events.get(str(dr_event.id)) == models.dr_events.get(str(dr_event.id))
+        assert story.dispatches.listed(filters=filters) == models.dispatches.listed(filters=filters)
 
 
 def test_a_prefix_ends_before_the_first_later_record(opened: Opened, walk: PortfolioWalk) -> None:

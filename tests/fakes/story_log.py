@@ -1,6 +1,6 @@
 """StoryLog over entries in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -24,6 +24,13 @@ class FakeStoryLog:
             if entry.domain_event.originator_id in stream_ids
             and (topics is None or get_topic(type(entry.domain_event)) in topics)
         ]
+
+    def entries_about(self, topics: Sequence[str], *, until: int) -> Iterator[StoryEntry]:
+        return (
+            entry
+            for entry in self.entries
+            if entry.position <= until and get_topic(type(entry.domain_event)) in topics
+        )
 
     def prefix_end(self, as_of: datetime) -> int:
         for entry in self.entries:

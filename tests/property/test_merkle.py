@@ -52,7 +52,9 @@ def test_a_frontier_has_the_root_of_the_definition_however_it_was_appended_to(ba
 def test_an_inclusion_proof_holds_for_its_leaf_and_place_only(size: int, data: st.DataObject) -> None:
     tree = HashTree(packed(300))
     index = data.draw(st.integers(0, size - 1))
-    other = data.draw(st.integers(0, size - 1).filter(lambda drawn: drawn != index) if size > 1 else st.just(-1))
+    other = data.draw(
+        st.integers(0, size - 1).filter(lambda drawn: drawn != index) if size > 1 else st.just(-1)
+    )
     leaf = packed(300)[index * 32 : index * 32 + 32]
     proof = tree.inclusion_proof(index, size)
     verify_inclusion(leaf, index, size, proof, tree.root(size))

@@ -80,7 +80,7 @@ def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: 
 
     async def story() -> None:
         async with path.stream() as stream:
-            assert await publish_all(stream, size=4) == 240 * len(FACILITIES)
+            assert await publish_all(stream, size=1) == 240 * len(FACILITIES)
             kills_in_flight = 0
             for _ in range(4):
                 before = path.count("readings")

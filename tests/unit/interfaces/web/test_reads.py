@@ -124,7 +124,9 @@ def test_a_dead_letter_is_listed_without_and_shown_with_its_body() -> None:
 
 
 def test_discarding_needs_a_reason_and_is_recorded_with_who_and_when() -> None:
-    edge = Edge(others={"dead_letters": letters()})
+    alerts = FakeAlertRegistry()
+    alerts.raise_alert("callback_undeliverable", letters().get(LETTER).subject, "HTTP 500", at=NOW)
+    edge = Edge(others={"dead_letters": letters(), "alerts": alerts})
     key = edge.key("operator")
     url = f"/api/dead-letters/{LETTER}/discard"
     with edge.client() as client:
@@ -135,6 +137,7 @@ def test_discarding_needs_a_reason_and_is_recorded_with_who_and_when() -> None:
         assert document["decided_by"].startswith("operator:")
         again = problem_of(client.post(url, json={"reason": "again"}, headers=key))
     assert (again["status"], again["type"]) == (409, "/problems/not-allowed-now")
+    assert alerts.listed() == [], "the alert of a callback is over once its letter is decided"
 
 
 class Replays:

@@ -1,0 +1,39 @@
+"""The dispatch of one facility in one DR event: the unit of the saga.
+
+Every BMS command is requested (the intent) before it is sent, attempted before each call, and concluded by its
+outcome. Nothing is guessed: a command without a known outcome stays open until the BMS was asked.
+"""
+
+from domain.dispatch.aggregate import Dispatch
+from domain.dispatch.conclusion import RESTORE_RETRY
+from domain.dispatch.state import (
+    CURTAILED,
+    FINAL,
+    UNDOING,
+    BmsCommand,
+    CommandRecord,
+    CommandState,
+    DispatchState,
+    DispatchStatus,
+    Interval,
+    Phase,
+    Setpoint,
+    ZonePlan,
+)
+
+__all__ = [
+    "CURTAILED",
+    "FINAL",
+    "RESTORE_RETRY",
+    "UNDOING",
+    "BmsCommand",
+    "CommandRecord",
+    "CommandState",
+    "Dispatch",
+    "DispatchState",
+    "DispatchStatus",
+    "Interval",
+    "Phase",
+    "Setpoint",
+    "ZonePlan",
+]

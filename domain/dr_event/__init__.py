@@ -1,0 +1,34 @@
+"""A demand-response event: one aggregate per event of a utility; the batch of the saga.
+
+`status` is the execution state, `settlement_status` another field. The window is half-open, UTC.
+"""
+
+from domain.dr_event.aggregate import DREvent
+from domain.dr_event.state import (
+    BEFORE_START,
+    FINAL,
+    Batch,
+    CallbackKind,
+    DREventState,
+    DREventStatus,
+    FacilityTarget,
+    Notice,
+    Outcome,
+    Reason,
+    SettlementStatus,
+)
+
+__all__ = [
+    "BEFORE_START",
+    "FINAL",
+    "Batch",
+    "CallbackKind",
+    "DREvent",
+    "DREventState",
+    "DREventStatus",
+    "FacilityTarget",
+    "Notice",
+    "Outcome",
+    "Reason",
+    "SettlementStatus",
+]

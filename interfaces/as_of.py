@@ -1,0 +1,27 @@
+"""How people and programs name a past state: a moment with its UTC offset, or a position of the log."""
+
+from datetime import UTC, datetime
+
+from projections.story_log import AsOf
+
+MOST_DIGITS = 18
+"""Of a position: PostgreSQL's bigint holds every number of so many."""
+
+
+class NotAMomentOrPosition(ValueError):
+    """The text names neither."""
+
+
+def read_as_of(written: str) -> AsOf:
+    """`2026-07-14T21:30:00Z` (RFC 3339, any offset), in UTC, or `1234`. Raises NotAMomentOrPosition."""
+    if written.isascii() and written.isdigit() and len(written) <= MOST_DIGITS:
+        return int(written)
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        raise NotAMomentOrPosition(
+            f"{written[:80]!r} is neither a time in ISO 8601, such as 2026-07-14T21:00:00Z, nor a position of the log"
+        ) from None
+    if moment.tzinfo is None:
+        raise NotAMomentOrPosition(f"{written!r} has no UTC offset; add Z or one such as +01:00")
+    return moment.astimezone(UTC)

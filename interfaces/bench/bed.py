@@ -1,0 +1,43 @@
+"""Where benchmarks run: a PostgreSQL of their own in a temporary folder, with fsync on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BenchDatabase:
+    """A fresh, migrated database. URLs hold passwords: not for logs."""
+
+    app_url: str
+    """The role of the application, with its least privileges."""
+    owner_url: str
+    admin_url: str
+    """The superuser, for what the stock library wants to create."""
+
+
+class Bed:
+    """What a benchmark is given."""
+
+    def __init__(
+        self,
+        fresh_database: Callable[[], AbstractContextManager[BenchDatabase]],
+        *,
+        scale: float = 1.0,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._fresh_database = fresh_database
+        self.scale = scale
+        self.tell = tell
+
+    def sized(self, full: int, *, least: int = 1) -> int:
+        """`full` by the scale of this run, but at least `least`."""
+        return max(least, round(full * self.scale))
+
+    @contextmanager
+    def database(self) -> Iterator[BenchDatabase]:
+        """A database of this benchmark's own, dropped afterwards."""
+        with self._fresh_database() as database:
+            yield database

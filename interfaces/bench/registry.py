@@ -1,0 +1,18 @@
+"""Which benchmarks there are: name -> where the function is. Imported when it is asked for."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from interfaces.bench.bed import Bed
+from interfaces.bench.figures import Figure
+
+Benchmark = Callable[[Bed], list[Figure]]
+
+REGISTRY: dict[str, str] = {}
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Raises KeyError for a name that is not in the registry."""
+    module, _, function = REGISTRY[name].partition(":")
+    found: Benchmark = getattr(import_module(module), function)
+    return found

@@ -1,0 +1,73 @@
+"""A DR event measured once more by another baseline, on the readings as they are now; nothing is recorded.
+
+The log holds of a measurement the intervals of the window and a hash of what was looked at, not the days before: another
+baseline needs the readings themselves. Where the hash differs, readings came or were corrected since.
+"""
+
+from application.commands.dispatch import RecordNotMeasurable
+from application.measuring import (
+    GIVE_UP_AFTER,
+    basis_of,
+    data_hash,
+    measured_window,
+    measurement_of,
+    readings_window,
+)
+from application.ports.telemetry_store import TelemetryStore
+from domain.dispatch import Dispatch, DispatchState
+from domain.facility import Facility, FacilityState
+from domain.identifiers import dispatch_id, facility_stream_id
+from projections.audit_replay import AuditDocument
+from projections.story_log import StoryLog
+from projections.what_if import Remeasured
+
+
+def remeasured_by(
+    method: str, document: AuditDocument, log: StoryLog, telemetry: TelemetryStore
+) -> dict[str, Remeasured]:
+    """Facility -> what `method` makes of it, for every facility that was curtailed.
+
+    Raises StoryLogUnavailable or TelemetryStoreUnavailable.
+    """
+    ran = [state for state in document.dispatches.values() if state.was_committed and state.failure is None]
+    return {state.facility_id: _remeasured(state, method, document, log, telemetry) for state in ran}
+
+
+def _remeasured(
+    dispatch: DispatchState, method: str, document: AuditDocument, log: StoryLog, telemetry: TelemetryStore
+) -> Remeasured:
+    window = measured_window(dispatch.starts_at, dispatch.ends_at)
+    if window is None:
+        return Remeasured(delivered_kw=None, why="the window holds no whole quarter-hour")
+    metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
+    basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch.dr_event_id)
+    found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
+    hash_then = _recorded_hash(dispatch, document, log)
+    same = None if hash_then is None else hash_then == data_hash(metered)
+    if found is None or isinstance(found, RecordNotMeasurable):
+        return Remeasured(delivered_kw=None, why=found.reason if found else None, same_readings=same)
+    return Remeasured(delivered_kw=found.delivered_kw, same_readings=same)
+
+
+def _facility(facility_id: str, document: AuditDocument, log: StoryLog) -> FacilityState:
+    """As it stood at the document's position."""
+    state: FacilityState | None = None
+    for entry in log.entries_of([facility_stream_id(facility_id)]):
+        happened = entry.domain_event
+        if entry.position > document.position:
+            break
+        if isinstance(happened, Facility.Registered):
+            state = happened.initial_state()
+        else:
+            state = happened.evolve(state)
+    if state is None:
+        raise LookupError(f"facility {facility_id} of a dispatch is not in the log")
+    return state
+
+
+def _recorded_hash(dispatch: DispatchState, document: AuditDocument, log: StoryLog) -> str | None:
+    stream_id = dispatch_id(dispatch.dr_event_id, dispatch.facility_id)
+    for entry in log.entries_of([stream_id], topics=[Dispatch.Measured.TOPIC]):
+        if isinstance(entry.domain_event, Dispatch.Measured) and entry.position <= document.position:
+            return entry.domain_event.data_hash
+    return None

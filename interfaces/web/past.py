@@ -1,0 +1,78 @@
+"""`as_of=`: DR events as they stood, in the same shape as live; a caller sees of the past only what it sees now."""
+
+import asyncio
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+from litestar.params import QueryParameter
+
+from interfaces.as_of import NotAMomentOrPosition, read_as_of
+from interfaces.web.access import ApiRequest
+from interfaces.web.collaborators import collaborators_of
+from interfaces.web.problems import Problem
+from projections.audit_replay import UnknownStory
+from projections.dispatches import DispatchRow
+from projections.dr_events import DREventRow, key_of
+from projections.past import dr_event_as_of, dr_events_as_of
+from projections.story_log import AsOf
+from projections.views import View
+
+AsOfQuery = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=50,
+        description="As it stood at a moment (RFC 3339, as 2026-07-14T21:30:00Z), or at a position of the log",
+    ),
+]
+
+
+class Story(NamedTuple):
+    """A DR event that the caller may see, and where its dispatches are."""
+
+    dr_event: DREventRow
+    dispatches: View[DispatchRow]
+
+
+def past_of(written: str | None) -> AsOf | None:
+    """None for now. Raises Problem (400)."""
+    if written is None:
+        return None
+    try:
+        return read_as_of(written)
+    except NotAMomentOrPosition as error:
+        raise Problem("invalid-request", f"`as_of`: {error}") from error
+
+
+async def dr_events_of(request: ApiRequest, past: AsOf | None) -> View[DREventRow]:
+    """The DR events, live or as they stood."""
+    collaborators = collaborators_of(request)
+    if past is None:
+        return collaborators.read_models.dr_events
+    return (await asyncio.to_thread(dr_events_as_of, collaborators.story_log, past)).dr_events
+
+
+async def story_of(request: ApiRequest, dr_event_id: UUID, past: AsOf | None) -> Story:
+    """Raises Problem (404) where the caller may not see it: another utility's does not exist for it."""
+    collaborators = collaborators_of(request)
+    dr_events: View[DREventRow]
+    dispatches: View[DispatchRow]
+    if past is None:
+        models = collaborators.read_models
+        dr_events, dispatches = models.dr_events, models.dispatches
+    else:
+        try:
+            story = await asyncio.to_thread(dr_event_as_of, collaborators.story_log, dr_event_id, past)
+        except UnknownStory:
+            raise _unknown(dr_event_id) from None
+        dr_events, dispatches = story.dr_events, story.dispatches
+    row = await asyncio.to_thread(dr_events.get, key_of(dr_event_id), tenant=request.user.utility_id)
+    if row is None:
+        raise _unknown(dr_event_id)
+    return Story(row, dispatches)
+
+
+def _unknown(dr_event_id: UUID) -> Problem:
+    return Problem(
+        "not-found", f"no DR event {dr_event_id} is known here (then); one just accepted follows at once"
+    )

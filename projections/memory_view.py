@@ -1,0 +1,63 @@
+"""A view of rows in memory, with the tenants, filters and cursors of the live one."""
+
+from collections.abc import Mapping
+from typing import Any, Generic
+
+from projections.cursors import checked_filters, cursor_after, read_cursor
+from projections.memory_rows import MemoryRows
+from projections.views import MOST_ROWS, Page, Row
+
+_NO_NUL = "\ufffd"  # no stored text holds a NUL, see projections.stored_form
+
+
+class MemoryView(Generic[Row]):
+    """One read model, of rows of type `Row`."""
+
+    def __init__(self, rows: MemoryRows[Any]) -> None:
+        self._rows = rows
+
+    def get(self, key: str, *, tenant: str | None = None) -> Row | None:
+        row = self._rows.get(_plain(key))
+        projection = self._rows.projection
+        if row is None or projection.sort_key(row) is None or not self._visible(row, tenant):
+            return None
+        found: Row = row
+        return found
+
+    def listed(
+        self,
+        *,
+        filters: Mapping[str, str] | None = None,
+        tenant: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Row]:
+        wanted = checked_filters(self._rows.projection, filters)
+        after = None if cursor is None else read_cursor(cursor)
+        found = [
+            (sort_key, key, row)
+            for sort_key, key, row in self._rows.listed()
+            if self._visible(row, tenant)
+            and all(_matches(row, name, value) for name, value in wanted.items())
+            and (after is None or self._comes_after((sort_key, key), after))
+        ]
+        limit = min(max(limit, 1), MOST_ROWS)
+        page = found[:limit]
+        more = len(found) > limit
+        return Page(tuple(row for _, _, row in page), cursor_after(*page[-1][:2]) if more else None)
+
+    def _visible(self, row: Any, tenant: str | None) -> bool:
+        return tenant is None or self._rows.projection.tenant(row) == tenant
+
+    def _comes_after(self, place: tuple[str, str], other: tuple[str, str]) -> bool:
+        return place < other if self._rows.projection.newest_first else place > other
+
+
+def _matches(row: Any, name: str, value: str) -> bool:
+    found = getattr(row, name)
+    value = _plain(value)
+    return value in found if isinstance(found, tuple) else found is not None and str(found) == value
+
+
+def _plain(value: str) -> str:
+    return value.replace("\0", _NO_NUL)
