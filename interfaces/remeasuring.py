@@ -1,7 +1,7 @@
 """A DR event measured once more by another baseline, on the readings as they are now; nothing is recorded.
 
-The log holds of a measurement the intervals of the window and a hash of what was looked at, not the days before: another
-baseline needs the readings themselves. Where the hash differs, readings came or were corrected since.
+Of a measurement the log holds the window's own intervals and a hash of what was looked at, not the days before:
+another baseline needs the readings themselves. Where the hash differs, readings came or were corrected since.
 """
 
 from application.commands.dispatch import RecordNotMeasurable
@@ -56,10 +56,11 @@ def _facility(facility_id: str, document: AuditDocument, log: StoryLog) -> Facil
         happened = entry.domain_event
         if entry.position > document.position:
             break
-        if isinstance(happened, Facility.Registered):
-            state = happened.initial_state()
-        else:
-            state = happened.evolve(state)
+        match happened:
+            case Facility.Registered():
+                state = happened.initial_state()
+            case _:
+                state = happened.evolve(state)
     if state is None:
         raise LookupError(f"facility {facility_id} of a dispatch is not in the log")
     return state

@@ -25,7 +25,8 @@ def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
     """Schedule the DR event with its dispatches, or refuse the plan when there is nothing to plan on."""
     dr_event = deciding.dr_event(command.dr_event_id)
     notice = dr_event.state.notice
-    if dr_event.state.status != "accepted" or notice is None:
+    retry_at = dr_event.state.plan_retry_at
+    if dr_event.state.status != "accepted" or notice is None or (retry_at and deciding.now < retry_at):
         return Decision()
     terms = _terms(dr_event, notice, deciding)
     facilities = [found for i in notice.facility_ids if (found := deciding.facility(i)) is not None]

@@ -100,7 +100,7 @@ class PlanningRefused(Event, frozen=True, kw_only=True):
     retry_at: datetime
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, reasons=self.reasons)
+        return replace(state, reasons=self.reasons, plan_retry_at=self.retry_at)
 
 
 class PreparationStarted(Event, frozen=True, kw_only=True):

@@ -82,6 +82,8 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     settlement_status: SettlementStatus = "none"
     notice: Notice | None = None
     reasons: tuple[Reason, ...] = ()
+    plan_retry_at: datetime | None = None
+    """Planning was refused; before that it is not tried again."""
     program_version: int = 0
     capacity_kw: float = 0.0
     capacity_source: str = ""

@@ -44,6 +44,7 @@ are now: of a measurement the log holds only the window's own intervals and a ha
 @click.option("--as-of", "past", metavar="TIME|N", type=as_of, help="Of the DR event as it stood then.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def what_if_command(
+    *,
     reference: str,
     without: tuple[str, ...],
     target_kw: float | None,

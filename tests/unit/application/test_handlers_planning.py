@@ -102,7 +102,14 @@ def test_a_forecast_that_does_not_reach_over_the_window_is_none() -> None:
 def test_after_a_refused_plan_a_forecast_makes_it_possible(accepted: Story) -> None:
     accepted.when(PLAN)
     accepted.with_forecasts(forecast("fac-001"), forecast("fac-002"))
+    accepted.at(NOW + timedelta(seconds=60))
     accepted.when(PLAN).then(fact(DREvent.Scheduled), fact(Dispatch.Planned), fact(Dispatch.Planned))
+
+
+def test_a_refused_plan_is_not_tried_again_before_its_time(accepted: Story) -> None:
+    accepted.when(PLAN)
+    accepted.at(NOW + timedelta(seconds=59)).when(PLAN).then()
+    accepted.at(NOW + timedelta(seconds=60)).when(PLAN).then(fact(DREvent.PlanningRefused))
 
 
 def test_a_facility_without_a_forecast_stays_out_and_what_is_missing_is_said(accepted: Story) -> None:
