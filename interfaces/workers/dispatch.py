@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +14,7 @@ from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
 from interfaces.workers.bms_calls import BmsCalls
+from interfaces.workers.delivery import kept
 from projections.views import ReadModelsUnavailable
 
 WAIT_S = 5.0
@@ -67,28 +67,12 @@ class DispatchWorker:
 
     async def _work(self, facility_id: str, item: WorkItem) -> None:
         work = msgspec.json.decode(item.body, type=BmsWork)
-        async with _kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
+        async with kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
             if work.task == "command":
                 await self.calls.carry_out(work)
             else:
                 await self.calls.verify(work)
         await item.done()
-
-
-@asynccontextmanager
-async def _kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
-    """Keep the delivery ours while the work lasts."""
-    keeper = asyncio.create_task(_keep(item.still_working, redelivery_s / 3))
-    try:
-        yield
-    finally:
-        keeper.cancel()
-
-
-async def _keep(still_working: Callable[[], Awaitable[None]], every_s: float) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        await still_working()
 
 
 def _raise_failure(task: asyncio.Task[None] | None) -> None:

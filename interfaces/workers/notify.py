@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -16,6 +14,7 @@ from application.ports.event_store import EventStoreUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
 from interfaces.workers.callback_calls import CallbackCalls
+from interfaces.workers.delivery import kept
 
 AT_ONCE = 32
 WAIT_S = 1.0
@@ -58,7 +57,7 @@ class NotifyWorker:
     async def _work(self, item: WorkItem) -> None:
         """A store that is away is waited for: given back, the delivery would count as a try."""
         pause_s = RETRY_S
-        async with _kept(item, self.source.redelivery_s):
+        async with kept(item, self.source.redelivery_s):
             while True:
                 try:
                     await self._carry_out(item)
@@ -94,21 +93,3 @@ class NotifyWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
-    """Keep the delivery ours while the work lasts."""
-
-    async def keep() -> None:
-        while True:
-            await asyncio.sleep(redelivery_s / 3)
-            await item.still_working()
-
-    keeper = asyncio.create_task(keep())
-    try:
-        yield
-    finally:
-        keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeper

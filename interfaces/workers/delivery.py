@@ -1,0 +1,27 @@
+"""Keeping a delivery of the work queue while the work lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from application.ports.work_queue import WorkItem
+
+
+@asynccontextmanager
+async def kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
+    """Inside the block the delivery stays ours: time is asked for three times as often as it runs out."""
+    keeper = asyncio.create_task(_keep(item, redelivery_s / 3))
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeper
+
+
+async def _keep(item: WorkItem, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await item.still_working()
