@@ -37,5 +37,11 @@ ALERTS: dict[str, AlertDefinition] = {
     "callback_undeliverable": AlertDefinition("warning", "the utility could not be told"),
     "projection_stopped": AlertDefinition("critical", "a projection met a domain event it cannot fold"),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
+    "ledger_mismatch": AlertDefinition(
+        "page", "the log is not what was sealed, or the ledger contradicts itself"
+    ),
+    "ledger_unsealed": AlertDefinition(
+        "warning", "domain events have not come under a checkpoint for a minute"
+    ),
     "worker_restarted": AlertDefinition("warning", "a worker process ended unexpectedly and was restarted"),
 }

@@ -4,7 +4,9 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.application import Application
+from eventsourcing.persistence import EventStore
 
+from application.snapshots import ReadableSnapshots
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.facility import Facility
@@ -21,3 +23,7 @@ class DemandResponse(Application[UUID]):
     name = "demand_response"
     snapshot_class = Snapshot
     snapshotting_intervals: ClassVar[dict[Any, int]] = {Facility: 50, DREvent: 50, Dispatch: 50, Program: 50}
+
+    def construct_snapshot_store(self) -> EventStore[UUID]:
+        recorder = self.factory.aggregate_recorder(purpose="snapshots")
+        return ReadableSnapshots(mapper=self.mapper, recorder=recorder)

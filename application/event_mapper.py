@@ -1,18 +1,21 @@
 """Domain events to and from their stored form: typed JSON by msgspec, one cached decoder per topic.
 
-The stream's id and version are columns of their own, so the stored JSON leaves them out.
+The stream's id and version are columns of their own, so the stored JSON leaves them out. A topic with an upcaster is an
+older version (application/upcasters.py); the others are decoded straight into their class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from eventsourcing.persistence import Mapper, MapperDeserialisationError, StoredEvent
-from eventsourcing.utils import get_topic, resolve_topic
+from eventsourcing.utils import TopicError, get_topic, resolve_topic
 
+from application.upcasters import UPCASTERS, present_topic, upcast
 from domain.event_sourcing import DomainEvent
 from domain.snapshot import Snapshot
 
@@ -22,6 +25,10 @@ _ENCODER = msgspec.json.Encoder()
 
 class UnreadableDomainEvent(MapperDeserialisationError):
     """This release cannot decode a stored domain event."""
+
+
+class UnknownTopic(UnreadableDomainEvent):
+    """No class of this release has that topic: a newer release wrote it."""
 
 
 class MsgspecMapper(Mapper[UUID]):
@@ -56,7 +63,12 @@ def decode_stored(topic: str, originator_id: UUID | str, originator_version: int
         originator_version,
     )
     try:
-        decoded: Stored = _decoder_of(topic).decode(place + state[1:])
+        decoded: Stored = _decoding(topic)(place + state[1:])
+    except TopicError as error:
+        raise UnknownTopic(
+            f"{topic}, version {originator_version} of stream {originator_id}: this release does not know that topic, "
+            "so a newer one wrote it; upgrade this process, and it goes on from here"
+        ) from error
     except Exception as error:
         raise UnreadableDomainEvent(
             f"{topic}, version {originator_version} of stream {originator_id}: {error}"
@@ -75,5 +87,12 @@ def decode_domain_event(
 
 
 @cache
-def _decoder_of(topic: str) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(resolve_topic(topic))
+def _decoding(topic: str) -> Callable[[bytes], Any]:
+    decoder = msgspec.json.Decoder(resolve_topic(present_topic(topic)))
+    if topic not in UPCASTERS:
+        return decoder.decode
+
+    def decode_older(stored: bytes) -> Any:
+        return decoder.decode(_ENCODER.encode(upcast(topic, msgspec.json.decode(stored))))
+
+    return decode_older

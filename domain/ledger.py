@@ -28,6 +28,7 @@ NOTHING_BEFORE = "0" * 64
 """What the first checkpoint names as the hash of the one before it."""
 BEFORE_ALL = -(2**63)
 """Before every position that a table can hold, also one that was forged."""
+LAST_OF_ALL = 2**63 - 1
 
 DifferenceKind = Literal["changed", "removed", "inserted"]
 
@@ -64,6 +65,14 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
         return struct.pack(">q", self.position) + self.leaf()
 
 
+def unhex(text: str) -> bytes:
+    """Raises ValueError for anything but lower-case digits: one value has one way to be written."""
+    found = bytes.fromhex(text)
+    if found.hex() != text:
+        raise ValueError("hexadecimal digits are written in lower case, without spaces")
+    return found
+
+
 class TileRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of packed entries in the archive."""
 
@@ -91,7 +100,7 @@ class LogHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def frontier(self) -> Frontier:
         """Raises ValueError for peaks that are none."""
-        return Frontier(self.size, [bytes.fromhex(peak) for peak in self.peaks])
+        return Frontier(self.size, [unhex(peak) for peak in self.peaks])
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

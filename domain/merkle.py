@@ -201,7 +201,20 @@ def verify_consistency(
         if proof or old_root != root:
             raise ProofRefused("two trees of one size are the same tree, without a proof")
         return
-    path = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
+    if _roots_from_consistency(old_size, size, [old_root, *proof] if _is_whole(old_size) else proof) != (
+        old_root,
+        root,
+    ):
+        raise ProofRefused(f"the tree of {size} leaves does not begin with that of {old_size}")
+
+
+def _is_whole(size: int) -> bool:
+    """Whether the tree is one complete subtree, whose root a proof leaves out."""
+    return size & (size - 1) == 0
+
+
+def _roots_from_consistency(old_size: int, size: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The roots of the old and of the new tree that the proof makes."""
     if not path:
         raise ProofRefused("the proof is empty")
     at, last = old_size - 1, size - 1
@@ -218,5 +231,6 @@ def verify_consistency(
         else:
             new = node_hash(new, sibling)
         at, last = at >> 1, last >> 1
-    if last or old != old_root or new != root:
-        raise ProofRefused(f"the tree of {size} leaves does not begin with that of {old_size}")
+    if last:
+        raise ProofRefused("the proof is too short")
+    return old, new

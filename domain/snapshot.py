@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
 from typing import Any, ClassVar, get_args
 from uuid import UUID
 
@@ -26,6 +28,8 @@ class Snapshot(
     created_on: datetime
     topic: str
     """The aggregate's topic."""
+    state_schema: str = ""
+    """`schema_of` the state when it was taken; another one now means that this snapshot is not to be read."""
     state: msgspec.Raw
 
     @classmethod
@@ -36,8 +40,15 @@ class Snapshot(
             timestamp=aggregate.modified_on,
             created_on=aggregate.created_on,
             topic=get_topic(type(aggregate)),
+            state_schema=schema_of(aggregate.__class__),
             state=msgspec.Raw(msgspec.json.encode(aggregate.state)),
         )
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the state has the shape that this release gives it; else the stream is replayed from its events."""
+        kind: type[Aggregate[Any]] = resolve_topic(self.topic)
+        return self.state_schema == schema_of(kind)
 
     def mutate(self, _: None) -> Aggregate[Any]:
         """The aggregate as it was."""
@@ -51,6 +62,29 @@ class Snapshot(
 
 # The library registers the topics of aggregates and their domain events by itself, but not this one.
 register_topic(Snapshot.TOPIC, Snapshot)
+
+
+@cache
+def schema_of(kind: type[Aggregate[Any]]) -> str:
+    """A hash of the state's shape: names, types and defaults of its fields, and of those inside them.
+
+    A release that gives the same fields another meaning raises `STATE_VERSION` on the aggregate class.
+    """
+    schema = msgspec.json.schema(state_type(kind))
+    version = getattr(kind, "STATE_VERSION", 1)
+    described = msgspec.json.encode([version, _undescribed(schema)], order="sorted")
+    return sha256(described).hexdigest()[:16]
+
+
+def _undescribed(schema: Any) -> Any:
+    """Without docstrings: those may change."""
+    if isinstance(schema, dict):
+        return {
+            key: _undescribed(value)
+            for key, value in schema.items()
+            if not (key == "description" and isinstance(value, str))
+        }
+    return [_undescribed(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def state_type(kind: type[Aggregate[Any]]) -> type[msgspec.Struct]:

@@ -82,6 +82,11 @@ class Settings:
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
     """DR events accepted and not yet scheduled; above it the webhook answers 503."""
 
+    ledger_key: str | None = _setting(parse.text, None)
+    """Where the key that signs checkpoints is, as env:NAME or file:/path (PEM); None: made in the data folder."""
+    ledger_seal_s: float = _setting(parse.number(0.1, 3_600), 10.0)
+    """A checkpoint seals what is new so often; never later than 10 s on the wall."""
+
     log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
     log_json: bool = _setting(parse.boolean, False)
 

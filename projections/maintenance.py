@@ -9,6 +9,9 @@ from projections.memory_rows import MemoryRows
 from projections.read_model import AnyProjection
 from projections.stored_form import digest, stored_form
 
+Progress = Callable[[int, int], None]
+"""Told how far it is: (position, newest position)."""
+
 
 class ProjectionsUnavailable(Exception):
     """The read models cannot be reached, or did not answer in time."""
@@ -18,10 +21,19 @@ class RebuildUnderway(Exception):
     """Somebody else rebuilds that read model now."""
 
 
+class StreamsDepend(ValueError):
+    """A fold cannot be shared out by stream: rows are made from several streams."""
+
+
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     position: int
     domain_events: int
+    """Those that were folded: the ones that concern the read model."""
+    rows: int = 0
+    seconds: float = 0.0
+    swap_ms: float = 0.0
+    """From the moment the live runner is to wait to the commit, less the last catching up."""
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +56,12 @@ class ProjectionMaintenance(Protocol):
     """Rebuilds and verifies read models while they are live (synchronous)."""
 
     def rebuild(
-        self, projection: AnyProjection, *, progress: Callable[[int, int], None] | None = None
+        self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
     ) -> RebuildReport:
-        """Raises FoldFailed (the live rows stay), RebuildUnderway or ProjectionsUnavailable."""
+        """Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway or ProjectionsUnavailable."""
         ...
 
-    def verify(
-        self, projection: AnyProjection, *, progress: Callable[[int, int], None] | None = None
-    ) -> VerifyReport:
+    def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
         """Raises FoldFailed or ProjectionsUnavailable."""
         ...
 

@@ -77,6 +77,13 @@ class ProjectionPosition(msgspec.Struct, frozen=True, kw_only=True):
     """The position of the domain event that it cannot fold; None while it goes on."""
     stopped_reason: str | None = None
 
+    behind_since: datetime | None = None
+    """When the oldest domain event that is not yet folded was recorded."""
+
+    def lag_s(self, now: datetime) -> float:
+        """Age of the oldest domain event that is not yet folded, in the clock's seconds; 0 at the head."""
+        return max((now - self.behind_since).total_seconds(), 0.0) if self.behind_since is not None else 0.0
+
     @property
     def lag(self) -> int:
         """Positions not yet folded."""

@@ -35,7 +35,6 @@ STATEMENT_TIMEOUT_S = 10
 TRANSACTION_TIMEOUT_S = 15
 TCP_USER_TIMEOUT_MS = 20_000
 IMPORT_CHUNK = 500
-_KEYS = SQL("INSERT INTO {schema}.idempotency_keys (scope, key, body_hash, reply)")
 
 
 class StreamConflict(IntegrityError):
@@ -61,7 +60,10 @@ def _statements(schema: str, table: str, channel: str, id_type: str) -> _Stateme
         " SELECT i, v, t, s FROM unnest(%b::{id}[], %b::bigint[], %b::text[], %b::bytea[])"
         " WITH ORDINALITY AS u (i, v, t, s, n) ORDER BY n RETURNING notification_id"
     )
-    keys = _KEYS + SQL(" SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::bytea[])")
+    keys = SQL(
+        "INSERT INTO {schema}.idempotency_keys (scope, key, body_hash, reply)"
+        " SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::bytea[])"
+    )
     copy = SQL(
         "COPY {schema}.{table} (originator_id, originator_version, topic, state) FROM STDIN (FORMAT binary)"
     )
@@ -150,11 +152,9 @@ class BatchWriter:
         return True
 
     def _write_each(self, connection: Connection[tuple[Any, ...]], batch: Sequence[Save]) -> None:
-        answers: list[list[int] | psycopg.Error] = []
         connection.execute("BEGIN")
         connection.execute(self._sql.lock)
-        for save in batch:
-            answers.append(self._write_one(connection, save))
+        answers = [self._write_one(connection, save) for save in batch]
         connection.execute(self._sql.notify)
         _commit(connection)
         for save, answer in zip(batch, answers, strict=True):

@@ -1,4 +1,4 @@
-"""The event store on PostgreSQL, by eventsourcing's own recorder with an idempotency key in its transaction."""
+"""The event store on PostgreSQL: eventsourcing with a recorder whose concurrent saves share their commits."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
     OperationalError,
     PersistenceError,
-    StoredEvent,
 )
-from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
 
+from adapters.postgres.batch_writer import KeyConflict
+from adapters.postgres.group_commit import GroupCommitRecorder
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store import (
@@ -34,29 +32,9 @@ from application.ports.event_store import (
 from domain.event_sourcing import Aggregate
 
 SCHEMA = "gridproof"
-_INSERT_KEY = "INSERT INTO gridproof.idempotency_keys (scope, key, body_hash, reply) VALUES (%s, %s, %s, %s)"
 _FIND_KEY = (
     "SELECT scope, key, body_hash, reply FROM gridproof.idempotency_keys WHERE scope = %s AND key = %s"
 )
-
-
-class GridproofRecorder(PostgresApplicationRecorder):
-    """Stores an idempotency key in the transaction of the domain events that it stands for."""
-
-    def _insert_events(
-        self,
-        curs: Cursor[DictRow],
-        stored_events: Sequence[StoredEvent],
-        *,
-        idempotency: IdempotencyRecord | None = None,
-        **_: Any,
-    ) -> None:
-        if idempotency is not None:
-            with curs.connection.pipeline():  # leaving it syncs: a taken key is raised here, as itself
-                curs.execute(
-                    _INSERT_KEY,
-                    (idempotency.scope, idempotency.key, idempotency.body_hash, idempotency.reply),
-                )
 
 
 def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:
@@ -64,7 +42,7 @@ def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: 
     parts = conninfo_to_dict(database_url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "APPLICATION_RECORDER_TOPIC": "adapters.postgres.event_store:GridproofRecorder",
+        "APPLICATION_RECORDER_TOPIC": "adapters.postgres.group_commit:GroupCommitRecorder",
         "MAPPER_TOPIC": "application.event_mapper:MsgspecMapper",
         "CREATE_TABLE": "no",
         "POSTGRES_DBNAME": str(parts["dbname"]),
@@ -89,9 +67,9 @@ class PostgresEventStore:
     ) -> None:
         self._application = application(env=store_environment(database_url, pool_size=pool_size))
         recorder = self._application.recorder
-        if not isinstance(recorder, GridproofRecorder):
+        if not isinstance(recorder, GroupCommitRecorder):
             raise TypeError(
-                f"{application.__name__} must use GridproofRecorder, not {type(recorder).__name__}"
+                f"{application.__name__} must use GroupCommitRecorder, not {type(recorder).__name__}"
             )
         self._recorder = recorder
 
@@ -139,6 +117,8 @@ class PostgresEventStore:
             raise _unavailable(error) from error
 
     def close(self) -> None:
+        """Saves under way are still written."""
+        self._recorder.close()
         self._application.close()
 
     def _one(self, sql: str, parameters: tuple[Any, ...]) -> DictRow | None:
@@ -160,12 +140,10 @@ def _entry(stored: Any) -> LogEntry:
 
 
 def _conflict(error: IntegrityError) -> Exception:
-    """A lost race for a stream, or for a key: told apart by the constraint."""
-    cause = error.__cause__
-    constraint = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
-    if constraint == "idempotency_keys_pkey":
+    """A lost race for a key, or for a stream."""
+    if isinstance(error, KeyConflict):
         return IdempotencyKeyTaken("that idempotency key was stored by another process first")
-    return VersionConflict(f"another process saved first ({constraint})")
+    return VersionConflict(f"another process saved first ({error})")
 
 
 def _unavailable(error: PersistenceError) -> EventStoreUnavailable:

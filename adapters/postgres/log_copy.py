@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import msgspec
@@ -63,8 +63,8 @@ def copied_entries(
     up_to: int,
     ignored: Iterable[str] = (),
     shard: Shard = Shard(),  # noqa: B008 - frozen
-) -> Iterator[LogEntry]:
-    """Entries with after < position <= up_to but those of `ignored` topics. Raises LogEntryUnreadable."""
+) -> Generator[LogEntry, None, None]:
+    """Entries with after < position <= up_to but those of `ignored` topics. Raises LogEntryUnreadable. Close it."""
     statement = sql.SQL(_COPY).format(after=after, up_to=up_to, narrowed=_narrowed(list(ignored), shard))
     with connection.cursor().copy(statement) as copy:
         copy.set_types(_TYPES)

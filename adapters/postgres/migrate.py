@@ -37,6 +37,19 @@ def pending(owner_dsn: str) -> list[str]:
         return [name for name, _ in migration_files() if name not in applied]
 
 
+def applied_digests(owner_dsn: str) -> dict[str, str]:
+    """(name -> SHA-256) of what was applied; changes nothing, not even in an empty database. Raises MigrationError."""
+    try:
+        with psycopg.connect(owner_dsn, connect_timeout=10) as connection:
+            connection.read_only = True
+            if connection.execute("SELECT to_regclass('gridproof.migrations')").fetchone() == (None,):
+                return {}
+            rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
+    except psycopg.OperationalError as error:
+        raise _unreachable(error) from error
+    return {str(name): str(digest) for name, digest in rows}
+
+
 def migrate(owner_dsn: str, *, app_role: str = APP_ROLE) -> list[str]:
     """Apply what is pending and name it; concurrent callers wait for each other. Raises MigrationError.
 
@@ -58,13 +71,17 @@ def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
     try:
         connection = psycopg.connect(owner_dsn, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise MigrationError(
-            f"the database cannot be reached to migrate it: {error}; check GRIDPROOF_MIGRATION_DATABASE_URL"
-        ) from error
+        raise _unreachable(error) from error
     # Freed with the connection. Before the first statement: even CREATE ... IF NOT EXISTS fails in a race.
     connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
     connection.execute(_BOOKKEEPING)
     return connection
+
+
+def _unreachable(error: psycopg.OperationalError) -> MigrationError:
+    return MigrationError(
+        f"the database cannot be reached to migrate it: {error}; check GRIDPROOF_MIGRATION_DATABASE_URL"
+    )
 
 
 def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
@@ -72,7 +89,7 @@ def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
     known = dict(migration_files())
     for name, digest in rows:
         sql = known.get(str(name))
-        if sql is not None and _digest(sql) != digest:
+        if sql is not None and digest_of(sql) != digest:
             raise MigrationError(f"migration {name} was changed after it was applied; add a new one instead")
     return {str(name) for name, _ in rows}
 
@@ -82,11 +99,11 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str, sql: s
         with connection.transaction():
             connection.execute(sql.replace(APP_ROLE, app_role).encode())
             connection.execute(
-                "INSERT INTO gridproof.migrations (name, sha256) VALUES (%s, %s)", (name, _digest(sql))
+                "INSERT INTO gridproof.migrations (name, sha256) VALUES (%s, %s)", (name, digest_of(sql))
             )
     except psycopg.Error as error:
         raise MigrationError(f"migration {name} failed and was rolled back: {error}") from error
 
 
-def _digest(sql: str) -> str:
+def digest_of(sql: str) -> str:
     return sha256(sql.encode()).hexdigest()

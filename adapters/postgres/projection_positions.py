@@ -43,9 +43,12 @@ WHERE name = %s
 """
 
 
-def live_position(connection: Connection, projection: AnyProjection, *, at: datetime) -> LivePosition:
-    """Where the projection stands; a projection never seen before begins at zero."""
-    connection.execute(_ENSURE, (projection.name, projection.version, at))
+def live_position(
+    connection: Connection, projection: AnyProjection, *, at: datetime | None = None
+) -> LivePosition:
+    """Where the projection stands; with `at`, one never seen before begins at zero."""
+    if at is not None:
+        connection.execute(_ENSURE, (projection.name, projection.version, at))
     row = connection.execute(_READ, (projection.name,)).fetchone()
     assert row is not None, "the row was ensured just now, and nobody may delete it"  # noqa: S101
     return LivePosition(*row)

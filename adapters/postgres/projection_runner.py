@@ -21,6 +21,7 @@ from adapters.postgres.projection_positions import (
     move,
 )
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from adapters.postgres.projection_waits import announce
 from adapters.postgres.row_table import Connection, RowBuffer, RowTable, RowUnreadable
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
@@ -227,6 +228,7 @@ class ProjectionRunner:
         with connection.transaction():
             move(connection, self.projection, live, position, at=self._clock.now())
             table.write(buffer.changes)
+        announce(connection, self.name, position)
         return LivePosition(live.version, live.generation, position)
 
     def _watch_lag(self, behind: LogEntry | None) -> None:

@@ -28,7 +28,10 @@ WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE 
     AND sort_key IS NOT NULL
 """
 _POSITIONS = """
-SELECT name, version, position, updated_at, stopped_at, stopped_reason FROM gridproof.projection_positions
+SELECT name, version, position, updated_at, stopped_at, stopped_reason, (
+    SELECT convert_from(state, 'UTF8')::jsonb ->> 'recorded_at' FROM gridproof.demand_response_events
+    WHERE notification_id > position ORDER BY notification_id LIMIT 1
+) FROM gridproof.projection_positions
 """
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
@@ -132,7 +135,7 @@ class PostgresReadModels:
 def _position(projection: AnyProjection, row: tuple[Any, ...] | None, head: int) -> ProjectionPosition:
     if row is None:
         return ProjectionPosition(name=projection.name, version=projection.version, position=0, head=head)
-    _, version, position, updated_at, stopped_at, stopped_reason = row
+    _, version, position, updated_at, stopped_at, stopped_reason, behind_since = row
     return ProjectionPosition(
         name=projection.name,
         version=version,
@@ -141,6 +144,7 @@ def _position(projection: AnyProjection, row: tuple[Any, ...] | None, head: int)
         updated_at=updated_at,
         stopped_at=stopped_at,
         stopped_reason=stopped_reason,
+        behind_since=None if behind_since is None else datetime.fromisoformat(behind_since),
     )
 
 

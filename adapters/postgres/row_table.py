@@ -26,11 +26,6 @@ SET sort_key = excluded.sort_key, tenant = excluded.tenant, row = excluded.row, 
 """
 _DELETE = "DELETE FROM {table} WHERE generation = %s AND key = ANY(%s)"
 _ALL = "SELECT key, row::text FROM {table} WHERE generation = %s"
-_DELETE_OTHERS = """
-DELETE FROM {table} WHERE (generation, key) IN (
-    SELECT generation, key FROM {table} WHERE generation <> %s LIMIT 5000
-)
-"""
 
 
 class RowUnreadable(Exception):
@@ -77,11 +72,6 @@ class RowTable(Generic[TRow]):
         with self._connection.cursor(name="stored_rows") as cursor:
             cursor.execute(self._sql(_ALL), (self._generation,))
             return {key: stored_form(self._decoded(key, text)) for key, text in cursor}
-
-    def delete_other_generations(self) -> None:
-        """In small transactions, since nobody reads those rows any more."""
-        while self._connection.execute(self._sql(_DELETE_OTHERS), (self._generation,)).rowcount:
-            pass
 
     def _decoded(self, key: str, text: str) -> TRow:
         try:

@@ -23,7 +23,7 @@ EVENT_OVERHEAD_BYTES = 32
 class Save:
     """One caller's domain events, all or none of them, and how that ended."""
 
-    __slots__ = ("_gate", "byte_count", "error", "ids", "idempotency", "is_leading", "stored_events")
+    __slots__ = ("_gate", "byte_count", "error", "idempotency", "ids", "is_leading", "stored_events")
 
     def __init__(
         self, stored_events: Sequence[StoredEvent], idempotency: IdempotencyRecord | None = None

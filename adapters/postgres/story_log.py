@@ -11,6 +11,7 @@ from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from application.event_mapper import decode_domain_event
+from application.upcasters import stored_topics
 from domain.dr_event import DREvent
 from projections.story_log import StoryEntry, StoryLogUnavailable
 
@@ -26,7 +27,7 @@ _OF_TOPICS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
 WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
 """
-_OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = %s ORDER BY notification_id"
+_OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = ANY(%s) ORDER BY notification_id"
 # The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with the
 # lowest position ends the prefix; the index on positions lets the search stop there.
 _FIRST_LATER = r"""
@@ -46,7 +47,7 @@ class PostgresStoryLog:
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StoryEntry]:
-        wanted = None if topics is None else list(topics)
+        wanted = None if topics is None else stored_topics(list(topics))
         with self._connection() as connection:
             found = connection.execute(_OF_STREAMS, (list(stream_ids), wanted, wanted)).fetchall()
         return [_entry(row) for row in found]
@@ -55,7 +56,9 @@ class PostgresStoryLog:
         position = 0
         while True:  # in batches: no connection is kept while the caller folds
             with self._connection() as connection:
-                found = connection.execute(_OF_TOPICS, (list(topics), position, until, _BATCH)).fetchall()
+                found = connection.execute(
+                    _OF_TOPICS, (stored_topics(list(topics)), position, until, _BATCH)
+                ).fetchall()
             yield from map(_entry, found)
             if len(found) < _BATCH:
                 return
@@ -79,7 +82,7 @@ class PostgresStoryLog:
 
     def dr_events_called(self, utility_event_id: str) -> list[UUID]:
         with self._connection() as connection:
-            found = connection.execute(_OF_TOPIC, (get_topic(DREvent.Opened),)).fetchall()
+            found = connection.execute(_OF_TOPIC, (stored_topics([get_topic(DREvent.Opened)]),)).fetchall()
         opened = [_entry(row).domain_event for row in found]
         return [
             happened.originator_id

@@ -8,7 +8,16 @@ from interfaces.bench.figures import Figure
 
 Benchmark = Callable[[Bed], list[Figure]]
 
-REGISTRY: dict[str, str] = {}
+REGISTRY: dict[str, str] = {
+    "append": "interfaces.bench.append:append",
+    "append-batch": "interfaces.bench.append:append_batch",
+    "command": "interfaces.bench.command:command",
+    "load-aggregate": "interfaces.bench.load_aggregate:load_aggregate",
+    "project": "interfaces.bench.projections:project",
+    "lag": "interfaces.bench.projections:lag",
+    "rebuild": "interfaces.bench.projections:rebuild",
+    "verify": "interfaces.bench.verify:verify",
+}
 
 
 def benchmark_named(name: str) -> Benchmark:

@@ -5,8 +5,16 @@ process. Adapters are imported inside the functions, so that a process loads onl
 """
 
 from interfaces.bootstrap.files import load_forecaster, open_readings_file
+from interfaces.bootstrap.ledger import (
+    ledger_status,
+    prove_dr_event,
+    read_public_key,
+    verify_ledger,
+    wait_until_sealed,
+)
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
+    check_schema,
     embedded_servers,
     migrate_database,
     pending_migrations,
@@ -31,9 +39,11 @@ __all__ = [
     "NoRunningSystem",
     "Stores",
     "accelerated_clock",
+    "check_schema",
     "clock_of",
     "embedded_servers",
     "forecast_cycle",
+    "ledger_status",
     "load_forecaster",
     "migrate_database",
     "open_api_keys",
@@ -41,10 +51,14 @@ __all__ = [
     "open_stores",
     "opened_stores",
     "pending_migrations",
+    "prove_dr_event",
+    "read_public_key",
     "resolve_addresses",
     "run_worker",
     "save_addresses",
     "spawn_child",
+    "verify_ledger",
     "verify_read_models",
+    "wait_until_sealed",
     "with_embedded",
 ]

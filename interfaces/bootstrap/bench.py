@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from interfaces.bench.bed import Bed, BenchDatabase
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.settings import read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded.postgres import EmbeddedPostgres
@@ -62,6 +64,36 @@ def _fresh_database(server: EmbeddedPostgres, name: str) -> Iterator[BenchDataba
     finally:
         with server.connect() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+def open_recorder(url: str, *, is_stock: bool = False) -> Any:
+    """A recorder of the demand response log: ours, or the library's as it comes. Close it by `close_recorder`."""
+    from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+    from psycopg.conninfo import conninfo_to_dict
+
+    from adapters.postgres.group_commit import GroupCommitRecorder
+
+    parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    datastore = PostgresDatastore(
+        **{name: parts[name] for name in ("dbname", "host", "port", "user", "password")},  # type: ignore[arg-type]
+        pool_size=4,
+        max_overflow=60,
+        lock_timeout=10,
+        schema="gridproof",
+    )
+    kind = PostgresApplicationRecorder if is_stock else GroupCommitRecorder
+    return kind(datastore, events_table_name="demand_response_events")
+
+
+def close_recorder(recorder: Any) -> None:
+    if hasattr(recorder, "close"):
+        recorder.close()
+    recorder.datastore.close()
+
+
+def open_bench_stores(url: str) -> Stores:
+    """All that a command needs, over the machine's clock."""
+    return open_stores(read_settings({"GRIDPROOF_DATABASE_URL": url}))
 
 
 def _refuse_volatile(url: str) -> None:

@@ -13,6 +13,7 @@ from interfaces.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded import EmbeddedServers
+    from adapters.postgres.migration_check import SchemaCheck
 
 ADDRESSES = "addresses.json"
 _SAVED = frozenset(
@@ -115,6 +116,13 @@ def pending_migrations(settings: Settings) -> list[str]:
     from adapters.postgres.migrate import pending
 
     return pending(_owner_url(settings))
+
+
+def check_schema(settings: Settings) -> SchemaCheck:
+    """The migrations against themselves and the database, which is not changed. Raises MigrationError."""
+    from adapters.postgres import migration_check
+
+    return migration_check.check_schema(_owner_url(settings))
 
 
 def _owner_url(settings: Settings) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from projections.maintenance import ProjectionMaintenance
     from projections.story_log import StoryLog
     from projections.views import ReadModels
+    from projections.waiting import ProjectionWaits
 
 POOL_SIZE = 8
 
@@ -83,6 +84,11 @@ class Stores:
         from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 
         return PostgresProjectionMaintenance(self.database_url, self.events, self.clock)
+
+    def projection_waits(self) -> ProjectionWaits:
+        from adapters.postgres.projection_waits import PostgresProjectionWaits
+
+        return PostgresProjectionWaits(self.database_url)
 
     def close(self) -> None:
         self.events.close()

@@ -216,6 +216,7 @@ async def _notify(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.projection_runner import ProjectionRunner
+    from interfaces.bootstrap.ledger import ledger_follower
     from interfaces.workers import project
     from projections.registry import PROJECTIONS
 
@@ -229,7 +230,7 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
         )
         for projection in PROJECTIONS
     ]
-    await project.run(projections=runners, stop=stop)
+    await project.run(projections=[*runners, ledger_follower(stores)], stop=stop)
 
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interfaces.cli.ledger import check, prove, verify
 from interfaces.cli.parameter_types import as_of
 from interfaces.cli.printing import print_fields, print_json, print_table, written
 from interfaces.cli.session import opened_stores
@@ -33,6 +34,8 @@ def audit_group() -> None:
 
 
 audit_group.add_command(what_if_command)
+for of_the_ledger in (verify, prove, check):
+    audit_group.add_command(of_the_ledger)
 
 
 @audit_group.command("replay", epilog=REPLAY_EXAMPLE)

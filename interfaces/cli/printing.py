@@ -1,6 +1,7 @@
 """How commands print: one JSON document for programs, a table for people, progress on stderr."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -59,16 +60,31 @@ def progress_of(total: int, what: str) -> Iterator[Callable[[int], None]]:
     """Gives a function to be told how many are done: a bar on a terminal, about ten plain lines elsewhere."""
     if sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda done: progress.update(task, completed=done)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}/s"),
+            TimeRemainingColumn(),
+        )
+        began = time.monotonic()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(what, total=total, rate="-")
+
+            def show(done: int) -> None:
+                rate = done / max(time.monotonic() - began, 1e-3)
+                progress.update(task, completed=done, rate=f"{rate:,.0f}")
+
+            yield show
         return
-    every = max(1, total // 10)
+    every, told = max(1, total // 10), 0
 
     def tell(done: int) -> None:
-        if done % every == 0 or done == total:
+        nonlocal told
+        if done // every > told // every or done == total != told:
             click.echo(f"{what}: {done} of {total}", err=True)
+        told = done
 
     yield tell

@@ -22,6 +22,7 @@ REBUILD_EXAMPLE = """
 Examples:
   gridproof projections rebuild dr_events
   gridproof projections rebuild --all
+  gridproof projections rebuild dispatches --workers 4
 
 The live rows are read until the new ones are complete; then they are swapped in one transaction. Workers go on.
 """
@@ -53,12 +54,13 @@ def list_projections(as_json: bool) -> None:
         )
         return
     print_table(
-        ["projection", "version", "position", "lag", "moved at", "stopped"],
+        ["projection", "version", "position", "head", "lag", "moved at", "stopped"],
         [
             (
                 found.name,
                 found.version,
                 found.position,
+                found.head,
                 found.lag,
                 found.updated_at,
                 f"at {found.stopped_at}: {found.stopped_reason}" if found.stopped_at is not None else "",
@@ -71,21 +73,37 @@ def list_projections(as_json: bool) -> None:
 @projections_group.command("rebuild", epilog=REBUILD_EXAMPLE)
 @click.argument("name", required=False)
 @click.option("--all", "every", is_flag=True, help="Every one, one after the other.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="Processes to fold in, for read models whose streams are independent.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def rebuild(name: str | None, every: bool, as_json: bool) -> None:
+def rebuild(name: str | None, every: bool, workers: int, as_json: bool) -> None:
     """Fold the whole log anew, beside the live rows, and swap."""
     chosen = _chosen(name, every=every)
+    if name is not None and workers > 1 and not chosen[0].independent_streams:
+        raise click.UsageError(f"{name} joins rows of several streams: rebuild it without --workers")
     reports = []
     with opened_stores() as stores:
         for projection in chosen:
             with progress_of(stores.events.head(), projection.name) as tell:
-                report = _maintenance(stores).rebuild(projection, progress=lambda done, _: tell(done))
+                report = _maintenance(stores).rebuild(
+                    projection,
+                    workers=workers if projection.independent_streams else 1,
+                    progress=lambda done, _: tell(done),
+                )
             reports.append(report)
     if as_json:
         print_json({"rebuilt": reports})
         return
     for report in reports:
-        click.echo(f"{report.name}: {report.domain_events} domain events, up to position {report.position}")
+        click.echo(
+            f"{report.name}: {report.domain_events} domain events, up to position {report.position}, "
+            f"{report.rows} rows in {report.seconds:.1f} s, swapped in {report.swap_ms:.1f} ms"
+        )
 
 
 @projections_group.command("verify", epilog=VERIFY_EXAMPLE)

@@ -1,9 +1,8 @@
 """The demo's JSON document (interfaces.md names its fields)."""
 
-from typing import Any
-
 import msgspec
 
+from interfaces.demo.ledger import LedgerVerdict
 from interfaces.demo.verdict import Evidence
 
 
@@ -28,8 +27,7 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_bms_commands: int
     curtailed_after_end: int
     domain_events: int
-    ledger: dict[str, Any] | None
-    """None until the ledger is built."""
+    ledger: LedgerVerdict
     seconds: float
     killed: tuple[str, ...]
     """The failpoint at which a worker was killed, and what was in flight."""
@@ -58,7 +56,7 @@ def document_of(
         duplicate_bms_commands=sum(count - 1 for count in seen.duplicates.values()),
         curtailed_after_end=len(seen.curtailed_after_end),
         domain_events=domain_events,
-        ledger=None,
+        ledger=evidence.ledger,
         seconds=round(seconds, 1),
         killed=evidence.killed,
         faults=faults,

@@ -93,6 +93,13 @@ def _figures(document: DemoDocument) -> Table:
         ("BMS commands carried out twice", str(document.duplicate_bms_commands)),
         ("zones curtailed after the end", str(document.curtailed_after_end)),
         ("domain events", f"{document.domain_events:,}"),
+        (
+            "ledger",
+            (
+                f"{'verified' if document.ledger.verified else 'DOES NOT HOLD'}: {document.ledger.domain_events:,} "
+                f"domain events under {document.ledger.checkpoints} signed checkpoints"
+            ),
+        ),
     ):
         table.add_row(name, value)
     return table

@@ -23,6 +23,7 @@ from interfaces.bootstrap import Stores, accelerated_clock, clock_of, open_store
 from interfaces.demo.api import ApiClient
 from interfaces.demo.cast import Cast, cast_of
 from interfaces.demo.document import DemoDocument, document_of
+from interfaces.demo.ledger import judged_ledger
 from interfaces.demo.options import EPOCH, DemoOptions
 from interfaces.demo.stage import (
     COVERED,
@@ -237,6 +238,7 @@ class Demo:
         self, stores: Stores, cast: Cast, dr_event_id: UUID, addresses: WorldAddresses
     ) -> DemoDocument:
         journal = read_journal(Path(addresses.bms_journal))
+        ledger = judged_ledger(stores)
         story = story_of(stores, dr_event_id, cast)
         evidence = Evidence(
             cast=cast,
@@ -246,6 +248,7 @@ class Demo:
             callbacks=read_callbacks(Path(addresses.callback_journal)),
             witnessed=witnessed(journal, dr_event_id, at=stores.clock.now()),
             unequal_read_models=tuple(verify_read_models(stores)),
+            ledger=ledger,
             killed=_struck(self._folder / KILLED),
         )
         self.story, self.killed = story, evidence.killed

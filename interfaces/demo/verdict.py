@@ -12,6 +12,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from interfaces.demo.cast import Cast
+from interfaces.demo.ledger import LedgerVerdict
 from interfaces.demo.witness import Witnessed, unintended
 from interfaces.simulators.journal import JournalEntry
 from interfaces.simulators.utility import ReceivedCallback
@@ -31,6 +32,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     witnessed: Witnessed
     unequal_read_models: tuple[str, ...]
     """Read models that differ from a fresh replay, with the first difference."""
+    ledger: LedgerVerdict
     killed: tuple[str, ...]
     """What was in flight when a worker was killed."""
 
@@ -42,6 +44,7 @@ def faults(evidence: Evidence) -> list[str]:
         *_in_the_buildings(evidence),
         *_told_to_the_utility(evidence),
         *(f"read model differs from a fresh replay: {one}" for one in evidence.unequal_read_models),
+        *(f"the ledger does not hold: {one}" for one in evidence.ledger.problems),
         *_killed(evidence),
     ]
 

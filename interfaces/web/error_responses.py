@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 
 from application.command_bus import IdempotencyMismatch, TooManyConflicts
 from application.dead_letter_replay import NotReplayable
+from application.event_mapper import UnknownTopic
 from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from application.ports.event_store import EventStoreUnavailable
@@ -124,6 +125,15 @@ def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
     return problem_response(request, problem)
 
 
+def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes]:
+    """During an upgrade: another process of the newer release can answer, and soon this one too."""
+    log.error("a newer release wrote what this one cannot read", error=str(error))
+    problem = try_again(
+        "unavailable", "an upgrade is under way; try again", retry_after_s=STORE_RETRY_AFTER_S
+    )
+    return problem_response(request, problem)
+
+
 def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[bytes]:
     return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
 
@@ -175,6 +185,7 @@ EXCEPTION_HANDLERS = cast(
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
+        UnknownTopic: of_newer_release,
         Exception: unforeseen,
         **dict.fromkeys(_UNAVAILABLE, of_store),
         **{error: _named(name) for error, name in _BY_NAME.items()},

@@ -1,13 +1,17 @@
 """Prometheus metrics of the HTTP edge: requests by route and status, and how long they took."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 from litestar.connection import ASGIConnection
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from projections.views import ProjectionPosition
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -30,6 +34,29 @@ class WebMetrics:
             buckets=_BUCKETS_S,
             registry=self.registry,
         )
+
+        self.lag_events = Gauge(
+            "gridproof_projection_lag_events",
+            "Positions of the log not yet folded",
+            ("projection",),
+            registry=self.registry,
+        )
+        self.lag_seconds = Gauge(
+            "gridproof_projection_lag_seconds",
+            "Age of the oldest domain event not yet folded",
+            ("projection",),
+            registry=self.registry,
+        )
+
+    def note_positions(self, positions: Iterable[ProjectionPosition], now: datetime) -> None:
+        for position in positions:
+            self.lag_events.labels(position.name).set(position.lag)
+            self.lag_seconds.labels(position.name).set(position.lag_s(now))
+
+    def forget_positions(self) -> None:
+        """An old lag shown as today's would be worse than none."""
+        self.lag_events.clear()
+        self.lag_seconds.clear()
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         self.requests.labels(method, route, str(status)).inc()

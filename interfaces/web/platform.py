@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, generate_latest
 from interfaces.web.collaborators import ReadinessProbe, collaborators_of
 from interfaces.web.metrics import metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
+from projections.views import ReadModelsUnavailable
 
 PROBE_DEADLINE_S = 2.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,7 +68,15 @@ class PlatformController(Controller):
 
     @get("/metrics", summary="Prometheus text format", media_type=METRICS_TYPE)
     async def metrics(self, request: PlatformRequest) -> bytes:
-        return generate_latest(REGISTRY) + generate_latest(metrics_of(request).registry)
+        metrics, collaborators = metrics_of(request), collaborators_of(request)
+        try:
+            async with asyncio.timeout(PROBE_DEADLINE_S):
+                positions = await asyncio.to_thread(collaborators.read_models.positions)
+        except (TimeoutError, ReadModelsUnavailable):
+            metrics.forget_positions()
+        else:
+            metrics.note_positions(positions, collaborators.clock.now())
+        return generate_latest(REGISTRY) + generate_latest(metrics.registry)
 
     @get("/problems/{name:str}", summary="What a problem's type means")
     async def problem_type(self, name: FromPath[str]) -> ProblemTypeDocument:

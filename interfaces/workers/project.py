@@ -1,4 +1,4 @@
-"""project: keeps every read model up to date, one thread each, so that none waits for another."""
+"""project: keeps every read model and the ledger up to date, one thread each, so that none waits for another."""
 
 import asyncio
 import threading

@@ -66,7 +66,10 @@ def test_the_demo_does_what_it_promises_while_another_runs_beside_it(demos: Demo
     assert set(document["failed_facilities"]) == {"fac-001", "fac-002"}
     assert document["duplicate_bms_commands"] == 0
     assert document["curtailed_after_end"] == 0
-    assert document["ledger"] is None
+    ledger = document["ledger"]
+    assert ledger["verified"] is True
+    assert ledger["domain_events"] >= document["domain_events"] > 0
+    assert ledger["checkpoints"] > 1
     assert document["delivered_kw"] > 0
     assert "Timeline" in run.said
 

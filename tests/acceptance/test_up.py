@@ -87,11 +87,11 @@ def test_up_answers_keeps_its_data_and_ends_in_good_order(tmp_path: Path) -> Non
             assert json.load(answer)["status"] == "ready"
         key_file = data_dir / "admin.key"
         assert key_file.stat().st_mode & 0o777 == 0o600
-        listing = urllib.request.Request(  # noqa: S310 - our own address
+        listing = urllib.request.Request(
             f"http://127.0.0.1:{port}/api/facilities",
             headers={"Authorization": f"Bearer {key_file.read_text().strip()}"},
         )
-        with urllib.request.urlopen(listing, timeout=10) as answer:
+        with urllib.request.urlopen(listing, timeout=10) as answer:  # noqa: S310 - our own address
             assert json.load(answer)["items"] == []
         made = json.loads(gridproof(data_dir, port, "keys", "create", "--role", "operator", "--json"))
         process.send_signal(signal.SIGTERM)

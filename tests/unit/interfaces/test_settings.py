@@ -36,6 +36,8 @@ A_FULL_SYSTEM = {
     "GRIDPROOF_RECONCILE_S": "30",
     "GRIDPROOF_HTTP_RATE_PER_KEY_PER_S": "50",
     "GRIDPROOF_QUEUE_DEPTH": "12",
+    "GRIDPROOF_LEDGER_KEY": "file:/etc/gridproof/ledger.key",
+    "GRIDPROOF_LEDGER_SEAL_S": "5",
     "GRIDPROOF_LOG_LEVEL": "debug",
     "GRIDPROOF_LOG_JSON": "true",
     "GRIDPROOF_FAILPOINT": "dispatch.before_call",

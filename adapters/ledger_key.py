@@ -1,0 +1,99 @@
+"""The key that signs checkpoints: a file that is made once, with its public half beside it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+PRIVATE = "ledger.key"
+PUBLIC = "ledger.pub"
+
+
+class UnusableKey(Exception):
+    """The key cannot be read, or is none."""
+
+
+class Ed25519Signer:
+    """Signs with a private key."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+
+    @property
+    def public_key(self) -> bytes:
+        return self._key.public_key().public_bytes_raw()
+
+    def sign(self, data: bytes) -> bytes:
+        return self._key.sign(data)
+
+
+def signer_from_pem(pem: bytes, *, where: str) -> Ed25519Signer:
+    """Raises UnusableKey; the text never shows the key."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableKey(f"{where} is no private key in PEM: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UnusableKey(f"{where} is no Ed25519 key; make one with `openssl genpkey -algorithm ed25519`")
+    return Ed25519Signer(key)
+
+
+def signer_in(folder: Path) -> Ed25519Signer:
+    """The key in the folder, made if there is none; of several processes that make one, one wins.
+
+    Raises UnusableKey.
+    """
+    path = folder / PRIVATE
+    if not path.exists():
+        _make(path)
+    try:
+        signer = signer_from_pem(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise UnusableKey(f"the key of the ledger cannot be read: {error}") from error
+    _write_public(folder / PUBLIC, signer.public_key)
+    return signer
+
+
+def _make(path: Path) -> None:
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(unfinished, path)  # whole, or not at all; fails if another process was first
+    except FileExistsError:
+        return
+    finally:
+        unfinished.unlink()
+
+
+def _write_public(path: Path, public_key: bytes) -> None:
+    pem = Ed25519PublicKey.from_public_bytes(public_key).public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    if not path.exists() or path.read_bytes() != pem:
+        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        unfinished.write_bytes(pem)
+        unfinished.replace(path)
+
+
+def public_key_from_pem(pem: bytes, *, where: str) -> bytes:
+    """32 bytes. Raises UnusableKey."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UnusableKey(f"{where} is no public key in PEM: {error}") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise UnusableKey(f"{where} is no Ed25519 key")
+    return key.public_bytes_raw()

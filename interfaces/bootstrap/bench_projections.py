@@ -1,0 +1,66 @@
+"""What the benchmarks of the read side work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from projections.maintenance import ProjectionMaintenance
+    from projections.read_model import AnyProjection
+    from projections.views import ReadModels
+    from projections.waiting import ProjectionWaits
+
+
+class _NoAlerts:
+    """Nobody watches a benchmark."""
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: Any) -> None: ...
+
+    def clear(self, name: str, subject: str, *, at: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class ReadSide:
+    """The read side on one database."""
+
+    app_url: str
+    maintenance: ProjectionMaintenance
+    read_models: ReadModels
+    waits: ProjectionWaits
+    _log: Any
+    _clock: Any
+
+    def runner(self, projection: AnyProjection, **options: Any) -> Any:
+        from adapters.postgres.projection_runner import ProjectionRunner
+
+        alerts: Any = _NoAlerts()
+        return ProjectionRunner(
+            projection, log=self._log, dsn=self.app_url, alerts=alerts, clock=self._clock, **options
+        )
+
+
+@contextmanager
+def read_side(app_url: str) -> Iterator[ReadSide]:
+    from psycopg_pool import ConnectionPool
+
+    from adapters.clock import SystemClock
+    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+    from adapters.postgres.projection_waits import PostgresProjectionWaits
+    from adapters.postgres.read_models import PostgresReadModels
+    from application.demand_response import DemandResponse
+
+    clock, log = SystemClock(), PostgresEventStore(DemandResponse, app_url)
+    with ConnectionPool(app_url, min_size=1, max_size=4, open=True, timeout=10) as pool:
+        yield ReadSide(
+            app_url,
+            PostgresProjectionMaintenance(app_url, log, clock),
+            PostgresReadModels(pool),
+            PostgresProjectionWaits(app_url),
+            log,
+            clock,
+        )
+    log.close()

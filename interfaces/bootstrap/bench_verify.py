@@ -1,0 +1,47 @@
+"""Wiring of `gridproof bench verify`: a ledger over a benchmark's own database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from interfaces.bench.bed import BenchDatabase
+
+
+@contextmanager
+def bench_ledger(
+    database: BenchDatabase, folder: Path
+) -> Iterator[tuple[Callable[[], int], Callable[[], bool]]]:
+    """(seals all that is recorded, and gives how much; verifies it, and gives whether it holds)."""
+    from adapters.archive import ObjectArchive
+    from adapters.clock import SystemClock
+    from adapters.ledger_key import signer_in
+    from adapters.postgres.ledger_store import PostgresLedgerStore
+    from application.ledger_sealing import Sealer, follow
+    from application.ledger_verification import verify_ledger
+    from domain.ledger import DEMAND_RESPONSE
+
+    archive, signer = ObjectArchive((folder / "archive").as_uri()), signer_in(folder)
+    with psycopg.connect(database.app_url, autocommit=True) as connection:
+        store = PostgresLedgerStore(lambda: _borrowed(connection))
+        sealer = Sealer(store, archive, signer, SystemClock())
+
+        def seal() -> int:
+            while follow(store, DEMAND_RESPONSE, 50_000):
+                sealer.seal()
+            return store.appended(DEMAND_RESPONSE).size
+
+        def holds() -> bool:
+            report = verify_ledger(store, archive, signer.public_key, logs=[DEMAND_RESPONSE])
+            return report.verified and report.logs[0].unsealed == 0
+
+        yield seal, holds
+
+
+@contextmanager
+def _borrowed(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Left open."""
+    yield connection

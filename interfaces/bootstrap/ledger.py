@@ -1,0 +1,190 @@
+"""Wiring of the ledger: archive, keys, follower, verification, proofs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from interfaces.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.ledger_key import Ed25519Signer
+    from adapters.postgres.ledger_follower import LedgerFollower
+    from adapters.postgres.ledger_store import PostgresLedgerStore
+    from application.ledger_proof import ProofDocument
+    from application.ledger_verification import LedgerReport, Span
+    from application.ports.archive import Archive
+    from interfaces.bootstrap.stores import Stores
+
+LEAST_SEAL_S = 1.0
+"""However fast the clock runs, a checkpoint is made at most once a second on the wall, and at least every ten."""
+MOST_SEAL_S = 10.0
+LOOK_EVERY_S = 0.1
+
+
+class NoPublicKey(Exception):
+    """It is not known whose signature the checkpoints should have."""
+
+
+class LedgerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What GET /api/audit/ledger gives: the newest checkpoint, and what is after it."""
+
+    checkpoint: msgspec.Raw
+    """As it was signed and archived."""
+    unsealed: dict[str, int]
+    """Log -> domain events that no checkpoint speaks of yet."""
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Where the settings say, or a folder in the data folder. Raises ArchiveUnavailable."""
+    from adapters.archive import ObjectArchive
+
+    return ObjectArchive(settings.archive_url or (settings.data_dir.absolute() / "archive").as_uri())
+
+
+def ledger_store(stores: Stores) -> PostgresLedgerStore:
+    from adapters.postgres.ledger_store import PostgresLedgerStore
+
+    return PostgresLedgerStore(stores.pool.connection)
+
+
+def ledger_signer(settings: Settings) -> Ed25519Signer:
+    """The key that the settings refer to, or that of the data folder, made if there is none. Raises UnusableKey."""
+    from adapters.ledger_key import signer_from_pem, signer_in
+    from interfaces.secrets import resolve_secret
+
+    if settings.ledger_key is None:
+        return signer_in(settings.data_dir)
+    return signer_from_pem(resolve_secret(settings.ledger_key), where=f"the secret {settings.ledger_key}")
+
+
+def public_key(settings: Settings, given: str | None = None) -> bytes:
+    """32 bytes: the one given, else that of the settings' key or of the data folder.
+
+    Raises NoPublicKey or UnusableKey.
+    """
+    from adapters.ledger_key import PUBLIC
+
+    if given is not None:
+        return read_public_key(given)
+    if settings.ledger_key is not None:
+        return ledger_signer(settings).public_key
+    return read_public_key(str(settings.data_dir / PUBLIC))
+
+
+def read_public_key(given: str) -> bytes:
+    """Of 64 hexadecimal digits, or of a PEM file. Raises NoPublicKey or UnusableKey."""
+    from adapters.ledger_key import public_key_from_pem
+
+    if re.fullmatch("[0-9a-fA-F]{64}", given):
+        return bytes.fromhex(given)
+    try:
+        pem = Path(given).read_bytes()
+    except OSError as error:
+        raise NoPublicKey(
+            f"the ledger's public key is not known ({error}); give it with --public-key: ledger.pub of the system's "
+            "data folder, or its 64 hexadecimal digits"
+        ) from error
+    return public_key_from_pem(pem, where=given)
+
+
+def ledger_follower(stores: Stores) -> LedgerFollower:
+    from adapters.postgres.ledger_follower import LedgerFollower
+    from interfaces.failpoints import failpoint
+
+    settings = stores.settings
+    wanted_s = stores.clock.wall_seconds(settings.ledger_seal_s)
+    return LedgerFollower(
+        dsn=stores.database_url,
+        archive=open_archive(settings),
+        signer=ledger_signer(settings),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        seal_every_s=min(MOST_SEAL_S, max(LEAST_SEAL_S, wanted_s)),
+        reached=failpoint(settings.failpoint, settings.failpoint_once_file),
+    )
+
+
+def verify_ledger(
+    stores: Stores,
+    *,
+    logs: Sequence[str],
+    span: Span | None = None,
+    given_key: str | None = None,
+    progress: Callable[[str, int, int], None] = lambda log, done, total: None,
+) -> LedgerReport:
+    """Verify, and raise or clear the alert `ledger_mismatch`."""
+    from application.ledger_verification import verify_ledger as verified
+    from domain.ledger import LOGS
+
+    report = verified(
+        ledger_store(stores),
+        open_archive(stores.settings),
+        public_key(stores.settings, given_key),
+        logs=logs,
+        span=span,
+        progress=progress,
+    )
+    alerts, now = stores.alerts(), stores.clock.now()
+    if report.findings:
+        first = report.findings[0]
+        where = "" if first.position is None else f" at position {first.position}"
+        detail = f"{len(report.findings)} findings, the first: {first.kind}{where}: {first.detail}"
+        alerts.raise_alert("ledger_mismatch", "verification", detail[:1_000], at=now)
+    elif span is None and set(logs) == set(LOGS):
+        alerts.clear("ledger_mismatch", "verification", at=now)
+    return report
+
+
+def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
+    """Raises UnknownStory or NotProvable."""
+    from application.ledger_proof import prove
+    from projections.audit_replay import UnknownStory, read_story
+
+    story = read_story(stores.story_log(), dr_event_id)
+    if not story:
+        raise UnknownStory(
+            f"the log knows no DR event {dr_event_id}; list them with `gridproof dr-events list`"
+        )
+    positions = [entry.position for entry in story]
+    return prove(ledger_store(stores), public_key(stores.settings), dr_event_id, positions)
+
+
+def ledger_status(stores: Stores) -> LedgerStatus:
+    """Raises NotProvable while nothing is sealed."""
+    from application.ledger_proof import latest_checkpoint
+
+    store = ledger_store(stores)
+    signed = latest_checkpoint(store, public_key(stores.settings))
+    heads = signed.checkpoint.heads
+    return LedgerStatus(
+        checkpoint=msgspec.Raw(msgspec.json.encode(signed)),
+        unsealed={head.log: store.count_after(head.log, head.last_position) for head in heads},
+    )
+
+
+def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
+    """Whether all that is recorded now came under a checkpoint within so many wall seconds."""
+    from application.ledger_proof import NotProvable, latest_checkpoint
+    from domain.ledger import LOGS
+
+    store = ledger_store(stores)
+    wanted = {log: store.head(log) for log in LOGS}
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            checkpoint = latest_checkpoint(store, public_key(stores.settings)).checkpoint
+        except (NotProvable, NoPublicKey):
+            checkpoint = None
+        if checkpoint is not None and all(
+            checkpoint.head_of(log).last_position >= position for log, position in wanted.items()
+        ):
+            return True
+        time.sleep(LOOK_EVERY_S)
+    return False

@@ -1,0 +1,261 @@
+"""Saves that share a commit: each caller its own outcome, one order, and nothing answered that is not in the log."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from eventsourcing.persistence import IntegrityError, InterfaceError, OperationalError, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.postgres.batch_writer import KeyConflict, StreamConflict
+from adapters.postgres.group_commit import MAX_SAVE_BYTES, MAX_SAVE_EVENTS, GroupCommitRecorder
+from adapters.postgres.save_queue import Save
+from application.ports.event_store import IdempotencyRecord, SaveTooLarge
+from tests.servers import Database, PostgresServer
+
+ROOT = Path(__file__).parents[3]
+TABLE = "demand_response_events"
+LOG = f"SELECT originator_id, originator_version FROM gridproof.{TABLE} ORDER BY notification_id"
+
+
+def datastore(database: Database) -> PostgresDatastore:
+    parts = {name: str(value) for name, value in conninfo_to_dict(database.app_dsn).items()}
+    return PostgresDatastore(
+        parts["dbname"], parts["host"], parts["port"], parts["user"], parts["password"],
+        pool_size=2, max_overflow=20, lock_timeout=5, schema="gridproof",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def recorder(database: Database) -> Iterator[GroupCommitRecorder]:
+    store = datastore(database)
+    found = GroupCommitRecorder(store, events_table_name=TABLE)
+    yield found
+    found.close()
+    store.close()
+
+
+def stored(stream: UUID, version: int = 1, state: bytes = b"{}") -> StoredEvent:
+    return StoredEvent(stream, version, "facility.registered.v1", state)
+
+
+def key(name: str) -> IdempotencyRecord:
+    return IdempotencyRecord("scope", name, "hash", b"reply")
+
+
+def log_of(database: Database) -> list[tuple[UUID, int]]:
+    with psycopg.connect(database.app_dsn) as connection:
+        return [(row[0], row[1]) for row in connection.execute(LOG.encode()).fetchall()]
+
+
+def test_in_one_batch_each_save_has_its_own_outcome(
+    recorder: GroupCommitRecorder, database: Database
+) -> None:
+    one, two, three, four = (uuid4() for _ in range(4))
+    recorder.insert_events([stored(one)], idempotency=key("taken"))
+    batch = [
+        Save([stored(two)], key("new")),
+        Save([stored(three), stored(one)]),
+        Save([stored(three)], key("taken")),
+        Save([stored(three)], key("new")),
+        Save([stored(two, 2), stored(three)]),
+        Save([stored(four, 1, b"x"), StoredEvent(four, 2, "no\x00text", b"")]),
+    ]
+    recorder._write(batch)
+
+    assert [type(save.error) for save in batch[1:4]] == [StreamConflict, KeyConflict, KeyConflict]
+    assert [save.error for save in (batch[0], batch[4])] == [None, None]
+    assert batch[5].error is not None
+    assert log_of(database) == [(one, 1), (two, 1), (two, 2), (three, 1)]
+    assert [len(save.ids or ()) for save in batch] == [1, 0, 0, 0, 2, 0]
+
+
+def test_threads_that_race_for_streams_lose_or_win_exactly_once(
+    recorder: GroupCommitRecorder, database: Database
+) -> None:
+    streams = [uuid4() for _ in range(5)]
+
+    def save(number: int) -> tuple[UUID, int] | None:
+        stream, version = streams[number % 5], 1 + number // 50
+        try:
+            ids = recorder.insert_events([stored(stream, version)])
+        except StreamConflict:
+            return None
+        return stream, (ids or [0])[0]
+
+    with ThreadPoolExecutor(16) as threads:
+        won = [outcome for outcome in threads.map(save, range(400)) if outcome is not None]
+
+    log = log_of(database)
+    assert len(won) == len(log) == len(set(log)) == 5 * 8
+    assert len({position for _, position in won}) == 40
+    assert {version for _, version in log} == set(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [stored(uuid4(), number) for number in range(MAX_SAVE_EVENTS + 1)],
+        [stored(uuid4(), 1, b"x" * MAX_SAVE_BYTES)],
+    ],
+    ids=["events", "bytes"],
+)
+def test_a_save_over_the_bounds_is_refused_by_name(
+    recorder: GroupCommitRecorder, database: Database, events: list[StoredEvent]
+) -> None:
+    with pytest.raises(SaveTooLarge, match="split the command"):
+        recorder.insert_events(events)
+    assert log_of(database) == []
+
+
+def test_an_import_keeps_the_order_and_stops_at_a_conflict(
+    recorder: GroupCommitRecorder, database: Database
+) -> None:
+    stream = uuid4()
+    assert recorder.append_many(stored(stream, number) for number in range(1, 1202)) == 1201
+    assert log_of(database) == [(stream, number) for number in range(1, 1202)]
+    others = [stored(uuid4()) for _ in range(500)]
+    with pytest.raises(StreamConflict, match="500 events were imported before"):
+        recorder.append_many([*others, stored(stream, 7)])
+    assert len(log_of(database)) == 1701
+
+
+def test_a_closed_recorder_refuses_and_a_forked_child_does_too(recorder: GroupCommitRecorder) -> None:
+    recorder.insert_events([stored(uuid4())])
+    recorder._queue._pid += 1  # as a forked child sees it
+    with pytest.raises(InterfaceError, match="after the fork"):
+        recorder.insert_events([stored(uuid4())])
+    recorder._queue._pid -= 1
+    recorder.close()
+    with pytest.raises(InterfaceError, match="closed"):
+        recorder.insert_events([stored(uuid4())])
+
+
+def test_a_lock_that_somebody_else_holds_is_an_error_in_time_and_nothing_is_saved(
+    recorder: GroupCommitRecorder, database: Database
+) -> None:
+    recorder.datastore.lock_timeout = 1
+    with psycopg.connect(database.app_dsn) as other:
+        other.execute(f"LOCK TABLE gridproof.{TABLE} IN EXCLUSIVE MODE".encode())
+        with pytest.raises(OperationalError, match="lock timeout"):
+            recorder.insert_events([stored(uuid4())])
+    recorder.insert_events([stored(uuid4())])
+    assert len(log_of(database)) == 1
+
+
+def test_after_postgres_was_killed_under_load_every_answered_save_is_in_the_log(
+    recorder: GroupCommitRecorder, database: Database, postgres_server: PostgresServer
+) -> None:
+    answered: list[UUID] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            stream = uuid4()
+            try:
+                recorder.insert_events([stored(stream)])
+            except (OperationalError, InterfaceError):
+                time.sleep(0.01)
+                continue
+            answered.append(stream)
+
+    with ThreadPoolExecutor(16) as threads:
+        try:
+            working = [threads.submit(work) for _ in range(16)]
+            _until(lambda: len(answered) > 200)
+            postgres_server.kill()
+            before = len(answered)
+            postgres_server.start()
+            _until(lambda: len(answered) > before + 100)
+        finally:
+            stop.set()
+        for future in working:
+            future.result(timeout=30)
+
+    log = [stream for stream, _ in log_of(database)]
+    assert set(answered) <= set(log)
+    assert len(log) == len(set(log))
+
+
+WRITER = """
+import os, sys, threading, uuid
+from eventsourcing.persistence import StoredEvent
+from adapters.postgres.event_store import PostgresEventStore
+from application.demand_response import DemandResponse
+recorder = PostgresEventStore(DemandResponse, sys.argv[1])._recorder
+def work():
+    while True:
+        stream = uuid.uuid4()
+        recorder.insert_events([StoredEvent(stream, 1, "facility.registered.v1", b"{}")])
+        os.write(1, f"{stream}\\n".encode())  # at once: threads must not share a line
+for _ in range(16):
+    threading.Thread(target=work).start()
+"""
+
+
+def test_after_a_writer_was_killed_every_save_that_it_was_answered_is_in_the_log(database: Database) -> None:
+    answered: list[UUID] = []
+    for _ in range(3):
+        command = [sys.executable, "-c", textwrap.dedent(WRITER), database.app_dsn]
+        writer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline() for _ in range(100)]
+        os.kill(writer.pid, signal.SIGKILL)
+        lines += writer.stdout.readlines()
+        writer.wait(timeout=30)
+        answered += [UUID(line) for line in lines if len(line) == 37]
+
+    log = [stream for stream, _ in log_of(database)]
+    assert len(answered) >= 300
+    assert set(answered) <= set(log)
+    assert len(log) == len(set(log))
+
+
+def _until(condition: object, within_s: float = 30.0) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+SAVES = st.lists(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=3), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(saves=SAVES)
+def test_a_batch_ends_as_the_same_saves_one_by_one_by_the_plain_recorder(
+    recorder: GroupCommitRecorder, saves: list[list[tuple[int, int]]]
+) -> None:
+    plain = PostgresApplicationRecorder(recorder.datastore, events_table_name=TABLE)
+    ours, theirs = [uuid4() for _ in range(3)], [uuid4() for _ in range(3)]
+    batch = [Save([stored(ours[stream], version) for stream, version in save]) for save in saves]
+    recorder._write(batch)
+    saved = []
+    for save in saves:
+        try:
+            plain.insert_events([stored(theirs[stream], version) for stream, version in save])
+        except IntegrityError:
+            saved.append(False)
+        else:
+            saved.append(True)
+
+    assert [save.error is None for save in batch] == saved
+    for one, other in zip(ours, theirs, strict=True):
+        versions = [e.originator_version for e in recorder.select_events(one)]
+        assert versions == [e.originator_version for e in plain.select_events(other)]

@@ -1,0 +1,70 @@
+"""The eventsourcing library's own tests of a recorder, with ours on PostgreSQL."""
+
+from collections.abc import Iterator
+from typing import Any
+from unittest import TestCase
+from uuid import UUID, uuid4
+
+import pytest
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.postgres.group_commit import MAX_SAVE_EVENTS, GroupCommitRecorder
+from tests.servers import Database
+
+pytest.importorskip("Crypto", reason="the library's tests need pycryptodome")
+
+from eventsourcing.tests.persistence import (
+    ApplicationRecorderTestCase,
+    NonInterleavingNotificationIDsBaseCase,
+)
+
+
+class OnPostgres(TestCase):
+    """Gives a library case a recorder in a database of its own, in a schema that the library creates itself."""
+
+    database: Database
+    recorders: list[GroupCommitRecorder]
+
+    @pytest.fixture(autouse=True)
+    def _own_database(self, empty_database: Database) -> Iterator[None]:
+        self.database, self.recorders = empty_database, []
+        yield
+        for recorder in self.recorders:
+            recorder.close()
+            recorder.datastore.close()
+
+    def new_originator_id(self) -> UUID:
+        return uuid4()
+
+    def create_recorder(self) -> Any:
+        parts = conninfo_to_dict(self.database.admin_dsn)
+        datastore = PostgresDatastore(
+            dbname=str(parts["dbname"]),
+            host=str(parts["host"]),
+            port=str(parts["port"]),
+            user=str(parts["user"]),
+            password=str(parts["password"]),
+            pool_size=4,
+            max_overflow=16,
+        )
+        recorder = GroupCommitRecorder(datastore)
+        recorder.create_table()
+        self.recorders.append(recorder)
+        return recorder
+
+
+class TestApplicationRecorder(OnPostgres, ApplicationRecorderTestCase[Any]):
+    INITIAL_VERSION = 1
+
+    def test_insert_subscribe(self) -> None:
+        """The library calls it optional, because not every database can notify."""
+        self.optional_test_insert_subscribe()
+
+
+class TestNonInterleaving(OnPostgres, NonInterleavingNotificationIDsBaseCase):
+    insert_num = MAX_SAVE_EVENTS  # the library takes 1,000; a save of ours is bounded
+
+
+# They are bases, and abstract: pytest would collect them from this module as well.
+del OnPostgres, ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase

@@ -1,0 +1,105 @@
+"""A ledger over a database of its own, and the hands of somebody who may change everything in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.archive import ObjectArchive
+from adapters.ledger_key import Ed25519Signer, signer_in
+from adapters.postgres.ledger_store import TABLES, PostgresLedgerStore
+from application.checkpoints import SignedCheckpoint
+from application.ledger_sealing import Sealer, follow
+from application.ledger_verification import Finding, LedgerReport, Span, verify_ledger
+from domain.identifiers import NAMESPACE
+from domain.ledger import DEMAND_RESPONSE, LOGS
+from tests.integration.projections.stored_log import StoppedClock
+from tests.servers import Database
+
+
+@dataclass
+class Ledger:
+    database: Database
+    store: PostgresLedgerStore
+    archive: ObjectArchive
+    signer: Ed25519Signer
+    folder: Path
+
+    def record(self, positions: Sequence[int], log: str = DEMAND_RESPONSE) -> None:
+        """Domain events at those positions, each the only one of its stream."""
+        for position in positions:
+            self.tamper(
+                f"INSERT INTO gridproof.{TABLES[log]} OVERRIDING SYSTEM VALUE VALUES (%s, 1, %s, %s, %s)",
+                (stream(position), "dr-event.made-up.v1", f'{{"was":{position}}}'.encode(), position),
+            )
+
+    def follow(self) -> None:
+        for log in LOGS:
+            while follow(self.store, log, 3):
+                pass
+
+    def seal(self) -> SignedCheckpoint | None:
+        self.follow()
+        return Sealer(self.store, self.archive, self.signer, StoppedClock()).seal()
+
+    def tamper(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """As the superuser; the rows that were touched."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            return connection.execute(sql.encode(), parameters).rowcount
+
+    def verify(self, span: Span | None = None, logs: Sequence[str] = LOGS) -> LedgerReport:
+        return verify_ledger(self.store, self.archive, self.signer.public_key, logs=logs, span=span)
+
+    def found(self, span: Span | None = None) -> list[tuple[str, int | None]]:
+        """(kind, position) of everything that does not hold."""
+        report = self.verify(span)
+        assert report.verified == (report.findings == ())
+        return [(finding.kind, finding.position) for finding in report.findings]
+
+    def only(self) -> Finding:
+        (finding,) = self.verify().findings
+        return finding
+
+    def file(self, name: str) -> Path:
+        return self.folder / "archive" / name
+
+
+def stream(position: int) -> UUID:
+    return uuid5(NAMESPACE, f"made-up:{position}")
+
+
+@pytest.fixture
+def ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
+    """Nothing is recorded in it yet."""
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        yield Ledger(
+            database,
+            PostgresLedgerStore(pool.connection),
+            ObjectArchive(f"file://{tmp_path}/archive"),
+            signer_in(tmp_path / "keys"),
+            tmp_path,
+        )
+
+
+SEALED = [1, 2, 3, 5, 8, 9, 10, 20, 21, 22]
+"""In three checkpoints; positions have gaps."""
+UNSEALED = [23, 25]
+
+
+@pytest.fixture
+def sealed(ledger: Ledger) -> Ledger:
+    """Three checkpoints over both logs, and a tail that is not sealed."""
+    for positions in (SEALED[:4], SEALED[4:7], SEALED[7:]):
+        ledger.record(positions)
+        ledger.record(positions, "forecasts")
+        assert ledger.seal() is not None
+    ledger.record(UNSEALED)
+    ledger.follow()
+    return ledger

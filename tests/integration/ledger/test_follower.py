@@ -1,0 +1,183 @@
+"""The process that keeps the ledger: killed, doubled, without its archive, it loses and doubles nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.archive import ObjectArchive
+from adapters.ledger_key import signer_in
+from adapters.postgres.ledger_follower import LedgerFollower
+from application.ports.archive import ArchiveUnavailable
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.integration.ledger.conftest import SEALED, Ledger
+from tests.integration.projections.stored_log import StoppedClock
+
+WAIT_S = 30.0
+PROCESS = """
+import sys, threading
+from adapters.archive import ObjectArchive
+from adapters.clock import SystemClock
+from adapters.ledger_key import signer_in
+from adapters.postgres.ledger_follower import LedgerFollower
+from interfaces.failpoints import failpoint
+from pathlib import Path
+dsn, folder, place = sys.argv[1:]
+LedgerFollower(
+    dsn=dsn, archive=ObjectArchive(f"file://{folder}/archive"), signer=signer_in(Path(folder) / "keys"), alerts=None,
+    clock=SystemClock(), seal_every_s=0.05, heartbeat_s=0.05, batch=2,
+    reached=failpoint(place or None, None),
+).run(threading.Event())
+"""
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def follower(ledger: Ledger, alerts: FakeAlertRegistry, **options: object) -> LedgerFollower:
+    return LedgerFollower(
+        **{
+            "dsn": ledger.database.app_dsn,
+            "archive": ledger.archive,
+            "signer": ledger.signer,
+            "alerts": alerts,
+            "clock": StoppedClock(),
+            "seal_every_s": 0.05,
+            "heartbeat_s": 0.05,
+            "batch": 2,
+            **options,
+        }  # type: ignore[arg-type]
+    )
+
+
+@contextmanager
+def running(*followers: LedgerFollower) -> Iterator[None]:
+    stop = threading.Event()
+    threads = [threading.Thread(target=one.run, args=(stop,), daemon=True) for one in followers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def sealed_to(ledger: Ledger) -> int:
+    return ledger.verify().logs[0].sealed_to
+
+
+def test_what_is_recorded_is_sealed_while_it_runs(ledger: Ledger) -> None:
+    with running(follower(ledger, FakeAlertRegistry())):
+        ledger.record(SEALED[:5])
+        eventually(lambda: sealed_to(ledger) == SEALED[4])
+        ledger.record(SEALED[5:])
+        ledger.record([7], "forecasts")
+        eventually(lambda: all(log.unsealed == 0 for log in ledger.verify().logs))
+    assert ledger.verify().verified
+
+
+def test_when_it_stops_it_seals_what_is_left(ledger: Ledger) -> None:
+    """However long it would have been until the next checkpoint."""
+    with running(follower(ledger, FakeAlertRegistry(), seal_every_s=1000.0)):
+        ledger.record(SEALED)
+        eventually(lambda: ledger.store.appended("demand-response").size == len(SEALED))
+        assert ledger.verify().checkpoints == 0
+    assert ledger.verify().verified
+    assert sealed_to(ledger) == SEALED[-1]
+
+
+def test_two_of_them_make_one_ledger(ledger: Ledger) -> None:
+    with running(*(follower(ledger, FakeAlertRegistry()) for _ in range(2))):
+        for position in SEALED:
+            ledger.record([position])
+        eventually(lambda: sealed_to(ledger) == SEALED[-1])
+    report = ledger.verify()
+    assert report.verified
+    assert report.logs[0].domain_events == len(SEALED)
+
+
+@pytest.mark.parametrize("place", ["ledger.after_append", "ledger.after_seal", ""])
+def test_killed_anywhere_it_goes_on_and_everything_holds(ledger: Ledger, place: str) -> None:
+    recorded = iter(range(1, 1000))
+    for _ in range(3):
+        argv = [sys.executable, "-c", PROCESS, ledger.database.app_dsn, str(ledger.folder), place]
+        root = Path(__file__).parents[3]
+        with subprocess.Popen(argv, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}) as process:
+            ledger.record([next(recorded) for _ in range(5)])
+            if not place:
+                eventually(lambda: ledger.store.last_checkpoint_number() > 0)
+                process.kill()
+            assert process.wait(WAIT_S) == -signal.SIGKILL
+    head = next(recorded) - 1
+    with running(follower(ledger, FakeAlertRegistry())):
+        eventually(lambda: sealed_to(ledger) == head)
+    report = ledger.verify()
+    assert report.findings == ()
+    assert report.logs[0].domain_events == head
+
+
+def test_a_checkpoint_that_was_archived_just_before_a_crash_is_gone_on_from(ledger: Ledger) -> None:
+    ledger.record(SEALED[:4])
+    assert ledger.seal() is not None
+    ledger.tamper("DELETE FROM gridproof.ledger_checkpoints")
+    assert ledger.seal() is None
+    assert ledger.store.last_checkpoint_number() == 1
+    ledger.record(SEALED[4:])
+    assert ledger.seal() is not None
+    assert ledger.verify().verified
+
+
+class LockedArchive(ObjectArchive):
+    locked = True
+
+    def put_once(self, name: str, content: bytes) -> None:
+        if self.locked:
+            raise ArchiveUnavailable("the disk is full")
+        super().put_once(name, content)
+
+
+def test_without_its_archive_it_waits_tells_and_goes_on(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.postgres.ledger_follower.UNSEALED_ALERT_S", 0.0)
+    alerts = FakeAlertRegistry()
+    archive = LockedArchive(f"file://{ledger.folder}/archive")
+    ledger.record(SEALED)
+    with running(follower(ledger, alerts, archive=archive)):
+        eventually(lambda: [alert.name for alert in alerts.listed()] == ["ledger_unsealed"])
+        assert ledger.store.appended("demand-response").size == len(SEALED)
+        archive.locked = False
+        eventually(lambda: alerts.listed() == [])
+    assert ledger.verify().verified
+
+
+def test_it_signs_nothing_over_a_ledger_that_contradicts_the_archive(sealed: Ledger) -> None:
+    sealed.tamper("UPDATE gridproof.ledger_heads SET size = 1")
+    sealed.tamper("DELETE FROM gridproof.ledger_tiles")
+    alerts = FakeAlertRegistry()
+    with running(follower(sealed, alerts, batch=1)):
+        eventually(lambda: [alert.name for alert in alerts.listed()] == ["ledger_mismatch"])
+    assert sealed.store.last_checkpoint_number() == 3
+
+
+def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    first = signer_in(tmp_path)
+    assert (tmp_path / "ledger.key").stat().st_mode & 0o777 == 0o600
+    assert signer_in(tmp_path).public_key == first.public_key
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.key", "ledger.pub"]

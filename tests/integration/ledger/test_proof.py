@@ -1,0 +1,210 @@
+"""A proof of one DR event: it holds without a database, and not after anything in it was changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from psycopg_pool import ConnectionPool
+
+import interfaces.bootstrap.ledger as wiring
+from adapters.archive import ObjectArchive
+from adapters.ledger_key import signer_in
+from adapters.postgres.ledger_store import PostgresLedgerStore
+from adapters.postgres.story_log import PostgresStoryLog
+from application.ledger_proof import NotProvable, ProofBroken, check_proof, prove
+from interfaces.cli import ledger as commands
+from interfaces.settings import Settings
+from projections.audit_replay import read_story
+from tests import servers
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.integration.ledger.conftest import Ledger
+from tests.integration.projections.stored_log import StoppedClock, store_entries
+from tests.property.projected_logs import PortfolioWalk
+from tests.servers import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def told(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A sealed ledger over the story of a DR event."""
+    folder = tmp_path_factory.mktemp("ledger")
+    walk = PortfolioWalk()
+    walk.happy()
+    with (
+        servers.fresh_database(postgres_server) as database,
+        ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
+    ):
+        ledger = Ledger(
+            database,
+            PostgresLedgerStore(pool.connection),
+            ObjectArchive(f"file://{folder}/archive"),
+            signer_in(folder),
+            folder,
+        )
+        store_entries(database.admin_dsn, walk.entries)
+        assert ledger.seal() is not None
+        yield SimpleNamespace(
+            ledger=ledger, pool=pool, story_log=PostgresStoryLog(pool), dr_event_id=walk.dr_events[0].id
+        )
+
+
+@dataclass(repr=False)
+class Whole:
+    """So that no failure prints 100 kB."""
+
+    content: bytes
+
+
+def proof_of(told: Any) -> bytes:
+    story = read_story(told.story_log, told.dr_event_id)
+    ledger = told.ledger
+    return prove(
+        ledger.store, ledger.signer.public_key, told.dr_event_id, [entry.position for entry in story]
+    ).written()
+
+
+@pytest.fixture(scope="module")
+def proof(told: Any) -> bytes:
+    return proof_of(told)
+
+
+def test_a_proof_holds_by_itself_and_by_the_published_key(told: Any, proof: bytes) -> None:
+    proven = check_proof(proof)
+    assert proven.dr_event_id == told.dr_event_id
+    assert proven.domain_events == len(read_story(told.story_log, told.dr_event_id)) > 20
+    assert not proven.key_was_given
+    assert check_proof(proof, told.ledger.signer.public_key).key_was_given
+
+
+def test_a_proof_by_another_key_does_not_hold(tmp_path: Path, proof: bytes) -> None:
+    with pytest.raises(ProofBroken, match="another key"):
+        check_proof(proof, signer_in(tmp_path).public_key)
+
+
+def test_a_proof_breaks_whichever_byte_is_changed(proof: bytes) -> None:
+    written = Whole(proof)
+
+    # 0x20 turns a letter into its other case, and a digit into what some readers skip.
+    @given(st.integers(0, len(proof) - 1), st.integers(1, 255) | st.just(0x20))
+    @settings(max_examples=1_000)
+    def breaks(at: int, by: int) -> None:
+        flipped = bytearray(written.content)
+        flipped[at] ^= by
+        with pytest.raises(ProofBroken):
+            check_proof(bytes(flipped))
+
+    breaks()
+
+
+def test_a_proof_breaks_when_it_is_cut_or_added_to(proof: bytes) -> None:
+    written = Whole(proof)
+
+    @given(st.integers(0, len(proof) - 1))
+    @settings(max_examples=300)
+    def breaks(at: int) -> None:
+        whole = written.content
+        for changed in (whole[:at], whole[:at] + b" " + whole[at:], whole + whole[at:]):
+            with pytest.raises(ProofBroken):
+                check_proof(changed)
+
+    breaks()
+
+
+def test_a_domain_event_of_its_own_cannot_be_left_out(told: Any, proof: bytes) -> None:
+    document = json.loads(proof)
+    own = [
+        number
+        for number, row in enumerate(document["domain_events"])
+        if row["originator_id"] == str(told.dr_event_id)
+    ]
+    del document["domain_events"][own[1]]
+    with pytest.raises(ProofBroken, match="are missing"):
+        check_proof((json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def test_nothing_is_proven_of_what_is_not_sealed(ledger: Ledger) -> None:
+    ledger.record([1])
+    with pytest.raises(NotProvable, match="nothing is sealed yet"):
+        prove(ledger.store, ledger.signer.public_key, ledger.store.rows("demand-response", [1])[0].originator_id, [1])
+
+
+# ------------------------------------------------------------------------------------------ on the command line
+
+
+@pytest.fixture
+def stores(told: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = SimpleNamespace(
+        settings=Settings(data_dir=told.ledger.folder),
+        pool=told.pool,
+        clock=StoppedClock(),
+        story_log=lambda: told.story_log,
+        alerts=FakeAlertRegistry,
+    )
+    registry = FakeAlertRegistry()
+    made.alerts = lambda: registry
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        yield made
+
+    monkeypatch.setattr(commands, "opened_stores", opened)
+    return made
+
+
+def run(command: Any, *arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
+
+
+def test_a_proof_is_written_once_and_checked(told: Any, stores: Any, tmp_path: Path, proof: bytes) -> None:
+    out = tmp_path / "proof.json"
+    assert run(commands.prove, "UTIL-1", "--out", str(out)).exit_code == 0
+    assert out.read_bytes() == proof
+    assert run(commands.prove, "UTIL-1", "--out", str(out)).exit_code == 1
+    key = str(told.ledger.folder / "ledger.pub")
+    assert run(commands.check, str(out), "--public-key", key).exit_code == 0
+    assert "compare that key" in run(commands.check, str(out)).output
+    assert json.loads(run(commands.check, str(out), "--json").stdout)["holds"] is True
+    out.write_bytes(proof.replace(b"UTIL-1", b"UTIL-2"))
+    wrong = run(commands.check, str(out), "--public-key", told.ledger.signer.public_key.hex())
+    assert wrong.exit_code == 3
+    assert "DOES NOT HOLD: the domain event at position" in wrong.output
+
+
+def test_a_verification_says_what_it_found_and_raises_the_alert(told: Any, stores: Any) -> None:
+    holds = run(commands.verify)
+    assert holds.exit_code == 0, holds.output
+    assert "the ledger holds" in holds.output
+    position = told.ledger.store.head("demand-response")
+    change = "UPDATE gridproof.demand_response_events SET topic = %s WHERE notification_id = %s"
+    was = told.ledger.store.row("demand-response", position).topic
+    told.ledger.tamper(change, ("x", position))
+    document = run(commands.verify, "--json", "--log", "demand-response")
+    assert document.exit_code == 3
+    (finding,) = json.loads(document.stdout)["findings"]
+    assert (finding["kind"], finding["position"]) == ("changed", position)
+    assert [alert.name for alert in stores.alerts().listed()] == ["ledger_mismatch"]
+    assert "DOES NOT HOLD: 1 findings" in run(commands.verify).output
+    assert run(commands.verify, "--to", str(position - 1)).exit_code == 0
+    told.ledger.tamper(change, (was, position))
+    assert run(commands.verify).exit_code == 0
+    assert stores.alerts().listed() == []
+
+
+def test_from_after_to_is_wrong_usage(stores: Any) -> None:
+    assert run(commands.verify, "--from", "2", "--to", "1").exit_code == 2
+
+
+def test_the_status_names_checkpoint_and_tail(told: Any, stores: Any) -> None:
+    status = wiring.ledger_status(stores)
+    assert json.loads(bytes(status.checkpoint))["checkpoint"]["number"] == 1
+    assert status.unsealed == {"demand-response": 0, "forecasts": 0}
+    assert wiring.wait_until_sealed(stores, within_s=5.0)

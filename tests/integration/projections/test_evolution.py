@@ -1,0 +1,207 @@
+"""A log written by older releases: every reader sees its domain events in their present versions.
+
+A cancellation is the example: `withdrawn.v1` had its reason as `why`, `withdrawn.v2` renamed that, and
+`cancelled.v1` names the facilities too. The first word of a utility was once called `first-heard`.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.story_log import PostgresStoryLog
+from application import event_mapper
+from application.demand_response import DemandResponse
+from application.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.ports.event_log import LogEntry
+from application.sagas.dispatch import DispatchSaga
+from application.upcasters import UPCASTERS, Upcaster, UpcasterCycle, present_topic, stored_topics
+from domain.dr_event import DREvent
+from projections.audit_replay import audit_document, resolve_dr_event
+from projections.past import dr_events_as_of
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.story_log import FakeStoryLog
+from tests.integration.projections.conftest import ReadSide
+from tests.integration.projections.stored_log import pool
+from tests.property.projected_logs import PortfolioWalk
+
+OLDEST, OLDER, PRESENT = "dr-event.withdrawn.v1", "dr-event.withdrawn.v2", "dr-event.cancelled.v1"
+FIRST_HEARD = "dr-event.first-heard.v1"
+
+
+def _renamed(stored: dict[str, Any]) -> dict[str, Any]:
+    return {("reason" if name == "why" else name): value for name, value in stored.items()}
+
+
+def _with_facilities(stored: dict[str, Any]) -> dict[str, Any]:
+    return {**stored, "facility_ids": []}
+
+
+@pytest.fixture
+def upcasters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(UPCASTERS, OLDEST, Upcaster(OLDER, _renamed))
+    monkeypatch.setitem(UPCASTERS, OLDER, Upcaster(PRESENT, _with_facilities))
+    monkeypatch.setitem(UPCASTERS, FIRST_HEARD, Upcaster("dr-event.opened.v1", dict))
+    event_mapper._decoding.cache_clear()
+    yield
+    event_mapper._decoding.cache_clear()
+
+
+@pytest.fixture
+def walk() -> PortfolioWalk:
+    """A DR event that was cancelled before it was planned, and one that goes on."""
+    made = PortfolioWalk()
+    first = made.open_dr_event()
+    made.accept(first)
+    made._cancel(first)
+    made.accept(made.open_dr_event(), 1)
+    return made
+
+
+@pytest.fixture
+def old_log(read_side: ReadSide, walk: PortfolioWalk, upcasters: None) -> ReadSide:
+    """The walk's log, as releases of then wrote it."""
+    read_side.store(walk.entries)
+    rewrite(read_side, PRESENT, OLDEST, lambda s: _without(_moved(s, "reason", "why"), "facility_ids"))
+    rewrite(read_side, "dr-event.opened.v1", FIRST_HEARD, dict)
+    return read_side
+
+
+def _moved(stored: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {(new if name == old else name): value for name, value in stored.items()}
+
+
+def _without(stored: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in stored.items() if key != name}
+
+
+def rewrite(
+    read_side: ReadSide, topic: str, old: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        found = connection.execute(
+            "SELECT notification_id, state FROM gridproof.demand_response_events WHERE topic = %s", (topic,)
+        ).fetchall()
+        assert found
+        for position, state in found:
+            stored = json.dumps(change(json.loads(state)), separators=(",", ":")).encode()
+            connection.execute(
+                "UPDATE gridproof.demand_response_events SET topic = %s, state = %s WHERE notification_id = %s",
+                (old, stored, position),
+            )
+
+
+def test_an_aggregate_is_loaded_from_older_versions(old_log: ReadSide, walk: PortfolioWalk) -> None:
+    for dr_event in walk.dr_events:
+        assert old_log.log.load(DREvent, dr_event.id).state == dr_event.state
+
+
+def test_projections_fold_older_versions_as_the_present_ones(old_log: ReadSide, walk: PortfolioWalk) -> None:
+    old_log.catch_up()
+    assert old_log.differences() == {}
+    assert old_log.models.dr_events.listed() == FakeReadModels(walk.entries).dr_events.listed()
+
+
+def test_the_relay_follows_older_versions_with_the_same_commands(
+    old_log: ReadSide, walk: PortfolioWalk
+) -> None:
+    def followed(entries: list[LogEntry]) -> list[tuple[int, list[Any]]]:
+        return [(entry.position, DispatchSaga().follow(entry.domain_event)) for entry in entries]
+
+    read = old_log.log.read_after(0, 1_000)
+    assert {OLDEST, FIRST_HEARD} < {entry.topic for entry in read}
+    assert followed(read) == followed(walk.entries)
+
+
+def test_a_story_is_found_under_its_older_topics(old_log: ReadSide, walk: PortfolioWalk) -> None:
+    with pool(old_log.database.app_dsn) as connections:
+        log, in_memory = PostgresStoryLog(connections), FakeStoryLog(walk.entries)
+        dr_event_id = walk.dr_events[0].id
+        assert resolve_dr_event(log, "UTIL-1") == dr_event_id
+        assert audit_document(log, dr_event_id) == audit_document(in_memory, dr_event_id)
+        head = log.head()
+        assert dr_events_as_of(log, head).dr_events.listed() == (
+            dr_events_as_of(in_memory, head).dr_events.listed()
+        )
+
+
+def test_a_snapshot_of_a_stream_with_older_versions_is_of_the_present_state(
+    old_log: ReadSide, walk: PortfolioWalk
+) -> None:
+    dr_event = walk.dr_events[0]
+    application = DemandResponse(env=old_log.log._application.env)
+    application.take_snapshot(dr_event.id)
+    assert len(list(application.snapshots.get(dr_event.id))) == 1  # type: ignore[union-attr]
+    assert old_log.log.load(DREvent, dr_event.id).state == dr_event.state
+    application.close()
+
+
+def test_topics_are_resolved_along_the_chain(upcasters: None) -> None:
+    assert [present_topic(topic) for topic in (OLDEST, OLDER, PRESENT)] == [PRESENT] * 3
+    assert stored_topics([PRESENT]) == [PRESENT, OLDEST, OLDER]
+    assert stored_topics(["facility.registered.v1"]) == ["facility.registered.v1"]
+
+
+def test_an_older_version_that_lacks_what_its_upcaster_needs_is_named(upcasters: None) -> None:
+    with pytest.raises(UnreadableDomainEvent, match=f"{OLDEST}, version 3 of stream"):
+        decode_domain_event(OLDEST, "00000000-0000-0000-0000-000000000001", 3, b"{}")
+
+
+def test_upcasters_that_never_end_are_refused(upcasters: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(UPCASTERS, PRESENT, Upcaster(OLDEST, dict))
+    with pytest.raises(UpcasterCycle, match="come back"):
+        present_topic(OLDER)
+
+
+def test_without_an_upcaster_nothing_is_decoded_twice() -> None:
+    event_mapper._decoding.cache_clear()
+    decode = event_mapper._decoding(PRESENT)
+    assert getattr(decode, "__name__", "") == "decode"
+    assert isinstance(getattr(decode, "__self__", None), msgspec.json.Decoder)
+
+
+def snapshots(store: ReadSide, dr_event: DREvent) -> list[tuple[int, dict[str, Any]]]:
+    with psycopg.connect(store.database.admin_dsn) as connection:
+        found = connection.execute(
+            "SELECT originator_version, state FROM gridproof.demand_response_snapshots "
+            "WHERE originator_id = %s ORDER BY 1",
+            (dr_event.id,),
+        ).fetchall()
+    return [(version, json.loads(state)) for version, state in found]
+
+
+@pytest.mark.parametrize("schema", ["", "another-one"])
+def test_a_snapshot_of_another_state_is_passed_over_and_made_anew(read_side: ReadSide, schema: str) -> None:
+    walk, store = PortfolioWalk(), read_side.log
+    dr_event = loaded = DREvent.open(walk.provenance(), utility_id="util-1", utility_event_id="UTIL-1")
+    loaded.accept(
+        walk.provenance(),
+        notice=walk._notice(("fac-001",), 0),
+        program_version=1,
+        capacity_kw=100.0,
+        capacity_source="forecast",
+        shortfall_kw=0.0,
+    )
+    while loaded.version < 60:
+        loaded.request_callback(walk.provenance(), kind="accepted", body="{}")
+        store.save([loaded])
+    [(version, taken)] = snapshots(read_side, dr_event)
+    assert (version, len(taken["state_schema"])) == (50, 16)
+
+    misleading = {**taken, "state_schema": schema, "state": {**taken["state"], "status": "completed"}}
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        connection.execute(
+            "UPDATE gridproof.demand_response_snapshots SET state = %s", (json.dumps(misleading).encode(),)
+        )
+    with_another = PostgresEventStore(DemandResponse, read_side.database.app_dsn)
+    assert with_another.load(DREvent, dr_event.id).state == loaded.state
+    while loaded.version < 101:
+        loaded.request_callback(walk.provenance(), kind="accepted", body="{}")
+        with_another.save([loaded])
+    assert [version for version, _ in snapshots(read_side, dr_event)] == [50, 100]
+    assert with_another.load(DREvent, dr_event.id).state == loaded.state
+    with_another.close()

@@ -1,0 +1,54 @@
+"""Reading one's own writes, and saying how far behind a read model is."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from adapters.postgres.projection_waits import PostgresProjectionWaits
+from application.ports.event_log import LogEntry
+from projections.dr_events import DREventsProjection
+from projections.waiting import ReadModelBehind
+from tests.integration.projections.conftest import ReadSide, running
+from tests.integration.projections.stored_log import StoppedClock
+from tests.property.projected_logs import walked
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[LogEntry]:
+    numbers = random.Random(3)
+    return walked([numbers.randrange(10_000_000) for _ in range(80)]).entries
+
+
+def test_a_wait_ends_when_the_position_is_announced(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    waits = PostgresProjectionWaits(read_side.database.app_dsn)
+    head = entries[-1].position
+    reached: list[int] = []
+    waiter = threading.Thread(target=lambda: reached.append(waits.wait_for("dr_events", head, timeout_s=30)))
+    waiter.start()
+    with running(read_side.runner(DREventsProjection())):
+        read_side.store(entries)
+        waiter.join(40)
+    assert reached == [head]
+    assert waits.wait_for("dr_events", head, timeout_s=0) == head
+
+
+def test_a_wait_in_vain_is_bounded_and_says_where_the_read_model_is(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries)
+    with pytest.raises(ReadModelBehind, match="dr_events is at 0, not yet at 5"):
+        PostgresProjectionWaits(read_side.database.app_dsn).wait_for("dr_events", 5, timeout_s=0.05)
+
+
+def test_a_read_model_says_since_when_it_is_behind(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    read_side.store(entries[:20])
+    read_side.catch_up(DREventsProjection())
+    assert read_side.position("dr_events").behind_since is None
+    read_side.store(entries[20:])
+    behind = read_side.position("dr_events")
+    assert behind.behind_since == entries[20].domain_event.recorded_at
+    now = StoppedClock().now()
+    assert behind.lag_s(now) == (now - entries[20].domain_event.recorded_at).total_seconds()

@@ -1,0 +1,205 @@
+"""Readers and killers during rebuilds: only whole states are ever seen, and a killed rebuild leaves nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from application.ports.event_log import LogEntry
+from projections.audit_trail import AuditTrailProjection
+from projections.dispatches import DispatchesProjection
+from projections.maintenance import StreamsDepend
+from projections.memory_rows import MemoryRows
+from projections.registry import PROJECTIONS
+from projections.stored_form import stored_form
+from tests.integration.projections.conftest import ReadSide, eventually, running
+from tests.property.projected_logs import walked
+from tests.servers import PostgresServer
+
+WHOLE_STATE = """
+SELECT count(*), coalesce(md5(string_agg(key || row::text, '' ORDER BY key)), '') FROM gridproof.rm_{name}
+WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE name = '{name}')
+"""
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[LogEntry]:
+    numbers = random.Random(23)
+    walk = walked([numbers.randrange(10_000_000) for _ in range(250)])
+    walk.happy()
+    return walk.entries
+
+
+def _generations(read_side: ReadSide, name: str) -> list[str]:
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s ORDER BY 1", (f"^rm_{name}_g",)
+        )
+        return [row[0] for row in found]
+
+
+def test_readers_see_only_the_whole_state_through_20_rebuilds(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    projection = AuditTrailProjection()
+    read_side.store(entries)
+    read_side.catch_up(projection)
+    seen: set[tuple[Any, ...]] = set()
+    failures: list[psycopg.Error] = []
+    done = threading.Event()
+
+    def read() -> None:
+        with psycopg.connect(read_side.database.app_dsn, autocommit=True) as connection:
+            while not done.is_set():
+                try:
+                    seen.update(connection.execute(WHOLE_STATE.format(name=projection.name).encode()))
+                except psycopg.Error as error:
+                    failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(20):
+            read_side.maintenance.rebuild(projection)
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert failures == []
+    assert len(seen) == 1
+    assert seen.pop()[0] > 100
+    read_side.maintenance.rebuild(projection)
+    assert len(_generations(read_side, projection.name)) == 1
+
+
+def test_a_fold_shared_out_over_processes_gives_the_same_rows(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    projection = DispatchesProjection()
+    read_side.store(entries)
+    report = read_side.maintenance.rebuild(projection, workers=3)
+    assert report.position == entries[-1].position
+    assert report.rows > 1
+    assert read_side.differences(projection) == {}
+
+
+def test_a_read_model_made_of_several_streams_is_not_shared_out(read_side: ReadSide) -> None:
+    with pytest.raises(StreamsDepend):
+        read_side.maintenance.rebuild(AuditTrailProjection(), workers=2)
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
+def test_what_a_projection_says_about_its_streams_is_so(projection: Any, entries: list[LogEntry]) -> None:
+    """Left-out kinds change nothing; and where streams are independent, each can be folded alone."""
+    whole: MemoryRows[Any] = MemoryRows(projection)
+    whole.fold(entries)
+    concerned = [entry for entry in entries if isinstance(entry.domain_event, projection.concerns)]
+    narrowed: MemoryRows[Any] = MemoryRows(projection)
+    narrowed.fold(concerned)
+    assert narrowed.by_key == whole.by_key
+    if not projection.independent_streams:
+        return
+    apart: dict[str, Any] = {}
+    for stream_id in {entry.domain_event.originator_id for entry in concerned}:
+        alone: MemoryRows[Any] = MemoryRows(projection)
+        alone.fold(entry for entry in concerned if entry.domain_event.originator_id == stream_id)
+        assert not apart.keys() & alone.by_key.keys()
+        apart |= alone.by_key
+    assert apart == whole.by_key
+
+
+REBUILD_PROCESS = textwrap.dedent("""
+    import sys, time
+    sys.path[:0] = sys.argv[2].split(":")
+    from datetime import UTC, datetime
+    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+    from application.demand_response import DemandResponse
+    from projections.audit_trail import AuditTrailProjection
+
+    class Clock:
+        def now(self): return datetime(2026, 7, 14, tzinfo=UTC)
+        def wall_seconds(self, clock_seconds): return clock_seconds
+
+    maintenance = PostgresProjectionMaintenance(
+        sys.argv[1], PostgresEventStore(DemandResponse, sys.argv[1]), Clock()
+    )
+    print("started", flush=True)
+    while True:
+        maintenance.rebuild(AuditTrailProjection())
+""")
+
+
+def _kill_rebuilds(read_side: ReadSide, entries: list[LogEntry], *, kills: int, seed: int) -> None:
+    projection = AuditTrailProjection()
+    third = len(entries) // 3
+    read_side.store(entries[:third])
+    numbers = random.Random(seed)
+    expected: MemoryRows[Any] = MemoryRows(projection)
+    expected.fold(entries)
+    with running(read_side.runner(projection)):
+        for kill in range(kills):
+            with subprocess.Popen(
+                [sys.executable, "-c", REBUILD_PROCESS, read_side.database.app_dsn, ":".join(sys.path)],
+                stdout=subprocess.PIPE,
+            ) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                if kill == 0:
+                    read_side.store(entries[third:])
+                time.sleep(numbers.uniform(0.0, 0.25))
+                process.send_signal(signal.SIGKILL)
+            assert read_side.differences(projection) == {}, f"after kill {kill + 1}"
+        eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
+    read_side.maintenance.rebuild(projection)
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        stored = dict(connection.execute("SELECT key, row FROM gridproof.rm_audit_trail").fetchall())
+    assert stored.keys() == expected.by_key.keys()
+    assert read_side.differences(projection) == {}
+    assert all(stored_form(row) for row in expected.by_key.values())
+    assert len(_generations(read_side, projection.name)) == 1
+
+
+def test_a_rebuild_killed_with_9_leaves_the_live_rows(read_side: ReadSide, entries: list[LogEntry]) -> None:
+    _kill_rebuilds(read_side, entries, kills=4, seed=1)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rebuild_killed_again_and_again_leaves_the_live_rows(
+    read_side: ReadSide, entries: list[LogEntry], seed: int
+) -> None:
+    _kill_rebuilds(read_side, entries, kills=20, seed=seed)
+
+
+def test_a_server_killed_during_rebuilds_loses_and_repeats_nothing(
+    read_side: ReadSide, entries: list[LogEntry], postgres_server: PostgresServer
+) -> None:
+    projection = AuditTrailProjection()
+    read_side.store(entries)
+    read_side.catch_up(projection)
+    with subprocess.Popen(
+        [sys.executable, "-c", REBUILD_PROCESS, read_side.database.app_dsn, ":".join(sys.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
+        postgres_server.kill()
+        process.wait(30)
+        postgres_server.start()
+    assert process.returncode != 0
+    assert read_side.differences(projection) == {}
+    read_side.maintenance.rebuild(projection)
+    assert read_side.differences(projection) == {}
