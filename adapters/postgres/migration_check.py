@@ -115,7 +115,7 @@ def taken_away(sql: str) -> Iterator[str]:
 
 
 def _code(sql: str) -> str:
-    """Without comments, texts and the bodies of functions; a DO block is run, so it stays, with the texts it executes."""
+    """Without comments, texts and bodies of functions; a DO block is run, so it stays, with the texts it executes."""
     sql = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
     sql = _DO_BLOCK.sub(lambda block: f"; {_TEXT.sub(_executed, block[2])} ;", sql)
     sql = re.sub(r"(\$\w*\$).*?\1", " ", sql, flags=re.DOTALL)
@@ -141,7 +141,8 @@ _DESTRUCTIVE: tuple[tuple[re.Pattern[str], str], ...] = (
     (_pattern(r"^ALTER TABLE\b.*\bSET NOT NULL\b"), "refuses rows of an older release"),
     (
         _pattern(
-            r"^ALTER TABLE\b.*\bADD (?:COLUMN )?(?:(?!, ADD )(?!DEFAULT|GENERATED).)*NOT NULL(?!.*\b(?:DEFAULT|GENERATED)\b)"
+            r"^ALTER TABLE\b.*\bADD (?:COLUMN )?(?:(?!, ADD )(?!DEFAULT|GENERATED).)*NOT NULL"
+            r"(?!.*\b(?:DEFAULT|GENERATED)\b)"
         ),
         "adds a column that an older release cannot fill",
     ),

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
+from interfaces.bootstrap.bench import BenchDatabase
 
-@dataclass(frozen=True)
-class BenchDatabase:
-    """A fresh, migrated database. URLs hold passwords: not for logs."""
-
-    app_url: str
-    """The role of the application, with its least privileges."""
-    owner_url: str
-    admin_url: str
-    """The superuser, for what the stock library wants to create."""
+__all__ = ["Bed", "BenchDatabase"]
 
 
 class Bed:

@@ -47,7 +47,11 @@ def _seconds(what: str, url: str, callers: int, each: int) -> float:
     children = []
     for number in range(PROCESSES):
         here, there = context.Pipe()
-        child = context.Process(target=_child, args=(what, url, number, callers, each, there), daemon=True)
+        child = context.Process(
+            target=_floor if what == "floor" else _ours,
+            args=(url, number, callers, each, there),
+            daemon=True,
+        )
         child.start()
         there.close()
         pipes.append(here)
@@ -72,11 +76,6 @@ def _expect_all(pipes: list[Connection]) -> None:
         pipe.recv()  # EOFError where it ended
 
 
-def _child(what: str, url: str, number: int, callers: int, each: int, pipe: Connection) -> None:
-    (_floor if what == "floor" else _ours)(url, number, callers, each, pipe)
-    pipe.send("done")
-
-
 def _floor(url: str, _: int, callers: int, each: int, pipe: Connection) -> None:
     connections = [psycopg.connect(url) for _ in range(callers)]
 
@@ -87,6 +86,7 @@ def _floor(url: str, _: int, callers: int, each: int, pipe: Connection) -> None:
     pipe.send("ready")
     pipe.recv()
     calls_per_s(callers, each, call)
+    pipe.send("done")
     for connection in connections:
         connection.close()
 
@@ -94,7 +94,7 @@ def _floor(url: str, _: int, callers: int, each: int, pipe: Connection) -> None:
 def _ours(url: str, number: int, callers: int, each: int, pipe: Connection) -> None:
     from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
     from application.deciding import CommandContext, IdempotencyKey
-    from application.portfolio import FacilityEntry, MeterEntry
+    from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
     from interfaces.bootstrap.bench import open_bench_stores
 
     stores = open_bench_stores(url)
@@ -103,7 +103,13 @@ def _ours(url: str, number: int, callers: int, each: int, pipe: Connection) -> N
     )
     ids = [f"bench-{number}-{caller}" for caller in range(callers)]
     for facility_id in ids:
-        entry = FacilityEntry(facility_id=facility_id, tz="UTC", meters=(MeterEntry(meter_id="main"),))
+        entry = FacilityEntry(
+            facility_id=facility_id,
+            meters=(MeterEntry(meter_id="main"),),
+            zones=(ZoneEntry(zone_id="hall", curtailable_kw=100.0),),
+            bms=BmsEntry(address="http://127.0.0.1:1/bms"),
+            programs=(),
+        )
         stores.bus.handle(RegisterFacility(entry=entry), context)
     begun = [False] * callers
 
@@ -121,5 +127,6 @@ def _ours(url: str, number: int, callers: int, each: int, pipe: Connection) -> N
     pipe.recv()
     try:
         calls_per_s(callers, each, call)
+        pipe.send("done")
     finally:
         stores.close()

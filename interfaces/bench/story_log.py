@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 import msgspec
@@ -271,7 +271,7 @@ class _Story:
 
     def _keep(self, *aggregates: Aggregate[Any]) -> None:
         for aggregate in aggregates:
-            self._recorded += aggregate.collect_events()
+            self._recorded += cast("Sequence[DomainEvent]", aggregate.collect_events())
 
 
 def _zone() -> Zone:

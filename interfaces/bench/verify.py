@@ -36,14 +36,16 @@ def verify(bed: Bed) -> list[Figure]:
     with bed.database() as database, tempfile.TemporaryDirectory(prefix="gridproof-bench-") as folder:
         bed.tell(f"recording {count:,} domain events")
         _fill(database, count)
-        with bench_ledger(database, Path(folder)) as (seal, holds):
+        with bench_ledger(database.app_url, Path(folder)) as (seal, holds):
             bed.tell("sealing them")
             sealed_in_s, _ = _timed(seal)
             floor_s, _ = _timed(lambda: _copied(database))
             bed.tell("verifying them")
             verified_in_s, held = _timed(holds)
         if not held:
-            raise DoesNotHold("the ledger that was sealed just now does not verify; see application/ledger_*.py")
+            raise DoesNotHold(
+                "the ledger that was sealed just now does not verify; see application/ledger_*.py"
+            )
     return [
         figure(
             "verify",

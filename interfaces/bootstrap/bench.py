@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from interfaces.bench.bed import Bed, BenchDatabase
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings import read_settings
 
@@ -21,13 +21,24 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 300
 
 
+@dataclass(frozen=True)
+class BenchDatabase:
+    """A fresh, migrated database. URLs hold passwords: not for logs."""
+
+    app_url: str
+    """The role of the application, with its least privileges."""
+    owner_url: str
+    admin_url: str
+    """The superuser, for what the stock library wants to create."""
+
+
 class NotDurable(RuntimeError):
     """The server would answer before the disk has it: its figures would mean nothing."""
 
 
 @contextmanager
-def bench_bed(*, scale: float = 1.0, tell: Callable[[str], None] = lambda _: None) -> Iterator[Bed]:
-    """Starts an embedded PostgreSQL in a temporary folder; both are gone afterwards."""
+def bench_databases() -> Iterator[Callable[[], AbstractContextManager[BenchDatabase]]]:
+    """Fresh databases of an embedded PostgreSQL in a temporary folder; all gone afterwards."""
     from adapters.embedded import EmbeddedServers
 
     with (
@@ -46,7 +57,7 @@ def bench_bed(*, scale: float = 1.0, tell: Callable[[str], None] = lambda _: Non
             with _fresh_database(servers.postgres, f"bench_{next(numbers)}") as database:
                 yield database
 
-        yield Bed(fresh_database, scale=scale, tell=tell)
+        yield fresh_database
 
 
 @contextmanager

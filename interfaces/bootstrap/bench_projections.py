@@ -44,6 +44,9 @@ class ReadSide:
 
 @contextmanager
 def read_side(app_url: str) -> Iterator[ReadSide]:
+    import sys
+
+    import structlog
     from psycopg_pool import ConnectionPool
 
     from adapters.clock import SystemClock
@@ -53,6 +56,7 @@ def read_side(app_url: str) -> Iterator[ReadSide]:
     from adapters.postgres.read_models import PostgresReadModels
     from application.demand_response import DemandResponse
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for figures
     clock, log = SystemClock(), PostgresEventStore(DemandResponse, app_url)
     with ConnectionPool(app_url, min_size=1, max_size=4, open=True, timeout=10) as pool:
         yield ReadSide(

@@ -8,13 +8,9 @@ from pathlib import Path
 
 import psycopg
 
-from interfaces.bench.bed import BenchDatabase
-
 
 @contextmanager
-def bench_ledger(
-    database: BenchDatabase, folder: Path
-) -> Iterator[tuple[Callable[[], int], Callable[[], bool]]]:
+def bench_ledger(app_url: str, folder: Path) -> Iterator[tuple[Callable[[], int], Callable[[], bool]]]:
     """(seals all that is recorded, and gives how much; verifies it, and gives whether it holds)."""
     from adapters.archive import ObjectArchive
     from adapters.clock import SystemClock
@@ -25,7 +21,7 @@ def bench_ledger(
     from domain.ledger import DEMAND_RESPONSE
 
     archive, signer = ObjectArchive((folder / "archive").as_uri()), signer_in(folder)
-    with psycopg.connect(database.app_url, autocommit=True) as connection:
+    with psycopg.connect(app_url, autocommit=True) as connection:
         store = PostgresLedgerStore(lambda: _borrowed(connection))
         sealer = Sealer(store, archive, signer, SystemClock())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from interfaces.bench.bed import Bed
 from interfaces.bench.registry import REGISTRY, benchmark_named
 from interfaces.cli.printing import print_json, print_table
 
@@ -32,10 +33,11 @@ def bench(names: tuple[str, ...], as_json: bool, scale: float) -> None:
 
     ratio is ours to the floor in the same run: 1.0 is as good as the floor, for times as well.
     """
-    from interfaces.bootstrap.bench import bench_bed
+    from interfaces.bootstrap.bench import bench_databases
 
     figures = []
-    with bench_bed(scale=scale, tell=lambda line: click.echo(line, err=True)) as bed:
+    with bench_databases() as fresh_database:
+        bed = Bed(fresh_database, scale=scale, tell=lambda line: click.echo(line, err=True))
         for name in names or REGISTRY:
             click.echo(f"{name} ...", err=True)
             figures += benchmark_named(name)(bed)

@@ -216,7 +216,7 @@ def test_after_a_writer_was_killed_every_save_that_it_was_answered_is_in_the_log
         os.kill(writer.pid, signal.SIGKILL)
         lines += writer.stdout.readlines()
         writer.wait(timeout=30)
-        answered += [UUID(line) for line in lines if len(line) == 37]
+        answered += [UUID(line.strip()) for line in lines if len(line) == 37]
 
     log = [stream for stream, _ in log_of(database)]
     assert len(answered) >= 300

@@ -134,7 +134,12 @@ def test_a_domain_event_of_its_own_cannot_be_left_out(told: Any, proof: bytes) -
 def test_nothing_is_proven_of_what_is_not_sealed(ledger: Ledger) -> None:
     ledger.record([1])
     with pytest.raises(NotProvable, match="nothing is sealed yet"):
-        prove(ledger.store, ledger.signer.public_key, ledger.store.rows("demand-response", [1])[0].originator_id, [1])
+        prove(
+            ledger.store,
+            ledger.signer.public_key,
+            ledger.store.rows("demand-response", [1])[0].originator_id,
+            [1],
+        )
 
 
 # ------------------------------------------------------------------------------------------ on the command line

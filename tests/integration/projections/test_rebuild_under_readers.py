@@ -163,7 +163,9 @@ def _kill_rebuilds(read_side: ReadSide, entries: list[LogEntry], *, kills: int, 
         eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
     read_side.maintenance.rebuild(projection)
     with psycopg.connect(read_side.database.admin_dsn) as connection:
-        stored = dict(connection.execute("SELECT key, row FROM gridproof.rm_audit_trail").fetchall())
+        stored: dict[str, Any] = dict(
+            connection.execute("SELECT key, row FROM gridproof.rm_audit_trail").fetchall()
+        )
     assert stored.keys() == expected.by_key.keys()
     assert read_side.differences(projection) == {}
     assert all(stored_form(row) for row in expected.by_key.values())

@@ -7,6 +7,7 @@ import pytest
 
 from application.command_bus import IdempotencyMismatch, TooManyConflicts
 from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
+from application.event_mapper import UnknownTopic
 from application.ports.event_store import EventStoreUnavailable
 from domain.dr_event import Reason
 from domain.errors import NotAllowedNow, UnknownDREvent
@@ -172,6 +173,7 @@ def test_a_full_queue_closes_the_door(edge: Edge, count: int, status: str, answe
     [
         (EventStoreUnavailable("connection to 10.0.0.1 refused"), 503, "unavailable"),
         (TooManyConflicts("lost 12 races"), 503, "unavailable"),
+        (UnknownTopic("dr-event.tariff-noted.v1, version 4"), 503, "unavailable"),
         (IdempotencyMismatch("the key 'n-1' was used before with another body"), 409, "idempotency-mismatch"),
         (ZeroDivisionError("internal detail"), 500, "internal-error"),
     ],

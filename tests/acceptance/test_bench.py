@@ -1,0 +1,35 @@
+"""`gridproof bench`: each benchmark runs, however small, and gives figures beside a floor; no figure is judged here."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from interfaces.bench import figure
+from interfaces.cli import main
+
+
+@pytest.mark.parametrize("name", ["append", "append-batch", "command", "load-aggregate"])
+def test_a_benchmark_gives_its_figures_as_json(name: str) -> None:
+    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", "0.001"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["scale"] == 0.001
+    assert document["figures"]
+    for found in document["figures"]:
+        assert found["name"].startswith(name.removesuffix("-batch"))
+        assert min(found["ours"], found["floor"], found["ratio"]) > 0
+        assert found["ratio"] == pytest.approx(found["ours"] / found["floor"], rel=0.01)
+
+
+def test_an_unknown_benchmark_is_a_wrong_use() -> None:
+    result = CliRunner().invoke(main, ["bench", "nonsense"])
+    assert result.exit_code == 2
+    assert "append-batch" in result.output
+
+
+def test_the_ratio_of_a_time_is_the_floor_to_ours() -> None:
+    assert figure("lag", unit="ms", ours=20.0, floor=5.0, lower_is_better=True).ratio == 0.25
+    assert figure("rate", unit="1/s", ours=20.0, floor=5.0, stock=2.5).stock_ratio == 0.5
+    with pytest.raises(ValueError, match="nothing was measured"):
+        figure("none", unit="1/s", ours=0.0, floor=5.0)
