@@ -53,6 +53,7 @@ def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: 
         "POSTGRES_SCHEMA": SCHEMA,
         "POSTGRES_POOL_SIZE": str(pool_size),
         "POSTGRES_MAX_OVERFLOW": str(pool_size * 4),
+        "POSTGRES_PRE_PING": "yes",
         "POSTGRES_LOCK_TIMEOUT": str(lock_timeout_s),
         "POSTGRES_CONNECT_TIMEOUT": "5",
         "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "10",

@@ -126,6 +126,8 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         max_size=pool_size,
         open=True,
         timeout=10,
+        # A connection that died while it was idle (a failover) is replaced, not handed out.
+        check=ConnectionPool.check_connection,
         kwargs={"autocommit": False},
     )
     try:
