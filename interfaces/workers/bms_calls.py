@@ -189,6 +189,10 @@ class _Execution:
         except BmsUnreachable:
             self._maybe_done, self._was_sent = before
             raise
+        except BmsError:
+            # Late, lost or refused: the call is over all the same, and its outcome is not yet recorded.
+            self._calls.reached("dispatch.after_call", self._in_flight)
+            raise
         self._calls.reached("dispatch.after_call", self._in_flight)
         await self._succeeded(receipt, learned_by="answer")
         self._calls.reached("dispatch.after_record", self._in_flight)
