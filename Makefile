@@ -6,12 +6,15 @@
 #   make check                 lint, format, types, layers, licences
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs
+#   make fault-storm           20,000 seeds of simulated faults (nightly); SEEDS=, FROM=
 #
 # PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
 
 PYTHON  ?= python3
 DEMO    ?=
 TESTS   ?=
+SEEDS   ?= 20000
+FROM    ?= 0
 
 MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -23,7 +26,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test check lint format types layers licences lock chaos clean
+.PHONY: demo up test check lint format types layers licences lock chaos fault-storm clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runs
@@ -37,6 +40,9 @@ test: $(VENV)/.tests
 
 chaos: $(VENV)/.tests
 	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)
+
+fault-storm: $(VENV)/.runs
+	$(BIN)/gridproof simulate fault-storm --seeds $(SEEDS) --from $(FROM)
 
 check: lint types layers licences
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -13,13 +16,56 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from application.ports.archive import AlreadyArchived, ArchiveUnavailable, NotArchived
 
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+
+ANSWER_WITHIN = timedelta(seconds=10)
+RETRY_WITHIN = timedelta(seconds=20)
+"""Of one call; whoever seals tries again by himself, and tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Access:
+    """How the bucket is reached. What is left out is what the machine itself has: its role, its region."""
+
+    endpoint: str | None = None
+    """http: or https: address of a service other than Amazon's."""
+    region: str | None = None
+    key_id: str | None = None
+    secret: str | None = field(default=None, repr=False)
+
+    def opened(self, url: str) -> ObjectStore:
+        given = {
+            "endpoint": self.endpoint,
+            "region": self.region,
+            "access_key_id": self.key_id,
+            "secret_access_key": self.secret,
+        }
+        config = {name: value for name, value in given.items() if value is not None}
+        return from_url(
+            url,
+            config=cast("S3Config", config),
+            client_options={
+                "allow_http": bool(self.endpoint and self.endpoint.startswith("http:")),
+                "connect_timeout": ANSWER_WITHIN,
+                "timeout": ANSWER_WITHIN,
+            },
+            retry_config={"max_retries": 2, "retry_timeout": RETRY_WITHIN},
+        )
+
 
 class ObjectArchive:
-    """`url` is file:///folder or s3://bucket/prefix; credentials of S3 are those of its usual environment."""
+    """`url` is file:///folder or s3://bucket/prefix.
 
-    def __init__(self, url: str) -> None:
+    In both a file is made only where there is none of that name: by link(2) in a folder, by a conditional put
+    (`If-None-Match: *`) in S3. A put whose answer was lost may therefore come back as AlreadyArchived.
+    """
+
+    def __init__(self, url: str, s3: S3Access | None = None) -> None:
         parts = urlsplit(url)
         self._url = url
+        self._s3 = s3 or S3Access()
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
 
     @cached_property
@@ -27,7 +73,7 @@ class ObjectArchive:
         """Opened when it is first used: whoever holds an archive that is away can still do other things."""
         try:
             if self._folder is None:
-                return from_url(self._url)
+                return self._s3.opened(self._url)
             return LocalStore(self._folder, mkdir=True)
         except (BaseError, OSError, ValueError) as error:
             raise _unavailable(error) from error

@@ -12,7 +12,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -48,18 +48,27 @@ class CachedRateLimiter:
             self._shared = MovingWindowRateLimiter(_storage(self._connections))
         self._alone_until = 0.0
 
+    @property
+    def is_degraded(self) -> bool:
+        return self._shared is not None and self._monotonic() < self._alone_until
+
     async def hit(self, key: str) -> RateDecision:
-        if self._shared is not None and self._monotonic() >= self._alone_until:
+        if self._shared is not None and not self.is_degraded:
             try:
                 return await self._decide(self._shared, key)
             except StorageError as error:
-                self._alone_until = self._monotonic() + LEFT_ALONE_S
-                log.warning(
-                    "the cache failed: rates are counted locally for a while",
-                    seconds=LEFT_ALONE_S,
-                    error=type(error.storage_error).__name__,
-                )
+                self._leave_alone(error)
         return await self._decide(self._local, key)
+
+    def _leave_alone(self, error: StorageError) -> None:
+        """Of calls that were under way together only the first says so."""
+        if not self.is_degraded:
+            log.warning(
+                "the cache failed: rates are counted locally for a while",
+                seconds=LEFT_ALONE_S,
+                error=type(error.storage_error).__name__,
+            )
+        self._alone_until = self._monotonic() + LEFT_ALONE_S
 
     async def aclose(self) -> None:
         """Close the connections to the cache."""
@@ -80,9 +89,10 @@ def _item(rate_per_s: float, namespace: str) -> RateLimitItem:
 
 
 def _connections(redis_url: str) -> ConnectionPool:
-    """Without retries: the next call does better to count locally than to wait."""
-    return ConnectionPool.from_url(
+    """Without retries: the next call does better to count locally than to wait. A burst waits for its turn."""
+    return BlockingConnectionPool.from_url(
         redis_url,
+        timeout=CACHE_TIMEOUT_S,
         socket_timeout=CACHE_TIMEOUT_S,
         socket_connect_timeout=CACHE_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),

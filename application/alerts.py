@@ -26,6 +26,7 @@ ALERTS: dict[str, AlertDefinition] = {
     "bms_breaker_open": AlertDefinition(
         "critical", "a BMS timed out five times in a row; calls are suspended"
     ),
+    "bms_slow": AlertDefinition("warning", "the 99th percentile of BMS calls takes longer than 5 s"),
     "command_dead_lettered": AlertDefinition(
         "critical", "a BMS command had no known outcome by its deadline"
     ),
@@ -34,8 +35,14 @@ ALERTS: dict[str, AlertDefinition] = {
     ),
     "restore_failing": AlertDefinition("page", "a building may still be curtailed after its DR event"),
     "bms_drift": AlertDefinition("warning", "a zone's state differs from what was commanded"),
+    "dead_letter_overdue": AlertDefinition(
+        "page", "nobody has acted on a dead-lettered command or callback in the time allowed"
+    ),
     "callback_undeliverable": AlertDefinition("warning", "the utility could not be told"),
     "projection_stopped": AlertDefinition("critical", "a projection met a domain event it cannot fold"),
+    "relay_stopped": AlertDefinition(
+        "page", "the relay met a domain event that it cannot read; no command and no callback goes out"
+    ),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
     "ledger_mismatch": AlertDefinition(
         "page", "the log is not what was sealed, or the ledger contradicts itself"

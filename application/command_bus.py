@@ -83,6 +83,11 @@ class CommandBus:
             return decision.reply
         raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
 
+    def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None:
+        """The answer that `key` was given before, if it was. Raises IdempotencyMismatch."""
+        known = self._answered(key)
+        return None if known is None else _first_answer(known, key, reply_type)
+
     def _answered(self, key: IdempotencyKey | None) -> IdempotencyRecord | None:
         return None if key is None else self._store.find_reply(key.scope, key.key)
 

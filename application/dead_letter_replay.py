@@ -13,7 +13,9 @@ import msgspec
 
 from application.command_bus import CommandBus
 from application.commands.dispatch import ReissueBmsCommand
+from application.dead_letter_desk import clear_alerts_of
 from application.deciding import CommandContext, IdempotencyKey
+from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from application.ports.telemetry_stream import TelemetryStream
@@ -47,6 +49,7 @@ class DeadLetterReplay:
 
     dead_letters: DeadLetters
     bus: CommandBus
+    alerts: AlertRegistry
     clock: Clock
     publisher: Connected
     stream: ConnectedStream
@@ -63,14 +66,13 @@ class DeadLetterReplay:
         if letter.status != "open":
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
         await self._do_again(letter, by, reason)
-        return await asyncio.to_thread(
-            self.dead_letters.decide,
-            dead_letter_id,
-            status="replayed",
-            by=by,
-            reason=reason,
-            at=self.clock.now(),
-        )
+        return await asyncio.to_thread(self._decided, dead_letter_id, by, reason)
+
+    def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
+        now = self.clock.now()
+        letter = self.dead_letters.decide(dead_letter_id, status="replayed", by=by, reason=reason, at=now)
+        clear_alerts_of(letter, self.dead_letters, self.alerts, at=now)
+        return letter
 
     async def _do_again(self, letter: DeadLetter, by: str, reason: str) -> None:
         match letter.queue:

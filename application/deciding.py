@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
+from secrets import randbelow
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,10 @@ class Decision:
         self.reply = reply
 
 
+def _drawn(most_s: int) -> int:
+    return randbelow(most_s + 1)
+
+
 class Deciding:
     """Handed to a handler; fresh for each attempt.
 
@@ -63,10 +68,13 @@ class Deciding:
         context: CommandContext,
         forecasts: ForecastBook,
         command_sla_s: float = 900.0,
+        draw_s: Callable[[int], int] = _drawn,
     ) -> None:
         self.store = store
         self.forecasts = forecasts
         self.command_sla_s = command_sla_s
+        self.draw_s = draw_s
+        """A random whole number of seconds from 0 to the one given; what is drawn is recorded."""
         self._clock = clock
         self._context = context
 
@@ -89,6 +97,12 @@ class Deciding:
 
     def facility(self, facility_id: str) -> Facility | None:
         return self._load(Facility, facility_stream_id(facility_id))
+
+    def facilities(self, facility_ids: Iterable[str]) -> dict[str, Facility]:
+        """Those that are known, in the order asked, as they stood together at one moment."""
+        by_stream = {facility_stream_id(facility_id): facility_id for facility_id in facility_ids}
+        found = self.store.load_many(Facility, list(by_stream))
+        return {by_stream[stream_id]: facility for stream_id, facility in found.items()}
 
     def program(self, program_id: str) -> Program | None:
         return self._load(Program, program_stream_id(program_id))

@@ -1,7 +1,7 @@
 """What judging and planning need to know of a facility, collected from its aggregate and its forecast."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from math import fsum
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,7 +12,8 @@ from domain.dr_event import Notice
 from domain.facility import Facility, FacilityState, Zone
 from domain.feasibility import FacilityFacts, HeldWindow
 from domain.forecast import quality_at
-from domain.time_windows import TimeWindow, local_date
+from domain.time_windows import TimeWindow, local_date, local_day
+from domain.zone_limits import fitting_zones
 
 
 def facts_of(
@@ -20,11 +21,12 @@ def facts_of(
 ) -> dict[str, FacilityFacts]:
     """Capacity comes from the forecast where its horizon reaches, else from the declared limits."""
     forecasts = deciding.forecasts.newest_of(tuple(facilities), at=deciding.now)
+    duration_s = (notice.ends_at - notice.starts_at).total_seconds()
     facts = {}
     for facility_id, facility in facilities.items():
         forecast = forecasts.get(facility_id)
-        forecast_kw = lowest_load_kw(forecast, notice.starts_at, notice.ends_at)
-        declared_kw = zones_kw(facility.state.zones.values())
+        forecast_kw = lowest_load_kw(forecast, max(notice.starts_at, deciding.now), notice.ends_at)
+        declared_kw = zones_kw(fitting_zones(facility.state.zones.values(), duration_s))
         quality = None
         if forecast is not None and forecast_kw is not None:
             declared_kw = min(declared_kw, forecast_kw)
@@ -37,10 +39,13 @@ def lowest_load_kw(forecast: IssuedForecast | None, starts_at: datetime, ends_at
     """The lowest median load forecast inside the window; None where the forecast does not reach over it."""
     if forecast is None:
         return None
-    inside = [step for step in forecast.steps if step.starts_at < ends_at and starts_at < step.ends_at]
-    if not inside or inside[0].starts_at > starts_at or inside[-1].ends_at < ends_at:
+    quantiles = forecast.quantiles
+    step = timedelta(seconds=quantiles.step_s)
+    first = (starts_at - quantiles.starts_at) // step
+    last = -((quantiles.starts_at - ends_at) // step)  # the first step that begins at the end or later
+    if not 0 <= first < last <= len(quantiles.p50_kw):
         return None
-    return max(0.0, min(step.p50_kw for step in inside))
+    return max(0.0, min(quantiles.p50_kw[first:last]))
 
 
 def zones_kw(zones: Iterable[Zone]) -> float:
@@ -51,27 +56,34 @@ def zones_kw(zones: Iterable[Zone]) -> float:
 def _facts(
     dr_event_id: UUID, notice: Notice, state: FacilityState, capacity_kw: float, quality: str | None
 ) -> FacilityFacts:
-    tz = ZoneInfo(state.tz)
-    starts = [start for key, start in state.served.items() if key != str(dr_event_id)]
+    tz, own = ZoneInfo(state.tz), str(dr_event_id)
+    day = local_date(notice.starts_at, tz)
+    # A season is a calendar year of the facility.
+    season = TimeWindow(local_day(day.replace(month=1, day=1), tz).starts_at, _year_end(day, tz))
+    in_season = [start for key, start in state.served.items() if key != own and season.contains(start)]
+    that_day = local_day(day, tz)
     limits = state.limits
     return FacilityFacts(
         facility_id=state.facility_id,
         status=state.status,
         enrolled=notice.program_id in state.programs,
         capacity_kw=capacity_kw,
+        opted_out=state.opted_out_of_this(dr_event_id),
         capacity_source="declared" if quality is None else "forecast",
         data_quality=quality,
         reservations=tuple(
             HeldWindow(held.dr_event_id, TimeWindow(held.starts_at, held.ends_at))
             for held in state.reservations.values()
+            if held.starts_at < notice.ends_at and notice.starts_at < held.ends_at
         ),
-        dr_events_that_day=sum(local_date(at, tz) == local_date(notice.starts_at, tz) for at in starts),
-        # A season is a calendar year of the facility.
-        dr_events_that_season=sum(
-            local_date(at, tz).year == local_date(notice.starts_at, tz).year for at in starts
-        ),
+        dr_events_that_day=sum(map(that_day.contains, in_season)),
+        dr_events_that_season=len(in_season),
         dr_events_per_day=limits.dr_events_per_day if limits else 1_000,
         dr_events_per_season=limits.dr_events_per_season if limits else 100_000,
         longest_dr_event_s=float(limits.longest_dr_event_s) if limits else 86_400.0,
         notification_lead_s=float(limits.notification_lead_s) if limits else 0.0,
     )
+
+
+def _year_end(day: date, tz: ZoneInfo) -> datetime:
+    return local_day(day.replace(month=12, day=31), tz).ends_at

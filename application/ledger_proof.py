@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -22,6 +22,10 @@ from domain.merkle import HashTree, ProofRefused, verify_inclusion
 
 class NotProvable(Exception):
     """No proof can be made; the text says why, and what to do."""
+
+
+class NothingSealed(NotProvable):
+    """There is no checkpoint yet."""
 
 
 class ProofBroken(ValueError):
@@ -85,7 +89,10 @@ _BASE64 = "base64:"
 
 
 def prove(
-    store: LedgerStore, public_key: bytes, dr_event_id: UUID, positions: Sequence[int]
+    store: LedgerStore,
+    public_key: bytes | Callable[[], bytes],
+    dr_event_id: UUID,
+    positions: Sequence[int],
 ) -> ProofDocument:
     """Of the domain events at `positions`, those under the newest checkpoint. Raises NotProvable."""
     signed = latest_checkpoint(store, public_key)
@@ -108,20 +115,22 @@ def prove(
         domain_events=tuple(_proven(row, index_of.get(row.position, -1), tree) for row in rows),
     )
     try:
-        check_document(document, public_key)
+        check_document(document, bytes.fromhex(signed.public_key))  # which is the one that was asked for
     except ProofBroken as error:
         raise NotProvable(f"the log is not what was signed: {error}; see `gridproof audit verify`") from error
     return document
 
 
-def latest_checkpoint(store: LedgerStore, public_key: bytes) -> SignedCheckpoint:
-    """Raises NotProvable."""
+def latest_checkpoint(store: LedgerStore, public_key: bytes | Callable[[], bytes]) -> SignedCheckpoint:
+    """Raises NotProvable; NothingSealed before a key that is asked for."""
     number = store.last_checkpoint_number()
     written = store.checkpoint(number)
     if written is None:
-        raise NotProvable("nothing is sealed yet; does `gridproof worker project` run?")
+        raise NothingSealed("nothing is sealed yet; does `gridproof worker project` run?")
     try:
-        return read_checkpoint(written, public_key, number=number)
+        return read_checkpoint(
+            written, public_key if isinstance(public_key, bytes) else public_key(), number=number
+        )
     except CheckpointRefused as error:
         raise NotProvable(f"checkpoint {number}: {error}; see `gridproof audit verify`") from error
 

@@ -78,12 +78,16 @@ class Sealer:
             heads=heads,
         )
         signed = sign(checkpoint, self._signer)
+        name = checkpoint_name(checkpoint.number)
         try:
-            self._archive.put_once(checkpoint_name(checkpoint.number), signed.written())
+            self._archive.put_once(name, signed.written())
         except AlreadyArchived as error:
-            raise LedgerContradicted(
-                f"another process archived checkpoint {checkpoint.number} first"
-            ) from error
+            if (
+                self._archive.get(name) != signed.written()
+            ):  # otherwise it is ours, and only the answer was lost
+                raise LedgerContradicted(
+                    f"another process archived checkpoint {checkpoint.number} first"
+                ) from error
         self._store.keep_checkpoint(checkpoint.number, signed.written())
         return signed
 

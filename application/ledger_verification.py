@@ -199,7 +199,7 @@ class _LogVerification:
     def _compare_unsealed(self, sealed: LogHead, size: int, position: int) -> None:
         """By the ledger's table alone: whoever can change that too is not found here."""
         after = sealed.last_position if sealed.size else BEFORE_ALL
-        at = sealed.size
+        at = self._tail_begins(sealed, size)
         while at < size and self._span.touches(after, position):
             entries = self._store.entries(self._log, at, min(BATCH_ENTRIES, size - at))
             if not entries:
@@ -209,6 +209,20 @@ class _LogVerification:
             found = self._store.entries_of_log(self._log, after=after, up_to=up_to)
             self._note(entries, found, signed=False)
             at, after = at + len(entries) // ENTRY_BYTES, up_to
+
+    def _tail_begins(self, sealed: LogHead, size: int) -> int:
+        """The entry of the ledger's table with which the tail begins: the one after all that are sealed, unless
+        somebody has put in or taken out one before it. That is told elsewhere, and must not shift what is told here."""
+        if not sealed.size:
+            return 0
+        last, *following = positions_of(self._store.entries(self._log, sealed.size - 1, 2)).tolist() or [0]
+        if last == sealed.last_position and all(position > last for position in following):
+            return sealed.size
+        before = 0
+        for at in range(0, size, BATCH_ENTRIES):
+            positions = positions_of(self._store.entries(self._log, at, BATCH_ENTRIES))
+            before += int((positions <= sealed.last_position).sum())
+        return before
 
     def _note(self, sealed: bytes, found: bytes, *, signed: bool) -> None:
         hashes: dict[int, bytes] | None = None

@@ -10,7 +10,7 @@ import msgspec
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Strategy = Literal["setpoint_offset", "shed_level"]
-BmsProfile = Literal["two_phase", "two_phase_no_dedup"]
+BmsProfile = Literal["two_phase", "two_phase_no_dedup", "single_phase"]
 
 
 class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

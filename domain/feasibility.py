@@ -21,6 +21,7 @@ RefusalCode = Literal[
     "facility_in_maintenance",
     "facility_deactivated",
     "not_enrolled",
+    "opted_out",
     "overlap",
     "past_start",
     "end_before_start",
@@ -31,6 +32,9 @@ RefusalCode = Literal[
     "season_limit",
     "insufficient_capacity",
     "target_not_positive",
+    "already_started",
+    "past_end",
+    "program_changed",
 ]
 FacilityStatus = Literal["active", "maintenance", "deactivated"]
 CapacitySource = Literal["forecast", "declared"]
@@ -54,6 +58,8 @@ class DREventRequest(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime
     target_kw: float
     facility_ids: tuple[str, ...]
+    start_stands: bool = False
+    """The start is in force already, and perhaps past: notice is not judged again."""
 
 
 class ProgramTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +75,11 @@ class ProgramTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldWindow(msgspec.Struct, frozen=True):
-    """A reservation a facility already has."""
+    """A reservation a facility already has; one that `yields` is given up for the DR event that is judged."""
 
     dr_event_id: UUID
     window: TimeWindow
+    yields: bool = False
 
 
 class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,7 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
     capacity_source: CapacitySource = "declared"
     data_quality: str | None = None
     """The forecast's data quality where `capacity_source` is `forecast`."""
+    opted_out: bool = False
     reservations: tuple[HeldWindow, ...] = ()
     dr_events_that_day: int = 0
     dr_events_that_season: int = 0
@@ -104,6 +112,7 @@ class Feasibility(msgspec.Struct, frozen=True):
     capacity_kw: float
     shortfall_kw: float
     degraded: tuple[str, ...] = ()
+    capacity_degraded_kw: float = 0.0
 
     @property
     def feasible(self) -> bool:
@@ -129,7 +138,8 @@ def judge(
         reasons += refusals
         if not refusals:
             able.append(facts)
-    capacity_kw = fsum(max(0.0, facts.capacity_kw) for facts in sorted(able, key=lambda f: f.facility_id))
+    capacity_kw = _sum_kw(able)
+    poor = [facts for facts in able if facts.data_quality not in (None, "full")]
     if able:
         reasons += _capacity(request, capacity_kw, program)
     wanted_kw = request.target_kw if isfinite(request.target_kw) else 0.0
@@ -138,8 +148,14 @@ def judge(
         tuple(reasons),
         capacity_kw,
         shortfall_kw if shortfall_kw > TOLERANCE_KW else 0.0,
-        tuple(_degraded(able)),
+        tuple(facts.facility_id for facts in poor),
+        _sum_kw(poor),
     )
+
+
+def _sum_kw(facilities: list[FacilityFacts]) -> float:
+    """Whatever their order, to the last bit the same."""
+    return fsum(max(0.0, facts.capacity_kw) for facts in sorted(facilities, key=lambda f: f.facility_id))
 
 
 def _timing(request: DREventRequest, now: datetime, program: ProgramTerms) -> Iterator[Refusal]:
@@ -150,8 +166,12 @@ def _timing(request: DREventRequest, now: datetime, program: ProgramTerms) -> It
         )
     else:
         yield from _duration((ends_at - starts_at).total_seconds(), program)
+    if request.start_stands:
+        if ends_at <= now:
+            yield Refusal("past_end", f"ends_at {ends_at.isoformat()} is not after now, {now.isoformat()}")
+        return
     notice_s = (starts_at - now).total_seconds()
-    if notice_s <= 0:
+    if notice_s < 0 or (notice_s == 0 and program.notification_lead_s > 0):
         yield Refusal("past_start", f"starts_at {starts_at.isoformat()} is not after now, {now.isoformat()}")
     elif notice_s < program.notification_lead_s:
         wanted = f"the program asks for {program.notification_lead_s:g} s"
@@ -192,6 +212,8 @@ def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> I
         yield Refusal("facility_deactivated", "is deactivated; ask without it", facility_id)
     if not facts.enrolled:
         yield Refusal("not_enrolled", "is not enrolled in this program; ask without it", facility_id)
+    if facts.opted_out:
+        yield Refusal("opted_out", "has opted out; ask without it", facility_id)
     yield from _overlaps(facts, request)
     yield from _limits(facts, request, now)
 
@@ -201,7 +223,7 @@ def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal
         return
     window = TimeWindow(request.starts_at, request.ends_at)
     for held in facts.reservations:
-        if held.dr_event_id != request.dr_event_id and held.window.overlaps(window):
+        if held.dr_event_id != request.dr_event_id and not held.yields and held.window.overlaps(window):
             # The other DR event is not named: it may be another utility's.
             period = f"{held.window.starts_at.isoformat()} to {held.window.ends_at.isoformat()}"
             yield Refusal("overlap", f"already serves a DR event from {period}", facts.facility_id)
@@ -214,7 +236,7 @@ def _limits(facts: FacilityFacts, request: DREventRequest, now: datetime) -> Ite
     if duration_s > facts.longest_dr_event_s:
         agreed = f"at most {facts.longest_dr_event_s:g} s is agreed"
         yield Refusal("too_long", f"lasts {duration_s:g} s, {agreed}", facility_id)
-    if 0 < notice_s < facts.notification_lead_s:
+    if not request.start_stands and 0 <= notice_s < facts.notification_lead_s:
         agreed = f"{facts.notification_lead_s:g} s is agreed"
         yield Refusal("notice_too_short", f"notice is {notice_s:g} s, {agreed}", facility_id)
     if facts.dr_events_that_day >= facts.dr_events_per_day:
@@ -234,9 +256,3 @@ def _capacity(request: DREventRequest, capacity_kw: float, program: ProgramTerms
         yield Refusal(
             "insufficient_capacity", f"the facilities can give {capacity_kw:.3f} kW, wanted are {wanted}"
         )
-
-
-def _degraded(able: list[FacilityFacts]) -> Iterator[str]:
-    for facts in able:
-        if facts.data_quality not in (None, "full"):
-            yield facts.facility_id

@@ -52,8 +52,8 @@ class MeteredInterval(msgspec.Struct, frozen=True):
 
 def interval_start(moment: datetime) -> datetime:
     """The start of the quarter-hour that `moment` falls in, UTC."""
-    seconds = int(moment.timestamp()) // INTERVAL_S * INTERVAL_S
-    return datetime.fromtimestamp(seconds, UTC)
+    utc = moment.astimezone(UTC)
+    return utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0)
 
 
 def touched_starts(moment: datetime) -> tuple[datetime, datetime]:

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from application.command_bus import CommandBus
+from application.commands.bms_batch import AttemptBmsCommands
 from application.commands.dispatch import AttemptBmsCommand
 from application.ports.building_control import (
     BmsConnection,
@@ -36,8 +37,8 @@ class ResendingControl:
             await self._control.execute(connection, command)
         return await self._control.execute(connection, command)
 
-    async def command_status(self, connection: BmsConnection, command_id: UUID) -> CommandStatus:
-        return await self._control.command_status(connection, command_id)
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        return await self._control.command_status(connection, command)
 
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
         return await self._control.zone_state(connection, zone_id)
@@ -70,7 +71,7 @@ class AttemptSkippingBus(CommandBus):
     """Calls the BMS without having recorded that it will."""
 
     def handle(self, command: msgspec.Struct, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(command, AttemptBmsCommand):
+        if isinstance(command, AttemptBmsCommand | AttemptBmsCommands):
             return 1
         return super().handle(command, *args, **kwargs)
 

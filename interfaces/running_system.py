@@ -65,9 +65,11 @@ class RunningSystem:
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; the settings with every address filled in."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        # An embedded database serves this system alone, of which nothing runs yet; another may have older releases.
+        alone = self.settings.database_url is None
         self._servers.start()
         self.settings = with_embedded(self.settings, self._servers)
-        migrate_database(self.settings)
+        migrate_database(self.settings, alone=alone)
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
 

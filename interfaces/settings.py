@@ -62,6 +62,13 @@ class Settings:
     redis_url: str | None = _setting(parse.url("redis", "rediss", "unix", hostless=True), None, secret=True)
     influx_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     archive_url: str | None = _setting(parse.url("file", "s3", hostless=True), None, secret=True)
+    archive_s3_endpoint: str | None = _setting(parse.url("http", "https"), None)
+    """Of an archive in s3://; None: that of Amazon in the region."""
+    archive_s3_region: str | None = _setting(parse.text, None)
+    archive_s3_key_id: str | None = _setting(parse.text, None)
+    """None: the rights that the machine itself has (an instance's or a pod's role)."""
+    archive_s3_secret: str | None = _setting(parse.text, None)
+    """Where the secret of that key is, as env:NAME or file:/path."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
 
@@ -74,8 +81,13 @@ class Settings:
     bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), 10.0)
     bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), 30.0)
     bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
+    """BMS calls at once, of all dispatch processes together."""
+    dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
+    """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
     command_sla_s: float = _setting(parse.number(1, 86_400), 900.0)
     """How long a person has to act on a dead-lettered BMS command."""
+    dead_letter_sla_s: float = _setting(parse.number(1, 604_800), 900.0)
+    """How long a person has to act on a dead-lettered command or callback before `dead_letter_overdue` is raised."""
     reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
     """How often the state of a curtailed building is asked for."""
     http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)
@@ -175,6 +187,11 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
         and "GRIDPROOF_DATABASE_URL" not in refused
     ):
         yield "GRIDPROOF_DATABASE_URL: the owner's address is set but not the application's; set both, or none"
+    if (settings.archive_s3_key_id is None) != (settings.archive_s3_secret is None) and not refused & {
+        "GRIDPROOF_ARCHIVE_S3_KEY_ID",
+        "GRIDPROOF_ARCHIVE_S3_SECRET",
+    }:
+        yield "GRIDPROOF_ARCHIVE_S3_KEY_ID: it goes with GRIDPROOF_ARCHIVE_S3_SECRET; set both, or none"
     if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
 

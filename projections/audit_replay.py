@@ -17,7 +17,7 @@ from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing import CreationEvent, DomainEvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
-from projections.audit_trail import AuditTrailRow, step_of
+from projections.audit_steps import AuditTrailRow, step_of
 from projections.story_log import AsOf, StoryEntry, StoryLog, position_as_of
 
 _RESERVATIONS = (get_topic(Facility.Reserved), get_topic(Facility.Released))
@@ -110,10 +110,10 @@ def _facilities_named(entries: Iterable[StoryEntry]) -> set[str]:
     named: set[str] = set()
     for entry in entries:
         match entry.domain_event:
-            case DREvent.Accepted() | DREvent.Rejected() as judged:
+            case DREvent.Accepted() | DREvent.Rejected() | DREvent.Modified() as judged:
                 named.update(judged.notice.facility_ids)
-            case DREvent.Scheduled() as scheduled:
-                named.update(target.facility_id for target in scheduled.targets)
+            case DREvent.Scheduled() | DREvent.Replanned() as planned:
+                named.update(target.facility_id for target in planned.targets)
             case _:
                 pass
     return named

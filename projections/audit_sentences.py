@@ -31,7 +31,7 @@ def topic_of(domain_event: DomainEvent) -> str:
 
 def reason_of(domain_event: DomainEvent) -> str | None:
     """The reason given in the domain event itself, if it gives one."""
-    if isinstance(domain_event, DREvent.Rejected | DREvent.PlanningRefused):
+    if isinstance(domain_event, DREvent.Rejected | DREvent.PlanningRefused | DREvent.ModificationRefused):
         return _reasons(domain_event.reasons)
     if isinstance(domain_event, Dispatch.BmsCommandRefused):
         return f"{domain_event.code}: {domain_event.reason}"

@@ -1,50 +1,40 @@
-"""The audit trail: one row per domain event of a DR event's story, saying who, what, why and caused by which."""
+"""The audit trail: an index of the domain events of DR events' stories.
+
+Who, what, why and caused by which are told when a step is read, from the log itself (`projections.audit_steps`): the
+log holds every fact already, and there are as many rows as domain events.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from hashlib import sha1
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
+from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from domain.facility import Facility
-from projections.audit_sentences import reason_of, sentence_of, topic_of
-from projections.read_model import FilterKind, Rows, existing, sortable
+from projections.read_model import Facts, FilterKind, Rows, existing, sortable
+
+_REGISTERED = get_topic(Facility.Registered)
+_RESERVATIONS = frozenset({get_topic(Facility.Reserved), get_topic(Facility.Released)})
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """What led to a domain event. A command is not recorded itself: only its id is known."""
-
-    kind: Literal["domain_event", "command"]
-    causation_id: UUID
-    position: int | None = None
-    topic: str | None = None
-    what: str | None = None
-
-
-class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One step of a DR event's story."""
+class AuditStep(msgspec.Struct, frozen=True, kw_only=True, tag="step", gc=False):
+    """A domain event of a DR event's story, and what steps are looked up by. Ids are texts, as stored."""
 
     position: int
-    domain_event_id: UUID
-    dr_event_id: UUID
+    domain_event_id: str
+    dr_event_id: str
     facility_id: str | None
-    recorded_at: datetime
     who: str
-    """The actor: `utility:<id>`, `operator:<key id>`, `worker:<name>`, `saga:dispatch`."""
-    what: str
-    """A sentence."""
     topic: str
-    why: str | None
-    """The reason given, where there is one."""
-    caused_by: Cause
-    correlation_id: UUID
-    trace_id: str
+    correlation_id: str
     tenant: str | None
 
 
@@ -55,7 +45,18 @@ class FacilityName(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     facility_id: str
 
 
-AuditRows = AuditTrailRow | FacilityName
+AuditRows = AuditStep | FacilityName
+
+
+class StepFacts(Facts, kw_only=True, gc=False):
+    """What a step is made of; `dr_event_id` and `facility_id` where the domain event names them."""
+
+    recorded_at: datetime
+    actor: str
+    correlation_id: str
+    tenant: str | None
+    dr_event_id: str | None = None
+    facility_id: str | None = None
 
 
 def key_of(domain_event: UUID) -> str:
@@ -65,7 +66,7 @@ def key_of(domain_event: UUID) -> str:
 
 class AuditTrailProjection:
     name: ClassVar[str] = "audit_trail"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row_type: ClassVar[Any] = AuditRows
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (
@@ -75,7 +76,8 @@ class AuditTrailProjection:
         DREvent.Event,
         Dispatch.Event,
     )
-    independent_streams: ClassVar[bool] = False
+    independent_streams: ClassVar[bool] = True
+    facts: ClassVar[type[StepFacts]] = StepFacts
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "dr_event_id": "equals",
         "facility_id": "equals",
@@ -85,79 +87,71 @@ class AuditTrailProjection:
     }
 
     def key(self, row: AuditRows) -> str:
-        return key_of(row.domain_event_id if isinstance(row, AuditTrailRow) else row.stream_id)
+        return row.domain_event_id if isinstance(row, AuditStep) else key_of(row.stream_id)
 
     def sort_key(self, row: AuditRows) -> str | None:
-        return sortable(row.position) if isinstance(row, AuditTrailRow) else None
+        return sortable(row.position) if isinstance(row, AuditStep) else None
 
     def tenant(self, row: AuditRows) -> str | None:
-        return row.tenant if isinstance(row, AuditTrailRow) else None
+        return row.tenant if isinstance(row, AuditStep) else None
 
-    def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
+    def wanted(self, domain_event: DomainEvent | StepFacts) -> Iterable[str]:
+        if isinstance(domain_event, StepFacts):
+            return (domain_event.stream_id,) if domain_event.topic in _RESERVATIONS else ()
         if isinstance(domain_event, Facility.Reserved | Facility.Released):
-            return (key_of(domain_event.causation_id), key_of(domain_event.originator_id))
-        if isinstance(domain_event, DREvent.Event | Dispatch.Event):
-            return (key_of(domain_event.causation_id),)
+            return (key_of(domain_event.originator_id),)
         return ()
 
-    def fold(self, position: int, domain_event: DomainEvent, rows: Rows[AuditRows]) -> None:
-        if isinstance(domain_event, Facility.Registered):
-            name = FacilityName(stream_id=domain_event.originator_id, facility_id=domain_event.facility_id)
-            rows.put(name)
-            return
-        story = _story_of(domain_event, rows)
-        if story is not None:
-            cause = rows.get(key_of(domain_event.causation_id))
-            rows.put(
-                step_of(position, domain_event, *story, cause if isinstance(cause, AuditTrailRow) else None)
-            )
+    def fold(self, position: int, domain_event: DomainEvent | StepFacts, rows: Rows[AuditRows]) -> None:
+        if not isinstance(domain_event, StepFacts):
+            if not isinstance(domain_event, self.concerns):
+                return
+            domain_event = _facts_of(domain_event)
+        _fold(position, domain_event, rows)
 
 
-def step_of(
-    position: int,
-    domain_event: DomainEvent,
-    dr_event_id: UUID,
-    facility_id: str | None,
-    cause: AuditTrailRow | None,
-) -> AuditTrailRow:
-    """A domain event as a step of the story of `dr_event_id`; `cause` is the step whose id is its causation."""
-    return AuditTrailRow(
-        position=position,
-        domain_event_id=domain_event.domain_event_id,
-        dr_event_id=dr_event_id,
-        facility_id=facility_id,
+def _fold(position: int, facts: StepFacts, rows: Rows[AuditRows]) -> None:
+    topic, dr_event_id, facility_id = facts.topic, facts.dr_event_id, facts.facility_id
+    if topic == _REGISTERED:
+        rows.put(FacilityName(stream_id=UUID(facts.stream_id), facility_id=str(facility_id)))
+        return
+    if dr_event_id is None or topic.startswith("dr-event."):
+        dr_event_id = facts.stream_id
+    elif topic in _RESERVATIONS:
+        name = existing(rows, facts.stream_id, facts)
+        facility_id = name.facility_id
+    rows.add(
+        AuditStep(
+            position=position,
+            domain_event_id=_domain_event_id(facts.stream_id, facts.version),
+            dr_event_id=dr_event_id,
+            facility_id=facility_id,
+            who=facts.actor,
+            topic=topic,
+            correlation_id=facts.correlation_id,
+            tenant=facts.tenant,
+        )
+    )
+
+
+def _facts_of(domain_event: DomainEvent) -> StepFacts:
+    dr_event_id: UUID | None = getattr(domain_event, "dr_event_id", None)
+    return StepFacts(
+        topic=get_topic(type(domain_event)),
+        stream_id=str(domain_event.originator_id),
+        version=domain_event.originator_version,
         recorded_at=domain_event.recorded_at,
-        who=domain_event.actor,
-        what=sentence_of(domain_event, facility_id),
-        topic=topic_of(domain_event),
-        why=reason_of(domain_event),
-        caused_by=_cause_of(domain_event.causation_id, cause),
-        correlation_id=domain_event.correlation_id,
-        trace_id=domain_event.trace_id,
+        actor=domain_event.actor,
+        correlation_id=str(domain_event.correlation_id),
         tenant=domain_event.tenant,
+        dr_event_id=None if dr_event_id is None else str(dr_event_id),
+        facility_id=getattr(domain_event, "facility_id", None),
     )
 
 
-def _cause_of(causation_id: UUID, cause: AuditTrailRow | None) -> Cause:
-    """The cause named: the step that it is the id of, if there is one."""
-    if cause is None:
-        return Cause(kind="command", causation_id=causation_id)
-    return Cause(
-        kind="domain_event",
-        causation_id=causation_id,
-        position=cause.position,
-        topic=cause.topic,
-        what=cause.what,
-    )
-
-
-def _story_of(domain_event: DomainEvent, rows: Rows[AuditRows]) -> tuple[UUID, str | None] | None:
-    """(DR event, facility) of a domain event; None if it belongs to no DR event's story."""
-    if isinstance(domain_event, DREvent.Event):
-        return domain_event.originator_id, None
-    if isinstance(domain_event, Dispatch.Event):
-        return domain_event.dr_event_id, domain_event.facility_id
-    if isinstance(domain_event, Facility.Reserved | Facility.Released):
-        name = existing(rows, key_of(domain_event.originator_id), domain_event)
-        return domain_event.dr_event_id, name.facility_id
-    return None
+def _domain_event_id(stream_id: str, version: int) -> str:
+    """`str(domain_event_id(...))`, which is a uuid5, in a third of the time (RFC 9562, section 5.5)."""
+    place = bytes.fromhex(stream_id.replace("-", "")) + b"%d" % version
+    digits = sha1(place, usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

@@ -1,6 +1,7 @@
 """Deadlines: what falls due when, derived from the log, so that a restart loses none of them.
 
-`prepare`, `start`, `end`, `plan_retry` and `measure` are one each per DR event; `restore_retry` is per dispatch.
+`prepare`, `start`, `end`, `plan_retry` and `measure` are one each per DR event; `restore_retry` and `restore`, the next
+zone that waits to be let go, are per dispatch.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from projections.read_model import FilterKind, MissingRow, Rows, existing, sortable
 
-DeadlineKind = Literal["prepare", "start", "end", "plan_retry", "measure", "restore_retry"]
+DeadlineKind = Literal["prepare", "start", "end", "plan_retry", "measure", "restore_retry", "restore"]
 MEASURE_AFTER = timedelta(seconds=120)
 """How long after the window its readings are awaited before it is measured."""
 
 _OF_A_DR_EVENT: tuple[DeadlineKind, ...] = tuple(
-    kind for kind in get_args(DeadlineKind) if kind != "restore_retry"
+    kind for kind in get_args(DeadlineKind) if kind not in {"restore_retry", "restore"}
 )
 
 
@@ -35,10 +36,10 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     dr_event_id: UUID
     facility_id: str | None
-    """Of `restore_retry`; None for the DR event as a whole."""
+    """Of `restore_retry` and `restore`; None for the DR event as a whole."""
     starts_at: datetime | None
     ends_at: datetime | None
-    """The window of the DR event; a `restore_retry` goes without."""
+    """The window of the DR event; those of a dispatch go without."""
     caused_by: UUID
     correlation_id: UUID
     trace_id: str
@@ -46,16 +47,17 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(kind: DeadlineKind, stream_id: UUID) -> str:
-    """The stream is that of the DR event, or of the dispatch for `restore_retry`."""
+    """The stream is that of the DR event, or of the dispatch for `restore_retry` and `restore`."""
     return f"{kind}:{stream_id}"
 
 
 class DeadlinesProjection:
     name: ClassVar[str] = "deadlines"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row_type: ClassVar[type[DeadlineRow]] = DeadlineRow
     newest_first: ClassVar[bool] = False
     independent_streams: ClassVar[bool] = True
+    facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "kind": "equals",
         "dr_event_id": "equals",
@@ -77,7 +79,7 @@ class DeadlinesProjection:
 
     def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
         if isinstance(domain_event, DREvent.Event):
-            return [key_of(kind, domain_event.originator_id) for kind in ("start", "end")]
+            return [key_of(kind, domain_event.originator_id) for kind in ("start", "end", "prepare")]
         return []
 
     def fold(self, position: int, domain_event: DomainEvent, rows: Rows[DeadlineRow]) -> None:
@@ -104,6 +106,37 @@ def _accepted(happened: DREvent.Accepted, rows: Rows[DeadlineRow]) -> None:
 def _scheduled(happened: DREvent.Scheduled, rows: Rows[DeadlineRow]) -> None:
     _drop(happened, rows, "plan_retry")
     _set(happened, rows, kind="prepare", like="start", due_at=happened.prepare_at)
+
+
+def _modified(happened: DREvent.Modified, rows: Rows[DeadlineRow]) -> None:
+    """What is still to come moves; the preparation is set by the new plan."""
+    notice = happened.notice
+    for kind, due_at in (("start", notice.starts_at), ("end", notice.ends_at)):
+        known = rows.get(f"{kind}:{happened.originator_id}")
+        if known is not None:
+            moved = replace(known, due_at=due_at, starts_at=notice.starts_at, ends_at=notice.ends_at)
+            rows.put(replace(moved, **_origin(happened)))
+
+
+def _replanned(happened: DREvent.Replanned, rows: Rows[DeadlineRow]) -> None:
+    waits = rows.get(key_of("prepare", happened.originator_id)) is not None
+    if waits or happened.back_to_scheduled:
+        _set(happened, rows, kind="prepare", like="start", due_at=happened.prepare_at)
+
+
+def _let_go(happened: DREvent.CancelledWhileActive | DREvent.BatchAborted, rows: Rows[DeadlineRow]) -> None:
+    """The window ends here; what was delivered until now is measured."""
+    released_at = happened.recorded_at
+    known = rows.get(key_of("end", happened.originator_id))
+    if known is not None:
+        measured = replace(known, kind="measure", due_at=released_at + MEASURE_AFTER, ends_at=released_at)
+        rows.put(replace(measured, **_origin(happened)))
+    _drop(happened, rows, "start", "prepare", "plan_retry", "end")
+
+
+def _restore_planned(happened: Dispatch.RestorePlanned, rows: Rows[DeadlineRow]) -> None:
+    due_at = min(step.not_before for step in happened.steps)
+    rows.put(_of_dispatch(happened, "restore", due_at))
 
 
 def _planning_refused(happened: DREvent.PlanningRefused, rows: Rows[DeadlineRow]) -> None:
@@ -139,23 +172,30 @@ def _measured(happened: DREvent.Measured, rows: Rows[DeadlineRow]) -> None:
 
 
 def _restore_failed(happened: Dispatch.RestoreFailed, rows: Rows[DeadlineRow]) -> None:
-    rows.put(
-        DeadlineRow(
-            kind="restore_retry",
-            stream_id=happened.originator_id,
-            due_at=happened.retry_at,
-            dr_event_id=happened.dr_event_id,
-            facility_id=happened.facility_id,
-            starts_at=None,
-            ends_at=None,
-            **_origin(happened),
-        )
+    rows.put(_of_dispatch(happened, "restore_retry", happened.retry_at))
+
+
+def _of_dispatch(happened: Dispatch.Event, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
+    return DeadlineRow(
+        kind=kind,
+        stream_id=happened.originator_id,
+        due_at=due_at,
+        dr_event_id=happened.dr_event_id,
+        facility_id=happened.facility_id,
+        starts_at=None,
+        ends_at=None,
+        **_origin(happened),
     )
+
+
+def _put_to_work_again(happened: Dispatch.BmsCommandReissued, rows: Rows[DeadlineRow]) -> None:
+    """Of other zones that still wait to be let go it says nothing."""
+    _drop(happened, rows, "restore_retry")
 
 
 def _no_retry_now(happened: Dispatch.Event, rows: Rows[DeadlineRow]) -> None:
     """It goes on already, or nothing is left to restore."""
-    _drop(happened, rows, "restore_retry")
+    _drop(happened, rows, "restore_retry", "restore")
 
 
 _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
@@ -168,9 +208,14 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     DREvent.Completed: _completed,
     DREvent.Cancelled: _cancelled,
     DREvent.Measured: _measured,
+    DREvent.Modified: _modified,
+    DREvent.Replanned: _replanned,
+    DREvent.CancelledWhileActive: _let_go,
+    DREvent.BatchAborted: _let_go,
+    Dispatch.RestorePlanned: _restore_planned,
     Dispatch.RestoreFailed: _restore_failed,
     Dispatch.BmsCommandRequested: _no_retry_now,
-    Dispatch.BmsCommandReissued: _no_retry_now,
+    Dispatch.BmsCommandReissued: _put_to_work_again,
     Dispatch.Restored: _no_retry_now,
     Dispatch.Compensated: _no_retry_now,
 }

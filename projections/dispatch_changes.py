@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, get_args
 
 from msgspec.structs import replace
@@ -15,10 +16,9 @@ from projections.dispatch_row import CommandRow, DispatchRow, MeasurementRow, Zo
 
 def row_after(happened: Dispatch.Event, row: DispatchRow) -> DispatchRow:
     """The row after a domain event that is not the first of its dispatch."""
-    evolved = _drawn_from_state(replace(row, state=happened.evolve(row.state)))
+    evolved = _drawn_from_state(row, happened.evolve(row.state), happened.recorded_at)
     noted = _NOTES.get(type(happened))
-    changed = evolved if noted is None else noted(happened, evolved)
-    return replace(changed, changed_at=happened.recorded_at)
+    return evolved if noted is None else noted(happened, evolved)
 
 
 def planned_row(happened: Dispatch.Planned) -> DispatchRow:
@@ -45,41 +45,92 @@ def planned_row(happened: Dispatch.Planned) -> DispatchRow:
     )
 
 
-def _drawn_from_state(row: DispatchRow) -> DispatchRow:
-    state = row.state
-    standing = [record.state for record in state.commands.values()]
+def _drawn_from_state(row: DispatchRow, state: DispatchState, changed_at: datetime) -> DispatchRow:
+    commands = state.commands
+    outstanding, given_up = row.commands_outstanding, row.commands_given_up
+    if commands is not row.state.commands:
+        standing = [record.state for record in commands.values()]
+        outstanding, given_up = standing.count("requested"), standing.count("gave_up")
     return replace(
         row,
+        state=state,
         status=state.status,
         was_prepared=state.was_prepared,
         was_committed=state.was_committed,
         failure=state.failure,
+        plan_revision=state.plan_revision,
+        starts_at=state.starts_at,
+        ends_at=state.ends_at,
+        expires_at=state.expires_at,
+        target_kw=state.target_kw,
+        left=state.left,
+        left_reason=state.left_reason,
+        restore_steps=state.restore_steps,
         delivered_kw=state.delivered_kw,
-        commands_outstanding=standing.count("requested"),
-        commands_given_up=standing.count("gave_up"),
-        zones=_zones(state, drifted=frozenset(key for key, zone in row.zones.items() if zone.drifted)),
+        commands_outstanding=outstanding,
+        commands_given_up=given_up,
+        zones=_zones_after(row, state),
+        changed_at=changed_at,
     )
 
 
-def _zones(state: DispatchState, *, drifted: frozenset[str]) -> dict[str, ZoneRow]:
-    latest = {phase: state.latest(phase) for phase in _PHASES}
-    zones: dict[str, ZoneRow] = {}
-    for zone_id, plan in sorted(state.zones.items()):
-        records = {phase: latest[phase][zone_id] for phase in _PHASES if zone_id in latest[phase]}
-        commit, restore = records.get("commit"), records.get("restore")
-        zones[zone_id] = ZoneRow(
-            zone_id=zone_id,
-            target_kw=plan.target_kw,
-            strategy=plan.strategy,
-            magnitude=plan.magnitude,
-            previous=state.previous.get(zone_id),
-            commands={phase: _command(record) for phase, record in records.items()},
-            curtailed=commit is not None
-            and commit.state in {"succeeded", "gave_up"}
-            and (restore is None or restore.state != "succeeded"),
-            drifted=zone_id in drifted,
+def _zones_after(row: DispatchRow, state: DispatchState) -> dict[str, ZoneRow]:
+    """Only what changed is drawn again: a large building has many zones, and a domain event speaks of one."""
+    before = row.state
+    if state.zones is not before.zones:
+        drifted = frozenset(zone_id for zone_id, zone in row.zones.items() if zone.drifted)
+        return _zones(state, drifted=drifted)
+    changed: set[str] = set()
+    if state.commands is not before.commands:
+        known = before.commands
+        changed.update(
+            record.command.zone_id for key, record in state.commands.items() if known.get(key) is not record
         )
+    if state.previous is not before.previous:
+        changed.update(
+            zone_id
+            for zone_id, setpoint in state.previous.items()
+            if before.previous.get(zone_id) is not setpoint
+        )
+    if state.curtailed_at is not before.curtailed_at:
+        changed.update(state.curtailed_at.keys() ^ before.curtailed_at.keys())
+    if not changed:
+        return row.zones
+    zones = row.zones.copy()
+    for zone_id in changed & zones.keys():  # one that left the plan may still hear of an older command
+        zones[zone_id] = _zone(state, zone_id, drifted=zones[zone_id].drifted)
     return zones
+
+
+def _zones(state: DispatchState, *, drifted: frozenset[str]) -> dict[str, ZoneRow]:
+    return {zone_id: _zone(state, zone_id, drifted=zone_id in drifted) for zone_id in sorted(state.zones)}
+
+
+def _zone(state: DispatchState, zone_id: str, *, drifted: bool) -> ZoneRow:
+    plan = state.zones[zone_id]
+    newest: dict[Phase, CommandRecord] = {}
+    for record in state.commands.values():
+        command = record.command
+        if command.zone_id == zone_id:
+            known = newest.get(command.phase)
+            if known is None or command.round > known.command.round:
+                newest[command.phase] = record
+    commit, restore = newest.get("commit"), newest.get("restore")
+    return ZoneRow(
+        zone_id=zone_id,
+        target_kw=plan.target_kw,
+        strategy=plan.strategy,
+        magnitude=plan.magnitude,
+        previous=state.previous.get(zone_id),
+        commands={phase: _command(newest[phase]) for phase in _PHASES if phase in newest},
+        curtailed=zone_id in state.curtailed_at
+        or (
+            commit is not None
+            and commit.state == "gave_up"
+            and (restore is None or restore.state != "succeeded")
+        ),
+        drifted=drifted,
+    )
 
 
 def _command(record: CommandRecord) -> CommandRow:
@@ -103,6 +154,21 @@ def _requested(
     happened: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, row: DispatchRow
 ) -> DispatchRow:
     return replace(row, restore_retry_at=None)
+
+
+def _amended(happened: Dispatch.Amended, row: DispatchRow) -> DispatchRow:
+    concluded_at = None if happened.rejoined else row.concluded_at
+    return replace(
+        row,
+        forecast_id=happened.forecast_id,
+        data_quality=happened.data_quality,
+        concluded_at=concluded_at,
+    )
+
+
+def _recommitted(happened: Dispatch.Recommitted, row: DispatchRow) -> DispatchRow:
+    calm = {zone_id: replace(zone, drifted=False) for zone_id, zone in row.zones.items()}
+    return replace(row, zones=calm)
 
 
 def _prepared(happened: Dispatch.Prepared, row: DispatchRow) -> DispatchRow:
@@ -186,6 +252,8 @@ _NOTES: dict[type[DomainEvent], Callable[[Any, DispatchRow], DispatchRow]] = {
     Dispatch.BmsCommandReissued: _requested,
     Dispatch.Prepared: _prepared,
     Dispatch.Committed: _committed,
+    Dispatch.Amended: _amended,
+    Dispatch.Recommitted: _recommitted,
     Dispatch.VerifiedByBms: _verified_by_bms,
     Dispatch.DriftFound: _drift_found,
     Dispatch.VerifiedByMeter: _verified_by_meter,

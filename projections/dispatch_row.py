@@ -8,7 +8,15 @@ from uuid import UUID
 
 import msgspec
 
-from domain.dispatch import CommandState, DispatchState, DispatchStatus, Phase, Setpoint
+from domain.dispatch import (
+    CommandState,
+    DispatchState,
+    DispatchStatus,
+    LeaveCause,
+    Phase,
+    RestoreStep,
+    Setpoint,
+)
 from domain.facility import Strategy
 
 
@@ -75,6 +83,11 @@ class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
     was_committed: bool = False
     blocked_reason: str | None = None
     override_reason: str | None = None
+    left: LeaveCause | None = None
+    left_reason: str | None = None
+    """It left before the end, which is then `ends_at`."""
+    restore_steps: tuple[RestoreStep, ...] = ()
+    """Zones that are still to be restored, each in its time."""
     failed_phase: Literal["plan", "prepare", "commit"] | None = None
     failure: str | None = None
     restore_failure: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.dispatch import Dispatch
 from domain.event_sourcing import DomainEvent
-from projections.sentence_parts import kw_text, moment_text, setpoint_text
+from projections.sentence_parts import kw_text, moment_text, setpoint_text, window_text
 
 
 def _planned(happened: Dispatch.Planned, facility: str) -> str:
@@ -24,6 +24,35 @@ def _blocked(happened: Dispatch.Blocked, facility: str) -> str:
 
 def _overridden(happened: Dispatch.ForecastOverridden, facility: str) -> str:
     return f"{facility} goes on in spite of its degraded forecast"
+
+
+def _amended(happened: Dispatch.Amended, facility: str) -> str:
+    again = " again" if happened.rejoined else ""
+    return (
+        f"{facility} is{again} to shed {kw_text(happened.target_kw)}, "
+        f"{window_text(happened.starts_at, happened.ends_at)} (revision {happened.plan_revision})"
+    )
+
+
+def _preparation_released(happened: Dispatch.PreparationReleased, facility: str) -> str:
+    return f"{facility} was prepared too early for the new start and is let go until its time"
+
+
+def _left_early(happened: Dispatch.LeftEarly, facility: str) -> str:
+    return f"{facility} leaves the DR event at {moment_text(happened.left_at)}: {happened.cause.replace('_', ' ')}"
+
+
+def _recommitted(happened: Dispatch.Recommitted, facility: str) -> str:
+    return f"What was commanded anew of {facility} is in force"
+
+
+def _recommit_failed(happened: Dispatch.RecommitFailed, facility: str) -> str:
+    return f"What was commanded anew of {facility} is not in force; it stays curtailed as it was"
+
+
+def _restore_planned(happened: Dispatch.RestorePlanned, facility: str) -> str:
+    steps = ", ".join(f"{step.zone_id} from {moment_text(step.not_before)}" for step in happened.steps)
+    return f"{facility} is restored in steps: {steps}"
 
 
 def _requested(happened: Dispatch.BmsCommandRequested, facility: str) -> str:
@@ -128,6 +157,12 @@ DISPATCH_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     Dispatch.BmsCommandGaveUp: _gave_up,
     Dispatch.Prepared: _prepared,
     Dispatch.Committed: _committed,
+    Dispatch.Amended: _amended,
+    Dispatch.PreparationReleased: _preparation_released,
+    Dispatch.LeftEarly: _left_early,
+    Dispatch.Recommitted: _recommitted,
+    Dispatch.RecommitFailed: _recommit_failed,
+    Dispatch.RestorePlanned: _restore_planned,
     Dispatch.VerifiedByBms: _verified_by_bms,
     Dispatch.DriftFound: _drift_found,
     Dispatch.VerifiedByMeter: _verified_by_meter,

@@ -9,7 +9,7 @@ from domain.event_sourcing import DomainEvent
 from domain.identifiers import dispatch_id
 from projections.dispatch_changes import planned_row, row_after
 from projections.dispatch_row import CommandRow, DispatchRow, MeasurementRow, ZoneRow
-from projections.read_model import FilterKind, Rows, existing, sortable
+from projections.read_model import FilterKind, Rows, existing, id_text, sortable
 
 __all__ = ["CommandRow", "DispatchRow", "DispatchesProjection", "MeasurementRow", "ZoneRow", "key_of"]
 
@@ -21,11 +21,12 @@ def key_of(dr_event_id: UUID, facility_id: str) -> str:
 
 class DispatchesProjection:
     name: ClassVar[str] = "dispatches"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row_type: ClassVar[type[DispatchRow]] = DispatchRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Dispatch.Event,)
     independent_streams: ClassVar[bool] = True
+    facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "dr_event_id": "equals",
         "facility_id": "equals",
@@ -33,7 +34,7 @@ class DispatchesProjection:
     }
 
     def key(self, row: DispatchRow) -> str:
-        return str(row.dispatch_id)
+        return id_text(row.dispatch_id)
 
     def sort_key(self, row: DispatchRow) -> str:
         return f"{sortable(row.starts_at)} {row.facility_id}"
@@ -42,11 +43,11 @@ class DispatchesProjection:
         return row.tenant
 
     def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
-        return [str(domain_event.originator_id)] if isinstance(domain_event, Dispatch.Event) else []
+        return [id_text(domain_event.originator_id)] if isinstance(domain_event, Dispatch.Event) else []
 
     def fold(self, position: int, domain_event: DomainEvent, rows: Rows[DispatchRow]) -> None:
         if isinstance(domain_event, Dispatch.Planned):
             rows.put(planned_row(domain_event))
         elif isinstance(domain_event, Dispatch.Event):
-            row = existing(rows, str(domain_event.originator_id), domain_event)
+            row = existing(rows, id_text(domain_event.originator_id), domain_event)
             rows.put(row_after(domain_event, row))

@@ -33,7 +33,7 @@ def opened_row(happened: DREvent.Opened) -> DREventRow:
     )
 
 
-def _judged(happened: DREvent.Accepted | DREvent.Rejected, row: DREventRow) -> DREventRow:
+def _judged(happened: DREvent.Accepted | DREvent.Rejected | DREvent.Modified, row: DREventRow) -> DREventRow:
     notice = happened.notice
     return replace(
         row,
@@ -43,6 +43,7 @@ def _judged(happened: DREvent.Accepted | DREvent.Rejected, row: DREventRow) -> D
         priority=notice.priority,
         starts_at=notice.starts_at,
         ends_at=notice.ends_at,
+        requested_starts_at=notice.requested_starts_at,
         target_kw=notice.target_kw,
         facility_ids=notice.facility_ids,
         wants_callbacks=notice.callback_url is not None,
@@ -59,8 +60,11 @@ def _accepted(happened: DREvent.Accepted, row: DREventRow) -> DREventRow:
         program_version=happened.program_version,
         capacity_kw=happened.capacity_kw,
         capacity_source=happened.capacity_source,
+        capacity_degraded_kw=happened.capacity_degraded_kw,
         shortfall_kw=happened.shortfall_kw,
         accepted_at=happened.recorded_at,
+        cancelled_at=None,
+        cancellation_reason=None,
         rejected_at=None,
     )
 
@@ -88,6 +92,47 @@ def _scheduled(happened: DREvent.Scheduled, row: DREventRow) -> DREventRow:
     )
 
 
+def _modified(happened: DREvent.Modified, row: DREventRow) -> DREventRow:
+    return replace(
+        _judged(happened, row),
+        correlation_id=row.correlation_id,
+        trace_id=row.trace_id,
+        reasons=(),
+        refused_modification=(),
+        plan_retry_at=None,
+        capacity_kw=happened.capacity_kw,
+        capacity_source=happened.capacity_source,
+        capacity_degraded_kw=happened.capacity_degraded_kw,
+        shortfall_kw=happened.shortfall_kw,
+        modified_at=happened.recorded_at,
+    )
+
+
+def _modification_refused(happened: DREvent.ModificationRefused, row: DREventRow) -> DREventRow:
+    return replace(row, refused_modification=happened.reasons)
+
+
+def _replanned(happened: DREvent.Replanned, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        status="scheduled" if happened.back_to_scheduled else row.status,
+        reasons=(),
+        plan_revision=happened.plan_revision,
+        prepare_at=happened.prepare_at,
+        targets=happened.targets,
+        missing_kw=happened.missing_kw,
+        scheduled_at=happened.recorded_at,
+    )
+
+
+def _preempted(happened: DREvent.Preempted, row: DREventRow) -> DREventRow:
+    return replace(row, preempted_facilities=(*row.preempted_facilities, *happened.facility_ids))
+
+
+def _batch_aborted(happened: DREvent.BatchAborted, row: DREventRow) -> DREventRow:
+    return replace(row, status="recovering", released_at=happened.recorded_at)
+
+
 def _planning_refused(happened: DREvent.PlanningRefused, row: DREventRow) -> DREventRow:
     return replace(row, reasons=happened.reasons, plan_retry_at=happened.retry_at)
 
@@ -111,6 +156,7 @@ def _completed(happened: DREvent.Completed, row: DREventRow) -> DREventRow:
         outcome=happened.outcome,
         batch=happened.batch,
         failed_facilities=happened.failed_facilities,
+        opted_out_facilities=happened.opted_out_facilities,
         plan_retry_at=None,
         completed_at=happened.recorded_at,
     )
@@ -123,6 +169,32 @@ def _cancelled(happened: DREvent.Cancelled, row: DREventRow) -> DREventRow:
         cancellation_reason=happened.reason,
         plan_retry_at=None,
         cancelled_at=happened.recorded_at,
+    )
+
+
+def _cancelled_while_active(happened: DREvent.CancelledWhileActive, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        status="cancelled_while_active",
+        cancellation_reason=happened.reason,
+        cancelled_at=happened.recorded_at,
+        released_at=happened.recorded_at,
+    )
+
+
+def _wound_up(happened: DREvent.WoundUp, row: DREventRow) -> DREventRow:
+    return replace(
+        row,
+        batch=happened.batch,
+        failed_facilities=happened.failed_facilities,
+        opted_out_facilities=happened.opted_out_facilities,
+        completed_at=happened.recorded_at,
+    )
+
+
+def _withdrawn(happened: DREvent.Withdrawn, row: DREventRow) -> DREventRow:
+    return replace(
+        row, status="cancelled", cancellation_reason=happened.reason, cancelled_at=happened.recorded_at
     )
 
 
@@ -178,6 +250,14 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, DREventRow], DREventRow]] = {
     DREvent.Ended: _ended,
     DREvent.Completed: _completed,
     DREvent.Cancelled: _cancelled,
+    DREvent.Modified: _modified,
+    DREvent.ModificationRefused: _modification_refused,
+    DREvent.Replanned: _replanned,
+    DREvent.Preempted: _preempted,
+    DREvent.BatchAborted: _batch_aborted,
+    DREvent.CancelledWhileActive: _cancelled_while_active,
+    DREvent.WoundUp: _wound_up,
+    DREvent.Withdrawn: _withdrawn,
     DREvent.Measured: _measured,
     DREvent.CallbackRequested: _callback_requested,
     DREvent.CallbackDelivered: _callback_delivered,

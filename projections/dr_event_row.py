@@ -47,15 +47,21 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    requested_starts_at: datetime | None = None
+    """The start as asked, where another is in force."""
     target_kw: float = 0.0
     facility_ids: tuple[str, ...] = ()
     wants_callbacks: bool = False
 
     capacity_kw: float = 0.0
     capacity_source: str = ""
+    capacity_degraded_kw: float = 0.0
+    """The part of the capacity that rests on degraded forecasts."""
     shortfall_kw: float = 0.0
     reasons: tuple[Reason, ...] = ()
     """Of the rejection, or of the last refusal to plan; empty once it goes on."""
+    refused_modification: tuple[Reason, ...] = ()
+    """Why the last modification was refused; empty once one is taken over."""
     plan_revision: int = 0
     prepare_at: datetime | None = None
     plan_retry_at: datetime | None = None
@@ -64,6 +70,9 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
 
     batch: Batch | None = None
     failed_facilities: tuple[str, ...] = ()
+    opted_out_facilities: tuple[str, ...] = ()
+    preempted_facilities: tuple[str, ...] = ()
+    """Lost to stronger DR events."""
     cancellation_reason: str | None = None
     delivered_kw: float | None = None
     measured_facilities: int | None = None
@@ -79,6 +88,9 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     completed_at: datetime | None = None
+    modified_at: datetime | None = None
+    released_at: datetime | None = None
+    """When the batch was let go before its end: cancelled while active, or aborted."""
     cancelled_at: datetime | None = None
     measured_at: datetime | None = None
     changed_at: datetime

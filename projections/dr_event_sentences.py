@@ -41,6 +41,55 @@ def _scheduled(happened: DREvent.Scheduled, facility: str) -> str:
     )
 
 
+def _modified(happened: DREvent.Modified, facility: str) -> str:
+    notice = happened.notice
+    return (
+        f"Modified (number {notice.modification_number}): {kw_text(notice.target_kw)} from "
+        f"{count_text(notice.facility_ids)}, {window_text(notice.starts_at, notice.ends_at)}"
+    )
+
+
+def _modification_refused(happened: DREvent.ModificationRefused, facility: str) -> str:
+    notice = happened.notice
+    return (
+        f"Modification {notice.modification_number} refused with {len(happened.reasons)} reason(s); "
+        "what was asked before stands"
+    )
+
+
+def _replanned(happened: DREvent.Replanned, facility: str) -> str:
+    planned_kw = sum(target.target_kw for target in happened.targets)
+    missing = f", {kw_text(happened.missing_kw)} missing" if happened.missing_kw > 0 else ""
+    return (
+        f"Planned anew (revision {happened.plan_revision}, {happened.cause}): {kw_text(planned_kw)} over "
+        f"{len(happened.targets)} facilities{missing}"
+    )
+
+
+def _preempted(happened: DREvent.Preempted, facility: str) -> str:
+    return f"Lost to a stronger DR event: {', '.join(happened.facility_ids)}"
+
+
+def _batch_aborted(happened: DREvent.BatchAborted, facility: str) -> str:
+    return f"The batch was aborted; {count_text(happened.facility_ids)} to be let go"
+
+
+def _cancelled_while_active(happened: DREvent.CancelledWhileActive, facility: str) -> str:
+    return f"Cancelled while it ran; {count_text(happened.facility_ids)} to be restored"
+
+
+def _wound_up(happened: DREvent.WoundUp, facility: str) -> str:
+    batch = happened.batch
+    return (
+        f"Wound up: of {batch.asked} asked, {batch.committed} committed, {batch.failed} failed, "
+        f"{batch.opted_out} opted out, {batch.restored} restored"
+    )
+
+
+def _withdrawn(happened: DREvent.Withdrawn, facility: str) -> str:
+    return f"Cancelled before it was accepted (number {happened.modification_number})"
+
+
 def _planning_refused(happened: DREvent.PlanningRefused, facility: str) -> str:
     return f"No plan could be made; tried again at {moment_text(happened.retry_at)}"
 
@@ -60,6 +109,8 @@ def _ended(happened: DREvent.Ended, facility: str) -> str:
 def _completed(happened: DREvent.Completed, facility: str) -> str:
     batch = happened.batch
     failed = f"; failed: {', '.join(happened.failed_facilities)}" if happened.failed_facilities else ""
+    if happened.opted_out_facilities:
+        failed += f"; opted out: {', '.join(happened.opted_out_facilities)}"
     return (
         f"Completed, outcome {happened.outcome}: of {batch.asked} asked, {batch.prepared} prepared, "
         f"{batch.committed} committed, {batch.failed} failed, {batch.restored} restored{failed}"
@@ -108,6 +159,14 @@ DR_EVENT_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     DREvent.Ended: _ended,
     DREvent.Completed: _completed,
     DREvent.Cancelled: _cancelled,
+    DREvent.Modified: _modified,
+    DREvent.ModificationRefused: _modification_refused,
+    DREvent.Replanned: _replanned,
+    DREvent.Preempted: _preempted,
+    DREvent.BatchAborted: _batch_aborted,
+    DREvent.CancelledWhileActive: _cancelled_while_active,
+    DREvent.WoundUp: _wound_up,
+    DREvent.Withdrawn: _withdrawn,
     DREvent.Measured: _measured,
     DREvent.CallbackRequested: _callback_requested,
     DREvent.CallbackDelivered: _callback_delivered,

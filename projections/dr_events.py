@@ -8,22 +8,23 @@ from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from projections.dr_event_changes import opened_row, row_after
 from projections.dr_event_row import CallbackRow, DREventRow
-from projections.read_model import FilterKind, Rows, existing, sortable
+from projections.read_model import FilterKind, Rows, existing, id_text, sortable
 
 __all__ = ["CallbackRow", "DREventRow", "DREventsProjection", "key_of"]
 
 
 def key_of(dr_event_id: UUID) -> str:
-    return str(dr_event_id)
+    return id_text(dr_event_id)
 
 
 class DREventsProjection:
     name: ClassVar[str] = "dr_events"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row_type: ClassVar[type[DREventRow]] = DREventRow
     newest_first: ClassVar[bool] = True
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (DREvent.Event,)
     independent_streams: ClassVar[bool] = True
+    facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
         "settlement_status": "equals",

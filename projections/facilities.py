@@ -51,6 +51,10 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     reservations: tuple[Reservation, ...] = ()
     """In order of their starts."""
     dr_events_served: int = 0
+    opted_out: bool = False
+    """Of every DR event to come."""
+    opted_out_of: tuple[UUID, ...] = ()
+    """Single DR events."""
     latest_dispatch: LatestDispatch | None = None
     registered_at: datetime
     changed_at: datetime
@@ -88,11 +92,12 @@ def _state_key(stream_id: UUID) -> str:
 
 class FacilitiesProjection:
     name: ClassVar[str] = "facilities"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)
     independent_streams: ClassVar[bool] = False
+    facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
         "weather_cell": "equals",
@@ -160,6 +165,8 @@ def _keep(
             limits=state.limits,
             reservations=tuple(sorted(state.reservations.values(), key=lambda known: known.starts_at)),
             dr_events_served=len(state.served),
+            opted_out=state.opted_out,
+            opted_out_of=tuple(UUID(key) for key in sorted(state.opted_out_of)),
             latest_dispatch=row.latest_dispatch if row else None,
             registered_at=row.registered_at if row else happened.recorded_at,
             changed_at=happened.recorded_at,
@@ -200,5 +207,13 @@ def _dispatch_went_on(happened: Dispatch.Event, rows: Rows[FacilitiesRow]) -> No
     state = happened.evolve(known.state)
     rows.put(replace(known, state=state))
     row = rows.get(key_of(state.facility_id))
-    if isinstance(row, FacilityRow) and row.latest_dispatch and row.latest_dispatch.status != state.status:
-        rows.put(replace(row, latest_dispatch=replace(row.latest_dispatch, status=state.status)))
+    if isinstance(row, FacilityRow) and row.latest_dispatch:
+        latest = replace(
+            row.latest_dispatch,
+            status=state.status,
+            starts_at=state.starts_at,
+            ends_at=state.ends_at,
+            target_kw=state.target_kw,
+        )
+        if latest != row.latest_dispatch:
+            rows.put(replace(row, latest_dispatch=latest))

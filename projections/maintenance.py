@@ -17,6 +17,10 @@ class ProjectionsUnavailable(Exception):
     """The read models cannot be reached, or did not answer in time."""
 
 
+class ReadersLinger(ProjectionsUnavailable):
+    """Transactions of before the new rows were attached did not end in time; the next rebuild goes on from there."""
+
+
 class RebuildUnderway(Exception):
     """Somebody else rebuilds that read model now."""
 

@@ -42,6 +42,9 @@ class MemoryRows(Generic[TRow]):
     def put(self, row: TRow) -> None:
         self.by_key[self.projection.key(row)] = row
 
+    def add(self, row: TRow) -> None:
+        self.by_key[self.projection.key(row)] = row
+
     def delete(self, key: str) -> None:
         self.by_key.pop(key, None)
 

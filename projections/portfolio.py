@@ -76,10 +76,11 @@ PortfolioRows = PortfolioRow | FacilityShare | DispatchShare
 
 class PortfolioProjection:
     name: ClassVar[str] = "portfolio"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row_type: ClassVar[Any] = PortfolioRows
     newest_first: ClassVar[bool] = False
     independent_streams: ClassVar[bool] = False
+    facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {}
 
     @property
@@ -200,6 +201,27 @@ def _requested(
     return _dispatch_over(happened, row, rows) if undoing else row
 
 
+def _amended(happened: Dispatch.Amended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+    """One that comes back after it was let go has no part in the sums any more, and gets a new one."""
+    known = rows.get(str(happened.originator_id))
+    share = known if isinstance(known, DispatchShare) else None
+    if share is None and not happened.rejoined:
+        return row
+    changed = share or DispatchShare(dispatch_id=happened.originator_id, target_kw=0.0)
+    rows.put(replace(changed, target_kw=happened.target_kw))
+    if not changed.committed:
+        return row
+    without = _sum_kw(row.committed_kw, -changed.target_kw)
+    return replace(row, committed_kw=_sum_kw(without, happened.target_kw))
+
+
+def _awaits_its_time(
+    happened: Dispatch.PreparationReleased, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    rows.put(DispatchShare(dispatch_id=happened.originator_id, target_kw=happened.target_kw))
+    return row
+
+
 def _dispatch_over(happened: Dispatch.Event, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
     share = rows.get(str(happened.originator_id))
     if not isinstance(share, DispatchShare):
@@ -222,6 +244,18 @@ def _started(happened: DREvent.Started, row: PortfolioRow, rows: Rows[PortfolioR
 
 def _ended(happened: DREvent.Ended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
     return replace(row, active_dr_events=row.active_dr_events - 1)
+
+
+def _batch_aborted(
+    happened: DREvent.BatchAborted, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    return replace(row, active_dr_events=row.active_dr_events - happened.while_active)
+
+
+def _cancelled_while_active(
+    happened: DREvent.CancelledWhileActive, row: PortfolioRow, rows: Rows[PortfolioRows]
+) -> PortfolioRow:
+    return replace(row, open_dr_events=row.open_dr_events - 1, active_dr_events=row.active_dr_events - 1)
 
 
 def _closed(
@@ -249,6 +283,9 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRow
     Dispatch.Committed: _committed,
     Dispatch.VerifiedByMeter: _verified,
     Dispatch.BmsCommandRequested: _requested,
+    Dispatch.Amended: _amended,
+    Dispatch.PreparationReleased: _awaits_its_time,
+    Dispatch.RestorePlanned: _dispatch_over,
     Dispatch.Failed: _dispatch_over,
     Dispatch.Aborted: _dispatch_over,
     DREvent.Accepted: _accepted,
@@ -256,6 +293,8 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRow
     DREvent.Ended: _ended,
     DREvent.Completed: _closed,
     DREvent.Cancelled: _closed,
+    DREvent.CancelledWhileActive: _cancelled_while_active,
+    DREvent.BatchAborted: _batch_aborted,
     DREvent.Measured: _measured,
 }
 

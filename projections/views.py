@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from projections.audit_trail import AuditTrailRow
+from projections.audit_steps import AuditTrailRow
 from projections.deadlines import DeadlineRow
 from projections.dispatches import DispatchRow
 from projections.dr_events import DREventRow

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
+from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
-from application.portfolio import FacilityEntry
+from application.portfolio import FacilityEntry, ZoneEntry
 from application.ports.work_queue import BmsWork, CallbackWork
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState, DREventStatus
@@ -34,7 +35,7 @@ from tests.fakes.work_queue import FakeWorkQueue
 from tests.given import Story, given
 from tests.made_up import (
     DR_EVENT_ID,
-    ENDS_AT,
+    NOW,
     STARTS_AT,
     facility_entry,
     forecast,
@@ -43,13 +44,15 @@ from tests.made_up import (
 )
 
 PREPARE_AT = STARTS_AT - timedelta(minutes=10)
+FORECAST_CYCLES = (NOW, *(STARTS_AT + timedelta(minutes=minutes) for minutes in range(-30, 181, 30)))
+"""Of each there is a forecast, known from its beginning on: one is always fresh."""
 Proposal = StartPreparation | StartDREvent | EndDREvent
-PROPOSALS: dict[DREventStatus, tuple[datetime, type[Proposal]]] = {
-    "scheduled": (PREPARE_AT, StartPreparation),
-    "preparing": (STARTS_AT, StartDREvent),
-    "active": (ENDS_AT, EndDREvent),
+PROPOSALS: dict[DREventStatus, type[Proposal]] = {
+    "scheduled": StartPreparation,
+    "preparing": StartDREvent,
+    "active": EndDREvent,
 }
-"""What the schedule proposes in each state, and when."""
+"""What the schedule proposes in each state."""
 
 
 class NoSignal:
@@ -94,12 +97,34 @@ class InProcess:
         )
 
     @classmethod
-    def accepted(cls, *facility_ids: str, target_kw: float = 100.0, degraded: tuple[str, ...] = ()) -> Self:
+    def accepted(
+        cls,
+        *facility_ids: str,
+        target_kw: float = 100.0,
+        degraded: tuple[str, ...] = (),
+        terms: dict[str, Any] | None = None,
+        zones: tuple[ZoneEntry, ...] = (),
+        **notice: Any,
+    ) -> Self:
         """A DR event over those facilities was just accepted, and nothing followed yet."""
-        entries = tuple(facility_entry(facility_id) for facility_id in facility_ids)
-        story = given().after(*portfolio_commands(*entries))
-        story.with_forecasts(*(forecast(i, degraded=i in degraded) for i in facility_ids))
-        story.after(judge(facility_ids=facility_ids, target_kw=target_kw))
+        there = cls.known(*facility_ids, degraded=degraded, terms=terms, zones=zones)
+        there.story.after(judge(facility_ids=facility_ids, target_kw=target_kw, **notice))
+        return there
+
+    @classmethod
+    def known(
+        cls,
+        *facility_ids: str,
+        degraded: tuple[str, ...] = (),
+        terms: dict[str, Any] | None = None,
+        zones: tuple[ZoneEntry, ...] = (),
+    ) -> Self:
+        """Those facilities are known and forecast, and nothing was asked of them."""
+        changes = {"zones": zones} if zones else {}
+        entries = tuple(facility_entry(facility_id, **changes) for facility_id in facility_ids)
+        story = given().after(*portfolio_commands(*entries, **(terms or {})))
+        for cycle in FORECAST_CYCLES:
+            story.with_forecasts(*(forecast(i, at=cycle, degraded=i in degraded) for i in facility_ids))
         return cls(story, entries)
 
     @property
@@ -120,10 +145,30 @@ class InProcess:
         """Let time go on until the DR event is in that state and everything that follows has happened."""
         self.settle()
         while self.dr_event.status != status:
-            moment, proposal = PROPOSALS[self.dr_event.status]
-            self.story.at(moment).after(proposal(dr_event_id=DR_EVENT_ID))
-            self.settle()
+            if self.dr_event.status == "recovering":
+                self.restore_next()
+                continue
+            proposal = PROPOSALS[self.dr_event.status]
+            self.story.at(max(self._due_at(), self.story.clock.now()))
+            self.do(proposal(dr_event_id=DR_EVENT_ID))
         return self
+
+    def _due_at(self) -> datetime:
+        state = self.dr_event
+        notice = state.judged_notice
+        due = {"scheduled": state.prepare_at, "preparing": notice.starts_at, "active": notice.ends_at}
+        return due[state.status] or notice.starts_at
+
+    def restore_next(self) -> Self:
+        """Let time go on to the next zone that waits to be restored. Raises ValueError where none does."""
+        waiting = {
+            i: min(step.not_before for step in self.dispatch(i).restore_steps)
+            for i in self.dr_event.dispatched
+            if self.dispatch(i).restore_steps
+        }
+        facility_id, moment = min(waiting.items(), key=lambda item: item[1])
+        self.story.at(moment)
+        return self.do(RestoreDispatch(dr_event_id=DR_EVENT_ID, facility_id=facility_id))
 
     def do(self, *commands: msgspec.Struct) -> Self:
         self.story.after(*commands)

@@ -67,12 +67,17 @@ def facility_entry(facility_id: str = "fac-001", **changes: Any) -> FacilityEntr
 
 
 def zone_entry(zone_id: str, curtailable_kw: float = 100.0, **changes: Any) -> ZoneEntry:
-    return ZoneEntry(zone_id=zone_id, curtailable_kw=curtailable_kw, **changes)
+    """Restored at once, unless `rebound_ramp_s` says otherwise."""
+    values: dict[str, Any] = {"zone_id": zone_id, "curtailable_kw": curtailable_kw, "rebound_ramp_s": 0}
+    return ZoneEntry(**(values | changes))
 
 
-def portfolio_commands(*entries: FacilityEntry) -> list[msgspec.Struct]:
-    """What makes the program and the facilities known."""
-    return [AgreeProgram(entry=program_entry()), *(RegisterFacility(entry=entry) for entry in entries)]
+def portfolio_commands(*entries: FacilityEntry, **terms: Any) -> list[msgspec.Struct]:
+    """What makes the program, with those terms, and the facilities known."""
+    return [
+        AgreeProgram(entry=program_entry(**terms)),
+        *(RegisterFacility(entry=entry) for entry in entries),
+    ]
 
 
 def notice(**changes: Any) -> Notice:

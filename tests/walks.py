@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -65,9 +65,15 @@ class DREventWalk(Walk):
     aggregate: DREvent
 
     def accept(self) -> None:
+        self._accept(0)
+
+    def accept_newer(self) -> None:
+        self._accept(1)
+
+    def _accept(self, number: int) -> None:
         self.aggregate.accept(
             self.provenance,
-            notice=notice(),
+            notice=notice(modification_number=number),
             program_version=1,
             capacity_kw=200.0,
             capacity_source="forecast",
@@ -87,8 +93,61 @@ class DREventWalk(Walk):
         why = Reason(code="no_forecast", detail="none")
         self.aggregate.refuse_planning(self.provenance, reasons=(why,), retry_at=NOW)
 
+    def modify(self) -> None:
+        self._modify(1)
+
+    def modify_stale(self) -> None:
+        self._modify(0)
+
+    def _modify(self, more: int) -> None:
+        number = self.aggregate.state.modification_number + more
+        self.aggregate.modify(
+            self.provenance,
+            notice=notice(modification_number=number),
+            capacity_kw=180.0,
+            capacity_source="forecast",
+            capacity_degraded_kw=20.0,
+            shortfall_kw=0.0,
+            start_offset_s=None,
+        )
+
+    def refuse_modification(self) -> None:
+        number = self.aggregate.state.modification_number + 1
+        self.aggregate.refuse_modification(
+            self.provenance,
+            notice=notice(modification_number=number),
+            reasons=(Reason(code="too_long", detail="lasts too long"),),
+        )
+
+    def replan_far(self) -> None:
+        self._replan(PREPARE_AT)
+
+    def replan_near(self) -> None:
+        self._replan(NOW)
+
+    def _replan(self, prepare_at: datetime) -> None:
+        self.aggregate.replan(
+            self.provenance, prepare_at=prepare_at, targets=(target(),), missing_kw=0.0, cause="modified"
+        )
+
+    def preempt(self) -> None:
+        self.aggregate.preempt(self.provenance, facility_ids=("fac-001",), by_dr_event_id=UUID(int=0xD0))
+
+    def abort_batch(self) -> None:
+        self.aggregate.abort_batch(self.provenance, facility_ids=("fac-001",), reason="one fell out")
+
+    def withdraw(self) -> None:
+        self.aggregate.withdraw(self.provenance, modification_number=0, reason="not needed")
+
+    def wind_up(self) -> None:
+        batch = Batch(asked=2, prepared=2, committed=1, failed=0, restored=1, opted_out=1)
+        self.aggregate.wind_up(
+            self.provenance, batch=batch, failed_facilities=(), opted_out_facilities=("fac-002",)
+        )
+
     def prepare_early(self) -> None:
-        self.aggregate.start_preparation(self.provenance, now=PREPARE_AT - INSTANT)
+        due_at = self.aggregate.state.prepare_at or PREPARE_AT
+        self.aggregate.start_preparation(self.provenance, now=due_at - INSTANT)
 
     def prepare_due(self) -> None:
         self.aggregate.start_preparation(self.provenance, now=PREPARE_AT)
@@ -137,7 +196,14 @@ def dispatch_walk(zones: Sequence[str] = ("hall",)) -> "DispatchWalk":
             target_kw=75.0,
             bms=BMS,
             zones=tuple(
-                ZonePlan(zone_id=zone, target_kw=75.0, strategy="setpoint_offset", magnitude=2.25)
+                ZonePlan(
+                    zone_id=zone,
+                    target_kw=75.0,
+                    strategy="setpoint_offset",
+                    magnitude=2.25,
+                    comfort_limit_c=26.0,
+                    rebound_ramp_s=600,
+                )
                 for zone in zones
             ),
             forecast_id=UUID(int=7),
@@ -171,6 +237,18 @@ class DispatchWalk(Walk):
 
     def restore(self) -> None:
         self.aggregate.restore(self.provenance)
+
+    def restore_spread(self) -> None:
+        self.aggregate.restore(self.provenance, place=(1, 2))
+
+    def restore_due_early(self) -> None:
+        self.aggregate.restore_due(self.provenance)
+
+    def restore_due(self) -> None:
+        self.aggregate.restore_due(provenance(ENDS_AT))
+
+    def leave(self) -> None:
+        self.aggregate.leave(self.provenance, cause="opted_out", reason="guests are in the house")
 
     def abort(self) -> None:
         self.aggregate.abort(self.provenance, reason="cancelled")

@@ -9,14 +9,13 @@ from zeep.exceptions import Error as ZeepError
 
 from adapters.bms.messages import (
     FAULT_TAG,
+    Contract,
     InvalidMessage,
     body_element,
     contract_folder,
     parse_envelope,
     validate,
 )
-
-_BINDING = "{urn:gridproof:bms:1:wsdl}BuildingControlSoap"
 
 
 class DeclaredFault(Exception):
@@ -29,15 +28,16 @@ class DeclaredFault(Exception):
 
 
 class SoapCodec:
-    """Built once, offline, from the packaged WSDL; holds no connection and no state between calls."""
+    """Built once, offline, from a packaged WSDL; holds no connection and no state between calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, contract: Contract) -> None:
         settings = zeep.Settings(forbid_external=True, forbid_dtd=True, forbid_entities=True)
         with as_file(contract_folder()) as folder:
             self._client: Any = cast(Any, zeep.Client)(
-                str(folder / "building_control.wsdl"), settings=settings
+                str(folder / f"{contract.name}.wsdl"), settings=settings
             )
-        self._binding: Any = self._client.wsdl.bindings[_BINDING]
+        self._contract = contract
+        self._binding: Any = self._client.wsdl.bindings[contract.binding]
 
     def encode(self, operation: str, values: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         """The request's body and HTTP headers. Raises ValueError for values the contract does not allow."""
@@ -45,7 +45,7 @@ class SoapCodec:
             envelope, headers = self._binding._create(operation, (), values, client=self._client)
         except ZeepError as error:
             raise ValueError(f"{operation} cannot be expressed: {error.message}") from error
-        validate(body_element(envelope), expected=operation)
+        validate(body_element(envelope), self._contract, expected=operation)
         return etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), dict(headers)
 
     def decode(self, operation: str, payload: bytes) -> Any:
@@ -54,7 +54,7 @@ class SoapCodec:
         answer = body_element(envelope)
         if answer.tag == FAULT_TAG:
             raise self._fault(operation, answer)
-        validate(answer, expected=f"{operation}Response")
+        validate(answer, self._contract, expected=f"{operation}Response")
         return self._binding.get(operation).process_reply(envelope)
 
     def _fault(self, operation: str, fault: etree._Element) -> DeclaredFault:
@@ -65,5 +65,5 @@ class SoapCodec:
         name = etree.QName(detail[0]).localname
         if name not in self._binding.get(operation).faults:
             raise InvalidMessage(f"a fault that {operation} does not declare: {name}")
-        validate(detail[0], expected=name)
+        validate(detail[0], self._contract, expected=name)
         return DeclaredFault(name, self._client.wsdl.types.deserialize(detail[0]))

@@ -1,18 +1,39 @@
-"""The BMS contract as XML: parsing what cannot be trusted and validating both directions.
+"""The BMS contracts as XML: parsing what cannot be trusted and validating both directions.
 
 zeep takes unknown enumeration values, missing elements and even another operation's reply for success, so
-every body is checked here against the contract's own schema before zeep sees it.
+every body is checked here against its contract's own schema before zeep sees it.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from lxml import etree
 
-CONTRACT_NAMESPACE = "urn:gridproof:bms:1"
 ENVELOPE_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
 FAULT_TAG = f"{{{ENVELOPE_NAMESPACE}}}Fault"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A packaged WSDL with the XSD of its messages."""
+
+    name: str
+    """Of both files, without their endings."""
+    namespace: str
+    """Of the messages."""
+    binding: str
+
+
+TWO_PHASE = Contract(
+    "building_control", "urn:gridproof:bms:1", "{urn:gridproof:bms:1:wsdl}BuildingControlSoap"
+)
+SINGLE_PHASE = Contract(
+    "setpoint_control",
+    "urn:gridproof:bms:setpoints:1",
+    "{urn:gridproof:bms:setpoints:1:wsdl}SetpointControlSoap",
+)
 
 
 class InvalidMessage(ValueError):
@@ -20,13 +41,14 @@ class InvalidMessage(ValueError):
 
 
 def contract_folder() -> Traversable:
-    """Where the packaged contract lies: building_control.wsdl and .xsd."""
+    """Where the packaged contracts lie."""
     return files("adapters.bms").joinpath("wsdl")
 
 
 @cache
-def _schema() -> etree.XMLSchema:
-    return etree.XMLSchema(etree.fromstring(contract_folder().joinpath("building_control.xsd").read_bytes()))
+def _schema(contract: Contract) -> etree.XMLSchema:
+    document = contract_folder().joinpath(f"{contract.name}.xsd").read_bytes()
+    return etree.XMLSchema(etree.fromstring(document))
 
 
 def parse_envelope(payload: bytes) -> etree._Element:
@@ -58,11 +80,11 @@ def body_element(envelope: etree._Element) -> etree._Element:
     return bodies[0][0]
 
 
-def validate(element: etree._Element, *, expected: str) -> None:
+def validate(element: etree._Element, contract: Contract, *, expected: str) -> None:
     """Raises InvalidMessage unless `element` is the contract's `expected` and valid against its schema."""
-    if element.tag != f"{{{CONTRACT_NAMESPACE}}}{expected}":
+    if element.tag != f"{{{contract.namespace}}}{expected}":
         raise InvalidMessage(f"expected {expected}, found {element.tag}")
-    schema = _schema()
+    schema = _schema(contract)
     if not schema.validate(element):
         errors = "; ".join(entry.message for entry in list(schema.error_log)[:3])
         raise InvalidMessage(f"{expected} is not valid: {errors}")

@@ -1,123 +1,81 @@
-"""BuildingControl over SOAP: zeep as the codec, aiohttp as the transport."""
+"""BuildingControl over SOAP: zeep as the codec, aiohttp as the transport, a dialect per profile."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-import anyio
-import msgspec
-
-from adapters.bms.breaker import BmsBreakers, BreakerListener
-from adapters.bms.codec import DeclaredFault, SoapCodec
-from adapters.bms.messages import InvalidMessage
-from adapters.bms.translation import (
-    OPERATIONS,
-    order_values,
-    receipt_of,
-    refusal_of,
-    status_of,
-    zone_state_of,
-)
-from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
+from adapters.bms.breaker import BreakerListener
+from adapters.bms.calling import CallListener, SoapCalls, SoapLimits
+from adapters.bms.local_slots import LocalCallSlots
+from adapters.bms.setpoints import SoapSetpoints
+from adapters.bms.single_phase import SinglePhase
+from adapters.bms.two_phase import TwoPhase
 from application.ports.building_control import (
-    BmsAnswerInvalid,
     BmsConnection,
+    BmsRefused,
     CommandReceipt,
     CommandStatus,
     ZoneCommand,
     ZoneState,
 )
+from application.ports.call_slots import CallSlots
 from application.ports.clock import Clock
 
+__all__ = ["SoapBuildingControl", "SoapLimits"]
 
-class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of every call. Seconds are clock seconds; floors are wall seconds, for accelerated clocks."""
 
-    connect_s: float = 10.0
-    total_s: float = 30.0
-    connect_floor_s: float = 1.0
-    total_floor_s: float = 0.25
-    concurrent_calls: int = 32
-    answer_bytes: int = 65_536
-    breaker_threshold: int = 5
-    breaker_open_s: float = 60.0
-    breaker_open_floor_s: float = 0.05
+class Dialect(Protocol):
+    """How the commands are put to BMSs of one profile."""
+
+    async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt: ...
+
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus: ...
+
+    async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState: ...
 
 
 class SoapBuildingControl:
-    """One call at a time per BMS, at most `concurrent_calls` in all; never retries."""
+    """One call at a time per BMS, and in all no more than there are `slots`; never retries."""
 
     def __init__(
         self,
         *,
         clock: Clock,
         secret: Callable[[str], bytes],
+        slots: CallSlots | None = None,
         limits: SoapLimits | None = None,
         breaker_listener: BreakerListener | None = None,
+        call_listener: CallListener | None = None,
     ) -> None:
-        limits = limits or SoapLimits()
-        self._secret = secret
-        self._codec = SoapCodec()
-        self._http = BmsHttp()
-        self._call_limits = CallLimits(
-            connect_s=max(clock.wall_seconds(limits.connect_s), limits.connect_floor_s),
-            total_s=max(clock.wall_seconds(limits.total_s), limits.total_floor_s),
-            answer_bytes=limits.answer_bytes,
+        """Without `slots`, 32 of this process alone."""
+        self._calls = SoapCalls(
+            clock=clock,
+            secret=secret,
+            slots=slots or LocalCallSlots(32),
+            limits=limits or SoapLimits(),
+            breaker_listener=breaker_listener,
+            call_listener=call_listener,
         )
-        self._breakers = BmsBreakers(
-            threshold=limits.breaker_threshold,
-            open_wall_s=max(clock.wall_seconds(limits.breaker_open_s), limits.breaker_open_floor_s),
-            listener=breaker_listener,
-        )
-        self._all_calls = anyio.CapacityLimiter(limits.concurrent_calls)
-        self._one_call: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        two_phase = TwoPhase(self._calls)
+        self._dialects: Mapping[str, Dialect] = {
+            "two_phase": two_phase,
+            "two_phase_no_dedup": two_phase,
+            "single_phase": SinglePhase(SoapSetpoints(self._calls), clock),
+        }
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
-        answer = await self._call(connection, OPERATIONS[command.phase], order_values(command))
-        return receipt_of(command, answer)
+        return await self._dialect(connection).execute(connection, command)
 
-    async def command_status(self, connection: BmsConnection, command_id: UUID) -> CommandStatus:
-        answer = await self._call(connection, "GetCommandStatus", {"commandId": str(command_id)})
-        return status_of(command_id, answer)
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        return await self._dialect(connection).command_status(connection, command)
 
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
-        answer = await self._call(connection, "GetZoneState", {"zoneId": zone_id})
-        return zone_state_of(zone_id, answer)
+        return await self._dialect(connection).zone_state(connection, zone_id)
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._calls.aclose()
 
-    async def _call(self, connection: BmsConnection, operation: str, values: dict[str, Any]) -> Any:
-        body, headers = self._codec.encode(operation, values)
-        # The BMS's own lock first, so that callers waiting for one slow BMS hold none of the shared slots.
-        async with (
-            self._one_call[connection.facility_id],
-            self._all_calls,
-            self._breakers.guarding(connection.facility_id),
-        ):
-            answer = await self._http.post(
-                connection.address,
-                body,
-                headers,
-                credentials=self._credentials(connection),
-                limits=self._call_limits,
-            )
-            return self._decoded(operation, answer)
-
-    def _decoded(self, operation: str, answer: HttpAnswer) -> Any:
-        try:
-            values = self._codec.decode(operation, answer.xml)
-        except DeclaredFault as fault:
-            raise refusal_of(fault) from fault
-        except InvalidMessage as error:
-            raise BmsAnswerInvalid(str(error)) from error
-        if not answer.ok:
-            raise BmsAnswerInvalid(f"HTTP 500 with a {operation}Response instead of a fault")
-        return values
-
-    def _credentials(self, connection: BmsConnection) -> tuple[str, bytes] | None:
-        if connection.credentials_ref is None:
-            return None
-        return connection.facility_id, self._secret(connection.credentials_ref)
+    def _dialect(self, connection: BmsConnection) -> Dialect:
+        dialect = self._dialects.get(connection.profile)
+        if dialect is None:
+            raise BmsRefused("unknown_profile", f"no BMS is spoken to as {connection.profile!r}")
+        return dialect

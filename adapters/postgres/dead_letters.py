@@ -1,5 +1,6 @@
 """Dead letters in PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -26,6 +27,11 @@ _LIST = f"""
 SELECT {_COLUMNS} FROM gridproof.dead_letters
 WHERE queue = coalesce(%s, queue) AND status = coalesce(%s, status)
 ORDER BY parked_at DESC, dead_letter_id LIMIT %s
+"""  # noqa: S608 - our own column names
+_OPEN_BEFORE = f"""
+SELECT {_COLUMNS} FROM gridproof.dead_letters
+WHERE status = 'open' AND queue = ANY(%s) AND parked_at <= %s
+ORDER BY parked_at, dead_letter_id LIMIT %s
 """  # noqa: S608 - our own column names
 _GET = f"SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = %s"  # noqa: S608 - our own column names
 _DECIDE = f"""
@@ -55,6 +61,13 @@ class PostgresDeadLetters:
     ) -> list[DeadLetter]:
         with operations_connection(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_LIST, (queue, status, limit))]
+
+    def open_before(
+        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+    ) -> list[DeadLetter]:
+        with operations_connection(self._pool) as connection:
+            found = connection.execute(_OPEN_BEFORE, (list(queues), moment, limit))
+            return [_letter(row) for row in found]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         with operations_connection(self._pool) as connection:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import Application
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
@@ -14,10 +14,13 @@ from eventsourcing.persistence import (
     PersistenceError,
 )
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow
 
-from adapters.postgres.batch_writer import KeyConflict
 from adapters.postgres.group_commit import GroupCommitRecorder
+from adapters.postgres.idle_connection import check_idle
+from adapters.postgres.key_loading import KeyLoader, ScopedKey
+from adapters.postgres.shared_reads import SharedReads
+from adapters.postgres.store_errors import KeyConflict
+from adapters.postgres.stream_loading import Known, StreamLoader
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store import (
@@ -32,9 +35,6 @@ from application.ports.event_store import (
 from domain.event_sourcing import Aggregate
 
 SCHEMA = "gridproof"
-_FIND_KEY = (
-    "SELECT scope, key, body_hash, reply FROM gridproof.idempotency_keys WHERE scope = %s AND key = %s"
-)
 
 
 def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:
@@ -73,12 +73,32 @@ class PostgresEventStore:
                 f"{application.__name__} must use GroupCommitRecorder, not {type(recorder).__name__}"
             )
         self._recorder = recorder
+        # The library's own check asks the server before every use, and it lets nobody give another.
+        recorder.datastore.pool._check = check_idle
+        self._streams = StreamLoader(
+            recorder.datastore,
+            events_table=f"{application.name}_events",
+            snapshots_table=f"{application.name}_snapshots" if application.snapshotting_intervals else None,
+        )
+        self._keys = KeyLoader(recorder.datastore)
+        self._stream_reads: SharedReads[UUID, Known] = SharedReads(self._streams.load)
+        self._key_reads: SharedReads[ScopedKey, IdempotencyRecord] = SharedReads(self._keys.load)
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        known = self._known([stream_id]).get(stream_id)
+        if known is None:
+            raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
+        return cast("TAggregate", known.restored(stream_id))
+
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        known = self._known(stream_ids)
+        return {i: cast("TAggregate", known[i].restored(i)) for i in stream_ids if i in known}
+
+    def _known(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
         try:
-            return self._application.repository.get(stream_id)
-        except AggregateNotFoundError as error:
-            raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}") from error
+            return self._stream_reads.get(stream_ids)
         except (OperationalError, InterfaceError) as error:
             raise _unavailable(error) from error
 
@@ -97,10 +117,10 @@ class PostgresEventStore:
             raise _unavailable(error) from error
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
-        row = self._one(_FIND_KEY, (scope, key))
-        if row is None:
-            return None
-        return IdempotencyRecord(row["scope"], row["key"], row["body_hash"], bytes(row["reply"]))
+        try:
+            return self._key_reads.get([(scope, key)]).get((scope, key))
+        except (OperationalError, InterfaceError) as error:
+            raise _unavailable(error) from error
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         try:
@@ -118,16 +138,15 @@ class PostgresEventStore:
             raise _unavailable(error) from error
 
     def close(self) -> None:
-        """Saves under way are still written."""
+        """Saves and loads under way are still answered. Does nothing in a forked child: all of it is its parent's."""
+        if self._stream_reads.is_inherited:
+            return
+        self._stream_reads.close()
+        self._streams.close()
+        self._key_reads.close()
+        self._keys.close()
         self._recorder.close()
         self._application.close()
-
-    def _one(self, sql: str, parameters: tuple[Any, ...]) -> DictRow | None:
-        try:
-            with self._recorder.datastore.get_connection() as connection:
-                return connection.execute(sql, parameters).fetchone()
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
 
 
 def _entry(stored: Any) -> LogEntry:

@@ -11,6 +11,7 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 _WATCH_EVERY_S = 1.0
+_ANSWER_WITHIN_S = 5.0
 _RETRY_EVERY_S = 0.5
 
 AsyncConnection = psycopg.AsyncConnection[Any]
@@ -57,11 +58,12 @@ class PostgresExclusiveTurn:
         while not lost.is_set():
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
-                if self._connection is None:
-                    await self._take_again(lost)
-                else:
-                    await self._connection.execute("SELECT 1")
-            except psycopg.OperationalError as error:
+                async with asyncio.timeout(_ANSWER_WITHIN_S):
+                    if self._connection is None:
+                        await self._take_again(lost)
+                    else:
+                        await self._connection.execute("SELECT 1")
+            except (psycopg.OperationalError, TimeoutError) as error:
                 _log.warning("exclusive turn: its session broke", turn=self._name, error=str(error))
                 await self._disconnect()
 

@@ -1,90 +1,69 @@
-"""Rows of a new generation in PostgreSQL's binary COPY format, and the table that takes them."""
+"""The table of a new generation's rows, as long as it is not attached to the read model's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from struct import Struct
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import psycopg
-from psycopg import Copy, sql
+from psycopg import sql
 
-from adapters.postgres.row_table import SCHEMA
+from adapters.postgres.row_encoding import Stored
+from adapters.postgres.row_table import RowTable, copy_rows, table_of
 from projections.folded_rows import FoldedRows
-from projections.read_model import AnyProjection
-from projections.stored_form import stored_form
+from projections.read_model import AnyProjection, RowsUnavailable
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
-_NULL = b"\xff\xff\xff\xff"
-_BEGIN = Struct("!hii")  # six fields; a generation of 4 bytes
-_LENGTH = Struct("!i")
-_POSITION = Struct("!iq")
-_JSONB_VERSION = b"\x01"
-_ROWS_A_BLOCK = 500
-_COPY_IN = "COPY {table} (generation, key, sort_key, tenant, row, position) FROM STDIN (FORMAT BINARY)"
-
-
-def copy_blocks(folded: FoldedRows[Any], generation: int) -> Iterator[bytes]:
-    """Every row, some hundreds in one piece, as COPY takes them between header and trailer."""
-    projection = folded.projection
-    block: list[bytes] = []
-    for key, (row, position) in folded.by_key.items():
-        block += (
-            _BEGIN.pack(6, 4, generation),
-            _text(key),
-            _text(projection.sort_key(row)),
-            _text(projection.tenant(row)),
-            _jsonb(stored_form(row)),
-            _POSITION.pack(8, position),
-        )
-        if len(block) >= 6 * _ROWS_A_BLOCK:
-            yield b"".join(block)
-            block.clear()
-    if block:
-        yield b"".join(block)
-
-
-def _text(value: str | None) -> bytes:
-    if value is None:
-        return _NULL
-    encoded = value.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
-
-
-def _jsonb(form: bytes) -> bytes:
-    return _LENGTH.pack(len(form) + 1) + _JSONB_VERSION + form
+_KEYS_AT_ONCE = 10_000
 
 
 class NewGeneration:
-    """The rows that are to become the live ones; nobody sees them before the caller's transaction commits."""
+    """The rows that are to become the live ones, as long as they are a table of their own."""
 
     def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
         self._connection = connection
-        self._name = projection.name
+        self._projection = projection
         self._generation = generation
+        self._own_name = f"{projection.name}_g{generation}"
 
-    def create(self) -> None:
-        """A table without keys."""
-        self._connection.execute("SELECT gridproof.create_generation(%s, %s)", (self._name, self._generation))
+    def build_key(self) -> None:
+        """So that rows can be fetched and removed; the first rows go in faster without it."""
+        self._connection.execute(
+            "SELECT gridproof.key_generation(%s, %s)", (self._projection.name, self._generation)
+        )
 
-    @contextmanager
-    def taking_rows(self) -> Iterator[Copy]:
-        """Write blocks of `copy_blocks` to it; the header and the trailer are written here."""
-        table = sql.Identifier(SCHEMA, f"rm_{self._name}_g{self._generation}")
-        with self._connection.cursor().copy(sql.SQL(_COPY_IN).format(table=table)) as copy:
-            copy.write(_HEADER)
-            yield copy
-            copy.write(_TRAILER)
+    def fetch(self, keys: Collection[str]) -> Mapping[str, Any]:
+        """Key -> row, of those there are. Raises RowUnreadable or RowsUnavailable."""
+        table: RowTable[Any] = RowTable(
+            self._connection, self._projection, self._generation, table=table_of(self._own_name)
+        )
+        try:
+            return table.fetch(keys)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise RowsUnavailable(f"rows of {self._own_name}: {error}") from error
 
-    def load(self, blocks: Iterable[bytes]) -> None:
-        with self.taking_rows() as copy:
-            for block in blocks:
-                copy.write(block)
+    def store(self, folded: FoldedRows[Any]) -> int:
+        """What the stretch changed, in the caller's transaction; how many rows more there are now."""
+        removed = self._remove(list(folded.outdated)) if folded.outdated else 0
+        added = 0
 
-    def build_keys(self) -> None:
-        """Keys as the read model's table has them, and a part of that table from then on."""
-        self._connection.execute("SELECT gridproof.attach_generation(%s, %s)", (self._name, self._generation))
+        def counted() -> Iterator[Stored]:
+            nonlocal added
+            for changed in folded.changed():
+                added += 1
+                yield changed
+
+        copy_rows(self._connection, table_of(self._own_name), self._projection, counted(), self._generation)
+        return added - removed
+
+    def _remove(self, keys: list[str]) -> int:
+        statement = sql.SQL("DELETE FROM {} WHERE generation = %s AND key = ANY(%s)").format(
+            table_of(self._own_name)
+        )
+        return sum(
+            self._connection.execute(
+                statement, (self._generation, keys[start : start + _KEYS_AT_ONCE])
+            ).rowcount
+            for start in range(0, len(keys), _KEYS_AT_ONCE)
+        )

@@ -1,8 +1,8 @@
 """A recorder whose saves share commits: the concurrent saves of a process become one transaction.
 
 Set by `APPLICATION_RECORDER_TOPIC`. Same order, same conflicts, same errors as the library's recorder; a caller that
-was answered is in the log. A connection that dies at the commit leaves it open whether the batch was saved: its
-callers get an OperationalError, and who tries again finds its own events (a conflict) or nothing.
+was answered is in the log. Where a connection dies at the commit the outcome is looked up; only when PostgreSQL stays
+away is it left open: an OperationalError then, and who tries again finds its own events (a conflict) or nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from adapters.postgres.batch_writer import IMPORT_CHUNK, BatchWriter
-from adapters.postgres.save_queue import Save, SaveQueue
-from application.ports.event_store import IdempotencyRecord, SaveTooLarge
-
-MAX_SAVE_EVENTS = 500
-MAX_SAVE_BYTES = 128 * 1024
+from adapters.postgres.save_queue import Save, within
+from adapters.postgres.shared_turns import SharedTurns
+from application.ports.event_store import IdempotencyRecord
+from application.save_bounds import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, check_save_size
 
 
 class GroupCommitRecorder(PostgresApplicationRecorder):
@@ -31,7 +30,7 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importing = threading.Lock()
-        self._queue = SaveQueue(self._write, max_batch_events=MAX_SAVE_EVENTS, max_batch_bytes=MAX_SAVE_BYTES)
+        self._saves = SharedTurns(self._writer.write, within(MAX_BATCH_EVENTS, MAX_BATCH_BYTES))
 
     def insert_events(
         self,
@@ -42,14 +41,15 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
     ) -> Sequence[int] | None:
         """The positions, once they are committed.
 
-        Raises SaveTooLarge, StreamConflict, KeyConflict (nothing is saved), or an OperationalError or InterfaceError
-        (nothing is known to be saved).
+        Raises SaveTooLarge, QueueFull, StreamConflict, KeyConflict (nothing is saved), or another OperationalError or
+        an InterfaceError (nothing is known to be saved).
         """
         if not stored_events:
             return None
         save = Save(stored_events, idempotency)
-        _check_size(save)
-        return self._queue.put(save)
+        check_save_size(len(stored_events), save.byte_count)
+        self._saves.join(save)
+        return save.ids
 
     def append_many(self, stored_events: Iterable[StoredEvent]) -> int:
         """Import domain events in their order by COPY, 500 a transaction; how many.
@@ -68,25 +68,9 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
 
     def close(self) -> None:
         """What waits is still written, what comes is refused. Idempotent; does nothing in a forked child."""
-        if self._queue.is_inherited:
+        if self._saves.is_inherited:
             return
-        self._queue.close()
+        self._saves.close()
         self._writer.close()
         with self._importing:
             self._importer.close()
-
-    def _write(self, batch: list[Save]) -> None:
-        for save in batch:
-            if not save.stored_events:
-                save.ids = []
-        if saves := [save for save in batch if save.stored_events]:
-            self._writer.write(saves)
-
-
-def _check_size(save: Save) -> None:
-    count, size = len(save.stored_events), save.byte_count
-    if count > MAX_SAVE_EVENTS or size > MAX_SAVE_BYTES:
-        raise SaveTooLarge(
-            f"{count} domain events of {size} bytes in one save, at most {MAX_SAVE_EVENTS} of {MAX_SAVE_BYTES}: "
-            "split the command"
-        )

@@ -16,6 +16,7 @@ import psycopg
 import structlog
 
 from adapters.postgres.ledger_store import TABLES, PostgresLedgerStore
+from application.ledger_keeping import LedgerKeeper
 from application.ledger_sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
 from application.ports.alerts import AlertRegistry
 from application.ports.archive import Archive, ArchiveUnavailable
@@ -70,11 +71,10 @@ class LedgerFollower:
         self._signer = signer
         self._alerts = alerts
         self._clock = clock
-        self._seal_every_s = seal_every_s
+        self._keeper = LedgerKeeper(seal_every_s, time.monotonic)
         self._heartbeat_s = heartbeat_s
         self._batch = batch
         self._reached = reached
-        self._sealed_at = time.monotonic()
         self._mismatch_told = False
         self._unsealed_told = False
 
@@ -97,16 +97,13 @@ class LedgerFollower:
             sealer = Sealer(store, self._archive, self._signer, self._clock)
             _log.info("ledger active")
             while not stop.is_set():
-                due_s = self._sealed_at + self._seal_every_s - time.monotonic()
-                if self._follow(store) or due_s <= 0:
-                    if due_s <= 0:
-                        self._seal(sealer)
-                    continue
-                for _ in connection.notifies(timeout=min(self._heartbeat_s, due_s), stop_after=1):
-                    pass
+                may_wait_s = self._keeper.step(lambda: self._follow(store), lambda: self._seal(sealer))
+                if may_wait_s > 0:
+                    for _ in connection.notifies(timeout=min(self._heartbeat_s, may_wait_s), stop_after=1):
+                        pass
             while self._follow(store):
                 pass
-            self._seal(sealer)
+            self._keeper.seal(lambda: self._seal(sealer))
 
     def _follow(self, store: PostgresLedgerStore) -> int:
         appended = sum(follow(store, log, self._batch) for log in LOGS)
@@ -114,23 +111,22 @@ class LedgerFollower:
             self._reached("ledger.after_append", f"{appended} entries")
         return appended
 
-    def _seal(self, sealer: Sealer) -> None:
-        """What keeps it from sealing is told and tried again; what contradicts itself is not signed."""
-        started = time.monotonic()
+    def _seal(self, sealer: Sealer) -> bool:
+        """Whether to wait for the next time: what keeps it from sealing is told and tried again at once; what
+        contradicts itself is told and not signed."""
         try:
             signed = sealer.seal()
         except LedgerContradicted as error:
             self._tell_mismatch(error)
-            self._sealed_at = started
-            return
+            return True
         except ArchiveUnavailable as error:
             self._tell_unsealed(error)
-            return
-        self._sealed_at = started
+            return False
         self._tell_good()
         if signed is not None:
             _log.info("ledger sealed", checkpoint=signed.checkpoint.number)
             self._reached("ledger.after_seal", f"{signed.checkpoint.number} signed")
+        return True
 
     def _tell_mismatch(self, error: LedgerContradicted) -> None:
         _log.error("ledger contradicted", error=str(error))
@@ -139,7 +135,7 @@ class LedgerFollower:
 
     def _tell_unsealed(self, error: ArchiveUnavailable) -> None:
         _log.warning("the ledger waits for the archive", error=str(error))
-        if time.monotonic() - self._sealed_at > UNSEALED_ALERT_S:
+        if self._keeper.since_sealed_s > UNSEALED_ALERT_S:
             self._alerts.raise_alert("ledger_unsealed", SUBJECT, str(error)[:1_000], at=self._clock.now())
             self._unsealed_told = True
         time.sleep(_RECONNECT_S)

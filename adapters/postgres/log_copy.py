@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterator
+from struct import Struct
 from typing import Any
 
 import msgspec
@@ -13,8 +14,9 @@ from psycopg import sql
 from application.demand_response import AGGREGATES
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
+from application.upcasters import UPCASTERS
 from domain.event_sourcing import DomainEvent
-from projections.read_model import AnyProjection
+from projections.read_model import AnyProjection, Facts
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -23,10 +25,14 @@ COPY (
     SELECT notification_id, originator_id::text, originator_version, topic, state
     FROM gridproof.demand_response_events
     WHERE notification_id > {after} AND notification_id <= {up_to} {narrowed}
-    ORDER BY notification_id
+    ORDER BY notification_id {limit}
 ) TO STDOUT (FORMAT BINARY)
 """
-_TYPES = ("int8", "text", "int8", "text", "bytea")
+_HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0", b"\xff\xff"
+_HEADER_LENGTH = 19
+# Number of fields; position; the stream's id as text; version; and how long the topic is that follows.
+_PLACE = Struct("!hiqi36siqi")
+_LENGTH_BYTES = 4
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
 
@@ -44,36 +50,81 @@ def log_head(connection: Connection) -> int:
 
 def ignored_topics(projection: AnyProjection) -> list[str]:
     """Topics of this release that `projection` does not look at. Others are read, so that none is skipped unseen."""
-    return sorted(
-        {
-            get_topic(nested)
-            for aggregate in AGGREGATES
-            for nested in vars(aggregate).values()
-            if isinstance(nested, type)
-            and issubclass(nested, DomainEvent)
-            and not issubclass(nested, projection.concerns)
-        }
+    return sorted(_topics() - _topics(projection))
+
+
+def _topics(projection: AnyProjection | None = None) -> frozenset[str]:
+    """Of this release, or of those the ones that concern a projection."""
+    concerns = DomainEvent if projection is None else projection.concerns
+    return frozenset(
+        get_topic(nested)
+        for aggregate in AGGREGATES
+        for nested in vars(aggregate).values()
+        if isinstance(nested, type) and issubclass(nested, DomainEvent) and issubclass(nested, concerns)
     )
 
 
-def copied_entries(
-    connection: Connection,
-    *,
-    after: int,
-    up_to: int,
-    ignored: Iterable[str] = (),
-    shard: Shard = Shard(),  # noqa: B008 - frozen
-) -> Generator[LogEntry, None, None]:
-    """Entries with after < position <= up_to but those of `ignored` topics. Raises LogEntryUnreadable. Close it."""
-    statement = sql.SQL(_COPY).format(after=after, up_to=up_to, narrowed=_narrowed(list(ignored), shard))
-    with connection.cursor().copy(statement) as copy:
-        copy.set_types(_TYPES)
-        for position, stream_id, version, topic, state in copy.rows():
-            try:
-                domain_event = decode_domain_event(topic, stream_id, version, state)
-            except UnreadableDomainEvent as error:
-                raise LogEntryUnreadable(position, topic, str(error)) from error
-            yield LogEntry(position, topic, domain_event)
+class ProjectedLog:
+    """The log as one projection looks at it: without what it ignores, and of the rest the facts it asks for."""
+
+    def __init__(self, projection: AnyProjection) -> None:
+        self._ignored = ignored_topics(projection)
+        self._decode_facts = msgspec.json.Decoder(projection.facts or Facts).decode
+        # Older topics, and those that this release does not know, are decoded whole: upcast, or refused.
+        self._as_facts = (
+            _topics(projection) - UPCASTERS.keys() if projection.facts is not None else frozenset()
+        )
+
+    def entries(
+        self,
+        connection: Connection,
+        *,
+        after: int,
+        up_to: int,
+        shard: Shard = Shard(),  # noqa: B008 - frozen
+        limit: int | None = None,
+    ) -> Generator[LogEntry, None, None]:
+        """Up to `limit` entries with after < position <= up_to. Raises LogEntryUnreadable. Close it."""
+        statement = sql.SQL(_COPY).format(
+            after=after,
+            up_to=up_to,
+            narrowed=_narrowed(self._ignored, shard),
+            limit=sql.SQL("LIMIT ALL" if limit is None else f"LIMIT {int(limit)}"),
+        )
+        happened = self.happened
+        with connection.cursor().copy(statement) as copy:
+            for position, stream_id, version, topic, state in _rows(connection, copy):
+                try:
+                    entry = LogEntry(position, topic, happened(topic, stream_id, version, state))
+                except (UnreadableDomainEvent, msgspec.MsgspecError) as error:
+                    raise LogEntryUnreadable(position, topic, str(error)) from error
+                yield entry
+
+    def happened(self, topic: str, stream_id: str, version: int, state: bytes) -> Any:
+        """The domain event of a row of the log, or the facts of it. Raises UnreadableDomainEvent or MsgspecError."""
+        if topic not in self._as_facts:
+            return decode_domain_event(topic, stream_id, version, state)
+        facts = self._decode_facts(state)
+        facts.topic, facts.stream_id, facts.version = topic, stream_id, version
+        return facts
+
+
+def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[tuple[int, str, int, str, bytes]]:
+    """Rows of the statement above. psycopg's own loop waits anew for each row, which takes longer than to decode it."""
+    next_row, parse, place_length = connection.pgconn.get_copy_data, _PLACE.unpack_from, _PLACE.size
+    while True:
+        length, data = next_row(1)  # one that is there already; the server sends each in a message of its own
+        row = bytes(data) if length > 0 and data is not None else bytes(copy.read())
+        if row.startswith(_HEADER):
+            row = row[_HEADER_LENGTH:]
+        if row == _TRAILER:
+            copy.read()  # to the end, so that the session is free again
+            return
+        if row:
+            _, _, position, _, stream_id, _, version, topic_length = parse(row)
+            state_at = place_length + topic_length
+            topic = row[place_length:state_at].decode()
+            yield position, stream_id.decode(), version, topic, row[state_at + _LENGTH_BYTES :]
 
 
 def _narrowed(ignored: list[str], shard: Shard) -> sql.Composable:

@@ -6,31 +6,25 @@ which release nothing needs it any more (docs/adr). Files before the rule have n
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import msgspec
 
 from adapters.postgres import migrate
+from adapters.postgres.migration_label import Kind, label_of
 
-Kind = Literal["expand", "contract"]
 LABELLED_FROM = 6
 """From this number on every file says in its first line what it is."""
-_LABEL = re.compile(r"-- (expand|contract: needs release (\d+\.\d+(?:\.\d+)?))\s*$")
 _DO_BLOCK = re.compile(r"\bDO\s+(\$\w*\$)(.*?)\1", re.DOTALL | re.IGNORECASE)
 _TEXT = re.compile(r"'(?:[^']|'')*'")
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-
-
-class Label(msgspec.Struct, frozen=True):
-    kind: Kind
-    needs_release: str | None = None
-    """Every process of the system is of this release or a newer one before it is applied."""
 
 
 class SchemaCheck(msgspec.Struct, frozen=True, kw_only=True):
     """What `gridproof migrate --check` finds."""
 
     pending: list[str]
+    kinds: dict[str, Kind]
+    """Of each pending one; one without a label counts as expanding."""
     problems: list[str]
     """Of the files, and of what was applied."""
     needs: dict[str, str]
@@ -38,9 +32,17 @@ class SchemaCheck(msgspec.Struct, frozen=True, kw_only=True):
     ahead: list[str]
     """Applied by a newer release: during an upgrade that is as it should be."""
 
+    is_empty: bool
+    """Nothing was ever applied: no release can be running on it."""
+
     @property
     def is_clean(self) -> bool:
         return not self.pending and not self.problems
+
+    @property
+    def only_contracting(self) -> bool:
+        """This release has all that it needs; what is pending waits until older ones are gone."""
+        return not self.problems and not self.is_empty and set(self.kinds.values()) <= {"contract"}
 
 
 def check_schema(owner_dsn: str) -> SchemaCheck:
@@ -52,6 +54,7 @@ def check_schema(owner_dsn: str) -> SchemaCheck:
     labels = {name: label_of(sql) for name, sql in files}
     return SchemaCheck(
         pending=pending,
+        kinds={name: label.kind if (label := labels[name]) else "expand" for name in pending},
         problems=[
             *file_problems(files),
             *(
@@ -71,15 +74,8 @@ def check_schema(owner_dsn: str) -> SchemaCheck:
             if (label := labels[name]) is not None and label.needs_release is not None
         },
         ahead=sorted(applied.keys() - labels.keys()),
+        is_empty=not applied,
     )
-
-
-def label_of(sql: str) -> Label | None:
-    """What the first line says; None where it says nothing."""
-    found = _LABEL.match(sql.partition("\n")[0])
-    if found is None:
-        return None
-    return Label("expand") if found[1] == "expand" else Label("contract", found[2])
 
 
 def file_problems(files: Sequence[tuple[str, str]]) -> list[str]:

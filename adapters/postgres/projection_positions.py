@@ -34,7 +34,8 @@ SET position = %s, updated_at = %s, stopped_at = NULL, stopped_reason = NULL
 WHERE name = %s AND generation = %s AND position = %s
 """
 _STOP = """
-UPDATE gridproof.projection_positions SET stopped_at = %s, stopped_reason = %s, updated_at = %s WHERE name = %s
+UPDATE gridproof.projection_positions SET stopped_at = %(at_position)s, stopped_reason = %(reason)s, updated_at = %(at)s
+WHERE name = %(name)s AND position < %(at_position)s
 """
 _SWAP = """
 UPDATE gridproof.projection_positions
@@ -74,7 +75,14 @@ def move(
 def mark_stopped(
     connection: Connection, projection: AnyProjection, position: int, reason: str, *, at: datetime
 ) -> None:
-    connection.execute(_STOP, (position, reason.replace("\0", "")[:2_000], at, projection.name))
+    """Unless a rebuild has brought it beyond that position meanwhile."""
+    parameters = {
+        "name": projection.name,
+        "at_position": position,
+        "reason": reason.replace("\0", "")[:2_000],
+        "at": at,
+    }
+    connection.execute(_STOP, parameters)
 
 
 def swap(

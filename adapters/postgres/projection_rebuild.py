@@ -1,60 +1,78 @@
-"""Rebuild a read model from zero beside the live one, and compare the live one with a fresh fold.
+"""Rebuild a read model from zero beside the live one.
 
-A rebuild is one transaction: a table without keys, filled by COPY from a fold in memory; keys; catching up; the swap.
-Killed at any point it leaves nothing, and the next one begins anew.
+In stages, each committed: the log is folded into a table without keys, stretch by stretch; the table gets its keys and
+is attached; it catches up; it is made the live one. Killed at any point the live rows stay, and the next rebuild goes
+on from the last stage that was committed.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
 import structlog
-from psycopg import sql
 
-from adapters.postgres.generation_rows import NewGeneration, copy_blocks
-from adapters.postgres.log_copy import copied_entries, ignored_topics, log_head
-from adapters.postgres.projection_positions import LivePosition, live_position, locked_position, swap
-from adapters.postgres.rebuild_fold import SharedFold, fold_log
-from adapters.postgres.row_table import Connection, RowBuffer, RowTable, RowUnreadable, table_of
+from adapters.postgres import rebuild_progress
+from adapters.postgres.log_copy import Shard, log_head
+from adapters.postgres.older_readers import wait_for_older_readers
+from adapters.postgres.projection_batches import Batch, LogBatches, folded
+from adapters.postgres.projection_positions import live_position, locked_position, swap
+from adapters.postgres.projection_verify import verified
+from adapters.postgres.rebuild_fold import Bounds, Part, fold_part
+from adapters.postgres.rebuild_processes import fold_parts
+from adapters.postgres.rebuild_progress import Overtaken, RebuildProgress
+from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
 from application.ports.clock import Clock
-from application.ports.event_log import EventLog, LogEntry
 from projections.maintenance import (
     Progress,
     ProjectionsUnavailable,
+    ReadersLinger,
     RebuildReport,
     RebuildUnderway,
     StreamsDepend,
     VerifyReport,
-    compared,
 )
-from projections.memory_rows import MemoryRows, fold_entry
+from projections.memory_rows import FoldFailed
 from projections.read_model import AnyProjection, RowsUnavailable
 
 _log = structlog.get_logger(__name__)
 
-_BATCH = 2_000
-_TELL_EVERY = 10_000
+Reached = Callable[[str], None]
+"""Told of what is done: `begun`, `stretch`, `attached`, `awaited`, `batch`, `swapped`."""
+
+_BATCH = 5_000
+_FEW = 200
+"""So few domain events are folded while the live runner waits."""
 _DROP_ATTEMPTS, _DROP_PAUSE_S = 20, 0.1
 
 
 class PostgresProjectionMaintenance:
     """`projections rebuild` and `verify`; the live runner goes on meanwhile."""
 
-    def __init__(self, dsn: str, log: EventLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        clock: Clock,
+        *,
+        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+        readers_wait_s: float = 60.0,
+        reached: Reached = lambda _: None,
+    ) -> None:
         self._dsn = dsn
-        self._log = log
         self._clock = clock
+        self._bounds = bounds
+        self._readers_wait_s = readers_wait_s
+        self._reached = reached
 
     def rebuild(
         self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
     ) -> RebuildReport:
-        """Fold the whole log into new rows and make them the live ones, in one transaction.
+        """Fold the whole log into new rows and make them the live ones; one that was begun is gone on with.
 
-        Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway or ProjectionsUnavailable.
+        Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway, ReadersLinger or ProjectionsUnavailable.
         """
         if workers > 1 and not projection.independent_streams:
             raise StreamsDepend(
@@ -65,146 +83,165 @@ class PostgresProjectionMaintenance:
                 self._dsn, autocommit=True, connect_timeout=10, application_name=f"rebuild {projection.name}"
             ) as connection:
                 _take_turn(connection, projection)
-                live_position(connection, projection, at=self._clock.now())
                 _drop_old_generations(connection, projection)
-                report = self._rebuilt(connection, projection, workers, progress)
+                try:
+                    report = self._rebuilt(connection, projection, workers, progress)
+                except FoldFailed:
+                    _discard(
+                        connection, projection
+                    )  # what folds it next may make other rows of what came before
+                    raise
                 _drop_old_generations(connection, projection)
                 return report
-        except (psycopg.OperationalError, psycopg.InterfaceError, RowsUnavailable) as error:
-            raise _unavailable(error) from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, RowsUnavailable, Overtaken) as error:
+            raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
 
     def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
         """Compare the live rows with a fold from zero to their position.
 
         Raises FoldFailed, LogEntryUnreadable or ProjectionsUnavailable.
         """
-        live, stored = self._snapshot(projection)
-        fresh: MemoryRows[Any] = MemoryRows(projection)
         try:
-            with (
-                psycopg.connect(self._dsn, autocommit=True, connect_timeout=10) as connection,
-                closing(
-                    copied_entries(
-                        connection, after=0, up_to=live.position, ignored=ignored_topics(projection)
-                    )
-                ) as entries,
-            ):
-                for number, entry in enumerate(entries):
-                    fold_entry(projection, entry, fresh)
-                    if number % _TELL_EVERY == 0:
-                        _report(progress, entry.position, live.position)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise _unavailable(error) from error
-        _report(progress, live.position, live.position)
-        return compared(projection, live.position, live.version, stored, fresh)
-
-    def _snapshot(self, projection: AnyProjection) -> tuple[LivePosition, dict[str, bytes]]:
-        """The live rows and their position at one moment."""
-        try:
-            with psycopg.connect(self._dsn, autocommit=True, connect_timeout=10) as connection:
-                live_position(connection, projection, at=self._clock.now())
-                connection.autocommit = False
-                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-                # Before the snapshot is taken, so that a rebuild cannot drop the rows between snapshot and reading.
-                connection.execute(
-                    sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table_of(projection.name))
-                )
-                live = live_position(connection, projection)
-                return live, RowTable(connection, projection, live.generation).stored()
+            return verified(self._dsn, projection, at=self._clock.now(), progress=progress)
         except (psycopg.OperationalError, psycopg.InterfaceError, RowUnreadable) as error:
-            raise _unavailable(error) from error
+            raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
 
     def _rebuilt(
         self, connection: Connection, projection: AnyProjection, workers: int, progress: Progress | None
     ) -> RebuildReport:
         began = time.perf_counter()
-        with connection.transaction():
-            live = live_position(connection, projection)
-            generation = live.generation + 1
-            rows = NewGeneration(connection, projection, generation)
-            rows.create()
-            loaded = self._loaded(
-                connection, projection, rows, generation=generation, workers=workers, progress=progress
+        live = live_position(connection, projection, at=self._clock.now())
+        goal = rebuild_progress.found(connection, projection, live)
+        if goal is None:
+            _discard(connection, projection)
+            head = log_head(connection)
+            goal = rebuild_progress.begun(
+                connection, projection, live, up_to=head, parts=workers, at=self._clock.now()
             )
-            rows.build_keys()
-            table: RowTable[Any] = RowTable(connection, projection, generation)
-            position, later = self._caught_up(connection, projection, table, loaded.position)
+            self._reached("begun")
+        if not goal.attached:
+            self._fold(projection, goal, progress)
+            rebuild_progress.attached(connection, projection, goal.generation)
+            self._reached("attached")
+        wait_for_older_readers(connection, f"gridproof.rm_{projection.name}", timeout_s=self._readers_wait_s)
+        self._reached("awaited")
+        report = self._swapped(connection, projection, goal)
+        self._reached("swapped")
+        return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
+
+    def _fold(self, projection: AnyProjection, goal: RebuildProgress, progress: Progress | None) -> None:
+        """The log up to where it was when the rebuild was begun, in the new rows; with as many processes as then."""
+        count = len(goal.positions)
+        parts = [
+            Part(
+                goal.generation,
+                Shard(number, count),
+                position=position,
+                up_to=goal.up_to,
+                bounds=self._bounds.shared(count),
+            )
+            for number, position in enumerate(goal.positions)
+            if position < goal.up_to
+        ]
+
+        def told(position: int) -> None:
+            if progress is not None:
+                progress(position, goal.up_to)
+
+        if count > 1:
+            fold_parts(self._dsn, projection, parts, told)
+            return
+        for part in parts:
+            fold_part(self._dsn, projection, part, told, stretch_stored=lambda: self._reached("stretch"))
+
+    def _swapped(
+        self, connection: Connection, projection: AnyProjection, goal: RebuildProgress
+    ) -> RebuildReport:
+        """Catch up, beside the live runner and at last while it waits; then the rows are the live ones."""
+        following = _Following(connection, projection, goal.generation)
+        while (batch := following.next_batch()) is not None:
+            with connection.transaction():
+                following.fold(batch)
+            self._reached("batch")
+            if not batch.is_full and len(batch.entries) < _FEW:
+                break
+        with connection.transaction():
+            live = locked_position(connection, projection)
+            while (batch := following.next_batch()) is not None:
+                following.fold(batch)
+                if not batch.is_full and following.position >= live.position:
+                    break
             swap_began = time.perf_counter()
-            swap(connection, projection, generation, position, at=self._clock.now())
-        ended = time.perf_counter()
-        return msgspec.structs.replace(
-            loaded,
-            position=position,
-            domain_events=loaded.domain_events + later,
-            swap_ms=round((ended - swap_began) * 1000, 2),
-            seconds=round(ended - began, 3),
+            swap(connection, projection, goal.generation, following.position, at=self._clock.now())
+            domain_events, rows = rebuild_progress.ended(connection, projection)
+        swap_ms = round((time.perf_counter() - swap_began) * 1000, 2)
+        return RebuildReport(
+            name=projection.name,
+            position=following.position,
+            domain_events=domain_events,
+            rows=rows,
+            swap_ms=swap_ms,
         )
 
-    def _loaded(
-        self,
-        connection: Connection,
-        projection: AnyProjection,
-        rows: NewGeneration,
-        *,
-        generation: int,
-        workers: int,
-        progress: Progress | None,
-    ) -> RebuildReport:
-        """The log up to its head of now, in the new rows."""
-        head = log_head(connection)
 
-        def tell(position: int) -> None:
-            _report(progress, position, head)
+class _Following:
+    """The new rows, attached and not yet live, following the log."""
 
-        if workers > 1:
-            shared = SharedFold(self._dsn, projection, up_to=head, generation=generation, workers=workers)
-            rows.load(shared.blocks(tell))
-            position, count, kept = head, shared.domain_events, shared.rows
-        else:
-            with psycopg.connect(self._dsn, autocommit=True, connect_timeout=10) as reading:
-                folded = fold_log(reading, projection, up_to=head, progress=tell)
-            position, count, kept = folded.position, folded.domain_events, len(folded.by_key)
-            rows.load(copy_blocks(folded, generation))
-        _report(progress, position, head)
-        return RebuildReport(name=projection.name, position=position, domain_events=count, rows=kept)
+    def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
+        self._connection = connection
+        self._projection = projection
+        self._generation = generation
+        self._batches = LogBatches(projection)
+        self._table: RowTable[Any] = RowTable(connection, projection, generation)
+        self.position = rebuild_progress.reached(connection, projection)
 
-    def _caught_up(
-        self, connection: Connection, projection: AnyProjection, table: RowTable[Any], position: int
-    ) -> tuple[int, int]:
-        """(position, domain events since) when the new rows are as far as the live ones, whose runner now waits."""
-        folded, live = 0, -1
-        while True:
-            entries = self._log.read_after(position, _BATCH)
-            if entries:
-                _fold_into(projection, table, entries)
-                position, folded = entries[-1].position, folded + len(entries)
-            if len(entries) < _BATCH // 10:
-                live = locked_position(connection, projection).position
-            if not entries and 0 <= live <= position:
-                return position, folded
+    def next_batch(self) -> Batch | None:
+        """Raises LogEntryUnreadable where nothing readable comes before it."""
+        batch = self._batches.after(self._connection, self.position, _BATCH)
+        if batch is not None and batch.unreadable is not None and batch.position == self.position:
+            raise batch.unreadable
+        return batch
 
-
-def _fold_into(projection: AnyProjection, table: RowTable[Any], entries: list[LogEntry]) -> None:
-    buffer = RowBuffer(projection, table)
-    buffer.prefetch(key for entry in entries for key in projection.wanted(entry.domain_event))
-    for entry in entries:
-        buffer.position = entry.position
-        fold_entry(projection, entry, buffer)
-    table.write(buffer.changes)
+    def fold(self, batch: Batch) -> None:
+        """In the caller's transaction."""
+        folded(self._projection, self._table, batch.entries).write()
+        rebuild_progress.advanced(
+            self._connection,
+            self._projection,
+            self._generation,
+            was_at=self.position,
+            now_at=batch.position,
+            domain_events=len(batch.entries),
+        )
+        self.position = batch.position
 
 
 def _drop_old_generations(connection: Connection, projection: AnyProjection) -> None:
-    """No reader waits longer than the lock time-out; where readers never pause, the next rebuild drops them."""
+    """Where readers never pause, the next rebuild drops them."""
+    if not _done_between_reads(connection, "SELECT gridproof.drop_old_generations(%s)", projection):
+        _log.warning("old rows are still read; the next rebuild drops them", projection=projection.name)
+
+
+def _discard(connection: Connection, projection: AnyProjection) -> None:
+    """Forget a rebuild that was begun and cannot be gone on with. Raises ReadersLinger."""
+    if not _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s)", projection):
+        raise ReadersLinger(
+            f"the rows of an earlier rebuild of {projection.name} are still locked; rebuild again later"
+        )
+
+
+def _done_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:
+    """Dropping a partition locks out readers: no reader waits longer than the lock time-out. False: it never got in."""
     for _ in range(_DROP_ATTEMPTS):
         try:
             with connection.transaction():
-                connection.execute("SET LOCAL lock_timeout = '50ms'")
-                connection.execute("SELECT gridproof.drop_old_generations(%s)", (projection.name,))
+                connection.execute("SET LOCAL lock_timeout = '10ms'")
+                connection.execute(statement, (projection.name,))
         except psycopg.errors.LockNotAvailable:
             time.sleep(_DROP_PAUSE_S)
         else:
-            return
-    _log.warning("old rows are still read; the next rebuild drops them", projection=projection.name)
+            return True
+    return False
 
 
 def _take_turn(connection: Connection, projection: AnyProjection) -> None:
@@ -213,12 +250,3 @@ def _take_turn(connection: Connection, projection: AnyProjection) -> None:
     ).fetchone()
     if row is None or not row[0]:
         raise RebuildUnderway(f"another rebuild of {projection.name} is under way; wait for it")
-
-
-def _report(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
-
-
-def _unavailable(error: Exception) -> ProjectionsUnavailable:
-    return ProjectionsUnavailable(f"the read models cannot be reached: {error}")

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from adapters.postgres.projection_batches import Batch, LogBatches, folded, last_before
 from adapters.postgres.projection_positions import (
     LivePosition,
     PositionMoved,
@@ -22,14 +23,14 @@ from adapters.postgres.projection_positions import (
 )
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from adapters.postgres.projection_waits import announce
-from adapters.postgres.row_table import Connection, RowBuffer, RowTable, RowUnreadable
+from adapters.postgres.rebuild_fold import Bounds
+from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.event_log import EventLog, LogEntry, LogEntryUnreadable
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_log import LogEntry
 from application.ports.operations import OperationsUnavailable
 from projections.maintenance import ProjectionsUnavailable, RebuildUnderway
-from projections.memory_rows import FoldFailed, fold_entry
+from projections.memory_rows import FoldFailed
 from projections.read_model import AnyProjection, RowsUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -37,16 +38,19 @@ _log = structlog.get_logger(__name__)
 CHANNEL = "demand_response_events"
 """Where the event store announces new domain events: the name of its table."""
 BATCH = 500
+BATCH_BEHIND = 8_000
+"""As long as full batches keep coming they grow up to this: fewer round trips and commits for each domain event."""
 HEARTBEAT_S = 1.0
 """A lost announcement delays a read model by no more than this, wall time."""
 RETRY_STOPPED_S = 60.0
 LAG_ALERT_S = 30.0
+_AT_DEPLOY = Bounds(stretch=200_000, most_rows=100_000)
+"""A new release may want every read model anew, all at once in one process: less memory for each."""
 _TURN_EVERY_S = 0.2
 _RECONNECT_S = 0.5
 _UNREACHABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
-    EventStoreUnavailable,
     OperationsUnavailable,
     ProjectionsUnavailable,
     RebuildUnderway,
@@ -61,20 +65,21 @@ class ProjectionRunner:
         self,
         projection: AnyProjection,
         *,
-        log: EventLog,
         dsn: str,
         alerts: AlertRegistry,
         clock: Clock,
-        batch_size: int = BATCH,
+        batch_size: int | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         retry_stopped_s: float = RETRY_STOPPED_S,
     ) -> None:
+        """`batch_size` fixes it; without it batches are as large as the projection is behind."""
         self.projection = projection
-        self._read_log = log
+        self._batches = LogBatches(projection)
         self._dsn = dsn
         self._alerts = alerts
         self._clock = clock
-        self._batch_size = batch_size
+        self._smallest_batch = self._next_size = batch_size or BATCH
+        self._largest_batch = batch_size or BATCH_BEHIND
         self._heartbeat_s = heartbeat_s
         self._retry_stopped_s = retry_stopped_s
         self._lags = False
@@ -157,83 +162,71 @@ class ProjectionRunner:
             )
         if live.version < self.projection.version:
             _log.info("projection is rebuilt", projection=self.name, version=self.projection.version)
-            PostgresProjectionMaintenance(self._dsn, self._read_log, self._clock).rebuild(self.projection)
+            PostgresProjectionMaintenance(self._dsn, self._clock, bounds=_AT_DEPLOY).rebuild(self.projection)
             live = live_position(connection, self.projection, at=self._clock.now())
         return live
 
     def _advance(self, connection: Connection, live: LivePosition) -> LivePosition | None:
-        """Fold one batch, and give the new position; None if there was nothing. Raises FoldFailed."""
-        entries = self._read(live.position)
-        if not entries:
+        """Fold one batch, and give the new position; None if there was nothing. Raises FoldFailed or PositionMoved."""
+        batch = self._batches.after(connection, live.position, self._next_size)
+        if batch is None:
+            self._next_size = self._smallest_batch
             self._watch_lag(None)
             return None
-        moved = self._fold(connection, live, entries)
-        self._watch_lag(entries[-1] if len(entries) == self._batch_size else None)
+        if batch.unreadable is not None and batch.position == live.position:
+            error = batch.unreadable
+            raise FoldFailed(self.name, error.position, error.topic, str(error)) from error
+        moved = self._fold(connection, live, batch.entries, batch.position)
+        self._watch_lag(batch)
+        larger = min(self._next_size * 2, self._largest_batch)
+        self._next_size = larger if batch.is_full else self._smallest_batch
         return moved
 
-    def _read(self, position: int) -> list[LogEntry]:
-        try:
-            return self._read_log.read_after(position, self._batch_size)
-        except LogEntryUnreadable as error:
-            readable = self._readable_before(error.position, position)
-            if not readable:
-                raise FoldFailed(self.name, error.position, error.topic, str(error)) from error
-            return readable
+    def _fold(
+        self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry], position: int
+    ) -> LivePosition:
+        """Fold `entries` and commit `position`; where one of them fails, those before it.
 
-    def _readable_before(self, unreadable: int, position: int) -> list[LogEntry]:
-        """What comes after `position` and before the unreadable entry, one by one."""
-        entries: list[LogEntry] = []
-        while len(entries) < self._batch_size:
-            try:
-                found = self._read_log.read_after(position, 1)
-            except LogEntryUnreadable:
-                break
-            if not found or found[0].position >= unreadable:
-                break
-            entries += found
-            position = found[0].position
-        return entries
-
-    def _fold(self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry]) -> LivePosition:
-        """Fold and commit `entries`; where one of them fails, those before it. Raises FoldFailed."""
+        Raises FoldFailed, or PositionMoved if a rebuild was swapped in meanwhile.
+        """
         try:
-            return self._committed(connection, live, entries)
+            return self._committed(connection, live, entries, position)
         except FoldFailed as error:
+            # The rows may have been of a generation that is dropped by now: that says nothing about the log.
+            if live_position(connection, self.projection).generation != live.generation:
+                raise PositionMoved(f"projection {self.name} was rebuilt") from error
             before = [entry for entry in entries if entry.position < error.position]
-            if before:
-                self._committed(connection, live, before)
+            reached = last_before(connection, error.position)
+            if reached > live.position:
+                self._committed(connection, live, before, reached)
             raise
         except psycopg.DatabaseError as error:
-            if isinstance(error, psycopg.OperationalError):
+            if isinstance(error, psycopg.OperationalError) or not entries:
                 raise
             if len(entries) == 1:
                 raise FoldFailed(self.name, entries[0].position, entries[0].topic, str(error)) from error
-        for entry in entries:  # the rows of one of them are refused: find out which
-            live = self._fold(connection, live, [entry])
-        return live
+        half = len(entries) // 2  # the rows of one of them are refused: find out which
+        live = self._fold(connection, live, entries[:half], entries[half - 1].position)
+        return self._fold(connection, live, entries[half:], position)
 
     def _committed(
-        self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry]
+        self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry], position: int
     ) -> LivePosition:
         table: RowTable[Any] = RowTable(connection, self.projection, live.generation)
-        buffer = RowBuffer(self.projection, table)
         try:
-            buffer.prefetch(key for entry in entries for key in self.projection.wanted(entry.domain_event))
+            changed = folded(self.projection, table, entries)
         except RowUnreadable as error:
             raise FoldFailed(self.name, entries[0].position, entries[0].topic, str(error)) from error
-        for entry in entries:
-            buffer.position = entry.position
-            fold_entry(self.projection, entry, buffer)
-        position = entries[-1].position
         with connection.transaction():
             move(connection, self.projection, live, position, at=self._clock.now())
-            table.write(buffer.changes)
+            changed.write()
         announce(connection, self.name, position)
         return LivePosition(live.version, live.generation, position)
 
-    def _watch_lag(self, behind: LogEntry | None) -> None:
+    def _watch_lag(self, batch: Batch | None) -> None:
         """Alert while full batches keep coming and their domain events are old."""
         now = self._clock.now()
+        behind = batch.entries[-1] if batch is not None and batch.is_full and batch.entries else None
         lag_s = 0.0
         if behind is not None:
             lag_s = self._clock.wall_seconds((now - behind.domain_event.recorded_at).total_seconds())
@@ -241,7 +234,7 @@ class ProjectionRunner:
             detail = f"at position {behind.position if behind else 0}, {lag_s:.0f} s behind"
             self._alerts.raise_alert("projection_lag", self.name, detail, at=now)
             self._lags = True
-        elif self._lags and behind is None:
+        elif self._lags and (batch is None or not batch.is_full):
             self._alerts.clear("projection_lag", self.name, at=now)
             self._lags = False
 

@@ -1,57 +1,130 @@
-"""The fold of a whole log in memory, in this process or shared out over several, as blocks for COPY."""
+"""The fold of a whole log, in stretches: each is folded in memory, and stored with how far it goes in one transaction.
+
+In this process, or shared out by stream over several; each part has a position of its own, so that a rebuild that was
+killed goes on where each of them was.
+"""
 
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import pickle
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from multiprocessing.connection import Connection as Pipe
-from multiprocessing.connection import wait
+from contextlib import closing, contextmanager
+from itertools import islice
 from typing import Any
 
+import msgspec
 import psycopg
 
-from adapters.postgres.generation_rows import copy_blocks
-from adapters.postgres.log_copy import Shard, copied_entries, ignored_topics
+from adapters.postgres.generation_rows import NewGeneration
+from adapters.postgres.log_copy import ProjectedLog, Shard
+from adapters.postgres.rebuild_progress import advanced
+from adapters.postgres.row_table import RowUnreadable
+from application.ports.event_log import LogEntry
 from projections.folded_rows import FoldedRows
-from projections.maintenance import ProjectionsUnavailable
-from projections.memory_rows import fold_entry
+from projections.memory_rows import FoldFailed
 from projections.read_model import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Progress = Callable[[int], None]
 
-MOST_ROWS_IN_MEMORY = 1_500_000
-"""About 2 GB of the widest rows; what comes after them is folded in batches, through the keys."""
 _TELL_EVERY = 10_000
 
 
-def fold_log(
-    connection: Connection,
+class Bounds(msgspec.Struct, frozen=True):
+    """What one process holds in memory at most: the rows of a stretch, and those kept from the ones before."""
+
+    stretch: int = 1_000_000
+    """Domain events; their rows are at most about as many, 1 to 2 GB of the widest."""
+    most_rows: int = 500_000
+
+    def shared(self, parts: int) -> Bounds:
+        return Bounds(max(self.stretch // parts, 1), self.most_rows // parts)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The streams of one process, and how far they are to be folded."""
+
+    generation: int
+    shard: Shard
+    position: int
+    up_to: int
+    bounds: Bounds = Bounds()
+
+
+def fold_part(
+    dsn: str,
     projection: AnyProjection,
+    part: Part,
+    told: Progress,
     *,
-    up_to: int,
-    progress: Progress,
-    shard: Shard = Shard(),  # noqa: B008 - frozen
-    most_rows: int = MOST_ROWS_IN_MEMORY,
-) -> FoldedRows[Any]:
-    """The rows at `up_to`, or at `.position` if they became too many. Raises FoldFailed or LogEntryUnreadable."""
-    folded: FoldedRows[Any] = FoldedRows(projection)
-    ignored = ignored_topics(projection)
-    copied = copied_entries(connection, after=0, up_to=up_to, ignored=ignored, shard=shard)
-    with _no_cycles_collected(), closing(copied) as entries:  # an open COPY would keep the session busy
-        for entry in entries:
-            folded.position = entry.position
-            fold_entry(projection, entry, folded)
-            folded.domain_events += 1
-            if folded.domain_events % _TELL_EVERY == 0:
-                progress(entry.position)
-                if len(folded.by_key) > most_rows:
-                    return folded
-    folded.position = up_to
-    return folded
+    stretch_stored: Callable[[], None] = lambda: None,
+) -> None:
+    """Fold it from its position to the end, and store it. Raises FoldFailed, LogEntryUnreadable or Overtaken."""
+    with (
+        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
+        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
+        _no_cycles_collected(),
+    ):
+        generation = NewGeneration(writing, projection, part.generation)
+        folded: FoldedRows[Any] = FoldedRows(
+            projection, position=part.position, fetch=generation.fetch if part.position else None
+        )
+        position = part.position
+        while position < part.up_to:
+            if position:
+                generation.build_key()
+            reached = _fold_stretch(reading, folded, part, told)
+            told(reached)
+            _store_stretch(writing, folded, part, was_at=position, now_at=reached)
+            stretch_stored()
+            folded.begin_stretch(reached, most_rows=part.bounds.most_rows, fetch=generation.fetch)
+            position = reached
+
+
+def _fold_stretch(reading: Connection, folded: FoldedRows[Any], part: Part, told: Progress) -> int:
+    """Fold the next stretch; how far it went."""
+    copied = ProjectedLog(folded.projection).entries(
+        reading,
+        after=folded.position,
+        up_to=part.up_to,
+        shard=part.shard,
+        limit=part.bounds.stretch,
+    )
+    before = folded.domain_events
+    with closing(copied) as entries:  # an open COPY would keep the session busy
+        while some := list(islice(entries, _TELL_EVERY)):
+            _prefetch(folded, some)
+            folded.fold(some)
+            if len(some) == _TELL_EVERY:
+                told(folded.position)
+    is_full = folded.domain_events - before == part.bounds.stretch
+    return folded.position if is_full else part.up_to
+
+
+def _prefetch(folded: FoldedRows[Any], entries: list[LogEntry]) -> None:
+    projection = folded.projection
+    try:
+        folded.prefetch(key for entry in entries for key in projection.wanted(entry.domain_event))
+    except RowUnreadable as error:
+        raise FoldFailed(projection.name, entries[0].position, entries[0].topic, str(error)) from error
+
+
+def _store_stretch(
+    writing: Connection, folded: FoldedRows[Any], part: Part, *, was_at: int, now_at: int
+) -> None:
+    with writing.transaction():
+        more = NewGeneration(writing, folded.projection, part.generation).store(folded)
+        advanced(
+            writing,
+            folded.projection,
+            part.generation,
+            part=part.shard.number,
+            was_at=was_at,
+            now_at=now_at,
+            domain_events=folded.domain_events,
+            rows=more,
+        )
+    folded.domain_events = 0
 
 
 @contextmanager
@@ -64,91 +137,3 @@ def _no_cycles_collected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-class SharedFold:
-    """The fold over several processes, each with the streams of its shard; they end with this one."""
-
-    def __init__(
-        self, dsn: str, projection: AnyProjection, *, up_to: int, generation: int, workers: int
-    ) -> None:
-        self._dsn, self._projection = dsn, projection
-        self._goal = {"up_to": up_to, "generation": generation}
-        self._workers = workers
-        self.domain_events = 0
-        self.rows = 0
-
-    def blocks(self, progress: Progress) -> Iterator[bytes]:
-        """Rows of all shards, in any order. Raises FoldFailed, LogEntryUnreadable or ProjectionsUnavailable."""
-        spawning = multiprocessing.get_context("spawn")  # a fork would share this process's sockets
-        reached = [0] * self._workers
-        pipes: dict[Pipe, int] = {}
-        processes = []
-        for number in range(self._workers):
-            ours, theirs = spawning.Pipe(duplex=False)
-            process = spawning.Process(
-                target=_fold_shard,
-                args=(self._dsn, self._projection),
-                kwargs={**self._goal, "shard": Shard(number, self._workers), "pipe": theirs},
-                daemon=True,
-            )
-            process.start()
-            theirs.close()
-            pipes[ours] = number
-            processes.append(process)
-        try:
-            while pipes:
-                for ready in wait(list(pipes)):
-                    assert isinstance(ready, Pipe)  # noqa: S101 - for the type checker
-                    yield from self._taken(ready, pipes, reached)
-                    progress(min(reached))
-        finally:
-            for process in processes:
-                process.kill()
-                process.join()
-
-    def _taken(self, ready: Pipe, pipes: dict[Pipe, int], reached: list[int]) -> Iterator[bytes]:
-        try:
-            said = ready.recv()
-        except EOFError as error:
-            raise ProjectionsUnavailable("a process of the rebuild died; start the rebuild again") from error
-        match said:
-            case bytes():
-                yield said
-            case int():
-                reached[pipes[ready]] = said
-            case (int(domain_events), int(rows)):
-                self.domain_events += domain_events
-                self.rows += rows
-                del pipes[ready]
-            case BaseException():
-                raise said
-
-
-def _fold_shard(
-    dsn: str, projection: AnyProjection, *, up_to: int, generation: int, shard: Shard, pipe: Pipe
-) -> None:
-    """In a process of its own. A parent that died closes the pipe, and this process ends."""
-    with suppress(BrokenPipeError):
-        try:
-            with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
-                folded = fold_log(connection, projection, up_to=up_to, progress=pipe.send, shard=shard)
-            if folded.position < up_to:
-                raise ProjectionsUnavailable("the rows do not fit in memory; rebuild without --workers")
-            pipe.send(up_to)
-            for block in copy_blocks(folded, generation):
-                pipe.send(block)
-            pipe.send((folded.domain_events, len(folded.by_key)))
-        except (BrokenPipeError, KeyboardInterrupt):
-            return
-        except Exception as error:  # noqa: BLE001 - raised in the parent, which says it
-            pipe.send(_portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """As it is if it survives the way to the parent, else what it says."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this very line
-    except Exception:  # noqa: BLE001 - whatever keeps it from being sent
-        return ProjectionsUnavailable(str(error))
-    return error

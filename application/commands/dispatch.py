@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.dispatch import Interval, Setpoint
+from domain.dispatch import Interval, LeaveCause, Setpoint
 
 
 class DispatchCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,17 @@ class RestoreDispatch(DispatchCommand, frozen=True, kw_only=True):
 
 class AbortDispatch(DispatchCommand, frozen=True, kw_only=True):
     reason: str
+
+
+class LeaveDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """The facility leaves the DR event: it is released, or restored at once, and serves no further."""
+
+    cause: LeaveCause
+    reason: str
+
+
+class AlignDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """Bring a curtailed building to the plan in force, where that was changed."""
 
 
 class CompensateDispatch(DispatchCommand, frozen=True, kw_only=True):
@@ -88,6 +99,15 @@ class SeenZone(msgspec.Struct, frozen=True, kw_only=True):
 
 class RecordZoneStates(DispatchCommand, frozen=True, kw_only=True):
     """What the BMS says of its zones after the commit."""
+
+    zones: tuple[SeenZone, ...]
+
+
+class ReconcileDispatch(DispatchCommand, frozen=True, kw_only=True):
+    """What the BMS says of its zones while the DR event runs: drift is recorded, and corrected by a new round.
+
+    Reply: the ids of the zones that drifted.
+    """
 
     zones: tuple[SeenZone, ...]
 

@@ -1,11 +1,12 @@
 """Commands on DR events, and what the door answers."""
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from domain.dr_event import CallbackKind, Notice, Reason
+from domain.dr_event import CallbackKind, Notice, Reason, ReplanCause
 
 
 class JudgeNotification(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,12 +21,45 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """The answer at the door."""
 
     dr_event_id: UUID
-    status: Literal["accepted", "rejected", "already_known"]
-    """`already_known`: that DR event was accepted before, and this notification changes nothing."""
+    status: Literal["accepted", "rejected", "already_known", "cancelled"]
+    """`already_known`: that DR event was accepted before, and this notification changes nothing. `cancelled`: the
+    utility has cancelled it, and this notification's number is not higher."""
     reasons: tuple[Reason, ...] = ()
     capacity_kw: float = 0.0
     capacity_source: str = ""
     shortfall_kw: float = 0.0
+    capacity_degraded_kw: float = 0.0
+    """The part of the capacity that rests on degraded forecasts."""
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    """The window in force, once accepted: the start may have been drawn, or be now."""
+
+
+class ModifyDREvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The utility asks for something else; `notice` is whole and carries the number. Reply: Modification."""
+
+    utility_id: str
+    utility_event_id: str
+    notice: Notice
+
+
+class Modification(msgspec.Struct, frozen=True, kw_only=True):
+    """What a modification came to; of all but `modified` the DR event stands as it was."""
+
+    dr_event_id: UUID
+    status: Literal["modified", "refused", "stale", "repeated", "ended"]
+    """`stale`, `repeated`: the number is lower than, or the same as, the one in force. `ended`: nothing can be changed
+    any more."""
+    dr_event_status: str
+    modification_number: int
+    """The one in force."""
+    reasons: tuple[Reason, ...] = ()
+    capacity_kw: float = 0.0
+    capacity_source: str = ""
+    shortfall_kw: float = 0.0
+    capacity_degraded_kw: float = 0.0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
 
 
 class PlanDREvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,16 +92,48 @@ class MeasureDREvent(msgspec.Struct, frozen=True, kw_only=True):
     dr_event_id: UUID
 
 
+class ReplanDREvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the plan of a DR event that was modified, or that a facility has come back to."""
+
+    dr_event_id: UUID
+    cause: ReplanCause
+
+
+class ReallocateShortfall(msgspec.Struct, frozen=True, kw_only=True):
+    """A facility fell out: go on, give its share to the others, or end the batch, as the program says."""
+
+    dr_event_id: UUID
+
+
 class CancelDREvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Cancel before the start. Reply: Cancellation."""
+    """Cancel, by its id; before the start or while it runs. Reply: Cancellation."""
 
     dr_event_id: UUID
     reason: str
 
 
+class CancelNotifiedDREvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The utility cancels, by its own id of the event; also one that it has not notified yet. Reply: Cancellation.
+
+    A number below the one in force is stale. None: whatever the number, it is cancelled.
+    """
+
+    utility_id: str
+    utility_event_id: str
+    modification_number: int | None
+    reason: str
+
+
+CancellationOutcome = Literal["cancelled", "already_cancelled", "stale", "ended"]
+
+
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cancellation came to; `status` is that of the DR event."""
+
     dr_event_id: UUID
     status: str
+    outcome: CancellationOutcome = "cancelled"
+    """`ended`: the window was over, nothing is left to cancel. `stale`: a newer modification stands."""
 
 
 class RequestCallback(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """Commands on facilities."""
 
+from uuid import UUID
+
 import msgspec
 
 from application.portfolio import FacilityEntry
@@ -18,3 +20,29 @@ class StartMaintenance(msgspec.Struct, frozen=True, kw_only=True):
 
 class EndMaintenance(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
+
+
+class OptOutFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """The facility will not serve: that DR event, or any (None) until it opts in again. Reply: OptingOut."""
+
+    facility_id: str
+    dr_event_id: UUID | None = None
+    reason: str
+
+
+class OptInFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """It serves again, as far as nothing was commanded there yet. Reply: OptingOut."""
+
+    facility_id: str
+    dr_event_id: UUID | None = None
+    reason: str
+
+
+class OptingOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What an opt-out or opt-in came to."""
+
+    facility_id: str
+    opted_out: bool
+    """Of that DR event, or of any, as was asked."""
+    dr_event_ids: tuple[UUID, ...] = ()
+    """The DR events that it is reserved for and that this concerns."""

@@ -1,15 +1,18 @@
 """Handlers of the commands on dispatches."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.commands.dispatch import (
     AbortDispatch,
+    AlignDispatch,
     AttemptBmsCommand,
     CommitDispatch,
     CompensateDispatch,
     DispatchCommand,
+    LeaveDispatch,
     OverrideForecast,
     PrepareDispatch,
+    ReconcileDispatch,
     RecordBmsGivenUp,
     RecordBmsRefusal,
     RecordBmsSuccess,
@@ -22,37 +25,119 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.deciding import Deciding, Decision
+from application.handlers.judging import terms_of
+from application.handlers.plan_parts import block
 from domain.dispatch import Dispatch
+from domain.dispatch.restoring import AT_ONCE, Place
+from domain.dr_event import DREvent, DREventState
+from domain.forecast import quality_at
 
 
 def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
-    """Prepare inside the lead time; a dispatch whose override comes late is prepared while there is time."""
+    """Prepare inside the lead time, on a forecast that is still good; what is too early prepared is let go."""
     dispatch = _load(command, deciding)
-    if deciding.dr_event(command.dr_event_id).state.status in {"preparing", "active"}:
+    dr_event = deciding.dr_event(command.dr_event_id)
+    if dr_event.state.status in {"preparing", "active"}:
+        _guard(dispatch, dr_event, deciding)
         dispatch.prepare(deciding.provenance)
+    elif dr_event.state.status == "scheduled" and dispatch.state.prepare_again:
+        dispatch.abort(deciding.provenance, reason="the start was moved away")
     return Decision(dispatch)
+
+
+def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
+    """A forecast that was good at planning may be stale by now: then an operator must answer for it."""
+    state = dispatch.state
+    if (
+        state.status != "planned"
+        or state.overridden
+        or terms_of(dr_event, deciding).forecast_guardrail != "block"
+    ):
+        return
+    forecast = deciding.forecasts.newest_of((state.facility_id,), at=deciding.now).get(state.facility_id)
+    quality = "degraded_stale_data"
+    if forecast is not None:
+        quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
+    if quality != "full":
+        block(dispatch, quality, deciding)
 
 
 def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
     """Commit if the window is running; release a dispatch that was prepared for nothing."""
     dispatch = _load(command, deciding)
     status = deciding.dr_event(command.dr_event_id).state.status
-    if status == "active":
-        not_after = deciding.now + timedelta(seconds=deciding.command_sla_s)
-        dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
-        dispatch.commit(deciding.provenance, not_after=not_after)
-    elif status in {"cancelled", "recovering", "completed"}:
+    if dispatch.state.left is not None:
+        dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
+    elif status == "active":
+        if not _joined_late(dispatch, deciding):
+            dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
+        dispatch.commit(deciding.provenance, not_after=_deadline(deciding))
+    elif status in {"cancelled", "cancelled_while_active", "recovering", "completed"}:
         dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
     return Decision(dispatch)
 
 
 def restore_dispatch(command: RestoreDispatch, deciding: Deciding) -> Decision:
-    """Restore once the window is over; a dispatch still open then is settled first and comes back here."""
+    """Let the building go, in its time: the window is over, or the facility left.
+
+    A dispatch with an open command is settled first and comes back here; so does one whose zones have their times.
+    """
     dispatch = _load(command, deciding)
-    if deciding.dr_event(command.dr_event_id).state.status in {"recovering", "completed"}:
+    dr_event = deciding.dr_event(command.dr_event_id).state
+    if dispatch.state.left not in {None, "cancelled"}:
         dispatch.restore(deciding.provenance)
+    elif dr_event.status in {"recovering", "completed", "cancelled_while_active"}:
+        released_at = dr_event.released_at or dr_event.judged_notice.ends_at
+        dispatch.restore(
+            deciding.provenance, released_at=released_at, place=_place(command.facility_id, dr_event)
+        )
         dispatch.abort(deciding.provenance, reason="the window is over")
+    dispatch.restore_due(deciding.provenance)
     return Decision(dispatch)
+
+
+def leave_dispatch(command: LeaveDispatch, deciding: Deciding) -> Decision:
+    """The facility leaves. Of a whole DR event that is cancelled the buildings are let go one after the other."""
+    dispatch = _load(command, deciding)
+    place = AT_ONCE
+    if command.cause == "cancelled":
+        place = _place(command.facility_id, deciding.dr_event(command.dr_event_id).state)
+    dispatch.leave(deciding.provenance, cause=command.cause, reason=command.reason, place=place)
+    return Decision(dispatch)
+
+
+def align_dispatch(command: AlignDispatch, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    if deciding.dr_event(command.dr_event_id).state.status == "active":
+        dispatch.align(deciding.provenance, not_after=_deadline(deciding))
+    return Decision(dispatch)
+
+
+def reconcile_dispatch(command: ReconcileDispatch, deciding: Deciding) -> Decision:
+    """Reply: the zones that drifted. Outside the window nothing is compared."""
+    dispatch = _load(command, deciding)
+    if deciding.dr_event(command.dr_event_id).state.status != "active":
+        return Decision(reply=())
+    seen = {zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
+    drifted = dispatch.reconcile(deciding.provenance, states=seen, not_after=_deadline(deciding))
+    return Decision(dispatch, reply=drifted)
+
+
+def _deadline(deciding: Deciding) -> datetime:
+    return deciding.now + timedelta(seconds=deciding.command_sla_s)
+
+
+def _joined_late(dispatch: Dispatch, deciding: Deciding) -> bool:
+    """It came into the plan while the window ran, so nobody could have prepared it before."""
+    return (
+        dispatch.state.starts_at > deciding.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
+    )
+
+
+def _place(facility_id: str, dr_event: DREventState) -> Place:
+    """Its place in the order in which the batch is restored."""
+    order = dr_event.dispatched
+    return (order.index(facility_id), len(order)) if facility_id in order else AT_ONCE
 
 
 def abort_dispatch(command: AbortDispatch, deciding: Deciding) -> Decision:

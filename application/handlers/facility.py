@@ -1,8 +1,19 @@
 """Handlers of the commands on facilities."""
 
-from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
+from collections.abc import Iterable
+from uuid import UUID
+
+from application.commands.facility import (
+    EndMaintenance,
+    OptInFacility,
+    OptingOut,
+    OptOutFacility,
+    RegisterFacility,
+    StartMaintenance,
+)
 from application.deciding import Deciding, Decision
 from application.portfolio import FacilityEntry
+from domain.dispatch import Dispatch
 from domain.errors import UnknownFacility
 from domain.facility import BmsLink, Facility, Limits, Zone
 
@@ -40,6 +51,35 @@ def end_maintenance(command: EndMaintenance, deciding: Deciding) -> Decision:
     facility = _known(command.facility_id, deciding)
     facility.end_maintenance(deciding.provenance)
     return Decision(facility)
+
+
+def opt_out_facility(command: OptOutFacility, deciding: Deciding) -> Decision:
+    """The facility leaves what it is dispatched in, in the same transaction."""
+    facility = _known(command.facility_id, deciding)
+    concerned = facility.opt_out(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
+    dispatches = _dispatches(command.facility_id, concerned, deciding)
+    for dispatch in dispatches:
+        dispatch.leave(deciding.provenance, cause="opted_out", reason=command.reason)
+    reply = OptingOut(facility_id=command.facility_id, opted_out=True, dr_event_ids=concerned)
+    return Decision(facility, *dispatches, reply=reply)
+
+
+def opt_in_facility(command: OptInFacility, deciding: Deciding) -> Decision:
+    """The plans of what it is reserved for follow by themselves."""
+    facility = _known(command.facility_id, deciding)
+    concerned = facility.opt_in(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
+    reply = OptingOut(facility_id=command.facility_id, opted_out=False, dr_event_ids=concerned)
+    return Decision(facility, reply=reply)
+
+
+def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: Deciding) -> list[Dispatch]:
+    """Those there are: a DR event may not be planned yet, or without this facility."""
+    found = []
+    for dr_event_id in dr_event_ids:
+        dr_event = deciding.find_dr_event(dr_event_id)
+        if dr_event is not None and facility_id in dr_event.state.dispatched:
+            found.append(deciding.dispatch(dr_event_id, facility_id))
+    return found
 
 
 def _known(facility_id: str, deciding: Deciding) -> Facility:

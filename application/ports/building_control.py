@@ -1,7 +1,8 @@
 """Building control: what Gridproof asks of a facility's building management system (BMS).
 
-Every command has a deterministic id. A BMS remembers the ids it has carried out and answers a repeat with
-the first answer, so a caller that does not know an outcome asks `command_status`, or sends the same again.
+Every command has a deterministic id. A two-phase BMS remembers the ids it has carried out and answers a repeat with
+the first answer; a single-phase one knows no ids, and what became of a command is read off its setpoints. Either way a
+caller that does not know an outcome asks `command_status`, or sends the same again.
 """
 
 from datetime import datetime
@@ -21,7 +22,8 @@ class BmsConnection(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
     address: str
     profile: str = "two_phase"
-    """`two_phase`, or `two_phase_no_dedup`: it carries out a repeated command again."""
+    """`two_phase`; `two_phase_no_dedup`: it carries out a repeated command again; `single_phase`: it only knows how to
+    read and write setpoints."""
     credentials_ref: str | None = None
     """Names where the secret is kept (`env:NAME`, `file:/path`); never the secret itself."""
 
@@ -49,6 +51,8 @@ class ZoneCommand(msgspec.Struct, frozen=True, kw_only=True):
     """Kelvin (`setpoint_offset`) or percent (`shed_level`); 0 for abort and restore."""
     restore_to: Setpoint | None = None
     """Only for restore: the setpoint that prepare reported."""
+    previous: Setpoint | None = None
+    """The setpoint that prepare reported, where it is known: what a single-phase BMS's setpoint is counted from."""
     expires_at: datetime
     """When the BMS restores the zone by itself if it hears nothing (UTC)."""
 
@@ -61,7 +65,7 @@ class CommandReceipt(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     executed_at: datetime
     setpoint: Setpoint
-    """Prepare: the present setpoint, to be kept and restored later. Other phases: the one now in force."""
+    """Prepare: the setpoint to be kept and restored later. Other phases: the one now in force."""
     repeated: bool = False
     """True: answered from the BMS's memory, nothing was done again."""
 
@@ -81,7 +85,7 @@ class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
     setpoint: Setpoint
     curtailed: bool
     active_command_id: UUID | None = None
-    """The commit in force, or the prepare waiting for its commit."""
+    """The commit in force, or the prepare waiting for its commit; None where the BMS knows no ids."""
 
 
 class BmsError(Exception):
@@ -128,12 +132,16 @@ class BuildingControl(Protocol):
         """Carry out `command`.
 
         Raises BmsRefused (nothing done), BmsUnreachable (nothing sent), BmsTimedOut or BmsAnswerInvalid
-        (outcome unknown); ValueError for a command that cannot be expressed (a restore without `restore_to`).
+        (outcome unknown); ValueError for a command that cannot be expressed (a restore without `restore_to`, a
+        single-phase commit without `previous`).
         """
         ...
 
-    async def command_status(self, connection: BmsConnection, command_id: UUID) -> CommandStatus:
-        """Whether the BMS carried out `command_id`. Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid."""
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        """Whether the BMS carried out `command`; a two-phase BMS goes by its id alone.
+
+        Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid, and BmsRefused where the BMS does not know the zone.
+        """
         ...
 
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:

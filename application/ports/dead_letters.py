@@ -1,5 +1,6 @@
 """Dead letters: work that could not be done, kept with its reason until a person decides."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
@@ -49,6 +50,12 @@ class DeadLetters(Protocol):
         limit: int = 100,
     ) -> list[DeadLetter]:
         """The newest first."""
+        ...
+
+    def open_before(
+        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+    ) -> list[DeadLetter]:
+        """Those of `queues` parked at `moment` or before that nobody has decided yet; the oldest first."""
         ...
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:

@@ -51,6 +51,12 @@ class EventStore(Protocol):
         """The aggregate as recorded. Raises StreamNotFound."""
         ...
 
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        """As `load`, of many streams at one moment and in one round trip; those never recorded are left out."""
+        ...
+
     def save(
         self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
     ) -> None:

@@ -1,11 +1,13 @@
 """The forecasts as planning reads them: the newest issued for a facility, from the forecasts' own log."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
+
+from domain.forecast import QuantileSteps
 
 
 class ForecastStep(msgspec.Struct, frozen=True):
@@ -27,7 +29,16 @@ class IssuedForecast(msgspec.Struct, frozen=True, kw_only=True):
     cycle_start: datetime
     issued_at: datetime
     data_quality: str
-    steps: tuple[ForecastStep, ...]
+    quantiles: QuantileSteps
+
+    @property
+    def steps(self) -> tuple[ForecastStep, ...]:
+        """The same one by one, with their times."""
+        whole, step = self.quantiles, timedelta(seconds=self.quantiles.step_s)
+        return tuple(
+            ForecastStep(whole.starts_at + step * number, whole.starts_at + step * (number + 1), *kw)
+            for number, kw in enumerate(zip(whole.p10_kw, whole.p50_kw, whole.p90_kw, strict=True))
+        )
 
 
 class ForecastBook(Protocol):

@@ -15,6 +15,11 @@ class RateDecision(msgspec.Struct, frozen=True):
 class RateLimiter(Protocol):
     """Counts calls by key; refused calls do not count."""
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it counts in this process only, because what the processes share is down."""
+        ...
+
     async def hit(self, key: str) -> RateDecision:
         """Count a call of `key`, if it is allowed. Never raises for an outside system that is down."""
         ...

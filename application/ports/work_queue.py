@@ -4,6 +4,7 @@ The queue is a road, not a memory: what it carries is in the log, and a message 
 outcome recorded.
 """
 
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -11,16 +12,21 @@ import msgspec
 
 from domain.dr_event import CallbackKind
 
-BmsTask = Literal["command", "verify"]
+BmsTask = Literal["command", "verify", "reconcile"]
 
 
 class BmsWork(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to ask of a facility's BMS: a recorded command, or the state of its zones after a commit."""
+    """Something to ask of a facility's BMS: recorded commands, or the state of its zones: after a commit, or once more
+    while the DR event runs."""
 
     task: BmsTask
     dr_event_id: UUID
     facility_id: str
     command_id: UUID | None
+    more: tuple[UUID, ...] = ()
+    """Commands to the same BMS that were requested with it, to be carried out after it, in this order."""
+    stale_after: datetime | None = None
+    """From then on not worth doing any more; None: always."""
     correlation_id: UUID
     causation_id: UUID
     tenant: str | None

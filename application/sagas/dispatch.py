@@ -11,16 +11,26 @@ import msgspec
 
 from application.commands.dispatch import (
     AbortDispatch,
+    AlignDispatch,
     CommitDispatch,
     CompensateDispatch,
     DispatchCommand,
+    LeaveDispatch,
     PrepareDispatch,
     RestoreDispatch,
 )
-from application.commands.dr_event import CompleteDREvent, MeasureDREvent, PlanDREvent, RequestCallback
+from application.commands.dr_event import (
+    CompleteDREvent,
+    MeasureDREvent,
+    PlanDREvent,
+    ReallocateShortfall,
+    ReplanDREvent,
+    RequestCallback,
+)
 from domain.dispatch import Dispatch
 from domain.dr_event import CallbackKind, DREvent
 from domain.event_sourcing import DomainEvent
+from domain.facility import Facility
 
 Rule = Callable[[Any], Iterable[msgspec.Struct]]
 
@@ -67,14 +77,54 @@ def _close(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
 
 def _undo(fact: Dispatch.Failed) -> Iterator[msgspec.Struct]:
     yield CompensateDispatch(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
+    yield ReallocateShortfall(dr_event_id=fact.dr_event_id)
     yield CompleteDREvent(dr_event_id=fact.dr_event_id)
+
+
+def _left(fact: Dispatch.LeftEarly) -> Iterator[msgspec.Struct]:
+    """Whoever is sent away leaves no gap: only a facility that leaves by itself, or is taken, does."""
+    if fact.cause in {"opted_out", "preempted"}:
+        yield ReallocateShortfall(dr_event_id=fact.dr_event_id)
+
+
+def _modified(fact: DREvent.Modified) -> Iterator[msgspec.Struct]:
+    yield RequestCallback(dr_event_id=fact.originator_id, kind="modified")
+    yield ReplanDREvent(dr_event_id=fact.originator_id, cause="modified")
+
+
+def _replanned(fact: DREvent.Replanned) -> Iterator[msgspec.Struct]:
+    """For those that came into the plan late, or whose window moved."""
+    for target in fact.targets:
+        yield PrepareDispatch(dr_event_id=fact.originator_id, facility_id=target.facility_id)
+
+
+def _back(fact: Facility.OptedIn) -> Iterator[msgspec.Struct]:
+    for dr_event_id in fact.dr_event_ids:
+        yield ReplanDREvent(dr_event_id=dr_event_id, cause="rejoined")
 
 
 def _add_up(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
     yield MeasureDREvent(dr_event_id=fact.dr_event_id)
 
 
-def _completed(fact: DREvent.Completed) -> Iterator[msgspec.Struct]:
+def _aborted_batch(fact: DREvent.BatchAborted) -> Iterator[msgspec.Struct]:
+    for facility_id in fact.facility_ids:
+        yield LeaveDispatch(
+            dr_event_id=fact.originator_id,
+            facility_id=facility_id,
+            cause="batch_aborted",
+            reason=fact.reason,
+        )
+    yield CompleteDREvent(dr_event_id=fact.originator_id)
+
+
+def _cancelled_while_active(fact: DREvent.CancelledWhileActive) -> Iterator[msgspec.Struct]:
+    reason = "the DR event was cancelled"
+    yield from _each(LeaveDispatch, tell="cancelled", cause="cancelled", reason=reason)(fact)
+    yield CompleteDREvent(dr_event_id=fact.originator_id)
+
+
+def _completed(fact: DREvent.Completed | DREvent.WoundUp) -> Iterator[msgspec.Struct]:
     yield RequestCallback(dr_event_id=fact.originator_id, kind="completed")
     yield MeasureDREvent(dr_event_id=fact.originator_id)
 
@@ -88,18 +138,35 @@ RULES: dict[type[DomainEvent], Rule] = {
     # Happy path
     DREvent.Accepted: _plan,
     DREvent.PreparationStarted: _each(PrepareDispatch),
-    Dispatch.Prepared: _this(CommitDispatch),  # for one prepared after the start
+    # For one whose plan changed meanwhile, and for one prepared after the start:
+    Dispatch.Prepared: _this(PrepareDispatch, CommitDispatch),
     DREvent.Started: _each(CommitDispatch, tell="started"),
-    Dispatch.Committed: _this(RestoreDispatch),  # for one committed after the end
+    # For one committed after the end, and for one whose plan changed meanwhile:
+    Dispatch.Committed: _this(RestoreDispatch, AlignDispatch),
+    Dispatch.Recommitted: _this(RestoreDispatch, AlignDispatch),
+    Dispatch.RecommitFailed: _this(RestoreDispatch),
     DREvent.Ended: _ended,
     Dispatch.Restored: _close,
     DREvent.Completed: _completed,
     Dispatch.Measured: _add_up,
     Dispatch.NotMeasurable: _add_up,
     DREvent.Measured: _tell("measured"),
+    # Change
+    DREvent.Modified: _modified,
+    DREvent.Replanned: _replanned,
+    Dispatch.Amended: _this(AlignDispatch),
+    Dispatch.PreparationReleased: _this(PrepareDispatch),  # its time may have come meanwhile
+    Facility.OptedIn: _back,
     # Compensation
     DREvent.Rejected: _tell("rejected"),
     DREvent.Cancelled: _each(AbortDispatch, tell="cancelled", reason="the DR event was cancelled"),
+    DREvent.CancelledWhileActive: _cancelled_while_active,
+    DREvent.WoundUp: _completed,
+    DREvent.Preempted: _each(
+        LeaveDispatch, tell="preempted", cause="preempted", reason="it serves a stronger DR event"
+    ),
+    DREvent.BatchAborted: _aborted_batch,
+    Dispatch.LeftEarly: _left,
     Dispatch.ForecastOverridden: _this(PrepareDispatch),
     Dispatch.Failed: _undo,
     Dispatch.Compensated: _close,

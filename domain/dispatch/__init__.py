@@ -16,7 +16,9 @@ from domain.dispatch.state import (
     DispatchState,
     DispatchStatus,
     Interval,
+    LeaveCause,
     Phase,
+    RestoreStep,
     Setpoint,
     ZonePlan,
 )
@@ -33,7 +35,9 @@ __all__ = [
     "DispatchState",
     "DispatchStatus",
     "Interval",
+    "LeaveCause",
     "Phase",
+    "RestoreStep",
     "Setpoint",
     "ZonePlan",
 ]

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
 
-from domain.dispatch import events
-from domain.dispatch.conclusion import conclusion
+from domain.dispatch import amending, command_events, event_base, events
+from domain.dispatch.facts import Fact, requests, zones_in_order
+from domain.dispatch.outcomes import Outcomes
+from domain.dispatch.restoring import AT_ONCE, Place, restoring, restoring_all, undoing
 from domain.dispatch.state import (
     CURTAILED,
-    CommandRecord,
     DispatchState,
     DispatchStatus,
     Interval,
-    Phase,
+    LeaveCause,
     Setpoint,
     ZonePlan,
 )
-from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand
+from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
 
+LEAST_TO_PREPARE = timedelta(minutes=5)
+"""However near the start is, or past: so long a prepare may still be sent."""
 
-class Dispatch(Aggregate[DispatchState]):
+
+class Dispatch(Outcomes, Aggregate[DispatchState]):
     TOPIC: ClassVar[str] = "dispatch"
 
-    Event: TypeAlias = events.Event
+    Event: TypeAlias = event_base.Event
     Planned: TypeAlias = events.Planned
     Blocked: TypeAlias = events.Blocked
     ForecastOverridden: TypeAlias = events.ForecastOverridden
-    BmsCommandRequested: TypeAlias = events.BmsCommandRequested
-    BmsCommandReissued: TypeAlias = events.BmsCommandReissued
-    BmsCommandAttempted: TypeAlias = events.BmsCommandAttempted
-    BmsCommandSucceeded: TypeAlias = events.BmsCommandSucceeded
-    BmsCommandRefused: TypeAlias = events.BmsCommandRefused
-    BmsCommandGaveUp: TypeAlias = events.BmsCommandGaveUp
+    Amended: TypeAlias = events.Amended
+    PreparationReleased: TypeAlias = events.PreparationReleased
+    LeftEarly: TypeAlias = events.LeftEarly
+    BmsCommandRequested: TypeAlias = command_events.BmsCommandRequested
+    BmsCommandReissued: TypeAlias = command_events.BmsCommandReissued
+    BmsCommandAttempted: TypeAlias = command_events.BmsCommandAttempted
+    BmsCommandSucceeded: TypeAlias = command_events.BmsCommandSucceeded
+    BmsCommandRefused: TypeAlias = command_events.BmsCommandRefused
+    BmsCommandGaveUp: TypeAlias = command_events.BmsCommandGaveUp
     Prepared: TypeAlias = events.Prepared
     Committed: TypeAlias = events.Committed
+    Recommitted: TypeAlias = events.Recommitted
+    RecommitFailed: TypeAlias = events.RecommitFailed
+    RestorePlanned: TypeAlias = events.RestorePlanned
     VerifiedByBms: TypeAlias = events.VerifiedByBms
     DriftFound: TypeAlias = events.DriftFound
     VerifiedByMeter: TypeAlias = events.VerifiedByMeter
@@ -105,23 +116,98 @@ class Dispatch(Aggregate[DispatchState]):
         self._require({"blocked"}, "be overridden")
         self.record(self.ForecastOverridden, provenance, reason=reason)
 
+    def amend(
+        self,
+        provenance: Provenance,
+        *,
+        plan_revision: int,
+        starts_at: datetime,
+        ends_at: datetime,
+        expires_at: datetime,
+        target_kw: float,
+        zones: tuple[ZonePlan, ...],
+        forecast_id: UUID | None,
+        data_quality: str,
+        hold: bool,
+    ) -> None:
+        """Take over a changed plan. What was prepared is released where it is too early to `hold` it.
+
+        A curtailed building keeps its zones and stays curtailed; `align` commands what changed.
+        """
+        state = self.state
+        rejoined = amending.can_rejoin(state)
+        if not (rejoined or amending.can_be_amended(state)):
+            raise NotAllowedNow(f"the dispatch of {state.facility_id} is {state.status}; its plan is closed")
+        if amending.is_curtailing(state) and {zone.zone_id for zone in zones} != set(state.zones):
+            raise NotAllowedNow(f"{state.facility_id} is curtailed; its zones are fixed until it is restored")
+        again = amending.needs_prepare_again(state, zones, starts_at=starts_at, expires_at=expires_at)
+        self.record(
+            self.Amended,
+            provenance,
+            plan_revision=plan_revision,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            expires_at=expires_at,
+            target_kw=target_kw,
+            zones=zones,
+            forecast_id=forecast_id,
+            data_quality=data_quality,
+            prepare_again=again and not rejoined,
+            rejoined=rejoined,
+        )
+        if not hold:
+            self._record_all(provenance, amending.releasing(self.state))
+
+    def align(self, provenance: Provenance, *, not_after: datetime) -> None:
+        """Command anew what a curtailed building does not know yet of the plan."""
+        self._record_all(provenance, amending.aligning(self.state, not_after=not_after))
+
+    def leave(
+        self, provenance: Provenance, *, cause: LeaveCause, reason: str, place: Place = AT_ONCE
+    ) -> None:
+        """End this facility's part; leaving again, or after the end, records nothing."""
+        if not reason.strip():
+            raise ReasonRequired("leaving a DR event needs a reason")
+        now = provenance.recorded_at
+        facts = amending.leaving(self.state, cause=cause, reason=reason, now=now, place=place)
+        self._record_all(provenance, facts)
+
     def prepare(self, provenance: Provenance) -> None:
         """Request a prepare for every zone; a blocked or begun dispatch requests nothing."""
-        if self.state.status == "planned":
-            for zone in self._zones():
-                self._request(provenance, zone, "prepare", not_after=self.state.starts_at)
+        state = self.state
+        again = state.prepare_again and state.status == "prepared"
+        if state.left is None and (state.status == "planned" or again):
+            not_after = max(state.starts_at, provenance.recorded_at + LEAST_TO_PREPARE)
+            not_after = min(not_after, state.ends_at)
+            wanted = requests(state, zones_in_order(state), "prepare", not_after=not_after)
+            self._record_all(provenance, wanted)
 
     def commit(self, provenance: Provenance, *, not_after: datetime) -> None:
-        """Request a commit for every prepared zone; a dispatch not prepared requests nothing."""
-        if self.state.status == "prepared":
-            for zone in self._zones():
-                self._request(provenance, zone, "commit", not_after=min(not_after, self.state.ends_at))
+        """Request a commit for every prepared zone that its comfort limit leaves room in."""
+        state = self.state
+        if state.status != "prepared" or state.prepare_again or state.left is not None:
+            return
+        zones = [zone for zone in zones_in_order(state) if state.magnitude_of(zone) > 0]
+        if not zones:
+            reason = "no zone can be curtailed within its comfort limit"
+            self.record(self.Failed, provenance, phase="commit", reason=reason)
+        wanted = requests(state, zones, "commit", not_after=min(not_after, state.ends_at))
+        self._record_all(provenance, wanted)
 
-    def restore(self, provenance: Provenance) -> None:
-        """Request to restore every curtailed zone; where a commit is still open nothing is requested yet."""
-        if self.state.status in CURTAILED:
-            for zone in self._zones():
-                self._request(provenance, zone, "restore", not_after=None)
+    def restore(
+        self, provenance: Provenance, *, released_at: datetime | None = None, place: Place = AT_ONCE
+    ) -> None:
+        """Let every curtailed zone go in its time; where a commit is still open nothing is requested yet."""
+        state, now = self.state, provenance.recorded_at
+        if state.status in CURTAILED and not state.has_open_command:
+            facts = restoring_all(state, released_at=released_at or now, now=now, place=place)
+            self._record_all(provenance, facts)
+
+    def restore_due(self, provenance: Provenance) -> None:
+        """Request the zones whose time to be restored has come; too early, or again, records nothing."""
+        state, now = self.state, provenance.recorded_at
+        if any(step.not_before <= now for step in state.restore_steps):
+            self._record_all(provenance, restoring(state, state.restore_steps, now=now))
 
     def fail_unprepared(self, provenance: Provenance, *, reason: str) -> None:
         """The window begins and this dispatch was blocked, or never prepared."""
@@ -130,18 +216,13 @@ class Dispatch(Aggregate[DispatchState]):
 
     def abort(self, provenance: Provenance, *, reason: str) -> None:
         """Release the dispatch before it is committed: prepared zones are aborted, open prepares settle first."""
-        status = self.state.status
-        if status in {"planned", "blocked"}:
+        if self.state.status in {"planned", "blocked"}:
             self.record(self.Aborted, provenance, reason=reason)
-        elif status == "prepared":
-            for zone in self._zones():
-                self._request(provenance, zone, "abort", not_after=self.state.expires_at)
+        self._record_all(provenance, amending.releasing(self.state))
 
     def compensate(self, provenance: Provenance) -> None:
-        """Undo what a failed dispatch began: restore what was or may be committed, abort what was only prepared."""
-        for zone_id, phase in self.state.to_undo():
-            not_after = None if phase == "restore" else self.state.expires_at
-            self._request(provenance, self.state.zones[zone_id], phase, not_after=not_after)
+        """Undo what a failed dispatch began."""
+        self._record_all(provenance, undoing(self.state, now=provenance.recorded_at))
 
     def retry_restore(self, provenance: Provenance, *, reason: str) -> None:
         """Try the unrestored zones again: a new round after a refusal, else the same command id."""
@@ -149,97 +230,14 @@ class Dispatch(Aggregate[DispatchState]):
             return
         for zone_id, record in sorted(self.state.latest("restore").items()):
             if record.state == "refused":
-                self._request(provenance, self.state.zones[zone_id], "restore", not_after=None)
+                zone = [self.state.zones[zone_id]]
+                self._record_all(provenance, requests(self.state, zone, "restore", not_after=None))
             elif record.state == "gave_up":
                 self._reissue(provenance, record, reason)
 
-    def reissue(self, provenance: Provenance, *, command_id: UUID, reason: str) -> None:
-        """Put a dead-lettered command to work again, under the same id; by a person, with a reason."""
-        if not reason.strip():
-            raise ReasonRequired("a replay needs a reason")
-        record = self._record_of(command_id)
-        if record.state != "gave_up":
-            raise NotAllowedNow(f"command {command_id} is {record.state}; only one given up can be replayed")
-        if record.command.phase not in {"restore", "abort"}:
-            raise NotAllowedNow(
-                f"the {record.command.phase} of {self.state.facility_id} can no longer be replayed: "
-                "its dispatch has failed and was compensated"
-            )
-        self._reissue(provenance, record, reason)
-
-    def attempt(self, provenance: Provenance, *, command_id: UUID) -> int:
-        """Record that a call is about to be made; gives the number of this attempt."""
-        record = self._record_of(command_id)
-        if record.state != "requested":
-            raise NotAllowedNow(f"command {command_id} is already {record.state}")
-        attempt = record.attempts + 1
-        self.record(self.BmsCommandAttempted, provenance, command_id=command_id, attempt=attempt)
-        return attempt
-
-    def command_succeeded(
-        self,
-        provenance: Provenance,
-        *,
-        command_id: UUID,
-        executed_at: datetime,
-        setpoint: Setpoint,
-        learned_by: Literal["answer", "status_query"],
-    ) -> None:
-        """Record a success and what follows from it; a second report of an outcome records nothing."""
-        record = self._record_of(command_id)
-        if record.state != "requested":
-            return
-        command = record.command
-        self.record(
-            self.BmsCommandSucceeded,
-            provenance,
-            command_id=command_id,
-            zone_id=command.zone_id,
-            phase=command.phase,
-            executed_at=executed_at,
-            setpoint=setpoint,
-            learned_by=learned_by,
-        )
-        self._conclude(provenance, command.phase)
-
-    def command_refused(self, provenance: Provenance, *, command_id: UUID, code: str, reason: str) -> None:
-        record = self._record_of(command_id)
-        if record.state != "requested":
-            return
-        command = record.command
-        self.record(
-            self.BmsCommandRefused,
-            provenance,
-            command_id=command_id,
-            zone_id=command.zone_id,
-            phase=command.phase,
-            code=code,
-            reason=reason,
-        )
-        self._conclude(provenance, command.phase)
-
-    def command_gave_up(
-        self, provenance: Provenance, *, command_id: UUID, was_sent: bool, reason: str
-    ) -> None:
-        record = self._record_of(command_id)
-        if record.state != "requested":
-            return
-        command = record.command
-        self.record(
-            self.BmsCommandGaveUp,
-            provenance,
-            command_id=command_id,
-            zone_id=command.zone_id,
-            phase=command.phase,
-            attempts=record.attempts,
-            was_sent=was_sent,
-            reason=reason,
-        )
-        self._conclude(provenance, command.phase)
-
     def verify_by_bms(self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]]) -> None:
         """Compare each zone's (setpoint, curtailed) with what was commanded."""
-        if self.state.status != "committed":
+        if self.state.status != "committed" or self.state.left is not None:
             return
         drifted = [zone_id for zone_id in sorted(self.state.zones) if not states[zone_id][1]]
         for zone_id in drifted:
@@ -248,8 +246,17 @@ class Dispatch(Aggregate[DispatchState]):
         if not drifted:
             self.record(self.VerifiedByBms, provenance)
 
+    def reconcile(
+        self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]], not_after: datetime
+    ) -> tuple[str, ...]:
+        """Record and correct drift, and bring the building to the plan; gives the zones that drifted."""
+        drifted = tuple(amending.drifted_zones(self.state, states))
+        self._record_all(provenance, amending.correcting(self.state, states, not_after=not_after))
+        self.align(provenance, not_after=not_after)
+        return drifted
+
     def verify_by_meter(self, provenance: Provenance, *, delivered_kw: float, measured_at: datetime) -> None:
-        if self.state.status in {"committed", "verified_by_bms"}:
+        if self.state.status in {"committed", "verified_by_bms"} and self.state.left is None:
             self.record(self.VerifiedByMeter, provenance, delivered_kw=delivered_kw, measured_at=measured_at)
 
     def measure(
@@ -289,38 +296,10 @@ class Dispatch(Aggregate[DispatchState]):
         if not self.state.measured:
             self.record(self.NotMeasurable, provenance, reason=reason)
 
-    def _zones(self) -> list[ZonePlan]:
-        return [self.state.zones[zone_id] for zone_id in sorted(self.state.zones)]
-
-    def _request(
-        self, provenance: Provenance, zone: ZonePlan, phase: Phase, *, not_after: datetime | None
-    ) -> None:
-        command = self.state.next_command(zone, phase, not_after=not_after)
-        self.record(self.BmsCommandRequested, provenance, command=command)
-
-    def _reissue(self, provenance: Provenance, record: CommandRecord, reason: str) -> None:
-        self.record(
-            self.BmsCommandReissued,
-            provenance,
-            command_id=record.command.command_id,
-            issue=record.issue + 1,
-            reason=reason,
-        )
-
-    def _conclude(self, provenance: Provenance, phase: Phase) -> None:
-        """Once every open command is settled, record what the phase came to."""
-        concluded = conclusion(self.state, phase, now=provenance.recorded_at)
-        if concluded is not None:
-            kind, facts = concluded
-            self.record(kind, provenance, **facts)
-
-    def _record_of(self, command_id: UUID) -> CommandRecord:
-        try:
-            return self.state.commands[str(command_id)]
-        except KeyError:
-            raise UnknownBmsCommand(
-                f"command {command_id} was never requested of {self.state.facility_id}"
-            ) from None
+    def _record_all(self, provenance: Provenance, facts: Iterable[Fact]) -> None:
+        """Decided on the state as it was before the first of them."""
+        for kind, stated in list(facts):
+            self.record(kind, provenance, **stated)
 
     def _require(self, allowed: set[DispatchStatus], doing: str) -> None:
         if self.state.status not in allowed:

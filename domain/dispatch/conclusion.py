@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from domain.dispatch import events
-from domain.dispatch.state import DispatchState, Phase
-from domain.event_sourcing import DomainEvent
+from domain.dispatch.facts import Fact
+from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, Phase
 
 RESTORE_RETRY = timedelta(seconds=60)
 """How long after a failed restore it is tried again."""
 
-Conclusion = tuple[type[DomainEvent], dict[str, Any]]
-"""A domain event to record, and what it states."""
 
-
-def conclusion(state: DispatchState, phase: Phase, *, now: datetime) -> Conclusion | None:
-    """None while a command is still open."""
-    if any(record.state == "requested" for record in state.commands.values()):
+def conclusion(state: DispatchState, *, now: datetime) -> Fact | None:
+    """None while a command is open or a zone waits for its restore, and where nothing is under way."""
+    if state.has_open_command or state.restore_steps:
         return None
-    if phase in ("prepare", "commit"):
-        return _forward(state, phase)
-    return _undoing(state, now)
+    if state.status == "preparing":
+        return _forward(state, "prepare")
+    if state.status == "committing":
+        return _forward(state, "commit")
+    if state.status in CURTAILED:
+        return _again(state)
+    if state.status in {"restoring", "compensating", "aborting"}:
+        return _undoing(state, now)
+    return None
 
 
-def _forward(state: DispatchState, phase: Phase) -> Conclusion:
-    """Every zone, or none: one that did not succeed fails the facility."""
+def _forward(state: DispatchState, phase: Phase) -> Fact:
+    """Every zone of the plan, or none: one that did not succeed fails the facility."""
     latest = state.latest(phase)
-    unsuccessful = {zone: record for zone, record in latest.items() if record.state != "succeeded"}
-    if unsuccessful:
-        named = ", ".join(f"{zone} {record.state}" for zone, record in sorted(unsuccessful.items()))
-        return events.Failed, {"phase": phase, "reason": f"{phase} did not succeed: {named}"}
+    planned = {zone: record for zone, record in latest.items() if zone in state.zones}
+    if failures := _failures(planned):
+        return events.Failed, {"phase": phase, "reason": f"{phase} did not succeed: {failures}"}
     return (events.Prepared if phase == "prepare" else events.Committed), {}
 
 
-def _undoing(state: DispatchState, now: datetime) -> Conclusion:
+def _again(state: DispatchState) -> Fact:
+    """A commit to a building that is curtailed already."""
+    if failures := _failures(state.latest("commit")):
+        return events.RecommitFailed, {"reason": f"commit did not succeed: {failures}"}
+    return events.Recommitted, {}
+
+
+def _failures(records: dict[str, CommandRecord]) -> str:
+    unsuccessful = {zone: record for zone, record in records.items() if record.state != "succeeded"}
+    return ", ".join(f"{zone} {record.state}" for zone, record in sorted(unsuccessful.items()))
+
+
+def _undoing(state: DispatchState, now: datetime) -> Fact:
     restores = state.latest("restore")
     if any(record.state != "succeeded" for record in restores.values()):
         return events.RestoreFailed, {
@@ -46,4 +59,6 @@ def _undoing(state: DispatchState, now: datetime) -> Conclusion:
         return events.Compensated, {}
     if restores:
         return events.Restored, {}
-    return events.Aborted, {"reason": "released before the commit"}
+    if state.prepare_again and state.left is None:
+        return events.PreparationReleased, {"target_kw": state.target_kw}
+    return events.Aborted, {"reason": state.left_reason or "released before the commit"}

@@ -8,39 +8,17 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from domain.dispatch.event_base import Event, underway
 from domain.dispatch.state import (
-    BmsCommand,
-    CommandRecord,
     DispatchState,
-    DispatchStatus,
     Interval,
-    Phase,
+    LeaveCause,
+    RestoreStep,
     Setpoint,
     ZonePlan,
 )
-from domain.event_sourcing import Aggregate, CreationEvent
+from domain.event_sourcing import CreationEvent
 from domain.facility import BmsLink
-
-
-def _underway(phase: Phase, state: DispatchState) -> DispatchStatus:
-    """The status while commands of `phase` are open."""
-    if phase == "prepare":
-        return "preparing"
-    if phase == "commit":
-        return "committing"
-    if state.failure is not None:
-        return "compensating"
-    return "restoring" if phase == "restore" else "aborting"
-
-
-def _with_command(state: DispatchState, record: CommandRecord) -> DispatchState:
-    return replace(state, commands={**state.commands, str(record.command.command_id): record})
-
-
-class Event(Aggregate.Event, frozen=True, kw_only=True):
-    TOPIC: ClassVar[str] = "dispatch.event"
-    dr_event_id: UUID
-    facility_id: str
 
 
 class Planned(CreationEvent, Event, frozen=True, kw_only=True):
@@ -86,97 +64,73 @@ class ForecastOverridden(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="planned")
+        return replace(state, status="planned", overridden=True)
 
 
-class BmsCommandRequested(Event, frozen=True, kw_only=True):
-    """The intent, recorded before anything is sent."""
+class Amended(Event, frozen=True, kw_only=True):
+    """The plan was changed; what is begun goes on, and what is curtailed stays so."""
 
-    TOPIC: ClassVar[str] = "dispatch.bms-command-requested.v1"
-    command: BmsCommand
+    TOPIC: ClassVar[str] = "dispatch.amended.v1"
+    plan_revision: int
+    starts_at: datetime
+    ends_at: datetime
+    expires_at: datetime
+    target_kw: float
+    zones: tuple[ZonePlan, ...]
+    forecast_id: UUID | None
+    data_quality: str
+    prepare_again: bool = False
+    rejoined: bool = False
+    """The facility had left before anything was curtailed, and takes part again."""
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        record = CommandRecord(command=self.command)
-        return _with_command(replace(state, status=_underway(self.command.phase, state)), record)
+        status = "planned" if self.rejoined else state.status
+        return replace(
+            state,
+            status=status,
+            plan_revision=self.plan_revision,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            expires_at=self.expires_at,
+            target_kw=self.target_kw,
+            zones={zone.zone_id: zone for zone in self.zones},
+            prepare_again=self.prepare_again or (state.prepare_again and not self.rejoined),
+            left=None if self.rejoined else state.left,
+            left_reason=None if self.rejoined else state.left_reason,
+        )
 
 
-class BmsCommandReissued(Event, frozen=True, kw_only=True):
-    """The same command is put to work again, under the same id: its outcome was not known."""
+class PreparationReleased(Event, frozen=True, kw_only=True):
+    """The start was moved away: what was prepared too early is let go, and prepared again in its time."""
 
-    TOPIC: ClassVar[str] = "dispatch.bms-command-reissued.v1"
-    command_id: UUID
-    issue: int
+    TOPIC: ClassVar[str] = "dispatch.preparation-released.v1"
+    target_kw: float
+
+    def evolve(self, state: DispatchState) -> DispatchState:
+        return replace(state, status="planned", prepare_again=False)
+
+
+class LeftEarly(Event, frozen=True, kw_only=True):
+    """The facility serves no further, from `left_at` on; what it delivered until then counts."""
+
+    TOPIC: ClassVar[str] = "dispatch.left-early.v1"
+    cause: LeaveCause
     reason: str
+    left_at: datetime
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        record = state.commands[str(self.command_id)]
-        changed = replace(record, state="requested", issue=self.issue)
-        status = _underway(record.command.phase, state)
-        return _with_command(replace(state, status=status), changed)
+        ends_at = min(state.ends_at, self.left_at) if self.left_at > state.starts_at else state.ends_at
+        return replace(state, left=self.cause, left_reason=self.reason, ends_at=ends_at)
 
 
-class BmsCommandAttempted(Event, frozen=True, kw_only=True):
-    """A call is about to be made; from here on the outcome is unknown until it is recorded."""
+class RestorePlanned(Event, frozen=True, kw_only=True):
+    """Zones that are not restored at once: minimum off times, and against a rebound of all at one moment."""
 
-    TOPIC: ClassVar[str] = "dispatch.bms-command-attempted.v1"
-    command_id: UUID
-    attempt: int
+    TOPIC: ClassVar[str] = "dispatch.restore-planned.v1"
+    steps: tuple[RestoreStep, ...]
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        record = state.commands[str(self.command_id)]
-        return _with_command(state, replace(record, attempts=self.attempt))
-
-
-class BmsCommandSucceeded(Event, frozen=True, kw_only=True):
-    TOPIC: ClassVar[str] = "dispatch.bms-command-succeeded.v1"
-    command_id: UUID
-    zone_id: str
-    phase: Phase
-    executed_at: datetime
-    setpoint: Setpoint
-    """Prepare: the setpoint found; other phases: the setpoint now in force."""
-    learned_by: Literal["answer", "status_query"]
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        record = state.commands[str(self.command_id)]
-        changed = _with_command(state, replace(record, state="succeeded"))
-        if self.phase == "prepare":
-            return replace(changed, previous={**changed.previous, self.zone_id: self.setpoint})
-        return changed
-
-
-class BmsCommandRefused(Event, frozen=True, kw_only=True):
-    """A definite failure: the BMS said no and did nothing."""
-
-    TOPIC: ClassVar[str] = "dispatch.bms-command-refused.v1"
-    command_id: UUID
-    zone_id: str
-    phase: Phase
-    code: str
-    reason: str
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        record = state.commands[str(self.command_id)]
-        return _with_command(state, replace(record, state="refused"))
-
-
-class BmsCommandGaveUp(Event, frozen=True, kw_only=True):
-    """No outcome could be learned by the deadline; it is a dead letter now."""
-
-    TOPIC: ClassVar[str] = "dispatch.bms-command-gave-up.v1"
-    command_id: UUID
-    zone_id: str
-    phase: Phase
-    attempts: int
-    was_sent: bool
-    """False: it never left, so the zone is surely untouched by it."""
-    reason: str
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        record = state.commands[str(self.command_id)]
-        if not self.was_sent:
-            return _with_command(state, replace(record, state="refused"))
-        return _with_command(state, replace(record, state="gave_up"))
+        return replace(state, status=underway("restore", state), restore_steps=self.steps)
 
 
 class Prepared(Event, frozen=True, kw_only=True):
@@ -190,7 +144,20 @@ class Committed(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dispatch.committed.v1"
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="committed", was_committed=True)
+        return replace(state, status="committed", was_committed=True, committed_at=self.timestamp)
+
+
+class Recommitted(Event, frozen=True, kw_only=True):
+    """What was commanded of a curtailed building anew is in force: a changed plan, or drift corrected."""
+
+    TOPIC: ClassVar[str] = "dispatch.recommitted.v1"
+
+
+class RecommitFailed(Event, frozen=True, kw_only=True):
+    """What was commanded anew is not in force, or nobody knows; the building stays curtailed as it was."""
+
+    TOPIC: ClassVar[str] = "dispatch.recommit-failed.v1"
+    reason: str
 
 
 class VerifiedByBms(Event, frozen=True, kw_only=True):

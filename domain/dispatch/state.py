@@ -31,6 +31,7 @@ DispatchStatus = Literal[
     "failed",
 ]
 CommandState = Literal["requested", "succeeded", "refused", "gave_up"]
+LeaveCause = Literal["opted_out", "preempted", "left_out", "cancelled", "batch_aborted"]
 
 CURTAILED: frozenset[DispatchStatus] = frozenset({"committed", "verified_by_bms", "verified_by_meter"})
 FINAL: frozenset[DispatchStatus] = frozenset(
@@ -51,6 +52,19 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True):
     target_kw: float
     strategy: Strategy
     magnitude: float
+    comfort_limit_c: float | None = None
+    """A setpoint is never commanded above it."""
+    minimum_off_s: int = 0
+    """Once curtailed, the zone stays so for at least this long: its machines must not be switched back sooner."""
+    rebound_ramp_s: int = 0
+    """How long the restores of a batch are spread over, so that the loads do not come back at one moment."""
+
+
+class RestoreStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone that is to be restored, and the moment from which it may be."""
+
+    zone_id: str
+    not_before: datetime
 
 
 class BmsCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +120,21 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """Zone -> the setpoint found at prepare; restore sends it back."""
     was_prepared: bool = False
     was_committed: bool = False
+    committed_at: datetime | None = None
     failure: str | None = None
+    overridden: bool = False
+    """An operator answers for its degraded forecast."""
+    left: LeaveCause | None = None
+    left_reason: str | None = None
+    """It left before the end: why. `ends_at` is then the moment it left."""
+    restore_steps: tuple[RestoreStep, ...] = ()
+    """Zones still to be restored, each in its time."""
+    curtailed_at: dict[str, datetime] = {}
+    """Zone -> when its BMS first curtailed it, until it is restored."""
+    in_force: dict[str, Setpoint] = {}
+    """Zone -> the setpoint that its BMS reported at the commit."""
+    prepare_again: bool = False
+    """The plan was changed after it was prepared, in what a commit cannot carry: window or zones."""
     delivered_kw: float | None = None
     measured: bool = False
 
@@ -119,6 +147,17 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
                 if known is None or record.command.round > known.command.round:
                     newest[record.command.zone_id] = record
         return newest
+
+    @property
+    def has_open_command(self) -> bool:
+        return any(record.state == "requested" for record in self.commands.values())
+
+    def magnitude_of(self, zone: ZonePlan) -> float:
+        """What may be commanded of a zone: the plan's, as far as its comfort limit leaves room for it."""
+        found = self.previous.get(zone.zone_id)
+        if zone.comfort_limit_c is None or found is None or found.unit != "celsius":
+            return zone.magnitude
+        return max(0.0, min(zone.magnitude, zone.comfort_limit_c - found.value))
 
     def next_command(self, zone: ZonePlan, phase: Phase, *, not_after: datetime | None) -> BmsCommand:
         """The next round's command of that phase to a zone; its id follows from what it is."""
@@ -138,11 +177,16 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
             plan_revision=self.plan_revision,
             round=round_number,
             strategy=zone.strategy,
-            magnitude=0.0 if phase in {"abort", "restore"} else zone.magnitude,
+            magnitude=self._commanded(zone, phase),
             restore_to=self.previous[zone.zone_id] if phase == "restore" else None,
             expires_at=self.expires_at,
             not_after=not_after,
         )
+
+    def _commanded(self, zone: ZonePlan, phase: Phase) -> float:
+        if phase in {"abort", "restore"}:
+            return 0.0
+        return self.magnitude_of(zone) if phase == "commit" else zone.magnitude
 
     def to_undo(self) -> list[tuple[str, Literal["abort", "restore"]]]:
         """What a failed dispatch still has to undo: (zone, how). A prepare of unknown outcome expires by itself."""

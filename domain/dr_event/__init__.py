@@ -7,6 +7,8 @@ from domain.dr_event.aggregate import DREvent
 from domain.dr_event.state import (
     BEFORE_START,
     FINAL,
+    PLANNED,
+    RUNNING,
     Batch,
     CallbackKind,
     DREventState,
@@ -15,12 +17,15 @@ from domain.dr_event.state import (
     Notice,
     Outcome,
     Reason,
+    ReplanCause,
     SettlementStatus,
 )
 
 __all__ = [
     "BEFORE_START",
     "FINAL",
+    "PLANNED",
+    "RUNNING",
     "Batch",
     "CallbackKind",
     "DREvent",
@@ -30,5 +35,6 @@ __all__ = [
     "Notice",
     "Outcome",
     "Reason",
+    "ReplanCause",
     "SettlementStatus",
 ]

@@ -1,4 +1,4 @@
-"""What can happen to a DR event: every domain event, and how it evolves the state. Written as `DREvent.<Name>`."""
+"""What can happen to a DR event, but for its plan, and how it evolves the state. Written as `DREvent.<Name>`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from domain.dr_event.event_base import Event
 from domain.dr_event.state import (
     Batch,
     CallbackKind,
     DREventState,
-    FacilityTarget,
     Notice,
     Outcome,
     Reason,
 )
-from domain.event_sourcing import Aggregate, CreationEvent
+from domain.event_sourcing import CreationEvent
 
 
-class Event(Aggregate.Event, frozen=True, kw_only=True):
-    TOPIC: ClassVar[str] = "dr-event.event"
+def _number(state: DREventState, given: int | None) -> int:
+    return state.modification_number if given is None else max(given, state.modification_number)
 
 
 class Opened(CreationEvent, Event, frozen=True, kw_only=True):
@@ -47,13 +47,20 @@ class Accepted(Event, frozen=True, kw_only=True):
     capacity_kw: float
     capacity_source: str
     shortfall_kw: float
+    capacity_degraded_kw: float = 0.0
+    start_offset_s: int | None = None
+    """Drawn once, where the notice asked for a random start."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
             state,
             status="accepted",
             notice=self.notice,
+            modification_number=self.notice.modification_number,
+            withdrawn_number=None,
             reasons=(),
+            capacity_degraded_kw=self.capacity_degraded_kw,
+            start_offset_s=self.start_offset_s,
             program_version=self.program_version,
             capacity_kw=self.capacity_kw,
             capacity_source=self.capacity_source,
@@ -70,37 +77,6 @@ class Rejected(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(state, status="rejected", notice=self.notice, reasons=self.reasons)
-
-
-class Scheduled(Event, frozen=True, kw_only=True):
-    """The plan was made: targets per facility."""
-
-    TOPIC: ClassVar[str] = "dr-event.scheduled.v1"
-    plan_revision: int
-    prepare_at: datetime
-    targets: tuple[FacilityTarget, ...]
-    missing_kw: float
-
-    def evolve(self, state: DREventState) -> DREventState:
-        return replace(
-            state,
-            status="scheduled",
-            plan_revision=self.plan_revision,
-            prepare_at=self.prepare_at,
-            targets=self.targets,
-            missing_kw=self.missing_kw,
-        )
-
-
-class PlanningRefused(Event, frozen=True, kw_only=True):
-    """No plan could be made on what is known; it is tried again until the start."""
-
-    TOPIC: ClassVar[str] = "dr-event.planning-refused.v1"
-    reasons: tuple[Reason, ...]
-    retry_at: datetime
-
-    def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, reasons=self.reasons, plan_retry_at=self.retry_at)
 
 
 class PreparationStarted(Event, frozen=True, kw_only=True):
@@ -134,9 +110,17 @@ class Completed(Event, frozen=True, kw_only=True):
     outcome: Outcome
     batch: Batch
     failed_facilities: tuple[str, ...]
+    opted_out_facilities: tuple[str, ...] = ()
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, status="completed", outcome=self.outcome, batch=self.batch)
+        return replace(
+            state,
+            status="completed",
+            outcome=self.outcome,
+            batch=self.batch,
+            failed_facilities=self.failed_facilities,
+            opted_out_facilities=self.opted_out_facilities,
+        )
 
 
 class Cancelled(Event, frozen=True, kw_only=True):
@@ -145,9 +129,61 @@ class Cancelled(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dr-event.cancelled.v1"
     facility_ids: tuple[str, ...]
     reason: str
+    modification_number: int | None = None
+    """The number that the utility gave to its cancellation; None: it gave none, or an operator cancelled."""
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, status="cancelled")
+        return replace(
+            state, status="cancelled", modification_number=_number(state, self.modification_number)
+        )
+
+
+class CancelledWhileActive(Event, frozen=True, kw_only=True):
+    """The window ends here: buildings are restored, and what was delivered is credited."""
+
+    TOPIC: ClassVar[str] = "dr-event.cancelled-while-active.v1"
+    facility_ids: tuple[str, ...]
+    reason: str
+    cancelled_at: datetime
+    modification_number: int | None = None
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state,
+            status="cancelled_while_active",
+            released_at=self.cancelled_at,
+            modification_number=_number(state, self.modification_number),
+        )
+
+
+class WoundUp(Event, frozen=True, kw_only=True):
+    """Of a DR event cancelled while active: every building is let go."""
+
+    TOPIC: ClassVar[str] = "dr-event.wound-up.v1"
+    batch: Batch
+    failed_facilities: tuple[str, ...]
+    opted_out_facilities: tuple[str, ...] = ()
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state,
+            batch=self.batch,
+            failed_facilities=self.failed_facilities,
+            opted_out_facilities=self.opted_out_facilities,
+        )
+
+
+class Withdrawn(Event, frozen=True, kw_only=True):
+    """Cancelled before it was ever accepted: a notice with no higher number comes too late."""
+
+    TOPIC: ClassVar[str] = "dr-event.withdrawn.v1"
+    reason: str
+    modification_number: int
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state, status="cancelled", withdrawn_number=self.modification_number, notice=None, reasons=()
+        )
 
 
 class Measured(Event, frozen=True, kw_only=True):

@@ -10,6 +10,10 @@ from interfaces.bootstrap.bench import BenchDatabase
 __all__ = ["Bed", "BenchDatabase"]
 
 
+ROUNDS = 15
+LEAST_SCALE_OF_A_MEASUREMENT = 0.05
+
+
 class Bed:
     """What a benchmark is given."""
 
@@ -27,6 +31,11 @@ class Bed:
     def sized(self, full: int, *, least: int = 1) -> int:
         """`full` by the scale of this run, but at least `least`."""
         return max(least, round(full * self.scale))
+
+    @property
+    def rounds(self) -> int:
+        """How often contenders take turns; once when somebody only tries whether it runs."""
+        return ROUNDS if self.scale >= LEAST_SCALE_OF_A_MEASUREMENT else 1
 
     @contextmanager
     def database(self) -> Iterator[BenchDatabase]:

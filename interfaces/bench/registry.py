@@ -12,10 +12,12 @@ REGISTRY: dict[str, str] = {
     "append": "interfaces.bench.append:append",
     "append-batch": "interfaces.bench.append:append_batch",
     "command": "interfaces.bench.command:command",
+    "dispatch": "interfaces.bench.dispatch:dispatch",
+    "door": "interfaces.bench.door:door",
     "load-aggregate": "interfaces.bench.load_aggregate:load_aggregate",
     "project": "interfaces.bench.projections:project",
-    "lag": "interfaces.bench.projections:lag",
-    "rebuild": "interfaces.bench.projections:rebuild",
+    "lag": "interfaces.bench.lag:lag",
+    "rebuild": "interfaces.bench.rebuild:rebuild",
     "verify": "interfaces.bench.verify:verify",
 }
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from application.command_bus import CommandBus
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings import read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded.postgres import EmbeddedPostgres
 
-MAX_CONNECTIONS = 300
+MAX_CONNECTIONS = 500
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class BenchDatabase:
     owner_url: str
     admin_url: str
     """The superuser, for what the stock library wants to create."""
+    pgbench: Path | None = None
+    """Where PostgreSQL brings it."""
 
 
 class NotDurable(RuntimeError):
@@ -67,7 +70,13 @@ def _fresh_database(server: EmbeddedPostgres, name: str) -> Iterator[BenchDataba
 
     with server.connect() as connection:
         create_database(connection, name)
-    urls = BenchDatabase(server.url(APP, name), server.url(OWNER, name), server.url(SUPERUSER, name))
+    pgbench = server.program().with_name("pgbench")
+    urls = BenchDatabase(
+        server.url(APP, name),
+        server.url(OWNER, name),
+        server.url(SUPERUSER, name),
+        pgbench if pgbench.is_file() else None,
+    )
     try:
         migrate(urls.owner_url, app_role=APP)
         _refuse_volatile(urls.app_url)
@@ -77,8 +86,9 @@ def _fresh_database(server: EmbeddedPostgres, name: str) -> Iterator[BenchDataba
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
-def open_recorder(url: str, *, is_stock: bool = False) -> Any:
-    """A recorder of the demand response log: ours, or the library's as it comes. Close it by `close_recorder`."""
+@contextmanager
+def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
+    """A recorder of the demand response log: ours, or the library's as it comes."""
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
     from psycopg.conninfo import conninfo_to_dict
 
@@ -93,13 +103,30 @@ def open_recorder(url: str, *, is_stock: bool = False) -> Any:
         schema="gridproof",
     )
     kind = PostgresApplicationRecorder if is_stock else GroupCommitRecorder
-    return kind(datastore, events_table_name="demand_response_events")
+    recorder = kind(datastore, events_table_name="demand_response_events")
+    try:
+        yield recorder
+    finally:
+        if isinstance(recorder, GroupCommitRecorder):
+            recorder.close()
+        datastore.close()
 
 
-def close_recorder(recorder: Any) -> None:
-    if hasattr(recorder, "close"):
-        recorder.close()
-    recorder.datastore.close()
+@contextmanager
+def opened_bus(url: str, *, is_stock: bool = False) -> Iterator[CommandBus]:
+    """All that a command needs, over the machine's clock: on our event store, or on the library's as it comes."""
+    from application.handlers import HANDLERS
+    from interfaces.bootstrap.bench_stock import opened_stock_store
+
+    stores = open_bench_stores(url)
+    try:
+        if not is_stock:
+            yield stores.bus
+            return
+        with opened_stock_store(url) as store:
+            yield CommandBus(store, stores.clock, HANDLERS, forecasts=stores.forecasts)
+    finally:
+        stores.close()
 
 
 def open_bench_stores(url: str) -> Stores:

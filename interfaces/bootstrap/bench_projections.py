@@ -30,16 +30,13 @@ class ReadSide:
     maintenance: ProjectionMaintenance
     read_models: ReadModels
     waits: ProjectionWaits
-    _log: Any
     _clock: Any
 
     def runner(self, projection: AnyProjection, **options: Any) -> Any:
         from adapters.postgres.projection_runner import ProjectionRunner
 
         alerts: Any = _NoAlerts()
-        return ProjectionRunner(
-            projection, log=self._log, dsn=self.app_url, alerts=alerts, clock=self._clock, **options
-        )
+        return ProjectionRunner(projection, dsn=self.app_url, alerts=alerts, clock=self._clock, **options)
 
 
 @contextmanager
@@ -50,21 +47,17 @@ def read_side(app_url: str) -> Iterator[ReadSide]:
     from psycopg_pool import ConnectionPool
 
     from adapters.clock import SystemClock
-    from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
     from adapters.postgres.projection_waits import PostgresProjectionWaits
     from adapters.postgres.read_models import PostgresReadModels
-    from application.demand_response import DemandResponse
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for figures
-    clock, log = SystemClock(), PostgresEventStore(DemandResponse, app_url)
+    clock = SystemClock()
     with ConnectionPool(app_url, min_size=1, max_size=4, open=True, timeout=10) as pool:
         yield ReadSide(
             app_url,
-            PostgresProjectionMaintenance(app_url, log, clock),
+            PostgresProjectionMaintenance(app_url, clock),
             PostgresReadModels(pool),
             PostgresProjectionWaits(app_url),
-            log,
             clock,
         )
-    log.close()

@@ -9,12 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
-from interfaces.bootstrap.servers import pending_migrations
+from interfaces.bootstrap.found import Found, Wrong
+from interfaces.bootstrap.ledger_checkup import ledger_found
+from interfaces.bootstrap.servers import check_schema
 from interfaces.bootstrap.stores import clock_of, open_stores
 from interfaces.settings import Settings
 
@@ -22,27 +22,9 @@ WITHIN_S = 5.0
 DISK_FULL_SHARE = 0.8
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
-State = Literal["ok", "wrong", "not set"]
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check came to; `advice` says what to do about what is wrong."""
-
-    check: str
-    state: State
-    detail: str
-    advice: str = ""
-
-
-class Wrong(Exception):
-    """A check found something wrong."""
-
-    def __init__(self, detail: str, advice: str) -> None:
-        super().__init__(detail)
-        self.advice = advice
-
-
-Check = Callable[[], str | Awaitable[str]]
+Check = Callable[[], str | Found | Awaitable[str]]
 
 
 def check_up(settings: Settings) -> Iterator[Found]:
@@ -82,6 +64,7 @@ def _store_checks(settings: Settings) -> Iterator[Found]:
         yield _found("projections", lambda: _projections(positions()), "run `gridproof migrate`")
         yield _found("dead letters", lambda: _letters(len(stores.dead_letters().listed(limit=1_000))))
         yield _found("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
+        yield _found("ledger", lambda: ledger_found(stores), "run `gridproof migrate`")
     finally:
         stores.close()
 
@@ -91,6 +74,8 @@ def _found(name: str, check: Check | None, advice: str = "") -> Found:
         return Found(check=name, state="not set", detail="no address is known", advice=advice)
     try:
         result = check()
+        if isinstance(result, Found):
+            return result
         detail = result if isinstance(result, str) else asyncio.run(_in_time(result))
     except Wrong as wrong:
         return Found(check=name, state="wrong", detail=str(wrong), advice=wrong.advice)
@@ -138,9 +123,14 @@ def _ask(url: str, question: str) -> tuple[Any, ...]:
 def _migrations(settings: Settings) -> str:
     if settings.migration_database_url is None:
         return "not looked at: GRIDPROOF_MIGRATION_DATABASE_URL is not set here"
-    pending = pending_migrations(settings)
-    if pending:
-        raise Wrong(f"pending: {', '.join(pending)}", "run `gridproof migrate`")
+    found = check_schema(settings)
+    if found.problems:
+        raise Wrong("; ".join(found.problems), "see `gridproof migrate --check`")
+    if found.only_contracting and found.pending:
+        waiting = ", ".join(f"{name} until release {found.needs[name]}" for name in found.pending)
+        return f"none due; held back: {waiting} is everywhere"
+    if found.pending:
+        raise Wrong(f"pending: {', '.join(found.pending)}", "run `gridproof migrate`")
     return "none pending"
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import msgspec
-
+from application.ledger_proof import NotProvable
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.postgres.ledger_follower import LedgerFollower
     from adapters.postgres.ledger_store import PostgresLedgerStore
     from application.ledger_proof import ProofDocument
+    from application.ledger_status import LedgerStatus
     from application.ledger_verification import LedgerReport, Span
     from application.ports.archive import Archive
     from interfaces.bootstrap.stores import Stores
@@ -28,24 +30,23 @@ MOST_SEAL_S = 10.0
 LOOK_EVERY_S = 0.1
 
 
-class NoPublicKey(Exception):
+class NoPublicKey(NotProvable):
     """It is not known whose signature the checkpoints should have."""
 
 
-class LedgerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What GET /api/audit/ledger gives: the newest checkpoint, and what is after it."""
-
-    checkpoint: msgspec.Raw
-    """As it was signed and archived."""
-    unsealed: dict[str, int]
-    """Log -> domain events that no checkpoint speaks of yet."""
-
-
 def open_archive(settings: Settings) -> Archive:
-    """Where the settings say, or a folder in the data folder. Raises ArchiveUnavailable."""
-    from adapters.archive import ObjectArchive
+    """Where the settings say, or a folder in the data folder. Raises SecretError; ArchiveUnavailable when used."""
+    from adapters.archive import ObjectArchive, S3Access
+    from interfaces.secrets import resolve_secret
 
-    return ObjectArchive(settings.archive_url or (settings.data_dir.absolute() / "archive").as_uri())
+    secret = settings.archive_s3_secret
+    s3 = S3Access(
+        endpoint=settings.archive_s3_endpoint,
+        region=settings.archive_s3_region,
+        key_id=settings.archive_s3_key_id,
+        secret=None if secret is None else resolve_secret(secret).decode(),
+    )
+    return ObjectArchive(settings.archive_url or (settings.data_dir.absolute() / "archive").as_uri(), s3)
 
 
 def ledger_store(stores: Stores) -> PostgresLedgerStore:
@@ -153,25 +154,52 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
             f"the log knows no DR event {dr_event_id}; list them with `gridproof dr-events list`"
         )
     positions = [entry.position for entry in story]
-    return prove(ledger_store(stores), public_key(stores.settings), dr_event_id, positions)
+    return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions)
 
 
 def ledger_status(stores: Stores) -> LedgerStatus:
-    """Raises NotProvable while nothing is sealed."""
-    from application.ledger_proof import latest_checkpoint
+    """Raises NotProvable for a checkpoint that does not hold, or whose key is not known."""
+    from application import ledger_status as status
 
-    store = ledger_store(stores)
-    signed = latest_checkpoint(store, public_key(stores.settings))
-    heads = signed.checkpoint.heads
-    return LedgerStatus(
-        checkpoint=msgspec.Raw(msgspec.json.encode(signed)),
-        unsealed={head.log: store.count_after(head.log, head.last_position) for head in heads},
+    return status.ledger_status(
+        ledger_store(stores),
+        lambda: public_key(stores.settings),
+        stores.alerts().listed(),
+        now=stores.clock.now(),
     )
+
+
+@dataclass(frozen=True)
+class StoredLedger:
+    """The ledger as the HTTP edge asks for it."""
+
+    stores: Stores
+
+    def status(self) -> LedgerStatus:
+        """Raises NotProvable."""
+        with _no_path_told():
+            return ledger_status(self.stores)
+
+    def proof(self, dr_event_id: UUID) -> ProofDocument:
+        """Raises UnknownStory or NotProvable."""
+        with _no_path_told():
+            return prove_dr_event(self.stores, dr_event_id)
+
+
+@contextmanager
+def _no_path_told() -> Iterator[None]:
+    """What the command line says of a missing key names a file of this machine."""
+    try:
+        yield
+    except NoPublicKey as error:
+        raise NotProvable(
+            "this process does not know the public key of the ledger: set GRIDPROOF_LEDGER_KEY for it"
+        ) from error
 
 
 def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
     """Whether all that is recorded now came under a checkpoint within so many wall seconds."""
-    from application.ledger_proof import NotProvable, latest_checkpoint
+    from application.ledger_proof import latest_checkpoint
     from domain.ledger import LOGS
 
     store = ledger_store(stores)
@@ -180,7 +208,7 @@ def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
     while time.monotonic() < deadline:
         try:
             checkpoint = latest_checkpoint(store, public_key(stores.settings)).checkpoint
-        except (NotProvable, NoPublicKey):
+        except NotProvable:
             checkpoint = None
         if checkpoint is not None and all(
             checkpoint.head_of(log).last_position >= position for log, position in wanted.items()

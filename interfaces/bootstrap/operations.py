@@ -73,6 +73,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
     return DeadLetterReplay(
         dead_letters=stores.dead_letters(),
         bus=stores.bus,
+        alerts=stores.alerts(),
         clock=stores.clock,
         publisher=publisher,
         stream=stream,

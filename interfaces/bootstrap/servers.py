@@ -13,6 +13,7 @@ from interfaces.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded import EmbeddedServers
+    from adapters.postgres.migrate import Migrated
     from adapters.postgres.migration_check import SchemaCheck
 
 ADDRESSES = "addresses.json"
@@ -104,18 +105,21 @@ def spawn_child(
     return spawn(argv, output=output, env=env)
 
 
-def migrate_database(settings: Settings) -> list[str]:
-    """Bring the database to this release's schema; the names of what was applied. Raises MigrationError."""
+def migrate_database(
+    settings: Settings, *, oldest_release: str | None = None, alone: bool = False
+) -> Migrated:
+    """Bring the database to this release's schema, as adapters.postgres.migrate says. Raises MigrationError."""
     from adapters.postgres.migrate import migrate
 
-    return migrate(_owner_url(settings))
+    return migrate(_owner_url(settings), oldest_release=oldest_release, alone=alone)
 
 
-def pending_migrations(settings: Settings) -> list[str]:
-    """The migrations still to be applied."""
-    from adapters.postgres.migrate import pending
+def read_release(written: str) -> str:
+    """The release as it was written. Raises ValueError for what is none."""
+    from adapters.postgres.migration_label import release_of
 
-    return pending(_owner_url(settings))
+    release_of(written)
+    return written
 
 
 def check_schema(settings: Settings) -> SchemaCheck:

@@ -83,7 +83,7 @@ class Stores:
     def projection_maintenance(self) -> ProjectionMaintenance:
         from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 
-        return PostgresProjectionMaintenance(self.database_url, self.events, self.clock)
+        return PostgresProjectionMaintenance(self.database_url, self.clock)
 
     def projection_waits(self) -> ProjectionWaits:
         from adapters.postgres.projection_waits import PostgresProjectionWaits
@@ -116,6 +116,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
 
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.forecast_book import PostgresForecastBook
+    from adapters.postgres.idle_connection import check_idle
     from application.demand_response import DemandResponse
     from application.handlers import HANDLERS
 
@@ -127,7 +128,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         open=True,
         timeout=10,
         # A connection that died while it was idle (a failover) is replaced, not handed out.
-        check=ConnectionPool.check_connection,
+        check=check_idle,
         kwargs={"autocommit": False},
     )
     try:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings import Settings
@@ -55,6 +56,7 @@ def web_collaborators(stores: Stores) -> WebCollaborators:
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
         telemetry=stores.telemetry(),
+        ledger=StoredLedger(stores),
         clock=stores.clock,
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
         probes=_probes(stores),

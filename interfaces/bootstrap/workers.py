@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from interfaces.bootstrap.operations import breaker_alert, redelivery_s
+from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
@@ -16,7 +16,6 @@ from interfaces.settings import Settings
 if TYPE_CHECKING:
     from adapters.nats.work_queue import NatsWorkQueue
     from application.forecasting import ForecastSite
-    from application.ports.building_control import BuildingControl
     from application.ports.utility_notifier import UtilityNotifier
     from interfaces.workers.forecast_cycle import ForecastCycle
     from projections.facilities import FacilityRow
@@ -36,10 +35,11 @@ def run_worker(name: str, settings: Settings) -> None:
 
         run_web(settings)
         return
-    asyncio.run(_run(WORKERS[name], settings))
+    asyncio.run(run_until_stopped(WORKERS[name], settings))
 
 
-async def _run(run: Run, settings: Settings) -> None:
+async def run_until_stopped(run: Run, settings: Settings) -> None:
+    """Over stores of its own, until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     stop = asyncio.Event()
@@ -64,12 +64,14 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from adapters.postgres.log_signal import LogSignal
     from adapters.postgres.reader_positions import PostgresReaderPositions
-    from interfaces.workers.relay import Relay
+    from interfaces.workers.relay import READER, Relay
+    from interfaces.workers.stopping_log import StoppingLog, run_again_when_readable
 
     queue = await _work_queue(stores, "relay")
+    positions = PostgresReaderPositions(stores.pool)
     relay = Relay(
-        event_log=stores.events,
-        positions=PostgresReaderPositions(stores.pool),
+        event_log=StoppingLog(stores.events, READER, positions, stores.alerts(), stores.clock),
+        positions=positions,
         bus=stores.bus,
         publisher=queue,
         locks=AdvisoryLocks(stores.database_url),
@@ -77,12 +79,13 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         reached=_failpoint(stores),
         alerts=stores.alerts(),
     )
-    await relay.run(stop)
+    await run_again_when_readable(relay.run, stop)
     await queue.aclose()
 
 
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers.overdue_letters import OverdueLetters
     from interfaces.workers.schedule import Schedule
 
     schedule = Schedule(
@@ -92,60 +95,22 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         locks=AdvisoryLocks(stores.database_url),
         reached=_failpoint(stores),
     )
-    await schedule.run(stop)
+    overdue = OverdueLetters(
+        letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        sla_s=stores.settings.dead_letter_sla_s,
+    )
+    async with asyncio.TaskGroup() as both:
+        both.create_task(schedule.run(stop), name="schedule")
+        both.create_task(overdue.run(stop), name="overdue letters")
 
 
 async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from interfaces.workers.bms_calls import BmsCalls
-    from interfaces.workers.dispatch import DispatchWorker
+    from interfaces.bootstrap.dispatch import run_dispatch
 
-    queue = await _work_queue(stores, "dispatch")
-    control = _building_control(stores)
-    calls = BmsCalls(
-        store=stores.events,
-        bus=stores.bus,
-        control=control,
-        clock=stores.clock,
-        dead_letters=stores.dead_letters(),
-        alerts=stores.alerts(),
-        reached=_failpoint(stores),
-    )
-    worker = DispatchWorker(
-        source=queue,
-        calls=calls,
-        locks=AdvisoryLocks(stores.database_url),
-        facilities=lambda: [row.facility_id for row in facility_rows(stores)],
-    )
-    await worker.run(stop)
-    await control.aclose()
-    await queue.aclose()
-
-
-def _building_control(stores: Stores) -> BuildingControl:
-    from adapters.bms.soap import SoapBuildingControl, SoapLimits
-    from interfaces.secrets import resolve_secret
-
-    settings = stores.settings
-    control: BuildingControl = SoapBuildingControl(
-        clock=stores.clock,
-        secret=resolve_secret,
-        limits=SoapLimits(
-            connect_s=settings.bms_connect_timeout_s,
-            total_s=settings.bms_total_timeout_s,
-            concurrent_calls=settings.bms_max_concurrent,
-        ),
-        breaker_listener=breaker_alert(stores),
-    )
-    if settings.planted_fault == "resend":
-        from interfaces.planted_faults import ResendingControl
-
-        return ResendingControl(control)
-    if settings.planted_fault == "skip-restore":
-        from interfaces.planted_faults import RestoreSkippingControl
-
-        return RestoreSkippingControl(control, stores.clock)
-    return control
+    await run_dispatch(stores, stop, facilities=lambda: [row.facility_id for row in facility_rows(stores)])
 
 
 async def _ingest(stores: Stores, stop: asyncio.Event) -> None:
@@ -223,7 +188,6 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
     runners = [
         ProjectionRunner(
             projection,
-            log=stores.events,
             dsn=stores.database_url,
             alerts=stores.alerts(),
             clock=stores.clock,

@@ -12,7 +12,7 @@ from interfaces.cli.what_if import what_if_command
 
 if TYPE_CHECKING:
     from projections.audit_replay import AuditDocument
-    from projections.audit_trail import AuditTrailRow
+    from projections.audit_steps import AuditTrailRow
     from projections.story_log import AsOf
 
 REPLAY_EXAMPLE = """

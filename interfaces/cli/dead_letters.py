@@ -1,17 +1,15 @@
 """`gridproof dead-letters`: work that could not be done, for a person to replay or discard."""
 
 import asyncio
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 from uuid import UUID
 
 import click
 
+from application import dead_letter_desk as desk
 from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
 from interfaces.cli.printing import print_fields, print_json, print_table
 from interfaces.cli.session import opened_stores, operator
-
-if TYPE_CHECKING:
-    from interfaces.bootstrap import Stores
 
 LIST_EXAMPLE = """
 \b
@@ -108,17 +106,15 @@ def replay(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
 def discard(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
     """Decide that the work is not done any more."""
     with opened_stores() as stores:
-        letter = stores.dead_letters().decide(
-            dead_letter_id, status="discarded", by=operator(), reason=reason, at=stores.clock.now()
+        letter = desk.discard(
+            dead_letter_id,
+            stores.dead_letters(),
+            stores.alerts(),
+            by=operator(),
+            reason=reason,
+            at=stores.clock.now(),
         )
-        _clear_alert(stores, letter)
     _print(letter, as_json=as_json)
-
-
-def _clear_alert(stores: "Stores", letter: DeadLetter) -> None:
-    """The alert of a callback is over once its letter is decided."""
-    if letter.queue == "callback":
-        stores.alerts().clear("callback_undeliverable", letter.subject, at=stores.clock.now())
 
 
 def _document(letter: DeadLetter, *, with_body: bool = False) -> dict[str, object]:

@@ -189,13 +189,16 @@ def override(reference: str, facility_id: str, reason: str, as_json: bool) -> No
 @click.option("--reason", required=True, help="Why; it is recorded, and the utility is told.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def cancel(reference: str, reason: str, as_json: bool) -> None:
-    """Cancel a DR event before its start; its facilities are free again at once."""
+    """Cancel a DR event, before its start or while it runs: its buildings are restored, its facilities free again."""
     from application.commands.dr_event import CancelDREvent, Cancellation
+    from domain.errors import NotAllowedNow
 
     with opened_stores() as stores:
         dr_event_id = _resolved(stores, reference)
         command = CancelDREvent(dr_event_id=dr_event_id, reason=reason)
         done = stores.bus.handle(command, _context(stores, dr_event_id), reply_type=Cancellation)
+    if done.outcome == "ended":
+        raise NotAllowedNow(f"{dr_event_id} is {done.status}: its window is over, nothing is left to cancel")
     if as_json:
         print_json(done)
     else:

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.printing import print_json, print_table, progress_of
-from interfaces.cli.session import opened_stores, operator, warn_if_behind
+from interfaces.cli.session import command_context, opened_stores, operator, warn_if_behind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from msgspec import Struct
+
     from application.portfolio import Portfolio
     from interfaces.bootstrap import Stores
     from projections.facilities import FacilityRow
@@ -41,6 +46,17 @@ LIST_EXAMPLE = """
 Examples:
   gridproof facilities list
   gridproof facilities list --json
+"""
+OPT_OUT_EXAMPLE = """
+\b
+Examples:
+  gridproof facilities opt-out fac-007 --reason "a concert tonight"
+  gridproof facilities opt-out fac-007 --dr-event UTIL-2026-0042 --reason "chiller broken"
+"""
+OPT_IN_EXAMPLE = """
+\b
+Example:
+  gridproof facilities opt-in fac-007 --reason "the concert is off"
 """
 MOST_BYTES = 64_000_000
 
@@ -118,6 +134,62 @@ def list_facilities(as_json: bool) -> None:
         print_table(columns, map(_cells, rows))
     else:
         click.echo("no facilities; import them with `gridproof facilities import FILE`")
+
+
+_dr_event_option = click.option(
+    "--dr-event",
+    "reference",
+    metavar="ID",
+    help="Of this DR event alone (our id or the utility's); else of any.",
+)
+
+
+@facilities_group.command("opt-out", epilog=OPT_OUT_EXAMPLE)
+@click.argument("facility_id", metavar="FACILITY")
+@_dr_event_option
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def opt_out(facility_id: str, reference: str | None, reason: str, as_json: bool) -> None:
+    """It does not serve, until it opts in again; if it is curtailed now, it is restored at once."""
+    from application.commands.facility import OptOutFacility
+
+    _opt(
+        lambda dr_event_id: OptOutFacility(facility_id=facility_id, dr_event_id=dr_event_id, reason=reason),
+        reference,
+        as_json=as_json,
+    )
+
+
+@facilities_group.command("opt-in", epilog=OPT_IN_EXAMPLE)
+@click.argument("facility_id", metavar="FACILITY")
+@_dr_event_option
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def opt_in(facility_id: str, reference: str | None, reason: str, as_json: bool) -> None:
+    """It serves again."""
+    from application.commands.facility import OptInFacility
+
+    _opt(
+        lambda dr_event_id: OptInFacility(facility_id=facility_id, dr_event_id=dr_event_id, reason=reason),
+        reference,
+        as_json=as_json,
+    )
+
+
+def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, as_json: bool) -> None:
+    from application.commands.facility import OptingOut
+    from projections.audit_replay import resolve_dr_event
+
+    with opened_stores() as stores:
+        dr_event_id = None if reference is None else resolve_dr_event(stores.story_log(), reference)
+        done = stores.bus.handle(command(dr_event_id), command_context(), reply_type=OptingOut)
+    if as_json:
+        print_json(done)
+        return
+    what = "any DR event" if dr_event_id is None else f"DR event {dr_event_id}"
+    click.echo(f"{done.facility_id} {'serves no longer in' if done.opted_out else 'serves again in'} {what}")
+    for concerned in done.dr_event_ids:
+        click.echo(f"concerns {concerned}")
 
 
 def _every(stores: "Stores") -> Iterator["FacilityRow"]:

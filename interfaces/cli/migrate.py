@@ -10,33 +10,66 @@ EXAMPLE = """
 Examples:
   gridproof migrate
   gridproof migrate --check
+  gridproof migrate --contract 1.2
 
-The owner's role is named by GRIDPROOF_MIGRATION_DATABASE_URL. With --check nothing is changed; the exit status is 3
-while migrations are pending, or when one is not as it should be: changed after it was applied, out of order, or taking
-away what an older release still needs without saying so.
+The owner's role is named by GRIDPROOF_MIGRATION_DATABASE_URL. Migrate before the processes of a new release start: an
+expanding migration takes nothing away from those that run. A contracting one does, so it is held back until you say, by
+--contract, the oldest release that any process of the system still has. On an empty database everything is applied.
+
+With --check nothing is changed; the exit status is 3 while migrations are pending, or when one is not as it should be:
+changed after it was applied, out of order, or taking away what an older release still needs without saying so.
 """
 SOMETHING_WRONG = 3
 UP_TO_DATE = "nothing pending: the schema is this release's"
 
 
+def release(written: str) -> str:
+    """A release as migrations name it."""
+    from interfaces.bootstrap import read_release
+
+    try:
+        return read_release(written)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command("migrate", epilog=EXAMPLE)
-@click.option("--check", is_flag=True, help="Only say what is pending, and what is wrong.")
+@click.option("--check", is_flag=True, help="Only say what is pending, of which kind, and what is wrong.")
+@click.option(
+    "--contract",
+    "oldest_release",
+    metavar="RELEASE",
+    type=release,
+    help="Also take away what no release since this one uses: every process has it, or a newer one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def migrate(context: click.Context, check: bool, as_json: bool) -> None:
+def migrate(context: click.Context, check: bool, oldest_release: str | None, as_json: bool) -> None:
     """Apply the migrations that are pending, in order; concurrent callers wait for each other."""
     if check:
+        if oldest_release is not None:
+            raise click.UsageError("--check applies nothing, so it needs no --contract")
         _check(context, as_json=as_json)
         return
     from interfaces.bootstrap import migrate_database
 
-    names = migrate_database(running_settings())
+    done = migrate_database(running_settings(), oldest_release=oldest_release)
     if as_json:
-        print_json({"applied": names})
-        return
-    for name in names:
+        print_json(done)
+    else:
+        _tell(done.applied, done.held_back)
+
+
+def _tell(applied: list[str], held_back: dict[str, str]) -> None:
+    for name in applied:
         click.echo(f"applied {name}")
-    if not names:
+    for name, needed in held_back.items():
+        click.echo(
+            f"held back {name}: once every process is of release {needed} or newer, "
+            f"`gridproof migrate --contract {needed}`",
+            err=True,
+        )
+    if not applied and not held_back:
         click.echo(UP_TO_DATE)
 
 
@@ -48,8 +81,9 @@ def _check(context: click.Context, *, as_json: bool) -> None:
         print_json(found)
     else:
         for name in found.pending:
-            release = found.needs.get(name)
-            click.echo(f"pending {name}" + (f", needs release {release} everywhere" if release else ""))
+            needed = found.needs.get(name)
+            needs = f", needs release {needed} everywhere: --contract {needed}" if needed else ""
+            click.echo(f"pending {name}: {found.kinds[name]}{needs}")
         for name in found.ahead:
             click.echo(f"ahead {name}: a newer release applied it")
         for problem in found.problems:

@@ -25,6 +25,7 @@ Examples:
   gridproof projections rebuild dispatches --workers 4
 
 The live rows are read until the new ones are complete; then they are swapped in one transaction. Workers go on.
+A rebuild that was killed is gone on with.
 """
 VERIFY_EXAMPLE = """
 \b

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interfaces.cli.fault_storm import fault_storm
 from interfaces.cli.session import current_settings, running_settings
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ bind_option = click.option(
 
 @click.group("simulate", epilog=WORLD_EXAMPLE)
 def simulate_group() -> None:
-    """Buildings with their BMSs and meters, a utility and a weather service, in one process."""
+    """Buildings with their BMSs and meters, a utility and a weather service; or a storm of faults over all of it."""
+
+
+simulate_group.add_command(fault_storm)
 
 
 @simulate_group.command("world", epilog=WORLD_EXAMPLE)

@@ -30,6 +30,12 @@ class Cast(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(i for i in self.facility_ids if i != self.in_maintenance)
 
     @property
+    def single_phase(self) -> tuple[str, ...]:
+        """Those whose BMS knows no prepare: the one that answers late, and every fourth of those without a part."""
+        parts = {self.in_maintenance, self.times_out, self.refuses, self.answers_late, self.loses_answer}
+        return (self.answers_late, *[i for i in self.facility_ids if i not in parts][::4])
+
+    @property
     def expected_failures(self) -> frozenset[str]:
         return frozenset({self.times_out, self.refuses})
 

@@ -145,6 +145,7 @@ class Demo:
             samples,
             bms_url=f"http://{bms_bind}",
             without_dedup=cast.loses_answer,
+            single_phase=cast.single_phase,
             secret_ref=f"env:{SECRET}",
         )
         # By a clock that reads just before the story's epoch, so that what is recorded now is older.

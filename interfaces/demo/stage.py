@@ -62,12 +62,18 @@ def facilities_for(count: int, readings: Path | None, zones: Mapping[str, str]) 
 
 
 def portfolio_of(
-    samples: list[SampleFacility], *, bms_url: str, without_dedup: str, secret_ref: str
+    samples: list[SampleFacility],
+    *,
+    bms_url: str,
+    without_dedup: str,
+    single_phase: tuple[str, ...],
+    secret_ref: str,
 ) -> Portfolio:
     return make_portfolio(
         samples,
         bms_url=bms_url,
         without_dedup=[without_dedup],
+        single_phase=single_phase,
         callback_secret_ref=secret_ref,
         program=PROGRAM,
     )

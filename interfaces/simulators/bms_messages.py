@@ -1,9 +1,7 @@
-"""The server's side of the BMS contract: requests read and answers written with lxml and the contract's XSD."""
+"""The server's side of the two-phase contract: requests read and answers written with lxml and the contract's XSD."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 from typing import cast
 from uuid import UUID
 
@@ -20,11 +18,9 @@ from application.ports.building_control import (
     ZoneState,
 )
 from interfaces.simulators.building import Refusal, UnknownZone
+from interfaces.simulators.soap_envelope import InvalidRequest, envelope, fault, valid_body
 
 CONTRACT = "urn:gridproof:bms:1"
-_SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
-# Named as text: the simulators share the contract's file with the adapter, and none of its code.
-_CONTRACT_PACKAGE = "adapters.bms"
 
 _PHASES: dict[str, Phase] = {
     "PrepareCommand": "prepare",
@@ -33,10 +29,6 @@ _PHASES: dict[str, Phase] = {
     "RestoreZone": "restore",
 }
 _OPERATIONS: dict[Phase, str] = {phase: operation for operation, phase in _PHASES.items()}
-
-
-class InvalidRequest(ValueError):
-    """A request that the contract does not allow; nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +48,9 @@ class StateRequest:
 Request = ZoneCommand | StatusRequest | StateRequest
 
 
-def contract_document(name: str) -> bytes:
-    """The WSDL or XSD, as packaged."""
-    return files(_CONTRACT_PACKAGE).joinpath("wsdl", name).read_bytes()
-
-
-@cache
-def _schema() -> etree.XMLSchema:
-    return etree.XMLSchema(etree.fromstring(contract_document("building_control.xsd")))
-
-
 def read_request(payload: bytes) -> Request:
     """Raises InvalidRequest."""
-    element = _body(payload)
-    if not _schema().validate(element):
-        raise InvalidRequest(str(_schema().error_log.last_error.message)[:500])
+    element = valid_body(payload, "building_control.xsd")
     name = etree.QName(element).localname
     if name == "GetCommandStatus":
         return StatusRequest(UUID(_text(element, "commandId")))
@@ -79,22 +59,6 @@ def read_request(payload: bytes) -> Request:
     if name not in _PHASES:
         raise InvalidRequest(f"{name} is not an operation")
     return _command(element, _PHASES[name])
-
-
-def _body(payload: bytes) -> etree._Element:
-    parser = etree.XMLParser(
-        resolve_entities=False, load_dtd=False, no_network=True, remove_comments=True, remove_pis=True
-    )
-    try:
-        root = etree.fromstring(payload, parser=parser)
-    except etree.XMLSyntaxError as error:
-        raise InvalidRequest(f"not well-formed XML: {error.msg}") from error
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise InvalidRequest("a document type declaration is not allowed")
-    body = root.find(f"{{{_SOAP}}}Body")
-    if root.tag != f"{{{_SOAP}}}Envelope" or body is None or len(body) != 1:
-        raise InvalidRequest("not a SOAP 1.1 envelope with one body element")
-    return body[0]
 
 
 def _text(element: etree._Element, name: str) -> str:
@@ -126,7 +90,7 @@ def _setpoint_in(element: etree._Element) -> Setpoint:
 def receipt_answer(receipt: CommandReceipt) -> bytes:
     answer = _element(f"{_OPERATIONS[receipt.phase]}Response")
     _write_receipt(answer, receipt)
-    return _envelope(answer)
+    return envelope(answer)
 
 
 def status_answer(status: CommandStatus) -> bytes:
@@ -134,7 +98,7 @@ def status_answer(status: CommandStatus) -> bytes:
     _write(answer, commandId=str(status.command_id), state=status.state)
     if status.receipt is not None:
         _write_receipt(etree.SubElement(answer, f"{{{CONTRACT}}}receipt"), status.receipt)
-    return _envelope(answer)
+    return envelope(answer)
 
 
 def state_answer(state: ZoneState) -> bytes:
@@ -144,7 +108,7 @@ def state_answer(state: ZoneState) -> bytes:
     _write(answer, curtailed=str(state.curtailed).lower())
     if state.active_command_id is not None:
         _write(answer, activeCommandId=str(state.active_command_id))
-    return _envelope(answer)
+    return envelope(answer)
 
 
 def refusal_fault(refusal: Refusal) -> bytes:
@@ -154,20 +118,20 @@ def refusal_fault(refusal: Refusal) -> bytes:
     else:
         detail = _element("RefusedFault")
         _write(detail, code=refusal.code, reason=refusal.reason[:500])
-    return _fault("soap:Server", refusal.reason, detail)
+    return fault("soap:Server", refusal.reason, detail)
 
 
 def invalid_request_fault(error: InvalidRequest) -> bytes:
     detail = _element("InvalidRequestFault")
     _write(detail, reason=str(error)[:500])
-    return _fault("soap:Client", "the request is not valid", detail)
+    return fault("soap:Client", "the request is not valid", detail)
 
 
 def invalid_answer() -> bytes:
     """What no client may take for success: a receipt of a phase that does not exist."""
     answer = _element("PrepareCommandResponse")
     _write(answer, phase="celebrate")
-    return _envelope(answer)
+    return envelope(answer)
 
 
 def _element(name: str) -> etree._Element:
@@ -194,17 +158,3 @@ def _write_receipt(parent: etree._Element, receipt: CommandReceipt) -> None:
     )
     _write_setpoint(parent, receipt.setpoint)
     _write(parent, repeated=str(receipt.repeated).lower())
-
-
-def _envelope(content: etree._Element) -> bytes:
-    envelope = etree.Element(f"{{{_SOAP}}}Envelope", nsmap={"soap": _SOAP})
-    etree.SubElement(envelope, f"{{{_SOAP}}}Body").append(content)
-    return cast(bytes, etree.tostring(envelope, xml_declaration=True, encoding="utf-8"))
-
-
-def _fault(code: str, text: str, detail: etree._Element) -> bytes:
-    fault = etree.Element(f"{{{_SOAP}}}Fault", nsmap={"soap": _SOAP})
-    etree.SubElement(fault, "faultcode").text = code
-    etree.SubElement(fault, "faultstring").text = text
-    etree.SubElement(fault, "detail").append(detail)
-    return _envelope(fault)

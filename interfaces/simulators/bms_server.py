@@ -4,26 +4,43 @@ import asyncio
 import hmac
 from base64 import b64encode
 from collections.abc import Mapping
+from datetime import datetime
+from types import ModuleType
 
+import litestar
 import msgspec
-from litestar import Litestar, Request, get, post, put
+from litestar import Litestar, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Response
 from litestar.types import ASGIApp
 
+from application.portfolio import BmsProfile
 from application.ports.building_control import ZoneCommand
 from application.ports.clock import Clock
-from interfaces.simulators import bms_messages as messages
+from interfaces.simulators import bms_messages as two_phase
+from interfaces.simulators import setpoint_messages as single_phase
 from interfaces.simulators.bms_answers import DroppedAnswer, SilentAnswer, XmlAnswer
 from interfaces.simulators.building import Building, Refusal, UnknownZone
 from interfaces.simulators.building_faults import BmsOperation, FaultBook, FaultOrder
+from interfaces.simulators.soap_envelope import InvalidRequest, contract_document
 
 REQUEST_BYTES = 65_536
-CONTRACT_DOCUMENTS = ("building_control.wsdl", "building_control.xsd")
+CONTRACT_DOCUMENTS = (
+    "building_control.wsdl",
+    "building_control.xsd",
+    "setpoint_control.wsdl",
+    "setpoint_control.xsd",
+)
 
-HttpRequest = Request[None, None, State]
+Request = two_phase.Request | single_phase.ReadRequest | single_phase.WriteRequest
+_SPOKEN: Mapping[BmsProfile, ModuleType] = {
+    "two_phase": two_phase,
+    "two_phase_no_dedup": two_phase,
+    "single_phase": single_phase,
+}
+HttpRequest = litestar.Request[None, None, State]
 
 
 class UnknownBuilding(LookupError):
@@ -33,7 +50,8 @@ class UnknownBuilding(LookupError):
 class BmsServer:
     """The buildings, the faults ordered of them, and how a call is answered.
 
-    `passwords` (facility id to password) switches HTTP Basic authentication on for those buildings.
+    `passwords` (facility id to password) switches HTTP Basic authentication on for those buildings; every call takes
+    `answer_delay_s` on the wall.
     """
 
     def __init__(
@@ -43,11 +61,13 @@ class BmsServer:
         clock: Clock,
         faults: FaultBook | None = None,
         passwords: Mapping[str, bytes] | None = None,
+        answer_delay_s: float = 0.0,
     ) -> None:
         self._buildings = buildings
         self.faults = faults or FaultBook()
         self._clock = clock
         self._passwords = passwords or {}
+        self._answer_delay_s = answer_delay_s
 
     def building(self, facility_id: str) -> Building:
         """Raises UnknownBuilding."""
@@ -67,46 +87,59 @@ class BmsServer:
         return hmac.compare_digest(header.encode(), expected)
 
     async def answer(self, building: Building, payload: bytes) -> ASGIApp:
+        spoken = _SPOKEN[building.profile]
         try:
-            request = messages.read_request(payload)
-        except messages.InvalidRequest as error:
-            return XmlAnswer(messages.invalid_request_fault(error), status=500)
+            request = spoken.read_request(payload)
+        except InvalidRequest as error:
+            return XmlAnswer(spoken.invalid_request_fault(error), status=500)
+        if self._answer_delay_s:
+            await asyncio.sleep(self._answer_delay_s)
         fault = self.faults.take(building.facility_id, _operation(request))
         if fault is not None and fault.kind == "time_out":
             return SilentAnswer()
         if fault is not None and fault.kind == "refuse":
-            return XmlAnswer(
-                messages.refusal_fault(Refusal("local_override", "the building is under local control")), 500
-            )
-        answer = self._carried_out(building, request)
-        return answer if fault is None else await self._spoilt(answer, fault)
-
-    def _carried_out(self, building: Building, request: messages.Request) -> XmlAnswer:
-        now = self._clock.now()
+            refusal = Refusal("local_override", "the building is under local control")
+            return XmlAnswer(spoken.refusal_fault(refusal), 500)
         try:
-            if isinstance(request, ZoneCommand):
-                if request.facility_id != building.facility_id:
-                    raise Refusal("wrong_building", f"this is the BMS of {building.facility_id}")
-                return XmlAnswer(messages.receipt_answer(building.execute(request, now)))
-            if isinstance(request, messages.StatusRequest):
-                return XmlAnswer(messages.status_answer(building.command_status(request.command_id, now)))
-            return XmlAnswer(messages.state_answer(building.zone_state(request.zone_id, now)))
+            answer = XmlAnswer(carried_out(building, request, self._clock.now()))
         except Refusal as refusal:
-            return XmlAnswer(messages.refusal_fault(refusal), status=500)
-
-    async def _spoilt(self, answer: XmlAnswer, fault: FaultOrder) -> ASGIApp:
+            answer = XmlAnswer(spoken.refusal_fault(refusal), status=500)
+        if fault is None:
+            return answer
         if fault.kind == "slow":
             await asyncio.sleep(self._clock.wall_seconds(fault.delay_s))
             return answer
-        if fault.kind == "invalid_answer":
-            return XmlAnswer(messages.invalid_answer())
-        return DroppedAnswer()
+        return XmlAnswer(spoken.invalid_answer()) if fault.kind == "invalid_answer" else DroppedAnswer()
 
 
-def _operation(request: messages.Request) -> BmsOperation:
-    if isinstance(request, ZoneCommand):
-        return request.phase
-    return "status" if isinstance(request, messages.StatusRequest) else "state"
+def carried_out(building: Building, request: Request, now: datetime) -> bytes:
+    """The answer's XML. Raises Refusal."""
+    match request:
+        case ZoneCommand():
+            if request.facility_id != building.facility_id:
+                raise Refusal("wrong_building", f"this is the BMS of {building.facility_id}")
+            return two_phase.receipt_answer(building.execute(request, now))
+        case two_phase.StatusRequest(command_id):
+            return two_phase.status_answer(building.command_status(command_id, now))
+        case two_phase.StateRequest(zone_id):
+            return two_phase.state_answer(building.zone_state(zone_id, now))
+        case single_phase.ReadRequest(zone_id):
+            return single_phase.reading_answer(building.read_setpoint(zone_id, now))
+        case single_phase.WriteRequest():
+            building.write_setpoint(request.zone_id, request.setpoint, request.until, request.cause, now)
+            return single_phase.write_answer(request.zone_id)
+
+
+def _operation(request: Request) -> BmsOperation:
+    match request:
+        case ZoneCommand():
+            return request.phase
+        case two_phase.StatusRequest():
+            return "status"
+        case single_phase.WriteRequest():
+            return "restore" if request.until is None else "commit"
+        case _:
+            return "state"
 
 
 class ZoneOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,7 +192,7 @@ async def override(
 async def contract(name: FromPath[str]) -> bytes:
     if name not in CONTRACT_DOCUMENTS:
         raise NotFoundException(f"no document {name}; there are {', '.join(CONTRACT_DOCUMENTS)}")
-    return messages.contract_document(name)
+    return contract_document(name)
 
 
 def _bad_order(_: HttpRequest, error: msgspec.ValidationError) -> Response[dict[str, str]]:

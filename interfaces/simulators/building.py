@@ -10,32 +10,48 @@ import msgspec
 
 from application.portfolio import BmsProfile, FacilityEntry, ZoneEntry
 from application.ports.building_control import CommandReceipt, CommandStatus, Setpoint, ZoneCommand, ZoneState
+from interfaces.simulators.building_rules import (
+    Refusal,
+    UnknownZone,
+    commit,
+    identity,
+    prepare,
+    refuse_if_held_by_another,
+    restore,
+    write,
+)
 from interfaces.simulators.building_zone import Hold, Zone
 from interfaces.simulators.journal import Action, JournalEntry
+
+__all__ = ["Building", "Refusal", "SetpointReading", "UnknownZone", "WriteCause"]
 
 REMEMBERED_COMMANDS = 10_000
 
 
-class Refusal(Exception):
-    """A definite no: nothing was done, and nothing of it is remembered."""
+class WriteCause(msgspec.Struct, frozen=True, kw_only=True):
+    """What a written setpoint was for, as its reference says; the BMS itself does not care."""
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(f"{code}: {reason}")
-        self.code = code
-        self.reason = reason
+    dr_event_id: UUID | None = None
+    plan_revision: int = 0
+    round: int = 0
+    command_id: UUID | None = None
 
 
-class UnknownZone(Refusal):
-    def __init__(self, zone_id: str) -> None:
-        super().__init__("unknown_zone", f"this building has no zone {zone_id}")
-        self.zone_id = zone_id
+class SetpointReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a single-phase BMS says of a zone."""
+
+    zone_id: str
+    setpoint: Setpoint
+    changed_at: datetime
+    until: datetime | None
 
 
 class Building:
     """Zones, holds and the memory of carried-out command ids.
 
     In profile `two_phase` a repeated command id is answered with the first answer; in `two_phase_no_dedup` it
-    is carried out again. Every action that is carried out goes to `record`, whatever the profile.
+    is carried out again; in `single_phase` it is only read and written. Every action that is carried out goes to
+    `record`, whatever the profile.
     """
 
     def __init__(
@@ -50,6 +66,7 @@ class Building:
         self.facility_id = facility_id
         self._zones = {entry.zone_id: Zone(entry, shed_factor) for entry in zones}
         self._record = record
+        self.profile = profile
         self._deduplicates = profile == "two_phase"
         self._executed: OrderedDict[UUID, tuple[ZoneCommand, CommandReceipt]] = OrderedDict()
 
@@ -71,7 +88,7 @@ class Building:
         zone = self._zone(command.zone_id)
         if self._deduplicates and command.command_id in self._executed:
             return self._remembered(command)
-        before_kw = zone.shed_kw
+        before_kw, since = zone.shed_kw, zone.curtailed_since
         answered = self._carry_out(zone, command, now)
         receipt = CommandReceipt(
             command_id=command.command_id,
@@ -83,7 +100,7 @@ class Building:
         self._executed[command.command_id] = (command, receipt)
         while len(self._executed) > REMEMBERED_COMMANDS:
             self._executed.popitem(last=False)
-        self._journal(zone, command.phase, now, before_kw, command=command)
+        self._journal(zone, command.phase, now, before_kw, since, command=command)
         return receipt
 
     def command_status(self, command_id: UUID, now: datetime) -> CommandStatus:
@@ -105,6 +122,28 @@ class Building:
             active_command_id=None if zone.hold is None else zone.hold.command_id,
         )
 
+    def read_setpoint(self, zone_id: str, now: datetime) -> SetpointReading:
+        """Raises UnknownZone."""
+        self.advance(now)
+        zone = self._zone(zone_id)
+        until = zone.hold.expires_at if zone.curtailed and zone.hold is not None else None
+        return SetpointReading(
+            zone_id=zone_id, setpoint=zone.setpoint, changed_at=zone.changed_at or now, until=until
+        )
+
+    def write_setpoint(
+        self, zone_id: str, setpoint: Setpoint, until: datetime | None, cause: WriteCause, now: datetime
+    ) -> None:
+        """A timed override with `until`, else for good. The same again changes nothing. Raises Refusal."""
+        self.advance(now)
+        zone = self._zone(zone_id)
+        found = self.read_setpoint(zone_id, now)
+        if (found.setpoint, found.until) == (setpoint, until):
+            return
+        before_kw, since = zone.shed_kw, zone.curtailed_since
+        write(zone, setpoint, until, now, dr_event_id=cause.dr_event_id, command_id=cause.command_id)
+        self._journal(zone, "restore" if until is None else "commit", now, before_kw, since, command=cause)
+
     def override(self, zone_id: str, setpoint_value: float, now: datetime) -> None:
         """Somebody turns the knob: a curtailment ends, but the DR event keeps its hold and may commit again.
 
@@ -112,10 +151,25 @@ class Building:
         """
         self.advance(now)
         zone = self._zone(zone_id)
-        before_kw, hold = zone.shed_kw, zone.hold
+        before_kw, since, hold = zone.shed_kw, zone.curtailed_since, zone.hold
         zone.release(Setpoint(value=setpoint_value, unit=zone.setpoint.unit), now)
         zone.hold = None if hold is None else replace(hold, magnitude=0.0)
-        self._journal(zone, "overridden", now, before_kw, hold=hold)
+        self._journal(zone, "overridden", now, before_kw, since, hold=hold)
+
+    def restart(self, now: datetime) -> set[UUID]:
+        """Start anew, as after a power cut: what was only prepared is forgotten; a curtailment stands.
+
+        The ids of the commands that it no longer knows.
+        """
+        self.advance(now)
+        forgotten: set[UUID] = set()
+        for zone in self._zones.values():
+            if zone.hold is not None and not zone.curtailed:
+                forgotten.add(zone.hold.command_id)
+                zone.release(None, now)
+        for command_id in forgotten:
+            self._executed.pop(command_id, None)
+        return forgotten
 
     def advance(self, now: datetime) -> None:
         """Let every hold whose expiry has passed end by itself, at the moment it expired."""
@@ -123,10 +177,10 @@ class Building:
             hold = zone.hold
             if hold is None or hold.expires_at > now:
                 continue
-            was_curtailed, before_kw = zone.curtailed, zone.shed_kw
+            was_curtailed, before_kw, since = zone.curtailed, zone.shed_kw, zone.curtailed_since
             zone.release(hold.return_to if was_curtailed else None, hold.expires_at)
             if was_curtailed:
-                self._journal(zone, "expired", hold.expires_at, before_kw, hold=hold)
+                self._journal(zone, "expired", hold.expires_at, before_kw, since, hold=hold)
 
     def shed_kw(self, now: datetime) -> float:
         """By how much the building's load is lowered; negative while a rebound outweighs the shed."""
@@ -140,23 +194,23 @@ class Building:
 
     def _remembered(self, command: ZoneCommand) -> CommandReceipt:
         first, receipt = self._executed[command.command_id]
-        if _identity(first) != _identity(command):
+        if identity(first) != identity(command):
             raise Refusal("command_id_reused", "this command id was carried out as another command")
         return msgspec.structs.replace(receipt, repeated=True)
 
     def _carry_out(self, zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
         """The setpoint to answer with. Raises Refusal before anything has changed."""
-        _refuse_if_held_by_another(zone, command)
+        refuse_if_held_by_another(zone, command)
         if command.phase == "prepare":
-            return _prepare(zone, command, now)
+            return prepare(zone, command, now)
         if command.phase == "commit":
-            return _commit(zone, command, now)
+            return commit(zone, command, now)
         if command.phase == "abort":
             if zone.curtailed:
                 raise Refusal("curtailed", "the zone is curtailed: restore it instead")
             zone.release(None, now)
             return zone.setpoint
-        return _restore(zone, command, now)
+        return restore(zone, command, now)
 
     def _journal(
         self,
@@ -164,8 +218,9 @@ class Building:
         action: Action,
         at: datetime,
         before_kw: float,
+        since: datetime | None,
         *,
-        command: ZoneCommand | None = None,
+        command: ZoneCommand | WriteCause | None = None,
         hold: Hold | None = None,
     ) -> None:
         cause = command or hold
@@ -183,64 +238,6 @@ class Building:
                 shed_change_kw=zone.shed_kw - before_kw,
                 setpoint=zone.setpoint.value,
                 curtailed=zone.curtailed,
+                violations=zone.violations(since, at),
             )
         )
-
-
-def _identity(command: ZoneCommand) -> tuple[object, ...]:
-    return (command.dr_event_id, command.zone_id, command.phase, command.plan_revision, command.round)
-
-
-def _refuse_if_held_by_another(zone: Zone, command: ZoneCommand) -> None:
-    if zone.hold is not None and zone.hold.dr_event_id != command.dr_event_id:
-        raise Refusal("zone_held", f"another DR event holds zone {command.zone_id}")
-
-
-def _refuse_if_out_of_bounds(zone: Zone, command: ZoneCommand, now: datetime) -> None:
-    if command.strategy != zone.entry.strategy:
-        raise Refusal("wrong_strategy", f"zone {command.zone_id} is curtailed by {zone.entry.strategy}")
-    if not 0 < command.magnitude <= zone.entry.max_magnitude + 1e-9:
-        raise Refusal(
-            "magnitude_out_of_range",
-            f"{command.magnitude:g} is not above 0 and at most {zone.entry.max_magnitude:g}",
-        )
-    if command.expires_at <= now:
-        raise Refusal("expired", f"the command expired at {command.expires_at.isoformat()}")
-
-
-def _prepare(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
-    _refuse_if_out_of_bounds(zone, command, now)
-    if zone.hold is not None:
-        # Held by this DR event already: a curtailed setpoint must not become the one to return to.
-        zone.hold = replace(zone.hold, expires_at=command.expires_at, command_id=command.command_id)
-        return zone.hold.return_to
-    zone.hold = Hold(
-        dr_event_id=command.dr_event_id,
-        command_id=command.command_id,
-        expires_at=command.expires_at,
-        return_to=zone.setpoint,
-    )
-    return zone.setpoint
-
-
-def _commit(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
-    _refuse_if_out_of_bounds(zone, command, now)
-    if zone.hold is None:
-        raise Refusal("not_prepared", f"zone {command.zone_id} is not prepared for this DR event")
-    zone.curtail(
-        Hold(
-            dr_event_id=command.dr_event_id,
-            command_id=command.command_id,
-            expires_at=command.expires_at,
-            return_to=zone.hold.return_to,
-            magnitude=command.magnitude,
-        )
-    )
-    return zone.setpoint
-
-
-def _restore(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
-    if command.restore_to is None or command.restore_to.unit != zone.setpoint.unit:
-        raise Refusal("wrong_unit", f"zone {command.zone_id} is set in {zone.setpoint.unit}")
-    zone.release(command.restore_to, now)
-    return zone.setpoint

@@ -6,8 +6,11 @@ from uuid import UUID
 
 from application.portfolio import ZoneEntry
 from application.ports.building_control import Setpoint
+from interfaces.simulators.journal import Violation
 
 COMFORTABLE_C = 22.0
+LONGEST_GRACE_S = 900.0
+"""A restore takes its stagger and its retries; later than that the zone was curtailed too long."""
 REBOUND_SHARE = 0.1
 """A restored zone at first draws this share of what it had shed in addition, decaying over its ramp."""
 
@@ -31,6 +34,9 @@ class Zone:
     shed_factor: float = 1.0
     setpoint: Setpoint = field(init=False)
     hold: Hold | None = None
+    curtailed_since: datetime | None = None
+    changed_at: datetime | None = None
+    """When the setpoint was last set; None: never."""
     rebound_from_kw: float = 0.0
     rebound_since: datetime | None = None
 
@@ -58,8 +64,27 @@ class Zone:
         elapsed = (now - self.rebound_since).total_seconds() / self.entry.rebound_ramp_s
         return self.rebound_from_kw * REBOUND_SHARE * max(0.0, 1.0 - elapsed) if elapsed >= 0 else 0.0
 
-    def curtail(self, hold: Hold) -> None:
+    def violations(self, since: datetime | None, at: datetime) -> tuple[Violation, ...]:
+        """What the change at `at` did that this zone does not bear; it was curtailed `since` then."""
+        found: list[Violation] = []
+        if (
+            self.curtailed
+            and self.setpoint.unit == "celsius"
+            and self.setpoint.value > self.entry.comfort_limit_c
+        ):
+            found.append("comfort_limit")
+        if since is not None and not self.curtailed:
+            lasted_s = (at - since).total_seconds()
+            if lasted_s < self.entry.minimum_off_s:
+                found.append("minimum_off_time")
+            if lasted_s > self.entry.longest_curtailment_s + LONGEST_GRACE_S:
+                found.append("longest_curtailment")
+        return tuple(found)
+
+    def curtail(self, hold: Hold, now: datetime) -> None:
         """Take or deepen the curtailment; the setpoint is counted from the one to return to."""
+        self.curtailed_since = self.curtailed_since or now
+        self.changed_at = now
         self.hold = hold
         self.setpoint = Setpoint(value=hold.return_to.value + hold.magnitude, unit=hold.return_to.unit)
 
@@ -68,5 +93,6 @@ class Zone:
         if self.curtailed:
             self.rebound_from_kw, self.rebound_since = self.shed_kw, now
         self.hold = None
+        self.curtailed_since = None
         if to is not None:
-            self.setpoint = to
+            self.setpoint, self.changed_at = to, now

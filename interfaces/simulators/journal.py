@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 Action = Literal["prepare", "commit", "abort", "restore", "expired", "overridden"]
+Violation = Literal["comfort_limit", "minimum_off_time", "longest_curtailment"]
 COMMANDED: frozenset[str] = frozenset({"prepare", "commit", "abort", "restore"})
 
 
@@ -35,6 +36,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     setpoint: float
     curtailed: bool
     """Whether the zone is curtailed from now on."""
+    violations: tuple[Violation, ...] = ()
+    """What the zone does not bear, and was done all the same."""
 
 
 class ActionKey(NamedTuple):

@@ -6,6 +6,7 @@ import msgspec
 
 from application.portfolio import (
     BmsEntry,
+    BmsProfile,
     FacilityEntry,
     MeterEntry,
     Portfolio,
@@ -64,6 +65,7 @@ def make_portfolio(
     *,
     bms_url: str,
     without_dedup: Collection[str] = (),
+    single_phase: Collection[str] = (),
     webhook_secret_ref: str | None = None,
     callback_secret_ref: str | None = None,
     bms_credentials_ref: str | None = None,
@@ -71,7 +73,8 @@ def make_portfolio(
 ) -> Portfolio:
     """A portfolio whose BMSs are at `{bms_url}/buildings/{facility_id}/bms`.
 
-    `without_dedup` names the facilities whose BMS carries out repeated commands again.
+    `without_dedup` names the facilities whose BMS carries out repeated commands again, `single_phase` those whose BMS
+    only reads and writes setpoints; the others know prepare and commit.
     """
     samples = modelled_facilities(facilities) if isinstance(facilities, int) else facilities
     program = program or ProgramEntry(
@@ -98,7 +101,7 @@ def make_portfolio(
                 zones=_zones(sample),
                 bms=BmsEntry(
                     address=f"{bms_url}/buildings/{sample.facility_id}/bms",
-                    profile="two_phase_no_dedup" if sample.facility_id in without_dedup else "two_phase",
+                    profile=_profile(sample.facility_id, without_dedup, single_phase),
                     credentials_ref=bms_credentials_ref,
                 ),
                 programs=(program.program_id,),
@@ -106,6 +109,12 @@ def make_portfolio(
             for sample in samples
         ),
     )
+
+
+def _profile(facility_id: str, without_dedup: Collection[str], single_phase: Collection[str]) -> BmsProfile:
+    if facility_id in without_dedup:
+        return "two_phase_no_dedup"
+    return "single_phase" if facility_id in single_phase else "two_phase"
 
 
 def _zones(sample: SampleFacility) -> tuple[ZoneEntry, ...]:

@@ -1,11 +1,14 @@
-"""The audit trail of a DR event: who, what, why, caused by which, and the state at any moment."""
+"""What auditors ask: every step of a DR event, how far the log is sealed, and a proof to take away."""
 
 import asyncio
 from uuid import UUID
 
-from litestar import Controller, get
+from litestar import Controller, Response, get
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
+from application.ledger_proof import ProofDocument
+from application.ledger_status import LedgerStatus
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.past import AsOfQuery, past_of
@@ -23,3 +26,27 @@ class AuditController(Controller):
         """Straight from the log, not from a read model."""
         story_log, past = collaborators_of(request).story_log, past_of(as_of)
         return await asyncio.to_thread(audit_document, story_log, dr_event_id, as_of=past)
+
+    @get(
+        "/dr-events/{dr_event_id:uuid}/proof",
+        summary="The history of a DR event as it was sealed, in one file that `gridproof audit check` checks",
+        responses={200: ResponseSpec(ProofDocument, description="The file, byte for byte as it is checked")},
+    )
+    async def proof(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> Response[bytes]:
+        """It has what the newest checkpoint signs; what was recorded after that is not in it."""
+        document = await asyncio.to_thread(collaborators_of(request).ledger.proof, dr_event_id)
+        return Response(
+            document.written(),
+            media_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="{proof_file_name(document)}"'},
+        )
+
+    @get("/ledger", summary="How far both logs are sealed, and the newest signed checkpoint")
+    async def ledger(self, request: ApiRequest) -> LedgerStatus:
+        return await asyncio.to_thread(collaborators_of(request).ledger.status)
+
+
+def proof_file_name(document: ProofDocument) -> str:
+    """By the DR event and the checkpoint: a later proof of the same one does not overwrite it."""
+    number = document.signed_checkpoint.checkpoint.number
+    return f"gridproof-proof-{document.dr_event_id}-{number}.json"

@@ -11,6 +11,8 @@ import msgspec
 from litestar.connection import ASGIConnection
 
 from application.deciding import CommandContext, IdempotencyKey
+from application.ledger_proof import ProofDocument
+from application.ledger_status import LedgerStatus
 from application.ports.alerts import AlertRegistry
 from application.ports.api_keys import ApiKeys
 from application.ports.clock import Clock
@@ -18,6 +20,7 @@ from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.rate_limit import RateLimiter
 from application.ports.telemetry_store import TelemetryStore
 from interfaces.web.authentication import Authenticator
+from interfaces.web.remembered_answers import RememberedAnswers
 from projections.story_log import StoryLog
 from projections.views import ReadModels
 
@@ -36,11 +39,23 @@ class Commands(Protocol):
         reply_type: type[TReply] | None = None,
     ) -> TReply | Any: ...
 
+    def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None: ...
+
 
 class Replaying(Protocol):
     """Does parked work again, as `application.dead_letter_replay.DeadLetterReplay`."""
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter: ...
+
+
+class Ledger(Protocol):
+    """What can be said and proven of the sealed log (synchronous). Both raise NotProvable or LedgerUnavailable."""
+
+    def status(self) -> LedgerStatus: ...
+
+    def proof(self, dr_event_id: UUID) -> ProofDocument:
+        """Raises UnknownStory too."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +80,7 @@ class WebCollaborators:
     alerts: AlertRegistry
     dead_letters: DeadLetters
     telemetry: TelemetryStore
+    ledger: Ledger
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
@@ -82,6 +98,7 @@ class Edge:
 
     collaborators: WebCollaborators
     authenticator: Authenticator
+    answers: RememberedAnswers = field(default_factory=RememberedAnswers)
 
 
 def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:

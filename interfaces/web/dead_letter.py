@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from application.dead_letter_desk import discard
 from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
@@ -66,7 +67,17 @@ class DeadLetterController(Controller):
     async def discard(
         self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:
-        return await _decide(request, dead_letter_id, "discarded", data.reason)
+        web = collaborators_of(request)
+        decided = await asyncio.to_thread(
+            discard,
+            dead_letter_id,
+            web.dead_letters,
+            web.alerts,
+            by=actor_of(request),
+            reason=data.reason,
+            at=web.clock.now(),
+        )
+        return _document(decided)
 
     @post("/{dead_letter_id:uuid}/replay", status_code=200, summary="Have it done again")
     async def replay(
@@ -78,25 +89,6 @@ class DeadLetterController(Controller):
             raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
         letter = await replaying.replay(dead_letter_id, by=actor_of(request), reason=data.reason)
         return _document(letter)
-
-
-async def _decide(
-    request: ApiRequest, dead_letter_id: UUID, status: Literal["replayed", "discarded"], reason: str
-) -> DeadLetterDocument:
-    web = collaborators_of(request)
-    decided = await asyncio.to_thread(
-        web.dead_letters.decide,
-        dead_letter_id,
-        status=status,
-        by=actor_of(request),
-        reason=reason,
-        at=web.clock.now(),
-    )
-    if decided.queue == "callback":  # its alert is over once the letter is decided
-        await asyncio.to_thread(
-            web.alerts.clear, "callback_undeliverable", decided.subject, at=web.clock.now()
-        )
-    return _document(decided)
 
 
 def _document(letter: DeadLetter) -> DeadLetterDocument:

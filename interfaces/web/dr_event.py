@@ -15,6 +15,7 @@ from application.commands.dr_event import CancelDREvent, Cancellation
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.command_context import context_of
+from interfaces.web.notification_answers import ended
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
 from interfaces.web.past import AsOfQuery, dr_events_of, past_of, story_of
 from projections.dispatches import DispatchRow, MeasurementRow
@@ -109,14 +110,21 @@ class DREventController(Controller):
         )
         return Listing(items=tuple(map(_document, page.rows)), next_cursor=page.next_cursor)
 
-    @post("/{dr_event_id:uuid}/cancellation", status_code=200, summary="Cancel before the start")
+    @post(
+        "/{dr_event_id:uuid}/cancellation",
+        status_code=200,
+        summary="Cancel, before the start or while it runs",
+    )
     async def cancel(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[CancellationBody]
     ) -> Cancellation:
+        """Again is the same as once; where the window is over, 409 names the state."""
         command = CancelDREvent(dr_event_id=dr_event_id, reason=data.reason)
         reply: Cancellation = await asyncio.to_thread(
             collaborators_of(request).bus.handle, command, context_of(request), reply_type=Cancellation
         )
+        if reply.outcome == "ended":
+            raise ended(dr_event_id, reply.status, "be cancelled")
         return reply
 
     @post("/{dr_event_id:uuid}/overrides", status_code=202, summary="Override a degraded forecast")

@@ -12,9 +12,11 @@ from litestar.types import ExceptionHandlersMap
 from application.command_bus import IdempotencyMismatch, TooManyConflicts
 from application.dead_letter_replay import NotReplayable
 from application.event_mapper import UnknownTopic
+from application.ledger_proof import NotProvable
 from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store import EventStoreUnavailable, SaveTooLarge
+from application.ports.ledger_store import LedgerUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamUnavailable
@@ -160,6 +162,7 @@ def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
 _UNAVAILABLE = (
     ApiKeysUnavailable,
     EventStoreUnavailable,
+    LedgerUnavailable,
     OperationsUnavailable,
     ReadModelsUnavailable,
     StoryLogUnavailable,
@@ -171,6 +174,7 @@ _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
     DeadLetterNotFound: "not-found",
     DeadLetterDecided: "not-allowed-now",
+    NotProvable: "not-allowed-now",
     NotReplayable: "not-allowed-now",
     UnknownStory: "not-found",
     PositionAhead: "not-found",
@@ -185,6 +189,7 @@ EXCEPTION_HANDLERS = cast(
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
+        SaveTooLarge: _named("body-too-large"),
         UnknownTopic: of_newer_release,
         Exception: unforeseen,
         **dict.fromkeys(_UNAVAILABLE, of_store),

@@ -4,18 +4,26 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from math import isnan
 from typing import Annotated, Literal
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta
 
-from application.commands.facility import EndMaintenance, StartMaintenance
+from application.commands.facility import (
+    EndMaintenance,
+    OptInFacility,
+    OptingOut,
+    OptOutFacility,
+    StartMaintenance,
+)
 from application.ports.telemetry_store import CurrentValue
 from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, collaborators_of
 from interfaces.web.command_context import context_of
+from interfaces.web.dr_event import Text
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
 from interfaces.web.problems import Problem
 from projections.facilities import FacilityRow, key_of
@@ -30,6 +38,13 @@ class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     action: Literal["start", "end"]
     reason: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\x00]*$")] = ""
     """Needed to start."""
+
+
+class OptingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without `dr_event_id` it is about every DR event, those to come too."""
+
+    reason: Text
+    dr_event_id: UUID | None = None
 
 
 class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +136,31 @@ class FacilityController(Controller):
             else EndMaintenance(facility_id=facility_id)
         )
         await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+
+    @post("/{facility_id:str}/opt-out", status_code=200, summary="It does not serve: restored at once")
+    async def opt_out(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
+    ) -> OptingOut:
+        """Of one DR event, or of any until it opts in again."""
+        return await _opted(
+            request,
+            OptOutFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason),
+        )
+
+    @post("/{facility_id:str}/opt-in", status_code=200, summary="It serves again")
+    async def opt_in(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
+    ) -> OptingOut:
+        return await _opted(
+            request, OptInFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason)
+        )
+
+
+async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -> OptingOut:
+    reply: OptingOut = await asyncio.to_thread(
+        collaborators_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
+    )
+    return reply
 
 
 async def _visible(request: ApiRequest, facility_id: str) -> FacilityRow:

@@ -48,6 +48,12 @@ class WebMetrics:
             registry=self.registry,
         )
 
+        self.rate_limit_degraded = Gauge(
+            "gridproof_rate_limit_degraded",
+            "1 while the cache is down and each process counts calls for itself",
+            registry=self.registry,
+        )
+
     def note_positions(self, positions: Iterable[ProjectionPosition], now: datetime) -> None:
         for position in positions:
             self.lag_events.labels(position.name).set(position.lag)

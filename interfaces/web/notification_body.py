@@ -16,6 +16,8 @@ from domain.dr_event import Notice
 from interfaces.web.problems import Problem, ProblemReason
 
 MOST_FIELDS, MOST_REASONS, MOST_FACILITIES = 64, 50, 2_000
+MOST_NUMBER = 1_000_000
+MOST_PUT_OFF_S = 86_400
 
 # No control characters: they have no place in an id, and NUL none in PostgreSQL.
 Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -29,7 +31,7 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     """Idempotency key, unless the header `Idempotency-Key` is given."""
     event_id: Id
     """The utility's own id of the DR event."""
-    modification_number: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    modification_number: Annotated[int, Meta(ge=0, le=MOST_NUMBER)] = 0
     program: Id
     starts_at: Moment
     ends_at: Moment
@@ -37,6 +39,8 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     facility_ids: Annotated[tuple[Id, ...], Meta(max_length=MOST_FACILITIES)]
     priority: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
     callback_url: Annotated[str, Meta(max_length=2_000)] | None = None
+    randomize_start_s: Annotated[int, Meta(ge=0, le=MOST_PUT_OFF_S)] = 0
+    """The start may be put off by up to this much; drawn once."""
 
     def notice(self) -> Notice:
         return Notice(
@@ -49,6 +53,7 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
             facility_ids=self.facility_ids,
             priority=self.priority,
             callback_url=self.callback_url,
+            randomize_start_s=self.randomize_start_s,
         )
 
 
@@ -59,17 +64,21 @@ class Notification(msgspec.Struct, frozen=True):
     body_hash: str
 
 
-def decode_notification(body: bytes, *, idempotency_key: str | None) -> Notification:
+def decode_notification(
+    body: bytes, *, idempotency_key: str | None, modified_event_id: str | None = None
+) -> Notification:
     """Raises the problem `malformed-body`, or `invalid-request` with a reason for every wrong field.
 
-    A `notification_id` left out is that of the header `Idempotency-Key`.
+    A `notification_id` left out is that of the header `Idempotency-Key`. A modification names its event in the address
+    and needs its number.
     """
     given = _decode_object(body)
     body_hash = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
     if idempotency_key is not None:
         given.setdefault("notification_id", idempotency_key)
+    reasons = [] if modified_event_id is None else list(_wrong_in_modification(given, modified_event_id))
     values: dict[str, Any] = {}
-    reasons = list(_convert_fields(given, values))
+    reasons += _convert_fields(given, values)
     if reasons:
         named = ", ".join(dict.fromkeys(reason.field or "" for reason in reasons))
         raise Problem("invalid-request", f"missing or wrong: {named}", tuple(reasons[:MOST_REASONS]))
@@ -86,6 +95,16 @@ def _decode_object(body: bytes) -> dict[str, Any]:
     if len(given) > MOST_FIELDS:
         raise Problem("malformed-body", f"the body has {len(given)} fields, at most {MOST_FIELDS} are read")
     return given
+
+
+def _wrong_in_modification(given: dict[str, Any], event_id: str) -> Iterator[ProblemReason]:
+    """The event id is put in where the body leaves it out."""
+    if given.setdefault("event_id", event_id) != event_id:
+        yield ProblemReason(
+            code="invalid_field", detail="Expected the event of the address, or none", field="event_id"
+        )
+    if "modification_number" not in given:
+        yield ProblemReason(code="missing_field", detail="is required", field="modification_number")
 
 
 def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[ProblemReason]:

@@ -37,6 +37,7 @@ _BODY = Schema(
         "target_reduction_kw": Schema(type=OpenAPIType.NUMBER, exclusive_minimum=0),
         "facility_ids": Schema(type=OpenAPIType.ARRAY, items=_ID),
         "priority": _COUNT,
+        "randomize_start_s": _COUNT,
         "callback_url": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.URI, max_length=2_000),
     },
 )

@@ -69,6 +69,7 @@ class PlatformController(Controller):
     @get("/metrics", summary="Prometheus text format", media_type=METRICS_TYPE)
     async def metrics(self, request: PlatformRequest) -> bytes:
         metrics, collaborators = metrics_of(request), collaborators_of(request)
+        metrics.rate_limit_degraded.set(collaborators.rate_limiter.is_degraded)
         try:
             async with asyncio.timeout(PROBE_DEADLINE_S):
                 positions = await asyncio.to_thread(collaborators.read_models.positions)

@@ -41,11 +41,6 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "idempotency-mismatch": ProblemType(
         409, "That key was used with another body", "Use a new key for a new request."
     ),
-    "modification-not-supported": ProblemType(
-        409,
-        "DR events are not modified in place",
-        "Cancel the DR event and post it anew under a new event id.",
-    ),
     "not-allowed-now": ProblemType(409, "The present state does not allow that", "See the state named."),
     "body-too-large": ProblemType(413, "The body is too large", "Send fewer facilities at once."),
     "unsupported-media-type": ProblemType(

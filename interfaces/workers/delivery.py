@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from application.ports.work_queue import WorkItem
 
@@ -17,8 +17,8 @@ async def kept(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
         yield
     finally:
         keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeper
+        # Gathered, not awaited: a cancellation of our own that comes just now must not be taken for the keeper's.
+        await asyncio.gather(keeper, return_exceptions=True)
 
 
 async def _keep(item: WorkItem, every_s: float) -> None:

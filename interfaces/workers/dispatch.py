@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from application.ports.event_store import EventStoreUnavailable
-from application.ports.locks import Locks
+from application.ports.locks import LockLost, Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
 from interfaces.workers.bms_calls import BmsCalls
@@ -60,7 +60,7 @@ class DispatchWorker:
                 item = await self.source.next_bms(facility_id, wait_s=WAIT_S)
                 if item is not None:
                     await self._work(facility_id, item)
-            except (WorkQueueUnavailable, EventStoreUnavailable, OperationsUnavailable) as error:
+            except (WorkQueueUnavailable, EventStoreUnavailable, OperationsUnavailable, LockLost) as error:
                 # Not acknowledged: the work comes again, and the BMS is asked what became of it.
                 log.warning("not concluded; it comes again", facility=facility_id, why=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -68,10 +68,7 @@ class DispatchWorker:
     async def _work(self, facility_id: str, item: WorkItem) -> None:
         work = msgspec.json.decode(item.body, type=BmsWork)
         async with kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
-            if work.task == "command":
-                await self.calls.carry_out(work)
-            else:
-                await self.calls.verify(work)
+            await self.calls.do(work)
         await item.done()
 
 

@@ -12,6 +12,7 @@ from application.ports.locks import Locks
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+from interfaces.workers.holding import while_held
 from projections.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -23,17 +24,20 @@ RETRY_WALL_S = 1.0
 
 async def run(*, cycle: ForecastCycle, clock: Clock, locks: Locks, stop: asyncio.Event) -> None:
     """Until `stop`. Of several workers one is active; a cycle that was missed is not made up for."""
-    async with locks.held(LOCK):
-        while not stop.is_set():
-            began = clock.now()
-            try:
-                report = await cycle.run(at=began)
-            except (TelemetryStoreUnavailable, EventStoreUnavailable, ReadModelsUnavailable) as error:
-                _log.warning("forecast cycle put off", error=str(error))
-                await _pause(RETRY_WALL_S, stop)
-                continue
-            tell(report)
-            await _until(cycle_start_of(began) + CYCLE + SETTLE, clock, stop)
+    await while_held(locks, LOCK, lambda: _cycles(cycle, clock, stop), stop=stop)
+
+
+async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        began = clock.now()
+        try:
+            report = await cycle.run(at=began)
+        except (TelemetryStoreUnavailable, EventStoreUnavailable, ReadModelsUnavailable) as error:
+            _log.warning("forecast cycle put off", error=str(error))
+            await _pause(RETRY_WALL_S, stop)
+            continue
+        tell(report)
+        await _until(cycle_start_of(began) + CYCLE + SETTLE, clock, stop)
 
 
 def tell(report: CycleReport) -> None:

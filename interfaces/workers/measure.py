@@ -36,6 +36,7 @@ from domain.identifiers import dispatch_id, facility_stream_id, program_stream_i
 from domain.meter_intervals import interval_start
 from domain.program import Program
 from domain.time_windows import IntervalSeries, TimeWindow
+from interfaces.workers.holding import while_held
 from projections.deadlines import DeadlineRow
 from projections.views import ReadModelsUnavailable
 
@@ -111,21 +112,21 @@ class Measuring:
     def _dispatches(self, dr_event_id: UUID) -> tuple[DREvent, list[DispatchState]]:
         dr_event = self.store.load(DREvent, dr_event_id)
         states = []
-        for target in dr_event.state.targets:
+        for facility_id in dr_event.state.dispatched:
             with suppress(StreamNotFound):  # a share too small for a command has no dispatch
-                states.append(self.store.load(Dispatch, dispatch_id(dr_event_id, target.facility_id)).state)
+                states.append(self.store.load(Dispatch, dispatch_id(dr_event_id, facility_id)).state)
         return dr_event, states
 
     def _with_readings(
         self, dr_event: DREvent, states: Sequence[DispatchState], *, until: datetime | None
     ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis]]:
-        """The dispatches with their meters' quarter-hours, in blocks; all of them have the DR event's window."""
+        """The dispatches with their meters' quarter-hours, in blocks read over all of their windows."""
         if not states:
             return
         method = self._baseline_method(dr_event)
         for start in range(0, len(states), FACILITIES_AT_ONCE):
             block_states = states[start : start + FACILITIES_AT_ONCE]
-            window = _window_of(block_states[0], until)
+            window = _window_of(block_states, until)
             ids = [state.facility_id for state in block_states]
             block = self.telemetry.interval_series_of(ids, readings_window(window))
             for state in block_states:
@@ -167,23 +168,27 @@ def _key(state: DispatchState) -> UUID:
     return dispatch_id(state.dr_event_id, state.facility_id)
 
 
-def _window_of(state: DispatchState, until: datetime | None) -> TimeWindow:
-    """On quarter-hours around the window, so that it can be read even where none lies inside."""
-    starts_at, ends_at = interval_start(state.starts_at), until or state.ends_at
+def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeWindow:
+    """On quarter-hours around the windows, so that it can be read even where none lies inside."""
+    starts_at = interval_start(min(state.starts_at for state in states))
+    ends_at = until or max(state.ends_at for state in states)
     last = interval_start(ends_at)
     return TimeWindow(starts_at, max(last, starts_at + timedelta(minutes=15)))
 
 
 async def run(*, measuring: Measuring, locks: Locks, stop: asyncio.Event) -> None:
     """Until `stop`. Of several workers one is active."""
+    await while_held(locks, LOCK, lambda: _measure(measuring, stop), stop=stop)
+
+
+async def _measure(measuring: Measuring, stop: asyncio.Event) -> None:
     pause_s = max(measuring.clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
-    async with locks.held(LOCK):
-        while not stop.is_set():
-            try:
-                given = await asyncio.to_thread(measuring.pass_once)
-                if given:
-                    _log.info("measured", commands=given)
-            except (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable) as error:
-                _log.warning("measuring put off", error=str(error))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
+    while not stop.is_set():
+        try:
+            given = await asyncio.to_thread(measuring.pass_once)
+            if given:
+                _log.info("measured", commands=given)
+        except (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable) as error:
+            _log.warning("measuring put off", error=str(error))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause_s)

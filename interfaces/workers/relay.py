@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 import structlog
 
 from application.command_bus import CommandBus
+from application.commands.dispatch import DispatchCommand
 from application.deciding import CommandContext, IdempotencyKey
 from application.ports.alerts import AlertRegistry
 from application.ports.event_log import EventLog, LogEntry
@@ -26,13 +29,29 @@ from domain.errors import DomainError
 from domain.event_sourcing import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.failpoints import Failpoint
+from interfaces.workers.holding import while_held
+from interfaces.workers.lanes import Lanes
 
 READER = "relay"
-BATCH = 200
-HEARTBEAT_S = 0.5
+BATCH = 500
+HEARTBEAT_S, BUSY_S = 0.5, 0.02
+AT_ONCE = 24
+"""Commands and messages under way; fewer than the process has threads."""
+MOST_UNDER_WAY = 2_000
 RETRY_S = 0.25
 LEAST_SUCCESS = 0.8
 """Of the facilities asked; below it an operator is told."""
+INTENTS = frozenset(
+    {
+        Dispatch.BmsCommandRequested,
+        Dispatch.BmsCommandReissued,
+        Dispatch.Committed,
+        DREvent.CallbackRequested,
+        DREvent.Completed,
+    }
+)
+"""The domain events that ask for something outside; each has its case in `Relay._intent`."""
+TAnswer = TypeVar("TAnswer")
 log = structlog.get_logger("relay")
 
 
@@ -43,7 +62,10 @@ class Signal(Protocol):
 @dataclass(frozen=True)
 class Relay:
     """One active relay per system. All it does is repeatable: commands carry a key derived from the domain event
-    that they follow, and messages an id, so that after a crash it begins again where its position stands."""
+    that they follow, and messages an id, so that after a crash it begins again where its position stands.
+
+    What concerns one facility, or one DR event, is done in the order of the log; the rest at the same time.
+    """
 
     event_log: EventLog
     positions: ReaderPositions
@@ -56,34 +78,63 @@ class Relay:
     saga: DispatchSaga = field(default_factory=DispatchSaga)
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with self.locks.held(READER):
-            while not stop.is_set():
-                try:
-                    if not await self._advance():
-                        await self.signal.wait(HEARTBEAT_S)
-                except EventStoreUnavailable as error:
-                    log.warning("event store unavailable; trying again", why=str(error))
-                    await asyncio.sleep(RETRY_S)
-
-    async def _advance(self) -> int:
-        """Act on the next entries of the log, then remember that; how many there were."""
-        position = await asyncio.to_thread(self.positions.position, READER)
-        entries = await asyncio.to_thread(self.event_log.read_after, position, BATCH)
-        for entry in entries:
-            await self.relay(entry)
-        if entries:
-            await asyncio.to_thread(self.positions.move, READER, entries[-1].position)
-        return len(entries)
+        await while_held(self.locks, READER, lambda: self._follow(stop), stop=stop)
 
     async def relay(self, entry: LogEntry) -> None:
         """Everything that follows from one domain event; done again, it changes nothing."""
-        domain_event = entry.domain_event
-        for index, command in enumerate(self.saga.follow(domain_event)):
-            command_id = followed_command_id(domain_event.domain_event_id, index)
-            self.reached("relay.before_command", type(command).__name__)
-            await self._command(command, domain_event, str(command_id))
-            self.reached("relay.after_command", type(command).__name__)
-        await self._intent(domain_event)
+        lanes = Lanes(AT_ONCE)
+        try:
+            for task in self._begin(lanes, [entry]):
+                await task
+        finally:
+            await lanes.aclose()
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        """Read ahead of what still runs; the position kept is the one before which all is done."""
+        under_way: deque[tuple[int, list[asyncio.Future[None]]]] = deque()
+        lanes = Lanes(AT_ONCE)
+        read = kept = await patiently(lambda: asyncio.to_thread(self.positions.position, READER))
+        try:
+            while not stop.is_set():
+                entries: list[LogEntry] = []
+                if len(under_way) < MOST_UNDER_WAY:
+                    entries = await patiently(
+                        partial(asyncio.to_thread, self.event_log.read_after, read, BATCH)
+                    )
+                for together in one_saves(entries):
+                    under_way.append((together[-1].position, self._begin(lanes, together)))
+                    read = together[-1].position
+                done = _done_before(under_way)
+                if done is not None:
+                    kept = await self._keep(done)
+                if not entries:
+                    await self.signal.wait(HEARTBEAT_S if kept == read else BUSY_S)
+        finally:
+            await lanes.aclose()
+
+    async def _keep(self, position: int) -> int:
+        await patiently(lambda: asyncio.to_thread(self.positions.move, READER, position))
+        return position
+
+    def _begin(self, lanes: Lanes, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
+        """Put what follows from domain events of one save into the lanes of those whom it concerns."""
+        tasks = [
+            lanes.put(lane_of(command), partial(self._follow_by, command, entry.domain_event, index))
+            for entry in entries
+            for index, command in enumerate(self.saga.follow(entry.domain_event))
+        ]
+        first = entries[0].domain_event
+        lane = first.facility_id if isinstance(first, Dispatch.Event) else first.originator_id
+        if any(type(entry.domain_event) in INTENTS for entry in entries):
+            intents = partial(self._intents, [entry.domain_event for entry in entries])
+            tasks.append(lanes.put(lane, intents))
+        return tasks
+
+    async def _follow_by(self, command: msgspec.Struct, domain_event: DomainEvent, index: int) -> None:
+        command_id = followed_command_id(domain_event.domain_event_id, index)
+        self.reached("relay.before_command", type(command).__name__)
+        await patiently(lambda: self._command(command, domain_event, str(command_id)))
+        self.reached("relay.after_command", type(command).__name__)
 
     async def _command(self, command: msgspec.Struct, domain_event: DomainEvent, key: str) -> None:
         context = CommandContext(
@@ -101,10 +152,19 @@ class Relay:
             # The aggregate decides whether a command still applies; its no is an answer.
             log.info("command refused", command=type(command).__name__, code=refusal.code, why=str(refusal))
 
+    async def _intents(self, domain_events: Sequence[DomainEvent]) -> None:
+        requested = [e for e in domain_events if isinstance(e, Dispatch.BmsCommandRequested)]
+        if requested:
+            # The zones of a facility are commanded one after the other: they travel as one piece of work.
+            first, *more = (domain_event.command.command_id for domain_event in requested)
+            # After a crash they may be read in other company: a message that holds others is another message.
+            together = ":".join(map(str, (first, *more)))
+            await self._bms(requested[0], "command", first, f"{together}:1", more=tuple(more))
+        for domain_event in domain_events:
+            await self._intent(domain_event)
+
     async def _intent(self, domain_event: DomainEvent) -> None:
         match domain_event:
-            case Dispatch.BmsCommandRequested(command=command):
-                await self._bms(domain_event, "command", command.command_id, f"{command.command_id}:1")
             case Dispatch.BmsCommandReissued(command_id=command_id, issue=issue):
                 await self._bms(domain_event, "command", command_id, f"{command_id}:{issue}")
             case Dispatch.Committed():
@@ -117,13 +177,20 @@ class Relay:
                 pass
 
     async def _bms(
-        self, domain_event: Dispatch.Event, task: BmsTask, command_id: UUID | None, message_id: str
+        self,
+        domain_event: Dispatch.Event,
+        task: BmsTask,
+        command_id: UUID | None,
+        message_id: str,
+        *,
+        more: tuple[UUID, ...] = (),
     ) -> None:
         work = BmsWork(
             task=task,
             dr_event_id=domain_event.dr_event_id,
             facility_id=domain_event.facility_id,
             command_id=command_id,
+            more=more,
             correlation_id=domain_event.correlation_id,
             causation_id=domain_event.domain_event_id,
             tenant=domain_event.tenant,
@@ -148,8 +215,8 @@ class Relay:
 
     async def _judge_batch(self, completed: DREvent.Completed) -> None:
         batch = completed.batch
-        if batch.asked and (batch.asked - batch.failed) / batch.asked < LEAST_SUCCESS:
-            detail = f"{batch.asked - batch.failed} of {batch.asked} facilities served"
+        if batch.asked and batch.served / batch.asked < LEAST_SUCCESS:
+            detail = f"{batch.served} of {batch.asked} facilities served"
             await asyncio.to_thread(
                 self.alerts.raise_alert,
                 "batch_below_80_percent",
@@ -169,3 +236,47 @@ class Relay:
                 log.warning("work queue unavailable; trying again", why=str(error))
                 await asyncio.sleep(RETRY_S)
         self.reached("relay.after_publish", message_id)
+
+
+def lane_of(command: msgspec.Struct) -> Hashable:
+    """Whom a command concerns: what concerns the same is done in the order of the log."""
+    if isinstance(command, DispatchCommand):
+        return command.facility_id
+    return getattr(command, "dr_event_id", type(command))
+
+
+def one_saves(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:
+    """The entries that follow each other in one stream, together."""
+    together: list[LogEntry] = []
+    for entry in entries:
+        if together and together[-1].domain_event.originator_id != entry.domain_event.originator_id:
+            yield together
+            together = []
+        together.append(entry)
+    if together:
+        yield together
+
+
+async def patiently(call: Callable[[], Awaitable[TAnswer]]) -> TAnswer:
+    """Until the event store answers."""
+    while True:
+        try:
+            return await call()
+        except EventStoreUnavailable as error:
+            log.warning("event store unavailable; trying again", why=str(error))
+            await asyncio.sleep(RETRY_S)
+
+
+def _done_before(under_way: deque[tuple[int, list[asyncio.Future[None]]]]) -> int | None:
+    """The position up to which everything is done, taken out. Raises what a task raised."""
+    done = None
+    while under_way:
+        position, tasks = under_way[0]
+        for task in tasks:
+            if task.done():
+                task.result()
+        if not all(task.done() for task in tasks):
+            break
+        under_way.popleft()
+        done = position
+    return done

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
 
 from application.command_bus import CommandBus
-from application.commands.dispatch import RetryRestore
+from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.deciding import CommandContext
 from application.ports.clock import Clock
@@ -19,6 +20,7 @@ from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import Locks
 from domain.errors import DomainError
 from interfaces.failpoints import Failpoint
+from interfaces.workers.holding import while_held
 from projections.deadlines import DeadlineRow
 from projections.views import ReadModelsUnavailable
 
@@ -40,15 +42,17 @@ class Schedule:
     reached: Failpoint
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with self.locks.held("schedule"):
-            while not stop.is_set():
-                try:
-                    for deadline in await asyncio.to_thread(self.due, self.clock.now()):
-                        await self._propose(deadline)
-                except (EventStoreUnavailable, ReadModelsUnavailable) as error:
-                    log.warning("stores unavailable; trying again", why=str(error))
-                    await asyncio.sleep(RETRY_S)
-                await asyncio.sleep(max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S)))
+        await while_held(self.locks, "schedule", lambda: self._look_out(stop), stop=stop)
+
+    async def _look_out(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                for deadline in await asyncio.to_thread(self.due, self.clock.now()):
+                    await self._propose(deadline)
+            except (EventStoreUnavailable, ReadModelsUnavailable) as error:
+                log.warning("stores unavailable; trying again", why=str(error))
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S)))
 
     async def _propose(self, deadline: DeadlineRow) -> None:
         command = proposal(deadline)
@@ -82,11 +86,17 @@ def proposal(deadline: DeadlineRow) -> msgspec.Struct | None:
             return EndDREvent(dr_event_id=dr_event_id)
         case "plan_retry":
             return PlanDREvent(dr_event_id=dr_event_id)
-        case "restore_retry":
-            if deadline.facility_id is None:
-                return None
-            return RetryRestore(
-                dr_event_id=dr_event_id, facility_id=deadline.facility_id, reason="its restore failed before"
-            )
+        case "restore_retry" | "restore":
+            return _letting_go(deadline)
         case "measure":
             return None
+
+
+def _letting_go(deadline: DeadlineRow) -> msgspec.Struct | None:
+    """Of one dispatch: a restore that failed is tried again, a zone whose time has come is restored."""
+    if deadline.facility_id is None:
+        return None
+    subject: dict[str, Any] = {"dr_event_id": deadline.dr_event_id, "facility_id": deadline.facility_id}
+    if deadline.kind == "restore":
+        return RestoreDispatch(**subject)
+    return RetryRestore(**subject, reason="its restore failed before")

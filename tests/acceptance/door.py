@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import httpx
@@ -34,11 +36,16 @@ from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
 from application.ports.api_keys import Role
+from interfaces.bootstrap.ledger import StoredLedger
+from interfaces.settings import Settings
 from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
 from interfaces.workers import web
 from projections.registry import PROJECTIONS
 from tests.servers import Database
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap import Stores
 
 WEBHOOK = "/webhooks/utility/dr-notification"
 SIGNING_SECRET = b"what the signing utility and we share"
@@ -79,6 +86,17 @@ class Door:
         headers = {**self.header("utility", utility_id), **options.pop("headers", {})}
         return httpx.post(self.url + WEBHOOK, json=body, headers=headers, timeout=30, **options)
 
+    def change(
+        self, method: str, event_id: str, body: Any = None, *, utility_id: str = "util-1", query: str = ""
+    ) -> httpx.Response:
+        """PATCH or DELETE what a utility asked for."""
+        url = f"{self.url}{WEBHOOK}/{event_id}{query}"
+        return httpx.request(method, url, json=body, headers=self.header("utility", utility_id), timeout=30)
+
+    def order(self, path: str, body: Any) -> httpx.Response:
+        """What an operator posts."""
+        return httpx.post(self.url + path, json=body, headers=self.header("operator"), timeout=30)
+
     def get(self, path: str, role: Role, utility_id: str | None = None) -> httpx.Response:
         return httpx.get(self.url + path, headers=self.header(role, utility_id), timeout=30)
 
@@ -106,7 +124,6 @@ class Door:
         for projection in PROJECTIONS:
             ProjectionRunner(
                 projection,
-                log=self.store,
                 dsn=self.database.app_dsn,
                 alerts=PostgresAlerts(self.pool),
                 clock=CLOCK,
@@ -138,8 +155,14 @@ def notification(**changes: Any) -> dict[str, Any]:
 
 @contextmanager
 def running_door(
-    database: Database, *, rate_per_s: float = 100_000, redis_url: str | None = None
+    database: Database,
+    *,
+    rate_per_s: float = 100_000,
+    redis_url: str | None = None,
+    data_dir: Path | None = None,
+    queue_depth: int = 100,
 ) -> Iterator[Door]:
+    """`data_dir` has the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
     with ConnectionPool[Any](database.app_dsn, min_size=2, max_size=8) as pool:
         bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
@@ -154,13 +177,27 @@ def running_door(
             alerts=PostgresAlerts(pool),
             dead_letters=PostgresDeadLetters(pool),
             telemetry=PostgresTelemetryStore(pool, CLOCK),
+            ledger=_ledger(pool, data_dir),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
+            queue_depth=queue_depth,
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
         )
         with _serving(collaborators) as url:
             yield Door(url, database, bus, store, pool, api_keys)
     store.close()
+
+
+def _ledger(pool: ConnectionPool[Any], data_dir: Path | None) -> StoredLedger:
+    """Wired as a web worker has it, over these stores."""
+    stores = SimpleNamespace(
+        settings=Settings(data_dir=data_dir or Path("/nonexistent")),
+        pool=pool,
+        clock=CLOCK,
+        story_log=lambda: PostgresStoryLog(pool),
+        alerts=lambda: PostgresAlerts(pool),
+    )
+    return StoredLedger(cast("Stores", stores))
 
 
 def _probe(database: Database) -> Any:

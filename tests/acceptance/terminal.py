@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.projection_runner import ProjectionRunner
-from application.demand_response import DemandResponse
 from application.ports.dead_letters import DeadLetter
 from interfaces.cli import main
 from projections.registry import PROJECTIONS
@@ -81,13 +78,10 @@ class Terminal:
     def project(self) -> None:
         """Bring every read model up to the log's end."""
         app_dsn = self.database.app_dsn
-        with (
-            closing(PostgresEventStore(DemandResponse, app_dsn)) as log,
-            ConnectionPool[Any](app_dsn, min_size=1, max_size=1) as pool,
-        ):
+        with ConnectionPool[Any](app_dsn, min_size=1, max_size=1) as pool:
             for projection in PROJECTIONS:
                 ProjectionRunner(
-                    projection, log=log, dsn=app_dsn, alerts=PostgresAlerts(pool), clock=SystemClock()
+                    projection, dsn=app_dsn, alerts=PostgresAlerts(pool), clock=SystemClock()
                 ).catch_up()
 
 

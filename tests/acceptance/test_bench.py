@@ -20,6 +20,13 @@ def test_a_benchmark_gives_its_figures_as_json(name: str) -> None:
         assert found["name"].startswith(name.removesuffix("-batch"))
         assert min(found["ours"], found["floor"], found["ratio"]) > 0
         assert found["ratio"] == pytest.approx(found["ours"] / found["floor"], rel=0.01)
+        assert found["stock_ratio"] == pytest.approx(found["stock"] / found["floor"], rel=0.01)
+    floors = {
+        name: rate for name, rate in document["figures"][0]["details"].items() if name.endswith(", per s")
+    }
+    if name != "load-aggregate":  # of many plain INSERTs the fastest is the floor
+        assert any(floor.startswith("pgbench") for floor in floors)
+        assert max(floors.values()) == pytest.approx(document["figures"][0]["floor"], rel=0.01)
 
 
 def test_an_unknown_benchmark_is_a_wrong_use() -> None:

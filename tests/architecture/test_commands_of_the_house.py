@@ -17,7 +17,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("target", ["demo", "up", "test", "check", "lock", "chaos", "clean"])
+@pytest.mark.parametrize("target", ["demo", "up", "test", "check", "lock", "chaos", "fault-storm", "clean"])
 def test_make_knows_the_target(target: str) -> None:
     outcome = make("--dry-run", target)
     assert outcome.returncode == 0, outcome.stderr

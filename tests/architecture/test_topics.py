@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+from application.upcasters import UPCASTERS, present_topic
 from tests.architecture.source_tree import ROOT
 from tests.architecture.topics import current_topics, published_topics, shape
 
@@ -28,8 +29,15 @@ def test_every_domain_event_has_a_topic_with_a_version() -> None:
 
 @pytest.mark.parametrize("topic", sorted(published_topics()))
 def test_a_published_topic_keeps_its_shape(topic: str) -> None:
-    """Red? A field with a default may be added: `python tests/architecture/topics.py --write`. Else take `.v2`."""
-    assert current_topics().get(topic) == published_topics()[topic]
+    """Red? A field with a default may be added: `python tests/architecture/topics.py --write`. Else take `.v2`.
+
+    An older version has no class any more: its upcaster leads to the present one, and its golden file shows that.
+    """
+    if topic in UPCASTERS:
+        assert topic not in current_topics()
+        assert present_topic(topic) in current_topics()
+    else:
+        assert current_topics().get(topic) == published_topics()[topic]
 
 
 def test_every_topic_is_published() -> None:
@@ -51,8 +59,9 @@ if importlib.util.find_spec("application.forecasts"):
     import application.forecasts
 else:
     import domain.forecast
+from application.upcasters import present_topic
 from eventsourcing.utils import get_topic, resolve_topic
-for topic in sys.argv[1:]:
+for topic in map(present_topic, sys.argv[1:]):
     assert get_topic(resolve_topic(topic)) == topic, topic
 """
     outcome = subprocess.run(

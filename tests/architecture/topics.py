@@ -88,10 +88,16 @@ def published_topics() -> dict[str, str]:
     return found
 
 
+def _older() -> set[str]:
+    """Topics without a class, which upcasters read: their shapes stay published."""
+    return set(importlib.import_module("application.upcasters").UPCASTERS)
+
+
 def main() -> int:
     sys.path.insert(0, str(ROOT))
     if sys.argv[1:] == ["--write"]:
-        PUBLISHED.write_text(json.dumps(current_topics(), indent=1) + "\n")
+        shapes = {topic: shape for topic, shape in published_topics().items() if topic in _older()}
+        PUBLISHED.write_text(json.dumps(shapes | current_topics(), indent=1, sort_keys=True) + "\n")
         return 0
     sys.stdout.write(json.dumps(current_topics(), indent=1) + "\n")
     return 0

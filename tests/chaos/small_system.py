@@ -23,6 +23,7 @@ from uuid import UUID, uuid4
 from adapters.clock import AcceleratedClock
 from adapters.postgres.event_store import PostgresEventStore
 from application.command_bus import CommandBus
+from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, JudgeNotification, StartDREvent, StartPreparation
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
@@ -123,30 +124,40 @@ class SmallSystem:
         ]
 
     def until_scheduled(self) -> None:
-        self._until("scheduled", lambda: self.dr_event.status == "scheduled")
+        self.until("scheduled", lambda: self.dr_event.status == "scheduled")
 
     def prepare(self) -> None:
         """The time to prepare has come; returns once both are prepared."""
         self._propose(timedelta(hours=2), StartPreparation(dr_event_id=self.dr_event_id))
-        self._until("prepared", lambda: all(d.was_prepared for d in self.dispatches()))
+        self.until("prepared", lambda: all(d.was_prepared for d in self.dispatches()))
 
     def start(self) -> None:
         self._propose(timedelta(0), StartDREvent(dr_event_id=self.dr_event_id))
-        self._until("committed", lambda: all(d.was_committed for d in self.dispatches()))
+        self.until("committed", lambda: all(d.was_committed for d in self.dispatches()))
 
     def end(self) -> None:
         self._propose(-timedelta(hours=2), EndDREvent(dr_event_id=self.dr_event_id))
-        self._until("completed", lambda: self.dr_event.status == "completed")
+        self.until("completed", self._restored_step_by_step)
+
+    def _restored_step_by_step(self) -> bool:
+        """Whether all is over; zones whose restore is put off are restored as soon as that is asked."""
+        for dispatch in self.dispatches():
+            if dispatch.restore_steps:
+                due = max(step.not_before for step in dispatch.restore_steps)
+                self.driver_clock.moment = max(self.driver_clock.moment, due)
+                command = RestoreDispatch(dr_event_id=self.dr_event_id, facility_id=dispatch.facility_id)
+                self.bus.handle(command, CONTEXT)
+        return self.dr_event.status == "completed"
 
     def until_struck(self) -> None:
         """Until the failpoint has struck, and whoever it hit is at work again."""
-        self._until("a kill", lambda: bool(self.killed))
+        self.until("a kill", lambda: bool(self.killed))
 
     def _propose(self, before_start: timedelta, command: object) -> None:
         self.driver_clock.moment = self.dr_event.judged_notice.starts_at - before_start
         self.bus.handle(command, CONTEXT)  # type: ignore[arg-type]
 
-    def _until(self, what: str, there: Callable[[], bool]) -> None:
+    def until(self, what: str, there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not there():
             self._supervise()

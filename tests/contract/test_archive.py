@@ -1,19 +1,36 @@
-"""What every archive does."""
+"""What every archive does: the one in memory, the one in a folder, and the one in S3."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from uuid import uuid4
 
 import pytest
 
-from adapters.archive import ObjectArchive
+from adapters.archive import ObjectArchive, S3Access
 from application.ports.archive import AlreadyArchived, Archive, ArchiveUnavailable, NotArchived
 from tests.fakes.archive import FakeArchive
+from tests.s3_server import S3Server, running_s3
+
+RACERS = 8
 
 
-@pytest.fixture(params=["fake", "folder"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with running_s3() as server:
+        server.make_bucket("archive")
+        yield server
+
+
+@pytest.fixture(params=["fake", "folder", "s3"])
 def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
     if request.param == "fake":
         return FakeArchive()
-    return ObjectArchive(f"file://{tmp_path}/with%20space/archive")
+    if request.param == "folder":
+        return ObjectArchive(f"file://{tmp_path}/with%20space/archive")
+    s3: S3Server = request.getfixturevalue("s3")
+    return s3.archive("archive", f"of/{uuid4()}")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\xff", b"x" * 3_000_000])
@@ -28,6 +45,24 @@ def test_a_file_is_never_written_twice(archive: Archive) -> None:
         with pytest.raises(AlreadyArchived, match="ledger/0001"):
             archive.put_once("ledger/0001", content)
     assert archive.get("ledger/0001") == b"first"
+
+
+def test_of_several_that_put_one_file_at_once_exactly_one_has_put_it(archive: Archive) -> None:
+    for number in range(5):
+        name, start = f"ledger/checkpoints/{number}", Barrier(RACERS)
+
+        def put(racer: int, name: str = name, start: Barrier = start) -> bytes | None:
+            content = f"of {racer}".encode()
+            start.wait(30)
+            try:
+                archive.put_once(name, content)
+            except AlreadyArchived:
+                return None
+            return content
+
+        with ThreadPoolExecutor(RACERS) as threads:
+            put_by = [content for content in threads.map(put, range(RACERS)) if content is not None]
+        assert put_by == [archive.get(name)]
 
 
 def test_what_was_never_put_is_not_there(archive: Archive) -> None:
@@ -55,3 +90,16 @@ def test_another_process_finds_what_one_has_put(tmp_path: Path) -> None:
     assert ObjectArchive(f"file://{tmp_path}").get("ledger/1") == b"kept"
     with pytest.raises(AlreadyArchived):
         ObjectArchive(f"file://{tmp_path}").put_once("ledger/1", b"other")
+
+
+def test_a_bucket_that_is_not_there_and_a_server_that_is_away_are_said_to_be_unavailable(
+    s3: S3Server,
+) -> None:
+    away = S3Access(endpoint="http://127.0.0.1:1", region="us-east-1", key_id="test", secret="none")
+    for absent in (s3.archive("nobodys-bucket"), ObjectArchive("s3://archive", away)):
+        with pytest.raises(ArchiveUnavailable, match="GRIDPROOF_ARCHIVE_URL"):
+            absent.put_once("a", b"")
+
+
+def test_the_secret_of_a_bucket_is_never_shown() -> None:
+    assert "hunter2" not in repr(S3Access(key_id="AKIA0", secret="hunter2"))

@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterNotFound, DeadLetters
 from domain.errors import ReasonRequired
+from interfaces.simulation.operations import MemoryDeadLetters
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.servers import Database
 
@@ -20,10 +21,13 @@ T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 LATER = T0 + timedelta(minutes=5)
 
 
-@pytest.fixture(params=["fake", "postgres"])
+@pytest.fixture(params=["fake", "simulated", "postgres"])
 def letters(request: pytest.FixtureRequest) -> Iterator[DeadLetters]:
     if request.param == "fake":
         yield FakeDeadLetters()
+        return
+    if request.param == "simulated":
+        yield MemoryDeadLetters()
         return
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
@@ -138,3 +142,16 @@ def test_text_that_no_database_holds_is_kept_readable(letters: DeadLetters) -> N
 def test_the_application_cannot_change_what_was_parked(database: Database, change: str) -> None:
     with psycopg.connect(database.app_dsn) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(change.encode())
+
+
+def test_those_that_wait_longest_are_found_by_queue(letters: DeadLetters) -> None:
+    for number, queue in ((1, "callback"), (2, "bms_command"), (3, "meter_message"), (4, "callback")):
+        letters.park(letter(number, queue=queue, parked_at=T0 + timedelta(seconds=number)))
+    letters.park(letter(5))
+    letters.decide(UUID(int=5), status="replayed", by="operator:1", reason="back", at=LATER)
+
+    found = letters.open_before(T0 + timedelta(seconds=3), queues=("callback", "bms_command"))
+    assert [one.dead_letter_id.int for one in found] == [1, 2]
+    everything = letters.open_before(LATER, queues=("callback", "bms_command"), limit=2)
+    assert [one.dead_letter_id.int for one in everything] == [1, 2]
+    assert letters.open_before(T0, queues=("callback",)) == []

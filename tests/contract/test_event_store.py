@@ -15,12 +15,15 @@ from application.ports.event_store import (
     IdempotencyKeyTaken,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
+    SaveTooLarge,
     StreamNotFound,
     VersionConflict,
 )
+from application.save_bounds import MAX_SAVE_BYTES, MAX_SAVE_EVENTS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
+from interfaces.simulation.event_store import MemoryEventStore
 from tests.fakes.event_store import FakeEventStore
 from tests.made_up import NOW, provenance
 
@@ -31,10 +34,13 @@ class Store(EventStore, EventLog, Protocol):
     """Both sides of one store."""
 
 
-@pytest.fixture(params=["fake", "postgres"])
+@pytest.fixture(params=["fake", "simulated", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "fake":
         yield FakeEventStore()
+        return
+    if request.param == "simulated":
+        yield MemoryEventStore()
         return
     postgres = PostgresEventStore(DemandResponse, request.getfixturevalue("database").app_dsn)
     yield postgres
@@ -217,3 +223,73 @@ def test_a_long_stream_is_loaded_as_a_short_one(store: Store) -> None:
     loaded.start_maintenance(provenance(), reason="once more")
     store.save([loaded])
     assert store.load(Facility, HALL).state.status == "maintenance"
+
+
+def test_many_streams_are_loaded_together_as_they_are_recorded(store: Store) -> None:
+    halls = [registered(f"fac-00{number}") for number in range(1, 4)]
+    store.save(halls)
+    wanted = [facility_stream_id(name) for name in ("fac-003", "fac-001", "fac-404", "fac-003")]
+
+    found = store.load_many(Facility, wanted)
+
+    assert [facility.state.facility_id for facility in found.values()] == ["fac-003", "fac-001"]
+    assert [(f.version, f.state) for f in found.values()] == [
+        (f.version, f.state) for f in (store.load(Facility, i) for i in found)
+    ]
+
+
+def test_what_was_recorded_since_the_last_load_comes_with_the_next(store: Store) -> None:
+    store.save([registered()])
+    first = store.load_many(Facility, [HALL])[HALL]
+    for number in range(60):  # past a snapshot
+        facility = store.load(Facility, HALL)
+        if number % 2:
+            facility.end_maintenance(provenance())
+        else:
+            facility.start_maintenance(provenance(), reason=f"boiler {number}")
+        store.save([facility])
+        again = store.load_many(Facility, [HALL])[HALL]
+        assert (again.version, again.state) == (facility.version, facility.state)
+    assert (first.version, first.state.status) == (1, "active")
+
+
+def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: Store) -> None:
+    store.save([registered()])
+    winner, loser = store.load_many(Facility, [HALL])[HALL], store.load_many(Facility, [HALL])[HALL]
+    winner.start_maintenance(provenance(), reason="boiler")
+    loser.start_maintenance(provenance(), reason="roof")
+    store.save([winner])
+    with pytest.raises(VersionConflict):
+        store.save([loser])
+    assert store.load_many(Facility, [HALL])[HALL].version == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [(MAX_SAVE_EVENTS, "boiler"), (2, "x" * MAX_SAVE_BYTES)], ids=["events", "bytes"]
+)
+def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
+    store: Store, changes: int, reason: str
+) -> None:
+    facility = registered()
+    for number in range(changes):
+        if number % 2:
+            facility.end_maintenance(provenance())
+        else:
+            facility.start_maintenance(provenance(), reason=reason)
+
+    with pytest.raises(SaveTooLarge, match="split the command"):
+        store.save([facility], idempotency=answer())
+
+    assert list(facility.pending_events) == []
+    assert store.head() == 0
+    assert store.find_reply("util-1 POST", "k-1") is None
+
+
+def test_a_large_save_within_the_bounds_is_saved(store: Store) -> None:
+    facility = registered()
+    for _ in range(125):
+        facility.start_maintenance(provenance(), reason="boiler")
+        facility.end_maintenance(provenance())
+    store.save([facility], idempotency=answer())
+    assert store.load(Facility, HALL).version == 251
+    assert store.find_reply("util-1 POST", "k-1") == answer()

@@ -7,18 +7,23 @@ from typing import Any
 import pytest
 
 from adapters.postgres.advisory_locks import AdvisoryLocks, lock_key
+from application.ports.locks import LockLost
+from interfaces.simulation.locks import LockBoard, MemoryLocks
 from tests.fakes.locks import FakeLocks
 
 Process = Callable[[], Any]
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(params=["fake", "postgres"])
+@pytest.fixture(params=["fake", "simulated", "postgres"])
 def process(request: pytest.FixtureRequest) -> Process:
     """Makes the locks of another process of the same system."""
     if request.param == "fake":
         shared: dict[str, object] = {}
         return lambda: FakeLocks(shared)
+    if request.param == "simulated":
+        board = LockBoard()
+        return lambda: MemoryLocks(board)
     database = request.getfixturevalue("database")
     return lambda: AdvisoryLocks(database.app_dsn)
 
@@ -122,6 +127,41 @@ async def _hold_for_ever(locks: Any, inside: asyncio.Event) -> None:
     async with locks.held("a"):
         inside.set()
         await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", ["fake", "postgres"])
+def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """In the simulation a holder notices nothing: the worst that can happen in the second before it would."""
+
+    async def story() -> None:
+        mine: Any = (
+            FakeLocks() if kind == "fake" else AdvisoryLocks(request.getfixturevalue("database").app_dsn)
+        )
+        inside = asyncio.Event()
+        holder = asyncio.create_task(_hold_for_ever(mine, inside))
+        async with asyncio.timeout(PATIENCE_S):
+            await inside.wait()
+            await mine.aclose()
+            with pytest.raises(LockLost):
+                await holder
+            async with mine.held("a"):
+                pass
+        await mine.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_time_out_of_the_block_itself_is_no_lost_lock(process: Process) -> None:
+    async def story() -> None:
+        mine = process()
+        with pytest.raises(TimeoutError):
+            async with mine.held("a"):
+                raise TimeoutError
+        await mine.aclose()
+
+    asyncio.run(story())
 
 
 def test_the_key_of_a_name_is_the_same_in_every_release() -> None:

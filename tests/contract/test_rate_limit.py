@@ -61,6 +61,17 @@ def test_keys_do_not_disturb_each_other(make: MakeLimiter) -> None:
     assert asyncio.run(story())
 
 
+def test_it_says_whether_it_counts_for_itself_alone(
+    make: MakeLimiter, request: pytest.FixtureRequest
+) -> None:
+    async def story() -> bool:
+        limiter = make(2)
+        await limiter.hit("k")
+        return limiter.is_degraded
+
+    assert asyncio.run(story()) is ("dead_cache" in request.node.callspec.id)
+
+
 def test_after_the_time_to_wait_a_call_is_allowed(make: MakeLimiter) -> None:
     async def story() -> bool:
         limiter = make(1)

@@ -48,7 +48,6 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
         for projection in PROJECTIONS:
             runner = ProjectionRunner(
                 projection,
-                log=log,
                 dsn=database.app_dsn,
                 alerts=FakeAlertRegistry(),
                 clock=StoppedClock(),
@@ -79,8 +78,9 @@ def test_every_row_of_every_read_model_is_found_by_its_key(opened: Opened, walk:
     expected = FakeReadModels(walk.entries)
     for name, rows in expected.rows.items():
         view: Any = getattr(models, name)
-        for _, key, row in rows.listed():
-            assert view.get(key) == row
+        in_memory: Any = getattr(expected, name)
+        for _, key, _ in rows.listed():
+            assert view.get(key) == in_memory.get(key) is not None
         assert view.get("of nobody") is None
         assert view.get("\0") is None
 
@@ -123,7 +123,8 @@ def test_lists_go_on_by_cursor_without_a_gap_or_a_repeat(opened: Opened, walk: P
             cursor = page.next_cursor
             if cursor is None:
                 break
-        assert found == [row for _, _, row in rows.listed()]
+        in_memory: Any = getattr(expected, name)
+        assert found == [in_memory.get(key) for _, key, _ in rows.listed()]
 
 
 def test_dr_events_are_listed_newest_first(opened: Opened, walk: PortfolioWalk) -> None:

@@ -8,13 +8,17 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.reader_positions import PostgresReaderPositions
 from application.ports.reader_positions import ReaderPositions
+from interfaces.simulation.operations import MemoryReaderPositions
 from tests.fakes.reader_positions import FakeReaderPositions
 
 
-@pytest.fixture(params=["fake", "postgres"])
+@pytest.fixture(params=["fake", "simulated", "postgres"])
 def positions(request: pytest.FixtureRequest) -> Iterator[ReaderPositions]:
     if request.param == "fake":
         yield FakeReaderPositions()
+        return
+    if request.param == "simulated":
+        yield MemoryReaderPositions()
         return
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:

@@ -19,6 +19,7 @@ from application.ports.work_queue import (
     WorkQueueUnavailable,
     WorkSource,
 )
+from interfaces.simulation.work_queue import MemoryWorkQueue
 from tests.fakes.work_queue import FakeWorkQueue
 
 REDELIVERY_S = 1.0
@@ -31,18 +32,19 @@ class Queue(WorkPublisher, WorkSource, Protocol):
 
 
 Connect = Callable[[], Awaitable[Any]]
+IN_MEMORY: dict[str, type[Any]] = {"fake": FakeWorkQueue, "simulated": MemoryWorkQueue}
 
 
-@pytest.fixture(params=["fake", "nats"])
+@pytest.fixture(params=["fake", "simulated", "nats"])
 def system(request: pytest.FixtureRequest) -> Any:
     """`async with system() as connect`: each `await connect()` is another process's connection to one queue."""
-    if request.param == "fake":
+    if request.param in IN_MEMORY:
 
         @asynccontextmanager
         async def in_memory() -> AsyncIterator[Connect]:
-            queue = FakeWorkQueue(redelivery_s=REDELIVERY_S)
+            queue = IN_MEMORY[request.param](redelivery_s=REDELIVERY_S)
 
-            async def connect() -> FakeWorkQueue:
+            async def connect() -> Any:
                 return queue
 
             yield connect

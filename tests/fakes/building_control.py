@@ -1,10 +1,14 @@
-"""BuildingControl without a network: the simulated buildings' state machine, called directly."""
+"""BuildingControl without a network: the simulated buildings' state machine, called directly.
+
+A single-phase building is read and written by the adapter's own read-back protocol, without its SOAP.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
+from adapters.bms.single_phase import ReadSetpoint, SinglePhase
 from application.ports.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
@@ -13,11 +17,13 @@ from application.ports.building_control import (
     BmsUnreachable,
     CommandReceipt,
     CommandStatus,
+    Setpoint,
     ZoneCommand,
     ZoneState,
 )
 from application.ports.clock import Clock
 from interfaces.simulators.building import Building, Refusal
+from interfaces.simulators.setpoint_messages import cause_of
 
 PlannedFault = Literal["time_out", "unreachable", "refuse", "lost_answer", "invalid_answer"]
 
@@ -31,6 +37,7 @@ class FakeBuildingControl:
         self._planned: defaultdict[str, list[PlannedFault]] = defaultdict(list)
         self.sent: list[ZoneCommand] = []
         """Every command that reached a BMS, executed or not, in order."""
+        self._single_phase = SinglePhase(_BuildingSetpoints(self), clock)
 
     def fail_next(self, facility_id: str, *faults: PlannedFault) -> None:
         """The next calls (of any kind) to that facility fail so, one fault a call."""
@@ -39,6 +46,9 @@ class FakeBuildingControl:
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
         if command.phase == "restore" and command.restore_to is None:
             raise ValueError("a restore command needs restore_to, the setpoint that prepare reported")
+        if connection.profile == "single_phase":
+            self.sent.append(command)
+            return await self._single_phase.execute(connection, command)
         fault = self._fault_before(connection)
         self.sent.append(command)
         if command.facility_id != connection.facility_id:
@@ -50,13 +60,17 @@ class FakeBuildingControl:
         self._fault_after(fault)
         return receipt
 
-    async def command_status(self, connection: BmsConnection, command_id: UUID) -> CommandStatus:
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        if connection.profile == "single_phase":
+            return await self._single_phase.command_status(connection, command)
         fault = self._fault_before(connection)
-        status = self._building(connection).command_status(command_id, self._clock.now())
+        status = self._building(connection).command_status(command.command_id, self._clock.now())
         self._fault_after(fault)
         return status
 
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
+        if connection.profile == "single_phase":
+            return await self._single_phase.zone_state(connection, zone_id)
         fault = self._fault_before(connection)
         try:
             state = self._building(connection).zone_state(zone_id, self._clock.now())
@@ -92,3 +106,53 @@ class FakeBuildingControl:
             raise BmsTimedOut("planned by the test: the answer was lost")
         if fault == "invalid_answer":
             raise BmsAnswerInvalid("planned by the test")
+
+    def read_now(self, connection: BmsConnection, zone_id: str) -> ReadSetpoint:
+        """One call of a single-phase BMS."""
+        fault = self._fault_before(connection)
+        try:
+            found = self._building(connection).read_setpoint(zone_id, self._clock.now())
+        except Refusal as refusal:
+            raise BmsRefused(refusal.code, refusal.reason) from refusal
+        self._fault_after(fault)
+        return ReadSetpoint(setpoint=found.setpoint, changed_at=found.changed_at, until=found.until)
+
+    def write_now(
+        self,
+        connection: BmsConnection,
+        zone_id: str,
+        setpoint: Setpoint,
+        *,
+        until: datetime | None,
+        reference: str,
+    ) -> None:
+        """Likewise."""
+        fault = self._fault_before(connection)
+        try:
+            self._building(connection).write_setpoint(
+                zone_id, setpoint, until, cause_of(reference), self._clock.now()
+            )
+        except Refusal as refusal:
+            raise BmsRefused(refusal.code, refusal.reason) from refusal
+        self._fault_after(fault)
+
+
+class _BuildingSetpoints:
+    """Setpoints of the buildings of a FakeBuildingControl, with its planned faults."""
+
+    def __init__(self, control: FakeBuildingControl) -> None:
+        self._control = control
+
+    async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> ReadSetpoint:
+        return self._control.read_now(connection, zone_id)
+
+    async def write(
+        self,
+        connection: BmsConnection,
+        zone_id: str,
+        setpoint: Setpoint,
+        *,
+        until: datetime | None,
+        reference: str,
+    ) -> None:
+        self._control.write_now(connection, zone_id, setpoint, until=until, reference=reference)

@@ -1,5 +1,6 @@
 """DeadLetters in memory."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -44,6 +45,16 @@ class FakeDeadLetters:
             if queue in (None, letter.queue) and status in (None, letter.status)
         ]
         return sorted(found, key=lambda letter: letter.parked_at, reverse=True)[:limit]
+
+    def open_before(
+        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+    ) -> list[DeadLetter]:
+        found = [
+            letter
+            for letter in self._letters.values()
+            if letter.status == "open" and letter.queue in queues and letter.parked_at <= moment
+        ]
+        return sorted(found, key=lambda letter: (letter.parked_at, letter.dead_letter_id))[:limit]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         if dead_letter_id not in self._letters:

@@ -18,6 +18,7 @@ from application.ports.event_store import (
     TAggregate,
     VersionConflict,
 )
+from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
 from domain.event_sourcing import Aggregate, DomainEvent
 
 
@@ -38,6 +39,13 @@ class FakeEventStore:
         loaded: TAggregate = aggregate
         return loaded
 
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        with self._lock:
+            recorded = {stored.originator_id for stored in self._log}
+            return {i: self.load(aggregate_class, i) for i in dict.fromkeys(stream_ids) if i in recorded}
+
     def save(
         self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
     ) -> None:
@@ -48,17 +56,20 @@ class FakeEventStore:
             if idempotency is not None:
                 raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
             return
+        stored = [_stored(domain_event) for domain_event in pending]
+        size = sum(len(item.topic) + len(item.state) + EVENT_OVERHEAD_BYTES for item in stored)
+        check_save_size(len(stored), size)
         with self._lock:
             if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
                 raise IdempotencyKeyTaken(idempotency.key)
-            self._append(pending)
+            self._append(stored)
             if idempotency is not None:
                 self._replies[idempotency.scope, idempotency.key] = idempotency
 
     def append(self, domain_events: Sequence[DomainEvent]) -> None:
         """Put a history into the log. Raises VersionConflict."""
         with self._lock:
-            self._append(domain_events)
+            self._append([_stored(domain_event) for domain_event in domain_events])
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self._replies.get((scope, key))
@@ -77,8 +88,7 @@ class FakeEventStore:
         """Everything recorded, in order."""
         return [entry.domain_event for entry in self.read_after(0, self.head())]
 
-    def _append(self, domain_events: Sequence[DomainEvent]) -> None:
-        stored = [_stored(domain_event) for domain_event in domain_events]
+    def _append(self, stored: Sequence[StoredEvent]) -> None:
         taken = {(known.originator_id, known.originator_version) for known in self._log}
         for new in stored:
             place = (new.originator_id, new.originator_version)

@@ -1,9 +1,9 @@
 """A forecast book in memory; it passes the contract suite of PostgreSQL's."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from application.ports.forecast_book import ForecastStep, IssuedForecast
+from application.ports.forecast_book import IssuedForecast
 from domain.forecast import CYCLE, Forecast, ForecastState, cycle_start_of
 
 CYCLES_BACK = 8
@@ -30,8 +30,6 @@ class FakeForecastBook:
         if not mine:
             return None
         _, position, state = max(mine, key=lambda found: found[:2])
-        steps = state.steps
-        starts = [steps.starts_at + timedelta(seconds=steps.step_s) * i for i in range(len(steps.p50_kw) + 1)]
         return IssuedForecast(
             forecast_id=state.forecast_id,
             position=position,
@@ -39,7 +37,7 @@ class FakeForecastBook:
             cycle_start=state.cycle_start,
             issued_at=state.issued_at,
             data_quality=state.data_quality,
-            steps=tuple(map(ForecastStep, starts[:-1], starts[1:], steps.p10_kw, steps.p50_kw, steps.p90_kw)),
+            quantiles=state.steps,
         )
 
     def newest_of(self, facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from application.ports.locks import LockLost
+
 POLL_S = 0.001
 
 
 class FakeLocks:
     def __init__(self, held_by: dict[str, object] | None = None) -> None:
         self._held_by = {} if held_by is None else held_by
+        self._grips: dict[str, asyncio.Timeout] = {}
 
     @asynccontextmanager
     async def held(
@@ -20,13 +23,22 @@ class FakeLocks:
                 while_waiting()
             await asyncio.sleep(POLL_S)
         self._held_by[name] = self
+        grip = asyncio.timeout(None)
         try:
-            yield
+            async with grip:
+                self._grips[name] = grip
+                yield
+        except TimeoutError as error:
+            if grip.expired():
+                raise LockLost(name) from error
+            raise
         finally:
-            if self._held_by.get(name) is self:
-                del self._held_by[name]
+            if self._grips.pop(name, None) is not None:
+                self._held_by.pop(name, None)
 
     async def aclose(self) -> None:
-        """As when its process dies: it holds nothing any more."""
-        for name in [name for name, holder in self._held_by.items() if holder is self]:
-            del self._held_by[name]
+        """As when its process dies or loses its connection: it holds nothing any more."""
+        for name, grip in self._grips.items():
+            self._held_by.pop(name, None)
+            grip.reschedule(asyncio.get_running_loop().time())
+        self._grips.clear()

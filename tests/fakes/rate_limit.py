@@ -10,6 +10,8 @@ WINDOW_S = 1.0
 
 
 class FakeRateLimiter:
+    is_degraded = False
+
     def __init__(self, rate_per_s: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rate_per_s = rate_per_s
         self._monotonic = monotonic

@@ -1,10 +1,12 @@
 """ReadModels in memory, folded by the projections themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from projections.audit_trail import AuditTrailRow
+from domain.event_sourcing import DomainEvent
+from projections.audit_steps import AuditTrailRow, told
+from projections.audit_trail import AuditStep
 from projections.deadlines import DeadlineRow
 from projections.dispatches import DispatchRow
 from projections.dr_events import DREventRow
@@ -13,7 +15,7 @@ from projections.memory_rows import Entry, MemoryRows
 from projections.memory_view import MemoryView
 from projections.portfolio import PortfolioRow
 from projections.registry import PROJECTIONS
-from projections.views import ProjectionPosition, Row
+from projections.views import Page, ProjectionPosition, Row
 
 
 class FakeView(MemoryView[Row]):
@@ -23,6 +25,36 @@ class FakeView(MemoryView[Row]):
 class FakeDeadlinesView(FakeView[DeadlineRow]):
     def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
         return [row for _, _, row in self._rows.listed() if row.due_at <= now][:limit]
+
+
+class FakeAuditTrailView(FakeView[AuditTrailRow]):
+    """Steps told from the entries that were folded."""
+
+    def __init__(self, rows: MemoryRows[Any]) -> None:
+        super().__init__(rows)
+        self._steps: MemoryView[AuditStep] = MemoryView(rows)
+        self.happened: dict[int, DomainEvent] = {}
+
+    def get(self, key: str, *, tenant: str | None = None) -> AuditTrailRow | None:
+        step = self._steps.get(key, tenant=tenant)
+        return None if step is None else told([step], self)[0]
+
+    def listed(
+        self,
+        *,
+        filters: Mapping[str, str] | None = None,
+        tenant: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[AuditTrailRow]:
+        page = self._steps.listed(filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        return Page(tuple(told(page.rows, self)), page.next_cursor)
+
+    def steps_of(self, keys: Collection[str]) -> dict[str, AuditStep]:
+        return {key: step for key in keys if (step := self._steps.get(key)) is not None}
+
+    def happened_at(self, positions: Collection[int]) -> dict[int, DomainEvent]:
+        return {position: self.happened[position] for position in positions}
 
 
 class FakeReadModels:
@@ -36,12 +68,13 @@ class FakeReadModels:
         self.dispatches: FakeView[DispatchRow] = FakeView(self.rows["dispatches"])
         self.facilities: FakeView[FacilityRow] = FakeView(self.rows["facilities"])
         self.portfolio: FakeView[PortfolioRow] = FakeView(self.rows["portfolio"])
-        self.audit_trail: FakeView[AuditTrailRow] = FakeView(self.rows["audit_trail"])
+        self.audit_trail = FakeAuditTrailView(self.rows["audit_trail"])
         self.deadlines = FakeDeadlinesView(self.rows["deadlines"])
         self.fold(entries)
 
     def fold(self, entries: Iterable[Entry]) -> None:
         folded = list(entries)
+        self.audit_trail.happened.update({entry.position: entry.domain_event for entry in folded})
         for rows in self.rows.values():
             rows.fold(folded)
 

@@ -27,6 +27,7 @@ from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing import Provenance
 from domain.facility import BmsLink
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
+from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 from tests.servers import Database
@@ -62,6 +63,7 @@ class Rig:
     store: PostgresEventStore
     letters: PostgresDeadLetters
     stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
 
     def park(self, queue: DeadLetterQueue, body: bytes, *, subject: str = "x") -> None:
         self.letters.park(
@@ -79,6 +81,7 @@ class Rig:
         replaying = DeadLetterReplay(
             dead_letters=self.letters,
             bus=CommandBus(self.store, StoppedClock(), HANDLERS, forecasts=FakeForecastBook()),
+            alerts=self.alerts,
             clock=StoppedClock(),
             publisher=no_queue,
             stream=lambda: nullcontext(self.stream),

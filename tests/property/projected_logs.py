@@ -18,6 +18,7 @@ from domain.event_sourcing import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink, Facility, Limits, Zone
 from domain.program import Program
 from tests.fakes.event_log import FakeEventLog
+from tests.property.walked_changes import changes_for, changes_of, opting
 
 EPOCH = datetime(2026, 7, 14, 18, 0, tzinfo=UTC)
 IDS = UUID("7f6b1c1e-2b6f-5a52-8f0e-0d6c5b1f1a10")
@@ -222,7 +223,7 @@ class PortfolioWalk:
 
     def _possible(self, number: int) -> Iterator[Action]:
         yield self._program
-        if len(self.facilities) < 5:
+        if len(self.facilities) < 5 and number % 3 == 0:
             yield partial(self.register, f"fac-{len(self.facilities) + 1:03}")
         if len(self.dr_events) < 4:
             yield self._open
@@ -231,6 +232,8 @@ class PortfolioWalk:
                 yield partial(self._agree, facility, number // 5)
             if number % 4 == 0:
                 yield partial(self._maintain, facility, number)
+            if number % 12 == 0:
+                yield from opting(self, facility, number // 12)
         for dr_event in self.dr_events:
             yield from self._possible_of(dr_event, number)
         for dispatch in list(self.dispatches.values()):
@@ -238,12 +241,13 @@ class PortfolioWalk:
 
     def _possible_of(self, dr_event: DREvent, number: int) -> Iterator[Action]:
         status, notice = dr_event.state.status, dr_event.state.notice
+        yield from changes_of(self, dr_event, number)
         if status in {"opened", "rejected"}:
             yield partial(self.accept, dr_event, number)
             yield partial(self.accept, dr_event, number + 1)
             yield partial(self._reject, dr_event)
         if notice is not None:
-            yield partial(self._tell, dr_event, number)
+            yield from (partial(self._tell, dr_event, number) for _ in range(number % 3 == 0))
         if status == "accepted" and notice is not None:
             yield partial(self.schedule, dr_event, number)
             yield partial(self._refuse_planning, dr_event)
@@ -260,12 +264,13 @@ class PortfolioWalk:
 
     def _possible_for(self, dispatch: Dispatch, number: int) -> Iterator[Action]:
         state = dispatch.state
+        yield from changes_for(self, dispatch, number)
         saga = partial(self.provenance, actor="saga:dispatch", cause=True)
         commands = {
             "planned": (dispatch.prepare, partial(dispatch.block, data_quality="degraded", reason="stale")),
             "blocked": (partial(dispatch.override_forecast, reason="I know this building"),),
             "prepared": (partial(dispatch.commit, not_after=state.ends_at),),
-            "committed": (dispatch.restore,),
+            "committed": (dispatch.restore if number % 2 else partial(dispatch.restore, place=(1, 3)),),
             "verified_by_bms": (dispatch.restore,),
             "verified_by_meter": (dispatch.restore,),
             "failed": (dispatch.compensate,),
@@ -283,10 +288,11 @@ class PortfolioWalk:
                 yield partial(self._attempt, dispatch, record)
                 yield partial(self.succeed, dispatch, record)
                 yield partial(self.succeed, dispatch, record)
-                if number % 3 == 0:
+                if number % 3 == 0 or record.command.phase in {"restore", "abort"}:
                     yield partial(self._fail, dispatch, record, number)
             elif record.state == "gave_up":
-                yield partial(self._reissue, dispatch, record)
+                often = 4 if record.command.phase in {"restore", "abort"} else 1  # others are refused
+                yield from (partial(self._reissue, dispatch, record) for _ in range(often))
         if state.was_committed and not state.measured:
             yield partial(self._measure, dispatch)
             yield partial(self._do, dispatch, partial(dispatch.not_measurable, reason="no readings"), saga)
@@ -420,7 +426,14 @@ class PortfolioWalk:
             bms=BMS,
             zones=(
                 ZonePlan(zone_id="zone-0", target_kw=6.0, strategy="setpoint_offset", magnitude=1.8),
-                ZonePlan(zone_id="zone-1", target_kw=4.1, strategy="setpoint_offset", magnitude=1.2),
+                ZonePlan(
+                    zone_id="zone-1",
+                    target_kw=4.1,
+                    strategy="setpoint_offset",
+                    magnitude=1.2,
+                    comfort_limit_c=23.5,
+                    rebound_ramp_s=300,
+                ),
             ),
             forecast_id=target.forecast_id,
             data_quality=target.data_quality,
@@ -504,6 +517,9 @@ class PortfolioWalk:
             trace_id="0af7651916cd43dd8448eb211c80319c",
             recorded_at=self.now,
         )
+
+    def save(self, *aggregates: Aggregate[Any]) -> None:
+        self._save(*aggregates)
 
     def _save(self, *aggregates: Aggregate[Any]) -> None:
         self.log.save(*aggregates, gap=self._commands % 3 // 2)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
@@ -127,6 +128,7 @@ class _Watched:
         self._rows = rows
         self.asked: set[str] = set()
         self.put = rows.put
+        self.add = rows.add
         self.delete = rows.delete
 
     def get(self, key: str) -> Any:
@@ -224,7 +226,7 @@ def test_the_portfolio_is_the_sum_of_its_facilities(entries: list[LogEntry]) -> 
     committed = sum(state.target_kw for state in dispatches if state.status in curtailed)
     assert row.committed_kw == pytest.approx(committed, abs=1e-6)
     dr_events = [state for state in states if isinstance(state, DREventState)]
-    over = {"opened", "rejected", "completed", "cancelled"}
+    over = {"opened", "rejected", "completed", "cancelled", "cancelled_while_active"}
     assert row.open_dr_events == sum(state.status not in over for state in dr_events)
     assert row.active_dr_events == sum(state.status == "active" for state in dr_events)
 
@@ -281,13 +283,26 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
                 expected[deadlines.key_of("plan_retry", stream_id)] = refused.retry_at
             if state.status == "active":
                 expected[deadlines.key_of("end", stream_id)] = state.notice.ends_at
-            if (stream_id, DREvent.Ended) in last and state.settlement_status == "none":
-                due_at = state.notice.ends_at + deadlines.MEASURE_AFTER
-                expected[deadlines.key_of("measure", stream_id)] = due_at
+            over_at = _over_at(stream_id, state, last)
+            if over_at is not None and state.settlement_status == "none":
+                expected[deadlines.key_of("measure", stream_id)] = over_at + deadlines.MEASURE_AFTER
+        if isinstance(state, DispatchState) and state.restore_steps:
+            expected[deadlines.key_of("restore", stream_id)] = min(
+                step.not_before for step in state.restore_steps
+            )
         if isinstance(state, DispatchState) and state.status == "restore_failed":
             failed = last[stream_id, Dispatch.RestoreFailed]
             expected[deadlines.key_of("restore_retry", stream_id)] = failed.retry_at
     return expected
+
+
+def _over_at(stream_id: UUID, state: DREventState, last: dict[tuple[UUID, type], Any]) -> datetime | None:
+    """When a window that had begun was over; None where it never began, or still runs."""
+    if (stream_id, DREvent.Ended) in last:
+        return state.judged_notice.ends_at
+    if (stream_id, DREvent.Started) in last:
+        return state.released_at
+    return None
 
 
 def _states(entries: Sequence[LogEntry]) -> dict[UUID, Any]:

@@ -21,36 +21,67 @@ from domain.errors import DomainError
 from tests.walks import DispatchWalk, DREventWalk, Walk, dispatch_walk, dr_event_walk
 
 DR_EVENT_TABLE = """
-state      | accept   reject   schedule  refuse_planning cancel
-opened     | accepted rejected x         x               x
-rejected   | accepted rejected x         x               x
-accepted   | x        x        scheduled =               cancelled
-scheduled  | x        x        x         x               cancelled
-preparing  | x        x        x         x               cancelled
-active     | x        x        x         x               x
-recovering | x        x        x         x               x
-completed  | x        x        x         x               x
-given_up   | x        x        x         x               x
-measured   | x        x        x         x               x
-cancelled  | x        x        x         x               .
+state         | accept   accept_newer reject   schedule  refuse_planning cancel        withdraw
+opened        | accepted accepted     rejected x         x               x             withdrawn
+rejected      | accepted accepted     rejected x         x               x             withdrawn
+withdrawn     | x        accepted     x        x         x               .             .
+accepted      | x        x            x        scheduled =               cancelled     x
+scheduled     | x        x            x        x         x               cancelled     x
+preparing     | x        x            x        x         x               cancelled     x
+active        | x        x            x        x         x               cut_short     x
+recovering    | x        x            x        x         x               x             x
+completed     | x        x            x        x         x               x             x
+given_up      | x        x            x        x         x               x             x
+measured      | x        x            x        x         x               x             x
+cancelled     | x        x            x        x         x               .             x
+cut_short     | x        x            x        x         x               .             x
+wound_up      | x        x            x        x         x               .             x
+short_measure | x        x            x        x         x               .             x
 
-state      | prepare_due start_due end_due    give_up_due complete  measure
-opened     | .           .         .          .           x         x
-rejected   | .           .         .          .           x         x
-accepted   | .           .         .          given_up    x         x
-scheduled  | preparing   .         .          .           x         x
-preparing  | .           active    .          .           x         x
-active     | .           .         recovering .           x         x
-recovering | .           .         .          .           completed x
-completed  | .           .         .          .           x         measured
-given_up   | .           .         .          .           x         measured
-measured   | .           .         .          .           x         .
-cancelled  | .           .         .          .           x         x
+state         | prepare_due start_due end_due    give_up_due complete  measure       wind_up
+opened        | .           .         .          .           x         x             x
+rejected      | .           .         .          .           x         x             x
+withdrawn     | .           .         .          .           x         x             x
+accepted      | .           .         .          given_up    x         x             x
+scheduled     | preparing   .         .          .           x         x             x
+preparing     | .           active    .          .           x         x             x
+active        | .           .         recovering .           x         x             x
+recovering    | .           .         .          .           completed x             x
+completed     | .           .         .          .           x         measured      x
+given_up      | .           .         .          .           x         measured      x
+measured      | .           .         .          .           x         .             x
+cancelled     | .           .         .          .           x         x             x
+cut_short     | .           .         .          .           x         x             wound_up
+wound_up      | .           .         .          .           x         short_measure .
+short_measure | .           .         .          .           x         .             .
+
+state         | modify modify_stale refuse_modification replan_far replan_near preempt abort_batch
+opened        | x      x            x                   x          x           x       x
+rejected      | x      x            x                   x          x           x       x
+withdrawn     | x      x            x                   x          x           x       x
+accepted      | =      x            =                   x          x           =       x
+scheduled     | =      x            =                   =          =           =       recovering
+preparing     | =      x            =                   scheduled  =           =       recovering
+active        | =      x            =                   =          =           =       recovering
+recovering    | x      x            x                   x          x           x       x
+completed     | x      x            x                   x          x           x       x
+given_up      | x      x            x                   x          x           x       x
+measured      | x      x            x                   x          x           x       x
+cancelled     | x      x            x                   x          x           x       x
+cut_short     | x      x            x                   x          x           x       x
+wound_up      | x      x            x                   x          x           x       x
+short_measure | x      x            x                   x          x           x       x
 """
 # Too early is never too late: nothing happens, in whatever state.
 EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")
-DR_EVENT_STATUS = {"given_up": "completed", "measured": "completed"}
-UNREACHED_YET = {"cancelled_while_active"}  # comes with modifications
+DR_EVENT_STATUS = {
+    "given_up": "completed",
+    "measured": "completed",
+    "withdrawn": "cancelled",
+    "cut_short": "cancelled_while_active",
+    "wound_up": "cancelled_while_active",
+    "short_measure": "cancelled_while_active",
+}
 
 DISPATCH_TABLE = """
 state                 | block   override prepare   commit     restore   abort    fail_unprepared bms_drifted
@@ -80,34 +111,44 @@ aborting              | x       x        .         .          .         .       
 aborted               | x       x        .         .          .         .        .               .
 released              | x       x        .         .          .         .        .               .
 released_unknown      | x       x        .         .          .         .        .               .
+preparing_left        | x       x        .         .          .         .        .               .
+prepared_left         | x       x        .         .          .         aborting .               .
+committing_left       | x       x        .         .          .         .        .               .
+committed_left        | x       x        .         .          restoring .        .               .
+restore_waiting       | x       x        .         .          .         .        .               .
 
-state                 | success     refusal         gave_up               never_sent      attempt
-planned               | x           x               x                     x               x
-blocked               | x           x               x                     x               x
-preparing             | prepared    failed_prepare  failed_prepare        failed_prepare  =
-prepared              | .           .               .                     .               x
-committing            | committed   failed_commit   failed_commit_unknown failed_commit   =
-committed             | .           .               .                     .               x
-verified_by_bms       | .           .               .                     .               x
-verified_by_meter     | .           .               .                     .               x
-restoring             | restored    restore_refused restore_unknown       restore_refused =
-restored              | .           .               .                     .               x
-restore_refused       | .           .               .                     .               x
-restore_unknown       | .           .               .                     .               x
-failed                | x           x               x                     x               x
-failed_prepare        | .           .               .                     .               x
-failed_commit         | .           .               .                     .               x
-failed_commit_unknown | .           .               .                     .               x
-compensating_abort    | compensated compensated     compensated_unknown   compensated     =
-compensating_restore  | compensated undo_refused    undo_unknown          undo_refused    =
-undo_refused          | .           .               .                     .               x
-undo_unknown          | .           .               .                     .               x
-compensated           | .           .               .                     .               x
-compensated_unknown   | .           .               .                     .               x
-aborting              | released    released        released_unknown      released        =
-aborted               | x           x               x                     x               x
-released              | .           .               .                     .               x
-released_unknown      | .           .               .                     .               x
+state                 | success        refusal         gave_up               never_sent      attempt
+planned               | x              x               x                     x               x
+blocked               | x              x               x                     x               x
+preparing             | prepared       failed_prepare  failed_prepare        failed_prepare  =
+prepared              | .              .               .                     .               x
+committing            | committed      failed_commit   failed_commit_unknown failed_commit   =
+committed             | .              .               .                     .               x
+verified_by_bms       | .              .               .                     .               x
+verified_by_meter     | .              .               .                     .               x
+restoring             | restored       restore_refused restore_unknown       restore_refused =
+restored              | .              .               .                     .               x
+restore_refused       | .              .               .                     .               x
+restore_unknown       | .              .               .                     .               x
+failed                | x              x               x                     x               x
+failed_prepare        | .              .               .                     .               x
+failed_commit         | .              .               .                     .               x
+failed_commit_unknown | .              .               .                     .               x
+compensating_abort    | compensated    compensated     compensated_unknown   compensated     =
+compensating_restore  | compensated    undo_refused    undo_unknown          undo_refused    =
+undo_refused          | .              .               .                     .               x
+undo_unknown          | .              .               .                     .               x
+compensated           | .              .               .                     .               x
+compensated_unknown   | .              .               .                     .               x
+aborting              | released       released        released_unknown      released        =
+aborted               | x              x               x                     x               x
+released              | .              .               .                     .               x
+released_unknown      | .              .               .                     .               x
+preparing_left        | prepared_left  failed_prepare  failed_prepare        failed_prepare  =
+prepared_left         | .              .               .                     .               x
+committing_left       | committed_left failed_commit   failed_commit_unknown failed_commit   =
+committed_left        | .              .               .                     .               x
+restore_waiting       | .              .               .                     .               x
 
 state                 | compensate           retry_restore        reissue
 planned               | .                    .                    x
@@ -136,6 +177,11 @@ aborting              | .                    .                    x
 aborted               | .                    .                    x
 released              | .                    .                    x
 released_unknown      | .                    .                    aborting
+preparing_left        | .                    .                    x
+prepared_left         | .                    .                    x
+committing_left       | .                    .                    x
+committed_left        | .                    .                    x
+restore_waiting       | .                    .                    x
 
 state                 | bms_agrees      meter_agrees      measure not_measurable
 planned               | .               .                 x       =
@@ -164,6 +210,44 @@ aborting              | .               .                 x       =
 aborted               | .               .                 x       =
 released              | .               .                 x       =
 released_unknown      | .               .                 x       =
+preparing_left        | .               .                 x       =
+prepared_left         | .               .                 x       =
+committing_left       | .               .                 x       =
+committed_left        | .               .                 =       =
+restore_waiting       | .               .                 =       =
+
+state                 | leave           restore_spread  restore_due
+planned               | aborted         .               .
+blocked               | aborted         .               .
+preparing             | preparing_left  .               .
+prepared              | aborting        .               .
+committing            | committing_left .               .
+committed             | restoring       restore_waiting .
+verified_by_bms       | restoring       restore_waiting .
+verified_by_meter     | restoring       restore_waiting .
+restoring             | .               .               .
+restored              | .               .               .
+restore_refused       | .               .               .
+restore_unknown       | .               .               .
+failed                | .               .               .
+failed_prepare        | .               .               .
+failed_commit         | .               .               .
+failed_commit_unknown | .               .               .
+compensating_abort    | .               .               .
+compensating_restore  | .               .               .
+undo_refused          | .               .               .
+undo_unknown          | .               .               .
+compensated           | .               .               .
+compensated_unknown   | .               .               .
+aborting              | .               .               .
+aborted               | .               .               .
+released              | .               .               .
+released_unknown      | .               .               .
+preparing_left        | .               .               .
+prepared_left         | .               .               .
+committing_left       | .               .               .
+committed_left        | .               restore_waiting .
+restore_waiting       | .               .               restoring
 """
 DISPATCH_STATUS = {
     "restore_refused": "restore_failed",
@@ -176,6 +260,11 @@ DISPATCH_STATUS = {
     "compensating_abort": "compensating",
     "compensating_restore": "compensating",
     "compensated_unknown": "compensated",
+    "preparing_left": "preparing",
+    "prepared_left": "prepared",
+    "committing_left": "committing",
+    "committed_left": "committed",
+    "restore_waiting": "restoring",
     "released": "aborted",
     "released_unknown": "aborted",
 }
@@ -229,7 +318,7 @@ class Table:
 
 
 DR_EVENT = Table.of(DR_EVENT_TABLE, DR_EVENT_STATUS, never=EARLY)
-DISPATCH = Table.of(DISPATCH_TABLE, DISPATCH_STATUS)
+DISPATCH = Table.of(DISPATCH_TABLE, DISPATCH_STATUS, never=("restore_due_early",))
 WALKS: dict[str, tuple[Table, Callable[[], Walk]]] = {
     "dr-event": (DR_EVENT, dr_event_walk),
     "dispatch": (DISPATCH, dispatch_walk),
@@ -266,7 +355,7 @@ class Follower:
 
 def test_the_tables_know_every_status() -> None:
     dr_event = {DR_EVENT.status(state) for state in DR_EVENT.states}
-    assert dr_event == set(get_args(DREventStatus)) - UNREACHED_YET
+    assert dr_event == set(get_args(DREventStatus))
     assert {DISPATCH.status(state) for state in DISPATCH.states} == set(get_args(DispatchStatus))
 
 

@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from adapters.bms.local_slots import LocalCallSlots
 from adapters.bms.soap import SoapLimits
 from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
 from interfaces.simulators.journal import duplicate_actions
@@ -18,7 +19,7 @@ def test_a_bms_that_never_answers_times_out_and_did_nothing() -> None:
             command = order()
             with pytest.raises(BmsTimedOut):
                 await served.control.execute(served.connection, command)
-            status = await served.control.command_status(served.connection, command.command_id)
+            status = await served.control.command_status(served.connection, command)
             assert status.state == "unknown"
             assert served.journal == []
 
@@ -54,7 +55,7 @@ def test_a_slow_answer_beyond_the_limit_times_out_although_the_work_was_done() -
             command = order()
             with pytest.raises(BmsTimedOut):
                 await served.control.execute(served.connection, command)
-            status = await served.control.command_status(served.connection, command.command_id)
+            status = await served.control.command_status(served.connection, command)
             assert status.state == "executed"
 
     asyncio.run(story())
@@ -68,7 +69,7 @@ def test_after_a_lost_answer_the_status_says_that_the_work_was_done(profile: str
             command = order()
             with pytest.raises(BmsTimedOut):
                 await served.control.execute(served.connection, command)
-            status = await served.control.command_status(served.connection, command.command_id)
+            status = await served.control.command_status(served.connection, command)
             assert status.state == "executed"
             assert status.receipt is not None
             assert status.receipt.setpoint.value == 22.0
@@ -153,8 +154,8 @@ def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
 
 def test_one_silent_bms_does_not_hold_up_another_even_when_called_many_times() -> None:
     async def story() -> None:
-        limits = SoapLimits(concurrent_calls=2, breaker_threshold=100)
-        async with served_building(limits=limits) as served:
+        limits = SoapLimits(breaker_threshold=100)
+        async with served_building(limits=limits, slots=LocalCallSlots(2)) as served:
             served.fault("time_out")
             silent = [
                 asyncio.create_task(served.control.execute(served.connection, order())) for _ in range(6)

@@ -9,7 +9,8 @@ import pytest
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.group_commit import MAX_SAVE_EVENTS, GroupCommitRecorder
+from adapters.postgres.group_commit import GroupCommitRecorder
+from application.save_bounds import MAX_SAVE_EVENTS
 from tests.servers import Database
 
 pytest.importorskip("Crypto", reason="the library's tests need pycryptodome")

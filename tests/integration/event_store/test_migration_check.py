@@ -5,7 +5,8 @@ import pytest
 
 from adapters.postgres import migrate as migrations
 from adapters.postgres.migrate import migrate, migration_files
-from adapters.postgres.migration_check import Label, check_schema, file_problems, label_of, taken_away
+from adapters.postgres.migration_check import check_schema, file_problems, taken_away
+from adapters.postgres.migration_label import Label, label_of
 from tests.servers import Database
 
 FILES = migration_files()

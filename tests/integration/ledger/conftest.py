@@ -19,7 +19,7 @@ from application.checkpoints import SignedCheckpoint
 from application.ledger_sealing import Sealer, follow
 from application.ledger_verification import Finding, LedgerReport, Span, verify_ledger
 from domain.identifiers import NAMESPACE
-from domain.ledger import DEMAND_RESPONSE, LOGS
+from domain.ledger import DEMAND_RESPONSE, ENTRY_BYTES, LOGS, positions_of
 from tests.integration.projections.stored_log import StoppedClock
 from tests.servers import Database
 
@@ -53,6 +53,19 @@ class Ledger:
         """As the superuser; the rows that were touched."""
         with psycopg.connect(self.database.admin_dsn) as connection:
             return connection.execute(sql.encode(), parameters).rowcount
+
+    def replace_entry(self, position: int, leaf: bytes | None) -> None:
+        """Change or remove the entry of that position in the ledger's table."""
+        entries = self.store.entries(DEMAND_RESPONSE, 0, 1000)
+        index = positions_of(entries).tolist().index(position)
+        before, after = entries[: index * ENTRY_BYTES], entries[(index + 1) * ENTRY_BYTES :]
+        own = b"" if leaf is None else position.to_bytes(8, "big", signed=True) + leaf
+        forged = before + own + after
+        self.tamper("UPDATE gridproof.ledger_tiles SET entries = %s WHERE log = 'demand-response'", (forged,))
+        self.tamper(
+            "UPDATE gridproof.ledger_heads SET size = %s WHERE log = 'demand-response'",
+            (len(forged) // ENTRY_BYTES,),
+        )
 
     def verify(self, span: Span | None = None, logs: Sequence[str] = LOGS) -> LedgerReport:
         return verify_ledger(self.store, self.archive, self.signer.public_key, logs=logs, span=span)

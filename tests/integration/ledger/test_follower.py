@@ -161,7 +161,7 @@ def test_without_its_archive_it_waits_tells_and_goes_on(
     ledger.record(SEALED)
     with running(follower(ledger, alerts, archive=archive)):
         eventually(lambda: [alert.name for alert in alerts.listed()] == ["ledger_unsealed"])
-        assert ledger.store.appended("demand-response").size == len(SEALED)
+        eventually(lambda: ledger.store.appended("demand-response").size == len(SEALED))
         archive.locked = False
         eventually(lambda: alerts.listed() == [])
     assert ledger.verify().verified

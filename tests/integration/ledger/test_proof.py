@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
-import interfaces.bootstrap.ledger as wiring
 from adapters.archive import ObjectArchive
 from adapters.ledger_key import signer_in
 from adapters.postgres.ledger_store import PostgresLedgerStore
@@ -206,10 +205,3 @@ def test_a_verification_says_what_it_found_and_raises_the_alert(told: Any, store
 
 def test_from_after_to_is_wrong_usage(stores: Any) -> None:
     assert run(commands.verify, "--from", "2", "--to", "1").exit_code == 2
-
-
-def test_the_status_names_checkpoint_and_tail(told: Any, stores: Any) -> None:
-    status = wiring.ledger_status(stores)
-    assert json.loads(bytes(status.checkpoint))["checkpoint"]["number"] == 1
-    assert status.unsealed == {"demand-response": 0, "forecasts": 0}
-    assert wiring.wait_until_sealed(stores, within_s=5.0)

@@ -52,7 +52,6 @@ class ReadSide:
         settings: dict[str, Any] = {"heartbeat_s": 0.2, "retry_stopped_s": 0.2, "batch_size": 10, **options}
         return ProjectionRunner(
             projection,
-            log=self.log,
             dsn=self.database.app_dsn,
             alerts=self.alerts,
             clock=StoppedClock(),
@@ -89,7 +88,7 @@ class ReadSide:
 @pytest.fixture
 def read_side(database: Database) -> Iterator[ReadSide]:
     log, connections = event_log(database.app_dsn), pool(database.app_dsn)
-    maintenance = PostgresProjectionMaintenance(database.app_dsn, log, StoppedClock())
+    maintenance = PostgresProjectionMaintenance(database.app_dsn, StoppedClock())
     yield ReadSide(database, log, PostgresReadModels(connections), maintenance)
     log.close()
     connections.close()

@@ -10,21 +10,26 @@ import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from application.ports.event_log import LogEntry
+from domain.event_sourcing import DomainEvent
 from projections.audit_trail import AuditTrailProjection
 from projections.dr_events import DREventRow, DREventsProjection
 from projections.maintenance import ProjectionsUnavailable, RebuildUnderway
 from projections.memory_rows import FoldFailed
+from projections.read_model import Rows
 from projections.registry import PROJECTIONS
-from tests.integration.projections.conftest import ReadSide, eventually, running
+from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock
 from tests.integration.projections.test_projection_runner import PoisonedDREvents
-from tests.property.projected_logs import walked
+from tests.property.projected_logs import UTILITY, PortfolioWalk
 
 
 @pytest.fixture(scope="module")
 def entries() -> list[LogEntry]:
-    numbers = random.Random(11)
-    walk = walked([numbers.randrange(10_000_000) for _ in range(250)])
+    """A whole story, whatever else can happen, and one that is still open."""
+    numbers, walk = random.Random(11), PortfolioWalk()
+    walk.happy()
+    for _ in range(250):
+        walk.step(numbers.randrange(10_000_000))
     walk.dr_events.clear()
     walk.accept(walk.open_dr_event("UTIL-open"))
     return walk.entries
@@ -82,7 +87,7 @@ def test_a_rebuild_under_load_never_goes_back_and_loses_nothing(
 
 def test_a_changed_projection_is_rebuilt_by_its_runner(read_side: ReadSide, entries: list[LogEntry]) -> None:
     class Next(DREventsProjection):
-        version = 2
+        version = DREventsProjection.version + 1
 
         def sort_key(self, row: DREventRow) -> str:
             return row.utility_event_id
@@ -95,7 +100,38 @@ def test_a_changed_projection_is_rebuilt_by_its_runner(read_side: ReadSide, entr
     assert before == sorted(before, reverse=True)
     assert after == sorted(after, reverse=True)
     assert len(after) == len(before) > 1
-    assert read_side.position("dr_events").version == 2
+    assert read_side.position("dr_events").version == Next.version
+    assert read_side.differences(Next()) == {}
+
+
+def test_the_rows_of_before_serve_until_those_of_a_new_version_are_complete(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    """What happens at a deploy: the new release's runner makes its rows while the old ones are read."""
+    began, may_go_on = threading.Event(), threading.Event()
+
+    class Next(DREventsProjection):
+        version = DREventsProjection.version + 1
+
+        def tenant(self, row: DREventRow) -> str | None:
+            return None
+
+        def fold(self, position: int, domain_event: DomainEvent, rows: Rows[DREventRow]) -> None:
+            began.set()
+            assert may_go_on.wait(WAIT_S)
+            super().fold(position, domain_event, rows)
+
+    read_side.store(entries)
+    read_side.catch_up(DREventsProjection())
+    before = read_side.models.dr_events.listed(tenant=UTILITY)
+    with running(read_side.runner(Next())):
+        assert began.wait(WAIT_S)
+        assert read_side.models.dr_events.listed(tenant=UTILITY) == before
+        assert read_side.position("dr_events").version == DREventsProjection.version
+        may_go_on.set()
+        eventually(lambda: read_side.position("dr_events").version == Next.version, "the new rows swapped in")
+    assert before.rows
+    assert read_side.models.dr_events.listed(tenant=UTILITY).rows == ()
     assert read_side.differences(Next()) == {}
 
 
@@ -179,9 +215,7 @@ def test_a_verification_of_a_model_behind_the_log_compares_at_its_position(
 
 
 def test_an_unreachable_database_is_named(read_side: ReadSide) -> None:
-    nowhere = PostgresProjectionMaintenance(
-        "postgresql://nobody@127.0.0.1:1/nothing", read_side.log, StoppedClock()
-    )
+    nowhere = PostgresProjectionMaintenance("postgresql://nobody@127.0.0.1:1/nothing", StoppedClock())
     with pytest.raises(ProjectionsUnavailable, match="cannot be reached"):
         nowhere.verify(DREventsProjection())
     with pytest.raises(ProjectionsUnavailable, match="cannot be reached"):

@@ -25,16 +25,17 @@ from projections.read_model import Rows
 from projections.registry import PROJECTIONS
 from projections.views import ProjectionPosition
 from tests.integration.projections.conftest import ReadSide, eventually, running
-from tests.property.projected_logs import walked
+from tests.property.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
 
 @pytest.fixture(scope="module")
 def entries() -> list[LogEntry]:
     """A log of a few hundred domain events, of all kinds."""
-    numbers = random.Random(7)
-    walk = walked([numbers.randrange(10_000_000) for _ in range(250)])
+    numbers, walk = random.Random(7), PortfolioWalk()
     walk.happy()
+    for _ in range(250):
+        walk.step(numbers.randrange(10_000_000))
     return walk.entries
 
 
@@ -116,9 +117,7 @@ RUNNER_PROCESS = textwrap.dedent("""
     import sys, threading, time
     sys.path[:0] = sys.argv[2].split(":")
     from datetime import UTC, datetime
-    from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.projection_runner import ProjectionRunner
-    from application.demand_response import DemandResponse
     from projections.audit_trail import AuditTrailProjection
 
     class Clock:
@@ -133,8 +132,7 @@ RUNNER_PROCESS = textwrap.dedent("""
             super().fold(position, domain_event, rows)
             time.sleep(0.002)
 
-    log = PostgresEventStore(DemandResponse, sys.argv[1])
-    runner = ProjectionRunner(SlowProjection(), log=log, dsn=sys.argv[1], alerts=Alerts(), clock=Clock(), batch_size=9)
+    runner = ProjectionRunner(SlowProjection(), dsn=sys.argv[1], alerts=Alerts(), clock=Clock(), batch_size=9)
     print("started", flush=True)
     runner.run(threading.Event())
 """)
@@ -310,7 +308,7 @@ def test_a_runner_of_an_older_release_does_not_touch_newer_rows(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     class Newer(DREventsProjection):
-        version = 2
+        version = DREventsProjection.version + 1
 
     read_side.store(entries)
     read_side.catch_up(Newer())
@@ -318,5 +316,5 @@ def test_a_runner_of_an_older_release_does_not_touch_newer_rows(
     with running(older):
         eventually(lambda: bool(_stopped(read_side)), "an alert")
     (alert,) = _stopped(read_side)
-    assert "newer version 2" in alert.detail
-    assert read_side.position("dr_events").version == 2
+    assert f"newer version {Newer.version}" in alert.detail
+    assert read_side.position("dr_events").version == Newer.version

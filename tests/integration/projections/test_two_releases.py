@@ -44,7 +44,7 @@ except UnknownTopic as error:
     print("newer", error, flush=True)
 with ConnectionPool(dsn, min_size=1, max_size=2) as pool:
     runner = ProjectionRunner(
-        DREventsProjection(), log=store, dsn=dsn, alerts=PostgresAlerts(pool), clock=SystemClock(),
+        DREventsProjection(), dsn=dsn, alerts=PostgresAlerts(pool), clock=SystemClock(),
         heartbeat_s=0.1, retry_stopped_s=0.3,
     )
     stop = threading.Event()

@@ -411,6 +411,7 @@ def replay_of(rig: Rig, queue: NatsWorkQueue) -> DeadLetterReplay:
     return DeadLetterReplay(
         dead_letters=rig.letters,
         bus=rig.calls.bus,
+        alerts=rig.calls.alerts,
         clock=QuickClock(),
         publisher=lambda: nullcontext(queue),
         stream=lambda: nullcontext(FakeTelemetryStream(max_bytes=0)),

@@ -11,12 +11,21 @@ import pytest
 from application import demand_response, forecasts
 from application.commands.dispatch import (
     AbortDispatch,
+    AlignDispatch,
     CommitDispatch,
     CompensateDispatch,
+    LeaveDispatch,
     PrepareDispatch,
     RestoreDispatch,
 )
-from application.commands.dr_event import CompleteDREvent, MeasureDREvent, PlanDREvent, RequestCallback
+from application.commands.dr_event import (
+    CompleteDREvent,
+    MeasureDREvent,
+    PlanDREvent,
+    ReallocateShortfall,
+    ReplanDREvent,
+    RequestCallback,
+)
 from application.sagas.dispatch import RULES, DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent, Reason
@@ -25,7 +34,7 @@ from domain.facility import Facility
 from domain.forecast import Forecast
 from domain.program import Program
 from tests.architecture.source_tree import imported_modules, parsed, python_files
-from tests.made_up import DR_EVENT_ID, ENDS_AT, NOW, notice
+from tests.made_up import DR_EVENT_ID, ENDS_AT, NOW, notice, target
 
 BOTH = ("fac-001", "fac-002")
 BATCH = Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)
@@ -88,9 +97,11 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
         [tell("accepted"), PlanDREvent(dr_event_id=DR_EVENT_ID)],
     ),
     (recorded(DREvent.PreparationStarted, facility_ids=BOTH), each(PrepareDispatch)),
-    (of_dispatch(Dispatch.Prepared), [one(CommitDispatch)]),
+    (of_dispatch(Dispatch.Prepared), [one(PrepareDispatch), one(CommitDispatch)]),
     (recorded(DREvent.Started, facility_ids=BOTH), [*each(CommitDispatch), tell("started")]),
-    (of_dispatch(Dispatch.Committed), [one(RestoreDispatch)]),
+    (of_dispatch(Dispatch.Committed), [one(RestoreDispatch), one(AlignDispatch)]),
+    (of_dispatch(Dispatch.Recommitted), [one(RestoreDispatch), one(AlignDispatch)]),
+    (of_dispatch(Dispatch.RecommitFailed, reason="refused"), [one(RestoreDispatch)]),
     (recorded(DREvent.Ended, facility_ids=BOTH), [*each(RestoreDispatch), CLOSE]),
     (of_dispatch(Dispatch.Restored), [CLOSE]),
     (
@@ -111,8 +122,80 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
         recorded(DREvent.Cancelled, facility_ids=BOTH, reason="rain"),
         [*each(AbortDispatch, reason="the DR event was cancelled"), tell("cancelled")],
     ),
+    (
+        recorded(DREvent.CancelledWhileActive, facility_ids=BOTH, reason="rain", cancelled_at=NOW),
+        [
+            *each(LeaveDispatch, cause="cancelled", reason="the DR event was cancelled"),
+            tell("cancelled"),
+            CLOSE,
+        ],
+    ),
+    (
+        recorded(DREvent.WoundUp, batch=BATCH, failed_facilities=()),
+        [tell("completed"), ADD_UP],
+    ),
+    (
+        recorded(
+            DREvent.Modified,
+            notice=notice(modification_number=1),
+            capacity_kw=200.0,
+            capacity_source="forecast",
+            capacity_degraded_kw=0.0,
+            shortfall_kw=0.0,
+        ),
+        [tell("modified"), ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="modified")],
+    ),
+    (
+        recorded(DREvent.Preempted, facility_ids=BOTH, by_dr_event_id=UUID(int=9)),
+        [
+            *each(LeaveDispatch, cause="preempted", reason="it serves a stronger DR event"),
+            tell("preempted"),
+        ],
+    ),
+    (
+        recorded(DREvent.BatchAborted, facility_ids=BOTH, reason="ended", aborted_at=NOW, while_active=True),
+        [*each(LeaveDispatch, cause="batch_aborted", reason="ended"), CLOSE],
+    ),
+    (
+        of_dispatch(Dispatch.LeftEarly, cause="opted_out", reason="guests", left_at=NOW),
+        [ReallocateShortfall(dr_event_id=DR_EVENT_ID)],
+    ),
+    (of_dispatch(Dispatch.LeftEarly, cause="left_out", reason="modified", left_at=NOW), []),
+    (
+        recorded(Facility.OptedIn, dr_event_id=None, dr_event_ids=(DR_EVENT_ID,), reason="gone"),
+        [ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="rejoined")],
+    ),
+    (
+        of_dispatch(
+            Dispatch.Amended,
+            plan_revision=2,
+            starts_at=NOW,
+            ends_at=ENDS_AT,
+            expires_at=ENDS_AT,
+            target_kw=50.0,
+            zones=(),
+            forecast_id=None,
+            data_quality="full",
+        ),
+        [one(AlignDispatch)],
+    ),
+    (
+        recorded(
+            DREvent.Replanned,
+            plan_revision=2,
+            prepare_at=NOW,
+            targets=(target("fac-001"), target("fac-002")),
+            missing_kw=0.0,
+            cause="shortfall",
+        ),
+        each(PrepareDispatch),
+    ),
+    (of_dispatch(Dispatch.PreparationReleased, target_kw=50.0), [one(PrepareDispatch)]),
     (of_dispatch(Dispatch.ForecastOverridden, reason="looked"), [one(PrepareDispatch)]),
-    (of_dispatch(Dispatch.Failed, phase="prepare", reason="refused"), [one(CompensateDispatch), CLOSE]),
+    (
+        of_dispatch(Dispatch.Failed, phase="prepare", reason="refused"),
+        [one(CompensateDispatch), ReallocateShortfall(dr_event_id=DR_EVENT_ID), CLOSE],
+    ),
     (of_dispatch(Dispatch.Compensated), [CLOSE]),
     (of_dispatch(Dispatch.Aborted, reason="released"), [CLOSE]),
     (of_dispatch(Dispatch.RestoreFailed, reason="no answer", retry_at=ENDS_AT), [CLOSE]),
@@ -122,6 +205,9 @@ NOTHING_FOLLOWS: dict[type[DomainEvent], str] = {
     DREvent.Opened: "its judgement stands beside it",
     DREvent.Scheduled: "the schedule proposes the preparation",
     DREvent.PlanningRefused: "the schedule proposes another try",
+    DREvent.ModificationRefused: "the door answers; what stood stands",
+    DREvent.Withdrawn: "there is nobody to tell, and nothing to undo",
+    Dispatch.RestorePlanned: "the schedule proposes each step",
     DREvent.CallbackRequested: "the relay puts it on the work queue",
     DREvent.CallbackDelivered: "told",
     DREvent.CallbackUndeliverable: "a dead letter and an alert wait for a person",
@@ -135,7 +221,7 @@ NOTHING_FOLLOWS: dict[type[DomainEvent], str] = {
     Dispatch.BmsCommandGaveUp: "the aggregate concludes the phase in the same transaction",
     Dispatch.VerifiedByBms: "the window runs",
     Dispatch.VerifiedByMeter: "the window runs",
-    Dispatch.DriftFound: "an alert; a correction comes later",
+    Dispatch.DriftFound: "an alert, and a correction in the same transaction",
 }
 
 
@@ -174,7 +260,7 @@ def test_every_domain_event_has_a_rule_or_a_reason_to_have_none() -> None:
 @pytest.mark.parametrize("aggregate", [Facility, Program, Forecast], ids=lambda kind: kind.__name__)
 def test_nothing_follows_from_other_aggregates(aggregate: type) -> None:
     assert aggregate in {*demand_response.AGGREGATES, *forecasts.AGGREGATES}
-    assert kinds_of(aggregate) & set(RULES) == set()
+    assert kinds_of(aggregate) & set(RULES) <= {Facility.OptedIn}
 
 
 def test_from_a_domain_event_it_does_not_know_nothing_follows() -> None:

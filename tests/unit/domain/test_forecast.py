@@ -169,7 +169,7 @@ WITH_QUALITY = {
 }
 
 
-@pytest.mark.parametrize(("known", "offered"), product(BEST_FIRST, BEST_FIRST))
+@pytest.mark.parametrize(("known", "offered"), list(product(BEST_FIRST, BEST_FIRST)))
 def test_other_inputs_replace_a_forecast_only_where_the_quality_is_better(known: str, offered: str) -> None:
     forecast = issued(replace(WITH_QUALITY[known], input_hash="a"))
     first_id = forecast.state.forecast_id

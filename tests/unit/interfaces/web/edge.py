@@ -14,7 +14,13 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.api_keys import issue
-from application.commands.dr_event import CancelDREvent, Cancellation, Judgement, JudgeNotification
+from application.commands.dr_event import (
+    CancelDREvent,
+    Cancellation,
+    CancelNotifiedDREvent,
+    Judgement,
+    JudgeNotification,
+)
 from application.deciding import CommandContext, IdempotencyKey
 from application.ports.api_keys import Role
 from domain.identifiers import dr_event_id
@@ -59,6 +65,9 @@ class RecordedCommands:
     ) -> Any:
         self.given.append((command, context, key))
         return self.answer(command)
+
+    def first_answer(self, key: Any, reply_type: Any) -> Any:
+        return None
 
 
 @dataclass
@@ -124,7 +133,9 @@ class Edge:
     issued: int = 0
 
     def app(self) -> Litestar:
-        unused = dict.fromkeys(("story_log", "alerts", "dead_letters", "telemetry"), cast("Any", None))
+        unused = dict.fromkeys(
+            ("story_log", "alerts", "dead_letters", "telemetry", "ledger"), cast("Any", None)
+        )
         return create_app(
             WebCollaborators(
                 bus=self.commands,
@@ -179,6 +190,9 @@ def accepting(command: Any) -> Any:
             capacity_kw=1300,
             capacity_source="declared",
         )
+    if isinstance(command, CancelNotifiedDREvent):
+        found = dr_event_id(command.utility_id, command.utility_event_id)
+        return Cancellation(dr_event_id=found, status="cancelled")
     assert isinstance(command, CancelDREvent)
     return Cancellation(dr_event_id=command.dr_event_id, status="cancelled")
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from application.command_bus import IdempotencyMismatch, TooManyConflicts
-from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
+from application.commands.dr_event import Judgement, JudgeNotification
 from application.event_mapper import UnknownTopic
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store import EventStoreUnavailable, SaveTooLarge
 from domain.dr_event import Reason
 from domain.errors import NotAllowedNow, UnknownDREvent
 from domain.identifiers import dr_event_id
@@ -50,7 +50,10 @@ def test_an_accepted_notification_is_answered_with_its_status_url(edge: Edge) ->
         "status_url": f"/api/dr-events/{wanted}",
         "capacity_kw": 1300.0,
         "capacity_source": "declared",
+        "capacity_degraded_kw": 0.0,
         "shortfall_kw": 0.0,
+        "starts_at": None,
+        "ends_at": None,
     }
 
 
@@ -173,6 +176,7 @@ def test_a_full_queue_closes_the_door(edge: Edge, count: int, status: str, answe
     [
         (EventStoreUnavailable("connection to 10.0.0.1 refused"), 503, "unavailable"),
         (TooManyConflicts("lost 12 races"), 503, "unavailable"),
+        (SaveTooLarge("9,000 domain events in one save: split the command"), 413, "body-too-large"),
         (UnknownTopic("dr-event.tariff-noted.v1, version 4"), 503, "unavailable"),
         (IdempotencyMismatch("the key 'n-1' was used before with another body"), 409, "idempotency-mismatch"),
         (ZeroDivisionError("internal detail"), 500, "internal-error"),
@@ -201,21 +205,6 @@ def test_another_notification_of_a_known_dr_event_is_told_so() -> None:
     assert (response.status_code, response.json()["status"]) == (200, "already_known")
 
 
-def test_a_utility_cancels_its_own_dr_event(edge: Edge) -> None:
-    key = edge.key("utility", utility="util-1")
-    with edge.client() as client:
-        response = client.delete(f"{WEBHOOK}/UTIL-1", headers=key)
-    command = edge.commands.given[0][0]
-    assert isinstance(command, CancelDREvent)
-    assert command.dr_event_id == dr_event_id("util-1", "UTIL-1")
-    assert response.status_code == 200
-    assert response.json() == {
-        "dr_event_id": str(command.dr_event_id),
-        "event_id": "UTIL-1",
-        "status": "cancelled",
-    }
-
-
 @pytest.mark.parametrize(
     ("error", "status", "problem"),
     [
@@ -230,11 +219,3 @@ def test_a_cancellation_that_is_refused_says_why(error: Exception, status: int, 
         document = problem_of(client.delete(f"{WEBHOOK}/UTIL-1", headers=key))
     assert (document["status"], document["type"]) == (status, f"/problems/{problem}")
     assert document["detail"] == str(error)
-
-
-def test_a_modification_is_refused_with_what_to_do_instead(edge: Edge) -> None:
-    key = edge.key("utility", utility="util-1")
-    with edge.client() as client:
-        document = problem_of(client.patch(f"{WEBHOOK}/UTIL-1", json={}, headers=key))
-    assert (document["status"], document["type"]) == (409, "/problems/modification-not-supported")
-    assert edge.commands.given == []

@@ -34,13 +34,7 @@ class Calls:
         self.most_at_once = 0
         self.fail_next = False
 
-    async def carry_out(self, work: BmsWork) -> None:
-        await self._do(work)
-
-    async def verify(self, work: BmsWork) -> None:
-        await self._do(work)
-
-    async def _do(self, work: BmsWork) -> None:
+    async def do(self, work: BmsWork) -> None:
         if self.fail_next:
             self.fail_next = False
             raise RuntimeError("a bug")

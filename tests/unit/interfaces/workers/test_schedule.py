@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from application.commands.dispatch import RetryRestore
+from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.deciding import CommandContext
 from domain.errors import NotAllowedNow
@@ -55,6 +55,8 @@ def test_a_failed_restore_is_proposed_again_for_its_facility() -> None:
         dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="its restore failed before"
     )
     assert proposal(deadline("restore_retry")) is None
+    waiting = RestoreDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-001")
+    assert proposal(deadline("restore", "fac-001")) == waiting
 
 
 @dataclass

@@ -1,13 +1,15 @@
-"""Between the port's structs and the values of the SOAP contract."""
+"""Commands for a BMS that knows them: contract `building_control`, prepare and commit by command id."""
 
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from adapters.bms.codec import DeclaredFault
+from adapters.bms.calling import Call
+from adapters.bms.codec import SoapCodec
+from adapters.bms.messages import TWO_PHASE
 from application.ports.building_control import (
     BmsAnswerInvalid,
-    BmsRefused,
+    BmsConnection,
     CommandReceipt,
     CommandStatus,
     Phase,
@@ -22,6 +24,27 @@ OPERATIONS: dict[Phase, str] = {
     "abort": "AbortCommand",
     "restore": "RestoreZone",
 }
+
+
+class TwoPhase:
+    """One SOAP call per call of the port."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._codec = SoapCodec(TWO_PHASE)
+
+    async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
+        operation, values = OPERATIONS[command.phase], order_values(command)
+        return receipt_of(command, await self._call(connection, self._codec, operation, values))
+
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        values = {"commandId": str(command.command_id)}
+        answer = await self._call(connection, self._codec, "GetCommandStatus", values)
+        return status_of(command.command_id, answer)
+
+    async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
+        answer = await self._call(connection, self._codec, "GetZoneState", {"zoneId": zone_id}, urgent=False)
+        return zone_state_of(zone_id, answer)
 
 
 def order_values(command: ZoneCommand) -> dict[str, Any]:
@@ -76,15 +99,6 @@ def zone_state_of(zone_id: str, answer: Any) -> ZoneState:
         curtailed=answer.curtailed,
         active_command_id=None if answer.activeCommandId is None else UUID(answer.activeCommandId),
     )
-
-
-def refusal_of(fault: DeclaredFault) -> BmsRefused:
-    """Every fault that the contract declares is a definite no."""
-    if fault.name == "RefusedFault":
-        return BmsRefused(fault.values.code, fault.values.reason)
-    code = {"UnknownZoneFault": "unknown_zone", "InvalidRequestFault": "invalid_request"}[fault.name]
-    # A fault of one element arrives as that element's bare value.
-    return BmsRefused(code, getattr(fault.values, "reason", str(fault.values)))
 
 
 def _receipt(answer: Any) -> CommandReceipt:

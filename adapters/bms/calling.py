@@ -1,0 +1,150 @@
+"""One SOAP call: encoded, bounded in number and time, sent, and its answer checked."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from adapters.bms.breaker import BmsBreakers, BreakerListener
+from adapters.bms.codec import DeclaredFault, SoapCodec
+from adapters.bms.messages import InvalidMessage
+from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
+from application.ports.building_control import BmsAnswerInvalid, BmsConnection, BmsError, BmsRefused
+from application.ports.call_slots import CallSlots
+from application.ports.clock import Clock
+
+CallListener = Callable[[str, str, float], None]
+"""`(operation, outcome, seconds)`: outcome `answered`, `refused`, or the name of the BmsError; clock seconds."""
+
+
+class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of every call. Seconds are clock seconds; floors are wall seconds, for accelerated clocks."""
+
+    connect_s: float = 10.0
+    total_s: float = 30.0
+    connect_floor_s: float = 1.0
+    total_floor_s: float = 0.25
+    answer_bytes: int = 65_536
+    breaker_threshold: int = 5
+    breaker_open_s: float = 60.0
+    breaker_open_floor_s: float = 0.05
+
+
+class Call(Protocol):
+    """Makes one call; one that is not urgent lets others go first.
+
+    Raises the port's errors; ValueError for values that the contract does not allow.
+    """
+
+    async def __call__(
+        self,
+        connection: BmsConnection,
+        codec: SoapCodec,
+        operation: str,
+        values: dict[str, Any],
+        *,
+        urgent: bool = True,
+    ) -> Any: ...
+
+
+class SoapCalls:
+    """One call at a time per BMS, and only with a slot of `slots`; never retries."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: Callable[[str], bytes],
+        slots: CallSlots,
+        limits: SoapLimits,
+        breaker_listener: BreakerListener | None,
+        call_listener: CallListener | None,
+    ) -> None:
+        self._secret = secret
+        self._slots = slots
+        self._listener = call_listener
+        self._speed = 1.0 / clock.wall_seconds(1.0)
+        self._http = BmsHttp()
+        self._call_limits = CallLimits(
+            connect_s=max(clock.wall_seconds(limits.connect_s), limits.connect_floor_s),
+            total_s=max(clock.wall_seconds(limits.total_s), limits.total_floor_s),
+            answer_bytes=limits.answer_bytes,
+        )
+        self._breakers = BmsBreakers(
+            threshold=limits.breaker_threshold,
+            open_wall_s=max(clock.wall_seconds(limits.breaker_open_s), limits.breaker_open_floor_s),
+            listener=breaker_listener,
+        )
+        self._one_call: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def __call__(
+        self,
+        connection: BmsConnection,
+        codec: SoapCodec,
+        operation: str,
+        values: dict[str, Any],
+        *,
+        urgent: bool = True,
+    ) -> Any:
+        body, headers = codec.encode(operation, values)
+        # The BMS's own lock first, so that callers waiting for one slow BMS hold none of the shared slots.
+        async with (
+            self._one_call[connection.facility_id],
+            self._breakers.guarding(connection.facility_id),
+            self._slots.held(urgent=urgent),
+        ):
+            began = time.perf_counter()
+            try:
+                answer = _decoded(codec, operation, await self._sent(connection, body, headers))
+            except BmsError as error:
+                self._tell(
+                    operation, "refused" if isinstance(error, BmsRefused) else type(error).__name__, began
+                )
+                raise
+            self._tell(operation, "answered", began)
+            return answer
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _sent(self, connection: BmsConnection, body: bytes, headers: dict[str, str]) -> HttpAnswer:
+        return await self._http.post(
+            connection.address,
+            body,
+            headers,
+            credentials=self._credentials(connection),
+            limits=self._call_limits,
+        )
+
+    def _tell(self, operation: str, outcome: str, began: float) -> None:
+        if self._listener is not None:
+            self._listener(operation, outcome, (time.perf_counter() - began) * self._speed)
+
+    def _credentials(self, connection: BmsConnection) -> tuple[str, bytes] | None:
+        if connection.credentials_ref is None:
+            return None
+        return connection.facility_id, self._secret(connection.credentials_ref)
+
+
+def _decoded(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:
+    try:
+        values = codec.decode(operation, answer.xml)
+    except DeclaredFault as fault:
+        raise _refusal(fault) from fault
+    except InvalidMessage as error:
+        raise BmsAnswerInvalid(str(error)) from error
+    if not answer.ok:
+        raise BmsAnswerInvalid(f"HTTP 500 with a {operation}Response instead of a fault")
+    return values
+
+
+def _refusal(fault: DeclaredFault) -> BmsRefused:
+    """Every fault that a contract declares is a definite no."""
+    if fault.name == "RefusedFault":
+        return BmsRefused(fault.values.code, fault.values.reason)
+    code = {"UnknownZoneFault": "unknown_zone", "InvalidRequestFault": "invalid_request"}[fault.name]
+    # A fault of one element arrives as that element's bare value.
+    return BmsRefused(code, getattr(fault.values, "reason", str(fault.values)))

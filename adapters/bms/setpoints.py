@@ -1,0 +1,52 @@
+"""Setpoints over SOAP: contract `setpoint_control`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from adapters.bms.calling import Call
+from adapters.bms.codec import SoapCodec
+from adapters.bms.messages import SINGLE_PHASE
+from adapters.bms.single_phase import ReadSetpoint
+from application.ports.building_control import BmsAnswerInvalid, BmsConnection, Setpoint
+
+
+class SoapSetpoints:
+    """Reads and writes one zone per call."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._codec = SoapCodec(SINGLE_PHASE)
+
+    async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> ReadSetpoint:
+        values = {"zoneId": zone_id}
+        answer = await self._call(connection, self._codec, "ReadSetpoint", values, urgent=urgent)
+        _require_zone(zone_id, answer.zoneId)
+        return ReadSetpoint(
+            setpoint=Setpoint(value=answer.setpoint.value, unit=answer.setpoint.unit),
+            changed_at=answer.changedAt.astimezone(UTC),
+            until=None if answer.until is None else answer.until.astimezone(UTC),
+        )
+
+    async def write(
+        self,
+        connection: BmsConnection,
+        zone_id: str,
+        setpoint: Setpoint,
+        *,
+        until: datetime | None,
+        reference: str,
+    ) -> None:
+        values: dict[str, Any] = {
+            "zoneId": zone_id,
+            "setpoint": {"value": setpoint.value, "unit": setpoint.unit},
+            "reference": reference,
+        }
+        if until is not None:
+            values["until"] = until
+        # An answer of one element arrives as that element's bare value.
+        _require_zone(zone_id, await self._call(connection, self._codec, "WriteSetpoint", values))
+
+
+def _require_zone(asked: str, answered: str) -> None:
+    if answered != asked:
+        raise BmsAnswerInvalid(f"the answer is of another zone: {answered}")

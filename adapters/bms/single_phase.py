@@ -1,0 +1,158 @@
+"""Commands for a BMS that knows no commands: setpoints written and read back.
+
+The command id never leaves our side. Writing the same setpoint again changes nothing, so what became of a write whose
+answer was lost is read off the zone, and a write that does not show is simply made again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from application.ports.building_control import (
+    BmsAnswerInvalid,
+    BmsConnection,
+    BmsRefused,
+    BmsTimedOut,
+    BmsUnreachable,
+    CommandReceipt,
+    CommandStatus,
+    Setpoint,
+    ZoneCommand,
+    ZoneState,
+)
+from application.ports.clock import Clock
+
+READ_BACKS = 5
+READ_BACK_EVERY_S = 1.0
+"""Clock seconds: a BMS may take a write in before it is in force."""
+TOLERANCE = 0.05
+"""Kelvin or percent: how far a BMS may round."""
+
+
+class ReadSetpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a zone is set to at this moment."""
+
+    setpoint: Setpoint
+    changed_at: datetime
+    until: datetime | None
+    """When a timed override ends by itself; None: there is none."""
+
+
+class Setpoints(Protocol):
+    """A BMS that can read and write. Both raise the port's errors."""
+
+    async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> ReadSetpoint: ...
+
+    async def write(
+        self,
+        connection: BmsConnection,
+        zone_id: str,
+        setpoint: Setpoint,
+        *,
+        until: datetime | None,
+        reference: str,
+    ) -> None:
+        """`until` None: for good. The same again changes nothing. `reference` is for the building's own log."""
+        ...
+
+
+class SinglePhase:
+    """The commands of BuildingControl by reading and writing."""
+
+    def __init__(self, setpoints: Setpoints, clock: Clock) -> None:
+        self._setpoints = setpoints
+        self._wall_seconds: Callable[[float], float] = clock.wall_seconds
+
+    async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
+        if command.phase in ("prepare", "abort"):
+            return await self._only_read(connection, command)
+        target, until = wanted(command), command.expires_at if command.phase == "commit" else None
+        await self._setpoints.write(
+            connection, command.zone_id, target, until=until, reference=reference_of(command)
+        )
+        try:
+            found = await self._read_back(connection, command, target, until)
+        except BmsUnreachable as error:
+            # The write was made: that nothing was sent is true of the reading only.
+            raise BmsTimedOut(f"written, but not read back: {error.reason}") from error
+        return _receipt(command, found, found.setpoint)
+
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        """By the zone's setpoint. Prepare and abort change nothing: to make them again does no harm."""
+        unknown = CommandStatus(command_id=command.command_id, state="unknown")
+        if command.phase in ("prepare", "abort"):
+            return unknown
+        found = await self._setpoints.read(connection, command.zone_id)
+        until = command.expires_at if command.phase == "commit" else None
+        if not _shows(found, wanted(command), until):
+            return unknown
+        receipt = _receipt(command, found, found.setpoint)
+        return CommandStatus(command_id=command.command_id, state="executed", receipt=receipt)
+
+    async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
+        found = await self._setpoints.read(connection, zone_id, urgent=False)
+        return ZoneState(zone_id=zone_id, setpoint=found.setpoint, curtailed=found.until is not None)
+
+    async def _read_back(
+        self, connection: BmsConnection, command: ZoneCommand, target: Setpoint, until: datetime | None
+    ) -> ReadSetpoint:
+        found = await self._setpoints.read(connection, command.zone_id)
+        for _ in range(READ_BACKS - 1):
+            if _shows(found, target, until):
+                return found
+            await asyncio.sleep(self._wall_seconds(READ_BACK_EVERY_S))
+            found = await self._setpoints.read(connection, command.zone_id)
+        if not _shows(found, target, until):
+            raise BmsAnswerInvalid(
+                f"zone {command.zone_id} was written {target.value:g} and still reads {found.setpoint.value:g}"
+            )
+        return found
+
+    async def _only_read(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
+        found = await self._setpoints.read(connection, command.zone_id)
+        if command.phase == "abort" and found.until is not None:
+            raise BmsRefused("curtailed", "the zone is curtailed: restore it instead")
+        if command.phase == "prepare" and found.until is not None and command.previous is None:
+            # What it reads is a curtailment of somebody else, and must not become the setpoint to return to.
+            raise BmsRefused(
+                "zone_held", f"zone {command.zone_id} is curtailed until {found.until.isoformat()}"
+            )
+        # A setpoint known from before counts: the present one may be a curtailment of ours.
+        return _receipt(command, found, command.previous or found.setpoint)
+
+
+def wanted(command: ZoneCommand) -> Setpoint:
+    """The setpoint that a commit or restore stands for. Raises ValueError where it cannot be told."""
+    if command.phase == "restore":
+        if command.restore_to is None:
+            raise ValueError("a restore command needs restore_to, the setpoint that prepare reported")
+        return command.restore_to
+    if command.previous is None:
+        raise ValueError("a single-phase commit needs previous, the setpoint that prepare reported")
+    return Setpoint(value=command.previous.value + command.magnitude, unit=command.previous.unit)
+
+
+def reference_of(command: ZoneCommand) -> str:
+    """What the building may write into its log: `dr_event_id plan_revision round command_id`."""
+    return f"{command.dr_event_id} {command.plan_revision} {command.round} {command.command_id}"
+
+
+def _shows(found: ReadSetpoint, target: Setpoint, until: datetime | None) -> bool:
+    if found.setpoint.unit != target.unit or abs(found.setpoint.value - target.value) > TOLERANCE:
+        return False
+    if until is None or found.until is None:
+        return until is found.until
+    return abs((found.until - until).total_seconds()) < 1.0
+
+
+def _receipt(command: ZoneCommand, found: ReadSetpoint, setpoint: Setpoint) -> CommandReceipt:
+    return CommandReceipt(
+        command_id=command.command_id,
+        zone_id=command.zone_id,
+        phase=command.phase,
+        executed_at=found.changed_at,
+        setpoint=setpoint,
+    )

@@ -1,0 +1,51 @@
+"""The audit trail on PostgreSQL: steps found by the read model, and told from the log."""
+
+from collections.abc import Collection, Mapping
+
+from adapters.postgres.read_model_view import Pool, PostgresView, reading
+from application.event_mapper import UnreadableDomainEvent, decode_domain_event
+from domain.event_sourcing import DomainEvent
+from projections.audit_steps import AuditTrailRow, told
+from projections.audit_trail import AuditStep, AuditTrailProjection
+from projections.views import Page, ReadModelsUnavailable
+
+_HAPPENED = """
+SELECT notification_id, topic, originator_id, originator_version, state
+FROM gridproof.demand_response_events WHERE notification_id = ANY(%s)
+"""
+
+
+class PostgresAuditTrailView:
+    """View[AuditTrailRow]."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._steps: PostgresView[AuditStep] = PostgresView(pool, AuditTrailProjection(), AuditStep)
+
+    def get(self, key: str, *, tenant: str | None = None) -> AuditTrailRow | None:
+        step = self._steps.get(key, tenant=tenant)
+        return None if step is None else told([step], self)[0]
+
+    def listed(
+        self,
+        *,
+        filters: Mapping[str, str] | None = None,
+        tenant: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[AuditTrailRow]:
+        page = self._steps.listed(filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        return Page(tuple(told(page.rows, self)), page.next_cursor)
+
+    def steps_of(self, keys: Collection[str]) -> Mapping[str, AuditStep]:
+        return self._steps.by_key(keys)
+
+    def happened_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
+        if not positions:
+            return {}
+        with reading(self._pool) as connection:
+            found = connection.execute(_HAPPENED, (list(positions),)).fetchall()
+        try:
+            return {position: decode_domain_event(*stored) for position, *stored in found}
+        except UnreadableDomainEvent as error:
+            raise ReadModelsUnavailable(f"a step of the audit trail cannot be told: {error}") from error

@@ -1,0 +1,45 @@
+"""Values, and arrays of them, in PostgreSQL's binary format.
+
+Source: PostgreSQL's `array_recv`: number of dimensions, null flag, element type; length and lower bound of each
+dimension; then the elements, each after its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from struct import error as struct_error
+
+BIGINT, TEXT, BYTEA, UUID = 20, 25, 17, 2950
+"""Object ids of built-in types: the same in every PostgreSQL."""
+
+_LENGTH = Struct("!i")
+_BIGINT = Struct("!q")
+_NO_ELEMENTS = Struct("!iiI")
+_HEADER = Struct("!iiIii")
+
+
+def bigint(value: int) -> bytes:
+    """Raises OverflowError."""
+    try:
+        return _BIGINT.pack(value)
+    except struct_error as error:
+        raise OverflowError(f"{value} is no bigint") from error
+
+
+def bigint_of(value: bytes) -> int:
+    """The number that `bigint` packed, or PostgreSQL."""
+    found: int = _BIGINT.unpack(value)[0]
+    return found
+
+
+def element(value: bytes) -> bytes:
+    """As it stands in an array."""
+    return _LENGTH.pack(len(value)) + value
+
+
+def array(element_type: int, elements: Sequence[bytes]) -> bytes:
+    """Of one dimension, without nulls; `elements` as `element` gives them."""
+    if not elements:
+        return _NO_ELEMENTS.pack(0, 0, element_type)
+    return _HEADER.pack(1, 0, element_type, len(elements), 1) + b"".join(elements)

@@ -1,0 +1,31 @@
+"""What a worker reports of several BMS commands of one dispatch at once; one save for all of them."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from application.commands.dispatch import DispatchCommand
+from domain.dispatch import Setpoint
+
+
+class AttemptBmsCommands(DispatchCommand, frozen=True, kw_only=True):
+    """Record that calls are about to be made, one after the other."""
+
+    command_ids: tuple[UUID, ...]
+
+
+class BmsSuccess(msgspec.Struct, frozen=True, kw_only=True):
+    """One command that the BMS carried out, and how we know."""
+
+    command_id: UUID
+    executed_at: datetime
+    setpoint: Setpoint
+    learned_by: Literal["answer", "status_query"]
+
+
+class RecordBmsSuccesses(DispatchCommand, frozen=True, kw_only=True):
+    """In the order in which they were learned."""
+
+    successes: tuple[BmsSuccess, ...]

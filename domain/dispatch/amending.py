@@ -1,0 +1,121 @@
+"""A dispatch whose plan changes, whose building drifts, or whose facility leaves, while it is under way; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from domain.dispatch import events
+from domain.dispatch.facts import Fact, requests, zones_in_order
+from domain.dispatch.restoring import AT_ONCE, Place, restoring_all
+from domain.dispatch.state import (
+    CURTAILED,
+    DispatchState,
+    DispatchStatus,
+    LeaveCause,
+    Setpoint,
+    ZonePlan,
+)
+
+BEGUN: frozenset[DispatchStatus] = frozenset(
+    {"planned", "blocked", "preparing", "prepared", "committing", *CURTAILED}
+)
+"""The states in which a facility takes part."""
+MOST_ROUNDS = 8
+"""So often a zone is commanded anew against drift; then somebody in the building means it."""
+SETPOINT_TOLERANCE = 0.1
+
+
+def can_be_amended(state: DispatchState) -> bool:
+    """Whether a new plan may still count on this facility."""
+    return state.left is None and state.status in BEGUN
+
+
+def can_rejoin(state: DispatchState) -> bool:
+    """It left before anything was curtailed; a building is not curtailed twice in one DR event."""
+    return state.status == "aborted" and state.left is not None and not state.was_committed
+
+
+def is_curtailing(state: DispatchState) -> bool:
+    """Curtailed, or about to be: its zones are fixed."""
+    return state.status in CURTAILED or state.status == "committing"
+
+
+def needs_prepare_again(
+    state: DispatchState, zones: tuple[ZonePlan, ...], *, starts_at: datetime, expires_at: datetime
+) -> bool:
+    """A commit carries another magnitude; another window, or a zone more, must be prepared."""
+    if state.status not in {"preparing", "prepared"}:
+        return False
+    prepared = {record.command.zone_id for record in state.latest("prepare").values()}
+    more = any(zone.zone_id not in prepared for zone in zones)
+    return more or (starts_at, expires_at) != (state.starts_at, state.expires_at)
+
+
+def releasing(state: DispatchState) -> Iterator[Fact]:
+    """Let go what was prepared and is not curtailed; open prepares settle first, and come back here."""
+    if state.status == "prepared":
+        yield from requests(state, zones_in_order(state), "abort", not_after=state.expires_at)
+
+
+def leaving(
+    state: DispatchState, *, cause: LeaveCause, reason: str, now: datetime, place: Place = AT_ONCE
+) -> Iterator[Fact]:
+    """The facility leaves; nothing where it takes no part any more."""
+    if state.status not in BEGUN or state.left is not None:
+        return
+    yield events.LeftEarly, {"cause": cause, "reason": reason, "left_at": now}
+    if state.status in {"planned", "blocked"}:
+        yield events.Aborted, {"reason": reason}
+    elif state.status in CURTAILED and not state.has_open_command:
+        yield from restoring_all(state, released_at=now, now=now, place=place)
+    else:
+        yield from releasing(state)
+
+
+def aligning(state: DispatchState, *, not_after: datetime) -> Iterator[Fact]:
+    """Command anew what a curtailed building does not know yet: another magnitude, or another expiry."""
+    if state.status not in CURTAILED or state.left is not None or state.has_open_command:
+        return
+    commits = state.latest("commit")
+    changed = []
+    for zone in zones_in_order(state):
+        known = commits.get(zone.zone_id)
+        if known is None:
+            continue  # its comfort limit left nothing to command
+        wanted = (state.magnitude_of(zone), state.expires_at)
+        if wanted[0] > 0 and (known.command.magnitude, known.command.expires_at) != wanted:
+            changed.append(zone)
+    yield from requests(state, changed, "commit", not_after=min(not_after, state.ends_at))
+
+
+def drifted_zones(state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]]) -> list[str]:
+    """Zones that are not as their BMS said at the commit; one that was not looked at is not judged."""
+    if state.status not in CURTAILED or state.left is not None or state.has_open_command:
+        return []
+    return [
+        zone_id
+        for zone_id in sorted(state.curtailed_at)
+        if zone_id in seen and zone_id in state.zones and _differs(state, zone_id, *seen[zone_id])
+    ]
+
+
+def _differs(state: DispatchState, zone_id: str, found: Setpoint, curtailed: bool) -> bool:
+    expected = state.in_force[zone_id]
+    moved = found.unit == expected.unit and abs(found.value - expected.value) > SETPOINT_TOLERANCE
+    return moved or not curtailed
+
+
+def correcting(
+    state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]], *, not_after: datetime
+) -> Iterator[Fact]:
+    """Drift is recorded, and corrected by a new round of the commit, some times."""
+    commits = state.latest("commit")
+    for zone_id in drifted_zones(state, seen):
+        if commits[zone_id].command.round > MOST_ROUNDS:
+            continue
+        found, curtailed = seen[zone_id]
+        yield events.DriftFound, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
+        zone = state.zones[zone_id]
+        if state.magnitude_of(zone) > 0:
+            yield from requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))

@@ -1,0 +1,32 @@
+"""The base of a dispatch's domain events, and what their evolutions share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, DispatchStatus, Phase
+from domain.event_sourcing import Aggregate
+
+
+def underway(phase: Phase, state: DispatchState) -> DispatchStatus:
+    """The status while commands of `phase` are open; a building that is curtailed already stays so."""
+    if phase == "prepare":
+        return "preparing"
+    if phase == "commit":
+        return state.status if state.status in CURTAILED else "committing"
+    if state.failure is not None:
+        return "compensating"
+    return "restoring" if phase == "restore" else "aborting"
+
+
+def with_command(state: DispatchState, record: CommandRecord) -> DispatchState:
+    return replace(state, commands={**state.commands, str(record.command.command_id): record})
+
+
+class Event(Aggregate.Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "dispatch.event"
+    dr_event_id: UUID
+    facility_id: str

@@ -1,0 +1,11 @@
+"""The base of a DR event's domain events."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from domain.event_sourcing import Aggregate
+
+
+class Event(Aggregate.Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "dr-event.event"

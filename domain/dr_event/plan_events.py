@@ -1,0 +1,131 @@
+"""How the plan of a DR event comes about and changes. Written as `DREvent.<Name>`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from domain.dr_event.event_base import Event
+from domain.dr_event.state import DREventState, FacilityTarget, Notice, Reason, ReplanCause
+
+
+def _joined(known: tuple[str, ...], targets: tuple[FacilityTarget, ...]) -> tuple[str, ...]:
+    new = (target.facility_id for target in targets if target.facility_id not in known)
+    return (*known, *new)
+
+
+class Scheduled(Event, frozen=True, kw_only=True):
+    """The plan was made: targets per facility."""
+
+    TOPIC: ClassVar[str] = "dr-event.scheduled.v1"
+    plan_revision: int
+    prepare_at: datetime
+    targets: tuple[FacilityTarget, ...]
+    missing_kw: float
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state,
+            status="scheduled",
+            plan_revision=self.plan_revision,
+            prepare_at=self.prepare_at,
+            targets=self.targets,
+            missing_kw=self.missing_kw,
+            dispatched=_joined(state.dispatched, self.targets),
+            plan_outdated=False,
+        )
+
+
+class Modified(Event, frozen=True, kw_only=True):
+    """The utility changed its mind, and what it asks now was judged feasible; the plan follows."""
+
+    TOPIC: ClassVar[str] = "dr-event.modified.v1"
+    notice: Notice
+    capacity_kw: float
+    capacity_source: str
+    capacity_degraded_kw: float
+    shortfall_kw: float
+    start_offset_s: int | None = None
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state,
+            notice=self.notice,
+            modification_number=self.notice.modification_number,
+            reasons=(),
+            capacity_kw=self.capacity_kw,
+            capacity_source=self.capacity_source,
+            capacity_degraded_kw=self.capacity_degraded_kw,
+            shortfall_kw=self.shortfall_kw,
+            start_offset_s=self.start_offset_s,
+            plan_outdated=True,
+            plan_retry_at=None,
+        )
+
+
+class ModificationRefused(Event, frozen=True, kw_only=True):
+    """What the utility asks now is not feasible; what it asked before stands."""
+
+    TOPIC: ClassVar[str] = "dr-event.modification-refused.v1"
+    notice: Notice
+    reasons: tuple[Reason, ...]
+
+
+class Replanned(Event, frozen=True, kw_only=True):
+    """The plan was changed: `targets` are those that take part from now on."""
+
+    TOPIC: ClassVar[str] = "dr-event.replanned.v1"
+    plan_revision: int
+    prepare_at: datetime
+    targets: tuple[FacilityTarget, ...]
+    missing_kw: float
+    cause: ReplanCause
+    back_to_scheduled: bool = False
+    """The start was moved away: what was prepared is released, and prepared again in its time."""
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state,
+            status="scheduled" if self.back_to_scheduled else state.status,
+            plan_revision=self.plan_revision,
+            prepare_at=self.prepare_at,
+            targets=self.targets,
+            missing_kw=self.missing_kw,
+            dispatched=_joined(state.dispatched, self.targets),
+            plan_outdated=False,
+        )
+
+
+class Preempted(Event, frozen=True, kw_only=True):
+    """A stronger DR event took these facilities."""
+
+    TOPIC: ClassVar[str] = "dr-event.preempted.v1"
+    facility_ids: tuple[str, ...]
+    by_dr_event_id: UUID
+
+
+class BatchAborted(Event, frozen=True, kw_only=True):
+    """A facility fell out, and the program ends the whole batch then: in the reverse order of the commits."""
+
+    TOPIC: ClassVar[str] = "dr-event.batch-aborted.v1"
+    facility_ids: tuple[str, ...]
+    reason: str
+    aborted_at: datetime
+    while_active: bool
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(state, status="recovering", released_at=self.aborted_at)
+
+
+class PlanningRefused(Event, frozen=True, kw_only=True):
+    """No plan could be made on what is known; it is tried again until the start."""
+
+    TOPIC: ClassVar[str] = "dr-event.planning-refused.v1"
+    reasons: tuple[Reason, ...]
+    retry_at: datetime
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(state, reasons=self.reasons, plan_retry_at=self.retry_at)

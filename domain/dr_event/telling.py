@@ -1,0 +1,96 @@
+"""What a DR event records of its delivery and of what the utility is told; a part of `DREvent`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.dr_event import events
+from domain.dr_event.state import CallbackKind, DREventState
+from domain.errors import NotAllowedNow
+from domain.event_sourcing import Provenance
+from domain.identifiers import callback_id
+
+if TYPE_CHECKING:
+    from domain.event_sourcing import Aggregate
+
+    _OfADREvent = Aggregate[DREventState]
+else:
+    _OfADREvent = object  # the library takes every subclass of its aggregate for one of its own
+
+
+class Telling(_OfADREvent):
+    """Mixed into `DREvent`, whose state and `record` it uses."""
+
+    def measure(
+        self,
+        provenance: Provenance,
+        *,
+        delivered_kw: float,
+        measured_facilities: int,
+        unmeasured_facilities: tuple[str, ...],
+    ) -> None:
+        """Record what was delivered; only once."""
+        if self.state.settlement_status != "none":
+            return
+        if self.state.status not in {"completed", "cancelled_while_active"} or self.state.batch is None:
+            raise NotAllowedNow(f"DR event {self.id} is {self.state.status}; it is measured once it is over")
+        self.record(
+            events.Measured,
+            provenance,
+            delivered_kw=delivered_kw,
+            measured_facilities=measured_facilities,
+            unmeasured_facilities=unmeasured_facilities,
+        )
+
+    def request_callback(self, provenance: Provenance, *, kind: CallbackKind, body: str) -> None:
+        """Record that the utility is to be told, if it gave an address."""
+        notice = self.state.notice
+        if notice is None or notice.callback_url is None:
+            return
+        self.record(
+            events.CallbackRequested,
+            provenance,
+            callback_id=callback_id(self.id, kind, self.version),
+            kind=kind,
+            url=notice.callback_url,
+            body=body,
+        )
+
+    def callback_delivered(
+        self,
+        provenance: Provenance,
+        *,
+        callback_id: UUID,
+        kind: CallbackKind,
+        attempts: int,
+        status_code: int,
+    ) -> None:
+        if self._callback_is_open(callback_id):
+            self.record(
+                events.CallbackDelivered,
+                provenance,
+                callback_id=callback_id,
+                kind=kind,
+                attempts=attempts,
+                status_code=status_code,
+            )
+
+    def callback_undeliverable(
+        self, provenance: Provenance, *, callback_id: UUID, kind: CallbackKind, attempts: int, reason: str
+    ) -> None:
+        if self._callback_is_open(callback_id):
+            self.record(
+                events.CallbackUndeliverable,
+                provenance,
+                callback_id=callback_id,
+                kind=kind,
+                attempts=attempts,
+                reason=reason,
+            )
+
+    def _callback_is_open(self, callback: UUID) -> bool:
+        status = self.state.callbacks.get(str(callback))
+        if status is None:
+            raise NotAllowedNow(f"callback {callback} was never requested")
+        return status != "delivered"

@@ -1,0 +1,185 @@
+"""What a facility decides: which DR events it serves, one at a time, and what is recorded of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Self, TypeAlias
+from uuid import UUID
+
+from domain.errors import FacilityNotAvailable, NotAllowedNow, ReasonRequired
+from domain.event_sourcing import Aggregate, Provenance
+from domain.facility import events
+from domain.facility.state import BmsLink, FacilityState, Limits, Zone
+from domain.identifiers import facility_stream_id
+
+
+class Facility(Aggregate[FacilityState]):
+    """Serves one DR event at a time; version conflicts on this stream decide races for it."""
+
+    TOPIC: ClassVar[str] = "facility"
+
+    Event: TypeAlias = events.Event
+    Registered: TypeAlias = events.Registered
+    MeterInstalled: TypeAlias = events.MeterInstalled
+    MeterRemoved: TypeAlias = events.MeterRemoved
+    ZoneDefined: TypeAlias = events.ZoneDefined
+    ZoneRetired: TypeAlias = events.ZoneRetired
+    BmsConnected: TypeAlias = events.BmsConnected
+    EnrolledInProgram: TypeAlias = events.EnrolledInProgram
+    WithdrawnFromProgram: TypeAlias = events.WithdrawnFromProgram
+    LimitsAgreed: TypeAlias = events.LimitsAgreed
+    MaintenanceStarted: TypeAlias = events.MaintenanceStarted
+    MaintenanceEnded: TypeAlias = events.MaintenanceEnded
+    Deactivated: TypeAlias = events.Deactivated
+    Reserved: TypeAlias = events.Reserved
+    Released: TypeAlias = events.Released
+    OptedOut: TypeAlias = events.OptedOut
+    OptedIn: TypeAlias = events.OptedIn
+
+    @classmethod
+    def register(
+        cls,
+        provenance: Provenance,
+        *,
+        facility_id: str,
+        tz: str,
+        latitude: float,
+        longitude: float,
+        weather_cell: str,
+    ) -> Self:
+        return cls.open_stream(
+            facility_stream_id(facility_id),
+            cls.Registered,
+            provenance,
+            facility_id=facility_id,
+            tz=tz,
+            latitude=latitude,
+            longitude=longitude,
+            weather_cell=weather_cell,
+        )
+
+    def agree(
+        self,
+        provenance: Provenance,
+        *,
+        meters: frozenset[str],
+        zones: tuple[Zone, ...],
+        bms: BmsLink,
+        programs: frozenset[str],
+        limits: Limits,
+    ) -> None:
+        """Record what differs from what is known already; the same facts again record nothing."""
+        self._agree_meters(provenance, meters)
+        self._agree_zones(provenance, {zone.zone_id: zone for zone in zones})
+        if self.state.bms != bms:
+            self.record(self.BmsConnected, provenance, bms=bms)
+        for program_id in sorted(programs - self.state.programs):
+            self.record(self.EnrolledInProgram, provenance, program_id=program_id)
+        for program_id in sorted(self.state.programs - programs):
+            self.record(self.WithdrawnFromProgram, provenance, program_id=program_id)
+        if self.state.limits != limits:
+            self.record(self.LimitsAgreed, provenance, limits=limits)
+
+    def _agree_meters(self, provenance: Provenance, meters: frozenset[str]) -> None:
+        for meter_id in sorted(meters - self.state.meters):
+            self.record(self.MeterInstalled, provenance, meter_id=meter_id)
+        for meter_id in sorted(self.state.meters - meters):
+            self.record(self.MeterRemoved, provenance, meter_id=meter_id)
+
+    def _agree_zones(self, provenance: Provenance, zones: dict[str, Zone]) -> None:
+        for zone_id, zone in sorted(zones.items()):
+            if self.state.zones.get(zone_id) != zone:
+                self.record(self.ZoneDefined, provenance, zone=zone)
+        for zone_id in sorted(set(self.state.zones) - set(zones)):
+            self.record(self.ZoneRetired, provenance, zone_id=zone_id)
+
+    def start_maintenance(self, provenance: Provenance, *, reason: str) -> None:
+        if not reason.strip():
+            raise ReasonRequired("maintenance needs a reason")
+        if self.state.status == "deactivated":
+            raise NotAllowedNow(f"{self.state.facility_id} is deactivated; register it again first")
+        if self.state.status == "active":
+            self.record(self.MaintenanceStarted, provenance, reason=reason)
+
+    def end_maintenance(self, provenance: Provenance) -> None:
+        if self.state.status == "maintenance":
+            self.record(self.MaintenanceEnded, provenance)
+
+    def deactivate(self, provenance: Provenance, *, reason: str) -> None:
+        if not reason.strip():
+            raise ReasonRequired("deactivation needs a reason")
+        if self.state.status != "deactivated":
+            self.record(self.Deactivated, provenance, reason=reason)
+
+    def reserve(
+        self, provenance: Provenance, *, dr_event_id: UUID, starts_at: datetime, ends_at: datetime
+    ) -> None:
+        """Reserve the facility; an overlap or an inactive facility is refused, the same again records nothing."""
+        if self.state.status != "active":
+            raise FacilityNotAvailable(f"{self.state.facility_id} is {self.state.status}")
+        known = self.state.reservations.get(str(dr_event_id))
+        if known is not None and (known.starts_at, known.ends_at) == (starts_at, ends_at):
+            return
+        for other in self.state.reservations.values():
+            mine = other.dr_event_id == dr_event_id
+            if not mine and other.starts_at < ends_at and starts_at < other.ends_at:
+                raise FacilityNotAvailable(
+                    f"{self.state.facility_id} serves DR event {other.dr_event_id} until {other.ends_at}"
+                )
+        self.record(self.Reserved, provenance, dr_event_id=dr_event_id, starts_at=starts_at, ends_at=ends_at)
+
+    def release(self, provenance: Provenance, *, dr_event_id: UUID, served: bool) -> None:
+        """Give the facility back; releasing twice records nothing."""
+        reservation = self.state.reservations.get(str(dr_event_id))
+        if reservation is not None:
+            self.record(
+                self.Released,
+                provenance,
+                dr_event_id=dr_event_id,
+                starts_at=reservation.starts_at,
+                ends_at=reservation.ends_at,
+                served=served,
+            )
+
+    def opt_out(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:
+        """Serve no further: that DR event, or any. Gives the reservations concerned; again records nothing."""
+        if not reason.strip():
+            raise ReasonRequired("an opt-out needs a reason")
+        concerned = self._concerned(dr_event_id)
+        if not self._is_out(dr_event_id):
+            self.record(
+                self.OptedOut,
+                provenance,
+                dr_event_id=dr_event_id,
+                dr_event_ids=concerned,
+                reason=reason,
+            )
+        return concerned
+
+    def opt_in(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:
+        """Serve again. Gives the reservations concerned; where it had not opted out nothing is recorded."""
+        if not reason.strip():
+            raise ReasonRequired("an opt-in needs a reason")
+        state, concerned = self.state, self._concerned(dr_event_id)
+        if dr_event_id is not None and state.opted_out:
+            raise NotAllowedNow(f"{state.facility_id} opted out of every DR event; opt in to all again first")
+        if self._is_out(dr_event_id) or (dr_event_id is None and state.opted_out_of):
+            self.record(
+                self.OptedIn,
+                provenance,
+                dr_event_id=dr_event_id,
+                dr_event_ids=concerned,
+                reason=reason,
+            )
+        return concerned
+
+    def _is_out(self, dr_event_id: UUID | None) -> bool:
+        return self.state.opted_out if dr_event_id is None else str(dr_event_id) in self.state.opted_out_of
+
+    def _concerned(self, dr_event_id: UUID | None) -> tuple[UUID, ...]:
+        reserved = {held.dr_event_id for held in self.state.reservations.values()}
+        if dr_event_id is None:
+            return tuple(sorted(reserved))
+        if dr_event_id not in reserved:
+            raise NotAllowedNow(f"{self.state.facility_id} is not reserved for DR event {dr_event_id}")
+        return (dr_event_id,)

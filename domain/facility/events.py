@@ -1,0 +1,185 @@
+"""What can happen to a facility: every domain event, and how it evolves the state. Written as `Facility.<Name>`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from domain.event_sourcing import Aggregate, CreationEvent
+from domain.facility.state import BmsLink, FacilityState, Limits, Reservation, Zone
+
+
+class Event(Aggregate.Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.event"
+
+
+class Registered(CreationEvent, Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.registered.v1"
+    originator_topic: str
+    facility_id: str
+    tz: str
+    latitude: float
+    longitude: float
+    weather_cell: str
+
+    def initial_state(self) -> FacilityState:
+        return FacilityState(
+            facility_id=self.facility_id,
+            tz=self.tz,
+            latitude=self.latitude,
+            longitude=self.longitude,
+            weather_cell=self.weather_cell,
+        )
+
+
+class MeterInstalled(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.meter-installed.v1"
+    meter_id: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, meters=state.meters | {self.meter_id})
+
+
+class MeterRemoved(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.meter-removed.v1"
+    meter_id: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, meters=state.meters - {self.meter_id})
+
+
+class ZoneDefined(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.zone-defined.v1"
+    zone: Zone
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, zones={**state.zones, self.zone.zone_id: self.zone})
+
+
+class ZoneRetired(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.zone-retired.v1"
+    zone_id: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, zones={k: v for k, v in state.zones.items() if k != self.zone_id})
+
+
+class BmsConnected(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.bms-connected.v1"
+    bms: BmsLink
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, bms=self.bms)
+
+
+class EnrolledInProgram(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.enrolled-in-program.v1"
+    program_id: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, programs=state.programs | {self.program_id})
+
+
+class WithdrawnFromProgram(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.withdrawn-from-program.v1"
+    program_id: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, programs=state.programs - {self.program_id})
+
+
+class LimitsAgreed(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.limits-agreed.v1"
+    limits: Limits
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, limits=self.limits)
+
+
+class MaintenanceStarted(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.maintenance-started.v1"
+    reason: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, status="maintenance")
+
+
+class MaintenanceEnded(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.maintenance-ended.v1"
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, status="active")
+
+
+class Deactivated(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.deactivated.v1"
+    reason: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, status="deactivated")
+
+
+class Reserved(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.reserved.v1"
+    dr_event_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        reservation = Reservation(
+            dr_event_id=self.dr_event_id, starts_at=self.starts_at, ends_at=self.ends_at
+        )
+        key = str(self.dr_event_id)
+        return replace(
+            state,
+            reservations={**state.reservations, key: reservation},
+            served={**state.served, key: self.starts_at},
+        )
+
+
+class Released(Event, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "facility.released.v1"
+    dr_event_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+    served: bool
+    """False when the DR event was cancelled: it then does not count against the limits."""
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        key = str(self.dr_event_id)
+        served = state.served if self.served else {k: v for k, v in state.served.items() if k != key}
+        kept = {k: v for k, v in state.reservations.items() if k != key}
+        return replace(state, reservations=kept, served=served, opted_out_of=state.opted_out_of - {key})
+
+
+class OptedOut(Event, frozen=True, kw_only=True):
+    """The facility will not serve one DR event, or any (None) until it opts in again."""
+
+    TOPIC: ClassVar[str] = "facility.opted-out.v1"
+    dr_event_id: UUID | None
+    dr_event_ids: tuple[UUID, ...]
+    """The DR events it is reserved for that this concerns."""
+    reason: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        if self.dr_event_id is None:
+            return replace(state, opted_out=True)
+        return replace(state, opted_out_of=state.opted_out_of | {str(self.dr_event_id)})
+
+
+class OptedIn(Event, frozen=True, kw_only=True):
+    """It serves again: that DR event, or any (None), whatever it had opted out of."""
+
+    TOPIC: ClassVar[str] = "facility.opted-in.v1"
+    dr_event_id: UUID | None
+    dr_event_ids: tuple[UUID, ...]
+    """The DR events it is reserved for that this concerns."""
+    reason: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        if self.dr_event_id is None:
+            return replace(state, opted_out=False, opted_out_of=frozenset())
+        return replace(state, opted_out_of=state.opted_out_of - {str(self.dr_event_id)})

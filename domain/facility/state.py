@@ -1,0 +1,79 @@
+"""What is known of a facility: its state, and the values in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+FacilityStatus = Literal["active", "maintenance", "deactivated"]
+Strategy = Literal["setpoint_offset", "shed_level"]
+
+
+class Zone(msgspec.Struct, frozen=True, kw_only=True):
+    """A controllable zone; its shed is taken as linear in the strategy, up to `max_magnitude`."""
+
+    zone_id: str
+    curtailable_kw: float
+    strategy: Strategy
+    max_magnitude: float
+    """Kelvin for `setpoint_offset`, percent for `shed_level`."""
+    comfort_limit_c: float
+    minimum_off_s: int
+    longest_curtailment_s: int
+    rebound_ramp_s: int
+
+
+class BmsLink(msgspec.Struct, frozen=True, kw_only=True):
+    """How the building management system is reached; the secret itself is never here."""
+
+    address: str
+    profile: str
+    credentials_ref: str | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What was agreed with the facility."""
+
+    dr_events_per_day: int
+    dr_events_per_season: int
+    longest_dr_event_s: int
+    notification_lead_s: int
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Half-open window in which the facility serves one DR event."""
+
+    dr_event_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+
+
+class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
+    facility_id: str
+    tz: str
+    latitude: float
+    longitude: float
+    weather_cell: str
+    status: FacilityStatus = "active"
+    meters: frozenset[str] = frozenset()
+    zones: dict[str, Zone] = {}
+    bms: BmsLink | None = None
+    programs: frozenset[str] = frozenset()
+    limits: Limits | None = None
+    reservations: dict[str, Reservation] = {}
+    served: dict[str, datetime] = {}
+    """DR event id -> its start, for the limits per day and season."""
+    opted_out: bool = False
+    """Of every DR event to come, until it opts in again."""
+    opted_out_of: frozenset[str] = frozenset()
+    """Ids of single DR events."""
+
+    def serves(self, dr_event_id: UUID) -> bool:
+        """Whether it is reserved for that DR event and has not opted out."""
+        return str(dr_event_id) in self.reservations and not self.opted_out_of_this(dr_event_id)
+
+    def opted_out_of_this(self, dr_event_id: UUID) -> bool:
+        return self.opted_out or str(dr_event_id) in self.opted_out_of

@@ -1,0 +1,16 @@
+"""Contenders that take turns: a machine that is busy with something else is so for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+
+def best_of(contenders: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
+    """The best rate of each, over as many rounds; each begins with another one."""
+    names = list(contenders)
+    best = dict.fromkeys(names, 0.0)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            best[name] = max(best[name], contenders[name]())
+    return best

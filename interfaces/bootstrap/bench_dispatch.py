@@ -1,0 +1,72 @@
+"""Wiring of `gridproof bench dispatch`: a work queue, the worker processes and the stores that drive them."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interfaces.bootstrap.stores import Stores, accelerated_clock, open_stores
+from interfaces.settings import Settings
+
+if TYPE_CHECKING:
+    from domain.forecast import Forecast
+
+
+@contextmanager
+def bench_queue() -> Iterator[str]:
+    """The address of a NATS of its own, JetStream on file; gone afterwards. It holds a password: not for logs."""
+    from adapters.embedded import EmbeddedServers
+
+    with (
+        tempfile.TemporaryDirectory(prefix="gridproof-bench-") as folder,
+        EmbeddedServers(Path(folder), postgres=False, valkey=False) as servers,
+    ):
+        yield servers.nats_url
+
+
+def bench_settings(database_url: str, nats_url: str, *, calls_at_once: int) -> Settings:
+    return Settings(
+        database_url=database_url, nats_url=nats_url, bms_max_concurrent=calls_at_once, log_level="error"
+    )
+
+
+def run_bench_worker(name: str, settings: Settings) -> None:
+    """In a process of its own, until SIGTERM."""
+    from interfaces.bootstrap.workers import run_worker
+
+    run_worker(name, settings)
+
+
+def run_bench_dispatch(settings: Settings, facility_ids: list[str]) -> None:
+    """Likewise, for those facilities, whatever the read models say."""
+    from interfaces.bootstrap.dispatch import run_dispatch
+    from interfaces.bootstrap.workers import run_until_stopped
+
+    async def run(stores: Stores, stop: asyncio.Event) -> None:
+        await run_dispatch(stores, stop, facilities=lambda: facility_ids)
+
+    asyncio.run(run_until_stopped(run, settings))
+
+
+def stores_at(settings: Settings, moment: datetime) -> Stores:
+    """Stores whose clock reads `moment` now."""
+    from adapters.clock import SystemClock
+
+    return open_stores(settings, clock=accelerated_clock(moment, SystemClock().now(), 1.0))
+
+
+def save_forecasts(database_url: str, forecasts: Sequence[Forecast]) -> None:
+    from adapters.postgres.event_store import PostgresEventStore
+    from application.forecasts import Forecasts
+
+    store = PostgresEventStore(Forecasts, database_url)
+    try:
+        for forecast in forecasts:
+            store.save([forecast])
+    finally:
+        store.close()

@@ -1,0 +1,119 @@
+"""Wiring of the dispatch worker: the one process that calls a BMS, and the reconciler beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from interfaces.bootstrap.operations import breaker_alert, redelivery_s
+from interfaces.bootstrap.stores import Stores
+from interfaces.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from application.ports.building_control import BuildingControl
+    from application.ports.call_slots import CallSlots
+    from interfaces.workers.bms_health import BmsHealth
+    from projections.dispatches import DispatchRow
+
+
+async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Callable[[], list[str]]) -> None:
+    """Until `stop` is set. `facilities` names those whose work is served."""
+    from adapters.nats.work_queue import NatsWorkQueue
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.call_slots import PostgresCallSlots
+    from interfaces.workers.bms_calls import BmsCalls
+    from interfaces.workers.bms_health import BmsHealth, serve_metrics
+    from interfaces.workers.dispatch import DispatchWorker
+    from interfaces.workers.reconcile import Reconciler
+
+    settings = stores.settings
+    queue = await NatsWorkQueue.connect(
+        str(settings.nats_url), redelivery_s=redelivery_s(stores), name="dispatch"
+    )
+    slots = PostgresCallSlots(stores.database_url, settings.bms_max_concurrent)
+    health = BmsHealth(stores.clock, stores.alerts())
+    if settings.dispatch_metrics_bind is not None:
+        serve_metrics(health.registry, settings.dispatch_metrics_bind)
+    control = building_control(stores, slots, health)
+    calls = BmsCalls(
+        store=stores.events,
+        bus=stores.bus,
+        control=control,
+        clock=stores.clock,
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        reached=failpoint(settings.failpoint, settings.failpoint_once_file),
+    )
+    locks = AdvisoryLocks(stores.database_url)
+    worker = DispatchWorker(source=queue, calls=calls, locks=locks, facilities=facilities)
+    reconciler = Reconciler(
+        curtailed=lambda: curtailed_dispatches(stores),
+        publisher=queue,
+        clock=stores.clock,
+        locks=locks,
+        every_s=settings.reconcile_s,
+    )
+    await _until_one_ends(worker.run(stop), reconciler.run(stop), health.run(stop))
+    await control.aclose()
+    await slots.aclose()
+    await queue.aclose()
+
+
+async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:
+    """A loop that ends, by the stop or by an error, ends the others: one may wait for a lock of another process."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
+    """Those whose buildings are curtailed now, as the read model knows."""
+    from domain.dispatch import CURTAILED
+
+    view = stores.read_models().dispatches
+    rows: list[DispatchRow] = []
+    for status in sorted(CURTAILED):
+        cursor: str | None = None
+        while True:
+            page = view.listed(filters={"status": status}, cursor=cursor, limit=1000)
+            rows += page.rows
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    return rows
+
+
+def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> BuildingControl:
+    """SOAP, with the planted faults that the settings name."""
+    from adapters.bms.soap import SoapBuildingControl, SoapLimits
+    from interfaces.secrets import resolve_secret
+
+    settings, told = stores.settings, breaker_alert(stores)
+
+    def breaker_changed(facility_id: str, state: str) -> None:
+        health.breaker_changed(facility_id, state)
+        told(facility_id, state)
+
+    control: BuildingControl = SoapBuildingControl(
+        clock=stores.clock,
+        secret=resolve_secret,
+        slots=slots,
+        limits=SoapLimits(connect_s=settings.bms_connect_timeout_s, total_s=settings.bms_total_timeout_s),
+        breaker_listener=breaker_changed,
+        call_listener=health.call_ended,
+    )
+    if settings.planted_fault == "resend":
+        from interfaces.planted_faults import ResendingControl
+
+        return ResendingControl(control)
+    if settings.planted_fault == "skip-restore":
+        from interfaces.planted_faults import RestoreSkippingControl
+
+        return RestoreSkippingControl(control, stores.clock)
+    return control

@@ -1,0 +1,131 @@
+"""EventStore and EventLog in memory, with nothing that fails: the database of a simulated system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.utils import get_topic
+
+from application.event_mapper import decode_domain_event, encode_state
+from application.ports.event_log import LogEntry
+from application.ports.event_store import (
+    IdempotencyKeyTaken,
+    IdempotencyRecord,
+    KeyWithoutDomainEvents,
+    StreamNotFound,
+    TAggregate,
+    VersionConflict,
+)
+from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
+from domain.event_sourcing import Aggregate, DomainEvent
+
+
+class MemoryEventStore:
+    """Keeps the stored form, and beside it each aggregate as its last save left it, so that loading is quick.
+
+    That the two agree is an invariant of its own (`log_replays`).
+    """
+
+    def __init__(self) -> None:
+        self.stored: list[StoredEvent] = []
+        self._entries: list[LogEntry] = []
+        self._versions: dict[UUID, int] = {}
+        self._newest: dict[UUID, Aggregate[Any]] = {}
+        self._replies: dict[tuple[str, str], IdempotencyRecord] = {}
+
+    def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        newest = self._newest.get(stream_id)
+        if newest is None:
+            raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
+        return _twin(newest)  # type: ignore[return-value]
+
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        return {i: self.load(aggregate_class, i) for i in stream_ids if i in self._newest}
+
+    def save(
+        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+    ) -> None:
+        changed = [aggregate for aggregate in aggregates if aggregate.pending_events]
+        pending: list[DomainEvent] = []
+        for aggregate in changed:
+            collected: Any = aggregate.collect_events()
+            pending += collected
+        stored = [_stored(domain_event) for domain_event in pending]
+        self._check(pending, stored, idempotency)
+        for domain_event, row in zip(pending, stored, strict=True):
+            self._append(domain_event, row)
+        for aggregate in changed:
+            self._newest[aggregate.id] = _twin(aggregate)
+        if idempotency is not None:
+            self._replies[idempotency.scope, idempotency.key] = idempotency
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        return self._replies.get((scope, key))
+
+    def read_after(self, position: int, limit: int) -> list[LogEntry]:
+        return self._entries[position : position + limit]
+
+    def head(self) -> int:
+        return len(self._entries)
+
+    @property
+    def newest(self) -> dict[UUID, Aggregate[Any]]:
+        """Every aggregate as its last save left it."""
+        return self._newest
+
+    def _check(
+        self,
+        pending: Sequence[DomainEvent],
+        stored: Sequence[StoredEvent],
+        idempotency: IdempotencyRecord | None,
+    ) -> None:
+        if not pending and idempotency is not None:
+            raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
+        size = sum(len(row.topic) + len(row.state) + EVENT_OVERHEAD_BYTES for row in stored)
+        check_save_size(len(stored), size)
+        if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
+            raise IdempotencyKeyTaken(idempotency.key)
+        versions: dict[UUID, int] = {}
+        for domain_event in pending:
+            stream = domain_event.originator_id
+            known = versions.get(stream, self._versions.get(stream, 0))
+            if domain_event.originator_version != known + 1:
+                raise VersionConflict(f"stream {stream} is at version {known}")
+            versions[stream] = known + 1
+
+    def _append(self, domain_event: DomainEvent, row: StoredEvent) -> None:
+        self._versions[domain_event.originator_id] = domain_event.originator_version
+        self._entries.append(LogEntry(len(self._entries) + 1, row.topic, domain_event))
+        self.stored.append(row)
+
+
+def _stored(domain_event: DomainEvent) -> StoredEvent:
+    return StoredEvent(
+        originator_id=domain_event.originator_id,
+        originator_version=domain_event.originator_version,
+        topic=get_topic(type(domain_event)),
+        state=encode_state(domain_event),
+    )
+
+
+def replayed(stored: Sequence[StoredEvent]) -> dict[UUID, Any]:
+    """Every aggregate, folded afresh from the stored form."""
+    aggregates: dict[UUID, Any] = {}
+    for row in stored:
+        domain_event = decode_domain_event(row.topic, row.originator_id, row.originator_version, row.state)
+        stream_id = domain_event.originator_id
+        aggregates[stream_id] = domain_event.mutate(aggregates.get(stream_id))
+    return aggregates
+
+
+def _twin(aggregate: Aggregate[Any]) -> Aggregate[Any]:
+    """Another object of the same state: its state is one frozen struct, so only the pending list is its own."""
+    twin: Aggregate[Any] = object.__new__(type(aggregate))
+    twin.__dict__.update(aggregate.__dict__)
+    twin.__dict__["_pending_events"] = []
+    return twin

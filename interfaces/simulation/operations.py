@@ -1,0 +1,134 @@
+"""What operators see, and where readers stand, in memory: alerts, dead letters, reader positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from application.alerts import ALERTS
+from application.ports.alerts import Alert
+from application.ports.dead_letters import (
+    DeadLetter,
+    DeadLetterDecided,
+    DeadLetterNotFound,
+    DeadLetterQueue,
+    DeadLetterStatus,
+)
+from domain.errors import ReasonRequired
+
+
+class MemoryAlertRegistry:
+    """AlertRegistry."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], Alert] = {}
+        self._cleared: list[Alert] = []
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        severity, key = ALERTS[name].severity, (name, _text(subject))
+        known = self._open.get(key)
+        self._open[key] = Alert(
+            name=name,
+            subject=_text(subject),
+            severity=severity,
+            detail=_text(detail),
+            raised_at=known.raised_at if known else at,
+            last_seen_at=max(known.last_seen_at, at) if known else at,
+        )
+
+    def clear(self, name: str, subject: str, *, at: datetime) -> None:
+        known = self._open.pop((name, _text(subject)), None)
+        if known is not None:
+            self._cleared.append(replace(known, cleared_at=max(known.last_seen_at, at)))
+
+    def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
+        shown = [*(self._cleared if include_cleared else []), *self._open.values()][::-1]
+        return sorted(shown, key=lambda alert: alert.raised_at, reverse=True)[:limit]
+
+
+class MemoryDeadLetters:
+    """DeadLetters."""
+
+    def __init__(self) -> None:
+        self._letters: dict[UUID, DeadLetter] = {}
+
+    def park(self, letter: DeadLetter) -> None:
+        parked = replace(
+            letter,
+            subject=_text(letter.subject),
+            reason=_text(letter.reason),
+            status="open",
+            decided_at=None,
+            decided_by=None,
+            decision_reason=None,
+        )
+        self._letters.setdefault(letter.dead_letter_id, parked)
+
+    def listed(
+        self,
+        *,
+        queue: DeadLetterQueue | None = None,
+        status: DeadLetterStatus | None = "open",
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        found = [
+            letter
+            for letter in sorted(self._letters.values(), key=lambda letter: letter.dead_letter_id)
+            if queue in (None, letter.queue) and status in (None, letter.status)
+        ]
+        return sorted(found, key=lambda letter: letter.parked_at, reverse=True)[:limit]
+
+    def open_before(
+        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+    ) -> list[DeadLetter]:
+        found = [
+            letter
+            for letter in self._letters.values()
+            if letter.status == "open" and letter.queue in queues and letter.parked_at <= moment
+        ]
+        return sorted(found, key=lambda letter: (letter.parked_at, letter.dead_letter_id))[:limit]
+
+    def get(self, dead_letter_id: UUID) -> DeadLetter:
+        if dead_letter_id not in self._letters:
+            raise DeadLetterNotFound(f"no dead letter {dead_letter_id}")
+        return self._letters[dead_letter_id]
+
+    def decide(
+        self,
+        dead_letter_id: UUID,
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+    ) -> DeadLetter:
+        if status == "discarded" and not reason.strip():
+            raise ReasonRequired("discarding a dead letter needs a reason")
+        letter = self.get(dead_letter_id)
+        if letter.status != "open":
+            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
+        decided = replace(letter, status=status, decided_at=at, decided_by=by, decision_reason=reason)
+        self._letters[dead_letter_id] = decided
+        return decided
+
+
+class MemoryReaderPositions:
+    """ReaderPositions."""
+
+    def __init__(self) -> None:
+        self._positions: dict[str, int] = {}
+
+    def position(self, reader: str) -> int:
+        return self._positions.get(reader, 0)
+
+    def move(self, reader: str, position: int) -> None:
+        self._positions[reader] = max(position, self.position(reader))
+
+
+def _text(text: str) -> str:
+    """PostgreSQL keeps no NUL."""
+    return text.replace("\0", "\\0")

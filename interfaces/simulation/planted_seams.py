@@ -1,0 +1,103 @@
+"""What planted bugs put around ports: each does one thing wrong, and everything else as what it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from application.command_bus import CommandBus
+from application.deciding import Deciding, Decision, IdempotencyKey
+from application.ports.building_control import BmsConnection, CommandStatus, ZoneCommand
+from application.ports.work_queue import BmsWork, WorkItem
+from application.sagas.dispatch import DispatchSaga
+from domain.dispatch import Dispatch
+from domain.event_sourcing import DomainEvent
+
+
+class Around:
+    """Everything that `inside` can do, as it does it."""
+
+    def __init__(self, inside: Any) -> None:
+        self._inside = inside
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inside, name)
+
+
+class NeverAskingControl(Around):
+    async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
+        return CommandStatus(command_id=command.command_id, state="unknown")
+
+
+class TimelessStore(Around):
+    """No BMS command of a loaded dispatch has a time after which it must not be sent."""
+
+    def load(self, kind: type[Any], stream_id: UUID) -> Any:
+        aggregate = self._inside.load(kind, stream_id)
+        if isinstance(aggregate, Dispatch):
+            commands = {
+                key: replace(record, command=replace(record.command, not_after=None))
+                for key, record in aggregate.state.commands.items()
+            }
+            aggregate.__dict__["_state"] = replace(aggregate.state, commands=commands)
+        return aggregate
+
+
+class LeakyQueue(Around):
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        if work.causation_id.int % 8:
+            await self._inside.publish_bms(work, message_id=message_id)
+
+
+class HastyQueue(Around):
+    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
+        item: WorkItem | None = await self._inside.next_bms(facility_id, wait_s=wait_s)
+        if item is not None:
+            await item.done()
+        return item
+
+
+class HastyPositions(Around):
+    """Keeps the head of the log where it is to keep how far the relay has come."""
+
+    def __init__(self, inside: Any, log: Any) -> None:
+        super().__init__(inside)
+        self._log = log
+
+    def move(self, reader: str, position: int) -> None:
+        self._inside.move(reader, max(position, self._log.head()))
+
+
+class KeylessBus(CommandBus):
+    def handle(
+        self, command: msgspec.Struct, *args: Any, key: IdempotencyKey | None = None, **kwargs: Any
+    ) -> Any:
+        keyless = None if key is not None and key.scope == "saga" else key
+        return super().handle(command, *args, key=keyless, **kwargs)
+
+
+class NoLocks:
+    @asynccontextmanager
+    async def held(self, name: str, **_: Any) -> AsyncIterator[None]:
+        yield
+
+
+class SagaWithout(DispatchSaga):
+    def __init__(self, forgotten: type[msgspec.Struct]) -> None:
+        self._forgotten = forgotten
+
+    def follow(self, domain_event: DomainEvent) -> list[msgspec.Struct]:
+        return [c for c in super().follow(domain_event) if not isinstance(c, self._forgotten)]
+
+
+def commit_regardless(command: Any, deciding: Deciding) -> Decision:
+    """`commit_dispatch` without a look at the DR event."""
+    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
+    dispatch.commit(deciding.provenance, not_after=dispatch.state.ends_at)
+    return Decision(dispatch)

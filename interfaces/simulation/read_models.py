@@ -1,0 +1,64 @@
+"""The read models of a simulated system: folded by the projections themselves, in batches, with a lag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.ports.event_log import LogEntry
+from domain.dispatch import CURTAILED
+from projections.deadlines import DeadlineRow
+from projections.dispatches import DispatchRow
+from projections.memory_rows import MemoryRows
+from projections.registry import PROJECTIONS
+
+
+class CurtailedBuilding(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispatch whose building is curtailed now."""
+
+    dispatch_id: UUID
+    dr_event_id: UUID
+    facility_id: str
+    tenant: str | None
+    correlation_id: UUID
+    trace_id: str = "0" * 32
+
+
+class MemoryReadModels:
+    """Rows and position of each, changed together."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, MemoryRows[Any]] = {p.name: MemoryRows(p) for p in PROJECTIONS}
+        self.deadlines = MemoryDeadlines(self.rows["deadlines"])
+
+    def curtailed(self) -> list[CurtailedBuilding]:
+        return [
+            CurtailedBuilding(
+                dispatch_id=row.dispatch_id,
+                dr_event_id=row.dr_event_id,
+                facility_id=row.facility_id,
+                tenant=row.tenant,
+                correlation_id=row.dr_event_id,
+            )
+            for row in self.rows["dispatches"].by_key.values()
+            if isinstance(row, DispatchRow) and row.status in CURTAILED
+        ]
+
+    def fold(self, name: str, entries: Sequence[LogEntry]) -> None:
+        self.rows[name].fold(entries)
+
+
+class MemoryDeadlines:
+    """What the schedule and the measure workers ask of the deadlines."""
+
+    def __init__(self, rows: MemoryRows[Any]) -> None:
+        self._rows = rows
+
+    def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
+        """In the order of their times."""
+        due = [row for row in self._rows.by_key.values() if row.due_at <= now]
+        return sorted(due, key=lambda row: (row.due_at, str(row.stream_id), row.kind))[:limit]

@@ -1,0 +1,217 @@
+"""An event loop on virtual time: it never waits, and a seed decides the order of what is ready.
+
+Each handle runs for the simulated process that its context names. What belongs to a dead process is dropped, as by
+kill -9: no `finally` runs. What belongs to a stopped one is kept until it goes on, as by SIGSTOP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from heapq import heappop
+from random import Random
+from typing import Any, Protocol
+
+CALL_S = 0.02
+"""The longest virtual time that a call in a thread takes to get going."""
+NESTED_CALLS = 2
+MOST_HANDLES = 1_000_000
+"""A storm over three buildings takes some twenty thousand."""
+
+
+ROUNDS, ROUND_S = 4, 60.0
+"""How often everything is cancelled at the end, and the virtual time that it may take to end."""
+
+
+class Owner(Protocol):
+    """A simulated process as the loop sees it."""
+
+    dead: bool
+    stopped: bool
+    waiting: list[asyncio.Handle]
+    """What it could run, were it not stopped."""
+
+
+OWNER: ContextVar[Owner | None] = ContextVar("owner", default=None)
+
+
+class Killed(BaseException):
+    """Ends what was running when its process was killed; no `except Exception` sees it."""
+
+
+class Runaway(RuntimeError):
+    """Something goes on and on without time passing, or far too often."""
+
+
+class Stuck(RuntimeError):
+    """Nothing is ready and nothing is timed: virtual time cannot go on."""
+
+
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose hash does not depend on its address: sets of tasks have the same order in every run."""
+
+    def __init__(self, coro: Any, *, number: int, **kwargs: Any) -> None:
+        self._number = number
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Runs until nothing is left to happen or somebody stops it; `time` is what the timers say it is."""
+
+    # Of BaseEventLoop, in every Python from 3.11 to 3.13: what is ready, and a heap of timers.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._moment = 0.0
+        self._chance = Random(f"{seed}:scheduler")  # a text is hashed by SHA-512, the same in every process
+        self._depth = 0
+        self.faults: list[BaseException] = []
+        """What callbacks raised: nothing of ours should."""
+        self.handles_run = 0
+        self._tasks: list[NumberedTask] = []
+        self._of_the_dead: list[asyncio.Handle] = []
+        self._stopped: list[Owner] = []
+        self._winding_up = False
+        self.set_task_factory(self._task)
+        self.set_exception_handler(self._note_fault)
+
+    def time(self) -> float:
+        return self._moment
+
+    def run_in_executor(  # type: ignore[override] # the same, said more loosely
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
+        """The call runs inline, after a short while; others may run inside it where it asks `let_others_run`."""
+        future = self.create_future()
+
+        def call() -> None:
+            if future.cancelled():
+                return
+            try:
+                result = func(*args)
+            except Killed:
+                return
+            except Exception as error:  # noqa: BLE001 - handed to whoever awaits it
+                _settle(future, error=error)
+            else:
+                _settle(future, result=result)
+
+        self.call_later(self._chance.random() * CALL_S, call, context=copy_context())
+        return future
+
+    def let_others_run(self, for_s: float) -> None:
+        """From inside a call in a thread: `for_s` pass meanwhile, and others go on."""
+        if self._depth >= NESTED_CALLS:
+            return
+        self._depth += 1
+        until = self._moment + for_s
+        try:
+            while self._ready or self._next_timer() <= until:
+                self._run_once()
+            self._moment = max(self._moment, until)
+        finally:
+            self._depth -= 1
+
+    def wind_up(self) -> None:
+        """End every task, those of dead processes as well, so that none is ended by the garbage collector."""
+        self._winding_up = True
+        for owner in self._stopped:
+            self.let_go(owner)
+        self._ready.extend(self._of_the_dead)
+        for _ in range(ROUNDS):
+            open_tasks = [task for task in self._tasks if not task.done()]
+            for task in open_tasks:
+                task.cancel()
+            if open_tasks:
+                self.run_until_complete(asyncio.wait(open_tasks, timeout=ROUND_S))
+        stubborn = [task for task in self._tasks if not task.done()]
+        self.close()
+        if stubborn:
+            raise Runaway(f"cancelled {ROUNDS} times, and still going on: {stubborn[0]!r}")
+
+    def let_go(self, owner: Owner) -> None:
+        """A stopped process goes on."""
+        self._ready.extend(owner.waiting)
+        owner.waiting.clear()
+
+    def _run_once(self) -> None:
+        if not self._ready:
+            moment = self._next_timer()
+            if moment == float("inf"):
+                raise Stuck("nothing is ready and no timer is set")
+            self._moment = max(self._moment, moment)
+        while self._next_timer() <= self._moment:
+            timer = heappop(self._scheduled)
+            timer._scheduled = False
+            self._ready.append(timer)
+        handle = self._drawn()
+        if not handle._cancelled:
+            self._run(handle)
+
+    def _next_timer(self) -> float:
+        while self._scheduled and self._scheduled[0]._cancelled:
+            heappop(self._scheduled)._scheduled = False
+        return float(self._scheduled[0]._when) if self._scheduled else float("inf")
+
+    def _drawn(self) -> asyncio.Handle:
+        ready = self._ready
+        if len(ready) > 1:
+            place = int(self._chance.random() * len(ready))
+            ready.rotate(-place)
+            handle: asyncio.Handle = ready.popleft()
+            ready.rotate(place)
+            return handle
+        only: asyncio.Handle = ready.popleft()
+        return only
+
+    def _run(self, handle: Any) -> None:
+        owner = handle._context.get(OWNER)
+        if owner is not None and not self._winding_up:
+            if owner.dead:
+                self._of_the_dead.append(handle)
+                return
+            if owner.stopped:
+                if not owner.waiting:
+                    self._stopped.append(owner)
+                owner.waiting.append(handle)
+                return
+        self.handles_run += 1
+        if self.handles_run > MOST_HANDLES and not self._winding_up:
+            raise Runaway(f"{MOST_HANDLES} steps, and no end at {self._moment:.3f} s: {handle!r}")
+        handle._run()
+
+    def _task(self, loop: Any, coro: Any, context: Context | None = None, **kwargs: Any) -> Any:
+        self._tasks.append(
+            NumberedTask(coro, number=len(self._tasks) + 1, loop=loop, context=context, **kwargs)
+        )
+        return self._tasks[-1]
+
+    def _note_fault(self, loop: Any, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is not None and context.get("handle") is not None:
+            self.faults.append(error)
+
+    def _process_events(self, event_list: Any) -> None:
+        """There are none: no file is watched."""
+
+    def _write_to_self(self) -> None:
+        """Nothing sleeps that would have to be woken."""
+
+
+def _settle(future: Any, *, result: Any = None, error: BaseException | None = None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,181 @@
+"""The product's workers, wired over what is simulated: one function per role, as interfaces.bootstrap.workers does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from application.command_bus import CommandBus
+from interfaces.simulation.building_control import SimulatedBuildingControl
+from interfaces.simulation.clock import VirtualClock
+from interfaces.simulation.database import Database, Session
+from interfaces.simulation.forecasts import SimulatedForecasts
+from interfaces.simulation.locks import MemoryLocks
+from interfaces.simulation.meters import SimulatedMeters
+from interfaces.simulation.mishaps import Mishaps
+from interfaces.simulation.plan import WORKERS, StormPlan
+from interfaces.simulation.planted_bugs import NoBug
+from interfaces.simulation.processes import Process, Role
+from interfaces.simulation.simulated_queue import SimulatedWorkQueue
+from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
+from interfaces.simulation.virtual_loop import Killed
+from interfaces.simulation.wishes import EPOCH
+from interfaces.workers import measure
+from interfaces.workers.bms_calls import BmsCalls
+from interfaces.workers.callback_calls import CallbackCalls
+from interfaces.workers.dispatch import DispatchWorker
+from interfaces.workers.notify import NotifyWorker
+from interfaces.workers.reconcile import Reconciler
+from interfaces.workers.relay import Relay
+from interfaces.workers.schedule import Schedule
+
+PROJECTION_BATCH = 40
+
+
+@dataclass
+class Wiring:
+    """Everything that the workers of one storm share."""
+
+    plan: StormPlan
+    database: Database
+    queue: SimulatedWorkQueue
+    control: SimulatedBuildingControl
+    notifier: SimulatedUtilityNotifier
+    forecasts: SimulatedForecasts
+    meters: SimulatedMeters
+    mishaps: Mishaps
+    bug: NoBug
+    chance: Random
+
+    def roles(self) -> list[Role]:
+        runs: dict[str, Callable[[Process], Any]] = {
+            "relay": self._relay,
+            "schedule": self._schedule,
+            "dispatch": self._dispatch,
+            "notify": self._notify,
+            "measure": self._measure,
+            "reconcile": self._reconcile,
+            "project": self._project,
+        }
+        return [Role(name, runs[name.partition("-")[0]]) for name in WORKERS]
+
+    def session(self, process: Process) -> Session:
+        return Session(self.database, process)
+
+    def clock(self, process: Process) -> VirtualClock:
+        return VirtualClock(EPOCH, self.plan.speed, process.skew_s)
+
+    def bus(self, process: Process) -> CommandBus:
+        return self.bug.bus()(
+            self.session(process),
+            self.clock(process),
+            self.bug.handlers(),
+            forecasts=self.forecasts,
+            draw_s=lambda most_s: self.chance.randint(0, most_s),
+        )
+
+    def locks(self, process: Process) -> Any:
+        return self.bug.locks(MemoryLocks(self.database.locks, process))
+
+    def failpoint(self, process: Process) -> Callable[[str, str], None]:
+        def reached(name: str, in_flight: str) -> None:
+            if self.mishaps.strikes("process.dies_at_failpoint", f"{process.name} at {name}: {in_flight}"):
+                process.kill()
+                raise Killed
+
+        return reached
+
+    async def _relay(self, process: Process) -> None:
+        session = self.session(process)
+        relay = Relay(
+            event_log=session,
+            positions=self.bug.positions(session.positions, session),
+            bus=self.bus(process),
+            publisher=self.bug.queue(self.queue),
+            locks=self.locks(process),
+            signal=self.database,
+            reached=self.failpoint(process),
+            alerts=session.alerts,
+            saga=self.bug.saga(),
+        )
+        await relay.run(asyncio.Event())
+
+    async def _schedule(self, process: Process) -> None:
+        schedule = Schedule(
+            due=self.bug.due(self.session(process).deadlines.due),
+            bus=self.bus(process),
+            clock=self.clock(process),
+            locks=self.locks(process),
+            reached=self.failpoint(process),
+        )
+        await schedule.run(asyncio.Event())
+
+    async def _dispatch(self, process: Process) -> None:
+        session = self.session(process)
+        calls = BmsCalls(
+            store=self.bug.store(session),
+            bus=self.bus(process),
+            control=self.bug.control(self.control),
+            clock=self.clock(process),
+            dead_letters=session.dead_letters,
+            alerts=session.alerts,
+            reached=self.failpoint(process),
+        )
+        worker = DispatchWorker(
+            source=self.bug.queue(self.queue),
+            calls=calls,
+            locks=self.locks(process),
+            facilities=lambda: [entry.facility_id for entry in self.plan.facilities],
+        )
+        await worker.run(asyncio.Event())
+
+    async def _notify(self, process: Process) -> None:
+        session = self.session(process)
+        calls = CallbackCalls(
+            store=self.bug.store(session),
+            bus=self.bus(process),
+            notifier=self.bug.notifier(self.notifier),
+            clock=self.clock(process),
+            dead_letters=session.dead_letters,
+            alerts=session.alerts,
+            reached=self.failpoint(process),
+        )
+        await NotifyWorker(self.bug.queue(self.queue), calls).run(asyncio.Event())
+
+    async def _measure(self, process: Process) -> None:
+        session = self.session(process)
+        measuring = measure.Measuring(
+            due=session.deadlines.due,
+            store=session,
+            telemetry=self.meters,  # type: ignore[arg-type] # measuring asks for two of its methods
+            bus=self.bus(process),
+            clock=self.clock(process),
+        )
+        await measure.run(measuring=measuring, locks=self.locks(process), stop=asyncio.Event())
+
+    async def _reconcile(self, process: Process) -> None:
+        reconciler = Reconciler(
+            curtailed=self.session(process).curtailed,
+            publisher=self.bug.queue(self.queue),
+            clock=self.clock(process),
+            locks=self.locks(process),
+        )
+        await reconciler.run(asyncio.Event())
+
+    async def _project(self, process: Process) -> None:
+        """Each read model folds at its own pace, its rows and position in one transaction."""
+        models = self.database.read_models
+        while True:
+            behind = [
+                name for name, rows in models.rows.items() if rows.position < self.database.events.head()
+            ]
+            if not behind or self.database.down:
+                await self.database.wait(1.0)
+            for name in behind:
+                if not self.database.down and self.chance.random() < 0.8:
+                    batch = 1 + int(self.chance.random() * PROJECTION_BATCH)
+                    models.fold(name, self.database.events.read_after(models.rows[name].position, batch))
+            await asyncio.sleep(self.chance.random() * 0.05)

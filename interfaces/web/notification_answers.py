@@ -1,0 +1,142 @@
+"""What a utility is answered: to a notification, to a modification, to a cancellation."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+
+from application.commands.dr_event import Cancellation, Judgement, Modification
+from domain.dr_event import Reason
+from interfaces.web.problems import Problem, ProblemReason
+
+ModificationStatus = Literal["modified", "stale", "repeated"]
+CancellationOutcome = Literal["cancelled", "already_cancelled", "stale"]
+
+
+class NotificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to an accepted notification; the same bytes for every repeat."""
+
+    dr_event_id: UUID
+    event_id: str
+    status: str
+    status_url: str
+    capacity_kw: float
+    capacity_source: str
+    capacity_degraded_kw: float
+    """The part of `capacity_kw` that rests on degraded forecasts: it may not be there."""
+    shortfall_kw: float
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    """The window in force."""
+
+
+class ModificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a modification came to; `stale` and `repeated` changed nothing.
+
+    `modification_number` is the one in force.
+    """
+
+    dr_event_id: UUID
+    event_id: str
+    status: ModificationStatus
+    dr_event_status: str
+    modification_number: int
+    status_url: str
+    capacity_kw: float
+    capacity_source: str
+    capacity_degraded_kw: float
+    shortfall_kw: float
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+class CancellationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`status` is that of the DR event now."""
+
+    dr_event_id: UUID
+    event_id: str
+    status: str
+    outcome: CancellationOutcome
+
+
+def answer_of(event_id: str, judgement: Judgement) -> Response[bytes]:
+    """202 for an accepted one, 200 where the notification changed nothing. Raises the problem `infeasible`."""
+    if judgement.status == "rejected":
+        raise infeasible(judgement.dr_event_id, judgement.reasons)
+    status_url = status_url_of(judgement.dr_event_id)
+    answer = NotificationAnswer(
+        dr_event_id=judgement.dr_event_id,
+        event_id=event_id,
+        status=judgement.status,
+        status_url=status_url,
+        capacity_kw=float(judgement.capacity_kw),
+        capacity_source=judgement.capacity_source,
+        capacity_degraded_kw=float(judgement.capacity_degraded_kw),
+        shortfall_kw=float(judgement.shortfall_kw),
+        starts_at=judgement.starts_at,
+        ends_at=judgement.ends_at,
+    )
+    return told(msgspec.json.encode(answer), status_url, 202 if judgement.status == "accepted" else 200)
+
+
+def modification_answer_of(event_id: str, modification: Modification) -> Response[bytes]:
+    """202 for a modified one, 200 where nothing changed. Raises `infeasible` or `not-allowed-now`."""
+    if modification.status == "refused":
+        raise infeasible(modification.dr_event_id, modification.reasons)
+    if modification.status == "ended":
+        raise ended(modification.dr_event_id, modification.dr_event_status, "be modified")
+    status_url = status_url_of(modification.dr_event_id)
+    answer = ModificationAnswer(
+        dr_event_id=modification.dr_event_id,
+        event_id=event_id,
+        status=modification.status,
+        dr_event_status=modification.dr_event_status,
+        modification_number=modification.modification_number,
+        status_url=status_url,
+        capacity_kw=float(modification.capacity_kw),
+        capacity_source=modification.capacity_source,
+        capacity_degraded_kw=float(modification.capacity_degraded_kw),
+        shortfall_kw=float(modification.shortfall_kw),
+        starts_at=modification.starts_at,
+        ends_at=modification.ends_at,
+    )
+    return told(msgspec.json.encode(answer), status_url, 202 if modification.status == "modified" else 200)
+
+
+def cancellation_answer_of(event_id: str, cancellation: Cancellation) -> CancellationAnswer:
+    """Raises `not-allowed-now` where nothing is left to cancel."""
+    if cancellation.outcome == "ended":
+        raise ended(cancellation.dr_event_id, cancellation.status, "be cancelled")
+    return CancellationAnswer(
+        dr_event_id=cancellation.dr_event_id,
+        event_id=event_id,
+        status=cancellation.status,
+        outcome=cancellation.outcome,
+    )
+
+
+def ended(dr_event_id: UUID, status: str, doing: str) -> Problem:
+    return Problem("not-allowed-now", f"DR event {dr_event_id} is {status} and cannot {doing} any more")
+
+
+def infeasible(dr_event_id: UUID, found: Iterable[Reason]) -> Problem:
+    """With every reason, and the facility that it is about."""
+    reasons = tuple(
+        ProblemReason(code=reason.code, detail=reason.detail, facility_id=reason.facility_id)
+        for reason in found
+    )
+    codes = ", ".join(dict.fromkeys(reason.code for reason in reasons))
+    return Problem("infeasible", f"refused: {codes}", reasons, dr_event_id=str(dr_event_id))
+
+
+def told(answer: bytes, status_url: str, status_code: int) -> Response[bytes]:
+    return Response(
+        answer, status_code=status_code, media_type="application/json", headers={"Location": status_url}
+    )
+
+
+def status_url_of(dr_event_id: UUID) -> str:
+    return f"/api/dr-events/{dr_event_id}"

@@ -1,0 +1,28 @@
+"""An embedded database serves one system alone: when that starts, nothing older can be running on it."""
+
+from pathlib import Path
+
+import pytest
+
+from adapters.postgres import migrate as migrations
+from adapters.postgres.migration_check import check_schema
+from interfaces.running_system import RunningSystem
+from interfaces.settings import Settings
+
+CONTRACTING = "-- contract: needs release 9.0\nDROP TABLE IF EXISTS gridproof.nothing;"
+
+
+def test_a_system_with_its_own_database_applies_contracting_migrations_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = migrations.migration_files()
+    for count in (1, 2):
+        shipped = [
+            *files,
+            *((f"{len(files) + number:04}_less.sql", CONTRACTING) for number in range(1, count + 1)),
+        ]
+        monkeypatch.setattr(migrations, "migration_files", lambda shipped=shipped: shipped)
+        with RunningSystem(Settings(data_dir=tmp_path / "data")) as system:
+            settings = system.start_servers()
+            assert settings.migration_database_url is not None
+            assert check_schema(settings.migration_database_url).is_clean

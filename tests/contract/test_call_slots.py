@@ -1,0 +1,136 @@
+"""What every CallSlots does: never more holders than slots, everybody gets a turn, and the urgent go first."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from adapters.bms.local_slots import LocalCallSlots
+from adapters.postgres.call_slots import PostgresCallSlots
+from application.ports.call_slots import CallSlots
+from tests.servers import Database
+
+Opened = Callable[[int], CallSlots]
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(params=["local", "postgres"])
+def opened(request: pytest.FixtureRequest) -> Opened:
+    """Opens the slots at hand."""
+    if request.param == "local":
+        return LocalCallSlots
+    database: Database = request.getfixturevalue("database")
+    return lambda number: PostgresCallSlots(database.app_dsn, number)
+
+
+@contextlib.asynccontextmanager
+async def closing(*opened_slots: CallSlots) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield
+    finally:
+        for slots in opened_slots:
+            await slots.aclose()
+
+
+class Counted:
+    """How many are inside, and the most there ever were."""
+
+    def __init__(self) -> None:
+        self.inside, self.most, self.served = 0, 0, 0
+
+    async def hold(self, slots: CallSlots) -> None:
+        async with slots.held():
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            await asyncio.sleep(0.002)
+            self.inside -= 1
+            self.served += 1
+
+
+def test_no_more_hold_a_slot_than_there_are_and_everybody_is_served(opened: Opened) -> None:
+    async def story() -> None:
+        slots, counted = opened(3), Counted()
+        async with closing(slots):
+            await asyncio.gather(*(counted.hold(slots) for _ in range(60)))
+        assert (counted.most, counted.served) == (3, 60)
+
+    asyncio.run(story())
+
+
+def test_a_caller_that_gave_up_waiting_takes_no_slot_with_it(opened: Opened) -> None:
+    async def story() -> None:
+        slots, counted = opened(1), Counted()
+        async with closing(slots):
+            async with slots.held():
+                waiting = [asyncio.create_task(counted.hold(slots)) for _ in range(5)]
+                await asyncio.sleep(0.05)
+                for task in waiting[:4]:
+                    task.cancel()
+            await waiting[4]
+            await counted.hold(slots)
+        assert (counted.most, counted.served) == (1, 2)
+
+    asyncio.run(story())
+
+
+def test_one_that_fails_inside_gives_its_slot_back(opened: Opened) -> None:
+    async def story() -> None:
+        slots, counted = opened(1), Counted()
+        async with closing(slots):
+            for _ in range(3):
+                with pytest.raises(RuntimeError, match="inside"):
+                    async with slots.held():
+                        raise RuntimeError("inside")
+            await counted.hold(slots)
+        assert counted.served == 1
+
+    asyncio.run(story())
+
+
+def test_the_slots_count_for_all_processes_together(database: Database) -> None:
+    async def story() -> None:
+        both, counted = [PostgresCallSlots(database.app_dsn, 4) for _ in range(2)], Counted()
+        async with closing(*both):
+            for _ in range(5):
+                await asyncio.gather(*(counted.hold(both[number % 2]) for number in range(60)))
+        assert (counted.most, counted.served) == (4, 300)
+
+    asyncio.run(story())
+
+
+def test_a_process_that_ends_leaves_its_slots_to_the_others(database: Database) -> None:
+    async def story() -> None:
+        dying, living = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
+        counted = Counted()
+        async with closing(living), dying.held():
+            waiting = asyncio.create_task(counted.hold(living))
+            await asyncio.sleep(0.1)
+            assert counted.served == 0
+            await dying.aclose()
+            await waiting
+        assert counted.served == 1
+
+    asyncio.run(story())
+
+
+def test_who_is_not_urgent_lets_the_urgent_of_its_process_go_first(database: Database) -> None:
+    async def story() -> None:
+        slots = PostgresCallSlots(database.app_dsn, 1)
+        order: list[str] = []
+
+        async def hold(name: str, *, urgent: bool) -> None:
+            async with slots.held(urgent=urgent):
+                order.append(name)
+
+        async with closing(slots):
+            async with slots.held():
+                polls = [asyncio.create_task(hold("poll", urgent=False)) for _ in range(2)]
+                await asyncio.sleep(0)
+                commands = [asyncio.create_task(hold("command", urgent=True)) for _ in range(2)]
+                await asyncio.sleep(0)
+            await asyncio.gather(*polls, *commands)
+        assert order == ["command", "command", "poll", "poll"]
+
+    asyncio.run(story())

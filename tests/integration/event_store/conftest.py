@@ -1,0 +1,18 @@
+"""A recorder of the demand-response log on a database of the test's own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from adapters.postgres.group_commit import GroupCommitRecorder
+from tests.integration.event_store.recorded import TABLE, datastore
+from tests.servers import Database
+
+
+@pytest.fixture
+def recorder(database: Database) -> Iterator[GroupCommitRecorder]:
+    store = datastore(database.app_dsn)
+    found = GroupCommitRecorder(store, events_table_name=TABLE)
+    yield found
+    found.close()
+    store.close()

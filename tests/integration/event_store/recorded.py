@@ -1,0 +1,46 @@
+"""Domain events as a recorder takes them, and what a log holds."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
+
+from application.ports.event_store import IdempotencyRecord
+from tests.servers import Database
+
+TABLE = "demand_response_events"
+LOG = f"SELECT originator_id, originator_version FROM gridproof.{TABLE} ORDER BY notification_id"
+PATIENCE_S = 60.0
+
+
+def datastore(dsn: str, *, port: int | None = None) -> PostgresDatastore:
+    """As the application connects; `port` where something stands between."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    return PostgresDatastore(
+        parts["dbname"], parts["host"], port or parts["port"], parts["user"], parts["password"],
+        pool_size=2, max_overflow=20, lock_timeout=5, schema="gridproof",
+    )  # fmt: skip
+
+
+def stored(stream: UUID, version: int = 1, state: bytes = b"{}") -> StoredEvent:
+    return StoredEvent(stream, version, "facility.registered.v1", state)
+
+
+def key(name: str) -> IdempotencyRecord:
+    return IdempotencyRecord("scope", name, "hash", b"reply")
+
+
+def log_of(database: Database) -> list[tuple[UUID, int]]:
+    with psycopg.connect(database.app_dsn) as connection:
+        return [(row[0], row[1]) for row in connection.execute(LOG.encode()).fetchall()]
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,203 @@
+"""A connection that breaks at the commit: a caller is told that it is saved exactly if it is in the log."""
+
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from eventsourcing.persistence import InterfaceError, OperationalError
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.postgres import commit_outcome, own_connection
+from adapters.postgres.group_commit import GroupCommitRecorder
+from adapters.postgres.save_queue import Save
+from adapters.postgres.store_errors import StreamConflict
+from tests.integration.event_store.breaking_link import BreakAt, BreakingLink, breaking_link
+from tests.integration.event_store.recorded import TABLE, datastore, key, log_of, stored, until
+from tests.servers import Database, PostgresServer
+
+CALLERS = 64
+
+
+@pytest.fixture
+def link(database: Database) -> Iterator[BreakingLink]:
+    parts = conninfo_to_dict(database.app_dsn)
+    with breaking_link(str(parts["host"]), int(str(parts["port"]))) as found:
+        yield found
+
+
+@pytest.fixture
+def linked(link: BreakingLink, database: Database) -> Iterator[GroupCommitRecorder]:
+    """A recorder on the other side of the link, at work already."""
+    store = datastore(database.app_dsn, port=link.port)
+    found = GroupCommitRecorder(store, events_table_name=TABLE)
+    found.insert_events([stored(uuid4())], idempotency=key("warm"))
+    yield found
+    found.close()
+    store.close()
+
+
+@pytest.mark.parametrize("break_at", ["before", "after"])
+def test_the_outcome_of_a_lost_commit_is_looked_up(
+    linked: GroupCommitRecorder, link: BreakingLink, database: Database, break_at: BreakAt
+) -> None:
+    one, two, three = uuid4(), uuid4(), uuid4()
+    batch = [
+        Save([stored(one), stored(one, 2)], key("k-1")),
+        Save([stored(two)]),
+        Save([stored(three)], key("k-2")),
+    ]
+    link.break_at = break_at
+    linked._writer.write(batch)
+
+    log = log_of(database)[1:]
+    if break_at == "after":
+        assert log == [(one, 1), (one, 2), (two, 1), (three, 1)]
+        assert [save.error for save in batch] == [None] * 3
+        assert [position for save in batch for position in save.ids or ()] == positions_of(database)[1:]
+    else:
+        assert log == []
+        assert [type(save.error) for save in batch] == [OperationalError] * 3
+        assert "nothing was saved" in str(batch[0].error)
+    linked.insert_events([stored(uuid4())])
+
+
+def test_a_request_that_arrives_after_its_caller_was_told_that_nothing_was_saved_saves_nothing(
+    linked: GroupCommitRecorder, link: BreakingLink, database: Database
+) -> None:
+    link.break_at = "late"
+    with pytest.raises(OperationalError, match="nothing was saved"):
+        linked.insert_events([stored(uuid4())])
+    link.let_through()
+    assert len(log_of(database)) == 1
+
+
+def test_somebody_elses_domain_event_at_the_same_place_is_not_taken_for_ones_own(
+    linked: GroupCommitRecorder, link: BreakingLink, database: Database
+) -> None:
+    stream = uuid4()
+    linked.insert_events([stored(stream, state=b"theirs")])
+    link.break_at = "before"
+    with pytest.raises(OperationalError, match="nothing was saved"):
+        linked.insert_events([stored(stream, state=b"ours")])
+    with pytest.raises(StreamConflict):
+        linked.insert_events([stored(stream, state=b"ours")])
+
+
+def test_a_commit_that_was_lost_after_refusals_is_looked_up_too(
+    linked: GroupCommitRecorder, link: BreakingLink, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, free = uuid4(), uuid4()
+    linked.insert_events([stored(taken)])
+    batch = [Save([stored(taken, state=b"late")]), Save([stored(free)])]
+    each = linked._writer._write_each
+
+    def break_then(*arguments: Any) -> None:
+        link.break_at = "after"  # the first commit, of all together, was refused
+        each(*arguments)
+
+    monkeypatch.setattr(linked._writer, "_write_each", break_then)
+    linked._writer.write(batch)
+
+    assert (free, 1) in log_of(database)
+    assert batch[1].ids is not None
+    assert batch[0].error is not None
+
+
+def test_while_sessions_are_ended_at_random_each_caller_is_told_what_the_log_says(
+    recorder: GroupCommitRecorder, database: Database
+) -> None:
+    saved: set[UUID] = set()
+    refused: set[UUID] = set()
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            stream = uuid4()
+            try:
+                recorder.insert_events([stored(stream), stored(stream, 2)], idempotency=key(str(stream)))
+            except (OperationalError, InterfaceError):
+                refused.add(stream)
+            else:
+                saved.add(stream)
+
+    def end_sessions() -> None:
+        chance = random.Random(7)
+        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+            for _ in range(25):
+                seen = len(saved)
+                until(lambda seen=seen: len(saved) > seen + chance.randrange(200))  # type: ignore[misc]
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND application_name LIKE 'gridproof group commit%'"
+                )
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        working = [threads.submit(work) for _ in range(CALLERS)]
+        try:
+            end_sessions()
+        finally:
+            stop.set()
+        for future in working:
+            future.result(timeout=60)
+
+    log = log_of(database)
+    assert {stream for stream, _ in log} == saved
+    assert len(log) == 2 * len(saved)
+    assert not refused & saved
+
+
+def test_where_postgres_stays_away_the_outcome_stays_open(
+    linked: GroupCommitRecorder,
+    link: BreakingLink,
+    database: Database,
+    postgres_server: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commit_outcome, "OUTCOME_WITHIN_S", 0.2)
+    link.break_at = "after"
+    look_up = commit_outcome._look_up
+
+    def look_up_nothing(*arguments: Any) -> Any:
+        postgres_server.kill()
+        return look_up(*arguments)
+
+    monkeypatch.setattr(commit_outcome, "_look_up", look_up_nothing)
+    with pytest.raises(OperationalError, match="the connection was lost") as told:
+        linked.insert_events([stored(uuid4())])
+    assert "nothing was saved" not in str(told.value)
+    monkeypatch.undo()
+    postgres_server.start()
+    until(lambda: len(log_of(database)) == 2)
+    linked.insert_events([stored(uuid4())])
+
+
+def test_a_transaction_that_takes_too_long_fails_all_its_callers_and_leaves_nothing(
+    recorder: GroupCommitRecorder, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_connection, "TRANSACTION_TIMEOUT_S", 1)
+    batch = [Save([stored(uuid4())]), Save([stored(uuid4())], key("contested")), Save([stored(uuid4())])]
+    with psycopg.connect(database.admin_dsn) as other:
+        other.execute(
+            "INSERT INTO gridproof.idempotency_keys (scope, key, body_hash, reply)"
+            " VALUES ('scope', 'contested', '', '')"
+        )
+        recorder._writer.write(batch)  # waits for that transaction
+        assert log_of(database) == []
+        other.rollback()
+    assert [type(save.error) for save in batch] == [OperationalError] * 3
+    assert "transaction timeout" in str(batch[0].error)
+    recorder.insert_events([stored(uuid4())], idempotency=key("contested"))
+    assert len(log_of(database)) == 1
+
+
+def positions_of(database: Database) -> list[int]:
+    with psycopg.connect(database.app_dsn) as connection:
+        rows = connection.execute(
+            f"SELECT notification_id FROM gridproof.{TABLE} ORDER BY notification_id".encode()
+        )
+        return [row[0] for row in rows]

@@ -1,0 +1,66 @@
+"""Pooled connections that died while they were idle are replaced, whatever ended them."""
+
+import time
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.idle_connection import check_idle
+from application.demand_response import DemandResponse
+from tests.servers import Database, PostgresServer
+
+OTHERS = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+
+
+def terminate_all(database: Database) -> None:
+    """They are gone when this returns."""
+    with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
+        connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}".encode(), (database.name,))
+        while connection.execute(f"SELECT 1 {OTHERS}".encode(), (database.name,)).fetchone():
+            time.sleep(0.01)
+
+
+def answers(pool: ConnectionPool[Any]) -> bool:
+    with pool.connection() as connection:
+        return bool(connection.execute("SELECT 1").fetchone() == (1,))
+
+
+def test_connections_that_the_server_ended_are_not_handed_out(database: Database) -> None:
+    with ConnectionPool[Any](database.app_dsn, min_size=3, max_size=3, check=check_idle, timeout=30) as pool:
+        pool.wait()
+        for _ in range(3):
+            terminate_all(database)
+            assert all(answers(pool) for _ in range(6))
+
+
+def test_a_server_that_was_killed_and_came_back_is_used_again(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    with ConnectionPool[Any](database.app_dsn, min_size=2, max_size=2, check=check_idle, timeout=60) as pool:
+        pool.wait()
+        postgres_server.kill()
+        postgres_server.start()
+        assert all(answers(pool) for _ in range(4))
+
+
+def test_the_event_store_reads_on_over_fresh_connections(database: Database) -> None:
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
+    try:
+        for _ in range(3):
+            assert store.find_reply("scope", "key") is None
+            assert store.load_many(object, []) == {}  # type: ignore[type-var]
+            terminate_all(database)
+    finally:
+        store.close()
+
+
+def test_a_connection_in_good_order_passes(database: Database) -> None:
+    with psycopg.connect(database.app_dsn, autocommit=True) as connection:
+        check_idle(connection)
+        terminate_all(database)
+        with pytest.raises(psycopg.OperationalError, match="while it was idle"):
+            check_idle(connection)
+        assert connection.closed

@@ -1,0 +1,78 @@
+"""What a process remembers of streams never stands for what is in the log."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from adapters.postgres import stream_loading
+from adapters.postgres.event_store import PostgresEventStore
+from application.demand_response import DemandResponse
+from application.ports.event_store import StreamNotFound
+from domain.facility import Facility
+from domain.identifiers import facility_stream_id
+from tests.made_up import provenance
+from tests.servers import Database
+
+HALL = facility_stream_id("fac-001")
+
+
+@pytest.fixture
+def stores(database: Database) -> Iterator[list[PostgresEventStore]]:
+    """Of two processes."""
+    opened = [PostgresEventStore(DemandResponse, database.app_dsn) for _ in range(2)]
+    yield opened
+    for store in opened:
+        store.close()
+
+
+def registered(facility_id: str = "fac-001") -> Facility:
+    return Facility.register(
+        provenance(), facility_id=facility_id, tz="UTC", latitude=1.5, longitude=2.5, weather_cell="cell-1"
+    )
+
+
+def test_each_process_sees_what_the_other_recorded_since(stores: list[PostgresEventStore]) -> None:
+    stores[0].save([registered()])
+    for number in range(12):
+        facility = stores[number % 2].load(Facility, HALL)
+        assert facility.version == number + 1
+        if number % 2:
+            facility.end_maintenance(provenance())
+        else:
+            facility.start_maintenance(provenance(), reason=f"boiler {number}")
+        stores[number % 2].save([facility])
+
+
+def test_an_aggregate_that_was_changed_and_not_saved_changes_nothing_remembered(
+    stores: list[PostgresEventStore],
+) -> None:
+    stores[0].save([registered()])
+    stores[0].load(Facility, HALL).start_maintenance(provenance(), reason="boiler")
+    again = stores[0].load(Facility, HALL)
+    assert (again.version, again.state.status, list(again.pending_events)) == (1, "active", [])
+
+
+def test_a_new_session_begins_with_nothing_remembered(
+    stores: list[PostgresEventStore], database: Database
+) -> None:
+    """Its server may have been restored from a backup."""
+    stores[0].save([registered()])
+    stores[0].load(Facility, HALL)
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute("TRUNCATE gridproof.demand_response_events")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE 'gridproof streams%'"
+        )
+    with pytest.raises(StreamNotFound):
+        stores[0].load(Facility, HALL)
+
+
+def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_loading, "MOST_REMEMBERED", 3)
+    names = [f"fac-{number:03}" for number in range(8)]
+    stores[0].save([registered(name) for name in names])
+    for name in names * 2:
+        assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
+    assert len(stores[0]._streams._known) == 3

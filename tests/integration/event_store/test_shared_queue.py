@@ -1,0 +1,218 @@
+"""The queue before the event store: bounded, fair, closed in order, and never shared with a forked child."""
+
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from eventsourcing.persistence import InterfaceError, OperationalError
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.group_commit import GroupCommitRecorder
+from adapters.postgres.shared_reads import SharedReads
+from adapters.postgres.shared_turns import QueueFull, SharedTurns, Turn
+from application.demand_response import DemandResponse
+from application.ports.event_store import EventStoreUnavailable
+from tests.integration.event_store.recorded import TABLE, log_of, stored, until
+from tests.servers import Database
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_full_queue_refuses_by_name_and_loses_none_of_those_that_wait(
+    recorder: GroupCommitRecorder, database: Database
+) -> None:
+    recorder._saves._max_waiting = 3
+    streams = [uuid4() for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads, psycopg.connect(database.app_dsn) as other:
+        other.execute(f"LOCK TABLE gridproof.{TABLE} IN EXCLUSIVE MODE".encode())
+        saves: list[Future[object]] = []
+        for number, stream in enumerate(streams):
+            saves.append(threads.submit(recorder.insert_events, [stored(stream)]))
+            until(lambda number=number: len(recorder._saves._waiting) == number)  # type: ignore[misc]
+        with pytest.raises(QueueFull, match="3 callers wait already"):
+            recorder.insert_events([stored(uuid4())])
+        other.rollback()
+        assert all(save.result(timeout=60) for save in saves)
+    assert log_of(database) == [(stream, 1) for stream in streams]
+
+
+def test_a_full_queue_is_an_unavailable_event_store(database: Database) -> None:
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
+    store._key_reads._turns._max_waiting = 0
+    with pytest.raises(EventStoreUnavailable, match="wait already"):
+        store.find_reply("scope", "key")
+    store.close()
+
+
+def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None:
+    go, done = threading.Event(), []
+
+    def work(batch: list[Asked]) -> None:
+        go.wait(60)
+        for turn in batch:
+            turn.is_done = True
+        done.append(len(batch))
+
+    turns: SharedTurns[Asked] = SharedTurns(work, one)
+    with ThreadPoolExecutor(4) as threads:
+        joined = [threads.submit(turns.join, Asked()) for _ in range(3)]
+        until(lambda: len(turns._waiting) == 2)
+        closed = threads.submit(turns.close)
+        until(lambda: turns._is_closed)
+        with pytest.raises(InterfaceError, match="closed"):
+            turns.join(Asked())
+        assert not closed.done()
+        go.set()
+        closed.result(timeout=60)
+        for future in joined:
+            future.result(timeout=60)
+    assert done == [1, 1, 1]
+
+
+def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
+    go = threading.Event()
+    interrupt = [KeyboardInterrupt()]
+
+    def work(batch: list[Asked]) -> None:
+        go.wait(60)
+        if interrupt:
+            raise interrupt.pop()
+        for turn in batch:
+            turn.is_done = True
+
+    turns: SharedTurns[Asked] = SharedTurns(work, two)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(turns.join, Asked())
+        until(lambda: turns._is_led and not turns._waiting)
+        others = [threads.submit(turns.join, Asked()) for _ in range(3)]
+        until(lambda: len(turns._waiting) == 3)
+        go.set()
+        with pytest.raises(KeyboardInterrupt):
+            first.result(timeout=60)
+        for future in others:
+            future.result(timeout=60)
+
+
+def test_one_key_that_cannot_be_read_fails_its_own_caller_only() -> None:
+    go = threading.Event()
+
+    def fetch(keys: object) -> dict[str, str]:
+        assert isinstance(keys, list)
+        go.wait(60)
+        if "bad" in keys:
+            raise ValueError("bad")
+        return {key: key.upper() for key in keys}
+
+    reads: SharedReads[str, str] = SharedReads(fetch)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(reads.get, ["a"])
+        until(lambda: reads._turns._is_led and not reads._turns._waiting)
+        good, bad = threads.submit(reads.get, ["b", "c"]), threads.submit(reads.get, ["bad"])
+        until(lambda: len(reads._turns._waiting) == 2)
+        go.set()
+        assert first.result(timeout=60)["a"] == "A"
+        assert good.result(timeout=60)["c"] == "C"
+        with pytest.raises(ValueError, match="bad"):
+            bad.result(timeout=60)
+
+
+def test_reads_of_a_server_that_is_away_are_tried_twice_and_fail() -> None:
+    asked: list[int] = []
+
+    def fetch(keys: object) -> dict[str, str]:
+        asked.append(1)
+        raise OperationalError("away")
+
+    reads: SharedReads[str, str] = SharedReads(fetch)
+    with pytest.raises(OperationalError, match="away"):
+        reads.get(["a"])
+    assert asked == [1, 1]
+
+
+FORKING = """
+import datetime, json, os, sys, uuid
+from adapters.postgres.event_store import PostgresEventStore
+from application.demand_response import DemandResponse
+from application.ports.event_store import EventStoreUnavailable
+from domain.event_sourcing import Provenance
+from domain.facility import Facility
+
+PROVENANCE = Provenance(
+    correlation_id=uuid.uuid4(), causation_id=uuid.uuid4(), actor="test", tenant=None, trace_id="0" * 32,
+    recorded_at=datetime.datetime.now(datetime.UTC),
+)
+
+def registered(name):
+    return Facility.register(
+        PROVENANCE, facility_id=name, tz="UTC", latitude=1.5, longitude=2.5, weather_cell="cell-1"
+    )
+
+store = PostgresEventStore(DemandResponse, sys.argv[1])
+hall = registered("fac-001")
+store.save([hall])
+store.load(Facility, hall.id)
+store.find_reply("scope", "key")
+reading, writing = os.pipe()
+child = os.fork()
+if child == 0:
+    said = []
+    for call in (
+        lambda: store.save([registered("fac-002")]),
+        lambda: store.load(Facility, hall.id),
+        lambda: store.find_reply("scope", "key"),
+    ):
+        try:
+            call()
+        except EventStoreUnavailable as error:
+            said.append(str(error))
+        else:
+            said.append("no error")
+    store.close()  # the parent's connections stay
+    own = PostgresEventStore(DemandResponse, sys.argv[1])
+    own.save([registered("fac-003")])
+    own.close()
+    os.write(writing, json.dumps(said).encode())
+    os._exit(0)
+os.close(writing)
+said = json.loads(os.read(reading, 100_000))
+os.waitpid(child, 0)
+store.save([registered("fac-004")])
+print(json.dumps([said, store.load(Facility, hall.id).version, store.head()]))
+store.close()
+"""
+
+
+def test_a_forked_child_is_refused_by_name_opens_its_own_and_the_parent_goes_on(database: Database) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(FORKING), database.app_dsn]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    said, version, head = json.loads(done.stdout)
+    assert len(said) == 3
+    assert all("open one after the fork" in text for text in said)
+    assert (version, head) == (1, 3)
+
+
+class Asked(Turn):
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_done = False
+
+    @property
+    def is_answered(self) -> bool:
+        return self.is_done or self.error is not None
+
+
+def one(waiting: deque[Asked]) -> list[Asked]:
+    return [waiting.popleft()]
+
+
+def two(waiting: deque[Asked]) -> list[Asked]:
+    return [waiting.popleft() for _ in range(min(2, len(waiting)))]

@@ -1,0 +1,134 @@
+"""The ledger's archive in S3: sealed once whoever races, verified, and tampering found there too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from application.checkpoints import SignedCheckpoint, checkpoint_name
+from application.ledger_sealing import LedgerContradicted, Sealer
+from application.ledger_verification import verify_ledger
+from application.ports.archive import AlreadyArchived
+from domain.ledger import DEMAND_RESPONSE, LOGS
+from interfaces.bootstrap.ledger import open_archive
+from interfaces.settings import read_settings
+from tests.acceptance.terminal import Terminal
+from tests.fakes.archive import FakeArchive
+from tests.integration.ledger.conftest import SEALED, Ledger
+from tests.integration.projections.stored_log import StoppedClock
+from tests.s3_server import S3Server, running_s3
+
+BUCKET = "gridproof-archive"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with running_s3() as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"ledgers/{uuid4()}"
+
+
+@pytest.fixture
+def on_s3(ledger: Ledger, s3: S3Server, prefix: str) -> Ledger:
+    ledger.archive = s3.archive(BUCKET, prefix)
+    return ledger
+
+
+def test_a_ledger_is_sealed_and_verified_over_s3(on_s3: Ledger) -> None:
+    for positions in (SEALED[:4], SEALED[4:]):
+        on_s3.record(positions)
+        on_s3.record(positions, "forecasts")
+        assert on_s3.seal() is not None
+    report = on_s3.verify()
+    assert report.findings == ()
+    assert (report.checkpoints, report.logs[0].domain_events) == (2, len(SEALED))
+    on_s3.tamper("UPDATE gridproof.demand_response_events SET state = 'x' WHERE notification_id = 9")
+    assert on_s3.found() == [("changed", 9)]
+
+
+def test_what_is_changed_and_removed_in_the_bucket_is_found(on_s3: Ledger, s3: S3Server, prefix: str) -> None:
+    on_s3.record(SEALED)
+    assert on_s3.seal() is not None
+    (tile,) = on_s3.archive.listed("ledger/tiles")
+    s3.overwrite(BUCKET, f"{prefix}/{tile}", on_s3.archive.get(tile)[:-1] + b"\0")
+    assert on_s3.found() == [("tile", on_s3.only().position)]
+    s3.remove(BUCKET, f"{prefix}/{checkpoint_name(1)}")
+    assert ("checkpoint", None) in on_s3.found()
+
+
+def test_of_several_that_seal_at_once_each_checkpoint_is_of_one(on_s3: Ledger) -> None:
+    """They should never be several: an advisory lock sees to that. The archive holds where it does not."""
+
+    def seal(_: int) -> SignedCheckpoint | None:
+        try:
+            return Sealer(on_s3.store, on_s3.archive, on_s3.signer, StoppedClock()).seal()
+        except LedgerContradicted:
+            return None
+
+    for position in SEALED:
+        on_s3.record([position])
+        on_s3.follow()
+        with ThreadPoolExecutor(4) as threads:
+            made = {signed.written() for signed in threads.map(seal, range(4)) if signed is not None}
+        assert len(made) == 1
+    assert len(on_s3.archive.listed("ledger/checkpoints")) == len(SEALED)
+    report = on_s3.verify()
+    assert report.findings == ()
+    assert report.logs[0].domain_events == len(SEALED)
+
+
+class AnswersLost(FakeArchive):
+    """What it was given is there, and the one who gave it hears that somebody was first."""
+
+    def put_once(self, name: str, content: bytes) -> None:
+        super().put_once(name, content)
+        raise AlreadyArchived(f"{name} is in the archive already")
+
+
+def test_a_checkpoint_whose_answer_was_lost_is_known_for_ones_own(ledger: Ledger) -> None:
+    ledger.record(SEALED)
+    ledger.follow()
+    archive = AnswersLost()
+    assert Sealer(ledger.store, archive, ledger.signer, StoppedClock()).seal() is not None
+    report = verify_ledger(ledger.store, archive, ledger.signer.public_key, logs=LOGS)
+    assert report.findings == ()
+    assert report.logs[0].domain_events == len(SEALED)
+
+
+def test_the_command_line_verifies_over_s3_by_its_settings(
+    on_s3: Ledger, s3: S3Server, prefix: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "s3.secret"
+    secret.write_text("of nobody\n")
+    environ = {
+        "GRIDPROOF_ARCHIVE_URL": f"s3://{BUCKET}/{prefix}",
+        "GRIDPROOF_ARCHIVE_S3_ENDPOINT": s3.url,
+        "GRIDPROOF_ARCHIVE_S3_REGION": "us-east-1",
+        "GRIDPROOF_ARCHIVE_S3_KEY_ID": "test",
+        "GRIDPROOF_ARCHIVE_S3_SECRET": f"file:{secret}",
+    }
+    on_s3.record(SEALED)
+    on_s3.archive = open_archive(read_settings(environ))  # type: ignore[assignment]  # it is one, behind its port
+    assert on_s3.seal() is not None
+
+    terminal = Terminal(on_s3.database, tmp_path)
+    arguments = ("audit", "verify", "--public-key", on_s3.signer.public_key.hex(), "--json")
+    holds = terminal.run(*arguments, environ=environ)
+    assert holds.exit_code == 0, holds.output
+    document = json.loads(holds.stdout)
+    assert (document["verified"], document["logs"][0]["log"]) == (True, DEMAND_RESPONSE)
+
+    s3.remove(BUCKET, f"{prefix}/{checkpoint_name(1)}")
+    wrong = terminal.run(*arguments, environ=environ)
+    assert wrong.exit_code == 3
+    assert json.loads(wrong.stdout)["findings"][0]["kind"] == "checkpoint"

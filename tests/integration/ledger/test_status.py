@@ -1,0 +1,127 @@
+"""How far the ledger is sealed, as operators and auditors are told it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import interfaces.bootstrap.ledger as wiring
+from application.ledger_proof import NotProvable
+from application.ledger_status import LedgerStatus, key_id, ledger_status
+from application.ports.alerts import Alert
+from domain.merkle import EMPTY_ROOT
+from interfaces.settings import Settings
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
+from tests.integration.projections.stored_log import NOW, StoppedClock
+
+
+def told(ledger: Ledger, alerts: list[Alert] | None = None) -> LedgerStatus:
+    return ledger_status(
+        ledger.store, lambda: ledger.signer.public_key, alerts or [], now=NOW + timedelta(seconds=7)
+    )
+
+
+def test_the_checkpoint_is_told_with_both_logs_and_what_is_after_it(sealed: Ledger) -> None:
+    status = told(sealed)
+    assert status.checkpoint is not None
+    assert (status.checkpoint.number, status.checkpoint.at, status.checkpoint.age_s) == (3, NOW, 7.0)
+    assert status.checkpoint.public_key == sealed.signer.public_key.hex()
+    assert status.checkpoint.key_id == key_id(sealed.signer.public_key)
+    assert status.signed_checkpoint is not None
+    assert sealed.file("ledger/checkpoints/000000000003.json").read_bytes() == (
+        status.signed_checkpoint.written()
+    )
+    demand_response, forecasts = status.logs
+    assert (demand_response.size, demand_response.sealed_to) == (len(SEALED), SEALED[-1])
+    assert (demand_response.head, demand_response.unsealed) == (UNSEALED[-1], len(UNSEALED))
+    assert demand_response.root == status.signed_checkpoint.checkpoint.head_of("demand-response").root
+    assert (forecasts.size, forecasts.unsealed, forecasts.oldest_unsealed_at) == (len(SEALED), 0, None)
+    assert status.mismatches == ()
+
+
+def test_of_what_is_not_sealed_the_oldest_is_dated(sealed: Ledger) -> None:
+    at = "2026-07-14T22:59:00Z"
+    sealed.tamper(
+        "UPDATE gridproof.demand_response_events SET state = %s WHERE notification_id = %s",
+        (f'{{"recorded_at":"{at}","reason":"x"}}'.encode(), UNSEALED[0]),
+    )
+    (log, _) = told(sealed).logs
+    assert log.oldest_unsealed_at == NOW - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("state", [b"not JSON", b"\xff", b'{"recorded_at":"soon"}', b"{}"])
+def test_a_row_that_does_not_say_when_is_counted_all_the_same(sealed: Ledger, state: bytes) -> None:
+    sealed.tamper(
+        "UPDATE gridproof.demand_response_events SET state = %s WHERE notification_id = %s",
+        (state, UNSEALED[0]),
+    )
+    (log, _) = told(sealed).logs
+    assert (log.unsealed, log.oldest_unsealed_at) == (len(UNSEALED), None)
+
+
+def test_before_the_first_checkpoint_everything_is_unsealed(ledger: Ledger) -> None:
+    ledger.record([-3, 1, 2])
+    status = ledger_status(ledger.store, _unknown_key, [], now=NOW)
+    assert (status.checkpoint, status.signed_checkpoint) == (None, None)
+    (log, _) = status.logs
+    assert (log.size, log.root, log.unsealed, log.sealed_to) == (0, EMPTY_ROOT.hex(), 3, 0)
+
+
+def _unknown_key() -> bytes:
+    raise AssertionError("nobody's signature is looked at")
+
+
+def test_a_checkpoint_that_does_not_hold_is_not_told_as_one(sealed: Ledger) -> None:
+    sealed.tamper("UPDATE gridproof.ledger_checkpoints SET signed = 'forged' WHERE number = 3")
+    with pytest.raises(NotProvable, match="checkpoint 3: it is no checkpoint"):
+        told(sealed)
+
+
+def test_what_a_verification_found_is_told_until_one_finds_it_right(sealed: Ledger) -> None:
+    alerts = FakeAlertRegistry()
+    alerts.raise_alert("ledger_mismatch", "verification", "changed at position 9", at=NOW)
+    alerts.raise_alert("bms_drift", "fac-001", "another alert", at=NOW)
+    (mismatch,) = told(sealed, alerts.listed()).mismatches
+    assert (mismatch.found_by, mismatch.detail, mismatch.since) == (
+        "verification",
+        "changed at position 9",
+        NOW,
+    )
+    alerts.clear("ledger_mismatch", "verification", at=NOW)
+    assert told(sealed, alerts.listed(include_cleared=True)).mismatches == ()
+
+
+def stores_of(ledger: Ledger, data_dir: Path) -> Any:
+    connection = ledger.store._connect
+    return SimpleNamespace(
+        settings=Settings(data_dir=data_dir),
+        pool=SimpleNamespace(connection=connection),
+        clock=StoppedClock(),
+        alerts=FakeAlertRegistry,
+    )
+
+
+def test_the_key_of_the_data_folder_is_the_one_that_counts(sealed: Ledger, tmp_path: Path) -> None:
+    status = wiring.ledger_status(stores_of(sealed, tmp_path / "keys"))
+    assert status.checkpoint is not None
+    with pytest.raises(wiring.NoPublicKey, match="--public-key"):
+        wiring.ledger_status(stores_of(sealed, tmp_path / "elsewhere"))
+
+
+def test_over_http_a_missing_key_is_told_without_a_path(sealed: Ledger, tmp_path: Path) -> None:
+    ledger = wiring.StoredLedger(cast(Any, stores_of(sealed, tmp_path / "elsewhere")))
+    with pytest.raises(NotProvable, match="GRIDPROOF_LEDGER_KEY") as refused:
+        ledger.status()
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_waiting_ends_once_everything_is_sealed(sealed: Ledger, tmp_path: Path) -> None:
+    stores = stores_of(sealed, tmp_path / "keys")
+    assert not wiring.wait_until_sealed(stores, within_s=0.2)
+    assert sealed.seal() is not None
+    assert wiring.wait_until_sealed(stores, within_s=20.0)

@@ -1,0 +1,172 @@
+"""Rebuilds killed with 9 after each stage, and the next ones, which go on from there."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from adapters.postgres.rebuild_fold import Bounds
+from application.ports.event_log import LogEntry
+from projections.dispatches import DispatchesProjection
+from projections.facilities import FacilitiesProjection
+from projections.read_model import AnyProjection
+from projections.registry import PROJECTIONS, projection_named
+from tests.integration.projections.conftest import ReadSide
+from tests.integration.projections.stored_log import StoppedClock
+from tests.property.projected_logs import PortfolioWalk
+
+STRETCH, MOST_ROWS = 7, 3
+each_projection = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
+
+REBUILD_PROCESS = textwrap.dedent("""
+    import sys
+    sys.path[:0] = sys.argv[2].split(":")
+    from adapters.clock import SystemClock
+    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+    from adapters.postgres.rebuild_fold import Bounds
+    from interfaces.failpoints import failpoint
+    from projections.registry import projection_named
+
+    if __name__ == "__main__":
+        strike = failpoint(sys.argv[4], None)
+        maintenance = PostgresProjectionMaintenance(
+            sys.argv[1],
+            SystemClock(),
+            bounds=Bounds(int(sys.argv[5]), int(sys.argv[6])),
+            reached=lambda stage: strike(stage, ""),
+        )
+        maintenance.rebuild(projection_named(sys.argv[3]), workers=int(sys.argv[7]))
+""")
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[LogEntry]:
+    """A whole story, and whatever else can happen."""
+    numbers, walk = random.Random(17), PortfolioWalk()
+    walk.happy()
+    for _ in range(250):
+        walk.step(numbers.randrange(10_000_000))
+    return walk.entries
+
+
+def _killed_after(read_side: ReadSide, name: str, stage: str, *, workers: int = 1) -> None:
+    parameters = [name, stage, str(STRETCH), str(MOST_ROWS), str(workers)]
+    process = subprocess.run(
+        [sys.executable, "-c", REBUILD_PROCESS, read_side.database.app_dsn, ":".join(sys.path), *parameters],
+        check=False,
+        timeout=120,
+    )
+    assert process.returncode == -signal.SIGKILL
+
+
+def _rebuilt(read_side: ReadSide, projection: AnyProjection, *, workers: int = 1) -> list[str]:
+    """The stages that this rebuild did itself."""
+    reached: list[str] = []
+    PostgresProjectionMaintenance(
+        read_side.database.app_dsn,
+        StoppedClock(),
+        bounds=Bounds(STRETCH, MOST_ROWS),
+        reached=reached.append,
+    ).rebuild(projection, workers=workers)
+    return reached
+
+
+def _tables(read_side: ReadSide, name: str) -> list[str]:
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s", (f"^rm_{name}_g",)
+        )
+        return [row[0] for row in found]
+
+
+def _stored(read_side: ReadSide, name: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        return connection.execute(
+            f"SELECT key, sort_key, tenant, row, position FROM gridproof.rm_{name} ORDER BY key"
+        ).fetchall()
+
+
+@each_projection
+def test_a_log_folded_in_many_stretches_with_few_rows_in_memory_gives_the_same_rows(
+    read_side: ReadSide, entries: list[LogEntry], projection: AnyProjection
+) -> None:
+    read_side.store(entries)
+    read_side.catch_up(projection)
+    live = _stored(read_side, projection.name)
+    assert _rebuilt(read_side, projection).count("stretch") > 2
+    assert _stored(read_side, projection.name) == live
+    assert read_side.differences(projection) == {}
+
+
+@pytest.mark.parametrize("name", ["audit_trail", "facilities"])
+@pytest.mark.parametrize("stage", ["begun", "stretch", "attached", "awaited", "swapped"])
+def test_a_rebuild_killed_after_a_stage_is_gone_on_with_from_there(
+    read_side: ReadSide, entries: list[LogEntry], name: str, stage: str
+) -> None:
+    projection = projection_named(name)
+    read_side.store(entries[:-50])
+    read_side.catch_up(projection)
+    whole = _rebuilt(read_side, projection)
+    _killed_after(read_side, name, stage)
+    assert read_side.differences(projection) == {}
+    read_side.store(entries[-50:])
+    done = _rebuilt(read_side, projection)
+    if stage == "swapped":
+        assert done[0] == "begun"
+    else:
+        stages = ["batch" if left == "awaited" else left for left in whole[whole.index(stage) + 1 :]]
+        assert [item for item in done if item not in {"batch", "awaited"}] == [
+            item for item in stages if item != "batch"
+        ]
+        assert "batch" in done
+    assert read_side.differences(projection) == {}
+    assert len(_tables(read_side, name)) == 1
+
+
+def test_a_rebuild_killed_while_it_catches_up_goes_on_where_it_was(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    read_side.store(entries[:-80])
+    read_side.catch_up(FacilitiesProjection())
+    _killed_after(read_side, "facilities", "attached")
+    read_side.store(entries[-80:-40])
+    _killed_after(read_side, "facilities", "batch")
+    read_side.store(entries[-40:])
+    assert _rebuilt(read_side, FacilitiesProjection()) == ["awaited", "batch", "swapped"]
+    assert read_side.position("facilities").position == entries[-1].position
+    assert read_side.differences(FacilitiesProjection()) == {}
+
+
+def test_a_rebuild_killed_with_several_processes_is_gone_on_with_by_as_many(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    projection = DispatchesProjection()
+    read_side.store(entries)
+    _killed_after(read_side, projection.name, "begun", workers=3)
+    assert _rebuilt(read_side, projection, workers=1) == ["attached", "awaited", "swapped"]
+    assert read_side.differences(projection) == {}
+
+
+def test_another_version_begins_anew_and_leaves_nothing_of_the_one_before(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    class Next(DispatchesProjection):
+        version = DispatchesProjection.version + 1
+
+    read_side.store(entries)
+    read_side.catch_up(DispatchesProjection())
+    for stage in ("stretch", "attached"):
+        _killed_after(read_side, "dispatches", stage)
+        assert read_side.differences(DispatchesProjection()) == {}
+    assert len(_tables(read_side, "dispatches")) == 2
+    assert _rebuilt(read_side, Next())[0] == "begun"
+    assert len(_tables(read_side, "dispatches")) == 1
+    assert read_side.differences(Next()) == {}

@@ -1,0 +1,75 @@
+"""What the utility is told agrees with what is recorded, for the whole batch and for each facility."""
+
+import json
+from typing import Any
+
+import pytest
+
+from application.commands.dr_event import CancelDREvent, ModifyDREvent
+from application.commands.facility import OptOutFacility
+from application.handlers import callback_body
+from domain.dr_event import DREvent
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID, UTILITY, UTILITY_EVENT, notice
+
+THREE = ("fac-001", "fac-002", "fac-003")
+
+
+def bodies(world: InProcess, kind: str) -> list[dict[str, Any]]:
+    requested = [
+        e for e in world.recorded(DREvent.CallbackRequested) if isinstance(e, DREvent.CallbackRequested)
+    ]
+    return [json.loads(e.body) for e in requested if e.kind == kind]
+
+
+def results(body: dict[str, Any]) -> dict[str, str]:
+    return {found["facility_id"]: found["result"] for found in body["facility_results"]}
+
+
+def test_before_the_end_no_results_are_told() -> None:
+    world = InProcess.accepted(*THREE).until("active")
+    (accepted,), (started,) = bodies(world, "accepted"), bodies(world, "started")
+    assert accepted["facilities"] is None
+    assert "facility_results" not in accepted
+    assert (started["status"], started["event_id"]) == ("active", UTILITY_EVENT)
+
+
+def test_at_the_end_every_facility_is_told_once_with_its_reason() -> None:
+    world = InProcess.accepted(*THREE).until("active")
+    world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
+    world.until("completed")
+
+    (told,) = bodies(world, "completed")
+    state = world.dr_event
+    assert results(told) == {"fac-001": "committed", "fac-002": "opted_out", "fac-003": "committed"}
+    (out,) = [found for found in told["facility_results"] if found["result"] == "opted_out"]
+    assert out["reason"] == "a concert tonight"
+    assert state.batch is not None
+    assert told["facilities"]["opted_out"] == state.batch.opted_out == 1
+    assert (told["status"], told["outcome"]) == (state.status, state.outcome)
+    assert told["results_complete"] is True
+
+
+def test_a_cancelled_dr_event_is_told_as_it_stands() -> None:
+    world = InProcess.accepted(*THREE).until("scheduled")
+    world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
+    (told,) = bodies(world, "cancelled")
+    assert told["status"] == world.dr_event.status == "cancelled"
+
+
+def test_a_modified_dr_event_is_told_with_its_new_number_and_target() -> None:
+    world = InProcess.accepted(*THREE).until("scheduled")
+    changed = notice(notification_id="n-2", modification_number=1, target_kw=90.0, facility_ids=THREE)
+    world.do(ModifyDREvent(utility_id=UTILITY, utility_event_id=UTILITY_EVENT, notice=changed))
+    (told,) = bodies(world, "modified")
+    assert (told["modification_number"], told["target_kw"]) == (1, 90.0)
+
+
+def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callback_body, "MOST_RESULTS", 1)
+    world = InProcess.accepted(*THREE)
+    world.do(OptOutFacility(facility_id="fac-003", reason="closed")).until("completed")
+    (told,) = bodies(world, "completed")
+    assert results(told) == {"fac-003": "opted_out"}
+    assert told["results_complete"] is False
+    assert told["results_url"] == f"/api/dr-events/{DR_EVENT_ID}/dispatches"

@@ -1,0 +1,159 @@
+"""Cancelling: before the notice, before the start, while the window runs; and what is credited then."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from application.commands.dispatch import RecordMeasurement
+from application.commands.dr_event import CancelDREvent, CancelNotifiedDREvent, StartDREvent
+from domain.dr_event import DREvent, DREventStatus
+from domain.facility import Facility
+from domain.identifiers import facility_stream_id
+from tests.given import Outcome, Story, fact, given
+from tests.in_process import InProcess
+from tests.made_up import (
+    DR_EVENT_ID,
+    ENDS_AT,
+    STARTS_AT,
+    UTILITY,
+    UTILITY_EVENT,
+    facility_entry,
+    judge,
+    portfolio_commands,
+    zone_entry,
+)
+
+BOTH = ("fac-001", "fac-002")
+
+
+def by_utility(number: int | None = None) -> CancelNotifiedDREvent:
+    return CancelNotifiedDREvent(
+        utility_id=UTILITY,
+        utility_event_id=UTILITY_EVENT,
+        modification_number=number,
+        reason="cancelled by the utility",
+    )
+
+
+def portfolio() -> Story:
+    return given().after(*portfolio_commands(*(facility_entry(i) for i in BOTH)))
+
+
+def came(outcome: Outcome) -> tuple[str, str]:
+    return (outcome.reply.outcome, outcome.reply.status)
+
+
+def test_one_that_was_not_notified_yet_is_known_to_be_cancelled() -> None:
+    story = portfolio()
+    outcome = story.when(by_utility(3))
+    outcome.then(fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=3))
+    assert came(outcome) == ("cancelled", "cancelled")
+    again = story.when(by_utility(3))
+    again.then()
+    assert came(again) == ("already_cancelled", "cancelled")
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_its_notification_that_comes_late_is_answered_as_cancelled(number: int) -> None:
+    story = portfolio().after(by_utility(3))
+    late = story.when(judge(modification_number=number))
+    late.then()
+    assert late.reply.status == "cancelled"
+    assert [reason.code for reason in late.reply.reasons] == ["cancelled"]
+
+
+def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
+    story = portfolio().after(by_utility(3))
+    assert story.when(judge(modification_number=4)).reply.status == "accepted"
+    story.when(by_utility(3)).then()
+    assert came(story.when(by_utility(4)))[0] == "cancelled"
+
+
+def test_a_rejected_one_can_be_cancelled_too() -> None:
+    story = portfolio().after(judge(target_kw=9_000.0))
+    story.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=0))
+    assert story.when(judge()).reply.status == "cancelled"
+
+
+def test_an_older_cancellation_than_what_stands_is_stale() -> None:
+    there = InProcess.accepted(*BOTH, modification_number=5)
+    outcome = there.story.when(by_utility(4))
+    outcome.then()
+    assert came(outcome) == ("stale", "accepted")
+
+
+@pytest.mark.parametrize("status", ["recovering", "completed"])
+def test_when_the_window_is_over_nothing_is_left_to_cancel(status: DREventStatus) -> None:
+    zones = (zone_entry("hall", rebound_ramp_s=600),)
+    there = InProcess.accepted(*BOTH, zones=zones).until(status)
+    outcome = there.story.when(by_utility())
+    outcome.then()
+    assert came(outcome) == ("ended", status)
+
+
+def test_cancelled_while_active_every_building_is_let_go_and_the_facilities_given_back() -> None:
+    there = InProcess.accepted(*BOTH).until("active")
+    there.story.at(STARTS_AT + timedelta(minutes=30))
+    there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over"))
+    assert there.dr_event.status == "cancelled_while_active"
+    assert {there.dispatch(i).status for i in BOTH} == {"restored"}
+    assert there.actions()[-2:] == [("fac-001", "restore"), ("fac-002", "restore")]
+    batch = there.dr_event.batch
+    assert batch is not None
+    assert (batch.asked, batch.committed, batch.restored, batch.failed) == (2, 2, 2, 0)
+    for facility_id in BOTH:
+        state = there.story.store.load(Facility, facility_stream_id(facility_id)).state
+        assert state.reservations == {}
+        assert state.served, "it served"
+    assert [w.kind for w in there.callbacks] == ["accepted", "started", "cancelled", "completed"]
+    again = there.story.when(by_utility())
+    again.then()
+    assert came(again) == ("already_cancelled", "cancelled_while_active")
+
+
+def test_what_was_delivered_until_the_cancellation_is_measured_and_credited() -> None:
+    there = InProcess.accepted(*BOTH).until("active")
+    until = STARTS_AT + timedelta(minutes=30)
+    there.story.at(until)
+    there.do(by_utility())
+    assert {there.dispatch(i).ends_at for i in BOTH} == {until}
+    there.do(*(measured(i, 40.0) for i in BOTH))
+    assert (there.dr_event.settlement_status, there.dr_event.delivered_kw) == ("measured", 80.0)
+    assert there.callbacks[-1].kind == "measured"
+
+
+def test_cancelled_while_commits_are_under_way_they_settle_and_are_undone() -> None:
+    there = InProcess.accepted(*BOTH).until("preparing")
+    there.control.fail_next("fac-002", "lost_answer")
+    there.story.at(STARTS_AT)
+    there.story.after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there.relay_all()
+    there.story.after(by_utility())
+    there.settle()
+    assert {there.dispatch(i).status for i in BOTH} == {"restored"}
+    assert there.dr_event.batch is not None
+
+
+def test_no_command_follows_a_release() -> None:
+    there = InProcess.accepted(*BOTH).until("active")
+    there.do(by_utility())
+    released = len(there.control.sent)
+    there.story.at(ENDS_AT)
+    there.settle()
+    assert len(there.control.sent) == released
+
+
+def measured(facility_id: str, kw: float) -> RecordMeasurement:
+    facts: dict[str, Any] = {"adjustment_kind": "none", "adjustment_value": None, "data_hash": "abc"}
+    return RecordMeasurement(
+        dr_event_id=DR_EVENT_ID,
+        facility_id=facility_id,
+        baseline_method="caiso-10-in-10",
+        days=(),
+        adjustment_clipped=False,
+        intervals=(),
+        coverage_pct=100.0,
+        delivered_kw=kw,
+        **facts,
+    )

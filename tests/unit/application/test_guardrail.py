@@ -1,0 +1,57 @@
+"""The forecast guardrail: who rests on a degraded forecast stays out until an operator answers for it."""
+
+from datetime import timedelta
+
+from application.commands.dispatch import OverrideForecast
+from domain.dispatch import Dispatch
+from tests.in_process import FORECAST_CYCLES, PREPARE_AT, InProcess
+from tests.made_up import DR_EVENT_ID, NOW
+
+BOTH = ("fac-001", "fac-002")
+
+
+def stale_at_the_preparation(**terms: str) -> InProcess:
+    """Good forecasts at the planning, and none since of fac-002."""
+    there = InProcess.accepted(*BOTH, terms=terms)
+    recorded = there.story.forecasts.recorded
+    kept = [s for s in recorded if s.facility_id == "fac-001" or s.cycle_start == NOW]
+    recorded[:] = kept
+    return there
+
+
+def test_a_forecast_that_went_stale_by_the_preparation_blocks() -> None:
+    there = stale_at_the_preparation().until("preparing")
+    assert (there.dispatch("fac-001").status, there.dispatch("fac-002").status) == ("prepared", "blocked")
+    [blocked] = there.recorded(Dispatch.Blocked)
+    assert isinstance(blocked, Dispatch.Blocked)
+    assert blocked.data_quality == "degraded_stale_data"
+
+
+def test_an_operator_answers_for_it_and_it_is_not_blocked_again() -> None:
+    there = stale_at_the_preparation().until("preparing")
+    override = OverrideForecast(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="I looked")
+    there.do(override).until("completed")
+    assert there.dr_event.outcome == "full"
+    [overridden] = there.recorded(Dispatch.ForecastOverridden)
+    assert isinstance(overridden, Dispatch.ForecastOverridden)
+    assert overridden.reason == "I looked"
+
+
+def test_a_program_that_only_warns_goes_on() -> None:
+    there = stale_at_the_preparation(forecast_guardrail="warn").until("completed")
+    assert there.dr_event.outcome == "full"
+
+
+def test_at_two_cycles_a_forecast_is_still_good() -> None:
+    there = InProcess.accepted(*BOTH)
+    newest = max(cycle for cycle in FORECAST_CYCLES if cycle <= PREPARE_AT)
+    assert PREPARE_AT - newest <= timedelta(minutes=30)
+    there.until("preparing")
+    assert {there.dispatch(i).status for i in BOTH} == {"prepared"}
+
+
+def test_the_capacity_that_rests_on_degraded_forecasts_is_told_apart() -> None:
+    there = InProcess.accepted(*BOTH, degraded=("fac-002",))
+    assert (there.dr_event.capacity_kw, there.dr_event.capacity_degraded_kw) == (200.0, 100.0)
+    there.settle()
+    assert '"capacity_degraded_kw":100.0' in there.callbacks[0].body

@@ -1,0 +1,106 @@
+"""A facility falls out: the program goes on, shares its part among the others, or ends the whole batch."""
+
+import pytest
+
+from domain.dispatch import Dispatch
+from domain.dr_event import Batch, DREvent
+from tests.in_process import InProcess
+from tests.made_up import zone_entry
+
+THREE = ("fac-001", "fac-002", "fac-003")
+
+
+def world(policy: str, *, target_kw: float = 150.0) -> InProcess:
+    return InProcess.accepted(*THREE, target_kw=target_kw, terms={"shortfall_policy": policy})
+
+
+def targets(there: InProcess) -> dict[str, float]:
+    return {i: round(there.dispatch(i).target_kw, 3) for i in THREE}
+
+
+def failing_at(there: InProcess, phase: str, facility_id: str = "fac-002") -> InProcess:
+    there.until("scheduled" if phase == "prepare" else "preparing")
+    there.control.fail_next(facility_id, "refuse")
+    return there
+
+
+def test_continue_goes_on_without_it() -> None:
+    there = failing_at(world("continue"), "prepare").until("completed")
+    assert targets(there) == {"fac-001": 50.0, "fac-002": 50.0, "fac-003": 50.0}
+    assert there.dr_event.plan_revision == 1
+    assert there.dr_event.outcome == "partial"
+
+
+@pytest.mark.parametrize("phase", ["prepare", "commit"])
+def test_reallocate_gives_its_share_to_the_others(phase: str) -> None:
+    there = failing_at(world("reallocate"), phase).until("active")
+    assert targets(there) == {"fac-001": 75.0, "fac-002": 50.0, "fac-003": 75.0}
+    now = there.story.clock.now()
+    shed = {i: round(building.shed_kw(now), 3) for i, building in there.buildings.items()}
+    assert shed == {"fac-001": 75.0, "fac-002": 0.0, "fac-003": 75.0}
+    [replanned] = there.recorded(DREvent.Replanned)
+    assert isinstance(replanned, DREvent.Replanned)
+    assert (replanned.plan_revision, replanned.cause, replanned.missing_kw) == (2, "shortfall", 0.0)
+    assert {target.facility_id for target in replanned.targets} == {"fac-001", "fac-003"}
+
+
+def test_reallocate_stays_within_the_recorded_headroom() -> None:
+    there = failing_at(world("reallocate", target_kw=270.0), "prepare").until("active")
+    assert targets(there) == {"fac-001": 100.0, "fac-002": 90.0, "fac-003": 100.0}
+    assert round(there.dr_event.missing_kw, 3) == 70.0
+
+
+def test_nothing_is_planned_anew_where_nobody_has_headroom_left() -> None:
+    there = failing_at(world("reallocate", target_kw=300.0), "prepare").until("active")
+    assert there.dr_event.plan_revision == 1
+
+
+def test_reallocate_never_goes_beyond_the_comfort_limit() -> None:
+    """Found at 22 degrees with a limit of 24, a zone of 3 kelvin may be raised by 2: two thirds of its 100 kW."""
+    zones = (zone_entry("hall", comfort_limit_c=24.0),)
+    there = InProcess.accepted(*THREE, target_kw=150.0, terms={"shortfall_policy": "reallocate"}, zones=zones)
+    failing_at(there, "commit").until("active")
+    assert targets(there)["fac-001"] == pytest.approx(66.667, abs=0.001)
+    assert there.dispatch("fac-001").latest("commit")["hall"].command.magnitude == pytest.approx(2.0)
+
+
+def test_abort_undoes_the_whole_batch_the_last_committed_first() -> None:
+    there = failing_at(world("abort"), "commit", "fac-003").until("completed")
+    committed = [e.facility_id for e in there.recorded(Dispatch.Committed) if isinstance(e, Dispatch.Event)]
+    restored = [i for i, action in there.actions() if action == "restore"]
+    [aborted] = there.recorded(DREvent.BatchAborted)
+    assert isinstance(aborted, DREvent.BatchAborted)
+    assert committed
+    assert [i for i in aborted.facility_ids if i in committed] == list(reversed(committed))
+    assert set(restored) == set(committed)
+    assert there.dr_event.outcome == "failed"
+    assert there.dr_event.batch is not None
+    assert (there.dr_event.batch.served, there.dr_event.batch.failed) == (0, 3)
+    assert there.dr_event.batch.total_failure
+
+
+def test_abort_before_the_start_releases_everybody() -> None:
+    there = failing_at(world("abort"), "prepare")
+    there.until("completed")
+    assert {there.dispatch(i).status for i in THREE} <= {"aborted", "failed", "compensated"}
+    assert "commit" not in {action for _, action in there.actions()}
+    assert there.dr_event.outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("batch", "partial", "total"),
+    [
+        (Batch(asked=3, prepared=3, committed=3, failed=0, restored=3), False, False),
+        (Batch(asked=3, prepared=3, committed=2, failed=1, restored=2), True, False),
+        (Batch(asked=3, prepared=0, committed=0, failed=2, restored=0, opted_out=1), False, True),
+    ],
+)
+def test_the_batch_says_how_it_went(batch: Batch, partial: bool, total: bool) -> None:
+    assert (batch.partial_success, batch.total_failure) == (partial, total)
+    assert batch.served + batch.failed + batch.opted_out == batch.asked
+
+
+def test_fewer_than_eighty_percent_raise_an_alert() -> None:
+    there = failing_at(world("continue"), "prepare").until("completed")
+    [alert] = there.alerts.listed()
+    assert (alert.name, alert.detail) == ("batch_below_80_percent", "2 of 3 facilities served")

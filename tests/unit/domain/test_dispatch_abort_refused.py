@@ -1,0 +1,33 @@
+"""An abort that the BMS refuses because the zone is curtailed; found by the fault storms of seeds 16 and 336."""
+
+from domain.dispatch import Dispatch
+from tests.walks import DispatchWalk, dispatch_walk
+
+
+def failed_at_its_commit() -> DispatchWalk:
+    """The BMS did the commit and said that it did not."""
+    walk = dispatch_walk()
+    for step in ("prepare", "success", "commit", "refusal", "compensate"):
+        getattr(walk, step)()
+    assert walk.aggregate.state.status == "compensating"
+    return walk
+
+
+def refuse(walk: DispatchWalk, code: str) -> list[type]:
+    before = len(walk.aggregate.pending_events)
+    walk.aggregate.command_refused(walk.provenance, command_id=walk.chosen, code=code, reason="simulated")
+    return [type(domain_event) for domain_event in walk.aggregate.pending_events[before:]]
+
+
+def test_a_zone_that_is_curtailed_after_all_is_restored() -> None:
+    walk = failed_at_its_commit()
+    assert refuse(walk, "curtailed") == [Dispatch.BmsCommandRefused, Dispatch.BmsCommandRequested]
+    assert not walk.aggregate.state.is_final
+    walk.success()
+    assert walk.aggregate.state.status == "compensated"
+
+
+def test_an_abort_refused_for_another_reason_is_let_be() -> None:
+    """The hold of a prepare ends by itself."""
+    walk = failed_at_its_commit()
+    assert refuse(walk, "local_override") == [Dispatch.BmsCommandRefused, Dispatch.Compensated]

@@ -1,0 +1,177 @@
+"""Each invariant notices its breach: evidence of a good story, with one thing changed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from application.ports.event_log import LogEntry
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
+from domain.facility import Facility
+from interfaces.bootstrap.simulation import storm_setting
+from interfaces.simulation.evidence import Evidence
+from interfaces.simulation.invariants import INVARIANTS, breaches
+from interfaces.simulation.runs import storm_of
+
+Change = Callable[[Evidence], Evidence]
+HOUR = timedelta(hours=1)
+
+
+@cache
+def good() -> Evidence:
+    """Of the first seed that completes in full, over BMSs that know commands, with its callbacks delivered."""
+    for seed in range(200):
+        evidence = storm_of(seed, storm_setting()).evidence
+        completed = evidence.recorded(DREvent.Completed)
+        plain = not evidence.plan.overrides and not evidence.locks_were_lost
+        if plain and evidence.plan.deduplicates and any(c.outcome == "full" for c in completed):
+            return evidence
+    raise AssertionError("no seed completes in full")
+
+
+def with_event(kind: type[DomainEvent], **changes: Any) -> Change:
+    """The last domain event of that kind, changed."""
+
+    def change(evidence: Evidence) -> Evidence:
+        place = max(n for n, entry in enumerate(evidence.entries) if isinstance(entry.domain_event, kind))
+        found = evidence.entries[place]
+        changed = msgspec.structs.replace(found.domain_event, **changes)
+        entries = list(evidence.entries)
+        entries[place] = LogEntry(found.position, found.topic, changed)
+        return replace(evidence, entries=entries)
+
+    return change
+
+
+def again(kind: type[DomainEvent], **changes: Any) -> Change:
+    """The first domain event of that kind once more, right after it."""
+
+    def change(evidence: Evidence) -> Evidence:
+        place = next(n for n, entry in enumerate(evidence.entries) if isinstance(entry.domain_event, kind))
+        found, entries = evidence.entries[place], list(evidence.entries)
+        copy = msgspec.structs.replace(found.domain_event, **changes)
+        entries.insert(place + 1, LogEntry(found.position, found.topic, copy))
+        return replace(evidence, entries=entries)
+
+    return change
+
+
+def beyond_its_headroom(evidence: Evidence) -> Evidence:
+    [*_, scheduled] = evidence.recorded(DREvent.Scheduled)
+    targets = tuple(msgspec.structs.replace(t, target_kw=t.headroom_kw + 1) for t in scheduled.targets)
+    return with_event(DREvent.Scheduled, targets=targets)(evidence)
+
+
+def done_twice(evidence: Evidence) -> Evidence:
+    commit = next(entry for entry in evidence.journal if entry.action == "commit")
+    return replace(evidence, journal=[*evidence.journal, msgspec.structs.replace(commit, curtailed=False)])
+
+
+def left_curtailed(evidence: Evidence) -> Evidence:
+    last = max(n for n, entry in enumerate(evidence.journal) if entry.action == "restore")
+    return replace(evidence, journal=[e for n, e in enumerate(evidence.journal) if n != last])
+
+
+def left_warm(evidence: Evidence) -> Evidence:
+    journal = [
+        msgspec.structs.replace(entry, setpoint=25.0) if entry.action == "restore" else entry
+        for entry in evidence.journal
+    ]
+    return replace(evidence, journal=journal)
+
+
+def with_call(operation: str, *, later: timedelta = timedelta(), lasting: timedelta = timedelta()) -> Change:
+    """The first call of that operation, later or longer."""
+
+    def change(evidence: Evidence) -> Evidence:
+        calls = [msgspec.structs.replace(call) for call in evidence.calls]
+        call = next(call for call in calls if call.operation == operation)
+        assert call.ended_at is not None
+        call.began_at, call.ended_at = call.began_at + later, call.ended_at + later + lasting
+        return replace(evidence, calls=calls)
+
+    return change
+
+
+def unrecorded(evidence: Evidence) -> Evidence:
+    attempts = Dispatch.BmsCommandAttempted
+    return replace(
+        evidence, entries=[e for e in evidence.entries if not isinstance(e.domain_event, attempts)]
+    )
+
+
+def cancelled_at_the_beginning(evidence: Evidence) -> Evidence:
+    dr_event = evidence.recorded(DREvent.Completed)[0]
+    first = evidence.recorded(DREvent.Accepted)[0]
+    cancelled = DREvent.Cancelled(
+        originator_id=dr_event.originator_id,
+        originator_version=999,
+        timestamp=first.recorded_at,
+        correlation_id=first.correlation_id,
+        causation_id=first.causation_id,
+        actor=first.actor,
+        tenant=first.tenant,
+        trace_id=first.trace_id,
+        facility_ids=(),
+        reason="made up",
+    )
+    return replace(evidence, entries=[LogEntry(0, "dr-event.cancelled.v1", cancelled), *evidence.entries])
+
+
+def with_status(kind: type[Any], status: str) -> Change:
+    def change(evidence: Evidence) -> Evidence:
+        aggregates = dict(evidence.aggregates)
+        key = next(key for key, aggregate in aggregates.items() if isinstance(aggregate, kind))
+        twin = object.__new__(kind)
+        twin.__dict__.update(aggregates[key].__dict__)
+        twin.__dict__["_state"] = msgspec.structs.replace(twin.state, status=status)
+        return replace(evidence, aggregates={**aggregates, key: twin})
+
+    return change
+
+
+def without_a_row(evidence: Evidence) -> Evidence:
+    rows = dict(evidence.read_models["dispatches"])
+    rows.popitem()
+    return replace(evidence, read_models={**evidence.read_models, "dispatches": rows})
+
+
+CHANGES: dict[str, Change] = {
+    "no command id is executed twice": done_twice,
+    "an intent and an attempt are recorded before each call": unrecorded,
+    "nothing is begun after a cancellation": cancelled_at_the_beginning,
+    "no building is left curtailed after the end plus grace": left_curtailed,
+    "every setpoint is back": left_warm,
+    "nothing is sent after its time": with_call("commit", later=HOUR),
+    "one call at a time per BMS": with_call("prepare", lasting=HOUR),
+    "what the log says was done was done": lambda evidence: replace(evidence, journal=[]),
+    "limits are kept": beyond_its_headroom,
+    "a facility serves one DR event at a time": again(Facility.Reserved, dr_event_id=UUID(int=9)),
+    "every facility ends in a final state": with_status(Dispatch, "restore_failed"),
+    "delivered, failed and opted out are those asked": with_event(
+        DREvent.Completed, failed_facilities=("fac-001", "fac-404")
+    ),
+    "what follows from a domain event follows once": again(DREvent.CallbackRequested),
+    "the log replays to the same state": with_status(DREvent, "active"),
+    "read models replay to the same rows": without_a_row,
+    "the utility's last callback equals the log": lambda evidence: replace(evidence, received=[]),
+    "everything comes to rest": lambda evidence: replace(evidence, came_to_rest=False),
+    "no worker meets what nobody foresaw": lambda evidence: replace(evidence, errors=["KeyError"]),
+}
+
+
+def test_a_good_story_breaks_nothing() -> None:
+    assert breaches(good()) == []
+
+
+@pytest.mark.parametrize("name", INVARIANTS)
+def test_an_invariant_notices_its_breach(name: str) -> None:
+    changed = CHANGES[name](good())
+    assert [found.what for found in INVARIANTS[name](changed)] != []

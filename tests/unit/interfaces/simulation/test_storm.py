@@ -1,0 +1,76 @@
+"""A seed is one story: the same in every process, told whole, judged."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from interfaces.bootstrap.simulation import storm_setting
+from interfaces.simulation.invariants import breaches
+from interfaces.simulation.runs import THE_SIMULATION_ITSELF, run_seed, run_seeds, storm_of
+from interfaces.simulation.telling import told
+from tests.architecture.source_tree import ROOT
+
+SETTING = storm_setting()
+SEEDS = range(20, 32)
+DIGESTS = """
+from interfaces.bootstrap.simulation import storm_setting
+from interfaces.simulation.runs import run_seed
+setting = storm_setting()
+print(*(run_seed(seed, setting).digest for seed in range(20, 32)))
+"""
+
+
+def digests_of_another_process(hash_seed: str) -> list[str]:
+    outcome = subprocess.run(
+        [sys.executable, "-c", DIGESTS],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return outcome.stdout.split()
+
+
+def test_a_seed_gives_the_same_log_whatever_the_order_of_hashes() -> None:
+    here = [run_seed(seed, SETTING).digest for seed in SEEDS]
+    assert len(set(here)) == len(SEEDS)
+    assert [digests_of_another_process(hash_seed) for hash_seed in ("1", "77")] == [here, here]
+
+
+def test_what_ran_before_makes_no_difference() -> None:
+    alone = run_seed(25, SETTING)
+    assert [run_seed(24, SETTING), run_seed(25, SETTING)][1] == alone
+
+
+def test_several_processes_give_the_results_of_one_in_order() -> None:
+    done: list[int] = []
+    results = run_seeds(SEEDS, SETTING, workers=2, tell=done.append)
+    assert results == run_seeds(SEEDS, SETTING)
+    assert done[-1] == len(SEEDS)
+
+
+def test_a_story_tells_of_the_log_the_buildings_and_the_faults() -> None:
+    outcome = storm_of(21, SETTING)
+    lines = list(told(outcome.evidence, outcome.story))
+    assert lines[0].startswith("seed 21")
+    assert any("fac-001" in line for line in lines)
+    assert sum("  log  " in line for line in lines) == len(outcome.evidence.entries)
+
+
+def test_an_error_of_the_simulation_itself_is_kept_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no world today")
+
+    monkeypatch.setattr("interfaces.simulation.runs.run_storm", fails)
+    [broke] = run_seed(7, SETTING).breaches
+    assert (broke.invariant, "no world today" in broke.what) == (THE_SIMULATION_ITSELF, True)
+
+
+def test_more_buildings_are_simulated_where_they_are_asked_for() -> None:
+    evidence = storm_of(3, storm_setting(facilities=12)).evidence
+    assert len(evidence.plan.facilities) == 12
+    assert breaches(evidence) == []

@@ -1,0 +1,145 @@
+"""Virtual time, a drawn order, and processes that are killed and stopped."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import Any, cast
+
+import pytest
+
+from interfaces.simulation.processes import Process
+from interfaces.simulation.virtual_loop import OWNER, Killed, Stuck, VirtualLoop
+
+
+def run(story: Coroutine[Any, Any, Any], seed: int = 1) -> Any:
+    loop = VirtualLoop(seed)
+    try:
+        return loop.run_until_complete(story)
+    finally:
+        loop.wind_up()
+
+
+def loop_now() -> VirtualLoop:
+    return cast("VirtualLoop", asyncio.get_running_loop())
+
+
+def started(process: Process, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """`work`, run by that process."""
+    inside = copy_context()
+    inside.run(OWNER.set, process)
+    return asyncio.get_running_loop().create_task(work, context=inside)
+
+
+def test_time_jumps_to_what_happens_next() -> None:
+    async def story() -> float:
+        await asyncio.sleep(86_400)
+        return loop_now().time()
+
+    assert run(story()) == pytest.approx(86_400)
+
+
+def test_the_order_of_what_is_ready_is_the_seeds() -> None:
+    async def story() -> list[int]:
+        done: list[int] = []
+
+        async def one(number: int) -> None:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            done.append(number)
+
+        await asyncio.gather(*(one(number) for number in range(6)))
+        return done
+
+    orders = {seed: run(story(), seed) for seed in range(8)}
+    assert len({tuple(order) for order in orders.values()}) > 1
+    assert all(run(story(), seed) == order for seed, order in orders.items())
+
+
+def test_a_call_in_a_thread_runs_inline_and_raises_to_its_caller() -> None:
+    async def story() -> None:
+        assert await asyncio.to_thread(lambda: 7) == 7
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(lambda: 1 // 0)
+
+    run(story())
+
+
+def test_others_go_on_inside_a_call_that_takes_its_time() -> None:
+    async def story() -> list[str]:
+        happened: list[str] = []
+
+        def slow() -> None:
+            happened.append("loaded")
+            loop_now().let_others_run(5.0)
+            happened.append("saved")
+
+        async def other() -> None:
+            await asyncio.sleep(1)
+            happened.append("another")
+
+        await asyncio.gather(asyncio.to_thread(slow), other())
+        return happened
+
+    assert run(story()) == ["loaded", "another", "saved"]
+
+
+def test_of_a_killed_process_nothing_runs_any_more_not_even_what_cleans_up() -> None:
+    async def story() -> list[str]:
+        happened: list[str] = []
+        process = Process("worker", 1)
+
+        async def work() -> None:
+            try:
+                await asyncio.sleep(10)
+                happened.append("worked")
+            finally:
+                happened.append("cleaned up")
+
+        started(process, work())
+        await asyncio.sleep(5)
+        process.kill()
+        await asyncio.sleep(100)
+        return list(happened)
+
+    assert run(story()) == []
+
+
+def test_a_stopped_process_goes_on_where_it_was() -> None:
+    async def story() -> list[float]:
+        woke: list[float] = []
+        process = Process("worker", 1)
+
+        async def work() -> None:
+            await asyncio.sleep(10)
+            woke.append(loop_now().time())
+
+        started(process, work())
+        await asyncio.sleep(5)
+        process.stopped = True
+        await asyncio.sleep(60)
+        process.stopped = False
+        loop_now().let_go(process)
+        await asyncio.sleep(1)
+        return woke
+
+    assert run(story()) == [pytest.approx(65)]
+
+
+def test_a_call_that_dies_with_its_process_answers_nobody() -> None:
+    async def story() -> bool:
+        def dies() -> None:
+            raise Killed
+
+        task = asyncio.create_task(asyncio.to_thread(dies))
+        await asyncio.sleep(10)
+        return task.done()
+
+    assert run(story()) is False
+
+
+def test_a_story_that_cannot_go_on_is_named() -> None:
+    loop = VirtualLoop(1)
+    waiting = asyncio.Event()
+    with pytest.raises(Stuck):
+        loop.run_until_complete(waiting.wait())
+    loop.wind_up()

@@ -1,0 +1,71 @@
+"""Repeats are answered from what is at hand only where the record would say the same."""
+
+from typing import Any
+
+from application.commands.dr_event import Judgement
+from domain.identifiers import dr_event_id
+from interfaces.web.remembered_answers import MOST_REMEMBERED, UNSIGNED_S, RememberedAnswers
+from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, accepting, notification
+
+
+def kept(now: list[float]) -> RememberedAnswers:
+    answers = RememberedAnswers(monotonic=lambda: now[0])
+    answers.note_unsigned("util-1")
+    answers.keep("util-1", None, b"{}", b"answer", "/there")
+    return answers
+
+
+def test_the_same_bytes_of_the_same_utility_under_the_same_key_get_the_same_answer() -> None:
+    answers = kept([0.0])
+    answers.note_unsigned("util-2")
+    assert answers.find("util-1", None, b"{}") == (b"answer", "/there")
+    assert answers.find("util-1", None, b"{ }") is None
+    assert answers.find("util-1", "None", b"{}") is None
+    assert answers.find("util-2", None, b"{}") is None
+
+
+def test_whether_a_utility_signs_is_asked_again_after_a_while() -> None:
+    now = [0.0]
+    answers = kept(now)
+    now[0] = UNSIGNED_S
+    assert answers.find("util-1", None, b"{}") is None
+    answers.note_unsigned("util-1")
+    assert answers.find("util-1", None, b"{}") is not None
+
+
+def test_only_so_many_are_kept() -> None:
+    answers = kept([0.0])
+    for number in range(MOST_REMEMBERED):
+        answers.keep("util-1", str(number), b"{}", b"answer", "/there")
+    assert answers.find("util-1", None, b"{}") is None
+    assert answers.find("util-1", "0", b"{}") is not None
+
+
+def test_a_repeat_byte_for_byte_does_not_reach_the_bus_again() -> None:
+    edge = Edge(commands=RecordedCommands(accepting))
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        first, second = (client.post(WEBHOOK, json=notification(), headers=key) for _ in range(2))
+    assert (second.status_code, second.content) == (first.status_code, first.content)
+    assert second.headers["location"] == first.headers["location"]
+    assert len(edge.commands.given) == 1
+
+
+def test_what_is_not_on_record_is_judged_again() -> None:
+    def known(command: Any) -> Judgement:
+        return Judgement(dr_event_id=dr_event_id("util-1", "UTIL-1"), status="already_known")
+
+    edge = Edge(commands=RecordedCommands(known))
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        for _ in range(2):
+            client.post(WEBHOOK, json=notification(), headers=key)
+    assert len(edge.commands.given) == 2
+
+
+def test_a_utility_that_signs_is_never_answered_unchecked() -> None:
+    edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": b"secret"})
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        assert client.post(WEBHOOK, json=notification(), headers=key).status_code == 401
+        assert client.post(WEBHOOK, json=notification(), headers=key).status_code == 401

@@ -1,0 +1,130 @@
+"""The commands of one save to one building: one message, one record of their attempts, and each its own outcome."""
+
+import asyncio
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from application.commands.dr_event import StartDREvent
+from application.ports.work_queue import BmsWork
+from interfaces.simulators.journal import duplicate_actions
+from interfaces.workers.relay import READER
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID, STARTS_AT, zone_entry
+
+PATIENCE_S = 20.0
+ZONES = ("hall", "lobby", "roof")
+
+
+class Killed(BaseException):
+    """What stands for a SIGKILL here: nothing of the worker runs any more."""
+
+
+@pytest.fixture
+def world() -> InProcess:
+    """A building of three zones that is prepared; its commits are requested, and nobody has taken the work."""
+    zones = tuple(zone_entry(zone_id, 40.0) for zone_id in ZONES)
+    world = InProcess.accepted("fac-001", target_kw=90.0, zones=zones).until("preparing")
+    world.relay.positions.move(READER, world.position)
+    world.story.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
+    asyncio.run(relayed(world))
+    return world
+
+
+async def relayed(world: InProcess) -> None:
+    """The relay as its process runs it, until its position is the head of the log."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(world.relay.run(stop))
+    async with asyncio.timeout(PATIENCE_S):
+        while world.relay.positions.position(READER) < world.story.store.head():  # noqa: ASYNC110 - set elsewhere
+            await asyncio.sleep(0.002)
+    stop.set()
+    await running
+    world.position = world.story.store.head()
+
+
+def taken(world: InProcess) -> list[BmsWork]:
+    """All that waits for the building."""
+
+    async def story() -> list[BmsWork]:
+        found = []
+        while (item := await world.queue.next_bms("fac-001", wait_s=0)) is not None:
+            found.append(msgspec.json.decode(item.body, type=BmsWork))
+            await item.done()
+        return found
+
+    return asyncio.run(story())
+
+
+def committed(world: InProcess) -> list[str]:
+    return [entry.zone_id for entry in world.journal if entry.action == "commit"]
+
+
+def attempts(world: InProcess) -> dict[str, int]:
+    latest = world.dispatch().latest("commit")
+    return {zone_id: record.attempts for zone_id, record in latest.items()}
+
+
+def test_the_commands_of_one_save_travel_as_one_message(world: InProcess) -> None:
+    [work] = taken(world)
+    latest = world.dispatch().latest("commit")
+    assert [work.command_id, *work.more] == [latest[zone].command.command_id for zone in ZONES]
+
+
+def test_their_attempts_are_recorded_before_the_first_call_and_each_zone_is_called_once(
+    world: InProcess,
+) -> None:
+    [work] = taken(world)
+    at_first_call: list[dict[str, int]] = []
+
+    def reached(name: str, _: str) -> None:
+        if name == "dispatch.before_call" and not at_first_call:
+            at_first_call.append(attempts(world))
+
+    asyncio.run(replace(world.calls, reached=reached).do(work))
+    assert at_first_call == [dict.fromkeys(ZONES, 1)]
+    assert committed(world) == list(ZONES)
+    assert attempts(world) == dict.fromkeys(ZONES, 1)
+    assert world.dispatch().status == "committed"
+
+
+def test_a_refusal_of_one_zone_leaves_the_others_their_own_outcomes(world: InProcess) -> None:
+    [work] = taken(world)
+    world.control.fail_next("fac-001", "refuse")
+    asyncio.run(world.calls.do(work))
+    states = {zone: record.state for zone, record in world.dispatch().latest("commit").items()}
+    assert states == {"hall": "refused", "lobby": "succeeded", "roof": "succeeded"}
+
+
+@pytest.mark.parametrize("point", ["dispatch.before_call", "dispatch.after_call", "dispatch.after_record"])
+@pytest.mark.parametrize("strike", range(1, 4))
+def test_killed_anywhere_between_the_zones_each_is_curtailed_once(
+    world: InProcess, point: str, strike: int
+) -> None:
+    """A successor asks about every attempt that is on record, made or not."""
+    [work] = taken(world)
+    seen: list[str] = []
+
+    def reached(name: str, _: str) -> None:
+        if name == point:
+            seen.append(name)
+            if len(seen) == strike:
+                raise Killed(name)
+
+    with pytest.raises(Killed):
+        asyncio.run(replace(world.calls, reached=reached).do(work))
+    asyncio.run(world.calls.do(work))
+    assert sorted(committed(world)) == sorted(ZONES)
+    assert duplicate_actions(world.journal) == {}
+    assert world.dispatch().status == "committed"
+
+
+def test_a_zone_that_is_given_up_is_parked_alone(world: InProcess) -> None:
+    [work] = taken(world)
+    world.control.fail_next("fac-001", "unreachable", "unreachable", "unreachable", "unreachable")
+    asyncio.run(world.calls.do(work))
+    [letter] = world.dead_letters.listed(queue="bms_command")
+    parked = msgspec.json.decode(letter.body, type=BmsWork)
+    assert (parked.command_id, parked.more) == (work.command_id, ())
+    assert committed(world) == ["lobby", "roof"]

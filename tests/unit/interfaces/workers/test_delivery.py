@@ -1,0 +1,47 @@
+"""A worker that is stopped stops, also while it lets go of a delivery; found by the fault storm of seed 370."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from interfaces.workers.delivery import kept
+
+
+@dataclass
+class SlowToLetGo:
+    """A delivery whose keeper does not end at once."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    letting_go: asyncio.Event = field(default_factory=asyncio.Event)
+    body: bytes = b""
+    deliveries: int = 1
+
+    async def done(self) -> None: ...
+
+    async def again_after(self, wall_s: float) -> None: ...
+
+    async def still_working(self) -> None:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.letting_go.set()
+            await asyncio.sleep(0.05)
+            raise
+
+
+def test_a_cancellation_that_comes_while_the_delivery_is_let_go_is_not_lost() -> None:
+    async def story() -> None:
+        item = SlowToLetGo()
+
+        async def work() -> None:
+            async with kept(item, 0.003):
+                await item.asked.wait()
+            await asyncio.Event().wait()
+
+        working = asyncio.create_task(work())
+        await item.letting_go.wait()
+        working.cancel()
+        await asyncio.wait({working}, timeout=20)
+        assert working.cancelled()
+
+    asyncio.run(story())

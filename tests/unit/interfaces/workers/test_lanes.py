@@ -1,0 +1,87 @@
+"""Lanes keep the order of what concerns the same, and no other."""
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interfaces.workers.lanes import Job, Lanes
+
+PATIENCE_S = 20.0
+
+
+@given(
+    jobs=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=40),
+    at_once=st.integers(1, 4),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_lane_keeps_its_order_and_no_more_run_than_allowed(
+    jobs: list[tuple[str, int]], at_once: int
+) -> None:
+    async def story() -> None:
+        lanes, done, running, most = Lanes(at_once), defaultdict[str, list[int]](list), 0, 0
+
+        def job(lane: str, number: int, turns: int) -> Job:
+            async def run() -> None:
+                nonlocal running, most
+                running += 1
+                most = max(most, running)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                done[lane].append(number)
+                running -= 1
+
+            return run
+
+        futures = [lanes.put(lane, job(lane, n, turns)) for n, (lane, turns) in enumerate(jobs)]
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*futures)
+        assert most <= at_once
+        for lane, numbers in done.items():
+            assert numbers == [n for n, (of, _) in enumerate(jobs) if of == lane]
+
+    asyncio.run(story())
+
+
+def test_a_job_that_fails_ends_its_lane_and_no_other() -> None:
+    async def story() -> None:
+        lanes, done = Lanes(2), list[str]()
+
+        async def fails() -> None:
+            raise RuntimeError("a bug")
+
+        async def works() -> None:
+            done.append("done")
+
+        failing, behind = lanes.put("a", fails), lanes.put("a", works)
+        async with asyncio.timeout(PATIENCE_S):
+            await lanes.put("b", works)
+            with pytest.raises(RuntimeError, match="a bug"):
+                await failing
+        assert (done, behind.done()) == (["done"], False)
+        await lanes.aclose()
+
+    asyncio.run(story())
+
+
+def test_once_closed_nothing_that_waits_is_begun() -> None:
+    async def story() -> None:
+        lanes, begun, forever = Lanes(1), list[str](), asyncio.Event()
+
+        async def waits() -> None:
+            begun.append("first")
+            await forever.wait()
+
+        async def never() -> None:
+            begun.append("second")
+
+        lanes.put("a", waits)
+        lanes.put("a", never)
+        lanes.put("b", never)
+        await asyncio.sleep(0)
+        await lanes.aclose()
+        assert begun == ["first"]
+
+    asyncio.run(story())
