@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from application.commands.dr_event import DREventCommand
 from application.deciding import CommandContext, Deciding, Decision, IdempotencyKey
 from application.ports.clock import Clock
 from application.ports.event_store import (
+    ONE_DECISION,
+    WHOLE_DR_EVENT,
     EventStore,
     IdempotencyKeyTaken,
     IdempotencyRecord,
@@ -77,7 +80,11 @@ class CommandBus:
             if record is None and (known := self._answered(key)) is not None:
                 return _first_answer(known, key, reply_type)
             try:
-                self._store.save(decision.aggregates, idempotency=record)
+                self._store.save(
+                    decision.aggregates,
+                    idempotency=record,
+                    bounds=WHOLE_DR_EVENT if isinstance(command, DREventCommand) else ONE_DECISION,
+                )
             except (VersionConflict, IdempotencyKeyTaken):
                 continue
             return decision.reply

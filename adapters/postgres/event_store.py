@@ -24,10 +24,12 @@ from adapters.postgres.stream_loading import Known, StreamLoader
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store import (
+    ONE_DECISION,
     EventStoreUnavailable,
     IdempotencyKeyTaken,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
+    SaveBounds,
     StreamNotFound,
     TAggregate,
     VersionConflict,
@@ -103,14 +105,18 @@ class PostgresEventStore:
             raise _unavailable(error) from error
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
         if not any(aggregate.pending_events for aggregate in aggregates):
             if idempotency is not None:
                 raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
             return
         try:
-            self._application.save(*aggregates, idempotency=idempotency)
+            self._application.save(*aggregates, idempotency=idempotency, bounds=bounds)
         except IntegrityError as error:
             raise _conflict(error) from error
         except (OperationalError, InterfaceError) as error:

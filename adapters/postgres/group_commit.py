@@ -18,8 +18,8 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from adapters.postgres.batch_writer import IMPORT_CHUNK, BatchWriter
 from adapters.postgres.save_queue import Save, within
 from adapters.postgres.shared_turns import SharedTurns
-from application.ports.event_store import IdempotencyRecord
-from application.save_bounds import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, check_save_size
+from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
+from application.save_bounds import SHARED_TRANSACTION, check_save_size
 
 
 class GroupCommitRecorder(PostgresApplicationRecorder):
@@ -30,13 +30,14 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importing = threading.Lock()
-        self._saves = SharedTurns(self._writer.write, within(MAX_BATCH_EVENTS, MAX_BATCH_BYTES))
+        self._saves = SharedTurns(self._writer.write, within(*SHARED_TRANSACTION))
 
     def insert_events(
         self,
         stored_events: Sequence[StoredEvent],
         *,
         idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
         **_: Any,
     ) -> Sequence[int] | None:
         """The positions, once they are committed.
@@ -47,7 +48,7 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         if not stored_events:
             return None
         save = Save(stored_events, idempotency)
-        check_save_size(len(stored_events), save.byte_count)
+        check_save_size(len(stored_events), save.byte_count, bounds)
         self._saves.join(save)
         return save.ids
 

@@ -9,7 +9,11 @@ import msgspec
 from domain.dr_event import CallbackKind, Notice, Reason, ReplanCause
 
 
-class JudgeNotification(msgspec.Struct, frozen=True, kw_only=True):
+class DREventCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command on a DR event as a whole: what it comes to may name each of its facilities."""
+
+
+class JudgeNotification(DREventCommand, frozen=True, kw_only=True):
     """Judge a utility's notification: it is accepted, or rejected with every reason. Reply: Judgement."""
 
     utility_id: str
@@ -35,7 +39,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """The window in force, once accepted: the start may have been drawn, or be now."""
 
 
-class ModifyDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class ModifyDREvent(DREventCommand, frozen=True, kw_only=True):
     """The utility asks for something else; `notice` is whole and carries the number. Reply: Modification."""
 
     utility_id: str
@@ -62,57 +66,57 @@ class Modification(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None = None
 
 
-class PlanDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class PlanDREvent(DREventCommand, frozen=True, kw_only=True):
     """Make the plan: allocate the target over the facilities by their forecasts."""
 
     dr_event_id: UUID
 
 
-class StartPreparation(msgspec.Struct, frozen=True, kw_only=True):
+class StartPreparation(DREventCommand, frozen=True, kw_only=True):
     dr_event_id: UUID
 
 
-class StartDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class StartDREvent(DREventCommand, frozen=True, kw_only=True):
     dr_event_id: UUID
 
 
-class EndDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class EndDREvent(DREventCommand, frozen=True, kw_only=True):
     dr_event_id: UUID
 
 
-class CompleteDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class CompleteDREvent(DREventCommand, frozen=True, kw_only=True):
     """Close the DR event, if every dispatch is final."""
 
     dr_event_id: UUID
 
 
-class MeasureDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class MeasureDREvent(DREventCommand, frozen=True, kw_only=True):
     """Add up what was delivered, if every dispatch that ran is measured."""
 
     dr_event_id: UUID
 
 
-class ReplanDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class ReplanDREvent(DREventCommand, frozen=True, kw_only=True):
     """Change the plan of a DR event that was modified, or that a facility has come back to."""
 
     dr_event_id: UUID
     cause: ReplanCause
 
 
-class ReallocateShortfall(msgspec.Struct, frozen=True, kw_only=True):
+class ReallocateShortfall(DREventCommand, frozen=True, kw_only=True):
     """A facility fell out: go on, give its share to the others, or end the batch, as the program says."""
 
     dr_event_id: UUID
 
 
-class CancelDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class CancelDREvent(DREventCommand, frozen=True, kw_only=True):
     """Cancel, by its id; before the start or while it runs. Reply: Cancellation."""
 
     dr_event_id: UUID
     reason: str
 
 
-class CancelNotifiedDREvent(msgspec.Struct, frozen=True, kw_only=True):
+class CancelNotifiedDREvent(DREventCommand, frozen=True, kw_only=True):
     """The utility cancels, by its own id of the event; also one that it has not notified yet. Reply: Cancellation.
 
     A number below the one in force is stale. None: whatever the number, it is cancelled.
@@ -136,14 +140,14 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
     """`ended`: the window was over, nothing is left to cancel. `stale`: a newer modification stands."""
 
 
-class RequestCallback(msgspec.Struct, frozen=True, kw_only=True):
+class RequestCallback(DREventCommand, frozen=True, kw_only=True):
     """Record that the utility is to be told of the DR event's state."""
 
     dr_event_id: UUID
     kind: CallbackKind
 
 
-class RecordCallbackDelivered(msgspec.Struct, frozen=True, kw_only=True):
+class RecordCallbackDelivered(DREventCommand, frozen=True, kw_only=True):
     dr_event_id: UUID
     callback_id: UUID
     kind: CallbackKind
@@ -151,7 +155,7 @@ class RecordCallbackDelivered(msgspec.Struct, frozen=True, kw_only=True):
     status_code: int
 
 
-class RecordCallbackUndeliverable(msgspec.Struct, frozen=True, kw_only=True):
+class RecordCallbackUndeliverable(DREventCommand, frozen=True, kw_only=True):
     dr_event_id: UUID
     callback_id: UUID
     kind: CallbackKind

@@ -1,7 +1,7 @@
 """The event store as the write side uses it: load aggregates, save them together with an idempotency key."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -32,6 +32,19 @@ class KeyWithoutDomainEvents(ValueError):
     """An idempotency key was to be stored alone: the aggregates have nothing pending. Load them again."""
 
 
+class SaveBounds(NamedTuple):
+    """The most that one save may hold."""
+
+    domain_events: int
+    byte_count: int
+
+
+ONE_DECISION = SaveBounds(500, 128 * 1024)
+WHOLE_DR_EVENT = SaveBounds(5_000, 8 * 1024 * 1024)
+"""A decision over every facility of a DR event cannot be split: one over 2,000 facilities, the most that the door
+takes, is accepted, planned and modified in one save each."""
+
+
 class SaveTooLarge(ValueError):
     """More domain events or bytes in one save than the store takes at once; nothing was saved. Split the command."""
 
@@ -58,7 +71,11 @@ class EventStore(Protocol):
         ...
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 

@@ -13,7 +13,14 @@ from eventsourcing.postgres import PostgresApplicationRecorder
 
 from adapters.postgres.event_store import store_environment
 from application.demand_response import DemandResponse
-from application.ports.event_store import IdempotencyRecord, StreamNotFound, TAggregate, VersionConflict
+from application.ports.event_store import (
+    ONE_DECISION,
+    IdempotencyRecord,
+    SaveBounds,
+    StreamNotFound,
+    TAggregate,
+    VersionConflict,
+)
 from domain.event_sourcing import Aggregate
 
 _INSERT_KEY = "INSERT INTO gridproof.idempotency_keys (scope, key, body_hash, reply) VALUES (%s, %s, %s, %s)"
@@ -59,8 +66,13 @@ class StockStore:
         return {stream_id: self.load(aggregate_class, stream_id) for stream_id in stream_ids}
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
+        del bounds  # the stock library has none
         try:
             self._application.save(*aggregates, idempotency=idempotency)
         except IntegrityError as error:

@@ -10,8 +10,10 @@ from uuid import UUID
 
 from application.ports.event_log import LogEntry
 from application.ports.event_store import (
+    ONE_DECISION,
     EventStoreUnavailable,
     IdempotencyRecord,
+    SaveBounds,
     TAggregate,
     VersionConflict,
 )
@@ -97,14 +99,18 @@ class Session:
         return self.database.events.find_reply(scope, key)
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
         mishaps, name = self.database.mishaps, self.process.name
         if mishaps.strikes("database.is_slow", name):
             self._wait()
         if self.database.down or mishaps.strikes("database.refuses_commit", name):
             raise EventStoreUnavailable("simulated: no commit now")
-        self.database.events.save(aggregates, idempotency=idempotency)
+        self.database.events.save(aggregates, idempotency=idempotency, bounds=bounds)
         self.database.tell_readers()
         if mishaps.strikes("database.loses_commit_answer", name):
             raise EventStoreUnavailable("simulated: committed, but the answer was lost")

@@ -12,9 +12,11 @@ from eventsourcing.utils import get_topic
 from application.event_mapper import decode_domain_event, encode_state
 from application.ports.event_log import LogEntry
 from application.ports.event_store import (
+    ONE_DECISION,
     IdempotencyKeyTaken,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
+    SaveBounds,
     StreamNotFound,
     TAggregate,
     VersionConflict,
@@ -48,7 +50,11 @@ class MemoryEventStore:
         return {i: self.load(aggregate_class, i) for i in stream_ids if i in self._newest}
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
         changed = [aggregate for aggregate in aggregates if aggregate.pending_events]
         pending: list[DomainEvent] = []
@@ -56,7 +62,7 @@ class MemoryEventStore:
             collected: Any = aggregate.collect_events()
             pending += collected
         stored = [_stored(domain_event) for domain_event in pending]
-        self._check(pending, stored, idempotency)
+        self._check(pending, stored, idempotency, bounds)
         for domain_event, row in zip(pending, stored, strict=True):
             self._append(domain_event, row)
         for aggregate in changed:
@@ -83,11 +89,12 @@ class MemoryEventStore:
         pending: Sequence[DomainEvent],
         stored: Sequence[StoredEvent],
         idempotency: IdempotencyRecord | None,
+        bounds: SaveBounds,
     ) -> None:
         if not pending and idempotency is not None:
             raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
         size = sum(len(row.topic) + len(row.state) + EVENT_OVERHEAD_BYTES for row in stored)
-        check_save_size(len(stored), size)
+        check_save_size(len(stored), size, bounds)
         if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
             raise IdempotencyKeyTaken(idempotency.key)
         versions: dict[UUID, int] = {}

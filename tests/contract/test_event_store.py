@@ -11,6 +11,8 @@ from adapters.postgres.event_store import PostgresEventStore
 from application.demand_response import DemandResponse
 from application.ports.event_log import EventLog
 from application.ports.event_store import (
+    ONE_DECISION,
+    WHOLE_DR_EVENT,
     EventStore,
     IdempotencyKeyTaken,
     IdempotencyRecord,
@@ -19,7 +21,6 @@ from application.ports.event_store import (
     StreamNotFound,
     VersionConflict,
 )
-from application.save_bounds import MAX_SAVE_BYTES, MAX_SAVE_EVENTS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
@@ -265,7 +266,9 @@ def test_an_aggregate_loaded_among_many_is_decided_on_and_saved(store: Store) ->
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"), [(MAX_SAVE_EVENTS, "boiler"), (2, "x" * MAX_SAVE_BYTES)], ids=["events", "bytes"]
+    ("changes", "reason"),
+    [(ONE_DECISION.domain_events, "boiler"), (2, "x" * ONE_DECISION.byte_count)],
+    ids=["events", "bytes"],
 )
 def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
     store: Store, changes: int, reason: str
@@ -283,6 +286,15 @@ def test_a_save_over_the_bounds_is_refused_by_name_and_saves_nothing(
     assert list(facility.pending_events) == []
     assert store.head() == 0
     assert store.find_reply("util-1 POST", "k-1") is None
+
+
+def test_a_decision_over_a_whole_dr_event_may_be_larger(store: Store) -> None:
+    facility = registered()
+    for _ in range(ONE_DECISION.domain_events):
+        facility.start_maintenance(provenance(), reason="boiler")
+        facility.end_maintenance(provenance())
+    store.save([facility], bounds=WHOLE_DR_EVENT)
+    assert store.load(Facility, HALL).version == 2 * ONE_DECISION.domain_events + 1
 
 
 def test_a_large_save_within_the_bounds_is_saved(store: Store) -> None:

@@ -11,9 +11,11 @@ from eventsourcing.utils import get_topic
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event, encode_state
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store import (
+    ONE_DECISION,
     IdempotencyKeyTaken,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
+    SaveBounds,
     StreamNotFound,
     TAggregate,
     VersionConflict,
@@ -47,7 +49,11 @@ class FakeEventStore:
             return {i: self.load(aggregate_class, i) for i in dict.fromkeys(stream_ids) if i in recorded}
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
         pending = [
             domain_event for aggregate in aggregates for domain_event in _collected(aggregate)
@@ -58,7 +64,7 @@ class FakeEventStore:
             return
         stored = [_stored(domain_event) for domain_event in pending]
         size = sum(len(item.topic) + len(item.state) + EVENT_OVERHEAD_BYTES for item in stored)
-        check_save_size(len(stored), size)
+        check_save_size(len(stored), size, bounds)
         with self._lock:
             if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
                 raise IdempotencyKeyTaken(idempotency.key)

@@ -18,8 +18,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError, StoredEv
 from adapters.postgres.group_commit import GroupCommitRecorder
 from adapters.postgres.save_queue import Save
 from adapters.postgres.store_errors import KeyConflict, StreamConflict
-from application.ports.event_store import SaveTooLarge
-from application.save_bounds import MAX_SAVE_BYTES, MAX_SAVE_EVENTS
+from application.ports.event_store import ONE_DECISION, SaveTooLarge
 from tests.integration.event_store.recorded import TABLE, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
 
@@ -74,8 +73,8 @@ def test_threads_that_race_for_streams_lose_or_win_exactly_once(
 @pytest.mark.parametrize(
     "events",
     [
-        [stored(uuid4(), number) for number in range(MAX_SAVE_EVENTS + 1)],
-        [stored(uuid4(), 1, b"x" * MAX_SAVE_BYTES)],
+        [stored(uuid4(), number) for number in range(ONE_DECISION.domain_events + 1)],
+        [stored(uuid4(), 1, b"x" * ONE_DECISION.byte_count)],
     ],
     ids=["events", "bytes"],
 )

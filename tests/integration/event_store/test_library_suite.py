@@ -10,7 +10,7 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.group_commit import GroupCommitRecorder
-from application.save_bounds import MAX_SAVE_EVENTS
+from application.ports.event_store import ONE_DECISION
 from tests.servers import Database
 
 pytest.importorskip("Crypto", reason="the library's tests need pycryptodome")
@@ -64,7 +64,7 @@ class TestApplicationRecorder(OnPostgres, ApplicationRecorderTestCase[Any]):
 
 
 class TestNonInterleaving(OnPostgres, NonInterleavingNotificationIDsBaseCase):
-    insert_num = MAX_SAVE_EVENTS  # the library takes 1,000; a save of ours is bounded
+    insert_num = ONE_DECISION.domain_events  # the library takes 1,000; a save of ours is bounded
 
 
 # They are bases, and abstract: pytest would collect them from this module as well.

@@ -20,7 +20,7 @@ from application.commands.dr_event import Judgement
 from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
 from application.deciding import CommandContext, Deciding, Decision, IdempotencyKey
 from application.handlers import HANDLERS
-from application.ports.event_store import IdempotencyRecord, VersionConflict
+from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds, VersionConflict
 from domain.errors import FacilityNotAvailable, ReasonRequired, UnknownFacility
 from domain.event_sourcing import Aggregate
 from domain.facility import Facility
@@ -44,7 +44,11 @@ class ContestedStore(FakeEventStore):
         self.saves = 0
 
     def save(
-        self, aggregates: Sequence[Aggregate[Any]], *, idempotency: IdempotencyRecord | None = None
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
         self.saves += 1
         if self.lose_next > 0:
@@ -52,7 +56,7 @@ class ContestedStore(FakeEventStore):
             for aggregate in aggregates:
                 aggregate.collect_events()
             raise VersionConflict("ordered by the test")
-        super().save(aggregates, idempotency=idempotency)
+        super().save(aggregates, idempotency=idempotency, bounds=bounds)
 
 
 def bus_over(store: FakeEventStore) -> CommandBus:
