@@ -21,7 +21,9 @@ ALERTS: dict[str, AlertDefinition] = {
     "malformed_readings": AlertDefinition("warning", "over 1 % of a facility's meter messages are malformed"),
     "poison_batch": AlertDefinition("critical", "a telemetry batch was parked after repeated failures"),
     "weather_unavailable": AlertDefinition("warning", "no usable weather for a forecast cycle"),
-    "degraded_forecast": AlertDefinition("warning", "a facility's forecast was issued on poor inputs"),
+    "degraded_forecast": AlertDefinition(
+        "warning", "a DR event within 4 h asks for a facility whose newest forecast is degraded"
+    ),
     "forecast_conflicts": AlertDefinition("warning", "over 0.1 % of forecasts were refused as conflicting"),
     "bms_breaker_open": AlertDefinition(
         "critical", "a BMS timed out five times in a row; calls are suspended"

@@ -85,9 +85,9 @@ class Settings:
     dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
     command_sla_s: float = _setting(parse.number(1, 86_400), 900.0)
-    """How long a person has to act on a dead-lettered BMS command."""
+    """For how long a commit is sought to be carried out, at most to the end of the window; then it is a dead letter."""
     dead_letter_sla_s: float = _setting(parse.number(1, 604_800), 900.0)
-    """How long a person has to act on a dead-lettered command or callback before `dead_letter_overdue` is raised."""
+    """How long a person then has to act on a dead letter of a command or callback: past it, `dead_letter_overdue`."""
     reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
     """How often the state of a curtailed building is asked for."""
     http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)

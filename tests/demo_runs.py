@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,31 +53,77 @@ class DemoRuns:
 
 def run_demo(*arguments: str) -> DemoRun:
     """`gridproof demo --json ARGUMENTS`, to its end."""
-    return _ended(_started(*arguments), said="")
+    demo = _started(*arguments)
+    try:
+        out, said = demo.communicate(timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        demo.kill()
+        out, said = demo.communicate()
+    return _run_of(demo.returncode, out, said)
 
 
 def run_demo_killing(server: str, *arguments: str, data_dir: Path, when: str) -> DemoRun:
     """The same, and kill -9 of `server` (postgres, nats-server, valkey-server) once the demo says `when`."""
+    killed: list[int] = []
+
+    def heard(demo: int, line: str) -> None:
+        if when in line and not killed:
+            killed.extend(children_of(demo, server))
+            os.kill(killed[0], signal.SIGKILL)
+
+    return run_demo_heard(*arguments, data_dir=data_dir, heard=heard)
+
+
+def run_demo_heard(
+    *arguments: str, data_dir: Path, heard: Callable[[int, str], None], longest_s: float = LONGEST_S
+) -> DemoRun:
+    """The same in `data_dir`; `heard(pid of the demo, line)` is called with each line it says, as it says it."""
     demo = _started(*arguments, "--data-dir", str(data_dir))
+    assert demo.stdout is not None
+    assert demo.stderr is not None
+    patience = Timer(longest_s, demo.kill)
+    patience.start()
     said = ""
-    for line in demo.stderr or ():
-        said += line
-        if when in line:
-            os.kill(server_of(data_dir, server), signal.SIGKILL)
-            break
-    return _ended(demo, said=said)
+    try:
+        # Both pipes at once: a demo that waits for a reader of the one would say nothing more on the other.
+        with ThreadPoolExecutor(1) as pool:
+            out = pool.submit(demo.stdout.read)
+            try:
+                for line in demo.stderr:
+                    said += line
+                    heard(demo.pid, line)
+            except BaseException:
+                demo.kill()
+                raise
+            return _run_of(demo.wait(), out.result(), said)
+    finally:
+        patience.cancel()
+        demo.stdout.close()
+        demo.stderr.close()
 
 
-def server_of(data_dir: Path, program: str) -> int:
-    """The pid of the embedded server that works in that data folder: its first process."""
+def children_of(demo: int, name: str) -> list[int]:
+    """The pids of a demo's own children that are the worker or the server `name`; [] while none of them lives.
+
+    Of a server it is the first process: those of PostgreSQL are children of that one.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                told = f"{(entry / 'cwd').readlink()} {(entry / 'cmdline').read_bytes().decode(errors='replace')}"
-                if (entry / "comm").read_text().strip() == program and str(data_dir) in told:
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                argv = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+                if (
+                    parent == str(demo)
+                    and state != "Z"
+                    and (argv[-2:] == ["worker", name] or _runs(entry, name))
+                ):
                     found.append(int(entry.name))
-    return min(found)
+    return found
+
+
+def _runs(process: Path, program: str) -> bool:
+    return (process / "comm").read_text().strip() == program
 
 
 def _started(*arguments: str) -> subprocess.Popen[str]:
@@ -90,11 +138,6 @@ def _started(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def _ended(demo: subprocess.Popen[str], *, said: str) -> DemoRun:
-    try:
-        out, more = demo.communicate(timeout=LONGEST_S)
-    except subprocess.TimeoutExpired:
-        demo.kill()
-        out, more = demo.communicate()
-    document = json.loads(out) if out.strip() else {"faults": [f"no document: {said}{more}"]}
-    return DemoRun(demo.returncode, document, said + more)
+def _run_of(status: int, out: str, said: str) -> DemoRun:
+    document = json.loads(out) if out.strip() else {"faults": [f"no document: {said}"]}
+    return DemoRun(status, document, said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
 
@@ -24,9 +24,6 @@ from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
-
-LEAST_TO_PREPARE = timedelta(minutes=5)
-"""However near the start is, or past: so long a prepare may still be sent."""
 
 
 class Dispatch(Outcomes, Aggregate[DispatchState]):
@@ -130,7 +127,8 @@ class Dispatch(Outcomes, Aggregate[DispatchState]):
         data_quality: str,
         hold: bool,
     ) -> None:
-        """Take over a changed plan. What was prepared is released where it is too early to `hold` it.
+        """Take over a changed plan. What was prepared is released where it is too early to `hold` it, else only
+        the zones that the plan leaves out.
 
         A curtailed building keeps its zones and stays curtailed; `align` commands what changed.
         """
@@ -155,8 +153,9 @@ class Dispatch(Outcomes, Aggregate[DispatchState]):
             prepare_again=again and not rejoined,
             rejoined=rejoined,
         )
-        if not hold:
-            self._record_all(provenance, amending.releasing(self.state))
+        changed = self.state
+        letting_go = amending.dropping(changed, now=provenance.recorded_at)
+        self._record_all(provenance, letting_go if hold else amending.releasing(changed))
 
     def align(self, provenance: Provenance, *, not_after: datetime) -> None:
         """Command anew what a curtailed building does not know yet of the plan."""
@@ -177,8 +176,7 @@ class Dispatch(Outcomes, Aggregate[DispatchState]):
         state = self.state
         again = state.prepare_again and state.status == "prepared"
         if state.left is None and (state.status == "planned" or again):
-            not_after = max(state.starts_at, provenance.recorded_at + LEAST_TO_PREPARE)
-            not_after = min(not_after, state.ends_at)
+            not_after = amending.prepare_by(state, provenance.recorded_at)
             wanted = requests(state, zones_in_order(state), "prepare", not_after=not_after)
             self._record_all(provenance, wanted)
 

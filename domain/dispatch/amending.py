@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.dispatch import events
 from domain.dispatch.facts import Fact, requests, zones_in_order
 from domain.dispatch.restoring import AT_ONCE, Place, restoring_all
 from domain.dispatch.state import (
     CURTAILED,
+    CommandRecord,
     DispatchState,
     DispatchStatus,
     LeaveCause,
@@ -24,6 +25,13 @@ BEGUN: frozenset[DispatchStatus] = frozenset(
 MOST_ROUNDS = 8
 """So often a zone is commanded anew against drift; then somebody in the building means it."""
 SETPOINT_TOLERANCE = 0.1
+LEAST_TO_PREPARE = timedelta(minutes=5)
+"""However near the start is, or past: so long a prepare, or the abort of one, may still be sent."""
+
+
+def prepare_by(state: DispatchState, now: datetime) -> datetime:
+    """From then on nothing is prepared any more."""
+    return min(max(state.starts_at, now + LEAST_TO_PREPARE), state.ends_at)
 
 
 def can_be_amended(state: DispatchState) -> bool:
@@ -47,15 +55,45 @@ def needs_prepare_again(
     """A commit carries another magnitude; another window, or a zone more, must be prepared."""
     if state.status not in {"preparing", "prepared"}:
         return False
-    prepared = {record.command.zone_id for record in state.latest("prepare").values()}
-    more = any(zone.zone_id not in prepared for zone in zones)
+    held = held_zones(state)
+    more = any(zone.zone_id not in held for zone in zones)
     return more or (starts_at, expires_at) != (state.starts_at, state.expires_at)
+
+
+def held_zones(state: DispatchState) -> dict[str, CommandRecord]:
+    """Zone -> its prepare, where it was not let go since: commands stand in the order of their requests."""
+    held: dict[str, CommandRecord] = {}
+    for record in state.commands.values():
+        if record.command.phase == "prepare":
+            held[record.command.zone_id] = record
+        elif record.command.phase == "abort":
+            held.pop(record.command.zone_id, None)
+    return held
+
+
+def dropped_zones(state: DispatchState) -> list[ZonePlan]:
+    """Zones that are prepared though the plan has left them out; one whose prepare has no known outcome expires."""
+    return [
+        ZonePlan(zone_id=zone_id, target_kw=0.0, strategy=record.command.strategy, magnitude=0.0)
+        for zone_id, record in sorted(held_zones(state).items())
+        if zone_id not in state.zones and record.state == "succeeded"
+    ]
+
+
+def dropping(state: DispatchState, *, now: datetime) -> Iterator[Fact]:
+    """Let go the zones that the plan has left out, the others stay prepared; open prepares settle first.
+
+    A commit waits for the outcome, so it is not sought for longer than that of a prepare: the hold ends by itself.
+    """
+    if state.status == "prepared" and state.left is None:
+        yield from requests(state, dropped_zones(state), "abort", not_after=prepare_by(state, now))
 
 
 def releasing(state: DispatchState) -> Iterator[Fact]:
     """Let go what was prepared and is not curtailed; open prepares settle first, and come back here."""
     if state.status == "prepared":
-        yield from requests(state, zones_in_order(state), "abort", not_after=state.expires_at)
+        zones = [*zones_in_order(state), *dropped_zones(state)]
+        yield from requests(state, zones, "abort", not_after=state.expires_at)
 
 
 def leaving(

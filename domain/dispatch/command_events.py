@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.dispatch.event_base import Event, underway, with_command
+from domain.dispatch.event_base import Event, status_under, with_command
 from domain.dispatch.state import BmsCommand, CommandRecord, DispatchState, Phase, Setpoint
 
 
@@ -25,7 +25,7 @@ class BmsCommandRequested(Event, frozen=True, kw_only=True):
             steps = tuple(step for step in steps if step.zone_id != command.zone_id)
         begun = replace(
             state,
-            status=underway(command.phase, state),
+            status=status_under(command, state),
             restore_steps=steps,
             prepare_again=state.prepare_again and command.phase != "prepare",
         )
@@ -43,7 +43,7 @@ class BmsCommandReissued(Event, frozen=True, kw_only=True):
     def evolve(self, state: DispatchState) -> DispatchState:
         record = state.commands[str(self.command_id)]
         changed = replace(record, state="requested", issue=self.issue)
-        status = underway(record.command.phase, state)
+        status = status_under(record.command, state)
         return with_command(replace(state, status=status), changed)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, DispatchStatus, Phase
+from domain.dispatch.state import CURTAILED, BmsCommand, CommandRecord, DispatchState, DispatchStatus, Phase
 from domain.event_sourcing import Aggregate
 
 
@@ -20,6 +20,13 @@ def underway(phase: Phase, state: DispatchState) -> DispatchStatus:
     if state.failure is not None:
         return "compensating"
     return "restoring" if phase == "restore" else "aborting"
+
+
+def status_under(command: BmsCommand, state: DispatchState) -> DispatchStatus:
+    """The status while `command` is open; a zone that the plan left out is let go beside what goes on."""
+    if command.phase == "abort" and command.zone_id not in state.zones:
+        return state.status
+    return underway(command.phase, state)
 
 
 def with_command(state: DispatchState, record: CommandRecord) -> DispatchState:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from domain.dispatch import command_events
+from domain.dispatch.amending import dropping
 from domain.dispatch.conclusion import conclusion
 from domain.dispatch.facts import requests
 from domain.dispatch.state import FINAL, UNDOING, CommandRecord, DispatchState, Setpoint
@@ -136,6 +137,9 @@ class Outcomes(_OfADispatch):
         if concluded is not None:
             kind, facts = concluded
             self.record(kind, provenance, **facts)
+            # A zone that the plan left out while it was being prepared is let go now.
+            for kind, facts in list(dropping(self.state, now=provenance.recorded_at)):
+                self.record(kind, provenance, **facts)
 
     def _record_of(self, command_id: UUID) -> CommandRecord:
         try:

@@ -85,11 +85,13 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers.forecast_watch import ForecastWatch
     from interfaces.workers.overdue_letters import OverdueLetters
     from interfaces.workers.schedule import Schedule
 
+    read_models = stores.read_models()
     schedule = Schedule(
-        due=stores.read_models().deadlines.due,
+        due=read_models.deadlines.due,
         bus=stores.bus,
         clock=stores.clock,
         locks=AdvisoryLocks(stores.database_url),
@@ -102,9 +104,18 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         locks=AdvisoryLocks(stores.database_url),
         sla_s=stores.settings.dead_letter_sla_s,
     )
-    async with asyncio.TaskGroup() as both:
-        both.create_task(schedule.run(stop), name="schedule")
-        both.create_task(overdue.run(stop), name="overdue letters")
+    watch = ForecastWatch(
+        dr_events=read_models.dr_events,
+        facilities=read_models.facilities,
+        book=stores.forecasts,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
+    async with asyncio.TaskGroup() as all_three:
+        all_three.create_task(schedule.run(stop), name="schedule")
+        all_three.create_task(overdue.run(stop), name="overdue letters")
+        all_three.create_task(watch.run(stop), name="forecast watch")
 
 
 async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:

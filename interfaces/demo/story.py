@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 
 from application.portfolio import Portfolio
@@ -93,14 +95,25 @@ class Story:
         """Until it is completed and measured, or its time is over; says each change of state."""
         last = ""
         while self._clock.now() < ends_at + SETTLE:
-            row = self._operator.get(f"/api/dr-events/{dr_event_id}").body
-            status = f"{row['status']}" if isinstance(row, dict) else "?"
-            if status != last:
-                self._say(f"{self._clock.now():%H:%M:%S} the DR event is {status}")
-                last = status
-            if status == "completed" and row["settlement_status"] == "measured" and _all_told(row):
+            row = self._row(dr_event_id)
+            if row is not None and row["status"] != last:
+                last = row["status"]
+                self._say(f"{self._clock.now():%H:%M:%S} the DR event is {last}")
+            if row is not None and last == "completed" and _is_settled(row):
                 return
             time.sleep(POLL_S)
+
+    def _row(self, dr_event_id: str) -> dict[str, Any] | None:
+        """None where the web worker or its database does not answer: both are started again when they die."""
+        try:
+            answer = self._operator.get(f"/api/dr-events/{dr_event_id}")
+        except (OSError, HTTPException):
+            return None
+        return answer.body if answer.status == HTTPStatus.OK else None
+
+
+def _is_settled(row: dict[str, Any]) -> bool:
+    return row["settlement_status"] == "measured" and _all_told(row)
 
 
 def _all_told(row: dict[str, Any]) -> bool:

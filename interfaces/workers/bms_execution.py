@@ -112,6 +112,9 @@ class Execution:
                 return False
             return await self._call()
         except BmsRefused as refusal:
+            if self._command.phase == "restore":
+                detail = f"{self._command.zone_id} refused: {refusal.reason}"
+                await self._calls.alert("restore_failing", self._alert_subject, detail)
             await self._record(RecordBmsRefusal(**self._subject(), code=refusal.code, reason=refusal.reason))
             return True
         except BmsError as error:

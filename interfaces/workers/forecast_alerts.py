@@ -1,4 +1,7 @@
-"""The alerts of forecast cycles. Several processes run cycles, so each looks at what is open before it clears."""
+"""The alerts of forecast cycles. Several processes run cycles, so each looks at what is open before it clears.
+
+Degraded forecasts are told by `forecast_watch`, where a DR event is near.
+"""
 
 import asyncio
 from collections.abc import Collection, Mapping

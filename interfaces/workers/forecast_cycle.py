@@ -214,11 +214,8 @@ class ForecastCycle:
                 report.degraded[facility_id] = issue.data_quality
 
     async def _alert(self, report: CycleReport) -> None:
-        poor = report.degraded | report.refused
-        wrong = {("degraded_forecast", facility_id): why for facility_id, why in poor.items()}
-        wrong |= {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
-        right = {("degraded_forecast", facility_id) for facility_id in report.has_forecast()}
-        right |= {("weather_unavailable", cell) for cell in report.weather}
+        wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
+        right = {("weather_unavailable", cell) for cell in report.weather}
         self._tries.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
         total, refused = (sum(column) for column in zip(*self._tries, strict=True))
         conflicts = ("forecast_conflicts", "forecasts")

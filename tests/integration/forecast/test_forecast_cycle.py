@@ -164,7 +164,7 @@ def test_without_any_telemetry_no_forecast_is_issued(house: House) -> None:
     assert report.issued == ALL[:2]
     assert "nothing was ever metered at fac-003" in report.refused["fac-003"]
     assert house.book.newest("fac-003", at=NOW) is None
-    assert house.open_alerts() == {("degraded_forecast", "fac-003")}
+    assert house.open_alerts() == set()
 
 
 def test_less_than_a_day_of_history_is_refused_with_what_there_is(house: House) -> None:
@@ -190,10 +190,7 @@ def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(hous
     cycle = house.cycle()
     first = house.run(cycle)
     assert set(first.degraded.values()) == {"degraded_no_weather"}
-    assert house.open_alerts() == {
-        ("weather_unavailable", "cell-1"),
-        *(("degraded_forecast", facility_id) for facility_id in ALL),
-    }
+    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
     unchanged = house.run(cycle)
     assert (unchanged.unchanged, unchanged.conflicts) == (ALL, [])
     house.weather.available = True

@@ -10,7 +10,7 @@ from application.commands.facility import OptOutFacility
 from application.handlers import callback_body
 from domain.dr_event import DREvent
 from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, UTILITY, UTILITY_EVENT, notice
+from tests.made_up import DR_EVENT_ID, UTILITY, UTILITY_EVENT, judge, notice
 
 THREE = ("fac-001", "fac-002", "fac-003")
 
@@ -73,3 +73,48 @@ def test_a_long_list_is_cut_and_those_that_did_not_serve_come_first(monkeypatch:
     assert results(told) == {"fac-003": "opted_out"}
     assert told["results_complete"] is False
     assert told["results_url"] == f"/api/dr-events/{DR_EVENT_ID}/dispatches"
+
+
+def as_recorded(world: InProcess) -> dict[str, tuple[str, str | None, float | None]]:
+    """Facility -> result, reason and delivery, by what its own dispatch recorded."""
+    found: dict[str, tuple[str, str | None, float | None]] = {}
+    for facility_id in THREE:
+        state = world.dispatch(facility_id)
+        served = state.was_committed and state.left in {None, "cancelled"}
+        result = "committed" if served else "opted_out" if state.left == "opted_out" else "failed"
+        found[facility_id] = (result, None if served else state.left_reason, state.delivered_kw)
+    return found
+
+
+def as_told(body: dict[str, Any]) -> dict[str, tuple[str, str | None, float | None]]:
+    return {
+        one["facility_id"]: (one["result"], one.get("reason"), one["delivered_kw"])
+        for one in body["facility_results"]
+    }
+
+
+def test_one_cancelled_while_active_is_told_at_once_and_again_with_its_results() -> None:
+    world = InProcess.accepted(*THREE).until("active")
+    world.do(OptOutFacility(facility_id="fac-002", reason="a concert tonight"))
+    world.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm over"))
+    [cancelled], [told] = bodies(world, "cancelled"), bodies(world, "completed")
+    state = world.dr_event
+    assert cancelled["status"] == told["status"] == state.status == "cancelled_while_active"
+    assert "facility_results" not in cancelled, "the buildings were only being let go"
+    assert told["outcome"] == state.outcome
+    assert as_told(told) == as_recorded(world)
+    assert results(told) == {"fac-001": "committed", "fac-002": "opted_out", "fac-003": "committed"}
+    assert {world.dispatch(i).status for i in THREE} == {"restored"}
+
+
+def test_one_that_lost_a_facility_to_a_stronger_one_is_told_so_and_what_came_of_it() -> None:
+    world = InProcess.accepted(*THREE).until("scheduled")
+    world.do(judge("UTIL-OTHER", priority=0, facility_ids=("fac-002",), target_kw=50.0))
+    [preempted] = bodies(world, "preempted")
+    assert (preempted["event_id"], preempted["status"]) == (UTILITY_EVENT, "scheduled")
+    world.until("completed")
+    [told] = bodies(world, "completed")
+    state = world.dr_event
+    assert (told["status"], told["outcome"]) == (state.status, state.outcome) == ("completed", "partial")
+    assert as_told(told) == as_recorded(world)
+    assert as_told(told)["fac-002"][:2] == ("failed", "it serves a stronger DR event")

@@ -232,3 +232,16 @@ def test_replaying_a_modified_story_gives_the_same_states() -> None:
     for facility_id in BOTH:
         assert isinstance(there.dispatch(facility_id).committed_at, type(NOW))
     assert len(there.recorded(Dispatch.Amended)) == 2
+
+
+def test_a_zone_that_leaves_the_plan_while_it_is_prepared_is_let_go_by_its_building() -> None:
+    zones = (zone_entry("hall", longest_curtailment_s=7200), zone_entry("roof"))
+    there = InProcess.accepted(*BOTH, zones=zones, target_kw=300.0).until("preparing")
+    there.do(changed(ends_at=ENDS_AT + HOUR, target_kw=150.0))
+    done = [(entry.zone_id, entry.action) for entry in there.journal if entry.facility_id == "fac-001"]
+    assert done[:2] == [("hall", "prepare"), ("roof", "prepare")]
+    assert sorted(done[2:]) == [("hall", "abort"), ("roof", "prepare")]
+    assert there.dispatch().status == "prepared"
+    there.until("completed")
+    assert there.dr_event.outcome == "full"
+    assert ("hall", "commit") not in [(entry.zone_id, entry.action) for entry in there.journal]

@@ -31,7 +31,7 @@ STORY = _own(DREvent) | _own(Dispatch) | {Facility.Reserved, Facility.Released}
 
 def _examples() -> dict[type, DomainEvent]:
     found: dict[type, DomainEvent] = {}
-    for seed in range(60):
+    for seed in range(200):
         numbers = random.Random(seed)
         for entry in walked([numbers.randrange(10_000_000) for _ in range(300)]).entries:
             found.setdefault(type(entry.domain_event), entry.domain_event)

@@ -381,10 +381,13 @@ def test_a_refused_restore_is_tried_again_in_a_new_round(rig: Rig) -> None:
     rig.at_restore()
     rig.fail_next("refuse")
     rig.carry_out("restore")
+    [alert] = rig.alerts.listed()
+    assert (alert.name, alert.severity) == ("restore_failing", "page")
+
     rig.story.after(RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="again"))
     assert rig.newest("restore").command.round == 2
     rig.carry_out("restore")
-    assert rig.dispatch.status == "restored"
+    assert (rig.dispatch.status, rig.alerts.listed()) == ("restored", [])
 
 
 def test_the_bms_verifies_a_commit(rig: Rig) -> None:

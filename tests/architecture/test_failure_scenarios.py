@@ -1,0 +1,65 @@
+"""The table of failures: each row names what shows it, and everything that it names exists."""
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from application.alerts import ALERTS
+from tests.architecture.source_tree import ROOT
+
+PAGE = ROOT / "docs/failure-scenarios.md"
+HEADING = ["scenario", "what happens", "operator sees", "shown by"]
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+RUNBOOK = re.compile(r"\[(\w+)\]\(runbooks/(\w+)\.md\)")
+NOT_TESTED = "not tested"
+
+
+def table_rows() -> list[list[str]]:
+    """The cells of every row under a heading, of all tables of the page."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if row != HEADING and set(row[0]) != {"-"}]
+
+
+ROWS = table_rows()
+
+
+@cache
+def functions_in(path: str) -> set[str]:
+    """Every function of a file, also those of a class; none of a file that is not there."""
+    file = ROOT / path
+    if not file.is_file():
+        return set()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
+
+
+def test_there_is_a_table() -> None:
+    assert len(ROWS) > 40
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_a_scenario_says_what_happens_what_is_seen_and_what_shows_it(row: list[str]) -> None:
+    assert len(row) == len(HEADING)
+    assert all(row)
+    assert TEST.search(row[3]) or row[3] == NOT_TESTED
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = TEST.findall(PAGE.read_text())
+    missing = [f"{path}::{name}" for path, name in named if name not in functions_in(path)]
+    assert missing == []
+    assert all(name.startswith("test_") for _, name in named)
+
+
+def test_every_alert_that_is_named_exists_and_leads_to_its_runbook() -> None:
+    named = RUNBOOK.findall(PAGE.read_text())
+    assert [pair for pair in named if pair[0] != pair[1] or pair[0] not in ALERTS] == []
+    assert [stem for _, stem in named if not (ROOT / f"docs/runbooks/{stem}.md").is_file()] == []
+
+
+def test_the_page_is_found_from_the_readme_and_by_the_operator() -> None:
+    assert "docs/failure-scenarios.md" in (ROOT / "README.md").read_text()
+    assert "../failure-scenarios.md" in (ROOT / "docs/guides/operator.md").read_text()

@@ -1,0 +1,74 @@
+"""kill -9 of every worker and every server in each phase of a DR event, on real servers: always the same end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.phases import (
+    PHASES,
+    SERVERS,
+    WORKERS,
+    keeps_its_promises,
+    run_demo_killing_in_each_phase,
+)
+from tests.demo_runs import DemoRun
+
+SHORT = ("--facilities", "8", "--speed", "90", "--failpoint", "notify.after_call")
+"""The demo's own kill is moved out of the commits, which have to be in time."""
+LONG = ("--facilities", "50", "--speed", "30")
+"""50 buildings need a slower clock: a call has 30 clock seconds, also on a machine with two cores that is busy."""
+ANOTHER_IN_EACH = {
+    "accepted": "relay",
+    "preparing": "schedule",
+    "committing": "nats-server",
+    "active": "postgres",
+    "recovering": "dispatch",
+}
+"""Both dispatch workers where nothing is too late: on a busy machine they take longer to return than a commit may."""
+LONG_SIDE_BY_SIDE = max(1, (os.cpu_count() or 2) // 2)
+
+
+def test_another_victim_in_each_phase_changes_nothing_of_the_end(tmp_path: Path) -> None:
+    run = run_demo_killing_in_each_phase(*SHORT, data_dir=tmp_path / "data", victims=ANOTHER_IN_EACH)
+    keeps_its_promises(run)
+    assert run.document["facilities"] == {"asked": 7, "committed": 5, "failed": 2, "restored": 5}
+
+
+@pytest.fixture(scope="module")
+def long_runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[DemoRun]]]:
+    """Those that were asked for, begun ahead of their tests: victim -> its run."""
+    asked = [
+        str(item.callspec.params["victim"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and "long_runs" in item.fixturenames
+        and hasattr(item, "callspec")
+    ]
+    pool = ThreadPoolExecutor(LONG_SIDE_BY_SIDE)
+    yield {
+        victim: pool.submit(
+            run_demo_killing_in_each_phase,
+            *LONG,
+            data_dir=tmp_path_factory.mktemp(victim) / "data",
+            victims={phase.name: victim for phase in PHASES},
+        )
+        for victim in asked
+    }
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", [*WORKERS, *SERVERS])
+def test_a_victim_killed_in_every_phase_changes_nothing_of_the_end(
+    long_runs: dict[str, Future[DemoRun]], victim: str
+) -> None:
+    run = long_runs[victim].result()
+    keeps_its_promises(run)
+    assert run.document["facilities"] == {"asked": 49, "committed": 47, "failed": 2, "restored": 47}

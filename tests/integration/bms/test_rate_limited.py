@@ -1,0 +1,32 @@
+"""A BMS that answers 429: no success and no refusal, however often; the breaker stays closed."""
+
+import asyncio
+
+import pytest
+
+from adapters.bms.soap import SoapBuildingControl
+from adapters.clock import SystemClock
+from application.ports.building_control import BmsAnswerInvalid
+from tests.integration.bms.rig import http, order, raw_server
+
+MORE_THAN_THE_BREAKER_BEARS = 7
+
+
+def test_a_rate_limit_is_an_open_outcome_and_opens_no_breaker() -> None:
+    asked = 0
+
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(http(b"slow down", status="429 Too Many Requests", extra="Retry-After: 60\r\n"))
+
+    async def story() -> None:
+        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
+        async with raw_server(answer) as connection:
+            for _ in range(MORE_THAN_THE_BREAKER_BEARS):
+                with pytest.raises(BmsAnswerInvalid, match="HTTP 429"):
+                    await control.execute(connection, order())
+        await control.aclose()
+
+    asyncio.run(story())
+    assert asked == MORE_THAN_THE_BREAKER_BEARS

@@ -1,0 +1,61 @@
+"""What is told around the workers: a BMS that is left alone, a process that was started again."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from interfaces.bootstrap import open_stores
+from interfaces.bootstrap.operations import breaker_alert
+from interfaces.bootstrap.stores import Stores
+from interfaces.running_system import PROCESSES, RunningSystem
+from interfaces.settings import Settings, read_settings
+from tests.servers import Database
+
+WITHIN_S = 60.0
+
+
+@pytest.fixture
+def settings(database: Database, tmp_path: Path) -> Settings:
+    environ = {"GRIDPROOF_DATABASE_URL": database.app_dsn, "GRIDPROOF_DATA_DIR": str(tmp_path / "data")}
+    return read_settings(environ)
+
+
+@pytest.fixture
+def stores(settings: Settings) -> Iterator[Stores]:
+    with closing(open_stores(settings, pool_size=1)) as opened:
+        yield opened
+
+
+def is_told(stores: Stores) -> list[tuple[str, str]]:
+    return [(alert.name, alert.subject) for alert in stores.alerts().listed()]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def test_a_bms_that_is_left_alone_is_told_until_it_answers_again(stores: Stores) -> None:
+    changed = breaker_alert(stores)
+    changed("fac-001", "opened")
+    eventually(lambda: is_told(stores) == [("bms_breaker_open", "fac-001")])
+    changed("fac-001", "half-opened")
+    changed("fac-001", "closed")
+    eventually(lambda: is_told(stores) == [])
+
+
+def test_a_process_that_was_killed_is_started_again_and_told(settings: Settings, stores: Stores) -> None:
+    settings.data_dir.mkdir(parents=True)
+    with RunningSystem(settings) as system:
+        system.start_workers(settings, without=PROCESSES)
+        pid = system.start_process("schedule", ["worker", "schedule"])
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: is_told(stores) == [("worker_restarted", "schedule")])
+        assert system.restarts()["schedule"] >= 1

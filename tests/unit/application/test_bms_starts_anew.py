@@ -1,0 +1,33 @@
+"""A BMS starts anew, as after a power cut: what was only prepared is forgotten, a curtailment stands."""
+
+from domain.dispatch import Dispatch
+from interfaces.simulators.journal import duplicate_actions
+from tests.in_process import InProcess
+
+BOTH = ("fac-001", "fac-002")
+
+
+def test_a_forgotten_preparation_is_refused_at_the_commit_and_the_facility_counts_as_failed() -> None:
+    there = InProcess.accepted(*BOTH).until("preparing")
+    there.buildings["fac-002"].restart(there.story.clock.now())
+    there.until("active")
+    [refused] = there.recorded(Dispatch.BmsCommandRefused)
+    assert isinstance(refused, Dispatch.BmsCommandRefused)
+    assert (refused.facility_id, refused.code) == ("fac-002", "not_prepared")
+    assert ("fac-002", "commit") not in there.actions()
+
+    there.until("completed")
+    assert (there.dr_event.outcome, there.dispatch("fac-001").status) == ("partial", "restored")
+    assert there.dispatch("fac-002").is_final
+    [alert] = there.alerts.listed()
+    assert (alert.name, alert.detail) == ("batch_below_80_percent", "1 of 2 facilities served")
+
+
+def test_a_curtailment_outlives_the_restart_and_is_restored_at_the_end() -> None:
+    there = InProcess.accepted(*BOTH).until("active")
+    there.buildings["fac-002"].restart(there.story.clock.now())
+    assert there.buildings["fac-002"].shed_kw(there.story.clock.now()) > 0
+    there.until("completed")
+    assert there.dr_event.outcome == "full"
+    assert {there.dispatch(i).status for i in BOTH} == {"restored"}
+    assert duplicate_actions(there.journal) == {}

@@ -1,0 +1,161 @@
+"""A zone that a changed plan leaves out of a prepared dispatch is let go; the others stay prepared."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.dispatch import DispatchStatus, Phase
+from domain.dispatch.amending import LEAST_TO_PREPARE, dropped_zones
+from tests.made_up import ENDS_AT, NOW, STARTS_AT
+from tests.walks import DispatchWalk, dispatch_walk
+
+ZONES = ("hall", "roof")
+HOUR = timedelta(hours=1)
+
+
+def report(walk: DispatchWalk, zone_id: str, phase: Phase, step: str) -> None:
+    """What became of the newest command of that phase to that zone."""
+    command_id = walk.aggregate.state.latest(phase)[zone_id].command.command_id
+    walk.choose = lambda _: command_id
+    walk.take(step)
+    del walk.choose
+
+
+def succeed(walk: DispatchWalk) -> None:
+    """The BMS does everything that is asked of it."""
+    for record in list(walk.aggregate.state.commands.values()):
+        if record.state == "requested":
+            report(walk, record.command.zone_id, record.command.phase, "success")
+
+
+def prepared() -> DispatchWalk:
+    walk = dispatch_walk(ZONES)
+    walk.take("prepare")
+    succeed(walk)
+    return walk
+
+
+def status(walk: DispatchWalk) -> DispatchStatus:
+    return walk.aggregate.state.status
+
+
+def amend(walk: DispatchWalk, *zones: str, revision: int = 2, hold: bool = True, later: bool = False) -> None:
+    known = dispatch_walk(ZONES).aggregate.state.zones
+    moved = HOUR if later else timedelta()
+    walk.aggregate.amend(
+        walk.provenance,
+        plan_revision=revision,
+        starts_at=STARTS_AT + moved,
+        ends_at=ENDS_AT + moved,
+        expires_at=walk.aggregate.state.expires_at + moved,
+        target_kw=75.0,
+        zones=tuple(known[zone] for zone in zones),
+        forecast_id=None,
+        data_quality="full",
+        hold=hold,
+    )
+
+
+def opened(walk: DispatchWalk) -> list[tuple[str, str]]:
+    """(phase, zone) of every command that waits for its outcome."""
+    records = walk.aggregate.state.commands.values()
+    return [(r.command.phase, r.command.zone_id) for r in records if r.state == "requested"]
+
+
+def aborts(walk: DispatchWalk) -> list[str]:
+    records = walk.aggregate.state.commands.values()
+    return [r.command.zone_id for r in records if r.command.phase == "abort"]
+
+
+def test_it_is_aborted_and_the_others_stay_prepared() -> None:
+    walk = prepared()
+    amend(walk, "hall")
+    assert opened(walk) == [("abort", "roof")]
+    assert status(walk) == "prepared"
+    [abort] = walk.aggregate.state.latest("abort").values()
+    assert (abort.command.plan_revision, abort.command.magnitude) == (2, 0.0)
+    assert abort.command.not_after == max(STARTS_AT, NOW + LEAST_TO_PREPARE)
+    succeed(walk)
+    assert (status(walk), dropped_zones(walk.aggregate.state)) == ("prepared", [])
+
+
+@pytest.mark.parametrize("outcome", ["success", "refusal", "gave_up", "never_sent"])
+def test_a_commit_waits_for_the_outcome_of_that_abort_whatever_it_is(outcome: str) -> None:
+    walk = prepared()
+    amend(walk, "hall")
+    walk.take("commit")
+    report(walk, "hall", "commit", "success")
+    assert status(walk) == "committing"
+    report(walk, "roof", "abort", outcome)
+    assert status(walk) == "committed"
+    assert set(walk.aggregate.state.curtailed_at) == {"hall"}
+
+
+def test_one_that_is_still_being_prepared_is_aborted_once_that_is_settled() -> None:
+    walk = dispatch_walk(ZONES)
+    walk.take("prepare")
+    amend(walk, "hall")
+    assert aborts(walk) == []
+    succeed(walk)
+    assert (status(walk), aborts(walk)) == ("prepared", ["roof"])
+
+
+def test_one_that_could_not_be_prepared_is_not_aborted_and_fails_nobody() -> None:
+    walk = dispatch_walk(ZONES)
+    walk.take("prepare")
+    amend(walk, "hall")
+    report(walk, "roof", "prepare", "refusal")
+    succeed(walk)
+    assert (status(walk), aborts(walk)) == ("prepared", [])
+
+
+def test_taken_into_the_plan_again_it_is_prepared_again() -> None:
+    walk = prepared()
+    amend(walk, "hall")
+    succeed(walk)
+    amend(walk, *ZONES, revision=3)
+    assert walk.aggregate.state.prepare_again
+    walk.take("prepare")
+    assert opened(walk) == [("prepare", "hall"), ("prepare", "roof")]
+    succeed(walk)
+    walk.take("commit")
+    succeed(walk)
+    assert (status(walk), aborts(walk)) == ("committed", ["roof"])
+
+
+def test_where_the_whole_preparation_is_released_it_is_released_too() -> None:
+    walk = prepared()
+    amend(walk, "hall", hold=False, later=True)
+    assert (status(walk), aborts(walk)) == ("aborting", ["hall", "roof"])
+    succeed(walk)
+    assert status(walk) == "planned"
+
+
+def test_a_facility_that_left_meanwhile_lets_all_its_zones_go_once() -> None:
+    walk = prepared()
+    amend(walk, "hall")
+    walk.take("leave")
+    assert sorted(aborts(walk)) == ["hall", "roof"]
+    succeed(walk)
+    assert status(walk) == "aborted"
+
+
+def test_an_abort_that_was_given_up_can_be_replayed_when_all_is_over() -> None:
+    walk = prepared()
+    amend(walk, "hall")
+    report(walk, "roof", "abort", "gave_up")
+    walk.take("abort")
+    report(walk, "hall", "abort", "success")
+    assert status(walk) == "aborted"
+    report(walk, "roof", "abort", "reissue")
+    report(walk, "roof", "abort", "success")
+    assert status(walk) == "aborted"
+
+
+@pytest.mark.parametrize("zones", [("hall",), ZONES])
+def test_nothing_is_let_go_where_the_zones_stay(zones: tuple[str, ...]) -> None:
+    walk = dispatch_walk(zones)
+    walk.take("prepare")
+    succeed(walk)
+    amend(walk, *zones)
+    assert aborts(walk) == []
