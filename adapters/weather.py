@@ -16,6 +16,7 @@ from purgatory.domain.model import OpenedState
 
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherUnavailable
+from domain.struct_decoders import json_decoder
 from domain.time_windows import IntervalSeries
 from domain.units import InvalidQuantity, outdoor_celsius
 
@@ -102,7 +103,7 @@ class HttpWeatherSource:
 
     def _report(self, cell: str, body: bytes, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         try:
-            answer = msgspec.json.decode(body, type=_Answer)
+            answer = json_decoder(_Answer).decode(body)
             if answer.cell != cell:
                 raise WeatherUnavailable(
                     f"asked for cell {cell}, the weather source answered {answer.cell!r}"

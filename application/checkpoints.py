@@ -13,6 +13,7 @@ from application.ports.archive import Archive, NotArchived
 from application.ports.checkpoint_signer import CheckpointSigner
 from application.ports.ledger_store import LedgerStore
 from domain.ledger import NOTHING_BEFORE, Checkpoint, unhex
+from domain.struct_decoders import json_decoder
 
 CHECKPOINTS = "ledger/checkpoints"
 TILES = "ledger/tiles"
@@ -74,7 +75,7 @@ def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
 def read_checkpoint(written: bytes, public_key: bytes, *, number: int) -> SignedCheckpoint:
     """Raises CheckpointRefused unless it is the whole truth: its form, its number, its signature."""
     try:
-        signed = msgspec.json.decode(written, type=SignedCheckpoint)
+        signed = json_decoder(SignedCheckpoint).decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckpointRefused(f"it is no checkpoint: {error}") from error
     if signed.written() != written:

@@ -7,7 +7,7 @@ key, in one transaction. On a version conflict the whole handler runs again on f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from application.ports.event_store import (
     IdempotencyRecord,
     VersionConflict,
 )
+from domain.struct_decoders import json_decoder
 
 MAX_ATTEMPTS = 12
 
@@ -116,4 +117,4 @@ def _first_answer(
 ) -> TReply | Any:
     if key is not None and known.body_hash != key.body_hash:
         raise IdempotencyMismatch(f"the key {key.key!r} was used before with another body; use a new key")
-    return msgspec.json.decode(known.reply, type=reply_type or Any)
+    return json_decoder(cast("type[Any]", reply_type or Any)).decode(known.reply)

@@ -30,6 +30,7 @@ from application.readings import (
 )
 from domain.errors import ReasonRequired
 from domain.meter_reading import MALFORMED, partition_of
+from domain.struct_decoders import json_decoder
 
 Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
 TWork = TypeVar("TWork", BmsWork, CallbackWork)
@@ -134,7 +135,7 @@ class DeadLetterReplay:
 
 def _decoded(letter: DeadLetter, kind: type[TWork]) -> TWork:
     try:
-        return msgspec.json.decode(letter.body, type=kind)
+        return json_decoder(kind).decode(letter.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotReplayable(f"its body cannot be read ({error}); discard it") from error
 

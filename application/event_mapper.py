@@ -18,6 +18,7 @@ from eventsourcing.utils import TopicError, get_topic, resolve_topic
 from application.upcasters import UPCASTERS, present_topic, upcast
 from domain.event_sourcing import DomainEvent
 from domain.snapshot import Snapshot
+from domain.struct_decoders import json_decoder
 
 Stored = DomainEvent | Snapshot
 _ENCODER = msgspec.json.Encoder()
@@ -88,7 +89,7 @@ def decode_domain_event(
 
 @cache
 def _decoding(topic: str) -> Callable[[bytes], Any]:
-    decoder = msgspec.json.Decoder(resolve_topic(present_topic(topic)))
+    decoder = json_decoder(resolve_topic(present_topic(topic)))
     if topic not in UPCASTERS:
         return decoder.decode
 

@@ -14,6 +14,7 @@ from application.ledger_proof import NothingSealed, latest_checkpoint
 from application.ports.alerts import Alert
 from application.ports.ledger_store import LedgerStore
 from domain.ledger import BEFORE_ALL, LAST_OF_ALL, LOGS, empty_head, last_position_of
+from domain.struct_decoders import json_decoder
 
 KEY_ID_DIGITS = 16
 
@@ -133,6 +134,6 @@ def _recorded_at(store: LedgerStore, log: str, after: int) -> datetime | None:
     if row is None:
         return None
     try:
-        return msgspec.json.decode(row.state, type=_Recorded).recorded_at
+        return json_decoder(_Recorded).decode(row.state).recorded_at
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -13,6 +13,7 @@ from eventsourcing.domain import CanSnapshotAggregate
 from eventsourcing.utils import get_topic, register_topic, resolve_topic
 
 from domain.event_sourcing import Aggregate
+from domain.struct_decoders import json_decoder
 
 
 class Snapshot(
@@ -56,7 +57,7 @@ class Snapshot(
         aggregate = kind.__new__(kind)
         aggregate.__base_init__(self.originator_id, self.originator_version, self.created_on.astimezone(UTC))
         aggregate.modified_on = self.timestamp
-        aggregate.__dict__["_state"] = msgspec.json.decode(self.state, type=state_type(kind))
+        aggregate.__dict__["_state"] = json_decoder(state_type(kind)).decode(self.state)
         return aggregate
 
 

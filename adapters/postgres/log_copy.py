@@ -16,6 +16,7 @@ from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.upcasters import UPCASTERS
 from domain.event_sourcing import DomainEvent
+from domain.struct_decoders import json_decoder
 from projections.read_model import AnyProjection, Facts
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -69,7 +70,7 @@ class ProjectedLog:
 
     def __init__(self, projection: AnyProjection) -> None:
         self._ignored = ignored_topics(projection)
-        self._decode_facts = msgspec.json.Decoder(projection.facts or Facts).decode
+        self._decode_facts = json_decoder(projection.facts or Facts).decode
         # Older topics, and those that this release does not know, are decoded whole: upcast, or refused.
         self._as_facts = (
             _topics(projection) - UPCASTERS.keys() if projection.facts is not None else frozenset()

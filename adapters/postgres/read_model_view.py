@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from adapters.postgres.row_table import Connection, table_of
+from domain.struct_decoders import json_decoder
 from projections.cursors import checked_filters, cursor_after, read_cursor
 from projections.read_model import AnyProjection
 from projections.views import MOST_ROWS, Page, ReadModelsUnavailable, Row
@@ -44,7 +45,7 @@ class PostgresView(Generic[Row]):
     def __init__(self, pool: Pool, projection: AnyProjection, row_type: type[Row]) -> None:
         self._pool = pool
         self._projection = projection
-        self._decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(row_type)
+        self._decoder: msgspec.json.Decoder[Row] = json_decoder(row_type)
         self._rows = sql.SQL(_ROWS).format(table=table_of(projection.name), name=sql.Literal(projection.name))
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:

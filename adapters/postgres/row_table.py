@@ -16,6 +16,7 @@ from adapters.postgres.row_encoding import (
     row_arrays,
     text_array,
 )
+from domain.struct_decoders import json_decoder
 from projections.read_model import Projection, RowsUnavailable, TRow
 from projections.stored_form import stored_form
 
@@ -77,7 +78,7 @@ class RowTable(Generic[TRow]):
         self._projection = projection
         self._generation = generation
         self._table = table or table_of(projection.name)
-        self._decoder: msgspec.json.Decoder[TRow] = msgspec.json.Decoder(projection.row_type)
+        self._decoder: msgspec.json.Decoder[TRow] = json_decoder(projection.row_type)
 
     def fetch(self, keys: Iterable[str]) -> dict[str, TRow]:
         """The rows that there are, by key; one round trip. Raises RowUnreadable."""

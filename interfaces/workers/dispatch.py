@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import msgspec
 import structlog
 
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import LockLost, Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
+from domain.struct_decoders import json_decoder
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.delivery import kept
 from projections.views import ReadModelsUnavailable
@@ -66,7 +66,7 @@ class DispatchWorker:
                 await asyncio.sleep(RETRY_S)
 
     async def _work(self, facility_id: str, item: WorkItem) -> None:
-        work = msgspec.json.decode(item.body, type=BmsWork)
+        work = json_decoder(BmsWork).decode(item.body)
         async with kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
             await self.calls.do(work)
         await item.done()

@@ -13,6 +13,7 @@ import structlog
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
+from domain.struct_decoders import json_decoder
 from interfaces.workers.callback_calls import CallbackCalls
 from interfaces.workers.delivery import kept
 
@@ -73,7 +74,7 @@ class NotifyWorker:
 
     async def _carry_out(self, item: WorkItem) -> None:
         try:
-            work = msgspec.json.decode(item.body, type=CallbackWork)
+            work = json_decoder(CallbackWork).decode(item.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             await self.calls.park_poison(item, "unknown", f"not a callback: {error}")
             return
