@@ -331,7 +331,7 @@ def test_a_facility_keeps_one_memory_of_a_dispatch(entries: list[LogEntry]) -> N
 def test_the_walk_reaches_every_domain_event_of_the_story() -> None:
     """Otherwise the properties above prove little."""
     seen: set[type] = set()
-    for seed in range(60):
+    for seed in range(200):
         numbers = random.Random(seed)
         walk = walked([numbers.randrange(10_000_000) for _ in range(300)])
         seen |= {type(entry.domain_event) for entry in walk.entries}
