@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from interfaces.bench.door_load import news_of, percentile
 from interfaces.cli import main
+
+pytestmark = pytest.mark.slow  # a benchmark each: `make chaos` runs them
 
 
 def test_the_door_answers_every_post_of_the_load() -> None:
