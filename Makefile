@@ -2,11 +2,11 @@
 #
 #   make demo                  the main job, end to end, on real servers
 #   make up                    the system in the foreground, dashboard at http://127.0.0.1:8080
-#   make test                  the whole test suite (no root needed)
+#   make test                  the test suite (no root needed), without what `make chaos` runs
 #   make check                 lint, format, types, layers, licences
 #   make lock                  rewrite requirements*.lock from pyproject.toml
-#   make chaos                 the long kill-and-restart runs
-#   make fault-storm           20,000 seeds of simulated faults (nightly); SEEDS=, FROM=
+#   make chaos                 the long kill-and-restart runs and the large benchmarks; not part of CI
+#   make fault-storm           20,000 seeds of simulated faults (for the night); SEEDS=, FROM=
 #
 # PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
 

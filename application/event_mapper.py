@@ -7,6 +7,7 @@ older version (application/upcasters.py); the others are decoded straight into t
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,12 @@ class UnreadableDomainEvent(MapperDeserialisationError):
 
 class UnknownTopic(UnreadableDomainEvent):
     """No class of this release has that topic: a newer release wrote it."""
+
+
+class _Recorded(msgspec.Struct):
+    """Of a stored domain event of any release."""
+
+    recorded_at: datetime | None = None
 
 
 class MsgspecMapper(Mapper[UUID]):
@@ -85,6 +92,14 @@ def decode_domain_event(
     if not isinstance(decoded, DomainEvent):
         raise UnreadableDomainEvent(f"{topic} is no domain event")
     return decoded
+
+
+def recorded_at_of(state: bytes) -> datetime | None:
+    """When a stored domain event was recorded, without decoding more of it; None where it does not say."""
+    try:
+        return json_decoder(_Recorded).decode(state).recorded_at
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 @cache

@@ -18,6 +18,7 @@ from application.checkpoints import CheckpointRefused, SignedCheckpoint, check_s
 from application.ports.ledger_store import LedgerStore
 from domain.ledger import DEMAND_RESPONSE, LogRow, hashes_of, positions_of, unhex
 from domain.merkle import HashTree, ProofRefused, verify_inclusion
+from domain.struct_decoders import json_decoder
 
 
 class NotProvable(Exception):
@@ -159,7 +160,7 @@ def _as_text(state: bytes) -> str:
 def check_proof(written: bytes, public_key: bytes | None = None) -> Proven:
     """Check a document as it was written, byte for byte. Raises ProofBroken."""
     try:
-        document = msgspec.json.decode(written, type=ProofDocument)
+        document = json_decoder(ProofDocument).decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProofBroken(f"this is no proof: {error}") from error
     if document.written() != written:

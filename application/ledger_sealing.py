@@ -78,13 +78,10 @@ class Sealer:
             heads=heads,
         )
         signed = sign(checkpoint, self._signer)
-        name = checkpoint_name(checkpoint.number)
         try:
-            self._archive.put_once(name, signed.written())
+            self._archive.put_once(checkpoint_name(checkpoint.number), signed.written())
         except AlreadyArchived as error:
-            if (
-                self._archive.get(name) != signed.written()
-            ):  # otherwise it is ours, and only the answer was lost
+            if self._find(checkpoint.number) != signed:  # else it is ours, and only the answer was lost
                 raise LedgerContradicted(
                     f"another process archived checkpoint {checkpoint.number} first"
                 ) from error

@@ -10,11 +10,11 @@ from hashlib import sha256
 import msgspec
 
 from application.checkpoints import SignedCheckpoint
+from application.event_mapper import recorded_at_of
 from application.ledger_proof import NothingSealed, latest_checkpoint
 from application.ports.alerts import Alert
 from application.ports.ledger_store import LedgerStore
 from domain.ledger import BEFORE_ALL, LAST_OF_ALL, LOGS, empty_head, last_position_of
-from domain.struct_decoders import json_decoder
 
 KEY_ID_DIGITS = 16
 
@@ -124,16 +124,7 @@ def _log_status(store: LedgerStore, log: str, signed: SignedCheckpoint | None) -
     )
 
 
-class _Recorded(msgspec.Struct):
-    recorded_at: datetime | None = None
-
-
 def _recorded_at(store: LedgerStore, log: str, after: int) -> datetime | None:
     """Of the first domain event after that position, without decoding more of it than its time."""
     row = store.row(log, last_position_of(store.entries_of_log(log, after=after, up_to=LAST_OF_ALL, limit=1)))
-    if row is None:
-        return None
-    try:
-        return json_decoder(_Recorded).decode(row.state).recorded_at
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return None if row is None else recorded_at_of(row.state)

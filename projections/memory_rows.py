@@ -1,7 +1,7 @@
 """Rows in memory: for a fresh fold that is compared with the live read model, and for tests."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, Protocol
+from typing import Any, Generic, Protocol
 
 from domain.event_sourcing import DomainEvent
 from projections.read_model import Projection, Rows, RowsUnavailable, TRow
@@ -26,6 +26,10 @@ class FoldFailed(Exception):
         self.position = position
         self.topic = topic
         self.why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that folds a part says it to the one that began the rebuild."""
+        return type(self), (self.projection, self.position, self.topic, self.why)
 
 
 class MemoryRows(Generic[TRow]):

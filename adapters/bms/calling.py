@@ -12,7 +12,13 @@ from adapters.bms.breaker import BmsBreakers, BreakerListener
 from adapters.bms.codec import DeclaredFault, SoapCodec
 from adapters.bms.messages import InvalidMessage
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
-from application.ports.building_control import BmsAnswerInvalid, BmsConnection, BmsError, BmsRefused
+from application.ports.building_control import (
+    BmsAnswerInvalid,
+    BmsConnection,
+    BmsError,
+    BmsRefused,
+    BmsUnreachable,
+)
 from application.ports.call_slots import CallSlots
 from application.ports.clock import Clock
 
@@ -126,7 +132,11 @@ class SoapCalls:
     def _credentials(self, connection: BmsConnection) -> tuple[str, bytes] | None:
         if connection.credentials_ref is None:
             return None
-        return connection.facility_id, self._secret(connection.credentials_ref)
+        try:
+            return connection.facility_id, self._secret(connection.credentials_ref)
+        except ValueError as error:
+            # For a person to put right; until then it is this BMS alone that cannot be called.
+            raise BmsUnreachable(f"its credentials cannot be had: {error}") from error
 
 
 def _decoded(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:

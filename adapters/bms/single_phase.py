@@ -75,8 +75,8 @@ class SinglePhase:
         )
         try:
             found = await self._read_back(connection, command, target, until)
-        except BmsUnreachable as error:
-            # The write was made: that nothing was sent is true of the reading only.
+        except (BmsUnreachable, BmsRefused) as error:
+            # The write was made: that nothing was sent, or that it was refused, is true of the reading only.
             raise BmsTimedOut(f"written, but not read back: {error.reason}") from error
         return _receipt(command, found, found.setpoint)
 

@@ -97,12 +97,15 @@ class ProjectedLog:
             for position, stream_id, version, topic, state in _rows(connection, copy):
                 try:
                     entry = LogEntry(position, topic, happened(topic, stream_id, version, state))
-                except (UnreadableDomainEvent, msgspec.MsgspecError) as error:
+                except (UnreadableDomainEvent, msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise LogEntryUnreadable(position, topic, str(error)) from error
                 yield entry
 
     def happened(self, topic: str, stream_id: str, version: int, state: bytes) -> Any:
-        """The domain event of a row of the log, or the facts of it. Raises UnreadableDomainEvent or MsgspecError."""
+        """The domain event of a row of the log, or the facts of it.
+
+        Raises UnreadableDomainEvent, MsgspecError or UnicodeDecodeError.
+        """
         if topic not in self._as_facts:
             return decode_domain_event(topic, stream_id, version, state)
         facts = self._decode_facts(state)

@@ -26,6 +26,7 @@ from adapters.postgres.rebuild_processes import fold_parts
 from adapters.postgres.rebuild_progress import Overtaken, RebuildProgress
 from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
 from application.ports.clock import Clock
+from application.ports.event_log import LogEntryUnreadable
 from projections.maintenance import (
     Progress,
     ProjectionsUnavailable,
@@ -87,9 +88,8 @@ class PostgresProjectionMaintenance:
                 try:
                     report = self._rebuilt(connection, projection, workers, progress)
                 except FoldFailed:
-                    _discard(
-                        connection, projection
-                    )  # what folds it next may make other rows of what came before
+                    rebuild_progress.spoilt(connection, projection)
+                    _discarded(connection, projection)  # where readers never pause, the next rebuild does it
                     raise
                 _drop_old_generations(connection, projection)
                 return report
@@ -99,10 +99,12 @@ class PostgresProjectionMaintenance:
     def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
         """Compare the live rows with a fold from zero to their position.
 
-        Raises FoldFailed, LogEntryUnreadable or ProjectionsUnavailable.
+        Raises FoldFailed or ProjectionsUnavailable.
         """
         try:
             return verified(self._dsn, projection, at=self._clock.now(), progress=progress)
+        except LogEntryUnreadable as error:
+            raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, RowUnreadable) as error:
             raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
 
@@ -196,10 +198,11 @@ class _Following:
         self.position = rebuild_progress.reached(connection, projection)
 
     def next_batch(self) -> Batch | None:
-        """Raises LogEntryUnreadable where nothing readable comes before it."""
+        """Raises FoldFailed where nothing readable comes before what cannot be read."""
         batch = self._batches.after(self._connection, self.position, _BATCH)
         if batch is not None and batch.unreadable is not None and batch.position == self.position:
-            raise batch.unreadable
+            error = batch.unreadable
+            raise FoldFailed(self._projection.name, error.position, error.topic, str(error)) from error
         return batch
 
     def fold(self, batch: Batch) -> None:
@@ -224,10 +227,14 @@ def _drop_old_generations(connection: Connection, projection: AnyProjection) -> 
 
 def _discard(connection: Connection, projection: AnyProjection) -> None:
     """Forget a rebuild that was begun and cannot be gone on with. Raises ReadersLinger."""
-    if not _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s)", projection):
+    if not _discarded(connection, projection):
         raise ReadersLinger(
             f"the rows of an earlier rebuild of {projection.name} are still locked; rebuild again later"
         )
+
+
+def _discarded(connection: Connection, projection: AnyProjection) -> bool:
+    return _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s)", projection)
 
 
 def _done_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:

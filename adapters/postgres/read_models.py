@@ -7,6 +7,7 @@ from psycopg import sql
 
 from adapters.postgres.audit_trail_view import PostgresAuditTrailView
 from adapters.postgres.read_model_view import Pool, PostgresView, reading
+from application.event_mapper import recorded_at_of
 from projections.audit_steps import AuditTrailRow
 from projections.deadlines import DeadlineRow, DeadlinesProjection
 from projections.dispatches import DispatchesProjection, DispatchRow
@@ -19,7 +20,7 @@ from projections.views import ProjectionPosition, View
 
 _POSITIONS = """
 SELECT name, version, position, updated_at, stopped_at, stopped_reason, (
-    SELECT convert_from(state, 'UTF8')::jsonb ->> 'recorded_at' FROM gridproof.demand_response_events
+    SELECT state FROM gridproof.demand_response_events
     WHERE notification_id > position ORDER BY notification_id LIMIT 1
 ) FROM gridproof.projection_positions
 """
@@ -55,7 +56,7 @@ class PostgresReadModels:
 def _position(projection: AnyProjection, row: tuple[Any, ...] | None, head: int) -> ProjectionPosition:
     if row is None:
         return ProjectionPosition(name=projection.name, version=projection.version, position=0, head=head)
-    _, version, position, updated_at, stopped_at, stopped_reason, behind_since = row
+    _, version, position, updated_at, stopped_at, stopped_reason, following = row
     return ProjectionPosition(
         name=projection.name,
         version=version,
@@ -64,5 +65,5 @@ def _position(projection: AnyProjection, row: tuple[Any, ...] | None, head: int)
         updated_at=updated_at,
         stopped_at=stopped_at,
         stopped_reason=stopped_reason,
-        behind_since=None if behind_since is None else datetime.fromisoformat(behind_since),
+        behind_since=None if following is None else recorded_at_of(following),
     )

@@ -19,7 +19,7 @@ from adapters.postgres.generation_rows import NewGeneration
 from adapters.postgres.log_copy import ProjectedLog, Shard
 from adapters.postgres.rebuild_progress import advanced
 from adapters.postgres.row_table import RowUnreadable
-from application.ports.event_log import LogEntry
+from application.ports.event_log import LogEntry, LogEntryUnreadable
 from projections.folded_rows import FoldedRows
 from projections.memory_rows import FoldFailed
 from projections.read_model import AnyProjection
@@ -59,7 +59,7 @@ def fold_part(
     *,
     stretch_stored: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fold it from its position to the end, and store it. Raises FoldFailed, LogEntryUnreadable or Overtaken."""
+    """Fold it from its position to the end, and store it. Raises FoldFailed or Overtaken."""
     with (
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
@@ -82,8 +82,9 @@ def fold_part(
 
 
 def _fold_stretch(reading: Connection, folded: FoldedRows[Any], part: Part, told: Progress) -> int:
-    """Fold the next stretch; how far it went."""
-    copied = ProjectedLog(folded.projection).entries(
+    """Fold the next stretch; how far it went. Raises FoldFailed."""
+    projection = folded.projection
+    copied = ProjectedLog(projection).entries(
         reading,
         after=folded.position,
         up_to=part.up_to,
@@ -91,12 +92,15 @@ def _fold_stretch(reading: Connection, folded: FoldedRows[Any], part: Part, told
         limit=part.bounds.stretch,
     )
     before = folded.domain_events
-    with closing(copied) as entries:  # an open COPY would keep the session busy
-        while some := list(islice(entries, _TELL_EVERY)):
-            _prefetch(folded, some)
-            folded.fold(some)
-            if len(some) == _TELL_EVERY:
-                told(folded.position)
+    try:
+        with closing(copied) as entries:  # an open COPY would keep the session busy
+            while some := list(islice(entries, _TELL_EVERY)):
+                _prefetch(folded, some)
+                folded.fold(some)
+                if len(some) == _TELL_EVERY:
+                    told(folded.position)
+    except LogEntryUnreadable as error:
+        raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
     is_full = folded.domain_events - before == part.bounds.stretch
     return folded.position if is_full else part.up_to
 

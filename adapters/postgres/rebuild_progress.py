@@ -33,6 +33,7 @@ _ATTACHED = (
     "UPDATE gridproof.projection_rebuilds SET attached = true, positions = ARRAY[up_to] WHERE name = %s"
 )
 _REACHED = "SELECT positions[1] FROM gridproof.projection_rebuilds WHERE name = %s"
+_SPOILT = "UPDATE gridproof.projection_rebuilds SET fold = '' WHERE name = %s"
 _END = "DELETE FROM gridproof.projection_rebuilds WHERE name = %s RETURNING domain_events, rows"
 
 
@@ -151,6 +152,11 @@ def reached(connection: Connection, projection: AnyProjection) -> int:
     if row is None:
         raise Overtaken(f"another process rebuilds {projection.name} too; start the rebuild again")
     return int(row[0])
+
+
+def spoilt(connection: Connection, projection: AnyProjection) -> None:
+    """No release goes on with it: what folds the log next may make other rows of what came before."""
+    connection.execute(_SPOILT, (projection.name,))
 
 
 def ended(connection: Connection, projection: AnyProjection) -> tuple[int, int]:

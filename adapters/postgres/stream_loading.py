@@ -27,6 +27,8 @@ from domain.event_sourcing import Aggregate
 from domain.snapshot import Snapshot
 
 MOST_REMEMBERED = 20_000
+MOST_REMEMBERED_BYTES = 64 * 2**20
+"""Of what they were made from, as it is stored: in memory a state takes up to five times as much."""
 
 _SINCE = """
 SELECT e.originator_id, e.originator_version, e.topic, e.state
@@ -53,6 +55,8 @@ class Known(NamedTuple):
     created_on: datetime
     modified_on: datetime
     state: Any
+    byte_count: int
+    """Of the snapshot and the domain events that it was made from."""
 
     def restored(self, stream_id: UUID) -> Aggregate[Any]:
         """The caller's own."""
@@ -75,6 +79,7 @@ class StreamLoader:
         self._has_snapshots = snapshots_table is not None
         self._own = OwnConnection(datastore, "streams", statements)
         self._known: OrderedDict[UUID, Known] = OrderedDict()
+        self._known_bytes = 0
         self._session: str | None = None
 
     def load(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
@@ -88,6 +93,7 @@ class StreamLoader:
         if unknown and self._has_snapshots:
             found |= _from_snapshots(self._rows((b"snapshots", (_ids(unknown),))))
         changed: dict[UUID, Any] = {}
+        sizes = {stream_id: known.byte_count for stream_id, known in found.items()}
         versions = [element(bigint(found[i].version if i in found else 0)) for i in stream_ids]
         for stream_id, version, topic, state in self._rows(
             (b"since", (_ids(stream_ids), array(BIGINT, versions)))
@@ -96,7 +102,8 @@ class StreamLoader:
             if aggregate is None and stream_id in found:
                 aggregate = found[stream_id].restored(stream_id)
             changed[stream_id] = decode_domain_event(topic, stream_id, version, state).mutate(aggregate)
-        found |= {stream_id: _known(aggregate) for stream_id, aggregate in changed.items()}
+            sizes[stream_id] = sizes.get(stream_id, 0) + len(state)
+        found |= {i: _known(aggregate, sizes[i]) for i, aggregate in changed.items()}
         self._remember(found)
         return found
 
@@ -108,6 +115,7 @@ class StreamLoader:
         session = self._connected().name
         if session != self._session:
             self._known.clear()
+            self._known_bytes = 0
             self._session = session
 
     def _connected(self) -> Session:
@@ -136,19 +144,26 @@ class StreamLoader:
 
     def _remember(self, found: Mapping[UUID, Known]) -> None:
         for stream_id, known in found.items():
+            before = self._known.pop(stream_id, None)
             self._known[stream_id] = known
-            self._known.move_to_end(stream_id)
-        while len(self._known) > MOST_REMEMBERED:
-            self._known.popitem(last=False)
+            self._known_bytes += known.byte_count - (before.byte_count if before is not None else 0)
+        while len(self._known) > MOST_REMEMBERED or self._known_bytes > MOST_REMEMBERED_BYTES:
+            _, forgotten = self._known.popitem(last=False)
+            self._known_bytes -= forgotten.byte_count
 
 
 def _ids(stream_ids: Sequence[UUID]) -> bytes:
     return array(binary_arrays.UUID, [element(stream_id.bytes) for stream_id in stream_ids])
 
 
-def _known(aggregate: Aggregate[Any]) -> Known:
+def _known(aggregate: Aggregate[Any], byte_count: int) -> Known:
     return Known(
-        type(aggregate), aggregate.version, aggregate.created_on, aggregate.modified_on, aggregate.state
+        type(aggregate),
+        aggregate.version,
+        aggregate.created_on,
+        aggregate.modified_on,
+        aggregate.state,
+        byte_count,
     )
 
 
@@ -160,5 +175,5 @@ def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, Known]:
         except UnreadableDomainEvent:
             continue  # of a newer release: the domain events say the same
         if isinstance(snapshot, Snapshot) and snapshot.is_readable:
-            found[stream_id] = _known(snapshot.mutate(None))
+            found[stream_id] = _known(snapshot.mutate(None), len(state))
     return found

@@ -119,7 +119,8 @@ class CancelDREvent(DREventCommand, frozen=True, kw_only=True):
 class CancelNotifiedDREvent(DREventCommand, frozen=True, kw_only=True):
     """The utility cancels, by its own id of the event; also one that it has not notified yet. Reply: Cancellation.
 
-    A number below the one in force is stale. None: whatever the number, it is cancelled.
+    A number below the one in force is stale. None: whatever the number in force, it is cancelled; where none is in
+    force yet, it counts as the number of the last notification, or 0.
     """
 
     utility_id: str

@@ -56,6 +56,7 @@ from application.handlers import (
     modification,
     notification,
     planning,
+    preparation,
     replanning,
 )
 from application.handlers import dispatch as on_dispatch
@@ -85,7 +86,7 @@ HANDLERS: dict[type, Handler] = {
     RequestCallback: callback.request_callback,
     RecordCallbackDelivered: callback.record_callback_delivered,
     RecordCallbackUndeliverable: callback.record_callback_undeliverable,
-    PrepareDispatch: on_dispatch.prepare_dispatch,
+    PrepareDispatch: preparation.prepare_dispatch,
     CommitDispatch: on_dispatch.commit_dispatch,
     RestoreDispatch: on_dispatch.restore_dispatch,
     AbortDispatch: on_dispatch.abort_dispatch,

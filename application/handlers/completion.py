@@ -10,7 +10,8 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import Batch, DREvent
 from domain.facility import Facility
 
-_NOT_SERVED = frozenset({"opted_out", "preempted", "batch_aborted"})
+_NOT_SERVED = frozenset({"opted_out", "preempted", "left_out", "batch_aborted"})
+"""All but `cancelled`: the utility itself ended that one. Who was dropped by a modification is not asked any more."""
 
 
 def complete_dr_event(command: CompleteDREvent, deciding: Deciding) -> Decision:

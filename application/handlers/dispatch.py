@@ -11,7 +11,6 @@ from application.commands.dispatch import (
     DispatchCommand,
     LeaveDispatch,
     OverrideForecast,
-    PrepareDispatch,
     ReconcileDispatch,
     RecordBmsGivenUp,
     RecordBmsRefusal,
@@ -25,41 +24,9 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.deciding import Deciding, Decision
-from application.handlers.judging import terms_of
-from application.handlers.plan_parts import block
 from domain.dispatch import Dispatch
 from domain.dispatch.restoring import AT_ONCE, Place
-from domain.dr_event import DREvent, DREventState
-from domain.forecast import quality_at
-
-
-def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
-    """Prepare inside the lead time, on a forecast that is still good; what is too early prepared is let go."""
-    dispatch = _load(command, deciding)
-    dr_event = deciding.dr_event(command.dr_event_id)
-    if dr_event.state.status in {"preparing", "active"}:
-        _guard(dispatch, dr_event, deciding)
-        dispatch.prepare(deciding.provenance)
-    elif dr_event.state.status == "scheduled" and dispatch.state.prepare_again:
-        dispatch.abort(deciding.provenance, reason="the start was moved away")
-    return Decision(dispatch)
-
-
-def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
-    """A forecast that was good at planning may be stale by now: then an operator must answer for it."""
-    state = dispatch.state
-    if (
-        state.status != "planned"
-        or state.overridden
-        or terms_of(dr_event, deciding).forecast_guardrail != "block"
-    ):
-        return
-    forecast = deciding.forecasts.newest_of((state.facility_id,), at=deciding.now).get(state.facility_id)
-    quality = "degraded_stale_data"
-    if forecast is not None:
-        quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
-    if quality != "full":
-        block(dispatch, quality, deciding)
+from domain.dr_event import OVER, DREventState
 
 
 def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
@@ -72,7 +39,7 @@ def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
         if not _joined_late(dispatch, deciding):
             dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
         dispatch.commit(deciding.provenance, not_after=_deadline(deciding))
-    elif status in {"cancelled", "cancelled_while_active", "recovering", "completed"}:
+    elif status in OVER:
         dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
     return Decision(dispatch)
 

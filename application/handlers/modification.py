@@ -79,9 +79,9 @@ def _take_over(
 
 def _dropped(dr_event: DREvent, before: tuple[str, ...], deciding: Deciding) -> list[Facility]:
     """Facilities no longer asked are given back; while the window runs, only once their buildings are let go."""
-    if dr_event.state.status == "active":
-        return []
-    gone = [i for i in before if i not in dr_event.state.judged_notice.facility_ids]
+    state = dr_event.state
+    kept = {*state.judged_notice.facility_ids, *(state.dispatched if state.status == "active" else ())}
+    gone = [facility_id for facility_id in before if facility_id not in kept]
     facilities = list(deciding.facilities(gone).values())
     for facility in facilities:
         facility.release(deciding.provenance, dr_event_id=dr_event.id, served=False)

@@ -10,6 +10,7 @@ from application.facility_facts import lowest_load_kw
 from application.ports.forecast_book import IssuedForecast
 from domain.allocation import FacilityOffer, FacilityShare
 from domain.dispatch import Dispatch, DispatchState, ZonePlan
+from domain.dispatch.amending import is_curtailing
 from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.facility import Facility, Zone
 from domain.forecast import quality_at
@@ -56,15 +57,15 @@ def basis_of_plan(target: FacilityTarget) -> Basis:
     )
 
 
-def usable_zones(facility: Facility, notice: Notice, dispatch: DispatchState | None) -> list[Zone]:
-    """Zones that fit the window; of a building that is curtailed, those that are."""
-    duration_s = (notice.ends_at - notice.starts_at).total_seconds()
+def usable_zones(
+    facility: Facility, notice: Notice, dispatch: DispatchState | None, *, now: datetime
+) -> list[Zone]:
+    """Zones that fit what is left of the window; of a building that is curtailed, those that are, from its start on."""
+    fixed = dispatch if dispatch is not None and is_curtailing(dispatch) else None
+    begins_at = max(notice.starts_at, now) if fixed is None else fixed.starts_at
+    duration_s = (notice.ends_at - begins_at).total_seconds()
     zones = fitting_zones(facility.state.zones.values(), duration_s)
-    fixed = dispatch is not None and dispatch.status in _FIXED
-    return [zone for zone in zones if not fixed or (dispatch and zone.zone_id in dispatch.zones)]
-
-
-_FIXED = frozenset({"committing", "committed", "verified_by_bms", "verified_by_meter"})
+    return zones if fixed is None else [zone for zone in zones if zone.zone_id in fixed.zones]
 
 
 def offer_of(

@@ -53,7 +53,9 @@ def planned(dr_event: DREvent, deciding: Deciding) -> list[Dispatch]:
         dr_event.refuse_planning(deciding.provenance, reasons=reasons, retry_at=deciding.now + RETRY)
         return []
     offers = [
-        offer_of(facilities[i], usable_zones(facilities[i], notice, None), basis, terms, None)
+        offer_of(
+            facilities[i], usable_zones(facilities[i], notice, None, now=deciding.now), basis, terms, None
+        )
         for i, basis in able.items()
     ]
     allocation = allocate(notice.target_kw, offers)

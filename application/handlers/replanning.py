@@ -110,7 +110,7 @@ def _participants(
         if not facility.state.serves(dr_event.id) or not _may_serve(dispatch, cause):
             continue
         state = None if dispatch is None else dispatch.state
-        zones = usable_zones(facility, notice, state)
+        zones = usable_zones(facility, notice, state, now=deciding.now)
         if state is not None and is_curtailing(state) and len(zones) < len(state.zones):
             continue  # a zone of it may not stay curtailed that long
         begins_at = max(notice.starts_at, deciding.now)

@@ -1,32 +1,24 @@
-"""What a dispatch decides: which command is allowed when, and what is recorded of it."""
+"""What a dispatch decides, from its plan to its end; the outcomes and what is seen of it are parts of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
 
-from domain.dispatch import amending, command_events, event_base, events
-from domain.dispatch.facts import Fact, requests, zones_in_order
+from domain.dispatch import amending, command_events, event_base, events, seen_events
+from domain.dispatch.facts import requests, zones_in_order
 from domain.dispatch.outcomes import Outcomes
 from domain.dispatch.restoring import AT_ONCE, Place, restoring, restoring_all, undoing
-from domain.dispatch.state import (
-    CURTAILED,
-    DispatchState,
-    DispatchStatus,
-    Interval,
-    LeaveCause,
-    Setpoint,
-    ZonePlan,
-)
+from domain.dispatch.state import CURTAILED, DispatchState, DispatchStatus, LeaveCause, ZonePlan
+from domain.dispatch.verifying import Verifying
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
 
 
-class Dispatch(Outcomes, Aggregate[DispatchState]):
+class Dispatch(Outcomes, Verifying, Aggregate[DispatchState]):
     TOPIC: ClassVar[str] = "dispatch"
 
     Event: TypeAlias = event_base.Event
@@ -47,16 +39,16 @@ class Dispatch(Outcomes, Aggregate[DispatchState]):
     Recommitted: TypeAlias = events.Recommitted
     RecommitFailed: TypeAlias = events.RecommitFailed
     RestorePlanned: TypeAlias = events.RestorePlanned
-    VerifiedByBms: TypeAlias = events.VerifiedByBms
-    DriftFound: TypeAlias = events.DriftFound
-    VerifiedByMeter: TypeAlias = events.VerifiedByMeter
+    VerifiedByBms: TypeAlias = seen_events.VerifiedByBms
+    DriftFound: TypeAlias = seen_events.DriftFound
+    VerifiedByMeter: TypeAlias = seen_events.VerifiedByMeter
     Restored: TypeAlias = events.Restored
     RestoreFailed: TypeAlias = events.RestoreFailed
     Failed: TypeAlias = events.Failed
     Compensated: TypeAlias = events.Compensated
     Aborted: TypeAlias = events.Aborted
-    Measured: TypeAlias = events.Measured
-    NotMeasurable: TypeAlias = events.NotMeasurable
+    Measured: TypeAlias = seen_events.Measured
+    NotMeasurable: TypeAlias = seen_events.NotMeasurable
 
     def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **facts: Any) -> None:
         """Append a domain event of this dispatch; each names its DR event and facility."""
@@ -232,72 +224,6 @@ class Dispatch(Outcomes, Aggregate[DispatchState]):
                 self._record_all(provenance, requests(self.state, zone, "restore", not_after=None))
             elif record.state == "gave_up":
                 self._reissue(provenance, record, reason)
-
-    def verify_by_bms(self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]]) -> None:
-        """Compare each zone's (setpoint, curtailed) with what was commanded."""
-        if self.state.status != "committed" or self.state.left is not None:
-            return
-        drifted = [zone_id for zone_id in sorted(self.state.zones) if not states[zone_id][1]]
-        for zone_id in drifted:
-            found, curtailed = states[zone_id]
-            self.record(self.DriftFound, provenance, zone_id=zone_id, found=found, curtailed=curtailed)
-        if not drifted:
-            self.record(self.VerifiedByBms, provenance)
-
-    def reconcile(
-        self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]], not_after: datetime
-    ) -> tuple[str, ...]:
-        """Record and correct drift, and bring the building to the plan; gives the zones that drifted."""
-        drifted = tuple(amending.drifted_zones(self.state, states))
-        self._record_all(provenance, amending.correcting(self.state, states, not_after=not_after))
-        self.align(provenance, not_after=not_after)
-        return drifted
-
-    def verify_by_meter(self, provenance: Provenance, *, delivered_kw: float, measured_at: datetime) -> None:
-        if self.state.status in {"committed", "verified_by_bms"} and self.state.left is None:
-            self.record(self.VerifiedByMeter, provenance, delivered_kw=delivered_kw, measured_at=measured_at)
-
-    def measure(
-        self,
-        provenance: Provenance,
-        *,
-        baseline_method: str,
-        days: tuple[str, ...],
-        adjustment_kind: str,
-        adjustment_value: float | None,
-        adjustment_clipped: bool,
-        intervals: tuple[Interval, ...],
-        coverage_pct: float,
-        delivered_kw: float,
-        data_hash: str,
-    ) -> None:
-        """Record the measurement; only once (a later correction is a resettlement)."""
-        if self.state.measured:
-            return
-        if not self.state.was_committed:
-            raise NotAllowedNow(f"{self.state.facility_id} was never committed: there is nothing to measure")
-        self.record(
-            self.Measured,
-            provenance,
-            baseline_method=baseline_method,
-            days=days,
-            adjustment_kind=adjustment_kind,
-            adjustment_value=adjustment_value,
-            adjustment_clipped=adjustment_clipped,
-            intervals=intervals,
-            coverage_pct=coverage_pct,
-            delivered_kw=delivered_kw,
-            data_hash=data_hash,
-        )
-
-    def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
-        if not self.state.measured:
-            self.record(self.NotMeasurable, provenance, reason=reason)
-
-    def _record_all(self, provenance: Provenance, facts: Iterable[Fact]) -> None:
-        """Decided on the state as it was before the first of them."""
-        for kind, stated in list(facts):
-            self.record(kind, provenance, **stated)
 
     def _require(self, allowed: set[DispatchStatus], doing: str) -> None:
         if self.state.status not in allowed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from domain.dispatch import events
+from domain.dispatch import events, seen_events
 from domain.dispatch.facts import Fact, requests, zones_in_order
 from domain.dispatch.restoring import AT_ONCE, Place, restoring_all
 from domain.dispatch.state import (
@@ -35,8 +35,12 @@ def prepare_by(state: DispatchState, now: datetime) -> datetime:
 
 
 def can_be_amended(state: DispatchState) -> bool:
-    """Whether a new plan may still count on this facility."""
-    return state.left is None and state.status in BEGUN
+    """Whether it takes part: a new plan may still count on it, and it can still leave.
+
+    So does one whose preparation is being released only to be prepared again.
+    """
+    to_come_back = state.status == "aborting" and state.prepare_again
+    return state.left is None and (state.status in BEGUN or to_come_back)
 
 
 def can_rejoin(state: DispatchState) -> bool:
@@ -100,7 +104,7 @@ def leaving(
     state: DispatchState, *, cause: LeaveCause, reason: str, now: datetime, place: Place = AT_ONCE
 ) -> Iterator[Fact]:
     """The facility leaves; nothing where it takes no part any more."""
-    if state.status not in BEGUN or state.left is not None:
+    if not can_be_amended(state):
         return
     yield events.LeftEarly, {"cause": cause, "reason": reason, "left_at": now}
     if state.status in {"planned", "blocked"}:
@@ -153,7 +157,7 @@ def correcting(
         if commits[zone_id].command.round > MOST_ROUNDS:
             continue
         found, curtailed = seen[zone_id]
-        yield events.DriftFound, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
+        yield seen_events.DriftFound, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
         zone = state.zones[zone_id]
         if state.magnitude_of(zone) > 0:
             yield from requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))

@@ -1,4 +1,4 @@
-"""What can happen to a dispatch: every domain event, and how it evolves the state. Written as `Dispatch.<Name>`."""
+"""What can happen to a dispatch, from plan to end, and how it evolves the state. Written as `Dispatch.<Name>`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.dispatch.event_base import Event, underway
-from domain.dispatch.state import (
-    DispatchState,
-    Interval,
-    LeaveCause,
-    RestoreStep,
-    Setpoint,
-    ZonePlan,
-)
+from domain.dispatch.state import DispatchState, LeaveCause, RestoreStep, ZonePlan
 from domain.event_sourcing import CreationEvent
 from domain.facility import BmsLink
 
@@ -160,33 +153,6 @@ class RecommitFailed(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class VerifiedByBms(Event, frozen=True, kw_only=True):
-    """Every zone's own state says that the command is in force."""
-
-    TOPIC: ClassVar[str] = "dispatch.verified-by-bms.v1"
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="verified_by_bms")
-
-
-class DriftFound(Event, frozen=True, kw_only=True):
-    """A zone's state differs from what was commanded."""
-
-    TOPIC: ClassVar[str] = "dispatch.drift-found.v1"
-    zone_id: str
-    found: Setpoint
-    curtailed: bool
-
-
-class VerifiedByMeter(Event, frozen=True, kw_only=True):
-    TOPIC: ClassVar[str] = "dispatch.verified-by-meter.v1"
-    delivered_kw: float
-    measured_at: datetime
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="verified_by_meter")
-
-
 class Restored(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dispatch.restored.v1"
 
@@ -231,31 +197,3 @@ class Aborted(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: DispatchState) -> DispatchState:
         return replace(state, status="aborted")
-
-
-class Measured(Event, frozen=True, kw_only=True):
-    """Baseline minus meter over the window; mean kW."""
-
-    TOPIC: ClassVar[str] = "dispatch.measured.v1"
-    baseline_method: str
-    days: tuple[str, ...]
-    adjustment_kind: str
-    adjustment_value: float | None
-    adjustment_clipped: bool
-    intervals: tuple[Interval, ...]
-    coverage_pct: float
-    delivered_kw: float
-    data_hash: str
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, measured=True, delivered_kw=self.delivered_kw)
-
-
-class NotMeasurable(Event, frozen=True, kw_only=True):
-    """The readings do not suffice for a measurement; nothing is guessed."""
-
-    TOPIC: ClassVar[str] = "dispatch.not-measurable.v1"
-    reason: str
-
-    def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, measured=True)

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from uuid import UUID
 
 from domain.dispatch import command_events
 from domain.dispatch.amending import dropping
 from domain.dispatch.conclusion import conclusion
 from domain.dispatch.facts import requests
-from domain.dispatch.state import FINAL, UNDOING, CommandRecord, DispatchState, Setpoint
+from domain.dispatch.part import Part
+from domain.dispatch.state import FINAL, UNDOING, CommandRecord, Setpoint
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand
 from domain.event_sourcing import Provenance
 
 STILL_CURTAILED = "curtailed"
 """The code by which a BMS refuses to abort a zone that is not only prepared."""
 
-if TYPE_CHECKING:
-    from domain.event_sourcing import Aggregate
 
-    _OfADispatch = Aggregate[DispatchState]
-else:
-    _OfADispatch = object  # the library takes every subclass of its aggregate for one of its own
-
-
-class Outcomes(_OfADispatch):
-    """Mixed into `Dispatch`, whose state and `record` it uses."""
-
+class Outcomes(Part):
     def reissue(self, provenance: Provenance, *, command_id: UUID, reason: str) -> None:
         """Put a dead-lettered command to work again, under the same id; by a person, with a reason."""
         if not reason.strip():
@@ -99,8 +91,7 @@ class Outcomes(_OfADispatch):
         if command.phase == "abort" and code == STILL_CURTAILED and command.zone_id in self.state.zones:
             # A commit that was thought never to have been carried out had been: the building is let go as any other.
             zone = [self.state.zones[command.zone_id]]
-            for kind, facts in requests(self.state, zone, "restore", not_after=None):
-                self.record(kind, provenance, **facts)
+            self._record_all(provenance, requests(self.state, zone, "restore", not_after=None))
         self._conclude(provenance)
 
     def command_gave_up(
@@ -135,11 +126,9 @@ class Outcomes(_OfADispatch):
         """Once every open command is settled, record what that came to."""
         concluded = conclusion(self.state, now=provenance.recorded_at)
         if concluded is not None:
-            kind, facts = concluded
-            self.record(kind, provenance, **facts)
+            self._record_all(provenance, [concluded])
             # A zone that the plan left out while it was being prepared is let go now.
-            for kind, facts in list(dropping(self.state, now=provenance.recorded_at)):
-                self.record(kind, provenance, **facts)
+            self._record_all(provenance, dropping(self.state, now=provenance.recorded_at))
 
     def _record_of(self, command_id: UUID) -> CommandRecord:
         try:

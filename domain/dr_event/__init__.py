@@ -7,6 +7,7 @@ from domain.dr_event.aggregate import DREvent
 from domain.dr_event.state import (
     BEFORE_START,
     FINAL,
+    OVER,
     PLANNED,
     RUNNING,
     Batch,
@@ -24,6 +25,7 @@ from domain.dr_event.state import (
 __all__ = [
     "BEFORE_START",
     "FINAL",
+    "OVER",
     "PLANNED",
     "RUNNING",
     "Batch",

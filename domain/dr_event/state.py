@@ -42,6 +42,8 @@ RUNNING: frozenset[DREventStatus] = BEFORE_START | {"active"}
 """From the acceptance to the end of the window: modified and cancelled only here."""
 PLANNED: frozenset[DREventStatus] = RUNNING - {"accepted"}
 FINAL: frozenset[DREventStatus] = frozenset({"completed", "cancelled", "cancelled_while_active"})
+OVER: frozenset[DREventStatus] = FINAL | {"recovering"}
+"""The window will not run, or runs no more: nothing is begun any more."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

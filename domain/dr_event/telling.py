@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.dr_event import events
-from domain.dr_event.state import CallbackKind, DREventState
+from domain.dr_event.part import Part
+from domain.dr_event.state import CallbackKind
 from domain.errors import NotAllowedNow
 from domain.event_sourcing import Provenance
 from domain.identifiers import callback_id
 
-if TYPE_CHECKING:
-    from domain.event_sourcing import Aggregate
 
-    _OfADREvent = Aggregate[DREventState]
-else:
-    _OfADREvent = object  # the library takes every subclass of its aggregate for one of its own
-
-
-class Telling(_OfADREvent):
-    """Mixed into `DREvent`, whose state and `record` it uses."""
-
+class Telling(Part):
     def measure(
         self,
         provenance: Provenance,

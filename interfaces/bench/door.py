@@ -17,8 +17,8 @@ from uuid import uuid4
 import msgspec
 
 from interfaces.bench.bed import Bed
-from interfaces.bench.door_load import LoadPlan, LoadReport, Sender, news_of, percentile
-from interfaces.bench.figures import Figure, figure
+from interfaces.bench.door_load import LoadPlan, LoadReport, Sender, news_of
+from interfaces.bench.figures import Figure, figure, percentile
 from interfaces.bootstrap.bench_door import DoorStage, door_stage, floor_server
 
 RATE_PER_S, SECONDS = 200.0, 60

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 
+from interfaces.bench.figures import percentile
+
 POST_WITHIN_S = 30.0
 MOST_REMEMBERED = 16
 
@@ -127,14 +129,6 @@ def _is_new(number: int, plan: LoadPlan) -> bool:
     """One in `new_one_in`, shifted from round to round so that every sender has its turn."""
     senders = len(plan.senders)
     return (number % senders + number // senders) % plan.new_one_in == 0
-
-
-def percentile(values: list[float] | tuple[float, ...], percent: float) -> float:
-    """The nearest-rank percentile; 0 of nothing."""
-    if not values:
-        return 0.0
-    ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, max(0, -int(-len(ranked) * percent // 100) - 1))]
 
 
 async def _main() -> None:

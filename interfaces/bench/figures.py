@@ -1,5 +1,7 @@
 """What a benchmark gives back."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -38,6 +40,14 @@ def figure(
         stock_ratio=None if stock is None else _ratio(stock, floor, lower_is_better),
         details=details or {},
     )
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile; 0 of nothing."""
+    if not values:
+        return 0.0
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, max(0, -int(-len(ranked) * percent // 100) - 1))]
 
 
 def _ratio(measured: float, floor: float, lower_is_better: bool) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from interfaces.bench.bed import Bed
-from interfaces.bench.figures import Figure, figure
+from interfaces.bench.figures import Figure, figure, percentile
 from interfaces.bench.stored_story import insert
 from interfaces.bench.story_log import StoredRow, story_log
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interfaces.bootstrap.bench_projections import ReadSide
 
 _PER_SECOND, _SAVE = 2_000, 20
+_HEARD_WITHIN_S = 30.0
 Moments = list[tuple[int, float]]
 """(position, when)."""
 
@@ -50,12 +51,12 @@ def _measured(
     }
     figures = []
     for name in names:
-        lags_s = sorted(_lags(committed, seen[name]))
+        lags_s = _lags(committed, seen[name])
         figures += [
             figure(
                 f"{label}, {name}, p{percent}" if len(names) > 1 else f"{label}, p{percent}",
                 unit="ms",
-                ours=lags_s[min(int(len(lags_s) * percent / 100), len(lags_s) - 1)] * 1000,
+                ours=percentile(lags_s, percent) * 1000,
                 floor=floor_ms,
                 lower_is_better=True,
                 details=details,
@@ -83,7 +84,7 @@ def _followed(
         costs_s = _save_steadily(side.app_url, rows, committed)
         for name in names:
             side.waits.wait_for(name, committed[-1][0], timeout_s=60)
-        time.sleep(0.2)  # the watcher hears the same announcements
+        _until_heard(seen, committed[-1][0])
     finally:
         stop.set()
         for thread in threads:
@@ -116,6 +117,15 @@ def _watch(url: str, stop: threading.Event, seen: dict[str, Moments]) -> None:
                 name, _, position = notify.payload.rpartition(" ")
                 if name in seen:
                     seen[name].append((int(position), time.perf_counter()))
+
+
+def _until_heard(seen: dict[str, Moments], position: int) -> None:
+    """The watcher hears the same announcements, perhaps a little later; what it did not hear has no lag."""
+    deadline = time.monotonic() + _HEARD_WITHIN_S
+    while not all(moments and moments[-1][0] >= position for moments in seen.values()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"position {position} was not heard of in {_HEARD_WITHIN_S:.0f} s")
+        time.sleep(0.02)
 
 
 def _lags(committed: Moments, seen: Moments) -> list[float]:

@@ -12,6 +12,7 @@ from interfaces.bootstrap.ledger import (
     verify_ledger,
     wait_until_sealed,
 )
+from interfaces.bootstrap.meters_and_forecasts import forecast_cycle
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
     check_schema,
@@ -32,7 +33,7 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
-from interfaces.bootstrap.workers import WORKERS, forecast_cycle, run_worker
+from interfaces.bootstrap.workers import WORKERS, run_worker
 
 __all__ = [
     "WORKERS",

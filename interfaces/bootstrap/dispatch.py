@@ -75,18 +75,10 @@ async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:
 def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
     """Those whose buildings are curtailed now, as the read model knows."""
     from domain.dispatch import CURTAILED
+    from projections.paging import every_row
 
     view = stores.read_models().dispatches
-    rows: list[DispatchRow] = []
-    for status in sorted(CURTAILED):
-        cursor: str | None = None
-        while True:
-            page = view.listed(filters={"status": status}, cursor=cursor, limit=1000)
-            rows += page.rows
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-    return rows
+    return [row for status in sorted(CURTAILED) for row in every_row(view, status=status)]
 
 
 def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> BuildingControl:

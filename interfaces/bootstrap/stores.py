@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from application.ports.forecast_book import ForecastBook
     from application.ports.telemetry_store import TelemetryStore
     from application.ports.utilities import Utilities
+    from projections.facilities import FacilityRow
     from projections.maintenance import ProjectionMaintenance
     from projections.story_log import StoryLog
     from projections.views import ReadModels
@@ -180,3 +181,10 @@ def verify_read_models(stores: Stores) -> list[str]:
     maintenance = stores.projection_maintenance()
     reports = [maintenance.verify(projection) for projection in PROJECTIONS]
     return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]
+
+
+def facility_rows(stores: Stores) -> list[FacilityRow]:
+    """Every facility known to the read model."""
+    from projections.paging import every_row
+
+    return list(every_row(stores.read_models().facilities))

@@ -8,17 +8,15 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_forecast, run_ingest
 from interfaces.bootstrap.operations import redelivery_s
-from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.nats.work_queue import NatsWorkQueue
-    from application.forecasting import ForecastSite
     from application.ports.utility_notifier import UtilityNotifier
-    from interfaces.workers.forecast_cycle import ForecastCycle
-    from projections.facilities import FacilityRow
 
 THREADS = 32
 
@@ -124,44 +122,6 @@ async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
     await run_dispatch(stores, stop, facilities=lambda: [row.facility_id for row in facility_rows(stores)])
 
 
-async def _ingest(stores: Stores, stop: asyncio.Event) -> None:
-    import nats
-
-    from adapters.mqtt import MqttMeterFeed
-    from adapters.nats.telemetry_stream import NatsTelemetryStream
-    from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
-    from interfaces.workers import ingest
-
-    client = await nats.connect(str(stores.settings.nats_url), name="ingest", max_reconnect_attempts=-1)
-    await ingest.run(
-        feed=MqttMeterFeed(str(stores.settings.mqtt_url)),
-        stream=NatsTelemetryStream(client),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        turn=PostgresExclusiveTurn(stores.database_url, "ingest"),
-        stop=stop,
-    )
-    await client.close()
-
-
-async def _aggregate(stores: Stores, stop: asyncio.Event) -> None:
-    import nats
-
-    from adapters.nats.telemetry_stream import NatsTelemetryStream
-    from interfaces.workers import aggregate
-
-    client = await nats.connect(str(stores.settings.nats_url), name="aggregate", max_reconnect_attempts=-1)
-    await aggregate.run(
-        stream=NatsTelemetryStream(client),
-        store=stores.telemetry(),
-        dead_letters=stores.dead_letters(),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        stop=stop,
-    )
-    await client.close()
-
-
 async def _notify(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.utility import HttpUtilityNotifier
     from interfaces.workers.callback_calls import CallbackCalls
@@ -222,56 +182,6 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
     await measure.run(measuring=measuring, locks=AdvisoryLocks(stores.database_url), stop=stop)
 
 
-async def _forecast(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from interfaces.workers import forecast
-
-    await forecast.run(
-        cycle=forecast_cycle(stores),
-        clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
-        stop=stop,
-    )
-
-
-def forecast_cycle(stores: Stores) -> ForecastCycle:
-    """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
-    from adapters.forecasting import StatsmodelsLoadForecaster
-    from adapters.postgres.event_store import PostgresEventStore
-    from adapters.weather import HttpWeatherSource
-    from application.command_bus import CommandBus
-    from application.forecasts import Forecasts
-    from application.handlers.forecast import FORECAST_HANDLERS
-    from interfaces.workers.forecast_cycle import ForecastCycle
-
-    weather_url = stores.settings.weather_url
-    return ForecastCycle(
-        facilities=lambda: forecast_sites(stores),
-        telemetry=stores.telemetry(),
-        weather=None if weather_url is None else HttpWeatherSource(weather_url, stores.clock),
-        forecaster=StatsmodelsLoadForecaster(),
-        book=stores.forecasts,
-        bus=CommandBus(
-            PostgresEventStore(Forecasts, stores.database_url),
-            stores.clock,
-            FORECAST_HANDLERS,
-            forecasts=stores.forecasts,
-        ),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-    )
-
-
-def forecast_sites(stores: Stores) -> list[ForecastSite]:
-    from application.forecasting import ForecastSite
-
-    return [
-        ForecastSite(facility_id=row.facility_id, tz=row.tz, weather_cell=row.weather_cell)
-        for row in facility_rows(stores)
-        if row.status != "deactivated"
-    ]
-
-
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
     """Utility -> the secret that signs our callbacks to it."""
     from interfaces.secrets import resolve_secret
@@ -287,19 +197,6 @@ def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
     return secret_of
 
 
-def facility_rows(stores: Stores) -> list[FacilityRow]:
-    """Every facility known to the read model."""
-    rows: list[FacilityRow] = []
-    cursor: str | None = None
-    view = stores.read_models().facilities
-    while True:
-        page = view.listed(cursor=cursor, limit=1000)
-        rows += page.rows
-        cursor = page.next_cursor
-        if cursor is None:
-            return rows
-
-
 def _failpoint(stores: Stores) -> Callable[[str, str], None]:
     return failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
 
@@ -311,8 +208,8 @@ WORKERS: dict[str, Run] = {
     "notify": _notify,
     "measure": _measure,
     "project": _project,
-    "ingest": _ingest,
-    "aggregate": _aggregate,
-    "forecast": _forecast,
+    "ingest": run_ingest,
+    "aggregate": run_aggregate,
+    "forecast": run_forecast,
 }
 """`web` runs its own loop and is wired in interfaces.bootstrap.web."""

@@ -124,9 +124,11 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_facilities(as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
+    from projections.paging import every_row
+
     with opened_stores() as stores:
         warn_if_behind(stores, "facilities")
-        rows = list(_every(stores))
+        rows = list(every_row(stores.read_models().facilities))
     if as_json:
         print_json({"facilities": rows})
     elif rows:
@@ -190,17 +192,6 @@ def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, a
     click.echo(f"{done.facility_id} {'serves no longer in' if done.opted_out else 'serves again in'} {what}")
     for concerned in done.dr_event_ids:
         click.echo(f"concerns {concerned}")
-
-
-def _every(stores: "Stores") -> Iterator["FacilityRow"]:
-    view = stores.read_models().facilities
-    cursor: str | None = None
-    while True:
-        page = view.listed(cursor=cursor, limit=1_000)
-        yield from page.rows
-        cursor = page.next_cursor
-        if cursor is None:
-            return
 
 
 def _cells(row: "FacilityRow") -> list[object]:

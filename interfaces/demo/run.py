@@ -130,8 +130,8 @@ class Demo:
             if not self._options.without_meters:
                 story.wait_for_forecasts(stores.forecasts, scene.cast)
             dr_event_id, ends_at = story.post(scene.portfolio, scene.cast, addresses.callback_url)
-            story.follow(dr_event_id, ends_at)
-            return self._judge(stores, scene.cast, UUID(dr_event_id), addresses)
+            in_time = story.follow(dr_event_id, ends_at)
+            return self._judge(stores, scene.cast, UUID(dr_event_id), addresses, in_time=in_time)
 
     def _set(self, system: RunningSystem) -> Scene:
         """Portfolio, history and keys: all that is there before the story begins."""
@@ -236,10 +236,13 @@ class Demo:
         raise DemoFailed(f"the simulated world did not come up; read {self._folder}/logs/world.log")
 
     def _judge(
-        self, stores: Stores, cast: Cast, dr_event_id: UUID, addresses: WorldAddresses
+        self, stores: Stores, cast: Cast, dr_event_id: UUID, addresses: WorldAddresses, *, in_time: bool
     ) -> DemoDocument:
-        journal = read_journal(Path(addresses.bms_journal))
+        over_at = stores.clock.now()
         ledger = judged_ledger(stores)
+        # After the wait for sealing, in which buildings may still be let go; and no later than what it holds.
+        at = stores.clock.now()
+        journal = read_journal(Path(addresses.bms_journal))
         story = story_of(stores, dr_event_id, cast)
         evidence = Evidence(
             cast=cast,
@@ -247,7 +250,8 @@ class Demo:
             story=story,
             journal=journal,
             callbacks=read_callbacks(Path(addresses.callback_journal)),
-            witnessed=witnessed(journal, dr_event_id, at=stores.clock.now()),
+            witnessed=witnessed(journal, dr_event_id, at=at, over_at=over_at),
+            in_time=in_time,
             unequal_read_models=tuple(verify_read_models(stores)),
             ledger=ledger,
             killed=_struck(self._folder / KILLED),

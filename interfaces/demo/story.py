@@ -91,8 +91,11 @@ class Story:
         )
         return accepted.body["dr_event_id"], starts_at + WINDOW
 
-    def follow(self, dr_event_id: str, ends_at: datetime) -> None:
-        """Until it is completed and measured, or its time is over; says each change of state."""
+    def follow(self, dr_event_id: str, ends_at: datetime) -> bool:
+        """Until it is completed, measured and told, or its time is over; says each change of state.
+
+        Whether all was over in time.
+        """
         last = ""
         while self._clock.now() < ends_at + SETTLE:
             row = self._row(dr_event_id)
@@ -100,8 +103,9 @@ class Story:
                 last = row["status"]
                 self._say(f"{self._clock.now():%H:%M:%S} the DR event is {last}")
             if row is not None and last == "completed" and _is_settled(row):
-                return
+                return True
             time.sleep(POLL_S)
+        return False
 
     def _row(self, dr_event_id: str) -> dict[str, Any] | None:
         """None where the web worker or its database does not answer: both are started again when they die."""

@@ -13,6 +13,7 @@ from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from interfaces.demo.cast import Cast
 from interfaces.demo.ledger import LedgerVerdict
+from interfaces.demo.story import SETTLE
 from interfaces.demo.witness import Witnessed, unintended
 from interfaces.simulators.journal import JournalEntry
 from interfaces.simulators.utility import ReceivedCallback
@@ -30,6 +31,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     journal: list[JournalEntry]
     callbacks: list[ReceivedCallback]
     witnessed: Witnessed
+    in_time: bool
+    """All was over within the time it is given."""
     unequal_read_models: tuple[str, ...]
     """Read models that differ from a fresh replay, with the first difference."""
     ledger: LedgerVerdict
@@ -75,6 +78,8 @@ def failed_facilities(story: Iterable[DomainEvent]) -> dict[str, str]:
 
 def _at_the_end(evidence: Evidence) -> Iterable[str]:
     state = evidence.dr_event.state
+    if not evidence.in_time:
+        yield f"timed out: not all was over {SETTLE.total_seconds() / 60:g} min after the end of the window"
     if state.status != "completed":
         yield f"DR event not completed: it is {state.status}"
     if state.settlement_status != "measured":

@@ -25,8 +25,10 @@ class Witnessed(msgspec.Struct, frozen=True, kw_only=True):
     """Zones that restored themselves because nobody restored them."""
 
 
-def witnessed(entries: list[JournalEntry], dr_event_id: UUID, *, at: datetime) -> Witnessed:
-    """What the journal says of `dr_event_id` up to `at`."""
+def witnessed(
+    entries: list[JournalEntry], dr_event_id: UUID, *, at: datetime, over_at: datetime
+) -> Witnessed:
+    """What the journal says of `dr_event_id` up to `at`; all should have been over at `over_at`."""
     mine = [entry for entry in entries if entry.dr_event_id == dr_event_id and entry.at <= at]
     committed = {(e.facility_id, e.zone_id) for e in mine if e.action == "commit"}
     restored = {(e.facility_id, e.zone_id) for e in mine if e.action == "restore"}
@@ -39,11 +41,19 @@ def witnessed(entries: list[JournalEntry], dr_event_id: UUID, *, at: datetime) -
             f"{key.action} of {key.facility_id}/{key.zone_id} round {key.round}": count
             for key, count in duplicate_actions(mine).items()
         },
-        curtailed_after_end=frozenset(f"{f}/{z}" for f, z in curtailed_zones(entries, at)),
+        curtailed_after_end=frozenset(f"{f}/{z}" for f, z in _left_curtailed(entries, over_at, at)),
         let_go=frozenset(
             f"{e.facility_id}/{e.zone_id}" for e in entries if e.action == "expired" and e.at <= at
         ),
     )
+
+
+def _left_curtailed(entries: list[JournalEntry], over_at: datetime, at: datetime) -> set[tuple[str, str]]:
+    """Curtailed when all should have been over, or at `at`; late is not left, but only a command lets go."""
+    let_go_late = {
+        (e.facility_id, e.zone_id) for e in entries if e.action == "restore" and over_at < e.at <= at
+    }
+    return (curtailed_zones(entries, over_at) - let_go_late) | curtailed_zones(entries, at)
 
 
 def unintended(entries: list[JournalEntry], attempts: dict[UUID, datetime]) -> list[str]:

@@ -25,28 +25,40 @@ class MemoryAlertRegistry:
     """AlertRegistry."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], Alert] = {}
-        self._cleared: list[Alert] = []
+        self._alerts: list[Alert] = []
+        """In the order in which they were raised."""
+        self._open: dict[tuple[str, str], int] = {}
+        """(name, subject) -> its place."""
 
     def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
-        severity, key = ALERTS[name].severity, (name, _text(subject))
-        known = self._open.get(key)
-        self._open[key] = Alert(
-            name=name,
-            subject=_text(subject),
-            severity=severity,
-            detail=_text(detail),
-            raised_at=known.raised_at if known else at,
-            last_seen_at=max(known.last_seen_at, at) if known else at,
+        severity, key, detail = ALERTS[name].severity, (name, _text(subject)), _text(detail)
+        place = self._open.get(key)
+        if place is None:
+            self._open[key] = len(self._alerts)
+            self._alerts.append(
+                Alert(
+                    name=name,
+                    subject=key[1],
+                    severity=severity,
+                    detail=detail,
+                    raised_at=at,
+                    last_seen_at=at,
+                )
+            )
+            return
+        known = self._alerts[place]
+        self._alerts[place] = replace(
+            known, severity=severity, detail=detail, last_seen_at=max(known.last_seen_at, at)
         )
 
     def clear(self, name: str, subject: str, *, at: datetime) -> None:
-        known = self._open.pop((name, _text(subject)), None)
-        if known is not None:
-            self._cleared.append(replace(known, cleared_at=max(known.last_seen_at, at)))
+        place = self._open.pop((name, _text(subject)), None)
+        if place is not None:
+            known = self._alerts[place]
+            self._alerts[place] = replace(known, cleared_at=max(known.last_seen_at, at))
 
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
-        shown = [*(self._cleared if include_cleared else []), *self._open.values()][::-1]
+        shown = [alert for alert in self._alerts[::-1] if include_cleared or alert.cleared_at is None]
         return sorted(shown, key=lambda alert: alert.raised_at, reverse=True)[:limit]
 
 

@@ -31,7 +31,13 @@ from interfaces.web.notification_answers import (
     told,
 )
 from interfaces.web.notification_body import MOST_NUMBER, Notification, decode_notification
-from interfaces.web.notification_request import check_callback, check_signed, idempotency_key_of, read_body
+from interfaces.web.notification_request import (
+    check_callback,
+    check_event_id,
+    check_signed,
+    idempotency_key_of,
+    read_body,
+)
 from interfaces.web.notification_schema import NotificationOperation
 from interfaces.web.problems import try_again
 
@@ -102,6 +108,7 @@ class NotificationController(Controller):
 
         def cancelled() -> Cancellation:
             check_signed(request, web, body)
+            check_event_id(utility_event_id)
             reply: Cancellation = web.bus.handle(command, context_of(request), reply_type=Cancellation)
             return reply
 

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import msgspec
 from litestar.exceptions import HTTPException
 
 from interfaces.web.access import ApiRequest, body_too_large
 from interfaces.web.callback_address import refusal_of
 from interfaces.web.collaborators import WebCollaborators
+from interfaces.web.notification_body import Id
 from interfaces.web.problems import Problem, ProblemReason, try_again
 from interfaces.web.signature import SIGNATURE_HEADER, check_signature
 
@@ -54,6 +56,15 @@ def idempotency_key_of(request: ApiRequest) -> str | None:
         )
         raise Problem("invalid-request", "the header Idempotency-Key is wrong", (reason,))
     return key
+
+
+def check_event_id(utility_event_id: str) -> None:
+    """An id in the address is recorded as one in a body is, so it may hold no more."""
+    try:
+        msgspec.convert(utility_event_id, Id)
+    except msgspec.ValidationError as error:
+        reason = ProblemReason(code="invalid_field", detail=str(error), field="event_id")
+        raise Problem("invalid-request", "the event id in the address is wrong", (reason,)) from None
 
 
 def check_callback(url: str | None, web: WebCollaborators) -> None:

@@ -103,7 +103,7 @@ class BmsCalls:
             work, RecordZoneStates(dr_event_id=work.dr_event_id, facility_id=work.facility_id, zones=zones)
         )
         for zone in zones:
-            if not zone.curtailed:
+            if zone.zone_id in dispatch.curtailed_at and not zone.curtailed:
                 detail = f"zone {zone.zone_id} is not curtailed though its commit succeeded"
                 await self.alert("bms_drift", work.facility_id, detail)
 

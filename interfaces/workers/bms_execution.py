@@ -19,6 +19,7 @@ from application.commands.dispatch import (
 )
 from application.ports.alerts import AlertRegistry
 from application.ports.building_control import (
+    BmsAnswerInvalid,
     BmsError,
     BmsRefused,
     BmsUnreachable,
@@ -123,7 +124,11 @@ class Execution:
             return False
 
     async def _already_done(self) -> bool:
-        status = await self._calls.control.command_status(self._connection, self._asked)
+        try:
+            status = await self._calls.control.command_status(self._connection, self._asked)
+        except BmsRefused as refusal:
+            # The question was refused, not the command: whether that was carried out stays open.
+            raise BmsAnswerInvalid(f"its status is not told: {refusal.reason}") from refusal
         if status.receipt is None:
             self._maybe_done = False
             return False

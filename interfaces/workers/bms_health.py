@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
+from threading import Lock
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.operations import OperationsUnavailable
+from interfaces.workers.holding import sleep_unless
 
 SLOW_S = 5.0
 """Clock seconds: a 99th percentile above it is an alert."""
@@ -34,6 +36,8 @@ class BmsHealth:
     alerts: AlertRegistry
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _calls: deque[tuple[datetime, float]] = field(default_factory=deque)
+    _lock: Lock = field(default_factory=Lock)
+    """Of `_calls`: calls end on the event loop, and are looked through in a thread."""
     _is_raised: bool = True
     """Not known at first: whoever was here before may have raised it."""
 
@@ -61,7 +65,8 @@ class BmsHealth:
     def call_ended(self, operation: str, outcome: str, seconds: float) -> None:
         self._seconds.labels(operation).observe(seconds)
         self._outcomes.labels(operation, outcome).inc()
-        self._calls.append((self.clock.now(), seconds))
+        with self._lock:
+            self._calls.append((self.clock.now(), seconds))
 
     def breaker_changed(self, facility_id: str, state: str) -> None:
         self._open.labels(facility_id).set(0.0 if state == "closed" else 1.0)
@@ -69,11 +74,13 @@ class BmsHealth:
     def p99_s(self) -> float | None:
         """Of the calls in the window; None where they are too few."""
         since = self.clock.now() - WINDOW
-        while self._calls and self._calls[0][0] < since:
-            self._calls.popleft()
-        if len(self._calls) < LEAST_CALLS:
+        with self._lock:
+            while self._calls and self._calls[0][0] < since:
+                self._calls.popleft()
+            calls = tuple(self._calls)
+        if len(calls) < LEAST_CALLS:
             return None
-        seconds = sorted(seconds for _, seconds in self._calls)
+        seconds = sorted(seconds for _, seconds in calls)
         return seconds[ceil(len(seconds) * 0.99) - 1]
 
     def look(self) -> None:
@@ -96,10 +103,7 @@ class BmsHealth:
                 await asyncio.to_thread(self.look)
             except OperationsUnavailable as error:
                 log.warning("the alert is made up for", why=str(error))
-            try:
-                await asyncio.wait_for(stop.wait(), pause_s)
-            except TimeoutError:
-                continue
+            await sleep_unless(stop, pause_s)
 
 
 def serve_metrics(registry: CollectorRegistry, bind: str) -> int | None:

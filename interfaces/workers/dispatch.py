@@ -15,6 +15,7 @@ from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable
 from domain.struct_decoders import json_decoder
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.delivery import kept
+from interfaces.workers.holding import sleep_unless
 from projections.views import ReadModelsUnavailable
 
 WAIT_S = 5.0
@@ -41,7 +42,7 @@ class DispatchWorker:
                     if task is None or task.done():
                         _raise_failure(task)
                         self._tasks[facility_id] = asyncio.create_task(self._serve(facility_id, stop))
-                await _sleep_unless(stop, REFRESH_S)
+                await sleep_unless(stop, REFRESH_S)
         finally:
             for task in self._tasks.values():
                 task.cancel()
@@ -76,10 +77,3 @@ def _raise_failure(task: asyncio.Task[None] | None) -> None:
     """A task that ended by an error ends the worker: its supervisor starts a fresh one."""
     if task is not None and not task.cancelled() and (error := task.exception()) is not None:
         raise error
-
-
-async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

@@ -20,9 +20,10 @@ from application.ports.forecast_book import ForecastBook
 from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
 from domain.dr_event import DREventStatus
-from interfaces.workers.holding import while_held
+from interfaces.workers.holding import sleep_unless, while_held
 from projections.dr_events import DREventRow
 from projections.facilities import FacilityRow, key_of
+from projections.paging import every_row
 from projections.views import ReadModelsUnavailable, View
 
 LOOK_EVERY_S = 30.0
@@ -52,7 +53,7 @@ class ForecastWatch:
                 await asyncio.to_thread(self.look)
             except (OperationsUnavailable, ReadModelsUnavailable, EventStoreUnavailable) as error:
                 log.warning("the stores are unavailable; trying again", why=str(error))
-            await asyncio.sleep(max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
+            await sleep_unless(stop, max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
 
     def look(self) -> None:
         now = self.clock.now()
@@ -68,13 +69,7 @@ class ForecastWatch:
 
     def _open(self) -> Iterator[DREventRow]:
         for status in OPEN:
-            cursor: str | None = None
-            while True:
-                page = self.dr_events.listed(filters={"status": status}, cursor=cursor, limit=1_000)
-                yield from page.rows
-                cursor = page.next_cursor
-                if cursor is None:
-                    break
+            yield from every_row(self.dr_events, status=status)
 
 
 def asked_by(row: DREventRow, now: datetime) -> Iterator[AskedFacility]:

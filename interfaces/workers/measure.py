@@ -36,7 +36,7 @@ from domain.identifiers import dispatch_id, facility_stream_id, program_stream_i
 from domain.meter_intervals import interval_start
 from domain.program import Program
 from domain.time_windows import IntervalSeries, TimeWindow
-from interfaces.workers.holding import while_held
+from interfaces.workers.holding import sleep_unless, while_held
 from projections.deadlines import DeadlineRow
 from projections.views import ReadModelsUnavailable
 
@@ -190,5 +190,4 @@ async def _measure(measuring: Measuring, stop: asyncio.Event) -> None:
                 _log.info("measured", commands=given)
         except (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable) as error:
             _log.warning("measuring put off", error=str(error))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause_s)
+        await sleep_unless(stop, pause_s)

@@ -13,7 +13,7 @@ from application.ports.clock import Clock
 from application.ports.dead_letters import DeadLetters
 from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
-from interfaces.workers.holding import while_held
+from interfaces.workers.holding import sleep_unless, while_held
 
 LOOK_EVERY_S = 10.0
 """Clock seconds; at least LEAST_WALL_S on the wall."""
@@ -40,7 +40,7 @@ class OverdueLetters:
                 await asyncio.to_thread(self.look)
             except OperationsUnavailable as error:
                 log.warning("the registers are unavailable; trying again", why=str(error))
-            await asyncio.sleep(max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
+            await sleep_unless(stop, max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
 
     def look(self) -> None:
         escalate(self.letters, self.alerts, now=self.clock.now(), sla_s=self.sla_s)

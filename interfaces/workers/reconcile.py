@@ -18,7 +18,7 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.locks import Locks
 from application.ports.work_queue import BmsWork, WorkPublisher, WorkQueueUnavailable
-from interfaces.workers.holding import while_held
+from interfaces.workers.holding import sleep_unless, while_held
 from projections.views import ReadModelsUnavailable
 
 LOCK = "reconcile"
@@ -66,10 +66,7 @@ class Reconciler:
             except (ReadModelsUnavailable, WorkQueueUnavailable) as error:
                 log.warning("the round is made up for", why=str(error))
                 pause_s = RETRY_S
-            try:
-                await asyncio.wait_for(stop.wait(), pause_s)
-            except TimeoutError:
-                continue
+            await sleep_unless(stop, pause_s)
 
     async def round(self) -> int:
         """Ask for a poll of every curtailed building; how many. The same again within a period asks nothing."""

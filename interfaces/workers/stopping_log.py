@@ -12,6 +12,7 @@ from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.event_log import EventLog, LogEntry, LogEntryUnreadable
 from application.ports.reader_positions import ReaderPositions
+from interfaces.workers.holding import sleep_unless
 
 ALERT = "relay_stopped"
 LOOK_AGAIN_S = 15.0
@@ -79,9 +80,6 @@ async def run_again_when_readable(
         try:
             await run(stop)
         except LogEntryUnreadable:
-            try:
-                await asyncio.wait_for(stop.wait(), look_again_s)
-            except TimeoutError:
-                continue
+            await sleep_unless(stop, look_again_s)
         else:
             return

@@ -1,7 +1,11 @@
 """The command line as a person has it in front of them, on a database of the test's own."""
 
 import json
-from collections.abc import Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from interfaces.cli import main
 from projections.registry import PROJECTIONS
 from tests.servers import Database
 
+WITHIN_S = 60.0
 PORTFOLIO: dict[str, Any] = {
     "utilities": [{"utility_id": "city-power", "name": "City Power"}],
     "programs": [{"program_id": "summer-peak", "utility_id": "city-power"}],
@@ -62,6 +67,18 @@ class Terminal:
         assert result.exit_code == exit_code, result.output
         return json.loads(result.stdout)
 
+    @contextmanager
+    def worker(self, name: str, **settings: str) -> Iterator[None]:
+        """Runs in the block; killed at its end, not asked to stop."""
+        argv = [sys.executable, "-m", "interfaces.cli", "worker", name]
+        process = subprocess.Popen(argv, env=self.environ | settings)
+        try:
+            yield
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait()
+
     def file(self, content: Any, *, name: str = "portfolio.yaml") -> Path:
         path = self.folder / name
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -83,6 +100,13 @@ class Terminal:
                 ProjectionRunner(
                     projection, dsn=app_dsn, alerts=PostgresAlerts(pool), clock=SystemClock()
                 ).catch_up()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
 
 
 def changed(document: dict[str, Any], path: Sequence[str | int], value: Any) -> dict[str, Any]:

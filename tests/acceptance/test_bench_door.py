@@ -5,12 +5,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from interfaces.bench.door_load import news_of, percentile
+from interfaces.bench.door_load import news_of
+from interfaces.bench.figures import percentile
 from interfaces.cli import main
 
-pytestmark = pytest.mark.slow  # a benchmark each: `make chaos` runs them
 
-
+@pytest.mark.slow  # a benchmark: `make chaos` runs it
 def test_the_door_answers_every_post_of_the_load() -> None:
     result = CliRunner().invoke(main, ["bench", "door", "--json", "--scale", "0.001"], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -1,10 +1,6 @@
 """A dead letter that lies too long wakes somebody: the schedule worker as a process, killed and started again."""
 
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +13,9 @@ from adapters.postgres.alerts import PostgresAlerts
 from application.ports.alerts import Alert
 from application.ports.dead_letters import DeadLetter
 from tests.acceptance.door import Door, running_door
-from tests.acceptance.terminal import Terminal
+from tests.acceptance.terminal import Terminal, until
 from tests.servers import Database
 
-WITHIN_S = 60.0
 CALLBACK, COMMAND = UUID(int=1), UUID(int=2)
 
 
@@ -33,27 +28,6 @@ def door(database: Database) -> Iterator[Door]:
 @pytest.fixture
 def terminal(database: Database, tmp_path: Path) -> Terminal:
     return Terminal(database, tmp_path)
-
-
-@contextmanager
-def schedule(terminal: Terminal, *, sla_s: float) -> Iterator[None]:
-    """Killed at the end of the block, not asked to stop."""
-    environ = terminal.environ | {"GRIDPROOF_DEAD_LETTER_SLA_S": str(sla_s)}
-    argv = [sys.executable, "-m", "interfaces.cli", "worker", "schedule"]
-    process = subprocess.Popen(argv, env=environ)
-    try:
-        yield
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def letter(letter_id: UUID, queue: Any, *, age: timedelta) -> DeadLetter:
@@ -83,13 +57,13 @@ def test_nobody_acts_so_somebody_is_paged_once_until_it_is_decided(door: Door, t
         letter(CALLBACK, "callback", age=timedelta(minutes=16)),
         letter(COMMAND, "bms_command", age=timedelta(minutes=1)),
     )
-    with schedule(terminal, sla_s=900):
+    with terminal.worker("schedule", GRIDPROOF_DEAD_LETTER_SLA_S="900"):
         until(lambda: bool(overdue(door)))
     (first,) = overdue(door)
     assert (first["subject"], first["severity"]) == (f"callback/{CALLBACK}", "page")
 
     # Killed and started again, now with less patience: the second letter is due, the first is not told anew.
-    with schedule(terminal, sla_s=1):
+    with terminal.worker("schedule", GRIDPROOF_DEAD_LETTER_SLA_S="1"):
         until(lambda: len(overdue(door)) == 2)
         assert first in overdue(door)
 

@@ -3,11 +3,7 @@
 The door, the database and the schedule worker run as they do in service; the relay and the BMS are in this process.
 """
 
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,13 +20,12 @@ from domain.dispatch import Dispatch
 from domain.forecast import cycle_start_of
 from domain.identifiers import dispatch_id
 from tests.acceptance.door import Door, notification, running_door, utc_now
-from tests.acceptance.terminal import Terminal
+from tests.acceptance.terminal import Terminal, until
 from tests.given import Story
 from tests.in_process import InProcess
 from tests.made_up import CONTEXT, facility_entry, forecast, zone_entry
 from tests.servers import Database
 
-WITHIN_S = 60.0
 BOTH = ("fac-001", "fac-002")
 REASON = "I know this building: the meter is being exchanged"
 
@@ -51,25 +46,6 @@ class WallClock:
 def door(database: Database) -> Iterator[Door]:
     with running_door(database) as running:
         yield running
-
-
-@contextmanager
-def schedule(database: Database, folder: Path) -> Iterator[None]:
-    argv = [sys.executable, "-m", "interfaces.cli", "worker", "schedule"]
-    process = subprocess.Popen(argv, env=Terminal(database, folder).environ)
-    try:
-        yield
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def asked_in_an_hour(door: Door) -> str:
@@ -110,7 +86,7 @@ def test_it_is_alerted_blocks_and_is_overridden_with_a_reason(door: Door, tmp_pa
     there = behind(door).settle()
     assert statuses(door, dr_event_id) == ["blocked", "planned"]
     door.project()
-    with schedule(door.database, tmp_path):
+    with Terminal(door.database, tmp_path).worker("schedule"):
         until(lambda: alerted(door) == ["fac-001"])
         until(lambda: "dr-event.preparation-started.v1" in door.topics(dr_event_id))
     there.settle()

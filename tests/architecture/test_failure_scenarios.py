@@ -13,6 +13,7 @@ PAGE = ROOT / "docs/failure-scenarios.md"
 HEADING = ["scenario", "what happens", "operator sees", "shown by"]
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 RUNBOOK = re.compile(r"\[(\w+)\]\(runbooks/(\w+)\.md\)")
+LEFT_OUT = re.compile(r"\bmark\.(chaos|slow)\b")
 NOT_TESTED = "not tested"
 
 
@@ -36,6 +37,21 @@ def functions_in(path: str) -> set[str]:
     return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
 
 
+@cache
+def left_out_of_ci(path: str) -> set[str]:
+    """The functions of a file that are marked `chaos` or `slow`, by themselves or as all of it."""
+    tree = ast.parse((ROOT / path).read_text())
+    whole = [node for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
+    if any(LEFT_OUT.search(ast.unparse(node)) for node in whole):
+        return functions_in(path)
+    return {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(LEFT_OUT.search(ast.unparse(decorator)) for decorator in node.decorator_list)
+    }
+
+
 def test_there_is_a_table() -> None:
     assert len(ROWS) > 40
 
@@ -52,6 +68,20 @@ def test_every_test_that_is_named_exists() -> None:
     missing = [f"{path}::{name}" for path, name in named if name not in functions_in(path)]
     assert missing == []
     assert all(name.startswith("test_") for _, name in named)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_no_scenario_is_shown_by_marked_tests_alone(row: list[str]) -> None:
+    """`make test` and CI leave those out."""
+    named = TEST.findall(row[3])
+    assert not named or any(name not in left_out_of_ci(path) for path, name in named)
+
+
+def test_what_is_left_out_of_ci_is_noticed() -> None:
+    assert left_out_of_ci("tests/acceptance/test_bench_dispatch.py")
+    in_each_phase = left_out_of_ci("tests/chaos/test_killed_in_each_phase.py")
+    assert "test_a_victim_killed_in_every_phase_changes_nothing_of_the_end" in in_each_phase
+    assert not left_out_of_ci("tests/chaos/test_servers_killed.py")
 
 
 def test_every_alert_that_is_named_exists_and_leads_to_its_runbook() -> None:

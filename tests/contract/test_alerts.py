@@ -98,6 +98,15 @@ def test_the_newest_come_first_and_the_limit_holds(alerts: AlertRegistry) -> Non
     assert [alert.subject for alert in alerts.listed(limit=2)] == ["fac-2", "fac-1"]
 
 
+def test_of_those_raised_at_one_moment_the_later_comes_first_cleared_or_not(alerts: AlertRegistry) -> None:
+    for subject in ("fac-0", "fac-1", "fac-2"):
+        alerts.raise_alert("bms_drift", subject, "x", at=T0)
+    alerts.clear("bms_drift", "fac-1", at=T0 + MINUTE)
+
+    listed = alerts.listed(include_cleared=True)
+    assert [alert.subject for alert in listed] == ["fac-2", "fac-1", "fac-0"]
+
+
 def test_text_that_no_database_holds_is_kept_readable(alerts: AlertRegistry) -> None:
     alerts.raise_alert("malformed_readings", "a\0b", "c\0d", at=T0)
     alerts.raise_alert("malformed_readings", "a\0b", "again", at=T0)

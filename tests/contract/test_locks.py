@@ -19,7 +19,7 @@ PATIENCE_S = 20.0
 def process(request: pytest.FixtureRequest) -> Process:
     """Makes the locks of another process of the same system."""
     if request.param == "fake":
-        shared: dict[str, object] = {}
+        shared = LockBoard()
         return lambda: FakeLocks(shared)
     if request.param == "simulated":
         board = LockBoard()
@@ -133,7 +133,7 @@ async def _hold_for_ever(locks: Any, inside: asyncio.Event) -> None:
 def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
-    """In the simulation a holder notices nothing: the worst that can happen in the second before it would."""
+    """A storm's holder is as the fake, but may notice later: the worst that can happen until it would."""
 
     async def story() -> None:
         mine: Any = (

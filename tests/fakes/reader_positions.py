@@ -1,12 +1,7 @@
-"""ReaderPositions in memory."""
+"""ReaderPositions in memory: those that fault storms run on."""
+
+from interfaces.simulation.operations import MemoryReaderPositions
 
 
-class FakeReaderPositions:
-    def __init__(self) -> None:
-        self._positions: dict[str, int] = {}
-
-    def position(self, reader: str) -> int:
-        return self._positions.get(reader, 0)
-
-    def move(self, reader: str, position: int) -> None:
-        self._positions[reader] = max(position, self.position(reader))
+class FakeReaderPositions(MemoryReaderPositions):
+    """Nothing of its own."""

@@ -4,10 +4,12 @@ import asyncio
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from adapters.bms.local_slots import LocalCallSlots
-from adapters.bms.soap import SoapLimits
+from adapters.bms.soap import SoapBuildingControl, SoapLimits
 from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
+from interfaces.secrets import SecretNotFound
 from interfaces.simulators.journal import duplicate_actions
 from tests.integration.bms.rig import order, served_building
 
@@ -110,6 +112,21 @@ def test_wrong_credentials_are_a_refusal() -> None:
             with pytest.raises(BmsRefused) as refused:
                 await served.control.execute(served.connection, order())
             assert refused.value.code == "unauthorized"
+
+    asyncio.run(story())
+
+
+def test_a_bms_whose_credentials_cannot_be_had_is_not_called_and_does_not_end_the_worker() -> None:
+    def gone(_: str) -> bytes:
+        raise SecretNotFound("the secret env:HALL is not in the environment; set HALL")
+
+    async def story() -> None:
+        async with served_building() as served:
+            control = SoapBuildingControl(clock=served.clock, secret=gone)
+            with pytest.raises(BmsUnreachable, match=r"credentials cannot be had: .*env:HALL"):
+                await control.execute(replace(served.connection, credentials_ref="env:HALL"), order())
+            await control.aclose()
+            assert served.journal == []
 
     asyncio.run(story())
 

@@ -76,3 +76,26 @@ def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: py
     for name in names * 2:
         assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
     assert len(stores[0]._streams._known) == 3
+
+
+def test_the_memory_is_bounded_in_bytes_too(
+    stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of large aggregates fewer are remembered: one that outgrows the memory alone is read anew each time."""
+    monkeypatch.setattr(stream_loading, "MOST_REMEMBERED_BYTES", 4_000)
+    names = [f"fac-{number:03}" for number in range(40)]
+    stores[0].save([registered(name) for name in names])
+    for name in names * 2:
+        assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
+    known = stores[0]._streams._known
+    assert 1 < len(known) < len(names)
+    assert sum(one.byte_count for one in known.values()) == stores[0]._streams._known_bytes <= 4_000
+
+    for number in range(10):
+        facility = stores[0].load(Facility, HALL)
+        facility.start_maintenance(provenance(), reason=f"{number} " + "x" * 500)
+        facility.end_maintenance(provenance())
+        stores[0].save([facility])
+        assert stores[0].load(Facility, HALL).version == facility.version
+    assert HALL not in known
+    assert stores[0]._streams._known_bytes == sum(one.byte_count for one in known.values()) <= 4_000

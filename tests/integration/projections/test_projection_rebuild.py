@@ -148,6 +148,80 @@ def test_a_failed_rebuild_leaves_the_live_rows(read_side: ReadSide, entries: lis
     assert read_side.differences(DREventsProjection()) == {}
 
 
+def _add_unreadable(read_side: ReadSide, entries: list[LogEntry], topic: str, state: bytes) -> int:
+    """Behind `entries`; its position."""
+    position = entries[-1].position + 1
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        connection.execute(
+            "INSERT INTO gridproof.demand_response_events (originator_id, originator_version, topic, state, "
+            "notification_id) OVERRIDING SYSTEM VALUE VALUES (gen_random_uuid(), 1, %s, %s, %s)",
+            (topic, state, position),
+        )
+    return position
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_rebuild_and_a_verification_name_the_domain_event_that_cannot_be_read(
+    read_side: ReadSide, entries: list[LogEntry], workers: int
+) -> None:
+    """The same failure as that of a fold, also where another process met it."""
+    read_side.store(entries)
+    read_side.catch_up(DREventsProjection())
+    unreadable = _add_unreadable(read_side, entries, "of.tomorrow.v1", b"{}")
+    with pytest.raises(FoldFailed, match=r"of\.tomorrow\.v1") as failure:
+        read_side.maintenance.rebuild(DREventsProjection(), workers=workers)
+    assert failure.value.position == unreadable
+    assert read_side.differences(DREventsProjection()) == {}  # up to where the live rows are
+
+
+def test_a_rebuild_that_fails_says_why_though_its_rows_cannot_be_dropped_yet(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    """They are never gone on with: a release that can read it may fold what came before in another way."""
+    read_side.store(entries)
+    read_side.catch_up(DREventsProjection())
+    with psycopg.connect(read_side.database.admin_dsn) as reader:
+
+        def reached(stage: str) -> None:
+            if stage == "awaited":
+                _add_unreadable(read_side, entries, "of.tomorrow.v1", b"{}")
+                reader.execute("SELECT count(*) FROM gridproof.rm_dr_events")
+
+        maintenance = PostgresProjectionMaintenance(
+            read_side.database.app_dsn, StoppedClock(), reached=reached
+        )
+        with pytest.raises(FoldFailed):
+            maintenance.rebuild(DREventsProjection())
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        connection.execute("DELETE FROM gridproof.demand_response_events WHERE topic = 'of.tomorrow.v1'")
+    again: list[str] = []
+    PostgresProjectionMaintenance(read_side.database.app_dsn, StoppedClock(), reached=again.append).rebuild(
+        DREventsProjection()
+    )
+    assert again[0] == "begun"
+    assert read_side.differences(DREventsProjection()) == {}
+
+
+@pytest.mark.parametrize("state", [b"{}", b'{"actor":"\xff"}'])
+def test_a_runner_of_a_new_version_stops_at_what_its_rebuild_cannot_read(
+    read_side: ReadSide, entries: list[LogEntry], state: bytes
+) -> None:
+    """It does not end: with it the worker would, and every other read model."""
+
+    class Next(AuditTrailProjection):
+        version = AuditTrailProjection.version + 1
+
+    read_side.store(entries)
+    read_side.catch_up(AuditTrailProjection())
+    unreadable = _add_unreadable(read_side, entries, "dr-event.opened.v1", state)
+    with running(read_side.runner(Next())):
+        eventually(lambda: read_side.position("audit_trail").stopped_at is not None, "audit_trail stopped")
+        eventually(
+            lambda: [alert.name for alert in read_side.alerts.listed()] == ["projection_stopped"], "its alert"
+        )
+    assert read_side.position("audit_trail").stopped_at == unreadable
+
+
 def test_a_rebuild_heals_a_stopped_projection(read_side: ReadSide, entries: list[LogEntry]) -> None:
     poison = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
     read_side.store(entries)

@@ -134,3 +134,20 @@ def is_free(database: Database, name: str) -> bool:
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         row: Any = admin.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(name),)).fetchone()
     return bool(row[0])
+
+
+def test_who_waits_for_a_lock_gives_up_once_it_is_stopped(database: Database) -> None:
+    async def story() -> None:
+        inside, stop = Inside(), asyncio.Event()
+        active, standby = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
+        async with active.held("schedule"):
+            waiting = asyncio.create_task(while_held(standby, "schedule", inside.stay, stop=stop))
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done
+            stop.set()
+            await waiting
+        assert inside.visits == 0
+        for locks in (active, standby):
+            await locks.aclose()
+
+    run(story)

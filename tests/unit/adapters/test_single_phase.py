@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from adapters.bms.single_phase import ReadSetpoint, SinglePhase
 from application.ports.building_control import (
     BmsConnection,
+    BmsError,
     BmsRefused,
     BmsTimedOut,
     BmsUnreachable,
@@ -49,13 +50,14 @@ class Curtailed:
 
 
 class TakesWritesOnly:
-    """A BMS that goes away after it was written to, or before."""
+    """A BMS that goes away after it was written to, or before; or says `then` instead."""
 
-    def __init__(self, *, takes_writes: bool) -> None:
+    def __init__(self, *, takes_writes: bool, then: BmsError | None = None) -> None:
         self._takes_writes = takes_writes
+        self._then = then or BmsUnreachable("connection refused")
 
     async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> ReadSetpoint:
-        raise BmsUnreachable("connection refused")
+        raise self._then
 
     async def write(
         self,
@@ -73,6 +75,13 @@ class TakesWritesOnly:
 def test_a_write_that_cannot_be_read_back_has_an_unknown_outcome() -> None:
     control = SinglePhase(TakesWritesOnly(takes_writes=True), FakeClock())
     with pytest.raises(BmsTimedOut, match="not read back"):
+        asyncio.run(control.execute(CONNECTION, COMMIT))
+
+
+def test_a_write_whose_reading_is_refused_is_no_refused_write() -> None:
+    refused = BmsRefused("unauthorized", "HTTP 401: check the facility's BMS credentials")
+    control = SinglePhase(TakesWritesOnly(takes_writes=True, then=refused), FakeClock())
+    with pytest.raises(BmsTimedOut, match=r"not read back: HTTP 401"):
         asyncio.run(control.execute(CONNECTION, COMMIT))
 
 

@@ -138,6 +138,16 @@ def test_after_the_window_a_cancellation_is_too_late() -> None:
     assert "is recovering" in document["detail"]
 
 
+@pytest.mark.parametrize("event_id", ["a%00b", "a%0Ab", "x" * 201])
+def test_an_event_id_that_no_body_may_hold_is_refused_in_an_address_too(event_id: str) -> None:
+    edge = cancelling()
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        document = problem_of(client.delete(f"{WEBHOOK}/{event_id}", headers=key))
+    assert (document["type"], document["reasons"][0]["field"]) == ("/problems/invalid-request", "event_id")
+    assert edge.commands.given == []
+
+
 @pytest.mark.parametrize("query", ["?modification_number=-1", "?modification_number=x", "?reason="])
 def test_a_wrong_query_is_named(query: str) -> None:
     edge = cancelling()

@@ -186,6 +186,26 @@ def test_a_whole_life_is_one_action_a_phase(rig: Rig) -> None:
     assert rig.alerts.listed() == []
 
 
+def test_a_refused_question_is_no_refused_command(rig: Rig) -> None:
+    """The commit was carried out and its answer lost; that its status is refused does not undo it."""
+    rig.at_commit().fail_next("lost_answer", "refuse")
+    rig.carry_out("commit")
+    assert rig.recorded(Dispatch.BmsCommandRefused) == []
+    [_, committed] = rig.recorded(Dispatch.BmsCommandSucceeded)
+    assert isinstance(committed, Dispatch.BmsCommandSucceeded)
+    assert (committed.learned_by, rig.dispatch.status) == ("status_query", "committed")
+
+
+def test_a_command_whose_status_nobody_tells_is_given_up_as_one_that_was_sent(rig: Rig) -> None:
+    rig.at_commit().fail_next("lost_answer", *["refuse"] * MAX_TRIES)
+    rig.carry_out("commit")
+    [gave_up] = rig.recorded(Dispatch.BmsCommandGaveUp)
+    assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
+    assert gave_up.was_sent
+    [letter] = rig.dead_letters.listed()
+    assert "its status is not told" in letter.reason
+
+
 def test_a_refusal_is_recorded_and_not_repeated(rig: Rig) -> None:
     rig.fail_next("refuse")
     rig.carry_out("prepare")

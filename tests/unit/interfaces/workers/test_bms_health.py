@@ -1,6 +1,8 @@
 """Slow BMSs are told of once there are calls enough to say so; every call and breaker is a metric."""
 
 import socket
+import sys
+import threading
 import urllib.request
 from datetime import timedelta
 
@@ -66,6 +68,26 @@ def test_what_another_process_left_open_is_closed_by_the_first_good_look(health:
     calls(health, *[0.2] * LEAST_CALLS)
     health.look()
     assert open_alerts(health) == []
+
+
+def test_calls_may_end_while_others_are_looked_through(health: BmsHealth) -> None:
+    calls(health, *[0.2] * 5_000)
+    done = threading.Event()
+
+    def go_on_calling() -> None:
+        while not done.is_set():
+            calls(health, 0.2)
+
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    caller = threading.Thread(target=go_on_calling)
+    caller.start()
+    try:
+        assert [health.p99_s() for _ in range(50)] == [0.2] * 50
+    finally:
+        done.set()
+        caller.join()
+        sys.setswitchinterval(usual_s)
 
 
 def test_calls_and_breakers_are_served_as_metrics(health: BmsHealth) -> None:

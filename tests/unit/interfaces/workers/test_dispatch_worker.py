@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from application.ports.work_queue import BmsTask, BmsWork
+from interfaces.simulation.locks import LockBoard
 from interfaces.workers import dispatch as worker_module
 from interfaces.workers.dispatch import DispatchWorker
 from tests.fakes.locks import FakeLocks
@@ -115,7 +116,7 @@ def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
 
     async def story() -> None:
         queue, calls, stop = FakeWorkQueue(redelivery_s=0.01), Calls(takes_s=0.05), asyncio.Event()
-        held: dict[str, object] = {}
+        held = LockBoard()
         await publish(queue, *(work("fac-1", number) for number in range(1, 5)))
         running = [
             asyncio.create_task(worker(queue, calls, ["fac-1"], FakeLocks(held)).run(stop)) for _ in range(2)

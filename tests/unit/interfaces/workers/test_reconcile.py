@@ -11,6 +11,7 @@ import pytest
 from application.ports.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
+from interfaces.simulation.locks import LockBoard
 from interfaces.workers.reconcile import Reconciler
 from projections.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
@@ -77,7 +78,7 @@ async def eventually(there: Callable[[], Awaitable[bool]]) -> None:
 
 def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
     async def story() -> None:
-        held_by: dict[str, object] = {}
+        board = LockBoard()
         rounds: list[str] = []
 
         def made(name: str) -> tuple[Reconciler, FakeLocks]:
@@ -85,7 +86,7 @@ def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
                 rounds.append(name)
                 return []
 
-            clock, locks = FakeClock(NOW), FakeLocks(held_by)
+            clock, locks = FakeClock(NOW), FakeLocks(board)
             clock.speed = 1e6
             return Reconciler(curtailed=curtailed, publisher=FakeWorkQueue(), clock=clock, locks=locks), locks
 

@@ -1,0 +1,54 @@
+"""Preparing the building of one facility: whether it still takes part, and on a forecast that is still good."""
+
+from application.commands.dispatch import PrepareDispatch
+from application.deciding import Deciding, Decision
+from application.handlers.judging import terms_of
+from application.handlers.plan_parts import block
+from domain.dispatch import Dispatch
+from domain.dr_event import OVER, DREvent
+from domain.forecast import quality_at
+
+
+def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
+    """Prepare inside the lead time, on a forecast that is still good; what is prepared too early is let go.
+
+    One that comes back from that when the DR event is over has nothing more to wait for.
+    """
+    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    dr_event = deciding.dr_event(command.dr_event_id)
+    status = dr_event.state.status
+    if status in {"preparing", "active"}:
+        _leave_if_opted_out(dispatch, dr_event, deciding)
+        _guard(dispatch, dr_event, deciding)
+        dispatch.prepare(deciding.provenance)
+    elif status == "scheduled" and dispatch.state.prepare_again:
+        dispatch.abort(deciding.provenance, reason="the start was moved away")
+    elif status in OVER and dispatch.state.status == "planned":
+        dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
+    return Decision(dispatch)
+
+
+def _leave_if_opted_out(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
+    """A plan and an opt-out made at one moment share no stream, so neither knew of the other."""
+    if dispatch.state.status != "planned":
+        return
+    facility = deciding.facility(dispatch.state.facility_id)
+    if facility is not None and facility.state.opted_out_of_this(dr_event.id):
+        dispatch.leave(deciding.provenance, cause="opted_out", reason="the facility has opted out")
+
+
+def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
+    """A forecast that was good at planning may be stale by now: then an operator must answer for it."""
+    state = dispatch.state
+    if (
+        state.status != "planned"
+        or state.overridden
+        or terms_of(dr_event, deciding).forecast_guardrail != "block"
+    ):
+        return
+    forecast = deciding.forecasts.newest_of((state.facility_id,), at=deciding.now).get(state.facility_id)
+    quality = "degraded_stale_data"
+    if forecast is not None:
+        quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
+    if quality != "full":
+        block(dispatch, quality, deciding)

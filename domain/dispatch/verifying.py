@@ -1,0 +1,80 @@
+"""What is seen of a dispatch: its BMS's own states, drift, and the meter; a part of `Dispatch`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain.dispatch import amending, seen_events
+from domain.dispatch.part import Part
+from domain.dispatch.state import Interval, Setpoint
+from domain.errors import NotAllowedNow
+from domain.event_sourcing import Provenance
+
+
+class Verifying(Part):
+    def verify_by_bms(self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]]) -> None:
+        """Compare each curtailed zone's (setpoint, curtailed) with what was commanded.
+
+        Verified once all of them were looked at; one that its comfort limit kept out was never commanded.
+        """
+        if self.state.status != "committed" or self.state.left is not None:
+            return
+        commanded = sorted(self.state.curtailed_at)
+        drifted = [zone_id for zone_id in commanded if zone_id in states and not states[zone_id][1]]
+        for zone_id in drifted:
+            found, curtailed = states[zone_id]
+            self.record(seen_events.DriftFound, provenance, zone_id=zone_id, found=found, curtailed=curtailed)
+        if not drifted and all(zone_id in states for zone_id in commanded):
+            self.record(seen_events.VerifiedByBms, provenance)
+
+    def reconcile(
+        self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]], not_after: datetime
+    ) -> tuple[str, ...]:
+        """Record and correct drift, and bring the building to the plan; gives the zones that drifted."""
+        drifted = tuple(amending.drifted_zones(self.state, states))
+        self._record_all(provenance, amending.correcting(self.state, states, not_after=not_after))
+        self._record_all(provenance, amending.aligning(self.state, not_after=not_after))
+        return drifted
+
+    def verify_by_meter(self, provenance: Provenance, *, delivered_kw: float, measured_at: datetime) -> None:
+        if self.state.status in {"committed", "verified_by_bms"} and self.state.left is None:
+            self.record(
+                seen_events.VerifiedByMeter, provenance, delivered_kw=delivered_kw, measured_at=measured_at
+            )
+
+    def measure(
+        self,
+        provenance: Provenance,
+        *,
+        baseline_method: str,
+        days: tuple[str, ...],
+        adjustment_kind: str,
+        adjustment_value: float | None,
+        adjustment_clipped: bool,
+        intervals: tuple[Interval, ...],
+        coverage_pct: float,
+        delivered_kw: float,
+        data_hash: str,
+    ) -> None:
+        """Record the measurement; only once (a later correction is a resettlement)."""
+        if self.state.measured:
+            return
+        if not self.state.was_committed:
+            raise NotAllowedNow(f"{self.state.facility_id} was never committed: there is nothing to measure")
+        self.record(
+            seen_events.Measured,
+            provenance,
+            baseline_method=baseline_method,
+            days=days,
+            adjustment_kind=adjustment_kind,
+            adjustment_value=adjustment_value,
+            adjustment_clipped=adjustment_clipped,
+            intervals=intervals,
+            coverage_pct=coverage_pct,
+            delivered_kw=delivered_kw,
+            data_hash=data_hash,
+        )
+
+    def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
+        if not self.state.measured:
+            self.record(seen_events.NotMeasurable, provenance, reason=reason)

@@ -1,0 +1,105 @@
+"""What a DR event records of a utility's notices: accepted, rejected, changed, withdrawn; a part of `DREvent`."""
+
+from __future__ import annotations
+
+from domain.dr_event import events, plan_events
+from domain.dr_event.part import Part
+from domain.dr_event.state import RUNNING, Notice, Reason
+from domain.errors import NotAllowedNow, ReasonRequired
+from domain.event_sourcing import Provenance
+
+
+class Judging(Part):
+    def accept(
+        self,
+        provenance: Provenance,
+        *,
+        notice: Notice,
+        program_version: int,
+        capacity_kw: float,
+        capacity_source: str,
+        shortfall_kw: float,
+        capacity_degraded_kw: float = 0.0,
+        start_offset_s: int | None = None,
+    ) -> None:
+        """Accept the notice as judged feasible; its window is the one in force from now on."""
+        self._require_judgeable(notice)
+        self.record(
+            events.Accepted,
+            provenance,
+            notice=notice,
+            program_version=program_version,
+            capacity_kw=capacity_kw,
+            capacity_source=capacity_source,
+            shortfall_kw=shortfall_kw,
+            capacity_degraded_kw=capacity_degraded_kw,
+            start_offset_s=start_offset_s,
+        )
+
+    def reject(self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]) -> None:
+        self._require_judgeable(notice)
+        if not reasons:
+            raise ReasonRequired("a rejection names its reasons")
+        self.record(events.Rejected, provenance, notice=notice, reasons=reasons)
+
+    def modify(
+        self,
+        provenance: Provenance,
+        *,
+        notice: Notice,
+        capacity_kw: float,
+        capacity_source: str,
+        capacity_degraded_kw: float,
+        shortfall_kw: float,
+        start_offset_s: int | None,
+    ) -> None:
+        """Take over a changed notice that was judged feasible; the plan is to follow."""
+        self._require_newer(notice)
+        self.record(
+            plan_events.Modified,
+            provenance,
+            notice=notice,
+            capacity_kw=capacity_kw,
+            capacity_source=capacity_source,
+            capacity_degraded_kw=capacity_degraded_kw,
+            shortfall_kw=shortfall_kw,
+            start_offset_s=start_offset_s,
+        )
+
+    def refuse_modification(
+        self, provenance: Provenance, *, notice: Notice, reasons: tuple[Reason, ...]
+    ) -> None:
+        """Record why a changed notice is not feasible; the old one stands."""
+        self._require_newer(notice)
+        if not reasons:
+            raise ReasonRequired("a refusal names its reasons")
+        self.record(plan_events.ModificationRefused, provenance, notice=notice, reasons=reasons)
+
+    def withdraw(self, provenance: Provenance, *, modification_number: int, reason: str) -> None:
+        """Cancel what was never accepted, so that a notice that comes later is known to be cancelled."""
+        if not reason.strip():
+            raise ReasonRequired("a cancellation needs a reason")
+        known = self.state.withdrawn_number
+        if known is not None and known >= modification_number:
+            return
+        if known is None:
+            self._require({"opened", "rejected"}, "be withdrawn")
+        self.record(events.Withdrawn, provenance, modification_number=modification_number, reason=reason)
+
+    def _require_judgeable(self, notice: Notice) -> None:
+        withdrawn = self.state.withdrawn_number
+        if withdrawn is None:
+            self._require({"opened", "rejected"}, "be judged")
+        elif notice.modification_number <= withdrawn:
+            raise NotAllowedNow(
+                f"DR event {self.id} was cancelled with number {withdrawn}; only a higher one is judged"
+            )
+        else:
+            self._require({"opened", "rejected", "cancelled"}, "be judged")
+
+    def _require_newer(self, notice: Notice) -> None:
+        self._require(RUNNING, "be modified")
+        if notice.modification_number <= self.state.modification_number:
+            raise NotAllowedNow(
+                f"DR event {self.id} stands at modification {self.state.modification_number}; use a higher one"
+            )

@@ -1,0 +1,18 @@
+"""Every row of a read model is read, however many pages it has."""
+
+import pytest
+
+from projections import paging
+from projections.paging import every_row
+from tests.fakes.read_models import FakeReadModels
+from tests.in_process import InProcess
+
+
+def test_all_pages_are_read_in_order_and_only_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"fac-{number:03d}" for number in range(1, 8)]
+    there = InProcess.known(*names)
+    read_models = FakeReadModels(there.story.store.read_after(0, 10_000))
+    monkeypatch.setattr(paging, "PAGE", 3)
+    assert [row.facility_id for row in every_row(read_models.facilities)] == names
+    assert [row.facility_id for row in every_row(read_models.facilities, status="active")] == names
+    assert list(every_row(read_models.facilities, status="deactivated")) == []
