@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
 import aiohttp
+import uvloop
 
 from application.portfolio import FacilityEntry
 
@@ -27,7 +28,7 @@ RESTORE = "<b:restoreTo><b:value>22.0</b:value><b:unit>celsius</b:unit></b:resto
 
 def bare_seconds(entries: Sequence[FacilityEntry], *, at_once: int) -> float:
     """Wall seconds of all commits, `at_once` together and the zones of a building in turn. The zones are free again."""
-    return asyncio.run(_bare(entries, at_once))
+    return uvloop.run(_bare(entries, at_once))
 
 
 async def _bare(entries: Sequence[FacilityEntry], at_once: int) -> float:

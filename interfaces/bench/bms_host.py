@@ -10,6 +10,7 @@ import asyncio
 import signal
 from multiprocessing.connection import Connection
 
+import uvloop
 from aiohttp import web
 
 from application.portfolio import FacilityEntry
@@ -22,7 +23,7 @@ BACKLOG = 1_024
 
 def host(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:
     """Serves until SIGTERM; sends its port."""
-    asyncio.run(_serve(entries, answer_delay_s, pipe))
+    uvloop.run(_serve(entries, answer_delay_s, pipe))
 
 
 async def _serve(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 
+import uvloop
 from litestar import Litestar, Request, Response, post
 
 from interfaces.workers import web
@@ -26,4 +27,4 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    uvloop.run(_main())

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from interfaces.bootstrap.stores import Stores, accelerated_clock, open_stores
 from interfaces.settings import Settings
 
@@ -50,7 +52,7 @@ def run_bench_dispatch(settings: Settings, facility_ids: list[str]) -> None:
     async def run(stores: Stores, stop: asyncio.Event) -> None:
         await run_dispatch(stores, stop, facilities=lambda: facility_ids)
 
-    asyncio.run(run_until_stopped(run, settings))
+    uvloop.run(run_until_stopped(run, settings))
 
 
 def stores_at(settings: Settings, moment: datetime) -> Stores:

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores
@@ -20,7 +22,7 @@ PROBE_TIMEOUT_S = 1.5
 
 def run_web(settings: Settings) -> None:
     """Serve HTTP until SIGTERM or SIGINT. Raises AddressTaken."""
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:

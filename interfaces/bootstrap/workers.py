@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_forecast, run_ingest
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
@@ -33,7 +35,7 @@ def run_worker(name: str, settings: Settings) -> None:
 
         run_web(settings)
         return
-    asyncio.run(run_until_stopped(WORKERS[name], settings))
+    uvloop.run(run_until_stopped(WORKERS[name], settings))
 
 
 async def run_until_stopped(run: Run, settings: Settings) -> None:
