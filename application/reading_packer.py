@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
-import msgspec
 import structlog
 
-from application.ports.clock import Clock
+from application.ports.meter_feed import Kept
 from application.ports.telemetry_stream import StreamUnavailable, TelemetryStream
 from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
 from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
@@ -17,177 +18,220 @@ _log = structlog.get_logger(__name__)
 
 _READING_BYTES = 96
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
+_PACKS_AT_ONCE = 32
+_NEARLY_FULL, _RELIEVED = 0.75, 0.5
 
 
-class _Entry(msgspec.Struct, frozen=True, eq=False):
-    """What came in one message, waiting to be kept."""
+class _Pack:
+    """What of one partition goes into the log together."""
 
-    items: Sequence[MeterReading] | Sequence[MalformedReading]
-    size: int
-    kept: asyncio.Future[None]
-    traceparent: str | None = None
+    __slots__ = ("items", "kept", "partition", "received_at", "size", "traceparent")
 
-
-class _Buffer:
-    """The entries of one partition that no packed message holds yet."""
-
-    def __init__(self) -> None:
-        self.entries: deque[_Entry] = deque()
+    def __init__(self, partition: int, received_at: datetime) -> None:
+        self.partition = partition
+        self.received_at = received_at
+        self.items: list[Any] = []
+        """Readings, or malformed messages in the partition of those."""
+        self.kept: list[Kept] = []
         self.size = 0
-        self.arrived = asyncio.Event()
-        self.full = asyncio.Event()
+        self.traceparent: str | None = None
 
-    def put(self, entry: _Entry, *, full_at: int) -> None:
-        self.entries.append(entry)
-        self.size += entry.size
-        self.arrived.set()
-        if self.size >= full_at:
-            self.full.set()
+    def packed(self) -> bytes:
+        if self.partition == MALFORMED:
+            return pack(MalformedMessages(received_at=self.received_at, malformed=self.items))
+        return pack(ReadingBatch(received_at=self.received_at, readings=self.items))
 
-    def taken(self, max_bytes: int) -> list[_Entry]:
-        taken: list[_Entry] = []
-        size = 0
-        while self.entries and (not taken or size + self.entries[0].size <= max_bytes):
-            taken.append(self.entries.popleft())
-            size += taken[-1].size
-        self.size -= size
-        if not self.entries:
-            self.arrived.clear()
-        self.full.clear()
-        return taken
+
+class _KeptTwice:
+    """For a message whose parts are in two packs: kept when both are."""
+
+    __slots__ = ("_kept", "_missing")
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._missing = 2
+
+    def __call__(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._kept()
 
 
 class ReadingPacker:
-    """Flushes a partition after `flush_after_s` wall seconds, or sooner at `batch_bytes`.
+    """Publishes what came `flush_after_s` wall seconds after the first of it, a partition sooner at `batch_bytes`.
 
-    At most `max_buffered_bytes` wait in all: beyond that `keep` answers False at once.
+    Several packs are on their way at once; they may arrive in another order. At most about `max_buffered_bytes` are
+    held in all: beyond that there is no room. All methods belong to one event loop.
     """
 
     def __init__(
         self,
         stream: TelemetryStream,
-        clock: Clock,
         *,
         flush_after_s: float = 0.05,
         batch_bytes: int = 64_000,
         max_buffered_bytes: int = 8_000_000,
     ) -> None:
         self._stream = stream
-        self._clock = clock
         self._flush_after_s = flush_after_s
         self._batch_bytes = batch_bytes
         self._max_buffered_bytes = max_buffered_bytes
         self._buffered_bytes = 0
-        self._buffers = [_Buffer() for _ in range(PARTITIONS + 1)]
-        self._refused_since: dict[int, float] = {}
+        self._open: list[_Pack | None] = [None] * (PARTITIONS + 1)
+        self._ready: deque[_Pack] = deque()
+        self._is_overdue = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] | None = None
+        self._refused_since: dict[_Pack, float] = {}
+        self._full_since: float | None = None
 
     @property
-    def refused_for_s(self) -> float:
-        """For how many wall seconds the log has been refusing some partition; 0 when it takes everything."""
-        now = asyncio.get_running_loop().time()
-        return max((now - since for since in self._refused_since.values()), default=0.0)
+    def buffered_bytes(self) -> int:
+        """What is held, as it would be packed."""
+        return self._buffered_bytes
 
-    async def keep(
+    @property
+    def pressed_for_s(self) -> float:
+        """For how many wall seconds the log has refused something, or has been so slow that little room is left; 0
+        while it takes everything."""
+        since = [*self._refused_since.values()]
+        if self._full_since is not None:
+            since.append(self._full_since)
+        return asyncio.get_running_loop().time() - min(since) if since else 0.0
+
+    def has_room(self) -> bool:
+        """Whether another message may be put."""
+        return self._buffered_bytes < self._max_buffered_bytes
+
+    def put(
         self,
         readings: Sequence[MeterReading],
-        malformed: Sequence[MalformedReading] = (),
+        malformed: Sequence[MalformedReading],
+        kept: Kept,
         *,
+        at: datetime,
         traceparent: str | None = None,
-    ) -> bool:
-        """Whether the log holds all of them now; waits until it does. False: no room, nothing was buffered.
-
-        `readings` are of one facility.
-        """
-        size = sum(_READING_BYTES + len(r.extra or "") for r in readings)
-        malformed_size = sum(_READING_BYTES + len(m.body) + len(m.topic) + len(m.reason) for m in malformed)
-        if self._buffered_bytes + size + malformed_size > self._max_buffered_bytes:
-            return False
-        waits = []
+    ) -> None:
+        """Hold all of it, and call `kept` once the log holds it. `readings` are of one facility, `at` is now."""
+        if readings and malformed:
+            kept = _KeptTwice(kept)
         if readings:
-            waits.append(self._put(partition_of(readings[0].facility_id), readings, size, traceparent))
+            size = _READING_BYTES * len(readings)
+            for reading in readings:
+                if reading.extra is not None:
+                    size += len(reading.extra)
+            held = self._opened(partition_of(readings[0].facility_id), at)
+            held.items += readings
+            self._hold(held, size, kept, traceparent)
         if malformed:
-            waits.append(self._put(MALFORMED, malformed, malformed_size, traceparent))
-        await asyncio.gather(*waits)
-        return True
+            size = sum(_READING_BYTES + len(m.body) + len(m.topic) + len(m.reason) for m in malformed)
+            held = self._opened(MALFORMED, at)
+            held.items += malformed
+            self._hold(held, size, kept, traceparent)
 
-    def _put(
-        self,
-        partition: int,
-        items: Sequence[MeterReading] | Sequence[MalformedReading],
-        size: int,
-        traceparent: str | None,
-    ) -> asyncio.Future[None]:
-        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._buffers[partition].put(_Entry(items, size, kept, traceparent), full_at=self._batch_bytes)
+    def _opened(self, partition: int, at: datetime) -> _Pack:
+        held = self._open[partition]
+        if held is None:
+            held = self._open[partition] = _Pack(partition, at)
+            if self._timer is None and not self._is_overdue:
+                self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self._flush)
+        return held
+
+    def _hold(self, held: _Pack, size: int, kept: Kept, traceparent: str | None) -> None:
+        held.kept.append(kept)
+        held.size += size
+        if traceparent is not None:
+            held.traceparent = traceparent
         self._buffered_bytes += size
-        return kept
+        if held.size >= self._batch_bytes:
+            self._close(held)
+            self._start()
+        if self._full_since is None and self._buffered_bytes > _NEARLY_FULL * self._max_buffered_bytes:
+            self._full_since = asyncio.get_running_loop().time()
+
+    def _flush(self) -> None:
+        self._timer = None
+        # While enough are on their way, what is open fills up instead: an outage makes large packs, not many.
+        self._is_overdue = len(self._publishing) >= _PACKS_AT_ONCE
+        if not self._is_overdue:
+            for held in self._open:
+                if held is not None:
+                    self._close(held)
+            self._start()
+
+    def _close(self, held: _Pack) -> None:
+        self._open[held.partition] = None
+        self._ready.append(held)
+
+    def _start(self) -> None:
+        while self._ready and len(self._publishing) < _PACKS_AT_ONCE:
+            task = asyncio.get_running_loop().create_task(self._publish(self._ready.popleft()))
+            self._publishing.add(task)
+            task.add_done_callback(self._published)
+
+    def _published(self, task: asyncio.Task[None]) -> None:
+        self._publishing.discard(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            if self._failed is not None and not self._failed.done():
+                self._failed.set_exception(error)
+            _log.error("a pack was not kept", error=str(error))
+            return
+        self._start()
+        if self._is_overdue:
+            self._flush()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Flush until `stop`; then what still waits is given up unkept, and its senders send it again."""
-        flushers = [asyncio.create_task(self._flush(p)) for p in range(len(self._buffers))]
-        stopped = asyncio.create_task(stop.wait())
+        """Until `stop`; then what still waits is given up unkept, and its senders send it again.
+
+        Raises what a publish raised, other than that the log is not there or full.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        stopped = asyncio.ensure_future(stop.wait())
         try:
-            done, _ = await asyncio.wait([*flushers, stopped], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            either: list[asyncio.Future[Any]] = [stopped, self._failed]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
         finally:
-            for task in (*flushers, stopped):
-                task.cancel()
-            await asyncio.gather(*flushers, stopped, return_exceptions=True)
-            self._give_up()
+            stopped.cancel()
+            await self._give_up()
 
-    def _give_up(self) -> None:
-        for buffer in self._buffers:
-            for entry in buffer.taken(self._max_buffered_bytes):
-                self._release(entry, lambda kept: kept.cancel())
+    async def _give_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        waiting = list(self._publishing)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        self._open = [None] * len(self._open)
+        self._ready.clear()
 
-    async def _flush(self, partition: int) -> None:
-        buffer = self._buffers[partition]
-        while True:
-            await buffer.arrived.wait()
-            try:
-                async with asyncio.timeout(self._flush_after_s):
-                    await buffer.full.wait()
-            except TimeoutError:
-                pass  # the usual case: time, not size, ends the wait
-            entries = buffer.taken(self._batch_bytes)
-            try:
-                await self._publish(partition, entries)
-            except BaseException:
-                for entry in entries:
-                    self._release(entry, lambda kept: kept.cancel())
-                raise
-            for entry in entries:
-                self._release(entry, lambda kept: kept.set_result(None))
-
-    def _release(self, entry: _Entry, settle: Callable[[asyncio.Future[None]], object]) -> None:
-        self._buffered_bytes -= entry.size
-        if not entry.kept.done():
-            settle(entry.kept)
-
-    async def _publish(self, partition: int, entries: Sequence[_Entry]) -> None:
+    async def _publish(self, held: _Pack) -> None:
         """Until the log holds it. The id is of the content, so that a repeat after a lost answer is kept once."""
-        body = pack(self._packed(partition, entries))
+        body = held.packed()
         message_id = blake2b(body, digest_size=16).hexdigest()
-        traceparent = next((e.traceparent for e in entries if e.traceparent), None)
         pause_s = _FIRST_RETRY_S
         while True:
             try:
-                await self._stream.publish(partition, body, message_id=message_id, traceparent=traceparent)
+                await self._stream.publish(
+                    held.partition, body, message_id=message_id, traceparent=held.traceparent
+                )
+                break
             except StreamUnavailable as error:
-                if partition not in self._refused_since:
-                    self._refused_since[partition] = asyncio.get_running_loop().time()
-                    _log.warning("the telemetry log takes nothing", partition=partition, error=str(error))
+                self._note_refusal(held, error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
-            else:
-                self._refused_since.pop(partition, None)
-                return
+        self._refused_since.pop(held, None)
+        self._buffered_bytes -= held.size
+        if self._full_since is not None and self._buffered_bytes < _RELIEVED * self._max_buffered_bytes:
+            self._full_since = None
+        for kept in held.kept:
+            kept()
 
-    def _packed(self, partition: int, entries: Sequence[_Entry]) -> ReadingBatch | MalformedMessages:
-        now = self._clock.now()
-        if partition == MALFORMED:
-            malformed = [i for entry in entries for i in entry.items if isinstance(i, MalformedReading)]
-            return MalformedMessages(received_at=now, malformed=malformed)
-        readings = [i for entry in entries for i in entry.items if isinstance(i, MeterReading)]
-        return ReadingBatch(received_at=now, readings=readings)
+    def _note_refusal(self, held: _Pack, error: StreamUnavailable) -> None:
+        if not self._refused_since:
+            _log.warning("the telemetry log takes nothing", partition=held.partition, error=str(error))
+        self._refused_since.setdefault(held, asyncio.get_running_loop().time())

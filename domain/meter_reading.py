@@ -14,6 +14,8 @@ PARTITIONS = 8
 MALFORMED = PARTITIONS
 """The number of the partition beside them that holds malformed messages until they are parked."""
 
+ALL_PARTITIONS = (*range(PARTITIONS), MALFORMED)
+
 MAX_ABS_KW = 1_000_000.0
 MAX_KWH_TOTAL = 1e12
 OLDEST_READING = timedelta(days=400)
@@ -23,7 +25,16 @@ NEWEST_READING = timedelta(days=1)
 
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-Quality = Literal["measured", "estimated", "substituted", "unknown"]
+Quality = Literal["measured", "substituted", "estimated", "unknown", "bad", "missing"]
+
+TRUST: tuple[Quality, ...] = ("missing", "bad", "unknown", "estimated", "substituted", "measured")
+"""From the least to the most trusted."""
+
+UNUSABLE: frozenset[Quality] = frozenset({"bad", "missing"})
+"""The meter itself says that these are no measurements: they are kept, and count in no mean, energy or coverage."""
+
+REPLACED_VALUES: frozenset[Quality] = frozenset({"estimated", "substituted"})
+"""Somebody's best guess in place of a measurement: it counts, and is counted apart."""
 
 
 class AbsurdReading(ValueError):
@@ -33,7 +44,8 @@ class AbsurdReading(ValueError):
 class MeterReading(msgspec.Struct, frozen=True, array_like=True):
     """One reading of one meter. In the telemetry log it is an array: fields are only ever appended.
 
-    At least one of `kw` (mean power since the last reading, kW) and `kwh_total` (register, kWh) is there.
+    At least one of `kw` (mean power since the last reading, kW) and `kwh_total` (register, kWh) is there, unless the
+    quality says that it is no measurement.
     """
 
     facility_id: str
@@ -48,6 +60,8 @@ class MeterReading(msgspec.Struct, frozen=True, array_like=True):
     """Whether a field was missing or unusable; the others are valid."""
     extra: str | None = None
     """Fields that this version does not know, as a JSON object."""
+    revision: int = 0
+    """Of this meter's word on this moment: a higher one replaces a lower one."""
 
 
 def partition_of(facility_id: str) -> int:
@@ -59,7 +73,7 @@ def checked(reading: MeterReading, *, now: datetime) -> MeterReading:
     """`reading` with its time in UTC. Raises AbsurdReading for a value that no meter can mean."""
     if reading.ts.utcoffset() is None:
         raise AbsurdReading(f"ts {reading.ts.isoformat()} has no UTC offset")
-    if reading.kw is None and reading.kwh_total is None:
+    if reading.kw is None and reading.kwh_total is None and reading.quality not in UNUSABLE:
         raise AbsurdReading("neither kw nor kwh_total is usable")
     _check_value("kw", reading.kw, -MAX_ABS_KW, MAX_ABS_KW)
     _check_value("kwh_total", reading.kwh_total, -MAX_KWH_TOTAL, MAX_KWH_TOTAL)
@@ -70,6 +84,23 @@ def checked(reading: MeterReading, *, now: datetime) -> MeterReading:
     if reading.ts.tzinfo is UTC:
         return reading
     return msgspec.structs.replace(reading, ts=reading.ts.astimezone(UTC))
+
+
+def precedence(reading: MeterReading) -> tuple[int, int, int, float, float, bool, str]:
+    """Of two readings of one meter and moment the greater one counts, whichever came first.
+
+    By revision, then trust in the quality, then the meter's own sequence number. A meter that contradicts itself beyond
+    that is taken at its lower value: any rule will do that does not depend on the order of arrival.
+    """
+    return (
+        reading.revision,
+        TRUST.index(reading.quality),
+        -1 if reading.seq is None else reading.seq,
+        -math.inf if reading.kw is None else -reading.kw,
+        -math.inf if reading.kwh_total is None else -reading.kwh_total,
+        not reading.incomplete,
+        reading.extra or "",
+    )
 
 
 def _check_value(name: str, value: float | None, low: float, high: float) -> None:

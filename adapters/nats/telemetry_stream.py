@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js import JetStreamContext, api
+from nats.js import api
 
+from adapters.nats.ack_inbox import AckInbox
+from adapters.nats.pull_inbox import PullInbox
 from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
 from domain.meter_reading import MALFORMED, PARTITIONS
 
@@ -20,7 +22,8 @@ DEDUPLICATION_S = 120.0
 DEFAULT_MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1_000_000
 _STREAM_STORE_FAILED = 10077
-_ANSWER_WITHIN_S = 5.0
+_ANSWER_WITHIN_S = 1.5
+"""What was on its way when a broker died is never answered: whoever waits tries again, which changes nothing."""
 _ALL = (*range(PARTITIONS), MALFORMED)
 
 
@@ -40,6 +43,7 @@ class NatsTelemetryStream:
     """`client` is connected and reconnects by itself. The stream and its consumers are made at first use.
 
     `ack_wait_s` (wall seconds) is how long a consumer may be silent about a batch before it is handed out again.
+    Where the log is `archived`, it drops nothing by age, and trims only what it is told is archived.
     """
 
     def __init__(
@@ -48,16 +52,19 @@ class NatsTelemetryStream:
         *,
         replicas: int = 1,
         max_bytes: int = DEFAULT_MAX_BYTES,
-        ack_wait_s: float = 6.0,
+        ack_wait_s: float = 2.5,
         answer_within_s: float = _ANSWER_WITHIN_S,
+        archived: bool = False,
     ) -> None:
         self._client = client
         self._jetstream = client.jetstream(timeout=answer_within_s)
+        self._acks = AckInbox(client)
         self._answer_within_s = answer_within_s
         self._replicas = replicas
         self._max_bytes = max_bytes
         self._ack_wait_s = ack_wait_s
-        self._subscriptions: dict[int, JetStreamContext.PullSubscription] = {}
+        self._archived = archived
+        self._inboxes: dict[int, PullInbox] = {}
         self._ensured = False
         self._ensuring = asyncio.Lock()
 
@@ -69,7 +76,7 @@ class NatsTelemetryStream:
             retention=api.RetentionPolicy.LIMITS,
             storage=api.StorageType.FILE,
             discard=api.DiscardPolicy.NEW,
-            max_age=MAX_AGE_S,
+            max_age=0.0 if self._archived else MAX_AGE_S,
             max_bytes=self._max_bytes,
             max_msg_size=_MAX_MESSAGE_BYTES,
             duplicate_window=DEDUPLICATION_S,
@@ -104,49 +111,51 @@ class NatsTelemetryStream:
         self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
     ) -> int:
         await self._ensure_once()
-        headers = {api.Header.MSG_ID.value: message_id}
+        headers = {api.Header.MSG_ID.value: message_id, api.Header.EXPECTED_STREAM.value: STREAM}
         if traceparent:
             headers["traceparent"] = traceparent
         with _named():
             try:
-                ack = await self._jetstream.publish(
-                    subject_of(partition), body, headers=headers, stream=STREAM
+                return await self._acks.publish(
+                    subject_of(partition), body, headers, within_s=self._answer_within_s
                 )
             except nats.js.errors.NoStreamResponseError:
                 self._ensured = False  # somebody removed it: the next try makes it again
                 raise
-        return ack.seq
 
     async def pull(self, partition: int, *, limit: int, timeout_s: float) -> Sequence[StreamedBatch]:
         await self._ensure_once()
         with _named():
-            subscription = await self._subscription(partition)
+            if not self._client.is_connected:
+                raise nats.errors.ConnectionReconnectingError
             try:
-                messages = await subscription.fetch(limit, timeout=timeout_s)
-            except TimeoutError:  # the client's own is one, and it also raises the bare one
-                return []
-        return [
-            StreamedBatch(
-                partition=partition,
-                stream_seq=message.metadata.sequence.stream,
-                deliveries=message.metadata.num_delivered or 1,
-                body=message.data,
-                reply_to=message.reply,
-            )
-            for message in messages
-        ]
+                return await self._inbox(partition).pull(limit, timeout_s)
+            except nats.js.errors.NoStreamResponseError:
+                self._ensured = False  # somebody removed it: the next try makes it again
+                raise
 
-    async def _subscription(self, partition: int) -> JetStreamContext.PullSubscription:
-        if partition not in self._subscriptions:
-            self._subscriptions[partition] = await self._jetstream.pull_subscribe_bind(
-                durable=consumer_of(partition), stream=STREAM
-            )
-        return self._subscriptions[partition]
+    def _inbox(self, partition: int) -> PullInbox:
+        if partition not in self._inboxes:
+            self._inboxes[partition] = PullInbox(self._client, STREAM, consumer_of(partition), partition)
+        return self._inboxes[partition]
+
+    async def let_go(self, partition: int) -> None:
+        inbox = self._inboxes.pop(partition, None)
+        if inbox is not None:
+            with _named():
+                await inbox.aclose()
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
         with _named():
             # Waits for the server's word: a lost acknowledgement would hand the batch out again.
             await self._client.request(batch.reply_to, b"+ACK", timeout=self._answer_within_s)
+
+    async def acknowledge_all(self, batches: Sequence[StreamedBatch]) -> None:
+        *others, last = batches
+        with _named():
+            for batch in others:
+                await self._client.publish(batch.reply_to, b"+ACK")
+        await self.acknowledge(last)  # what went over the same connection before it has arrived as well
 
     async def still_working(self, batch: StreamedBatch) -> None:
         with _named():
@@ -164,12 +173,16 @@ class NatsTelemetryStream:
             unprocessed=sum((c.num_pending or 0) + (c.num_ack_pending or 0) for c in consumers),
         )
 
-    async def trim(self) -> None:
+    async def trim(self, archived: Mapping[int, int] | None = None) -> None:
+        if self._archived and archived is None:
+            return
         await self._ensure_once()
         with _named():
             for partition in _ALL:
                 consumer = await self._jetstream.consumer_info(STREAM, consumer_of(partition))
                 floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
+                if archived is not None:
+                    floor = min(floor, archived.get(partition, 0))
                 if floor:
                     await self._jetstream.purge_stream(STREAM, seq=floor + 1, subject=subject_of(partition))
 

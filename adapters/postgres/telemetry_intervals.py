@@ -1,26 +1,21 @@
-"""Intervals in and out of PostgreSQL in columns: as binary COPY rows that numpy makes, and as arrays it reads.
-
-A row of binary COPY is a field count and, per field, its length and big-endian value; without NULLs and
-variable-width types every row has the same shape, so 200,000 of them are one array. NaN stands for NULL.
-"""
+"""Intervals in and out of PostgreSQL in columns: as binary COPY rows that numpy makes, and as arrays it reads."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from adapters.postgres.binary_rows import copy_of, received, received_lengths, timestamps
+from adapters.postgres.telemetry_quarters import ComputedQuarters, fresh
 from application.ports.telemetry_store import ImportedIntervals, ImportOutcome, ReadingsRefused
 from domain.interval_block import LONGEST_STEP_S, StoredIntervals
+from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.time_windows import TimeWindow
 
 Connection = psycopg.Connection[Any]
-
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
-_POSTGRES_EPOCH_S = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 
 _INCOMING = """
 CREATE TEMP TABLE IF NOT EXISTS incoming_intervals (
@@ -67,17 +62,8 @@ WHERE i.starts_at > %(starts_at)s - %(longest_s)s * interval '1 second' AND i.st
 GROUP BY f.ord
 """
 _OUT_TYPES = (">i8", ">i4", ">f8", ">f4", ">f4", ">i4")
-_ARRAY_HEADER_BYTES = 20
-
-
-def _row_type(fields: Sequence[tuple[str, str]]) -> np.dtype[Any]:
-    parts: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, kind in fields:
-        parts += [(f"{name}_length", ">i4"), (name, kind)]
-    return np.dtype(parts)
-
-
-_IN_ROW = _row_type(_IN_FIELDS)
+_FAR_S = 1 << 40
+"""More than any offset."""
 
 
 def put_imported(conn: Connection, intervals: ImportedIntervals, *, at: datetime) -> ImportOutcome:
@@ -85,7 +71,7 @@ def put_imported(conn: Connection, intervals: ImportedIntervals, *, at: datetime
     _check(intervals)
     conn.execute(_INCOMING)
     with conn.cursor().copy("COPY incoming_intervals FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_SIGNATURE + _rows(intervals).tobytes() + _TRAILER)
+        copy.write(_rows(intervals))
     row = conn.execute(_IMPORT, {"facilities": list(intervals.facility_ids), "at": at}).fetchone()
     added, changed = row if row is not None else (0, 0)
     return ImportOutcome(added=added, changed=changed, unchanged=len(intervals) - added - changed)
@@ -98,46 +84,58 @@ def _check(intervals: ImportedIntervals) -> None:
         raise ReadingsRefused("a mean or a temperature is infinite")
 
 
-def _rows(intervals: ImportedIntervals) -> NDArray[Any]:
-    rows = np.empty(len(intervals), dtype=_IN_ROW)
-    rows["fields"] = len(_IN_FIELDS)
-    values: dict[str, NDArray[Any]] = {
+def _rows(intervals: ImportedIntervals) -> bytes:
+    columns: dict[str, NDArray[Any]] = {
         "facility": intervals.facility_index,
-        "starts_at": (intervals.starts_at_s - _POSTGRES_EPOCH_S) * 1_000_000,
+        "starts_at": timestamps(intervals.starts_at_s),
         "step_s": intervals.step_s,
         "mean_kw": intervals.mean_kw,
         "temp_c": intervals.temp_c,
     }
-    for name, kind in _IN_FIELDS:
-        rows[f"{name}_length"] = np.dtype(kind).itemsize
-        rows[name] = values[name]
-    return rows
+    return copy_of(_IN_FIELDS, columns)
 
 
 def stored_intervals(conn: Connection, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:
-    """Every stored interval that overlaps `window`, of these facilities, in one round trip."""
+    """Every interval that overlaps `window`, of these facilities: as it is stored, or as news have made it since."""
+    news = fresh(conn, facility_ids, window.starts_at - INTERVAL, window.ends_at)
     bounds = {"starts_at": window.starts_at, "ends_at": window.ends_at, "longest_s": LONGEST_STEP_S}
     with conn.cursor(binary=True) as cursor:
         rows = cursor.execute(_EXPORT, {"facilities": list(facility_ids), **bounds}).fetchall()
-    columns = [
-        np.concatenate([np.empty(0, dtype=kind), *(_column(row[n + 1], kind) for row in rows)])
-        for n, kind in enumerate(_OUT_TYPES)
-    ]
-    starts_at, step_s, mean_kw, temp_c, coverage_pct, metered = columns
-    counts = [len(_column(row[1], _OUT_TYPES[0])) for row in rows]
-    offset_s = starts_at.astype(np.int64) // 1_000_000 + _POSTGRES_EPOCH_S - int(window.starts_at.timestamp())
-    return StoredIntervals(
+    starts_at, step_s, mean_kw, temp_c, coverage_pct, metered = (
+        received([row[n + 1] for row in rows], kind) for n, kind in enumerate(_OUT_TYPES)
+    )
+    start_us = int(timestamps(np.array([window.starts_at.timestamp()]))[0])
+    counts = received_lengths([row[1] for row in rows], _OUT_TYPES[0])
+    stored = StoredIntervals(
         np.repeat(np.array([row[0] for row in rows], dtype=np.int64), counts),
-        offset_s,
+        (starts_at - start_us) // 1_000_000,
         step_s.astype(np.int64),
-        mean_kw.astype(np.float64),
+        mean_kw,
         temp_c.astype(np.float64),
         coverage_pct.astype(np.float64),
         metered.astype(np.bool_),
     )
+    return stored if news is None else _with_news(stored, news, facility_ids, window)
 
 
-def _column(sent: bytes, kind: str) -> NDArray[Any]:
-    """A one-dimensional array without NULLs as `array_send` writes it: per element its length and value."""
-    element = np.dtype([("length", ">i4"), ("value", kind)])
-    return np.frombuffer(sent, dtype=element, offset=_ARRAY_HEADER_BYTES)["value"]
+def _with_news(
+    stored: StoredIntervals, news: ComputedQuarters, facility_ids: Sequence[str], window: TimeWindow
+) -> StoredIntervals:
+    known = np.flatnonzero(news.rows_seen).tolist()
+    number = {facility_id: n for n, facility_id in enumerate(facility_ids)}
+    index = np.array([number[news.quarters[n][0]] for n in known], dtype=np.int64)
+    starts = [news.quarters[n][1] - window.starts_at for n in known]
+    offset_s = np.array([start.total_seconds() for start in starts], dtype=np.int64)
+    key = index * _FAR_S + offset_s
+    outdated = stored.metered & np.isin(stored.facility_index * _FAR_S + stored.offset_s, key)
+    left = [getattr(stored, name)[~outdated] for name in stored.__struct_fields__]
+    added = (
+        index,
+        offset_s,
+        np.full(len(known), INTERVAL_S),
+        news.whole.mean_kw[known, 0],
+        np.full(len(known), np.nan),
+        news.whole.coverage_pct[known, 0],
+        np.ones(len(known), dtype=np.bool_),
+    )
+    return StoredIntervals(*(np.concatenate(pair) for pair in zip(left, added, strict=True)))

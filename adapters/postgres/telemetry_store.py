@@ -1,14 +1,15 @@
 """The telemetry store on PostgreSQL: daily partitions of readings, quarter-hour intervals, current values."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.telemetry_connection import telemetry_connection
+from adapters.postgres.telemetry_current import current_values
 from adapters.postgres.telemetry_intervals import put_imported, stored_intervals
 from adapters.postgres.telemetry_readings import add_readings, days_between, days_of
 from application.ports.clock import Clock
@@ -16,7 +17,6 @@ from application.ports.telemetry_store import (
     CurrentValue,
     ImportedIntervals,
     ImportOutcome,
-    MeterValue,
     ReadingsRefused,
     TelemetryStoreUnavailable,
 )
@@ -25,32 +25,26 @@ from domain.meter_intervals import INTERVAL_S
 from domain.meter_reading import MeterReading
 from domain.time_windows import IntervalSeries, TimeWindow
 
-_CURRENT = """
-SELECT facility_id, meter_id, kw, kw_at, kwh_total, newest_reading_at
-FROM current_values WHERE facility_id = ANY(%s) ORDER BY facility_id, meter_id
-"""
-
 # The inner bound keeps the search to imports that are newer than what the meters said.
 _NEWEST = """
-SELECT f.facility_id, greatest(m.newest_at, i.ends_at)
+SELECT f.facility_id, greatest(m.newest_at, r.ts, i.ends_at)
 FROM unnest(%s::text[]) AS f (facility_id)
 LEFT JOIN LATERAL (
     SELECT max(newest_reading_at) AS newest_at FROM current_values c WHERE c.facility_id = f.facility_id
 ) m ON true
 LEFT JOIN LATERAL (
+    SELECT ts FROM readings r WHERE r.facility_id = f.facility_id
+        AND r.ts >= (SELECT min(starts_at) FROM unsettled_quarters u WHERE u.facility_id = f.facility_id)
+    ORDER BY ts DESC LIMIT 1
+) r ON true
+LEFT JOIN LATERAL (
     SELECT starts_at + step_s * interval '1 second' AS ends_at FROM interval_readings i
     WHERE i.facility_id = f.facility_id AND i.source = 'import' AND i.mean_kw IS NOT NULL
-        AND i.starts_at >= coalesce(m.newest_at, '-infinity') - interval '1 day'
+        AND i.starts_at >= coalesce(greatest(m.newest_at, r.ts), '-infinity') - interval '1 day'
     ORDER BY i.starts_at DESC LIMIT 1
 ) i ON true
-WHERE m.newest_at IS NOT NULL OR i.ends_at IS NOT NULL
+WHERE greatest(m.newest_at, r.ts, i.ends_at) IS NOT NULL
 """
-
-# A worker that is stopped in mid-transaction must not hold up its successor for ever.
-_BOUNDED = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
-
-# Cardinality, data, constraint and program-limit errors: the rows themselves are at fault.
-_ROWS_AT_FAULT = ("21", "22", "23", "54")
 
 
 class PostgresTelemetryStore:
@@ -64,7 +58,7 @@ class PostgresTelemetryStore:
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._prepare(sorted(days_of(readings) - self._days_ready))
         try:
-            with self._connection() as conn:
+            with telemetry_connection(self._pool, partition=partition) as conn:
                 return add_readings(conn, partition, stream_seq, readings, at=self._clock.now())
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
@@ -81,11 +75,7 @@ class PostgresTelemetryStore:
 
     def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
         with self._connection() as conn:
-            rows = conn.execute(_CURRENT, (list(facility_ids),)).fetchall()
-        values = {
-            facility: CurrentValue.of(facility, [_meter_value(row) for row in group])
-            for facility, group in groupby(rows, key=lambda row: row[0])
-        }
+            values = current_values(conn, facility_ids)
         return [values[f] for f in facility_ids if f in values]
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
@@ -127,29 +117,5 @@ class PostgresTelemetryStore:
                     conn.execute("SELECT prepare_readings_day(%s)", (day.date(),))
             self._days_ready.update(days)
 
-    @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection in one transaction, its errors named as the port names them."""
-        try:
-            with self._pool.connection() as conn:
-                conn.execute(_BOUNDED)
-                yield conn
-        except psycopg.Error as error:
-            state = error.sqlstate or ""
-            # A value that cannot even be sent (NUL in a text) fails in the client, without a state.
-            if state[:2] in _ROWS_AT_FAULT or (not state and isinstance(error, psycopg.DataError)):
-                raise ReadingsRefused(f"{type(error).__name__}: {error}") from error
-            raise TelemetryStoreUnavailable(f"PostgreSQL: {type(error).__name__}: {error}") from error
-        except (PoolTimeout, PoolClosed, TooManyRequests) as error:
-            raise TelemetryStoreUnavailable(f"no database connection: {error}") from error
-
-
-def _meter_value(row: Any) -> MeterValue:
-    _, meter_id, kw, kw_at, kwh_total, newest = row
-    return MeterValue(
-        meter_id=meter_id,
-        kw=kw,
-        measured_at=kw_at.astimezone(UTC) if kw_at else None,
-        kwh_total=kwh_total,
-        newest_reading_at=newest.astimezone(UTC),
-    )
+    def _connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return telemetry_connection(self._pool)

@@ -2,18 +2,23 @@
 
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from adapters.readings_file.collecting import collect
+from adapters.readings_file.ordering import in_order
 from adapters.readings_file.parsing import numbers, starts_of_intervals, text
-from adapters.readings_file.time_zones import time_zones_beside
+from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
 from application.ports.readings_file import (
     BadValue,
+    ClockChange,
     FacilityReadings,
     MissingColumn,
+    OnRead,
+    OrderedReadings,
     ReadingsBatch,
     UnreadableFile,
 )
@@ -41,11 +46,23 @@ class CsvReadingsFile:
         if rows:
             yield self._batch(rows)
 
+    def ordered(
+        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
+    ) -> AbstractContextManager[OrderedReadings]:
+        return in_order(self._path, self.batches(facility_ids), on_read)
+
     def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        return collect(self._path, self.batches(facility_ids), facility_ids)
+        with self.ordered(facility_ids) as ordered:
+            return collect(ordered, facility_ids)
 
     def time_zones(self) -> Mapping[str, ZoneInfo]:
         return time_zones_beside(self._path)
+
+    def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
+        return clock_changes_in(self.time_zones(), first_year, last_year)
+
+    def exporters(self) -> frozenset[str]:
+        return frozenset()
 
     def _rows(self, wanted: frozenset[str] | None) -> Iterator[Row]:
         try:

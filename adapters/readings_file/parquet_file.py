@@ -1,6 +1,7 @@
 """A readings file in Parquet."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,21 +12,27 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from adapters.readings_file.collecting import collect
-from adapters.readings_file.parsing import numbers, starts_of_intervals
-from adapters.readings_file.time_zones import time_zones_beside
+from adapters.readings_file.ordering import in_order
+from adapters.readings_file.parsing import LONGEST_ID, numbers, starts_of_intervals
+from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
 from application.ports.readings_file import (
     BadTimestamp,
     BadValue,
+    ClockChange,
     FacilityReadings,
     MissingColumn,
     NaiveTimestamp,
+    OnRead,
+    OrderedReadings,
     ReadingsBatch,
     TimeArray,
     UnreadableFile,
 )
 from domain.time_windows import FloatArray
 
-BATCH_ROWS = 100_000
+BATCH_ROWS = 50_000
+_BUFFER_BYTES = 1 << 20
+"""Of each column; without it a row group is read whole."""
 
 
 class ParquetReadingsFile:
@@ -38,7 +45,7 @@ class ParquetReadingsFile:
         wanted = None if facility_ids is None else pa.array(sorted(facility_ids), pa.string())
         first_line = 1
         try:
-            with pq.ParquetFile(self._path) as file:
+            with pq.ParquetFile(self._path, buffer_size=_BUFFER_BYTES) as file:
                 names = self._columns(file.schema_arrow)
                 for batch in file.iter_batches(batch_size=self._batch_rows, columns=names):
                     lines = np.arange(first_line, first_line + batch.num_rows, dtype=np.int64)
@@ -48,11 +55,23 @@ class ParquetReadingsFile:
         except (OSError, pa.ArrowException) as error:
             raise UnreadableFile(self._path, None, f"cannot be read as Parquet: {error}") from error
 
+    def ordered(
+        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
+    ) -> AbstractContextManager[OrderedReadings]:
+        return in_order(self._path, self.batches(facility_ids), on_read)
+
     def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        return collect(self._path, self.batches(facility_ids), facility_ids)
+        with self.ordered(facility_ids) as ordered:
+            return collect(ordered, facility_ids)
 
     def time_zones(self) -> Mapping[str, ZoneInfo]:
         return time_zones_beside(self._path)
+
+    def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
+        return clock_changes_in(self.time_zones(), first_year, last_year)
+
+    def exporters(self) -> frozenset[str]:
+        return frozenset()
 
     def _columns(self, schema: Any) -> list[str]:
         for name in ("facility", "timestamp", "load_kwh"):
@@ -67,7 +86,7 @@ class ParquetReadingsFile:
 
     def _batch(self, batch: Any, lines: Any, wanted: Any) -> ReadingsBatch:
         facilities = batch.column("facility").cast(pa.string())
-        self._refuse_empty(facilities, lines)
+        self._refuse_wrong_ids(facilities, lines)
         if wanted is not None:
             mask = pc.is_in(facilities, value_set=wanted)
             batch, facilities, lines = (
@@ -86,10 +105,14 @@ class ParquetReadingsFile:
             lines,
         )
 
-    def _refuse_empty(self, facilities: Any, lines: Any) -> None:
+    def _refuse_wrong_ids(self, facilities: Any, lines: Any) -> None:
         empty = pc.fill_null(pc.equal(facilities, ""), True).to_numpy(False)
         if empty.any():
             raise BadValue(self._path, int(lines[empty.argmax()]), "the facility is empty")
+        long = pc.greater(pc.utf8_length(facilities), LONGEST_ID).to_numpy(False)
+        if long.any():
+            problem = f"the facility has over {LONGEST_ID} characters"
+            raise BadValue(self._path, int(lines[long.argmax()]), problem)
 
     def _times(self, column: Any, lines: Any) -> TimeArray:
         if column.null_count:

@@ -14,6 +14,8 @@ import pyarrow as pa
 from application.ports.readings_file import BadTimestamp, BadValue, LineArray, NaiveTimestamp, TimeArray
 from domain.time_windows import FloatArray
 
+LONGEST_ID = 200
+
 
 def starts_of_intervals(path: Path, lines: LineArray, written: Sequence[str]) -> TimeArray:
     """ISO 8601 times with their offsets, as datetime64[us] in UTC."""
@@ -69,7 +71,9 @@ def number(path: Path, line: int, column: str, written: str) -> float:
 
 
 def text(path: Path, line: int, written: str) -> str:
-    """A facility id: not empty."""
+    """A facility id: not empty, and not so long that a batch of them would not fit into memory."""
     if not (facility_id := written.strip()):
         raise BadValue(path, line, "the facility is empty")
+    if len(facility_id) > LONGEST_ID:
+        raise BadValue(path, line, f"the facility {facility_id[:40]!r}... has over {LONGEST_ID} characters")
     return facility_id

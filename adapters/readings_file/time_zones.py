@@ -1,11 +1,12 @@
 """The `facilities.csv` beside a readings file: which facility lies in which time zone."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from application.ports.readings_file import MissingColumn, UnknownTimeZone, UnreadableFile
+from application.ports.readings_file import ClockChange, MissingColumn, UnknownTimeZone, UnreadableFile
 
 
 def time_zones_beside(readings: Path) -> Mapping[str, ZoneInfo]:
@@ -37,3 +38,30 @@ def _zone(path: Path, line: int, name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UnknownTimeZone(path, line, f"there is no time zone {name!r}; use an IANA name") from error
+
+
+def clock_changes_in(
+    zones: Mapping[str, ZoneInfo], first_year: int, last_year: int
+) -> dict[str, list[ClockChange]]:
+    """By facility, in order."""
+    of_zone = {zone: list(_clock_changes(zone, first_year, last_year)) for zone in set(zones.values())}
+    return {facility_id: of_zone[zone] for facility_id, zone in zones.items()}
+
+
+def _clock_changes(zone: ZoneInfo, first_year: int, last_year: int) -> Iterator[ClockChange]:
+    """Clocks change at most once a day, on a whole minute."""
+    day, before = timedelta(days=1), datetime(first_year, 1, 1, tzinfo=UTC)
+    while before.year <= last_year:
+        shift = _offset(zone, before + day) - _offset(zone, before)
+        if shift:
+            at = next(
+                moment
+                for moment in (before + timedelta(minutes=n) for n in range(1, 24 * 60 + 1))
+                if _offset(zone, moment) != _offset(zone, before)
+            )
+            yield ClockChange(at, int(shift.total_seconds()))
+        before += day
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()

@@ -4,49 +4,117 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from interfaces.bootstrap.stores import Stores, facility_rows
+from interfaces.bootstrap.telemetry import serve_telemetry_metrics, watched_telemetry
 
 if TYPE_CHECKING:
+    import ssl
+
     from application.forecasting import ForecastSite
+    from application.ports.turn_shares import TurnShares
+    from interfaces.settings import Settings
     from interfaces.workers.forecast_cycle import ForecastCycle
+    from interfaces.workers.ingest_sessions import IngestSession
 
 
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
-    from adapters.mqtt import MqttMeterFeed
     from adapters.nats.telemetry_stream import NatsTelemetryStream
-    from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
     from interfaces.workers import ingest
 
-    client = await nats.connect(str(stores.settings.nats_url), name="ingest", max_reconnect_attempts=-1)
+    serve_telemetry_metrics(stores.settings)
+    client = await nats.connect(
+        str(stores.settings.nats_url), name="ingest", max_reconnect_attempts=-1, reconnect_time_wait=0.2
+    )
+    worker = uuid4().hex[:8]
+    sessions = ingest_sessions(stores, worker)
     await ingest.run(
-        feed=MqttMeterFeed(str(stores.settings.mqtt_url)),
-        stream=NatsTelemetryStream(client),
+        sessions=sessions,
+        stream=NatsTelemetryStream(client, archived=stores.settings.telemetry_archive),
         alerts=stores.alerts(),
         clock=stores.clock,
-        turn=PostgresExclusiveTurn(stores.database_url, "ingest"),
+        shares=None if len(sessions) == 1 else _turn_shares(stores),
+        worker=worker,
         stop=stop,
     )
     await client.close()
+
+
+def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
+    """The sessions of the settings, as `worker` may read them. Raises MqttTlsError."""
+    from adapters.mqtt import MqttMeterFeed
+    from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+    from interfaces.workers.ingest_sessions import IngestSession
+
+    settings = stores.settings
+    alone = settings.mqtt_sessions == 1
+    client_id = settings.mqtt_client_id
+    # A session keeps its subscriptions: alone and shared must not be the same one.
+    names = [client_id] if alone else [f"{client_id}-{n}" for n in range(settings.mqtt_sessions)]
+    return [
+        IngestSession(
+            name=name,
+            feed=MqttMeterFeed(
+                str(settings.mqtt_url),
+                client_id=name,
+                share=None if alone else client_id,
+                version=settings.mqtt_version,
+                tls=mqtt_tls(settings),
+            ),
+            turn=PostgresExclusiveTurn(
+                stores.database_url, "ingest" if alone else f"ingest {name}", holder=None if alone else worker
+            ),
+        )
+        for name in names
+    ]
+
+
+def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
+    """None for a broker without TLS. Raises MqttTlsError."""
+    from adapters.mqtt import tls_context
+
+    if not str(settings.mqtt_url).startswith("mqtts:"):
+        return None
+    return tls_context(
+        ca_file=settings.mqtt_ca_file,
+        cert_file=settings.mqtt_cert_file,
+        key_file=settings.mqtt_key_file,
+        alpn=settings.mqtt_alpn,
+    )
+
+
+def _turn_shares(stores: Stores) -> TurnShares:
+    from adapters.postgres.turn_shares import PostgresTurnShares
+
+    return PostgresTurnShares(stores.database_url, "ingest ")
 
 
 async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
     from adapters.nats.telemetry_stream import NatsTelemetryStream
+    from adapters.postgres.partition_shares import PostgresPartitionShares
+    from domain.meter_reading import ALL_PARTITIONS
     from interfaces.workers import aggregate
 
-    client = await nats.connect(str(stores.settings.nats_url), name="aggregate", max_reconnect_attempts=-1)
-    await aggregate.run(
-        stream=NatsTelemetryStream(client),
-        store=stores.telemetry(),
-        dead_letters=stores.dead_letters(),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        stop=stop,
+    serve_telemetry_metrics(stores.settings)
+    client = await nats.connect(
+        str(stores.settings.nats_url), name="aggregate", max_reconnect_attempts=-1, reconnect_time_wait=0.2
     )
+    async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
+        await aggregate.run(
+            stream=NatsTelemetryStream(client, archived=stores.settings.telemetry_archive),
+            store=store,
+            dead_letters=stores.dead_letters(),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            stop=stop,
+            rollups=stores.rollups(),
+            shares=PostgresPartitionShares(stores.database_url, ALL_PARTITIONS),
+        )
     await client.close()
 
 

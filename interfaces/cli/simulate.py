@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.fault_storm import fault_storm
-from interfaces.cli.session import current_settings, running_settings
+from interfaces.cli.session import current_settings
+from interfaces.cli.simulate_meters import meters
 
 if TYPE_CHECKING:
     from application.ports.clock import Clock
@@ -26,13 +27,6 @@ A specification:
 
 Journals of what the buildings did and what the utility was told stand in `directory`, and `world.json`, which says
 where everything is, once all of it answers.
-"""
-METERS_EXAMPLE = """
-\b
-Example:
-  gridproof simulate meters --portfolio portfolio.yaml --cadence-s 15
-
-The buildings behind these meters answer no BMS call; `simulate world` has both in one.
 """
 BMS_EXAMPLE = """
 \b
@@ -71,6 +65,7 @@ def simulate_group() -> None:
 
 
 simulate_group.add_command(fault_storm)
+simulate_group.add_command(meters)
 
 
 @simulate_group.command("world", epilog=WORLD_EXAMPLE)
@@ -86,24 +81,6 @@ def world(spec_file: Path) -> None:
     from interfaces.simulators.world_spec import read_world_spec
 
     _run(read_world_spec(spec_file), ("bms_url", "utility_url", "weather_url", "callback_url"))
-
-
-@simulate_group.command("meters", epilog=METERS_EXAMPLE)
-@portfolio_option
-@directory_option
-@click.option("--mqtt-url", metavar="URL", help="The broker. [default: the running system's]")
-@click.option(
-    "--cadence-s", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Between readings."
-)
-def meters(portfolio: Path, directory: Path | None, mqtt_url: str | None, cadence_s: float) -> None:
-    """Meters that publish their buildings' load."""
-    from msgspec.structs import replace
-
-    broker = mqtt_url or running_settings().mqtt_url
-    if broker is None:
-        raise click.UsageError("no broker is known: give --mqtt-url, or set GRIDPROOF_MQTT_URL")
-    spec = replace(_spec(portfolio, directory), mqtt_url=broker, meter_cadence_s=cadence_s)
-    _run(spec, ())
 
 
 @simulate_group.command("bms", epilog=BMS_EXAMPLE)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid5
 
@@ -12,11 +12,15 @@ import structlog
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
+from application.ports.partition_shares import PartitionShares
+from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from application.readings import MalformedBatch, ReadingBatch, unpack, unpack_malformed
-from domain.meter_reading import MALFORMED, PARTITIONS
+from application.readings import MalformedBatch, received_at, unpack, unpack_malformed
+from domain.meter_reading import ALL_PARTITIONS, MALFORMED
 from interfaces.workers.alert_switch import AlertSwitch
+from interfaces.workers.lag_alerts import LagAlerts
+from interfaces.workers.partition_work import work_on_share
 
 _log = structlog.get_logger(__name__)
 
@@ -28,9 +32,14 @@ MAX_DELIVERIES = 25
 From MAX_TRIES on batches go in one by one, so that what is innocent leaves the log, and only the first can be it.
 """
 BATCHES_AT_ONCE = 64
-LAG_ALERT_S = 15.0
 TRIM_ABOVE = 0.8
+WRITE_EVERY_S = 0.25
+"""Wall seconds between two transactions of a partition that is not behind: many small ones cost more than they help."""
+SETTLE_EVERY_S = 2.0
+SETTLED_AT_ONCE = 200
+"""Quarter-hours of facilities in one transaction: nobody else writes readings of the partition meanwhile."""
 _PULL_FOR_S = 1.0
+_WATCH_EVERY_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 _HOUSEKEEPING_EVERY_S = 10.0
 
@@ -47,6 +56,7 @@ class Aggregator:
         dead_letters: DeadLetters,
         alerts: AlertRegistry,
         clock: Clock,
+        rollups: TelemetryRollups | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._partition = partition
@@ -56,12 +66,29 @@ class Aggregator:
         self._alerts = alerts
         self._clock = clock
         self._first_pause_s = first_pause_s
-        self._lag = AlertSwitch(alerts, clock, "telemetry_lag", f"partition {partition}")
+        self._rollups = rollups
+        self._lag = LagAlerts(alerts, clock, f"partition {partition}")
+        self._oldest_at: datetime | None = None
+        """When what is in hand was received; None: all is stored."""
+        self._settle_at_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; a batch in hand is finished first."""
+        watching = asyncio.create_task(self._watch(stop))
+        try:
+            await self._work(stop)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            self._lag.forget()
+            with suppress(StreamUnavailable):  # then nothing is handed out to here either
+                await self._stream.let_go(self._partition)
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
         pause_s = self._first_pause_s
         while not stop.is_set():
+            began_s = loop.time()
             try:
                 batches = await self._stream.pull(
                     self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S
@@ -72,12 +99,45 @@ class Aggregator:
                 _log.warning("telemetry log not reached", partition=self._partition, error=str(error))
                 await _pause(pause_s, stop)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                continue
+            await self.settle_if_due(loop.time())
+            left_s = began_s + WRITE_EVERY_S - loop.time()
+            if len(batches) < BATCHES_AT_ONCE and left_s > 0:
+                await _pause(left_s, stop)
+
+    async def settle_if_due(self, at_s: float) -> None:
+        """Write down the quarter-hours that are over, a few at a time."""
+        if self._rollups is None or self._partition == MALFORMED or at_s < self._settle_at_s:
+            return
+        self._settle_at_s = at_s + SETTLE_EVERY_S
+        try:
+            settled = await asyncio.to_thread(self._rollups.settle, self._partition, limit=SETTLED_AT_ONCE)
+        except TelemetryStoreUnavailable as error:
+            _log.warning("settling put off", partition=self._partition, error=str(error))
+            return
+        if settled.quarters == SETTLED_AT_ONCE:
+            self._settle_at_s = at_s
+        if settled.corrected:
+            _log.info("telemetry corrected", partition=self._partition, quarters=settled.corrected)
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """However long a store may take: the alerts do not wait for it."""
+        while not stop.is_set():
+            await self.watch_lag()
+            await _pause(_WATCH_EVERY_S, stop)
+
+    async def watch_lag(self) -> None:
+        lag_s = 0.0
+        if self._oldest_at is not None:
+            lag_s = self._clock.wall_seconds((self._clock.now() - self._oldest_at).total_seconds())
+        await self._lag.note(lag_s)
 
     async def store(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
         """Store and acknowledge `batches`, in one transaction if they let themselves. Raises StreamUnavailable."""
         if not batches:
-            await self._lag.turn(on=False)
+            self._oldest_at = None
             return
+        self._oldest_at = _received_at(batches[0]) or self._oldest_at
         if self._partition == MALFORMED:
             await self._each(batches, self._park_malformed, stop)
             return
@@ -86,7 +146,6 @@ class Aggregator:
             return
         try:
             unpacked = [unpack(batch.body) for batch in batches]
-            await self._watch_lag(unpacked[0])
             readings = [reading for batch in unpacked for reading in batch.readings]
             write = self._store.write_readings
             await asyncio.to_thread(write, self._partition, batches[-1].stream_seq, readings)
@@ -94,8 +153,7 @@ class Aggregator:
             _log.warning("batches do not go in together", partition=self._partition, error=str(error))
             await self._each(batches, self._store_one, stop)
         else:
-            for batch in batches:
-                await self._stream.acknowledge(batch)
+            await self._stream.acknowledge_all(batches)
 
     async def _each(
         self,
@@ -186,10 +244,13 @@ class Aggregator:
             # Whatever keeps a dead letter from being kept, the message stays in the log and is tried again.
             raise TelemetryStoreUnavailable(f"dead letter not kept: {error}") from error
 
-    async def _watch_lag(self, oldest: ReadingBatch) -> None:
-        lag: timedelta = self._clock.now() - oldest.received_at
-        lag_s = self._clock.wall_seconds(lag.total_seconds())
-        await self._lag.turn(on=lag_s > LAG_ALERT_S, detail=f"readings wait {lag_s:.0f} s to be stored")
+
+def _received_at(batch: StreamedBatch) -> datetime | None:
+    """None for one that cannot be read."""
+    try:
+        return received_at(batch.body)
+    except MalformedBatch:
+        return None
 
 
 async def _refuse(batch: StreamedBatch) -> None:
@@ -237,17 +298,29 @@ async def run(
     alerts: AlertRegistry,
     clock: Clock,
     stop: asyncio.Event,
+    rollups: TelemetryRollups | None = None,
+    shares: PartitionShares | None = None,
 ) -> None:
-    """All partitions, until `stop`. Several workers may run: each takes what the others do not."""
+    """Until `stop`, on the partitions that are this worker's share; without `shares`, on all of them.
+
+    Without `rollups` the store makes its rollups itself.
+    """
+
+    def aggregator(partition: int) -> Aggregator:
+        return Aggregator(
+            partition=partition,
+            stream=stream,
+            store=store,
+            dead_letters=dead_letters,
+            alerts=alerts,
+            clock=clock,
+            rollups=rollups,
+        )
+
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_house(stream, store, clock, stop))
-        for partition in (*range(PARTITIONS), MALFORMED):
-            aggregator = Aggregator(
-                partition=partition,
-                stream=stream,
-                store=store,
-                dead_letters=dead_letters,
-                alerts=alerts,
-                clock=clock,
-            )
-            tasks.create_task(aggregator.run(stop))
+        if shares is None:
+            for partition in ALL_PARTITIONS:
+                tasks.create_task(aggregator(partition).run(stop))
+        else:
+            tasks.create_task(work_on_share(shares, lambda p, ended: aggregator(p).run(ended), stop))

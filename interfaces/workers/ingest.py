@@ -2,19 +2,23 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 
+import msgspec
 import structlog
 
 from application.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.exclusive_turn import ExclusiveTurn
-from application.ports.meter_feed import MeterFeed
+from application.ports.meter_feed import Kept, MeterMessage
 from application.ports.telemetry_stream import TelemetryStream
+from application.ports.turn_shares import TurnShares
 from application.reading_packer import ReadingPacker
 from application.readings import addressed, parse_message
 from interfaces.workers.alert_switch import AlertSwitch
+from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
+from interfaces.workers.telemetry_metrics import INGEST_LAG_S
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +26,19 @@ BACKPRESSURE_AFTER_S = 60.0
 _SHORTEST_BACKPRESSURE_S = 5.0
 """On an accelerated clock a minute is shorter than a broker's restart."""
 _WATCH_EVERY_S = 1.0
+_TELL_AGAIN_S = 60.0
+"""Another ingest worker, which sees other messages of the facility, may have cleared the alert."""
+_COUNTS_EVERY_S = 60.0
 _NOWHERE = "unknown"
+
+
+class IngestCounts(msgspec.Struct):
+    """What this worker took since it began. A message sent twice counts twice."""
+
+    messages: int = 0
+    readings: int = 0
+    malformed: int = 0
+    """Messages, and readings of lists, that could not be used."""
 
 
 class MeterIngest:
@@ -33,27 +49,31 @@ class MeterIngest:
         self._alerts = alerts
         self._clock = clock
         self._rate = MalformedRate()
-        self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
+        self._suspects: OrderedDict[str, tuple[AlertSwitch, float]] = OrderedDict()
         self._backpressure = AlertSwitch(alerts, clock, "telemetry_backpressure", "ingest")
         # A minute of the clock, but never so short that a broker's restart counts.
         self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
+        self.counts = IngestCounts()
 
-    async def take(self, topic: str, payload: bytes) -> bool:
-        """Whether the telemetry log holds the message, its unusable parts included. False: no room now."""
+    def has_room(self) -> bool:
+        return self._packer.has_room()
+
+    def take(self, message: MeterMessage, kept: Kept) -> None:
+        """Have the telemetry log keep the message, its unusable parts included."""
         now = self._clock.now()
-        parsed = parse_message(topic, payload, now=now)
-        try:
-            kept = await self._packer.keep(parsed.readings, parsed.malformed, traceparent=parsed.traceparent)
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) and task.cancelling():
-                raise
-            return False  # the packer stopped before the log had it
-        if kept:
-            facility_id = _facility_of(topic)
-            self._rate.note(facility_id, malformed=bool(parsed.malformed), at=now)
-            if parsed.malformed:
-                self._suspect(facility_id)
-        return kept
+        parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
+        readings, malformed = parsed.readings, parsed.malformed
+        self._packer.put(
+            readings, malformed, kept, at=now, traceparent=parsed.traceparent or message.traceparent
+        )
+        counts = self.counts
+        counts.messages += 1
+        counts.readings += len(readings)
+        facility_id = readings[0].facility_id if readings else _facility_of(message.topic)
+        self._rate.note(facility_id, malformed=bool(malformed), at=now)
+        if malformed:
+            counts.malformed += len(malformed)
+            self._suspect(facility_id)
 
     async def adopt_open_alerts(self) -> None:
         """Take over what an earlier ingest worker raised, so that it is cleared when it is over."""
@@ -68,30 +88,58 @@ class MeterIngest:
 
     def _suspect(self, facility_id: str) -> None:
         if facility_id not in self._suspects:
-            self._suspects[facility_id] = AlertSwitch(
-                self._alerts, self._clock, "malformed_readings", facility_id
-            )
+            self._suspects[facility_id] = self._switch(facility_id)
             if len(self._suspects) > MAX_FACILITIES:
                 self._suspects.popitem(last=False)
 
-    async def watch(self, stop: asyncio.Event) -> None:
-        """Raise and clear this worker's alerts until `stop`."""
+    def _switch(self, facility_id: str) -> tuple[AlertSwitch, float]:
+        """An alert's switch, and when what it told is told again."""
+        again_at = asyncio.get_running_loop().time() + _TELL_AGAIN_S
+        return AlertSwitch(self._alerts, self._clock, "malformed_readings", facility_id), again_at
+
+    async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
+        """Raise and clear this worker's alerts until `stop`, while it is `reading`: who stands by knows nothing."""
+        told, adopted = self._totals(), False
+        next_counts_at = 0.0
         while not stop.is_set():
-            await self.check_alerts()
+            if reading.is_set():
+                if not adopted:
+                    await self.adopt_open_alerts()
+                    adopted = True
+                await self.check_alerts()
+                now = asyncio.get_running_loop().time()
+                if now >= next_counts_at:
+                    told = self._tell_counts(told)
+                    next_counts_at = now + _COUNTS_EVERY_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _WATCH_EVERY_S)
+        self._tell_counts(told)
+
+    def _totals(self) -> tuple[int, int, int]:
+        return self.counts.messages, self.counts.readings, self.counts.malformed
+
+    def _tell_counts(self, told: tuple[int, int, int]) -> tuple[int, int, int]:
+        totals = self._totals()
+        if totals != told:
+            messages, readings, malformed = totals
+            _log.info("taken since the start", messages=messages, readings=readings, malformed=malformed)
+        return totals
 
     async def check_alerts(self) -> None:
         """Bring the alerts in line with what was seen."""
-        refused_s = self._packer.refused_for_s
+        pressed_s = self._packer.pressed_for_s
+        INGEST_LAG_S.labels("ingest").set(pressed_s)
         await self._backpressure.turn(
-            on=refused_s >= self._backpressure_after_s,
-            detail=f"JetStream has taken nothing for {refused_s:.0f} s; meters are not acknowledged",
+            on=pressed_s >= self._backpressure_after_s,
+            detail=f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged",
         )
-        for facility_id, switch in list(self._suspects.items()):
+        for facility_id, (_, again_at) in list(self._suspects.items()):
             share = self._rate.share(facility_id, at=self._clock.now())
-            await switch.turn(
-                on=share > ALERT_SHARE, detail=f"{share:.1%} of the latest messages are malformed"
+            on = share > ALERT_SHARE
+            if on and asyncio.get_running_loop().time() >= again_at:
+                self._suspects[facility_id] = self._switch(facility_id)
+            await self._suspects[facility_id][0].turn(
+                on=on, detail=f"{share:.1%} of the latest messages are malformed"
             )
             if share == 0:
                 del self._suspects[facility_id]
@@ -106,59 +154,26 @@ def _facility_of(topic: str) -> str:
 
 async def run(
     *,
-    feed: MeterFeed,
+    sessions: Sequence[IngestSession],
     stream: TelemetryStream,
     alerts: AlertRegistry,
     clock: Clock,
-    turn: ExclusiveTurn,
+    shares: TurnShares | None = None,
+    worker: str = "",
     stop: asyncio.Event,
 ) -> None:
-    """Until `stop`. Only the holder of `turn` reads the feed: the broker knows one ingest client."""
-    while not stop.is_set():
-        holding = asyncio.Event()
-        work = asyncio.create_task(
-            _while_holding(
-                feed=feed, stream=stream, alerts=alerts, clock=clock, turn=turn, stop=stop, holding=holding
-            )
-        )
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not holding.is_set():
-            work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
-
-
-async def _while_holding(
-    *,
-    feed: MeterFeed,
-    stream: TelemetryStream,
-    alerts: AlertRegistry,
-    clock: Clock,
-    turn: ExclusiveTurn,
-    stop: asyncio.Event,
-    holding: asyncio.Event,
-) -> None:
-    async with turn.held() as lost:
-        holding.set()
-        _log.info("ingest reads the meters")
-        packer = ReadingPacker(stream, clock)
-        ingest = MeterIngest(packer, alerts, clock)
-        await ingest.adopt_open_alerts()
-        ending = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(feed.run(ingest.take, ending))
-            tasks.create_task(packer.run(ending))
-            tasks.create_task(ingest.watch(ending))
-            tasks.create_task(_end_at_first(ending, stop, lost))
-
-
-async def _end_at_first(ending: asyncio.Event, *causes: asyncio.Event) -> None:
-    waits = [asyncio.create_task(cause.wait()) for cause in causes]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ending.set()
-        for wait in waits:
-            wait.cancel()
+    """Until `stop`. Of each of `sessions` one worker reads, whoever has its turn; with `shares` the workers share them
+    out evenly, this one under the name `worker`."""
+    packer = ReadingPacker(stream)
+    ingest = MeterIngest(packer, alerts, clock)
+    reading, read_out = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(packer.run(read_out))
+        tasks.create_task(ingest.watch(reading, read_out))
+        if shares is not None:
+            tasks.create_task(share_out(sessions, shares, worker, stop))
+        async with asyncio.TaskGroup() as readers:
+            for session in sessions:
+                readers.create_task(read_in_turns(session, ingest, sessions, reading, stop))
+        # Only now: what was read while `stop` came is still kept and acknowledged.
+        read_out.set()

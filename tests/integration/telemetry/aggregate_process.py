@@ -9,7 +9,10 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres.partition_shares import PostgresPartitionShares
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from domain.meter_reading import ALL_PARTITIONS
 from interfaces.workers import aggregate
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -30,6 +33,8 @@ async def main(dsn: str, nats_url: str) -> None:
             alerts=FakeAlertRegistry(),
             clock=clock,
             stop=asyncio.Event(),
+            rollups=PostgresTelemetryRollups(pool, clock),
+            shares=PostgresPartitionShares(dsn, ALL_PARTITIONS),
         )
 
 

@@ -16,11 +16,13 @@ from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
 from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+from adapters.postgres.stored_readings import PostgresStoredReadings
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.dead_letters import DeadLetter
 from application.ports.telemetry_stream import TelemetryStream
 from interfaces.simulators.mqtt_outbox import MqttOutbox
 from interfaces.workers import aggregate, ingest
+from interfaces.workers.ingest_sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.servers import Database, PostgresServer
@@ -54,6 +56,13 @@ class TelemetryPath:
     def store(self) -> PostgresTelemetryStore:
         return PostgresTelemetryStore(self.pool, self.clock)
 
+    @property
+    def stored_readings(self) -> PostgresStoredReadings:
+        return PostgresStoredReadings(self.pool)
+
+    def turn(self) -> PostgresExclusiveTurn:
+        return PostgresExclusiveTurn(self.database.app_dsn, "ingest")
+
     def open_alerts(self) -> set[tuple[str, str]]:
         return {(alert.name, alert.subject) for alert in self.alerts.listed()}
 
@@ -79,10 +88,13 @@ class TelemetryPath:
         self, stream: TelemetryStream, *, client_id: str, waits_for_turn: bool = False
     ) -> AsyncIterator[None]:
         feed = MqttMeterFeed(self.servers.mqtt_url, client_id=client_id)
-        turn = PostgresExclusiveTurn(self.database.app_dsn, "ingest")
         async with _running(
             lambda stop: ingest.run(
-                feed=feed, stream=stream, alerts=self.alerts, clock=self.clock, turn=turn, stop=stop
+                sessions=[IngestSession("only", feed, self.turn())],
+                stream=stream,
+                alerts=self.alerts,
+                clock=self.clock,
+                stop=stop,
             )
         ):
             if not waits_for_turn:

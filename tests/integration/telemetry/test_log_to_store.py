@@ -121,7 +121,6 @@ def test_replaying_the_whole_log_changes_nothing(path: TelemetryPath) -> None:
             before = rows(path)
             for partition in range(PARTITIONS):
                 await stream._jetstream.delete_consumer(STREAM, consumer_of(partition))
-            stream._subscriptions.clear()
             await stream.ensure()
             assert (await stream.fill()).unprocessed == (await stream.fill()).messages > 0
             async with path.aggregating(stream):

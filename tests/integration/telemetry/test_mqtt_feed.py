@@ -1,129 +1,252 @@
-"""The MQTT feed on the brokers it meets: nats-server, and Mosquitto where it is installed."""
+"""The MQTT feed on the brokers it meets: nats-server (3.1.1), and Mosquitto (3.1.1 and 5) where it is installed."""
 
 import asyncio
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.embedded import EmbeddedServers
-from adapters.mqtt import MqttMeterFeed, MqttSubscriptionRefused
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from adapters.mqtt import MqttMeterFeed, MqttSubscriptionRefused, Version
 from tests.conftest import DebianCommand
+from tests.integration.telemetry import feed_reader
+from tests.integration.telemetry.feed_reader import Taken, eventually, reading
+from tests.integration.telemetry.mosquitto import mosquitto
 
 
-@pytest.fixture(params=["nats", "mosquitto"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """(URL of the reader, URL of the meters)."""
-    if request.param == "nats":
+@dataclass(frozen=True)
+class Broker:
+    """Where meters publish, and how it is read."""
+
+    url: str
+    meters_url: str
+    version: Version
+
+    def feed(self, client_id: str, *, share: str | None = None) -> MqttMeterFeed:
+        return MqttMeterFeed(self.url, client_id=client_id, version=self.version, share=share)
+
+    async def publish(self, *payloads: bytes) -> None:
+        parts = urlsplit(self.meters_url)
+        await feed_reader.publish(
+            parts.port or 0,
+            list(payloads),
+            user=parts.username,
+            password=parts.password,
+            client_id=f"meters-{uuid4().hex[:8]}",
+        )
+
+
+@pytest.fixture(params=["nats 3.1.1", "mosquitto 3.1.1", "mosquitto 5"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    kind, version = str(request.param).split()
+    if kind == "nats":
         servers: EmbeddedServers = request.getfixturevalue("nats_server")
-        yield servers.mqtt_url, servers.meters_mqtt_url
+        yield Broker(servers.mqtt_url, servers.meters_mqtt_url, "3.1.1")
         return
     command: DebianCommand = request.getfixturevalue("debian_command")
-    program = command("mosquitto")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = tmp_path / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    server = subprocess.Popen([program, "-c", settings], stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
-        yield f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+    with mosquitto(command("mosquitto"), tmp_path) as port:
+        url = f"mqtt://127.0.0.1:{port}"
+        yield Broker(url, url, cast("Version", version))
 
 
-def _wait_for(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("mosquitto did not come up")
+def fresh() -> str:
+    return f"feed-{uuid4().hex[:8]}"
 
 
-def test_a_message_without_room_comes_again_until_there_is(broker: tuple[str, str]) -> None:
+def test_what_was_kept_does_not_come_again_and_what_was_not_does(broker: Broker) -> None:
     async def story() -> None:
-        reader, meters = broker
-        feed, stop = MqttMeterFeed(reader, client_id=f"feed-{uuid4().hex[:8]}"), asyncio.Event()
-        kept: list[bytes] = []
-        refusals = 0
-
-        async def take(topic: str, payload: bytes) -> bool:
-            nonlocal refusals
-            assert topic == "meters/fac-001/m1/readings"
-            if refusals < 3:
-                refusals += 1
-                return False
-            kept.append(payload)
-            if set(kept) == {b"0", b"1", b"2", b"3"}:
-                stop.set()
-            return True
-
-        running = asyncio.create_task(feed.run(take, stop))
-        await asyncio.wait_for(feed.subscribed.wait(), 20)
-        outbox = MqttOutbox(meters, f"meters-{uuid4().hex[:8]}")
-        sending = asyncio.create_task(outbox.run())
-        for number in range(4):
-            outbox.put("meters/fac-001/m1/readings", str(number).encode())
-        await asyncio.wait_for(running, 40)
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        assert refusals == 3
+        client_id = fresh()
+        first, second = Taken(), Taken()
+        async with reading(broker.feed(client_id), first):
+            await broker.publish(b"1", b"2")
+            await eventually(lambda: len(first.messages) == 2)
+            first.withholds = True
+            await broker.publish(b"3", b"4")
+            await eventually(lambda: len(first.withheld) >= 2)
+        first.keep_all()  # too late: that connection is gone
+        await broker.publish(b"5")  # while nobody reads
+        async with reading(broker.feed(client_id), second):
+            await eventually(lambda: set(second.payloads) >= {b"3", b"4", b"5"})
+        assert not set(second.payloads) & {b"1", b"2"}
 
     asyncio.run(story())
 
 
-def test_an_acknowledged_message_does_not_come_again(broker: tuple[str, str]) -> None:
+def test_what_is_kept_while_it_stops_is_still_acknowledged(broker: Broker) -> None:
     async def story() -> None:
-        reader, meters = broker
-        client_id = f"feed-{uuid4().hex[:8]}"
-        first = await _taken(reader, client_id, meters, [b"1", b"2"])
-        second = await _taken(reader, client_id, meters, [b"3"])
-        assert (first, second) == ([b"1", b"2"], [b"3"])
+        client_id = fresh()
+        first, second = Taken(withholds=True), Taken()
+        async with reading(broker.feed(client_id), first):
+            await broker.publish(b"1", b"2")
+            await eventually(lambda: len(first.withheld) == 2)
+            asyncio.get_running_loop().call_later(0.2, first.keep_all)
+        async with reading(broker.feed(client_id), second):
+            await broker.publish(b"3")
+            await eventually(lambda: b"3" in second.payloads)
+        assert second.payloads == [b"3"]
 
     asyncio.run(story())
 
 
-async def _taken(reader: str, client_id: str, meters: str, payloads: list[bytes]) -> list[bytes]:
-    feed, stop = MqttMeterFeed(reader, client_id=client_id), asyncio.Event()
-    kept: list[bytes] = []
+def test_nothing_more_is_taken_than_there_is_room_for(broker: Broker) -> None:
+    payloads = [str(n).encode() for n in range(200)]
 
-    async def take(_topic: str, payload: bytes) -> bool:
-        kept.append(payload)
-        return True
+    async def story() -> None:
+        taken = Taken(withholds=True, room=10)
+        async with reading(broker.feed(fresh()), taken):
+            await broker.publish(*payloads)
+            most = 0
+            while len(set(taken.payloads)) < 200:
+                await eventually(lambda: len(taken.withheld) >= 1)
+                most = max(most, len(taken.withheld))
+                taken.keep_all()
+                await asyncio.sleep(0.01)
+            assert most <= 10
 
-    running = asyncio.create_task(feed.run(take, stop))
-    await asyncio.wait_for(feed.subscribed.wait(), 20)
-    outbox = MqttOutbox(meters, f"meters-{uuid4().hex[:8]}")
-    sending = asyncio.create_task(outbox.run())
-    for payload in payloads:
-        outbox.put("meters/fac-001/m1/readings", payload)
-    for _ in range(200):
-        if len(kept) >= len(payloads):
-            break
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(0.3)  # the acknowledgements are on their way
-    stop.set()
-    await running
-    sending.cancel()
-    await asyncio.gather(sending, return_exceptions=True)
-    return kept
+    asyncio.run(story())
+
+
+def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None:
+    """However long that takes: what stands before the broker's answer is not read until there is room."""
+
+    async def story() -> None:
+        client_id = fresh()
+        with capture_logs() as logs:
+            full = Taken(room=0)
+            async with reading(broker.feed(client_id), full):
+                await broker.publish(b"1", b"2")
+            feed = MqttMeterFeed(
+                broker.url, client_id=client_id, version=broker.version, connect_within_s=1.0
+            )
+            stop = asyncio.Event()
+            running = asyncio.create_task(feed.run(full, stop))
+            await asyncio.sleep(3.0)
+            assert full.messages == []
+            full.allow(10)
+            await eventually(lambda: set(full.payloads) == {b"1", b"2"})
+            stop.set()
+            await running
+        assert [log for log in logs if log["log_level"] == "warning"] == []
+
+    asyncio.run(story())
+
+
+def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
+    """Only the broker can tell: a small one of ours, which sends three messages at once."""
+    acknowledged: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x02\x00\x00")
+        await reader.read(1_000)
+        writer.write(b"\x90\x03\x00\x01\x01")
+        for n in (1, 2, 3):
+            writer.write(b"\x32\x0a\x00\x05m/f/m" + bytes((0, n)) + b"x")
+        while data := await reader.read(1_000):
+            acknowledged.extend(
+                data[at + 2 : at + 4] for at in range(0, len(data) - 3, 4) if data[at] == 0x40
+            )
+        writer.close()
+
+    async def story() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        taken = Taken(withholds=True)
+        async with reading(MqttMeterFeed(f"mqtt://127.0.0.1:{port}"), taken):
+            await eventually(lambda: len(taken.withheld) == 3)
+            for kept in reversed(taken.withheld[1:]):
+                kept()
+            await asyncio.sleep(0.1)
+            assert acknowledged == []
+            taken.withheld[0]()
+            await eventually(lambda: len(acknowledged) == 3)
+        assert acknowledged == [b"\0\1", b"\0\2", b"\0\3"]
+        server.close()
+
+    asyncio.run(story())
 
 
 def test_a_reader_without_the_right_to_read_is_told_so(nats_server: EmbeddedServers) -> None:
-    async def take(_topic: str, _payload: bytes) -> bool:
-        return True
-
     async def story() -> None:
-        feed = MqttMeterFeed(nats_server.meters_mqtt_url, client_id=f"feed-{uuid4().hex[:8]}")
-        await asyncio.wait_for(feed.run(take, asyncio.Event()), 20)
+        feed = MqttMeterFeed(nats_server.meters_mqtt_url, client_id=fresh())
+        await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
 
-    with pytest.raises(MqttSubscriptionRefused):
+    with pytest.raises(MqttSubscriptionRefused, match="right to subscribe"):
         asyncio.run(story())
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
+    debian_command: DebianCommand, tmp_path: Path, version: Version
+) -> None:
+    async def story(port: int) -> None:
+        broker = Broker(f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}", version)
+        takers = [Taken(), Taken()]
+        feeds = [broker.feed(f"share-{n}", share="ingest") for n in range(2)]
+        async with reading(feeds[0], takers[0]), reading(feeds[1], takers[1]):
+            await broker.publish(*(str(n).encode() for n in range(400)))
+            await eventually(lambda: sum(len(taken.messages) for taken in takers) >= 400)
+        assert sorted(takers[0].payloads + takers[1].payloads) == sorted(str(n).encode() for n in range(400))
+        assert min(len(taken.messages) for taken in takers) > 50
+
+    with mosquitto(debian_command("mosquitto"), tmp_path) as port:
+        asyncio.run(story(port))
+
+
+def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
+    debian_command: DebianCommand, tmp_path: Path
+) -> None:
+    """A worker dies with messages in its hands, and others come meanwhile: none is lost."""
+
+    async def story(port: int) -> None:
+        broker = Broker(f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}", "5")
+        takers = [Taken(), Taken(withholds=True)]
+        async with reading(broker.feed("share-0", share="ingest"), takers[0]):
+            async with reading(broker.feed("share-1", share="ingest"), takers[1]):
+                await broker.publish(*(str(n).encode() for n in range(100)))
+                await eventually(lambda: len(takers[0].messages) + len(takers[1].messages) >= 100)
+            await broker.publish(*(str(n).encode() for n in range(100, 200)))
+            successor = Taken()
+            async with reading(broker.feed("share-1", share="ingest"), successor):
+                await eventually(
+                    lambda: (
+                        set(takers[0].payloads + successor.payloads) == {str(n).encode() for n in range(200)}
+                    )
+                )
+
+    with mosquitto(debian_command("mosquitto"), tmp_path) as port:
+        asyncio.run(story(port))
+
+
+def test_a_broker_gives_a_facility_no_other_facilitys_topic(
+    debian_command: DebianCommand, tmp_path: Path
+) -> None:
+    """The rule that the operator's guide gives for Mosquitto."""
+    acl, users = tmp_path / "acl", tmp_path / "users"
+    acl.write_text("pattern write meters/%u/+/readings\nuser ingest\ntopic read meters/+/+/readings\n")
+    users.write_text("")
+    users.chmod(0o600)
+
+    async def story(port: int) -> None:
+        taken = Taken()
+        async with reading(MqttMeterFeed(f"mqtt://ingest:x@127.0.0.1:{port}", version="5"), taken):
+            for facility in (b"fac-001", b"fac-002"):
+                await feed_reader.publish(
+                    port,
+                    [facility],
+                    topic=b"meters/%b/m1/readings" % facility,
+                    user="fac-001",
+                    client_id="m1",
+                )
+            await feed_reader.publish(port, [b"last"], user="fac-001", client_id="m1")
+            await eventually(lambda: b"last" in taken.payloads)
+        assert taken.payloads == [b"fac-001", b"last"]
+
+    settings = ("allow_anonymous true", f"acl_file {acl}")
+    with mosquitto(debian_command("mosquitto"), tmp_path, *settings) as port:
+        asyncio.run(story(port))

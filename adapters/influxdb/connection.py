@@ -1,0 +1,161 @@
+"""The way to InfluxDB, by what 1.8, 2.x and 3.x have in common: `/api/v2/write` and InfluxQL on `/query`.
+
+A call that fails for a passing reason is tried again, a bounded number of times; after several failures in a row
+InfluxDB is left alone for a while, and every call fails at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar, cast
+
+import msgspec
+import stamina
+import urllib3
+from influxdb_client.client.exceptions import InfluxDBError
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.domain.write_precision import WritePrecision
+from purgatory import SyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+
+from adapters.influxdb.influxql import QueryRefused, Series, read_answer
+from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+
+RAW, ROLLUPS = "raw", "rollups"
+"""The two retention policies of 1.x; on 2.x and 3.x part of the bucket's or the database's name."""
+
+TRIES = 3
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 1.0
+FAILURES = 5
+LEFT_ALONE_S = 5.0
+CONNECT_WITHIN_MS, ANSWER_WITHIN_MS = 3_000, 30_000
+LINES_AT_ONCE = 5_000
+_PASSING = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
+"""Statuses after which the same call may succeed."""
+_KEYS_AT_FAULT = frozenset({401, 403, 404})
+"""InfluxDB is not set up for us: that is for people to mend, and the rows can wait."""
+
+_MICROSECONDS = cast("WritePrecision", WritePrecision.US)
+
+TAnswer = TypeVar("TAnswer")
+
+
+class _Passing(Exception):
+    """The same call may succeed later."""
+
+
+class InfluxConnection:
+    """Of one database; thread-safe. `token` of 1.x is `user:password`, `org` is of 2.x alone."""
+
+    def __init__(self, url: str, database: str, *, token: str = "", org: str = "") -> None:
+        self.database = database
+        self._client = InfluxDBClient(
+            url, token=token, org=org or "-", timeout=(CONNECT_WITHIN_MS, ANSWER_WITHIN_MS), retries=False
+        )
+        # The client's own batching and retries would hold rows in memory of which we say that they are stored.
+        self._writer = self._client.write_api(write_options=SYNCHRONOUS)
+        self._breakers = SyncCircuitBreakerFactory(default_threshold=FAILURES, default_ttl=LEFT_ALONE_S)
+
+    def write(self, policy: str, lines: Sequence[str]) -> None:
+        """All of them, in the order given. Raises TelemetryStoreUnavailable: perhaps some are stored, and the same
+        lines again do no harm. Raises ReadingsRefused where they never will be."""
+        bucket = f"{self.database}/{policy}"
+        for n in range(0, len(lines), LINES_AT_ONCE):
+            body = "\n".join(lines[n : n + LINES_AT_ONCE]).encode()
+            try:
+                self._tried(partial(self._writer.write, bucket, record=body, write_precision=_MICROSECONDS))
+            except InfluxDBError as error:
+                raise ReadingsRefused(f"InfluxDB refused the rows: {_said(error)}") from error
+
+    def query(self, policy: str, statements: Sequence[str]) -> list[tuple[Series, ...]]:
+        """The series of each statement, in one round trip. Raises TelemetryStoreUnavailable."""
+        answer = self._tried(lambda: self._ask({"db": self.database, "rp": policy, "epoch": "u"}, statements))
+        try:
+            return read_answer(answer)
+        except (QueryRefused, msgspec.MsgspecError) as error:
+            raise TelemetryStoreUnavailable(f"InfluxDB did not answer the query: {error}") from error
+
+    def command(self, statements: Sequence[str]) -> list[tuple[Series, ...]]:
+        """Statements about databases, on 1.x. Raises TelemetryStoreUnavailable or QueryRefused."""
+        return read_answer(self._tried(lambda: self._ask({}, statements)))
+
+    def version(self) -> str:
+        """As the server says, without a leading `v`. Raises TelemetryStoreUnavailable."""
+
+        def ask() -> str:
+            client = self._client.api_client
+            _, _, headers = client.call_api("/ping", "GET", _preload_content=False)  # type: ignore[no-untyped-call]
+            return str(headers.get("X-Influxdb-Version", ""))
+
+        return self._tried(ask).removeprefix("v")
+
+    def close(self) -> None:
+        self._writer.close()  # type: ignore[no-untyped-call]
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    def _ask(self, parameters: dict[str, str], statements: Sequence[str]) -> bytes:
+        response = self._client.api_client.call_api(  # type: ignore[no-untyped-call]
+            "/query",
+            "POST",
+            query_params=list(parameters.items()),
+            header_params={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+            post_params={"q": ";".join(statements)},
+            _preload_content=False,
+            _return_http_data_only=True,
+        )
+        return bytes(response.data)
+
+    def _tried(self, call: Callable[[], TAnswer]) -> TAnswer:
+        """Raises TelemetryStoreUnavailable, or the client's error where the request itself is at fault."""
+        waits = stamina.retry_context(
+            _Passing,
+            attempts=TRIES,
+            wait_initial=FIRST_WAIT_S,
+            wait_max=LONGEST_WAIT_S,
+            wait_jitter=FIRST_WAIT_S,
+            timeout=None,
+        )
+        try:
+            for attempt in waits:
+                with attempt, self._guarded():
+                    return call()
+        except _Passing as error:
+            raise TelemetryStoreUnavailable(f"InfluxDB: {error}") from error
+        raise AssertionError("stamina ends with an answer or an error")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Passing errors count against InfluxDB; that it refused something shows that it is there."""
+        refused: InfluxDBError | None = None
+        try:
+            with self._breakers.get_breaker("influxdb"):
+                try:
+                    yield
+                except InfluxDBError as error:
+                    status = _status(error)
+                    if status in _PASSING:
+                        raise _Passing(_said(error)) from error
+                    refused = error
+                except (urllib3.exceptions.HTTPError, OSError) as error:
+                    raise _Passing(f"{type(error).__name__}: {error}") from error
+        except OpenedState as error:
+            raise TelemetryStoreUnavailable("InfluxDB failed lately and is left alone for a while") from error
+        if refused is not None:
+            if _status(refused) in _KEYS_AT_FAULT:
+                raise TelemetryStoreUnavailable(
+                    f"InfluxDB does not let us: {_said(refused)}; run `gridproof migrate`, check the token"
+                ) from refused
+            raise refused
+
+
+def _status(error: InfluxDBError) -> int:
+    return int(getattr(error, "status", None) or 0)
+
+
+def _said(error: InfluxDBError) -> str:
+    body = getattr(error, "body", None)
+    words = body.decode(errors="replace") if isinstance(body, bytes) else str(body or error.message or error)
+    return f"{_status(error)} {words.strip()[:500]}"

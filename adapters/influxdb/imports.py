@@ -1,0 +1,116 @@
+"""History that files said, beside what meters said: rows of any step, a value that is not known is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from adapters.influxdb.connection import ROLLUPS, InfluxConnection
+from adapters.influxdb.influxql import before, in_bites, is_one_of, select, since
+from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
+from application.ports.telemetry_store import ImportedIntervals, ImportOutcome, ReadingsRefused
+from domain.interval_block import LONGEST_STEP_S
+
+MEASUREMENT = "imported"
+
+Imported = tuple[str, datetime, int, float, float]
+"""Facility, start, step, mean kW and temperature; NaN where not known."""
+Key = tuple[str, datetime, int]
+
+
+def put_imported(connection: InfluxConnection, intervals: ImportedIntervals) -> ImportOutcome:
+    """Raises ReadingsRefused, TelemetryStoreUnavailable."""
+    given = _given(intervals)
+    known = {} if not given else _known(connection, list(given))
+    added = changed = 0
+    lines = []
+    for key, (mean_kw, temp_c) in given.items():
+        before_kw, before_c = known.get(key, (np.nan, np.nan))
+        after = (mean_kw if np.isfinite(mean_kw) else before_kw, temp_c if np.isfinite(temp_c) else before_c)
+        if key in known and np.array_equal(after, (before_kw, before_c), equal_nan=True):
+            continue
+        added += key not in known
+        changed += key in known
+        lines.append(_line(key, *after))
+    connection.write(ROLLUPS, lines)
+    return ImportOutcome(added=added, changed=changed, unchanged=len(given) - added - changed)
+
+
+def _given(intervals: ImportedIntervals) -> dict[Key, tuple[float, float]]:
+    if len(intervals) and not 1 <= intervals.step_s.min() <= intervals.step_s.max() <= LONGEST_STEP_S:
+        raise ReadingsRefused(f"step_s must be 1 .. {LONGEST_STEP_S}")
+    if np.isinf(intervals.mean_kw).any() or np.isinf(intervals.temp_c).any():
+        raise ReadingsRefused("a mean or a temperature is infinite")
+    facilities = [intervals.facility_ids[n] for n in intervals.facility_index.tolist()]
+    starts = [datetime.fromtimestamp(s, UTC) for s in intervals.starts_at_s.tolist()]
+    keys = list(zip(facilities, starts, intervals.step_s.tolist(), strict=True))
+    values = zip(intervals.mean_kw.tolist(), intervals.temp_c.tolist(), strict=True)
+    given = dict(zip(keys, values, strict=True))
+    if len(given) < len(keys):
+        raise ReadingsRefused("an interval is there twice")
+    return given
+
+
+def _line(key: Key, mean_kw: float, temp_c: float) -> str:
+    facility_id, starts_at, step_s = key
+    try:
+        tags = {"facility_id": tag(facility_id), "step": str(step_s)}
+    except Unstorable as error:
+        raise ReadingsRefused(str(error)) from error
+    fields = {"mean_kw": mean_kw, "temp_c": temp_c, "there": True}
+    return line(MEASUREMENT, tags, fields, microseconds(starts_at))
+
+
+def _known(connection: InfluxConnection, keys: Sequence[Key]) -> dict[Key, tuple[float, float]]:
+    starts = [start for _, start, _ in keys]
+    facilities = [facility for facility, _, _ in keys]
+    found = imported(connection, facilities, min(starts), max(starts) + timedelta(seconds=1))
+    return {
+        (facility, start, step_s): (mean_kw, temp_c) for facility, start, step_s, mean_kw, temp_c in found
+    }
+
+
+def imported(
+    connection: InfluxConnection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
+) -> Iterator[Imported]:
+    """Those that start in a time."""
+    statements = [
+        select(
+            "there, mean_kw, temp_c",
+            MEASUREMENT,
+            is_one_of("facility_id", bite),
+            since(starts_from),
+            before(ends_at),
+            by="facility_id, step",
+        )
+        for bite in in_bites(facility_ids)
+    ]
+    if not statements:
+        return
+    for answer in connection.query(ROLLUPS, statements):
+        for series in answer:
+            facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
+            for us, mean_kw, temp_c in series.rows("time", "mean_kw", "temp_c"):
+                yield facility_id, moment_of(us), step_s, _number(mean_kw), _number(temp_c)
+
+
+def newest_imported(connection: InfluxConnection, facility_ids: Sequence[str]) -> dict[str, datetime]:
+    """Facility -> where the last value that a file said ends."""
+    statements = [
+        select("last(mean_kw)", MEASUREMENT, is_one_of("facility_id", bite), by="facility_id, step")
+        for bite in in_bites(facility_ids)
+    ]
+    newest: dict[str, datetime] = {}
+    for answer in connection.query(ROLLUPS, statements) if statements else ():
+        for series in answer:
+            facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
+            for (us,) in series.rows("time"):
+                ends_at = moment_of(us) + timedelta(seconds=step_s)
+                newest[facility_id] = max(ends_at, newest.get(facility_id, ends_at))
+    return newest
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)

@@ -1,0 +1,95 @@
+"""InfluxQL, the query language that InfluxDB 1.x, 2.x and 3.x all speak: writing conditions, reading answers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from adapters.influxdb.line_protocol import microseconds
+
+Row = tuple[Any, ...]
+
+_SELECT = "SELECT"
+IDS_AT_ONCE = 100
+"""So many values in one condition; a query has its length."""
+
+
+class QueryRefused(ValueError):
+    """InfluxDB answered a statement with an error; the text is its."""
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Rows of one measurement with the same tags; the first column is the time, microseconds since the epoch."""
+
+    columns: tuple[str, ...]
+    values: tuple[Row, ...] = ()
+    name: str = ""
+    tags: dict[str, str] = {}
+
+    def rows(self, *names: str) -> Iterator[Row]:
+        """The columns asked for, in order."""
+        places = [self.columns.index(name) for name in names]
+        return (tuple(row[place] for place in places) for row in self.values)
+
+
+class _Result(msgspec.Struct, frozen=True):
+    series: tuple[Series, ...] = ()
+    error: str | None = None
+    partial: bool = False
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    results: tuple[_Result, ...] = ()
+    error: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def read_answer(body: bytes) -> list[tuple[Series, ...]]:
+    """The series of each statement. Raises QueryRefused, msgspec.MsgspecError for what is no answer of InfluxDB's."""
+    answer = _decode(body)
+    errors = [text for text in (answer.error, *(result.error for result in answer.results)) if text]
+    if errors:
+        raise QueryRefused("; ".join(errors))
+    if any(result.partial for result in answer.results):
+        raise QueryRefused("the answer was cut off: raise max-row-limit of InfluxDB")
+    return [result.series for result in answer.results]
+
+
+def text(value: str) -> str:
+    """As a string literal."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
+
+
+def name(value: str) -> str:
+    """As an identifier."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def select(columns: str, measurement: str, *conditions: str, by: str) -> str:
+    """A query of the rows that meet all of the conditions, a series for each value of the tags `by`."""
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{_SELECT} {columns} FROM {measurement}{where} GROUP BY {by}"
+
+
+def is_one_of(tag: str, values: Iterable[str]) -> str:
+    """The condition that `tag` has one of `values`, at least one."""
+    return "(" + " OR ".join(f"{tag} = {text(value)}" for value in values) + ")"
+
+
+def since(moment: datetime) -> str:
+    return f"time >= {microseconds(moment)}000"
+
+
+def before(moment: datetime) -> str:
+    return f"time < {microseconds(moment)}000"
+
+
+def in_bites(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Of IDS_AT_ONCE, each value once."""
+    distinct = list(dict.fromkeys(values))
+    return (distinct[n : n + IDS_AT_ONCE] for n in range(0, len(distinct), IDS_AT_ONCE))

@@ -1,0 +1,151 @@
+"""Settling: quarter-hours with news in them are written down as rollups in InfluxDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from adapters.influxdb.connection import ROLLUPS, InfluxConnection
+from adapters.influxdb.quarters import ComputedQuarters, computed
+from adapters.influxdb.rollup_rows import (
+    Row,
+    StoredRollup,
+    hour_of,
+    hour_row,
+    known,
+    line_of,
+    row_of,
+    says_anything,
+    stored_rollups,
+)
+from application.ports.telemetry_progress import Correction, PartitionProgress, Quarter
+from application.ports.telemetry_rollups import Settled
+from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
+from domain.minute_spans import MINUTE_S, MINUTES
+from domain.rollups import HOUR_S, LOOK_AHEAD_S
+
+SETTLED_AFTER = INTERVAL + timedelta(seconds=LOOK_AHEAD_S + 20)
+"""After its start a quarter-hour is settled: its last register readings and the slowest meters are in."""
+LATE_AFTER = timedelta(hours=2)
+"""Settled for the first time so long after its start, a quarter-hour counts as corrected: its gap may be in use."""
+
+Old = dict[Quarter, StoredRollup]
+
+
+def settle_quarters(
+    connection: InfluxConnection, progress: PartitionProgress, *, at: datetime, limit: int
+) -> Settled:
+    """At most `limit` of the partition's that are due: rows first, which may be written twice, then the word of it."""
+    due = progress.due(at - SETTLED_AFTER, limit=limit)
+    if not due:
+        return Settled()
+    found = computed(connection, due)
+    old = _old(connection, due)
+    # Fewer readings than were seen before: retention took them, and what they made stays.
+    kept = [n for n, q in enumerate(due) if found.rows_seen[n] >= max(old[q].rows_seen if q in old else 1, 1)]
+    new = {due[n]: _quarter(found, n) for n in kept}
+    connection.write(ROLLUPS, [line_of(rollup, INTERVAL_S) for rollup in new.values()])
+    connection.write(ROLLUPS, [line for n in kept for line in _minutes(found, n, is_first=due[n] not in old)])
+    connection.write(ROLLUPS, _hours(connection, list(new.values())))
+    corrected = [c for rollup in new.values() if (c := _correction(rollup, old, at)) is not None]
+    progress.settled(due, corrected, at=at)
+    progress.note(_outdated(connection, new, old))
+    return Settled(quarters=len(due), corrected=len(corrected))
+
+
+def _old(connection: InfluxConnection, quarters: Sequence[Quarter]) -> Old:
+    by_start: dict[datetime, list[str]] = {}
+    for facility_id, start in quarters:
+        by_start.setdefault(start, []).append(facility_id)
+    return {
+        (rollup.facility_id, start): rollup
+        for start, facilities in by_start.items()
+        for rollup in stored_rollups(connection, facilities, INTERVAL_S, start, start + INTERVAL)
+    }
+
+
+def _quarter(found: ComputedQuarters, n: int) -> StoredRollup:
+    facility_id, start = found.quarters[n]
+    meters = found.present.get((facility_id, start), ())
+    return StoredRollup(facility_id, start, row_of(found.whole, n, 0), int(found.rows_seen[n]), meters)
+
+
+def _minutes(found: ComputedQuarters, n: int, *, is_first: bool) -> list[str]:
+    """Where there may be older ones, also those that say nothing any more."""
+    facility_id, start = found.quarters[n]
+    rows: list[tuple[int, Row]] = [(k, row_of(found.minutes, n, k)) for k in range(MINUTES)]
+    return [
+        line_of(
+            StoredRollup(facility_id, start + timedelta(seconds=MINUTE_S * k), row, int(found.rows_seen[n])),
+            MINUTE_S,
+        )
+        for k, row in rows
+        if says_anything(row) or not is_first
+    ]
+
+
+def _hours(connection: InfluxConnection, quarters: Sequence[StoredRollup]) -> list[str]:
+    """The hours that `quarters`, which are written already, lie in."""
+    lines = []
+    for hour in sorted({hour_of(quarter.starts_at) for quarter in quarters}):
+        facilities = sorted({q.facility_id for q in quarters if hour_of(q.starts_at) == hour})
+        of: dict[str, dict[datetime, StoredRollup]] = {}
+        ends_at = hour + timedelta(seconds=HOUR_S)
+        for rollup in stored_rollups(connection, facilities, INTERVAL_S, hour, ends_at):
+            of.setdefault(rollup.facility_id, {})[rollup.starts_at] = rollup
+        for facility_id, there in of.items():
+            row = hour_row({start: rollup.row for start, rollup in there.items()}, hour)
+            seen = sum(rollup.rows_seen for rollup in there.values())
+            lines.append(line_of(StoredRollup(facility_id, hour, row, seen), HOUR_S))
+    return lines
+
+
+def _correction(new: StoredRollup, old: Old, at: datetime) -> Correction | None:
+    before = old.get((new.facility_id, new.starts_at))
+    if before is None:
+        if new.starts_at >= at - LATE_AFTER:
+            return None
+    elif (before.mean_kw, before.kwh) == (new.mean_kw, new.kwh):
+        return None
+    return Correction(
+        facility_id=new.facility_id,
+        starts_at=new.starts_at,
+        old_mean_kw=None if before is None else before.mean_kw,
+        new_mean_kw=known(new.row[0]),
+        old_kwh=None if before is None else before.kwh,
+        new_kwh=known(new.row[1]),
+    )
+
+
+def _outdated(connection: InfluxConnection, new: dict[Quarter, StoredRollup], old: Old) -> list[Quarter]:
+    """What was settled of the day after a quarter-hour in which a meter was heard of later than its neighbours: it
+    belongs to their sums, too."""
+    grown: dict[str, list[datetime]] = {}
+    for quarter, rollup in new.items():
+        if set(rollup.meters) - set(old[quarter].meters if quarter in old else ()):
+            grown.setdefault(rollup.facility_id, []).append(rollup.starts_at)
+    outdated: dict[Quarter, None] = {}
+    for facility_id, starts in grown.items():
+        first, last = min(starts), max(starts)
+        later = stored_rollups(connection, [facility_id], INTERVAL_S, first + INTERVAL, last + RETIRED_AFTER)
+        for rollup in later:
+            quarter = (facility_id, rollup.starts_at)
+            is_after = any(start < rollup.starts_at < start + RETIRED_AFTER for start in starts)
+            if is_after and quarter not in new:
+                outdated[quarter] = None
+    return list(outdated)
+
+
+def unsettled_rows(found: ComputedQuarters, step_s: int) -> dict[Quarter, Row]:
+    """Minutes or quarter-hours that stand in place of the settled ones."""
+    known_ones = np.flatnonzero(found.rows_seen).tolist()
+    if step_s == MINUTE_S:
+        return {
+            (facility_id, start + timedelta(seconds=MINUTE_S * k)): row_of(found.minutes, n, k)
+            for n in known_ones
+            for facility_id, start in [found.quarters[n]]
+            for k in range(MINUTES)
+        }
+    return {found.quarters[n]: row_of(found.whole, n, 0) for n in known_ones}

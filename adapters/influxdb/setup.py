@@ -1,0 +1,84 @@
+"""Databases, retention and downsampling of InfluxDB, as `gridproof migrate` sets them up; again changes nothing.
+
+On 1.x all of it by InfluxQL. 2.x and 3.x have no statements for it: there the buckets or databases are made with their
+own tools, and it is checked whether they answer.
+"""
+
+from datetime import timedelta
+
+import msgspec
+
+from adapters.influxdb.connection import RAW, ROLLUPS, InfluxConnection
+from adapters.influxdb.influxql import name, select
+from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
+from application.ports.telemetry_store import TelemetryStoreUnavailable
+
+
+class InfluxNotSetUp(Exception):
+    """Something is for a person to do; the text says what."""
+
+
+class InfluxSetUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What InfluxDB is now."""
+
+    version: str
+    downsamples: bool
+    """Whether InfluxDB itself keeps minutes of each meter (continuous queries, 1.x alone)."""
+
+
+def set_up(connection: InfluxConnection, *, raw_days: int, rollup_days: int) -> InfluxSetUp:
+    """Raises InfluxNotSetUp or TelemetryStoreUnavailable."""
+    version = connection.version()
+    if version.startswith("1."):
+        _set_up_1x(connection, raw_days=raw_days, rollup_days=rollup_days)
+        return InfluxSetUp(version=version, downsamples=True)
+    for policy, days in ((RAW, raw_days), (ROLLUPS, rollup_days)):
+        try:
+            connection.query(policy, [select("last(revision)", MEASUREMENT, by="facility_id")])
+        except TelemetryStoreUnavailable as error:
+            raise InfluxNotSetUp(
+                f"InfluxDB {version or 'of an unknown version'} does not answer for "
+                f"{connection.database}/{policy} ({error}): make a bucket (2.x) or database (3.x) of that name that "
+                f"keeps {days} days, give its token the right to read and write, and migrate again"
+            ) from error
+    return InfluxSetUp(version=version, downsamples=False)
+
+
+def _set_up_1x(connection: InfluxConnection, *, raw_days: int, rollup_days: int) -> None:
+    database = name(connection.database)
+    connection.command([f"CREATE DATABASE {database}"])
+    (policies,) = connection.command([f"SHOW RETENTION POLICIES ON {database}"])
+    there = {row[0] for series in policies for row in series.rows("name")}
+    for policy, days, shard in (
+        (RAW, raw_days, timedelta(days=1)),
+        (ROLLUPS, rollup_days, timedelta(days=7)),
+    ):
+        verb = "ALTER" if policy in there else "CREATE"
+        replication = "" if policy in there else " REPLICATION 1"
+        default = " DEFAULT" if policy == RAW else ""
+        connection.command(
+            [
+                " ".join(
+                    [
+                        f"{verb} RETENTION POLICY {name(policy)} ON {database} DURATION {days}d{replication}",
+                        f"SHARD DURATION {shard.days}d{default}",
+                    ]
+                )
+            ]
+        )
+    connection.command([_meter_minutes(database)])
+
+
+def _meter_minutes(database: str) -> str:
+    """Minutes of each meter's power. Those of facilities, which late readings correct, are ours: InfluxDB looks back
+    only so far."""
+    into = f"INTO {database}.{name(ROLLUPS)}.meter_minutes"
+    minutes = select(
+        f"mean(kw) AS mean_kw, min(kw) AS min_kw, max(kw) AS max_kw, count(kw) AS readings {into}",
+        f"{database}.{name(RAW)}.{MEASUREMENT}",
+        "kw_counts = true",
+        by=f"time(1m), {A_METER}",
+    )
+    return (
+        f'CREATE CONTINUOUS QUERY "meter_minutes" ON {database} RESAMPLE EVERY 1m FOR 1h BEGIN {minutes} END'
+    )

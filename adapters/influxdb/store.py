@@ -1,0 +1,184 @@
+"""The telemetry store on InfluxDB: readings, rollups, imported history and current values there, and how far the log is
+stored in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from adapters.influxdb.connection import RAW, InfluxConnection
+from adapters.influxdb.imports import imported, newest_imported, put_imported
+from adapters.influxdb.quarters import ComputedQuarters, computed
+from adapters.influxdb.raw_readings import last_values, lines_of, new_to, newest_by_meter
+from adapters.influxdb.rollup_rows import columns_of, hour_of, hour_row, says_anything, stored_rollups
+from adapters.influxdb.settling import settle_quarters, unsettled_rows
+from application.ports.clock import Clock
+from application.ports.telemetry_progress import Quarter, TelemetryProgress
+from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry_store import CurrentValue, ImportedIntervals, ImportOutcome, MeterValue
+from domain.interval_block import LONGEST_STEP_S, IntervalBlock, StoredIntervals, block_of, steps_in
+from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER, interval_start
+from domain.meter_reading import MeterReading
+from domain.rollups import HOUR_S, LOOK_AHEAD_S, RollupSeries
+from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
+
+
+class InfluxTelemetryStore:
+    """Readings older than `raw_days` are passed over: InfluxDB would drop them at once, and what they belonged to was
+    settled long ago. Also TelemetryRollups."""
+
+    def __init__(
+        self, connection: InfluxConnection, progress: TelemetryProgress, clock: Clock, *, raw_days: int
+    ) -> None:
+        self._influx = connection
+        self._progress = progress
+        self._clock = clock
+        self._kept_for = timedelta(days=raw_days)
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        oldest = self._clock.now() - self._kept_for + timedelta(hours=1)
+        kept = [reading for reading in readings if reading.ts >= oldest]
+        lines_of(kept)  # refused before anything is asked
+        with self._progress.moving(partition) as progress:
+            new = new_to(self._influx, kept)
+            self._influx.write(RAW, lines_of(new))
+            # Of all, not of the new ones alone: the last try may have stored them and told nobody.
+            progress.note(_touched(kept))
+            progress.move(stream_seq)
+        return len(new)
+
+    def position(self, partition: int) -> int:
+        return self._progress.position(partition)
+
+    def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
+        newest = newest_by_meter(self._influx, facility_ids)
+        if not newest:
+            return []
+        since = min(max(meters.values()) for meters in newest.values()) - RETIRED_AFTER
+        power, register = last_values(self._influx, list(newest), since)
+        found = {}
+        for facility_id, meters in newest.items():
+            values = []
+            for meter_id, newest_at in sorted(meters.items()):
+                at, kw = power.get((facility_id, meter_id), (None, None))
+                _, kwh_total = register.get((facility_id, meter_id), (None, None))
+                values.append(
+                    MeterValue(
+                        meter_id=meter_id,
+                        kw=kw,
+                        measured_at=at,
+                        kwh_total=kwh_total,
+                        newest_reading_at=newest_at,
+                    )
+                )
+            found[facility_id] = CurrentValue.of(facility_id, values)
+        return [found[facility_id] for facility_id in facility_ids if facility_id in found]
+
+    def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        newest = newest_imported(self._influx, facility_ids)
+        for facility_id, meters in newest_by_meter(self._influx, facility_ids).items():
+            at = max(meters.values())
+            newest[facility_id] = max(at, newest.get(facility_id, at))
+        return newest
+
+    def newest_reading_at(self, facility_id: str) -> datetime | None:
+        return self.newest_readings_at([facility_id]).get(facility_id)
+
+    def interval_series_of(
+        self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalBlock:
+        steps_in(window, step_s)
+        return block_of(facility_ids, window, step_s, self._stored(facility_ids, window))
+
+    def interval_series(
+        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalSeries:
+        return self.interval_series_of([facility_id], window, step_s).series(facility_id)
+
+    def coverage(self, facility_id: str, window: TimeWindow) -> float:
+        return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
+
+    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+        return put_imported(self._influx, intervals)
+
+    def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
+        """InfluxDB makes its shards by itself."""
+
+    def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
+        if step_s not in STEPS_S:
+            raise NotAligned(f"there are rollups of {', '.join(map(str, STEPS_S))} s, not of {step_s} s")
+        # News first: what is settled meanwhile is in one of the two.
+        last_hour = hour_of(window.ends_at)
+        hours_end = last_hour + timedelta(hours=last_hour < window.ends_at)
+        news = self._fresh([facility_id], hour_of(window.starts_at), hours_end)
+        bounds = (window.starts_at, window.ends_at)
+        rows = {r.starts_at: r.row for r in stored_rollups(self._influx, [facility_id], step_s, *bounds)}
+        if news is not None and step_s < HOUR_S:
+            rows |= {start: row for (_, start), row in unsettled_rows(news, step_s).items()}
+        elif news is not None:
+            quarters = {start: row for (_, start), row in unsettled_rows(news, INTERVAL_S).items()}
+            for hour in {hour_of(start) for start in quarters}:
+                ends_at = hour + timedelta(seconds=HOUR_S)
+                settled = stored_rollups(self._influx, [facility_id], INTERVAL_S, hour, ends_at)
+                rows[hour] = hour_row({r.starts_at: r.row for r in settled} | quarters, hour)
+        last = window.ends_at - timedelta(seconds=step_s)
+        inside = sorted(s for s in rows if window.starts_at <= s <= last and says_anything(rows[s]))
+        return RollupSeries(facility_id, step_s, tuple(inside), columns_of([rows[s] for s in inside]))
+
+    def settle(self, partition: int, *, limit: int) -> Settled:
+        with self._progress.moving(partition) as progress:
+            return settle_quarters(self._influx, progress, at=self._clock.now(), limit=limit)
+
+    def corrections_after(self, correction_id: int, *, limit: int) -> Sequence[CorrectedInterval]:
+        return self._progress.corrections_after(correction_id, limit=limit)
+
+    def _fresh(
+        self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
+    ) -> ComputedQuarters | None:
+        """What has news in it among the quarter-hours that start in a time; None where nothing has."""
+        news = self._progress.unsettled(facility_ids, starts_from, ends_at)
+        return computed(self._influx, news) if news else None
+
+    def _stored(self, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:
+        number = {facility_id: n for n, facility_id in enumerate(facility_ids)}
+        starts_from = window.starts_at - INTERVAL
+        news = self._fresh(facility_ids, starts_from, window.ends_at)
+        settled = stored_rollups(self._influx, facility_ids, INTERVAL_S, starts_from, window.ends_at)
+        metered = {(r.facility_id, r.starts_at): r.row for r in settled}
+        if news is not None:
+            metered |= unsettled_rows(news, INTERVAL_S)
+        rows: list[tuple[str, datetime, int, float, float, float, bool]] = [
+            (facility_id, start, INTERVAL_S, row[0], np.nan, row[4], True)
+            for (facility_id, start), row in metered.items()
+        ]
+        longest = timedelta(seconds=LONGEST_STEP_S - 1)
+        for facility_id, start, step_s, mean_kw, temp_c in imported(
+            self._influx, facility_ids, window.starts_at - longest, window.ends_at
+        ):
+            coverage_pct = 100.0 if np.isfinite(mean_kw) else 0.0
+            rows.append((facility_id, start, step_s, mean_kw, temp_c, coverage_pct, False))
+        columns = list(zip(*rows, strict=True)) or [()] * 7
+        facilities, starts, steps, means, temps, coverages, metereds = columns
+        return StoredIntervals(
+            np.array([number[facility_id] for facility_id in facilities], dtype=np.int64),
+            np.array([(start - window.starts_at).total_seconds() for start in starts], dtype=np.int64),
+            np.array(steps, dtype=np.int64),
+            np.array(means, dtype=np.float64),
+            np.array(temps, dtype=np.float64),
+            np.array(coverages, dtype=np.float64),
+            np.array(metereds, dtype=np.bool_),
+        )
+
+
+def _touched(readings: Sequence[MeterReading]) -> list[Quarter]:
+    """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
+    touched: dict[Quarter, None] = {}
+    for reading in readings:
+        start = interval_start(reading.ts)
+        touched[reading.facility_id, start] = None
+        touched[reading.facility_id, start + INTERVAL] = None
+        if reading.ts < start + timedelta(seconds=LOOK_AHEAD_S):
+            touched[reading.facility_id, start - INTERVAL] = None
+    return list(touched)

@@ -1,0 +1,92 @@
+"""Where the broker is, and how a client logs in to it."""
+
+import asyncio
+import ssl
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from adapters.mqtt import packets
+from adapters.mqtt.connection import KEEPALIVE_S, Connection
+from adapters.mqtt.packets import Granted, Version
+from adapters.mqtt.tls import tls_context
+
+SESSION_EXPIRY_S = 7 * 86_400
+"""MQTT 5: how long the broker keeps for us what comes while nobody is connected. As long as the telemetry log does."""
+_MUTE = "the broker closed the connection before it answered; may this client connect, with its certificate and id?"
+
+
+class MqttRefused(ConnectionError):
+    """The broker does not let this client connect."""
+
+
+class Broker:
+    """The one at `url` (`mqtt://user:password@host:port` or `mqtts://`). Raises MqttTlsError."""
+
+    def __init__(
+        self, url: str, *, version: Version, tls: ssl.SSLContext | None, within_s: float = 10.0
+    ) -> None:
+        parts = urlsplit(url)
+        secure = parts.scheme == "mqtts"
+        self.host = parts.hostname or "127.0.0.1"
+        self.port = parts.port or (8883 if secure else 1883)
+        self.version: Version = version
+        self._user = unquote(parts.username) if parts.username else None
+        self._password = unquote(parts.password) if parts.password else None
+        self._ssl = (tls or tls_context()) if secure else None
+        self.within_s = within_s
+
+    async def log_in(
+        self, connection: Connection, client_id: str, *, receive_maximum: int = 8_192, leaving: bool = False
+    ) -> None:
+        """Connect; the session stays unless the client is `leaving` again. Raises OSError (MqttRefused)."""
+        await asyncio.get_running_loop().create_connection(
+            lambda: connection, self.host, self.port, ssl=self._ssl
+        )
+        connection.send(
+            packets.connect(
+                self.version,
+                client_id,
+                user=self._user,
+                password=self._password,
+                keepalive_s=KEEPALIVE_S,
+                receive_maximum=receive_maximum,
+                session_expiry_s=None if leaving else SESSION_EXPIRY_S,
+            )
+        )
+        answer = await answered(connection, connection.connack)
+        if answer.refusal is not None:
+            raise MqttRefused(f"the broker refuses the connection: {answer.refusal}")
+
+
+async def answered(connection: Connection, answer: "asyncio.Future[Granted]") -> Granted:
+    """What the broker said. Raises OSError when it hung up instead."""
+    either: list[asyncio.Future[Any]] = [answer, connection.over]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if answer.done() and not answer.cancelled():
+        return answer.result()
+    error = connection.over.result()
+    if error is None or isinstance(error, ConnectionResetError):
+        raise MqttRefused(_MUTE) from error
+    raise error
+
+
+async def look_in(url: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
+    """Log in and out again, for `gridproof doctor`. Raises OSError, TimeoutError, MqttTlsError."""
+    broker = Broker(url, version=version, tls=tls)
+    connection = Connection(_Nobody(), version)
+    try:
+        async with asyncio.timeout(broker.within_s):
+            await broker.log_in(connection, client_id, leaving=True)
+    finally:
+        connection.close(packets.GOODBYE)
+    return f"takes connections on port {broker.port}, MQTT {version}"
+
+
+class _Nobody:
+    """Takes no messages: none was asked for."""
+
+    def has_room(self) -> bool:
+        return True
+
+    def take(self, *_message_and_kept: object) -> None:
+        """There are none."""

@@ -1,0 +1,134 @@
+"""Meters' messages over MQTT 3.1.1 or 5, acknowledged once they are kept (ADR 0022)."""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from adapters.mqtt import packets
+from adapters.mqtt.broker import Broker, answered
+from adapters.mqtt.connection import Connection
+from adapters.mqtt.packets import Version
+from adapters.mqtt.tls import connection_problem
+from application.ports.meter_feed import MessageTaker
+
+_log = structlog.get_logger(__name__)
+
+TOPIC_FILTER = "meters/+/+/readings"
+CLIENT_ID = "gridproof-ingest"
+_GOODBYE_WITHIN_S = 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class MqttSubscriptionRefused(Exception):
+    """The broker does not let this user read the meters' topics."""
+
+
+class MqttMeterFeed:
+    """The feed at `url` (`mqtt://user:password@host:port` or `mqtts://`).
+
+    The client id is fixed and its session persistent: what arrives while nobody is connected waits in the broker.
+    With `share` several sessions, each with a client id of its own, have the broker deal the messages out among them.
+    `receive_maximum` bounds what the broker may send ahead of our acknowledgements: MQTT 5 tells it so, and a broker of
+    3.1.1 has a bound of its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str = CLIENT_ID,
+        topic_filter: str = TOPIC_FILTER,
+        share: str | None = None,
+        version: Version = "3.1.1",
+        tls: ssl.SSLContext | None = None,
+        receive_maximum: int = 8_192,
+        connect_within_s: float = 10.0,
+    ) -> None:
+        self._broker = Broker(url, version=version, tls=tls, within_s=connect_within_s)
+        self._client_id = client_id
+        self._topic_filter = topic_filter if share is None else f"$share/{share}/{topic_filter}"
+        self._receive_maximum = receive_maximum
+        self.connection: Connection | None = None
+        """The present one, for those who watch."""
+        self.subscribed = asyncio.Event()
+        """Set while connected and subscribed. The session outlives that, but must have been made once: what a
+        meter sends before there is any subscriber, the broker acknowledges and drops."""
+
+    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+        """As the port says. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""
+        pause_s = _FIRST_PAUSE_S
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                connection = Connection(taker, self._broker.version)
+                try:
+                    await self._connect(connection, stopped)
+                    pause_s = _FIRST_PAUSE_S
+                    await self._until_over(connection, stopped)
+                except (OSError, TimeoutError) as error:
+                    if not stop.is_set():
+                        self._tell(error, pause_s)
+                finally:
+                    self.subscribed.clear()
+                    self.connection = None
+                    connection.close()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        finally:
+            stopped.cancel()
+
+    def _tell(self, error: Exception, pause_s: float) -> None:
+        _log.warning(
+            "no MQTT connection, trying again",
+            broker=f"{self._broker.host}:{self._broker.port}",
+            pause_s=pause_s,
+            error=connection_problem(error),
+        )
+
+    async def _until_over(self, connection: Connection, stopped: "asyncio.Future[Any]") -> None:
+        self.connection = connection
+        self.subscribed.set()
+        either: list[asyncio.Future[Any]] = [connection.over, stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not connection.over.done():
+            await connection.finish(_GOODBYE_WITHIN_S)
+        elif (error := connection.over.result()) is not None:
+            raise error
+
+    async def _connect(self, connection: Connection, stopped: "asyncio.Future[Any]") -> None:
+        """Raises OSError (MqttRefused), TimeoutError, MqttSubscriptionRefused."""
+        connecting = asyncio.ensure_future(self._connected(connection))
+        either: list[asyncio.Future[Any]] = [connecting, stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            connecting.cancel()
+            with suppress(asyncio.CancelledError, OSError, TimeoutError):
+                await connecting
+            raise ConnectionAbortedError("told to stop while it connected")
+        connecting.result()
+
+    async def _connected(self, connection: Connection) -> None:
+        async with asyncio.timeout(self._broker.within_s):
+            await self._broker.log_in(connection, self._client_id, receive_maximum=self._receive_maximum)
+        connection.send(packets.subscribe(self._broker.version, self._topic_filter))
+        granted = await self._granted(connection)
+        if granted.refusal is not None:
+            raise MqttSubscriptionRefused(
+                f"the broker refuses {self._topic_filter} ({granted.refusal}); "
+                "give this user the right to subscribe to it"
+            )
+        _log.info("MQTT connected", version=self._broker.version, granted_qos=granted.code)
+
+    async def _granted(self, connection: Connection) -> packets.Granted:
+        """The answer may stand behind messages for which there is no room: then it takes as long as that does."""
+        while True:
+            try:
+                async with asyncio.timeout(self._broker.within_s):
+                    return await answered(connection, connection.suback)
+            except TimeoutError:
+                if not connection.is_paused:
+                    raise

@@ -1,0 +1,132 @@
+"""Shares of partitions by PostgreSQL's session advisory locks: one connection holds them all.
+
+Every process also holds one shared lock, by which the others count it. PostgreSQL frees the locks of a killed process
+within milliseconds, and the others take them when they ask next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from math import ceil
+from typing import Any
+
+import psycopg
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+LOCK_CLASS = 0x7E20
+_MEMBER = 1_000_000
+"""The object that every process holds a shared lock on."""
+ANSWER_WITHIN_S = 5.0
+LEFT_LYING_FOR = 3
+"""So many times a partition is left to those that hold fewer; then it is taken all the same: whoever does not take it
+may hang."""
+NOTHING_GIVEN_FOR = 60
+"""So many times nothing is given back after that."""
+
+_HOLDERS = """
+SELECT m.pid, (SELECT count(*) FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = m.classid
+    AND p.database = m.database AND p.pid = m.pid AND p.mode = 'ExclusiveLock' AND p.granted)
+FROM pg_locks m WHERE m.locktype = 'advisory' AND m.classid = %s AND m.objid = %s AND m.granted
+    AND m.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class PostgresPartitionShares:
+    """Of `partitions`, among all processes on the database of `dsn`."""
+
+    def __init__(self, dsn: str, partitions: Sequence[int]) -> None:
+        self._dsn = dsn
+        self._partitions = list(partitions)
+        self._connection: Connection | None = None
+        self._held: list[int] = []
+        """In the order in which they were taken."""
+        self._left_lying = 0
+        self._keeps_for = 0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def wanted(self) -> frozenset[int]:
+        async with self._one_at_a_time:
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    return await self._balanced()
+            except (psycopg.OperationalError, TimeoutError) as error:
+                _log.warning("partitions: PostgreSQL does not say who holds them", error=str(error))
+                await self._lose()
+                return frozenset()
+
+    async def give_back(self, partition: int) -> None:
+        async with self._one_at_a_time:
+            if partition not in self._held:
+                return
+            self._held.remove(partition)
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    await self._ask("SELECT pg_advisory_unlock(%s, %s)", LOCK_CLASS, partition)
+            except (psycopg.OperationalError, TimeoutError):
+                await self._lose()
+
+    async def aclose(self) -> None:
+        async with self._one_at_a_time:
+            await self._lose()
+
+    async def _balanced(self) -> frozenset[int]:
+        connection = await self._connected()
+        cursor = await connection.execute(_HOLDERS, (LOCK_CLASS, _MEMBER))
+        counts = {int(pid): int(count) for pid, count in await cursor.fetchall()}
+        counts.pop(connection.info.backend_pid, None)
+        most = ceil(len(self._partitions) / (len(counts) + 1))
+        least_of_others = min(counts.values(), default=most)
+        self._keeps_for = max(self._keeps_for - 1, 0)
+        if sum(counts.values()) + len(self._held) < len(self._partitions):
+            await self._take_free(most, least_of_others)
+        else:
+            self._left_lying = 0
+        keep = len(self._held)
+        if not self._keeps_for:
+            keep = min(keep, most)
+            keep -= keep > least_of_others + 1
+        return frozenset(self._held[:keep])
+
+    async def _take_free(self, most: int, least_of_others: int) -> None:
+        """One that holds more than another leaves what is free to that one, for a while."""
+        self._left_lying += 1
+        left_long_enough = self._left_lying > LEFT_LYING_FOR
+        for partition in self._partitions:
+            enough = len(self._held) >= most or len(self._held) > least_of_others
+            if enough and not left_long_enough:
+                return
+            if partition in self._held:
+                continue
+            if await self._ask("SELECT pg_try_advisory_lock(%s, %s)", LOCK_CLASS, partition):
+                self._held.append(partition)
+                if enough:
+                    self._keeps_for = NOTHING_GIVEN_FOR
+
+    async def _connected(self) -> Connection:
+        if self._connection is not None and self._connection.closed:
+            await self._lose()
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, connect_timeout=5, application_name="gridproof partitions"
+            )
+            await self._ask("SELECT pg_advisory_lock_shared(%s, %s)", LOCK_CLASS, _MEMBER)
+        return self._connection
+
+    async def _ask(self, sql: str, *numbers: int) -> object:
+        if self._connection is None:
+            raise psycopg.OperationalError("the session that held the partitions is gone")
+        row = await (await self._connection.execute(sql.encode(), numbers)).fetchone()
+        return row[0] if row else None
+
+    async def _lose(self) -> None:
+        connection, self._connection = self._connection, None
+        self._held.clear()
+        if connection is not None:
+            with suppress(psycopg.OperationalError):
+                await connection.close()

@@ -1,0 +1,42 @@
+"""Readings counted in PostgreSQL."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from application.ports.stored_readings import MeterSeqs
+from application.ports.telemetry_store import TelemetryStoreUnavailable
+
+_COUNT = """
+SELECT facility_id, meter_id, count(*), count(DISTINCT seq), min(seq), max(seq)
+FROM readings
+WHERE starts_with(facility_id, %s) AND ts BETWEEN %s AND %s AND seq IS NOT NULL
+GROUP BY facility_id, meter_id
+"""
+
+
+class PostgresStoredReadings:
+    """`pool` as for the telemetry store."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def seqs(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[MeterSeqs]:
+        try:
+            with self._pool.connection() as connection, connection.cursor(name="stored_readings") as cursor:
+                cursor.itersize = 10_000
+                cursor.execute(_COUNT, (facility_prefix, since, until))
+                for facility_id, meter_id, rows, distinct, lowest, highest in cursor:
+                    yield MeterSeqs(
+                        facility_id=facility_id,
+                        meter_id=meter_id,
+                        rows=rows,
+                        distinct_seqs=distinct,
+                        lowest_seq=lowest,
+                        highest_seq=highest,
+                    )
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise TelemetryStoreUnavailable(f"readings not counted: {error}") from error

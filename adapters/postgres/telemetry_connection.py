@@ -1,0 +1,50 @@
+"""A connection for one transaction on telemetry, bounded in time, its errors named as the ports name them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+
+# A worker that is stopped in mid-transaction must not hold up its successor for ever.
+_BOUNDED = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+
+# Cardinality, data, constraint and program-limit errors: the rows themselves are at fault.
+_ROWS_AT_FAULT = ("21", "22", "23", "54")
+
+
+# Per partition: whoever settles its quarter-hours must not miss the news of one who writes at the same time.
+_LOCKED = "SELECT pg_advisory_xact_lock({lock_class}, {partition})"
+_LOCK_CLASS = 0x7E1E
+
+
+def lock_partition(conn: psycopg.Connection[Any], partition: int) -> None:
+    """Until the transaction ends, be alone on it."""
+    conn.execute(_LOCKED.format(lock_class=_LOCK_CLASS, partition=int(partition)).encode())
+
+
+@contextmanager
+def telemetry_connection(
+    pool: ConnectionPool[Any], *, partition: int | None = None
+) -> Iterator[psycopg.Connection[Any]]:
+    """With `partition`, alone on it: one writes its readings or settles them.
+
+    Raises ReadingsRefused where the rows are at fault, TelemetryStoreUnavailable for anything else."""
+    try:
+        with pool.connection() as conn:
+            locked = (
+                "" if partition is None else _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(partition))
+            )
+            conn.execute(f"{_BOUNDED}; {locked}".encode())
+            yield conn
+    except psycopg.Error as error:
+        state = error.sqlstate or ""
+        # A value that cannot even be sent (NUL in a text) fails in the client, without a state.
+        if state[:2] in _ROWS_AT_FAULT or (not state and isinstance(error, psycopg.DataError)):
+            raise ReadingsRefused(f"{type(error).__name__}: {error}") from error
+        raise TelemetryStoreUnavailable(f"PostgreSQL: {type(error).__name__}: {error}") from error
+    except (PoolTimeout, PoolClosed, TooManyRequests) as error:
+        raise TelemetryStoreUnavailable(f"no database connection: {error}") from error

@@ -1,0 +1,245 @@
+"""Quarter-hours of facilities out of the readings in PostgreSQL: what settling writes down, and what readers add to it.
+
+One row a meter and quarter-hour comes back, its readings as arrays: taking them one by one costs ten times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from adapters.postgres.binary_rows import received, received_lengths, timestamps
+from domain.meter_intervals import INTERVAL, INTERVAL_S
+from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number
+from domain.rollups import LOOK_AHEAD_S, QuarterPoints, RollupColumns, quarter_rollups
+
+Connection = psycopg.Connection[Any]
+Quarter = tuple[str, datetime]
+"""A facility and the start of one of its quarter-hours."""
+
+# The two constant bounds let the planner skip the partitions of other days.
+_POINTS = """
+SELECT t.ord - 1, r.meter_id, array_send(array_agg(r.ts)), array_send(array_agg(coalesce(r.kw, 'NaN'))),
+    array_send(array_agg(coalesce(r.kwh_total, 'NaN'))), array_send(array_agg(CASE r.quality
+        WHEN 'measured' THEN 0::int2 WHEN 'estimated' THEN 1::int2 WHEN 'substituted' THEN 1::int2
+        WHEN 'bad' THEN 2::int2 WHEN 'missing' THEN 2::int2 ELSE 0::int2 END))
+FROM unnest(%(facilities)s::text[], %(starts)s::timestamptz[])
+    WITH ORDINALITY AS t (facility_id, starts_at, ord)
+JOIN readings r ON r.facility_id = t.facility_id
+    AND r.ts >= t.starts_at - interval '900 s' AND r.ts < t.starts_at + interval '1200 s'
+WHERE r.ts >= %(low)s AND r.ts < %(high)s
+GROUP BY t.ord, r.meter_id
+"""
+_REPLACED, _UNUSABLE = 1, 2
+
+_DAYS = """
+SELECT facility_id, day, meter_id, quarters::text FROM meter_days
+WHERE facility_id = ANY(%s) AND day BETWEEN %s AND %s
+"""
+
+_UNSETTLED = """
+SELECT facility_id, starts_at FROM unsettled_quarters
+WHERE facility_id = ANY(%s) AND starts_at >= %s AND starts_at < %s ORDER BY 2, 1
+"""
+
+
+class NewestOfMeter(msgspec.Struct, frozen=True):
+    """What one meter last said in a quarter-hour; its values of usable readings only."""
+
+    facility_id: str
+    meter_id: str
+    first_at: datetime
+    newest_at: datetime
+    kw: float | None
+    kw_at: datetime | None
+    kwh_total: float | None
+    kwh_total_at: datetime | None
+
+    def after(self, earlier: NewestOfMeter) -> NewestOfMeter:
+        """Both in one, where `earlier` is of a quarter-hour before."""
+        kw = self if self.kw_at is not None else earlier
+        register = self if self.kwh_total_at is not None else earlier
+        return NewestOfMeter(
+            self.facility_id,
+            self.meter_id,
+            earlier.first_at,
+            self.newest_at,
+            kw.kw,
+            kw.kw_at,
+            register.kwh_total,
+            register.kwh_total_at,
+        )
+
+
+class ComputedQuarters(msgspec.Struct, frozen=True, eq=False):
+    """Quarter-hours as their readings make them now, in the order asked."""
+
+    quarters: Sequence[Quarter]
+    rows_seen: NDArray[np.int64]
+    """Readings of any quality inside; 0: a gap."""
+    present: Mapping[Quarter, Sequence[str]]
+    """The meters that said anything inside."""
+    newest: Sequence[NewestOfMeter]
+    minutes: RollupColumns
+    """Shape (quarters, 15)."""
+    whole: RollupColumns
+    """Shape (quarters, 1)."""
+
+
+class _Loaded(msgspec.Struct, frozen=True, eq=False):
+    points: QuarterPoints
+    quarter_of: NDArray[np.int64]
+    rows_seen: NDArray[np.int64]
+    present: dict[Quarter, list[str]]
+    newest: list[NewestOfMeter]
+
+
+def computed(
+    conn: Connection, quarters: Sequence[Quarter], *, news: Sequence[Quarter] = ()
+) -> ComputedQuarters:
+    """`quarters` must not be empty. The presence in `news`, which is not in meter_days yet, is looked up as well."""
+    everything = [*quarters, *(q for q in news if q not in set(quarters))]
+    loaded = _load(conn, everything)
+    expected = _expected(conn, everything, loaded.present)
+    minutes, whole = quarter_rollups(loaded.points, loaded.quarter_of, expected)
+    asked = slice(0, len(quarters))
+    return ComputedQuarters(
+        quarters,
+        loaded.rows_seen[asked],
+        {quarter: loaded.present[quarter] for quarter in quarters if quarter in loaded.present},
+        loaded.newest,
+        chosen(minutes, asked),
+        chosen(whole, asked),
+    )
+
+
+def chosen(columns: RollupColumns, which: Any) -> RollupColumns:
+    return RollupColumns(*(getattr(columns, name)[which] for name in columns.__struct_fields__))
+
+
+def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
+    starts = [start for _, start in quarters]
+    bounds = {"low": min(starts) - INTERVAL, "high": max(starts) + INTERVAL + timedelta(seconds=LOOK_AHEAD_S)}
+    with conn.cursor(binary=True) as cursor:
+        params = {"facilities": [facility for facility, _ in quarters], "starts": starts, **bounds}
+        rows = cursor.execute(_POINTS, params).fetchall()
+    rows.sort(key=lambda row: (row[0], row[1]))  # sums must not depend on the order in which they are made
+    counts = received_lengths([row[2] for row in rows], ">i8")
+    quarter_of = np.array([row[0] for row in rows], dtype=np.int64)
+    start_of = timestamps(np.array([start.timestamp() for start in starts]))[quarter_of]
+    meter = np.repeat(np.arange(len(rows)), counts)
+    offset_s = (received([row[2] for row in rows], ">i8") - np.repeat(start_of, counts)) / 1e6
+    kw, kwh_total = (received([row[n] for row in rows], ">f8") for n in (3, 4))
+    quality = received([row[5] for row in rows], ">i2")
+    inside = (offset_s >= 0) & (offset_s < INTERVAL_S)
+    inside_of = np.bincount(meter[inside], minlength=len(rows))
+    usable = np.flatnonzero(quality != _UNUSABLE)
+    order = usable[np.lexsort((offset_s[usable], meter[usable]))]
+    points = QuarterPoints(
+        meter[order], offset_s[order], kw[order], kwh_total[order], quality[order] == _REPLACED
+    )
+    present: dict[Quarter, list[str]] = {}
+    for n in np.flatnonzero(inside_of).tolist():
+        present.setdefault(quarters[rows[n][0]], []).append(rows[n][1])
+    return _Loaded(
+        points,
+        quarter_of,
+        np.bincount(quarter_of, weights=inside_of, minlength=len(quarters)).astype(np.int64),
+        present,
+        _newest(quarters, rows, points, np.where(inside, offset_s, np.nan), meter),
+    )
+
+
+def _newest(
+    quarters: Sequence[Quarter],
+    rows: Sequence[Any],
+    points: QuarterPoints,
+    inside_s: NDArray[np.float64],
+    meter: NDArray[np.int64],
+) -> list[NewestOfMeter]:
+    """`inside_s`: the offsets of all readings, usable or not, NaN outside; `meter`: whose they are."""
+    first, newest = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
+    np.fmin.at(first, meter, inside_s)
+    np.fmax.at(newest, meter, inside_s)
+    inside = (points.offset_s >= 0) & (points.offset_s < INTERVAL_S)
+    power, register = (
+        _last(points.meter, inside & np.isfinite(values), len(rows))
+        for values in (points.kw, points.kwh_total)
+    )
+    powers, registers = (
+        [(float(values[n]), float(points.offset_s[n])) if n >= 0 else None for n in last.tolist()]
+        for last, values in ((power, points.kw), (register, points.kwh_total))
+    )
+    found = []
+    for n in np.flatnonzero(np.isfinite(newest)).tolist():
+        facility_id, start = quarters[rows[n][0]]
+
+        def after(offset_s: float, start: datetime = start) -> datetime:
+            return start + timedelta(seconds=float(offset_s))
+
+        kw, kwh = powers[n], registers[n]
+        found.append(
+            NewestOfMeter(
+                facility_id,
+                rows[n][1],
+                after(first[n]),
+                after(newest[n]),
+                None if kw is None else kw[0],
+                None if kw is None else after(kw[1]),
+                None if kwh is None else kwh[0],
+                None if kwh is None else after(kwh[1]),
+            )
+        )
+    return found
+
+
+def _last(meter: NDArray[np.int64], chosen_: NDArray[np.bool_], meters: int) -> NDArray[np.int64]:
+    """Per meter the index of the last one chosen, -1 without any; `meter` is sorted."""
+    last = np.full(meters, -1)
+    where = np.flatnonzero(chosen_)
+    last[meter[where]] = where
+    return last
+
+
+def _expected(
+    conn: Connection, quarters: Sequence[Quarter], present: Mapping[Quarter, Sequence[str]]
+) -> NDArray[np.int64]:
+    numbers = [quarter_number(start) for _, start in quarters]
+    first, last = days_before(numbers)
+    presence = MeterPresence(day_number(first))
+    facilities = list({facility for facility, _ in quarters})
+    for facility_id, day, meter_id, bits in conn.execute(_DAYS, (facilities, first, last)):
+        presence.add(facility_id, meter_id, day_number(day), int(bits[::-1], 2))
+    for (facility_id, start), meters in present.items():
+        for meter_id in meters:
+            presence.add(facility_id, meter_id, quarter_number(start))
+    return np.array(
+        [presence.expected(facility, n) for (facility, _), n in zip(quarters, numbers, strict=True)],
+        dtype=np.int64,
+    )
+
+
+def unsettled(
+    conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
+) -> list[Quarter]:
+    """The facilities' quarter-hours with news in them that start in a time."""
+    rows = conn.execute(_UNSETTLED, (list(facility_ids), starts_from, ends_at)).fetchall()
+    return [(facility, start.astimezone(UTC)) for facility, start in rows]
+
+
+def fresh(
+    conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
+) -> ComputedQuarters | None:
+    """What has news in it among the quarter-hours that start in a time; None where nothing has.
+
+    Read it before what is settled: then whatever is settled meanwhile is in one of the two.
+    """
+    news = unsettled(conn, facility_ids, starts_from - timedelta(days=1), ends_at)
+    asked = [quarter for quarter in news if quarter[1] >= starts_from]
+    return computed(conn, asked, news=news) if asked else None

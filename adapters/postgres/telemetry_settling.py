@@ -1,0 +1,262 @@
+"""Settling: quarter-hours with news in them are written down as rollups, in the caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from adapters.postgres.binary_rows import copy_of, timestamps
+from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, Quarter, chosen, computed
+from application.ports.telemetry_rollups import Settled
+from domain.meter_intervals import INTERVAL, INTERVAL_S
+from domain.meter_presence import QUARTERS_A_DAY, day_of, quarter_number
+from domain.minute_spans import MINUTE_S
+from domain.rollups import LOOK_AHEAD_S, RollupColumns
+
+Connection = psycopg.Connection[Any]
+
+SETTLED_AFTER = INTERVAL + timedelta(seconds=LOOK_AHEAD_S + 20)
+"""After its start a quarter-hour is settled: its last register readings and the slowest meters are in."""
+LATE_AFTER = timedelta(hours=2)
+"""Settled for the first time so late after its start, a quarter-hour counts as corrected: somebody may have used its
+gap."""
+_ORDERED_CORRECTIONS = 0x7E1F
+
+_DUE = """
+SELECT facility_id, starts_at FROM unsettled_quarters
+WHERE partition = %s AND starts_at <= %s ORDER BY starts_at, facility_id LIMIT %s
+"""
+
+_PRESENCE = """
+WITH grown AS (
+    INSERT INTO meter_days AS d (facility_id, day, meter_id, quarters)
+    SELECT facility_id, day, meter_id, bits::bit(96)
+    FROM unnest(%(facilities)s::text[], %(days)s::date[], %(meters)s::text[], %(bits)s::text[])
+        n (facility_id, day, meter_id, bits)
+    ON CONFLICT (facility_id, day, meter_id) DO UPDATE SET quarters = d.quarters | EXCLUDED.quarters
+        WHERE (d.quarters | EXCLUDED.quarters) <> d.quarters
+    RETURNING facility_id, day, meter_id
+), later AS (
+    SELECT n.facility_id, n.day, min(n.first_at) AS first_at
+    FROM grown g JOIN unnest(%(facilities)s::text[], %(days)s::date[], %(meters)s::text[], %(firsts)s::timestamptz[])
+        n (facility_id, day, meter_id, first_at) USING (facility_id, day, meter_id)
+    GROUP BY 1, 2
+)
+-- A meter that was heard of later than its neighbours belongs to what is settled of the day after.
+INSERT INTO unsettled_quarters (facility_id, starts_at, partition)
+SELECT DISTINCT r.facility_id, r.starts_at, %(partition)s::smallint
+FROM later l JOIN rollups r ON r.facility_id = l.facility_id AND r.step_s = 900
+    AND r.starts_at > l.first_at AND r.starts_at < (l.day + 2)::timestamp AT TIME ZONE 'UTC'
+ON CONFLICT DO NOTHING
+"""
+
+_CURRENT = """
+INSERT INTO current_values AS c
+    (facility_id, meter_id, first_reading_at, newest_reading_at, kw, kw_at, kwh_total, kwh_total_at)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[], %s::timestamptz[],
+    %s::float8[], %s::timestamptz[])
+ON CONFLICT (facility_id, meter_id) DO UPDATE SET
+    first_reading_at = least(c.first_reading_at, EXCLUDED.first_reading_at),
+    newest_reading_at = greatest(c.newest_reading_at, EXCLUDED.newest_reading_at),
+    kw = CASE WHEN c.kw_at IS NULL OR EXCLUDED.kw_at >= c.kw_at THEN EXCLUDED.kw ELSE c.kw END,
+    kw_at = greatest(c.kw_at, EXCLUDED.kw_at),
+    kwh_total = CASE WHEN c.kwh_total_at IS NULL OR EXCLUDED.kwh_total_at >= c.kwh_total_at
+        THEN EXCLUDED.kwh_total ELSE c.kwh_total END,
+    kwh_total_at = greatest(c.kwh_total_at, EXCLUDED.kwh_total_at)
+"""
+
+_OLD = """
+SELECT t.ord - 1, r.mean_kw, r.kwh, r.rows_seen FROM unnest(%s::text[], %s::timestamptz[])
+    WITH ORDINALITY t (facility_id, starts_at, ord)
+JOIN rollups r ON (r.facility_id, r.step_s, r.starts_at) = (t.facility_id, 900, t.starts_at)
+"""
+
+_SETTLED = """
+CREATE TEMP TABLE IF NOT EXISTS settled_rollups (
+    facility int4, step_s int4, starts_at timestamptz, mean_kw float8, kwh float8, min_kw float8, max_kw float8,
+    coverage_pct float4, readings int4, replaced int4, rows_seen int4
+) ON COMMIT DELETE ROWS
+"""
+_FIELDS = [
+    ("facility", ">i4"),
+    ("step_s", ">i4"),
+    ("starts_at", ">i8"),
+    ("mean_kw", ">f8"),
+    ("kwh", ">f8"),
+    ("min_kw", ">f8"),
+    ("max_kw", ">f8"),
+    ("coverage_pct", ">f4"),
+    ("readings", ">i4"),
+    ("replaced", ">i4"),
+    ("rows_seen", ">i4"),
+]
+
+_FORGET_MINUTES = """
+DELETE FROM rollups r USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+WHERE r.facility_id = t.facility_id AND r.step_s = 60
+    AND r.starts_at >= t.starts_at AND r.starts_at < t.starts_at + interval '900 s'
+"""
+
+_KEEP = """
+WITH kept AS (
+    INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings,
+        replaced, rows_seen, settled_at)
+    SELECT f.facility_id, step_s, starts_at, nullif(mean_kw, 'NaN'), nullif(kwh, 'NaN'), nullif(min_kw, 'NaN'),
+        nullif(max_kw, 'NaN'), coverage_pct, readings, replaced, rows_seen, %(at)s
+    FROM settled_rollups n JOIN unnest(%(facilities)s::text[]) WITH ORDINALITY AS f (facility_id, ord)
+        ON f.ord = n.facility + 1
+    ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.mean_kw, kwh = EXCLUDED.kwh,
+        min_kw = EXCLUDED.min_kw, max_kw = EXCLUDED.max_kw, coverage_pct = EXCLUDED.coverage_pct,
+        readings = EXCLUDED.readings, replaced = EXCLUDED.replaced, rows_seen = EXCLUDED.rows_seen,
+        settled_at = EXCLUDED.settled_at
+    RETURNING facility_id, step_s, starts_at, mean_kw, kwh, coverage_pct
+)
+INSERT INTO interval_readings
+    (facility_id, starts_at, step_s, source, mean_kw, kwh, coverage_pct, updated_at)
+SELECT facility_id, starts_at, step_s, 'meter', mean_kw, kwh, coverage_pct, %(at)s FROM kept WHERE step_s = 900
+ON CONFLICT (facility_id, starts_at, step_s, source) DO UPDATE SET mean_kw = EXCLUDED.mean_kw,
+    kwh = EXCLUDED.kwh, coverage_pct = EXCLUDED.coverage_pct, updated_at = EXCLUDED.updated_at
+"""
+
+# Whole only with all four quarters; a quarter without a row is a gap.
+_HOURS = """
+INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings, replaced,
+    rows_seen, settled_at)
+SELECT h.facility_id, 3600, h.starts_at, CASE WHEN count(mean_kw) = 4 THEN avg(mean_kw ORDER BY r.starts_at) END,
+    CASE WHEN count(kwh) = 4 THEN sum(kwh ORDER BY r.starts_at) END, CASE WHEN count(min_kw) = 4 THEN min(min_kw) END,
+    CASE WHEN count(max_kw) = 4 THEN max(max_kw) END,
+    round((sum(coverage_pct::float8 ORDER BY r.starts_at) / 4)::numeric, 3), sum(readings), sum(replaced),
+    sum(rows_seen), %s
+FROM (
+    SELECT DISTINCT facility_id, date_trunc('hour', starts_at, 'UTC') AS starts_at
+    FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+) h JOIN rollups r ON r.facility_id = h.facility_id AND r.step_s = 900
+    AND r.starts_at >= h.starts_at AND r.starts_at < h.starts_at + interval '1 hour'
+GROUP BY h.facility_id, h.starts_at
+ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.mean_kw, kwh = EXCLUDED.kwh,
+    min_kw = EXCLUDED.min_kw, max_kw = EXCLUDED.max_kw, coverage_pct = EXCLUDED.coverage_pct,
+    readings = EXCLUDED.readings, replaced = EXCLUDED.replaced, rows_seen = EXCLUDED.rows_seen,
+    settled_at = EXCLUDED.settled_at
+"""
+
+_CORRECTIONS = """
+INSERT INTO telemetry_corrections
+    (facility_id, starts_at, old_mean_kw, new_mean_kw, old_kwh, new_kwh, corrected_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+_DONE = """
+DELETE FROM unsettled_quarters u USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+WHERE (u.facility_id, u.starts_at) = (t.facility_id, t.starts_at)
+"""
+
+Old = dict[int, tuple[float | None, float | None, int]]
+
+
+def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> Settled:
+    """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
+    rows = conn.execute(_DUE, (partition, at - SETTLED_AFTER, limit)).fetchall()
+    due = [(facility, start.astimezone(UTC)) for facility, start in rows]
+    if not due:
+        return Settled()
+    found = computed(conn, due, news=due)
+    _note_presence(conn, partition, found.present)
+    _keep_current(conn, found.newest)
+    corrected = _keep(conn, found, at)
+    conn.execute(_DONE, _columns(due))
+    return Settled(quarters=len(due), corrected=corrected)
+
+
+def _columns(quarters: Sequence[Quarter]) -> tuple[list[str], list[datetime]]:
+    return [facility for facility, _ in quarters], [start for _, start in quarters]
+
+
+def _note_presence(conn: Connection, partition: int, present: Mapping[Quarter, Sequence[str]]) -> None:
+    bits: dict[tuple[str, date, str], int] = {}
+    firsts: dict[tuple[str, date, str], datetime] = {}
+    for (facility_id, start), meters in present.items():
+        quarter = quarter_number(start)
+        bit = 1 << quarter % QUARTERS_A_DAY
+        for meter_id in meters:
+            key = (facility_id, day_of(quarter), meter_id)
+            bits[key] = bits.get(key, 0) | bit
+            firsts[key] = min(start, firsts.get(key, start))
+    if not bits:
+        return
+    facilities, days, meter_ids = (list(column) for column in zip(*bits, strict=True))
+    params = {"facilities": facilities, "days": days, "meters": meter_ids, "firsts": list(firsts.values())}
+    texts = [f"{value:0{QUARTERS_A_DAY}b}"[::-1] for value in bits.values()]
+    conn.execute(_PRESENCE, {**params, "bits": texts, "partition": partition})
+
+
+def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
+    """The quarters are in order of time: what comes later replaces what came before."""
+    merged: dict[tuple[str, str], NewestOfMeter] = {}
+    for one in newest:
+        before = merged.get((one.facility_id, one.meter_id))
+        merged[one.facility_id, one.meter_id] = one if before is None else one.after(before)
+    if merged:
+        rows = (msgspec.structs.astuple(one) for one in merged.values())
+        conn.execute(_CURRENT, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+def _keep(conn: Connection, found: ComputedQuarters, at: datetime) -> int:
+    """Write the rollups that readings are still there for; how many of the quarters were corrected."""
+    old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, _columns(found.quarters))}
+    seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(found.quarters))])
+    kept = np.flatnonzero(found.rows_seen >= seen)
+    if not len(kept):
+        return 0
+    facilities, starts = _columns([found.quarters[int(n)] for n in kept])
+    before = [int(n) for n in kept if n in old]
+    if before:
+        conn.execute(_FORGET_MINUTES, _columns([found.quarters[n] for n in before]))
+    conn.execute(_SETTLED)
+    with conn.cursor().copy("COPY settled_rollups FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(_rows(found, kept, starts))
+    conn.execute(_KEEP, {"facilities": facilities, "at": at})
+    conn.execute(_HOURS, (at, facilities, starts))
+    return _publish(conn, found, kept, old, at)
+
+
+def _rows(found: ComputedQuarters, kept: NDArray[np.int64], starts: Sequence[datetime]) -> bytes:
+    start_s = np.array([start.timestamp() for start in starts])
+    minutes, whole = chosen(found.minutes, kept), chosen(found.whole, kept)
+    where, minute = np.nonzero((minutes.readings > 0) | (minutes.coverage_pct > 0))
+    number = np.concatenate([where, np.arange(len(kept))])
+    columns: dict[str, NDArray[Any]] = {
+        "facility": number,
+        "step_s": np.concatenate([np.full(len(where), MINUTE_S), np.full(len(kept), INTERVAL_S)]),
+        "starts_at": timestamps(np.concatenate([start_s[where] + minute * MINUTE_S, start_s])),
+        "rows_seen": found.rows_seen[kept][number],
+    }
+    for name in RollupColumns.__struct_fields__:
+        columns[name] = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
+    return copy_of(_FIELDS, columns)
+
+
+def _publish(
+    conn: Connection, found: ComputedQuarters, kept: NDArray[np.int64], old: Old, at: datetime
+) -> int:
+    rows = []
+    for n in kept.tolist():
+        facility_id, start = found.quarters[n]
+        mean, kwh = (_known(column[n, 0]) for column in (found.whole.mean_kw, found.whole.kwh))
+        if n in old and old[n][:2] != (mean, kwh):
+            rows.append((facility_id, start, old[n][0], mean, old[n][1], kwh, at))
+        elif n not in old and start < at - LATE_AFTER:
+            rows.append((facility_id, start, None, mean, None, kwh, at))
+    if rows:
+        # Until the commit, so that the numbers become visible in their order.
+        conn.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_ORDERED_CORRECTIONS,))
+        with conn.cursor() as cursor:
+            cursor.executemany(_CORRECTIONS, rows)
+    return len(rows)
+
+
+def _known(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,166 @@
+"""What a Green Button feed holds: its usage points, their meter readings, and what each block of intervals belongs to.
+
+A feed is a flat list of entries that name each other by links (NAESB REQ.21), in any order; so the file is read once
+for this, and once more for the intervals.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import intern
+
+from adapters.readings_file.xml_walk import walk
+from application.ports.readings_file import BadValue, UnreadableFile
+
+MAX_ENTRIES = 1_000_000
+MAX_LINKS = 1_000
+"""Of one entry."""
+_KINDS = frozenset({"UsagePoint", "MeterReading", "ReadingType", "IntervalBlock", "LocalTimeParameters"})
+_FIELDS = frozenset(
+    {
+        "ReadingType/accumulationBehaviour",
+        "ReadingType/defaultQuality",
+        "ReadingType/flowDirection",
+        "ReadingType/intervalLength",
+        "ReadingType/powerOfTenMultiplier",
+        "ReadingType/uom",
+        "UsagePoint/ServiceCategory/kind",
+        "LocalTimeParameters/dstEndRule",
+        "LocalTimeParameters/dstOffset",
+        "LocalTimeParameters/dstStartRule",
+        "LocalTimeParameters/tzOffset",
+    }
+)
+
+
+@dataclass
+class Entry:
+    """One entry of the feed; an IntervalBlock's is kept only as what it hangs on."""
+
+    line: int
+    kind: str = ""
+    title: str = ""
+    itself: str = ""
+    up: str = ""
+    related: list[str] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+
+    def number(self, path: Path, name: str, default: int | None) -> int:
+        """The field as a whole number. Raises BadValue."""
+        written = self.fields.get(name, "")
+        if not written and default is not None:
+            return default
+        return whole_number(path, self.line, name, written)
+
+
+def whole_number(path: Path, line: int, name: str, written: str) -> int:
+    """At most 64 bits, as ESPI has them. Raises BadValue."""
+    try:
+        value = int(written) if len(written) <= 20 and written.isascii() else None
+    except ValueError:
+        value = None
+    if value is None or not -(2**63) <= value < 2**63:
+        raise BadValue(path, line, f"{name} {written[:40]!r} is no whole number of 64 bits")
+    return value
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Entries by kind, and for each entry of the feed (in its order) the link that its blocks hang on ("" for none)."""
+
+    entries: Mapping[str, list[Entry]]
+    blocks: list[str]
+
+    # Where no link says which, the only one of the feed is meant.
+
+    def reading_type_of(self, meter_reading: Entry) -> Entry | None:
+        found = [one for one in self.entries["ReadingType"] if one.itself in meter_reading.related]
+        return found[0] if found else _only(self.entries["ReadingType"])
+
+    def usage_point_of(self, meter_reading: Entry) -> Entry | None:
+        for one in self.entries["UsagePoint"]:
+            if meter_reading.up in one.related or meter_reading.itself.startswith(f"{one.itself}/"):
+                return one
+        return _only(self.entries["UsagePoint"])
+
+    def meter_reading_of(self, block_up: str) -> Entry | None:
+        for one in self.entries["MeterReading"]:
+            if block_up in one.related or block_up == f"{one.itself}/IntervalBlock":
+                return one
+        return _only(self.entries["MeterReading"])
+
+
+def _only(entries: list[Entry]) -> Entry | None:
+    return entries[0] if len(entries) == 1 else None
+
+
+class _Listing:
+    """Visits the feed and keeps what is not an interval."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inside: list[str] = []
+        self._entry: Entry | None = None
+        self._content_at = 0
+        self.found: dict[str, list[Entry]] = {kind: [] for kind in _KINDS}
+        self.blocks: list[str] = []
+
+    def begin(self, name: str, attributes: dict[str, str], line: int) -> None:
+        self._inside.append(name)
+        if name == "atom:entry":
+            if len(self.blocks) >= MAX_ENTRIES:
+                raise UnreadableFile(self._path, line, f"has more than {MAX_ENTRIES} entries")
+            self._entry, self._content_at = Entry(line), 0
+        elif self._entry is None:
+            return
+        elif name == "atom:link":
+            self._link(self._entry, attributes, line)
+        elif name == "atom:content":
+            self._content_at = len(self._inside)
+        elif self._content_at == len(self._inside) - 1 and name.removeprefix("espi:") in _KINDS:
+            self._entry.kind = name.removeprefix("espi:")
+
+    def _link(self, entry: Entry, attributes: dict[str, str], line: int) -> None:
+        href = intern(attributes.get("href", "").strip().rstrip("/"))
+        match attributes.get("rel", ""):
+            case "self":
+                entry.itself = href
+            case "up":
+                entry.up = href
+            case "related":
+                if len(entry.related) >= MAX_LINKS:
+                    raise UnreadableFile(self._path, line, f"has an entry of more than {MAX_LINKS} links")
+                entry.related.append(href)
+
+    def end(self, name: str, text: str, line: int) -> None:
+        if (entry := self._entry) is not None:
+            if name == "atom:entry":
+                self._close(entry)
+            elif name == "atom:title" and self._inside[-2] == "atom:entry":
+                entry.title = text
+            elif self._content_at and entry.kind not in ("", "IntervalBlock"):
+                where = "/".join(one.removeprefix("espi:") for one in self._inside[self._content_at :])
+                if where in _FIELDS:
+                    entry.fields[where] = text
+        self._inside.pop()
+
+    def _close(self, entry: Entry) -> None:
+        is_block = entry.kind == "IntervalBlock"
+        self.blocks.append(entry.up or _parent(entry.itself) if is_block else "")
+        if entry.kind and not is_block:
+            self.found[entry.kind].append(entry)
+        self._entry = None
+
+
+def _parent(href: str) -> str:
+    return href.rpartition("/")[0]
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Raises UnreadableFile."""
+    listing = _Listing(path)
+    for _ in walk(path, listing):
+        pass
+    if not listing.blocks:
+        raise UnreadableFile(path, None, "is no Green Button feed: it has no entry")
+    return Catalogue(listing.found, listing.blocks)

@@ -1,0 +1,105 @@
+"""A readings file in Green Button XML (ESPI, NAESB REQ.21): "Download My Data" as a utility hands it out."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from adapters.readings_file.collecting import collect
+from adapters.readings_file.espi_catalogue import Catalogue, read_catalogue
+from adapters.readings_file.espi_intervals import Row, batch_of_intervals, intervals
+from adapters.readings_file.espi_series import FORWARD, Series, series_by_block
+from adapters.readings_file.local_time import LocalTime, WrongRule
+from adapters.readings_file.netting import Apart
+from adapters.readings_file.ordering import FileState, in_order
+from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
+from application.ports.readings_file import (
+    BadValue,
+    ClockChange,
+    FacilityReadings,
+    OnRead,
+    OrderedReadings,
+    ReadingsBatch,
+)
+
+BATCH_ROWS = 50_000
+
+
+class GreenButtonFile:
+    """Reads `path` twice: for what it holds, and for the intervals. All of it is `facility_id`'s where that is given.
+
+    Where delivered and fed in stand apart, or a facility has several usage points, its rows are ordered on disk and
+    netted from there; others come as they stand.
+    """
+
+    def __init__(self, path: Path, facility_id: str | None = None, *, batch_rows: int = BATCH_ROWS) -> None:
+        self._path, self._facility_id, self._batch_rows = path, facility_id, batch_rows
+        self._listed: tuple[FileState, Catalogue] | None = None
+        """What the file holds, as long as it is that file."""
+
+    def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
+        by_block = self._by_block(self._catalogue())
+        all_series = {series for series in by_block if series is not None}
+        wanted = [s for s in all_series if facility_ids is None or s.facility_id in facility_ids]
+        count = Counter(series.facility_id for series in wanted)
+        apart = Apart(self._path, [series for series in wanted if count[series.facility_id] > 1])
+        rows: list[tuple[Series, Row]] = []
+        with apart:
+            for row in intervals(self._path, by_block):
+                if row[0] in apart:
+                    apart.add(row)
+                elif count[row[0].facility_id]:
+                    rows.append(row)
+                if len(rows) == self._batch_rows:
+                    yield batch_of_intervals(rows)
+                    rows = []
+            if rows:
+                yield batch_of_intervals(rows)
+            yield from apart.netted()
+
+    def ordered(
+        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
+    ) -> AbstractContextManager[OrderedReadings]:
+        return in_order(self._path, self.batches(facility_ids), on_read)
+
+    def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
+        with self.ordered(facility_ids) as ordered:
+            return collect(ordered, facility_ids)
+
+    def time_zones(self) -> Mapping[str, ZoneInfo]:
+        return time_zones_beside(self._path)
+
+    def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
+        catalogue = self._catalogue()
+        facilities = {series.facility_id for series in self._by_block(catalogue) if series is not None}
+        local_time = self._local_time(catalogue)
+        said = [] if local_time is None else local_time.clock_changes(first_year, last_year)
+        return dict.fromkeys(facilities, said) | clock_changes_in(self.time_zones(), first_year, last_year)
+
+    def exporters(self) -> frozenset[str]:
+        by_block = self._by_block(self._catalogue())
+        return frozenset(s.facility_id for s in by_block if s is not None and s.direction != FORWARD)
+
+    def _catalogue(self) -> Catalogue:
+        if self._listed is None or not self._listed[0].is_current():
+            self._listed = FileState(self._path), read_catalogue(self._path)
+        return self._listed[1]
+
+    def _by_block(self, catalogue: Catalogue) -> list[Series | None]:
+        return series_by_block(self._path, catalogue, self._facility_id)
+
+    def _local_time(self, catalogue: Catalogue) -> LocalTime | None:
+        """The first that the feed has: a feed is of one customer."""
+        for entry in catalogue.entries["LocalTimeParameters"]:
+            of = "LocalTimeParameters/"
+            try:
+                return LocalTime(
+                    entry.number(self._path, f"{of}tzOffset", 0),
+                    entry.number(self._path, f"{of}dstOffset", 0),
+                    entry.fields.get(f"{of}dstStartRule", "FFFFFFFF"),
+                    entry.fields.get(f"{of}dstEndRule", "FFFFFFFF"),
+                )
+            except WrongRule as error:
+                raise BadValue(self._path, entry.line, str(error)) from error
+        return None

@@ -1,0 +1,82 @@
+"""What facilities draw now, for people who look: from the cache, the store, or as last known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from threading import Lock
+
+import structlog
+
+from application.fresh_answers import Answer, FreshAnswers
+from application.ports.clock import Clock
+from application.ports.current_cache import CacheUnavailable, CurrentCache
+from application.ports.telemetry_store import CurrentValue, TelemetryStore, TelemetryStoreUnavailable
+
+_log = structlog.get_logger(__name__)
+
+WRITE_THROUGH_EVERY_S = 1.0
+"""Wall seconds."""
+WRITTEN_AT_ONCE = 500
+"""Facilities in one round: what keeping the cache warm may cost, however many facilities there are."""
+WAITING_AT_MOST = 10_000
+
+
+class CurrentValues:
+    """Of one event loop. `cache` None: every process remembers for itself."""
+
+    def __init__(self, store: TelemetryStore, clock: Clock, cache: CurrentCache | None = None) -> None:
+        self._store = store
+        self._current = FreshAnswers("current", self._load_current, CurrentValue, clock, cache)
+
+    async def current(self, facility_ids: Sequence[str]) -> dict[str, Answer[CurrentValue]]:
+        """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere."""
+        return await self._current.get_many(facility_ids)
+
+    def _load_current(self, facility_ids: Sequence[str]) -> Mapping[str, CurrentValue]:
+        return {value.facility_id: value for value in self._store.current(facility_ids)}
+
+
+class WriteThrough:
+    """Keeps the cache warm with what has just been stored: once a second, the facilities noted since.
+
+    It never holds up who stores: what is too much is left out, and read from the store when somebody asks.
+    """
+
+    def __init__(self, store: TelemetryStore, clock: Clock, cache: CurrentCache) -> None:
+        self._store = store
+        self._clock = clock
+        self._answers = FreshAnswers("current", lambda _: {}, CurrentValue, clock, cache)
+        self._touched: OrderedDict[str, None] = OrderedDict()
+        self._lock = Lock()
+
+    def note(self, facility_ids: Collection[str]) -> None:
+        """Readings of these are in the store now. From any thread."""
+        with self._lock:
+            self._touched.update(dict.fromkeys(facility_ids))
+            while len(self._touched) > WAITING_AT_MOST:
+                self._touched.popitem(last=False)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self.write()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), WRITE_THROUGH_EVERY_S)
+
+    async def write(self) -> int:
+        """The next round; how many facilities' values are in the cache now."""
+        with self._lock:
+            count = min(WRITTEN_AT_ONCE, len(self._touched))
+            ids = [self._touched.popitem(last=False)[0] for _ in range(count)]
+        if not ids:
+            return 0
+        read_at = self._clock.now()
+        try:
+            values = await asyncio.to_thread(self._store.current, ids)
+            await self._answers.put_many({value.facility_id: value for value in values}, read_at)
+        except (TelemetryStoreUnavailable, CacheUnavailable) as error:
+            _log.debug("the cache was not kept warm", facilities=len(ids), why=str(error))
+            return 0
+        return len(values)

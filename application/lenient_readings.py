@@ -1,0 +1,124 @@
+"""A reading that does not fit the schema, looked at field by field: what is valid is kept, else the reason why not."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, cast, get_args
+
+import msgspec
+
+from domain.meter_reading import IDENTIFIER, MeterReading, Quality
+
+SCHEMA_MAJOR = 1
+MAX_EXTRA_BYTES = 2_048
+MAX_REVISION = 2**31 - 1
+KNOWN_FIELDS = frozenset(
+    {
+        "schema",
+        "ts",
+        "seq",
+        "kw",
+        "kwh_total",
+        "quality",
+        "traceparent",
+        "facility_id",
+        "meter_id",
+        "revision",
+    }
+)
+QUALITY_WORDS: dict[str, Quality] = {
+    **{quality: quality for quality in get_args(Quality)},
+    "OK": "measured",
+    "ESTIMATED": "estimated",
+    "BAD": "bad",
+    "MISSING": "missing",
+}
+
+
+class UnusableReading(ValueError):
+    """The reason why a reading cannot be used."""
+
+
+def lenient_reading(facility_id: str, meter_id: str, item: object) -> MeterReading:
+    """What of `item`, one decoded JSON value, is valid. Raises UnusableReading."""
+    if not isinstance(item, dict):
+        raise UnusableReading("a reading is a JSON object")
+    fields = cast("dict[str, Any]", item)
+    _check_schema(fields.get("schema", SCHEMA_MAJOR))
+    _check_facility(fields.get("facility_id"), facility_id)
+    kw, kwh_total = _number(fields.get("kw")), _number(fields.get("kwh_total"))
+    return MeterReading(
+        facility_id,
+        _meter(fields.get("meter_id"), meter_id),
+        _moment(fields.get("ts")),
+        kw,
+        kwh_total,
+        _checked_seq(fields.get("seq")),
+        _quality(fields.get("quality", "measured")),
+        kw is None or kwh_total is None,
+        _extra(fields),
+        _checked_revision(fields.get("revision")),
+    )
+
+
+def _check_schema(schema: object) -> None:
+    major = str(schema).partition(".")[0]
+    if major != str(SCHEMA_MAJOR):
+        raise UnusableReading(
+            f"schema {str(schema)[:20]!r} is not read here; {SCHEMA_MAJOR} or {SCHEMA_MAJOR}.x is"
+        )
+
+
+def _check_facility(named: object, facility_id: str) -> None:
+    """A meter may speak for its own facility only: which that is the broker vouches for, by the topic."""
+    if named is not None and named != facility_id:
+        raise UnusableReading(f"the message names facility {str(named)[:80]!r}, its topic {facility_id!r}")
+
+
+def _meter(named: object, meter_id: str) -> str:
+    if named is None:
+        return meter_id
+    if not isinstance(named, str) or not IDENTIFIER.fullmatch(named):
+        raise UnusableReading(f"meter_id is no valid meter id: {str(named)[:80]!r}")
+    return named
+
+
+def _moment(value: object) -> datetime:
+    try:
+        moment: datetime = msgspec.convert(value, Annotated[datetime, msgspec.Meta(tz=True)])
+    except msgspec.ValidationError:
+        raise UnusableReading("ts is no RFC 3339 time with an offset") from None
+    return moment
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _checked_seq(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < 2**63 else None
+
+
+def _checked_revision(value: object) -> int:
+    return min(_checked_seq(value) or 0, MAX_REVISION)
+
+
+def _quality(value: object) -> Quality:
+    return QUALITY_WORDS.get(value, "unknown") if isinstance(value, str) else "unknown"
+
+
+def _extra(fields: Mapping[str, Any]) -> str | None:
+    unknown = {name: value for name, value in fields.items() if name not in KNOWN_FIELDS}
+    if not unknown:
+        return None
+    encoded = msgspec.json.encode(unknown)
+    # PostgreSQL's jsonb cannot hold NUL; a field that long or odd is not worth the reading.
+    if len(encoded) > MAX_EXTRA_BYTES or b"\\u0000" in encoded:
+        return None
+    return encoded.decode()

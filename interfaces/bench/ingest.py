@@ -1,0 +1,258 @@
+"""Telemetry from the meter to the store: generator, broker, ingest, log, aggregate with rollups, commit.
+
+Real servers and real worker processes, each of them with a processor time of its own: the broker is another server than
+that of the log, a nats-server (which has on the disk what it acknowledged) or Mosquitto (which has it in memory). While
+a run's readings come, as many readings of an earlier quarter-hour, stored beforehand, are settled into rollups: a
+reading costs then what it costs in steady state. The floor is the same broker with the same generator and a subscriber
+that does nothing.
+
+Latency is from when a reading was due (a late generator is counted in) to the commit that makes it readable, of every
+reading, by PostgreSQL's commit timestamps. Lost and doubled readings are counted by their sequence numbers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
+from pathlib import Path
+
+import msgspec
+import psycopg
+
+from interfaces.bench.bed import LEAST_SCALE_OF_A_MEASUREMENT, Bed
+from interfaces.bench.figures import Figure, figure, percentile
+from interfaces.bench.ingest_history import History, note_quarters, stored_history
+from interfaces.bench.ingest_load import Sent, Shape, bare_subscriber, cpu_s, new_name, sent
+from interfaces.bootstrap.bench_ingest import (
+    CAUGHT_UP_WITHIN_S,
+    Broker,
+    IngestStage,
+    ingest_stage,
+    mosquitto_broker,
+    nats_broker,
+)
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.simulators.load_plan import LoadAudit, audit
+
+SHAPES = (
+    Shape("6,700/s one per message", 6_700.0),
+    Shape("20,000/s one per message", 20_000.0),
+    Shape("67,000/s from gateways of 10", 67_000.0, gateway=10),
+)
+SECONDS = 30.0
+SETTLED_ALONE = 300_000
+_LOOK_EVERY_S = 0.25
+_WARM = Shape("warm", 80.0)
+Details = dict[str, float | str]
+NewBroker = Callable[[], AbstractContextManager[Broker]]
+
+_LATENCIES_MS = """
+SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (
+    ORDER BY 1000 * extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts)::float8)
+FROM gridproof.readings WHERE facility_id >= %s AND facility_id < %s
+"""
+
+
+class Bare(msgspec.Struct, frozen=True):
+    """The floor of a shape."""
+
+    cpu_us: float
+    p99_ms: float
+    details: Details
+
+
+def ingest(bed: Bed) -> list[Figure]:
+    """Processor time of a reading by hop, and its way into the store, at three shapes of load."""
+    return _measured(bed, nats_broker)
+
+
+def ingest_mosquitto(bed: Bed) -> list[Figure]:
+    """The same with Mosquitto; nothing where there is none."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    if program is None:
+        bed.tell("ingest: there is no mosquitto on this machine")
+        return []
+    return _measured(bed, lambda: mosquitto_broker(Path(program)))
+
+
+def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
+    seconds = max(1.0, SECONDS * bed.scale)
+    slower = min(1.0, bed.scale / LEAST_SCALE_OF_A_MEASUREMENT)
+    shapes = [
+        msgspec.structs.replace(shape, readings_per_s=max(80.0, shape.readings_per_s * slower))
+        for shape in SHAPES
+    ]
+    floors = _floors(bed, new_broker, shapes, seconds)
+    figures: list[Figure] = []
+    with ExitStack() as stack:
+        broker = stack.enter_context(new_broker())
+        stage = stack.enter_context(ingest_stage(broker))
+        stores = stack.enter_context(closing(open_stores(stage.settings)))
+        alone = stored_history(bed, stores, "alone", round(SETTLED_ALONE * min(1.0, bed.scale)))
+        histories = [
+            stored_history(bed, stores, f"past{n}", round(shape.readings_per_s * seconds))
+            for n, shape in enumerate(shapes)
+        ]
+        path = stack.enter_context(closing(_Path(stage, stores)))
+        path.start()
+        bed.tell("ingest: rollups alone")
+        path.settle_alone(alone)
+        for shape, floor, history in zip(shapes, floors, histories, strict=True):
+            bed.tell(f"ingest: {shape.name}, the whole way")
+            figures += path.figures(shape, floor, history, seconds)
+    return figures
+
+
+def _floors(bed: Bed, new_broker: NewBroker, shapes: list[Shape], seconds: float) -> list[Bare]:
+    floors = []
+    with new_broker() as broker, bare_subscriber(broker.mqtt_url) as subscriber:
+        for shape in shapes:
+            bed.tell(f"ingest: {shape.name}, the broker alone")
+            before = cpu_s(broker.pid), subscriber.answer(0).cpu_s
+            report = sent(shape, broker.meters_mqtt_url, seconds).report
+            bare = subscriber.answer(report.messages)
+            spent = cpu_s(broker.pid) - before[0], bare.cpu_s - before[1]
+            floors.append(
+                Bare(
+                    cpu_us=_us(sum(spent), report.readings),
+                    p99_ms=percentile(bare.latencies_s, 99) * 1000,
+                    details={
+                        "broker": broker.name,
+                        "floor": "the broker alone with the same meters and a subscriber that does nothing",
+                        "floor: broker us": _us(spent[0], report.readings),
+                        "floor: subscriber us": _us(spent[1], report.readings),
+                        "floor: readings/s": report.readings_per_s,
+                        "floor: p50_ms": round(percentile(bare.latencies_s, 50) * 1000, 1),
+                    },
+                )
+            )
+    return floors
+
+
+class _Path:
+    """The whole way; its workers have to be started."""
+
+    def __init__(self, stage: IngestStage, stores: Stores) -> None:
+        self._stage = stage
+        self._stores = stores
+        self._broker = stage.broker.name if stage.broker is not None else "the log's server"
+        self._log = psycopg.connect(stage.admin_url, autocommit=True)
+        # What the benchmark itself asks is not part of the figures.
+        self._log.execute("SET max_parallel_workers_per_gather = 0")
+        self._rollups_us = 0.0
+
+    def close(self) -> None:
+        self._log.close()
+
+    def start(self) -> None:
+        """Until readings arrive: what is published before there is a subscription, the broker drops."""
+        for name in ("ingest", "aggregate"):
+            self._stage.start_worker(name)
+        deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+        while not self._count(sent(_WARM, self._stage.meters_mqtt_url, 1.0)):
+            if time.monotonic() > deadline:
+                raise TimeoutError("no reading reached the store")
+
+    def settle_alone(self, history: History) -> None:
+        """What the rollups cost of it all, while no meter says anything."""
+        before = self._cpu_s()
+        history.let_settle(self._log)
+        deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+        while history.unsettled(self._log):
+            if time.monotonic() > deadline:
+                raise TimeoutError("nobody settles quarter-hours")
+            time.sleep(_LOOK_EVERY_S)
+        after = self._cpu_s()
+        spent = sum(after[name] - before[name] for name in ("aggregate", "postgres"))
+        self._rollups_us = _us(spent, history.readings)
+
+    def figures(self, shape: Shape, floor: Bare, history: History, seconds: float) -> list[Figure]:
+        rows = self._scalar("SELECT count(*) FROM gridproof.readings", ())
+        run = new_name()
+        note_quarters(self._log, shape.plan(run))
+        before, began = self._cpu_s(), time.perf_counter()
+        history.let_settle(self._log)
+        load = sent(shape, self._stage.meters_mqtt_url, seconds, run=run)
+        self._until_stored(load, history)
+        took_s = time.perf_counter() - began
+        hops = {name: spent - before[name] for name, spent in self._cpu_s().items()}
+        plan, readings = load.report.plan, load.report.readings
+        (p50, p99, longest), found = self._latencies(plan.run), self._audit(load)
+        total = _us(sum(hops.values()), readings)
+        details: Details = {
+            **{f"{name} us": _us(spent, readings) for name, spent in hops.items()},
+            "rollups us, alone": self._rollups_us,
+            "generator us": _us(load.cpu_s, readings),
+            "cores": round(sum(hops.values()) / took_s, 2),
+            "readings": readings,
+            "readings/s": load.report.readings_per_s,
+            "settled beside it": history.readings,
+            "rows before": rows,
+            "lost": found.lost,
+            "duplicated": found.duplicated,
+            "foreign": found.foreign,
+            "p50_ms": round(p50, 1),
+            "p99_ms": round(p99, 1),
+            "max_ms": round(longest, 1),
+            "generator behind_s": load.report.longest_behind_s,
+            **floor.details,
+        }
+        name = f"ingest by {self._broker}, {shape.name}"
+        return [
+            figure(
+                f"{name}, CPU of a reading",
+                unit="us",
+                ours=total,
+                floor=floor.cpu_us,
+                lower_is_better=True,
+                details=details,
+            ),
+            figure(
+                f"{name}, p99 until readable",
+                unit="ms",
+                ours=p99,
+                floor=floor.p99_ms,
+                lower_is_better=True,
+                details={"p50_ms": round(p50, 1), "max_ms": round(longest, 1)},
+            ),
+        ]
+
+    def _cpu_s(self) -> dict[str, float]:
+        ours = {self._log.info.backend_pid}
+        return {name: cpu_s(pid, without=ours) for name, pid in self._stage.pids.items()}
+
+    def _until_stored(self, load: Sent, history: History) -> None:
+        """Until all is there and settled, or nothing more comes: what is lost then, the audit says."""
+        most, last_news = -1, time.monotonic()
+        while time.monotonic() < last_news + CAUGHT_UP_WITHIN_S / 4:
+            count = self._count(load)
+            if count >= load.report.readings and not history.unsettled(self._log):
+                return
+            if count > most:
+                most, last_news = count, time.monotonic()
+            time.sleep(_LOOK_EVERY_S)
+
+    def _count(self, load: Sent) -> int:
+        run = load.report.plan.run
+        return self._scalar(
+            "SELECT count(*) FROM gridproof.readings WHERE facility_id >= %s AND facility_id < %s",
+            (f"{run}-", f"{run}."),
+        )
+
+    def _scalar(self, query: str, parameters: tuple[str, ...]) -> int:
+        row = self._log.execute(query.encode(), parameters).fetchone()
+        return int(row[0]) if row else 0
+
+    def _latencies(self, run: str) -> tuple[float, float, float]:
+        row = self._log.execute(_LATENCIES_MS, (f"{run}-", f"{run}.")).fetchone()
+        p50, p99, longest = row[0] if row and row[0] else (0.0, 0.0, 0.0)
+        return p50, p99, longest
+
+    def _audit(self, load: Sent) -> LoadAudit:
+        return audit(load.report.plan, load.report.messages, self._stores.stored_readings())
+
+
+def _us(seconds: float, readings: int) -> float:
+    return round(seconds / readings * 1e6, 2)

@@ -1,0 +1,69 @@
+"""Wiring of the raw archive: its worker, and what the command line asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from interfaces.bootstrap.ledger import open_archive
+from interfaces.failpoints import failpoint
+from interfaces.settings import Settings
+
+if TYPE_CHECKING:
+    from application.ports.archive import Archive
+    from application.ports.raw_archive_progress import RawArchiveProgress
+    from interfaces.bootstrap.stores import Stores
+
+
+async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
+    """Until `stop`; where the settings want no archive, it only waits."""
+    import nats
+
+    from adapters.nats.raw_log import NatsRawLog
+    from adapters.nats.telemetry_stream import NatsTelemetryStream
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.workers.archive import ArchiveWorker
+
+    settings = stores.settings
+    if not settings.telemetry_archive:
+        await stop.wait()
+        return
+    client = await nats.connect(str(settings.nats_url), name="archive", max_reconnect_attempts=-1)
+    worker = ArchiveWorker(
+        raw_log=NatsRawLog(client, clock_time=clock_time(settings)),
+        stream=NatsTelemetryStream(client, archived=True),
+        archive=open_archive(settings),
+        progress=raw_archive_progress(stores),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        reached=failpoint(settings.failpoint, settings.failpoint_once_file),
+    )
+    await worker.run(stop)
+    await client.close()
+
+
+def clock_time(settings: Settings) -> Callable[[datetime], datetime]:
+    """From a moment on the wall to what the system's clock reads then."""
+    epoch, started_at, speed = settings.clock_epoch, settings.clock_started_at, settings.clock_speed
+    if epoch is None or started_at is None or speed is None:
+        return lambda wall: wall
+    return lambda wall: epoch + (wall - started_at) * speed
+
+
+def raw_archive_progress(stores: Stores) -> RawArchiveProgress:
+    from adapters.postgres.raw_archive_progress import PostgresRawArchiveProgress
+
+    return PostgresRawArchiveProgress(stores.pool)
+
+
+def archived_through(stores: Stores) -> Callable[[], datetime | None] | None:
+    """For retention: up to when everything is archived. None: there is no archive to wait for."""
+    return raw_archive_progress(stores).archived_through if stores.settings.telemetry_archive else None
+
+
+def raw_archive(settings: Settings) -> Archive:
+    """Where objects and manifest are. Raises SecretError; ArchiveUnavailable when used."""
+    return open_archive(settings)

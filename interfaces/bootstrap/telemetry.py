@@ -1,0 +1,87 @@
+"""Wiring of where telemetry is kept: which store, for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from application.ports.current_cache import CurrentCache
+    from application.ports.telemetry_store import TelemetryStore
+    from application.telemetry_health import TelemetryHealth
+    from interfaces.bootstrap.stores import Stores
+    from interfaces.settings import Settings
+    from interfaces.workers.retention import Retention
+
+
+def current_cache(stores: Stores) -> CurrentCache | None:
+    """For one event loop; None where the settings name no cache."""
+    from adapters.current_cache import RedisCurrentCache
+
+    url = stores.settings.redis_url
+    return None if url is None else RedisCurrentCache(url)
+
+
+@asynccontextmanager
+async def watched_telemetry(
+    stores: Stores, process: str, *, keeps_cache_warm: bool = False, health: TelemetryHealth | None = None
+) -> AsyncIterator[TelemetryStore]:
+    """The store with its calls watched: alerts and metrics tell how `process` gets on with it."""
+    from application.current_values import WriteThrough
+    from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
+    from interfaces.workers.telemetry_metrics import show_health
+    from interfaces.workers.telemetry_watch import TelemetryWatch
+
+    store, health, stop = stores.telemetry(), health or TelemetryHealth(), asyncio.Event()
+    show_health(health, process)
+    cache = current_cache(stores) if keeps_cache_warm else None
+    through = None if cache is None else WriteThrough(store, stores.clock, cache)
+    watch = TelemetryWatch(health=health, alerts=stores.alerts(), clock=stores.clock, process=process)
+    beside = [asyncio.create_task(watch.run(stop), name="telemetry watch")]
+    if through is not None:
+        beside.append(asyncio.create_task(through.run(stop), name="warm cache"))
+    try:
+        if through is None:
+            yield WatchedTelemetryStore(store, health)
+        else:
+            yield WatchedTelemetryStore(store, health, through.note)
+    finally:
+        stop.set()
+        await asyncio.gather(*beside)
+
+
+def serve_telemetry_metrics(settings: Settings) -> int | None:
+    """What this ingest or aggregate process knows of telemetry: the port, None where it is not served."""
+    from prometheus_client import REGISTRY
+
+    from interfaces.workers.bms_health import serve_metrics
+
+    bind = settings.telemetry_metrics_bind
+    return None if bind is None else serve_metrics(REGISTRY, bind)
+
+
+def telemetry_retention(stores: Stores) -> Retention | None:
+    """None where the store lets go of what is old by itself."""
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.retention import PostgresTelemetryRetention
+    from application.telemetry_retention import RetentionPolicy
+    from interfaces.bootstrap.raw_archive import archived_through
+    from interfaces.workers.retention import Retention
+
+    settings = stores.settings
+    if settings.telemetry_store == "influx":
+        return None
+    return Retention(
+        store=PostgresTelemetryRetention(stores.pool),
+        policy=RetentionPolicy(
+            raw_days=settings.telemetry_raw_days,
+            rollup_days=settings.telemetry_rollup_days,
+            restored_days=settings.telemetry_restored_days,
+        ),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        archived_through=archived_through(stores),
+    )

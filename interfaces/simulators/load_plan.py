@@ -1,0 +1,132 @@
+"""What many simulated meters send under load: all of it follows from a few numbers, and can be audited exactly."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from application.ports.stored_readings import MeterSeqs, StoredReadings
+
+METERS_PER_FACILITY = 10
+"""At least."""
+
+
+class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """`meters` meters take turns in sending `rate_per_s` readings a second, a gateway for `gateway` of them at a time.
+
+    Message `n` is the one of sender `n % senders` in its round `n // senders`, which is the seq of its readings; it is
+    due at `started_at` plus n / messages a second, and so is its `ts` (to the millisecond). `run` begins the id of each
+    facility: what belongs to a run can be told from everything else in a store.
+    """
+
+    run: str
+    meters: int
+    rate_per_s: float
+    started_at: datetime
+    gateway: int = 1
+
+    @property
+    def senders(self) -> int:
+        """Who sends messages: the meters themselves, or gateways."""
+        return -(-self.meters // self.gateway)
+
+    @property
+    def messages_per_s(self) -> float:
+        return self.rate_per_s * self.senders / self.meters
+
+    def meters_of(self, sender: int) -> range:
+        """The numbers of the meters that `sender` speaks for."""
+        return range(sender * self.gateway, min((sender + 1) * self.gateway, self.meters))
+
+    def readings_in(self, messages: int) -> int:
+        """How many readings the first `messages` messages hold."""
+        rounds, rest = divmod(messages, self.senders)
+        return rounds * self.meters + min(rest * self.gateway, self.meters)
+
+    def rounds_of(self, meter: int, messages: int) -> int:
+        """How many readings of `meter` the first `messages` messages hold: seqs 0 .. n-1."""
+        rounds, rest = divmod(messages, self.senders)
+        return rounds + (meter // self.gateway < rest)
+
+    def named(self, meter: int) -> tuple[str, str]:
+        """The (facility id, meter id) of a meter's number."""
+        # A gateway's meters are all of one facility.
+        facility = meter // (-(-METERS_PER_FACILITY // self.gateway) * self.gateway)
+        return f"{self.run}-{facility:06}", f"m{meter:07}"
+
+    def numbered(self, facility_id: str, meter_id: str) -> int | None:
+        """The inverse of `named`; None for what is not of this run."""
+        try:
+            meter = int(meter_id.removeprefix("m"))
+        except ValueError:
+            return None
+        return meter if 0 <= meter < self.meters and self.named(meter) == (facility_id, meter_id) else None
+
+    def ts_of(self, message: int) -> datetime:
+        """UTC, to the millisecond."""
+        at = self.started_at + timedelta(seconds=message / self.messages_per_s)
+        return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+    def kw_of(self, meter: int) -> float:
+        """Each meter's load is constant: every mean is known beforehand."""
+        return 10.0 + meter % 50
+
+    def message(self, number: int) -> tuple[bytes, bytes]:
+        """(topic, payload) of message `number`."""
+        seq, sender = divmod(number, self.senders)
+        meters = self.meters_of(sender)
+        ts = self.ts_of(number).isoformat(timespec="milliseconds")[:-6].encode()
+        facility, first = self.named(meters[0])
+        topic = f"meters/{facility}/{first}/readings".encode()
+        if self.gateway == 1:
+            return topic, b"{" + self._fields(meters[0], seq, ts) + b"}"
+        items = [b'{"meter_id":"m%07d",' % meter + self._fields(meter, seq, ts) + b"}" for meter in meters]
+        return topic, b"[" + b",".join(items) + b"]"
+
+    def _fields(self, meter: int, seq: int, ts: bytes) -> bytes:
+        kw = self.kw_of(meter)
+        kwh = seq * kw * self.meters / self.rate_per_s / 3600.0
+        return b'"schema":1,"ts":"%bZ","seq":%d,"kw":%.1f,"kwh_total":%.4f' % (ts, seq, kw, kwh)
+
+
+class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the readings of a run."""
+
+    sent: int
+    stored: int
+    """Distinct readings that were sent."""
+    lost: int
+    duplicated: int
+    """Rows beyond the first for one reading."""
+    foreign: int
+    """Rows that nobody sent: of another meter, or with a seq that was never reached."""
+
+    @property
+    def is_exact(self) -> bool:
+        return self.lost == self.duplicated == self.foreign == 0
+
+
+def audit(plan: LoadPlan, messages: int, stored: StoredReadings) -> LoadAudit:
+    """The first `messages` messages of `plan` against a store. Raises TelemetryStoreUnavailable."""
+    until = plan.ts_of(max(messages - 1, 0))
+    return audited(plan, messages, stored.seqs(f"{plan.run}-", plan.started_at - timedelta(seconds=1), until))
+
+
+def audited(plan: LoadPlan, messages: int, found: Iterable[MeterSeqs]) -> LoadAudit:
+    """The first `messages` messages of `plan` against what a store holds, meter by meter."""
+    sent = plan.readings_in(messages)
+    stored = duplicated = foreign = 0
+    for seqs in found:
+        meter = plan.numbered(seqs.facility_id, seqs.meter_id)
+        rounds = 0 if meter is None else plan.rounds_of(meter, messages)
+        if rounds == 0 or seqs.lowest_seq < 0 or seqs.highest_seq >= rounds:
+            foreign += seqs.rows
+            continue
+        stored += seqs.distinct_seqs
+        duplicated += seqs.rows - seqs.distinct_seqs
+    return LoadAudit(sent=sent, stored=stored, lost=sent - stored, duplicated=duplicated, foreign=foreign)
+
+
+def new_run(now: datetime) -> str:
+    """A name for a run that began `now`: no other second has it."""
+    return f"load{int(now.astimezone(UTC).timestamp()):x}"

@@ -1,0 +1,65 @@
+"""Work on the partitions of one's share: begun when a partition comes, ended before it is given back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from application.ports.partition_shares import PartitionShares
+
+_log = structlog.get_logger(__name__)
+
+ASK_EVERY_S = 1.0
+
+
+async def work_on_share(
+    shares: PartitionShares,
+    work: Callable[[int, asyncio.Event], Awaitable[None]],
+    stop: asyncio.Event,
+    *,
+    ask_every_s: float = ASK_EVERY_S,
+) -> None:
+    """Until `stop`. `work(partition, ended)` ends soon after `ended` is set; its failure is raised here."""
+    running: dict[int, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+    try:
+        while not stop.is_set():
+            wanted = await shares.wanted()
+            await _end({p: one for p, one in running.items() if p not in wanted}, shares)
+            running = {p: one for p, one in running.items() if p in wanted}
+            for partition in wanted - running.keys():
+                ended = asyncio.Event()
+                running[partition] = (ended, asyncio.create_task(_named(work, partition, ended)))
+            await _sleep(running, stop, ask_every_s)
+    finally:
+        await _end(running, shares)
+        await shares.aclose()
+
+
+async def _named(
+    work: Callable[[int, asyncio.Event], Awaitable[None]], partition: int, ended: asyncio.Event
+) -> None:
+    _log.info("partition taken", partition=partition)
+    await work(partition, ended)
+    _log.info("partition let go", partition=partition)
+
+
+async def _end(ending: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], shares: PartitionShares) -> None:
+    for ended, _ in ending.values():
+        ended.set()
+    for partition, (_, task) in ending.items():
+        await task
+        await shares.give_back(partition)
+
+
+async def _sleep(
+    running: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], stop: asyncio.Event, seconds: float
+) -> None:
+    """Or until `stop`, or until work on a partition fails. Raises what it failed of."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        tasks = {task for _, task in running.values()}
+        done, _ = await asyncio.wait({stopped, *tasks}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in done & tasks:
+            task.result()
+    finally:
+        stopped.cancel()

@@ -1,0 +1,82 @@
+"""A feed read by a test: what came, and what of it is called kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from adapters.mqtt import MqttMeterFeed
+from application.ports.meter_feed import Kept, MeterMessage
+from interfaces.simulators.mqtt_publisher import MqttPublisher
+
+TOPIC = b"meters/fac-001/m1/readings"
+
+
+class Taken:
+    """Calls each message kept at once, unless it `withholds`; has room for `room` that are not kept."""
+
+    def __init__(self, *, withholds: bool = False, room: int = 1_000_000) -> None:
+        self.messages: list[MeterMessage] = []
+        self.withheld: list[Kept] = []
+        self.withholds = withholds
+        self._room = room
+
+    def has_room(self) -> bool:
+        return len(self.withheld) < self._room
+
+    def take(self, message: MeterMessage, kept: Kept) -> None:
+        self.messages.append(message)
+        if self.withholds:
+            self.withheld.append(kept)
+        else:
+            kept()
+
+    def allow(self, room: int) -> None:
+        """From now on so many may be withheld."""
+        self._room = room
+
+    def keep_all(self) -> None:
+        withheld, self.withheld = self.withheld, []
+        for kept in withheld:
+            kept()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [message.payload for message in self.messages]
+
+
+@asynccontextmanager
+async def reading(feed: MqttMeterFeed, taken: Taken) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    running = asyncio.create_task(feed.run(taken, stop))
+    subscribed = asyncio.create_task(feed.subscribed.wait())
+    try:
+        await asyncio.wait([running, subscribed], timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        assert subscribed.done(), "not subscribed in time"
+        yield
+    finally:
+        subscribed.cancel()
+        stop.set()
+        await asyncio.wait_for(running, 20)
+
+
+async def publish(
+    port: int,
+    payloads: list[bytes],
+    *,
+    topic: bytes = TOPIC,
+    user: str | None = None,
+    password: str | None = None,
+    client_id: str = "meters",
+) -> None:
+    """Publish at QoS 1 and wait until the broker has them all."""
+    meters = MqttPublisher()
+    await meters.connect("127.0.0.1", port, client_id=client_id, user=user, password=password)
+    meters.publish([(topic, payload) for payload in payloads])
+    await eventually(lambda: not meters.in_flight)
+    meters.close()
+
+
+async def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - whatever it is that the story waits for
+            await asyncio.sleep(0.01)

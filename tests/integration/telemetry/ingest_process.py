@@ -1,0 +1,46 @@
+"""An ingest worker as an operating-system process, to be killed: `ingest_process.py DSN NATS_URL MQTT_URL SESSIONS`."""
+
+import asyncio
+import os
+import sys
+
+import nats
+
+from adapters.clock import SystemClock
+from adapters.mqtt import MqttMeterFeed
+from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+from adapters.postgres.turn_shares import PostgresTurnShares
+from interfaces.workers import ingest
+from interfaces.workers.ingest_sessions import IngestSession
+from tests.fakes.alerts import FakeAlertRegistry
+
+
+def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[IngestSession]:
+    """As interfaces/bootstrap has them."""
+    return [
+        IngestSession(
+            name=f"shared-{n}",
+            feed=MqttMeterFeed(mqtt_url, client_id=f"shared-{n}", share="ingest", version="5"),
+            turn=PostgresExclusiveTurn(dsn, f"ingest shared-{n}", holder=worker),
+        )
+        for n in range(count)
+    ]
+
+
+async def main(dsn: str, nats_url: str, mqtt_url: str, count: str) -> None:
+    client = await nats.connect(nats_url)
+    worker = str(os.getpid())
+    await ingest.run(
+        sessions=sessions_of(dsn, mqtt_url, int(count), worker),
+        stream=NatsTelemetryStream(client, ack_wait_s=1.0),
+        alerts=FakeAlertRegistry(),
+        clock=SystemClock(),
+        shares=PostgresTurnShares(dsn, "ingest "),
+        worker=worker,
+        stop=asyncio.Event(),
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,288 @@
+"""The whole way from raw meters to the log, counted reading by reading: loss, duplicates, refusals and garbage."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from adapters.mqtt import MqttMeterFeed
+from adapters.nats.telemetry_stream import NatsTelemetryStream
+from application.ports.telemetry_stream import StreamUnavailable
+from application.reading_packer import ReadingPacker
+from application.readings import MalformedReading, unpack, unpack_malformed
+from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
+from interfaces.simulators.load_plan import LoadPlan, audit
+from interfaces.simulators.meter_load import MeterLoad
+from interfaces.simulators.mqtt_publisher import MqttPublisher
+from interfaces.workers import ingest
+from interfaces.workers.ingest_sessions import IngestSession
+from tests.conftest import DebianCommand
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.mosquitto import mosquitto
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def plan(meters: int, rate: float, gateway: int = 1) -> LoadPlan:
+    return LoadPlan(
+        run=f"load{uuid4().hex[:6]}", meters=meters, rate_per_s=rate, gateway=gateway, started_at=NOW
+    )
+
+
+@pytest.mark.parametrize("gateway", [1, 10])
+def test_every_reading_of_the_load_is_stored_once(path: TelemetryPath, gateway: int) -> None:
+    planned = plan(meters=400, rate=1_000, gateway=gateway)
+
+    async def story() -> None:
+        async with (
+            path.stream() as stream,
+            path.aggregating(stream),
+            path.ingesting(stream, client_id=f"ingest-{uuid4().hex[:8]}"),
+        ):
+            report = await MeterLoad(planned, path.servers.meters_mqtt_url).run(3.0)
+            assert report.unacknowledged_messages == 0
+            assert report.readings == planned.readings_in(report.messages)
+            await eventually(lambda: not audit(planned, report.messages, path.stored_readings).lost)
+        assert audit(planned, report.messages, path.stored_readings).is_exact
+
+    asyncio.run(story())
+
+
+def test_a_broker_and_an_ingest_worker_killed_under_load_lose_nothing(path: TelemetryPath) -> None:
+    planned = plan(meters=300, rate=600)
+    client_id = f"ingest-{uuid4().hex[:8]}"
+
+    async def story() -> None:
+        async with path.stream() as stream, path.aggregating(stream):
+            async with path.ingesting(stream, client_id=client_id):
+                load = MeterLoad(planned, path.servers.meters_mqtt_url, connections=2)
+                sending = asyncio.create_task(load.run(6.0))
+                await eventually(lambda: load.sent > 600)
+                await asyncio.to_thread(path.servers.nats.kill)
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(path.servers.nats.start)
+                await eventually(lambda: load.sent > 1_800)
+            async with path.ingesting(stream, client_id=client_id):
+                report = await sending
+                assert (report.unacknowledged_messages, report.messages) == (0, 3_600)
+                assert report.connections > 2
+                await eventually(
+                    lambda: not audit(planned, report.messages, path.stored_readings).lost, within_s=60
+                )
+        assert audit(planned, report.messages, path.stored_readings).is_exact
+
+    asyncio.run(story())
+
+
+class Held(NatsTelemetryStream):
+    """JetStream, which takes nothing for a while."""
+
+    is_held = False
+
+    async def publish(
+        self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+    ) -> int:
+        if self.is_held:
+            raise StreamUnavailable("held by the test")
+        return await super().publish(partition, body, message_id=message_id, traceparent=traceparent)
+
+
+async def everything_in(stream: NatsTelemetryStream) -> tuple[list[MeterReading], list[MalformedReading]]:
+    """What the log holds, pack by pack."""
+    readings: list[MeterReading] = []
+    malformed: list[MalformedReading] = []
+    for partition in (*range(PARTITIONS), MALFORMED):
+        while batches := await stream.pull(partition, limit=100, timeout_s=0.5):
+            for batch in batches:
+                if partition == MALFORMED:
+                    malformed.extend(unpack_malformed(batch.body).malformed)
+                else:
+                    held = unpack(batch.body).readings
+                    assert {partition_of(reading.facility_id) for reading in held} == {partition}
+                    readings.extend(held)
+                await stream.acknowledge(batch)
+    return readings, malformed
+
+
+def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_lost(
+    path: TelemetryPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The acknowledgements stop, the alert is raised, memory stays at its bound, the broker keeps the rest."""
+    monkeypatch.setattr(ingest, "_SHORTEST_BACKPRESSURE_S", 1.0)
+    monkeypatch.setattr(ingest, "BACKPRESSURE_AFTER_S", 1.0)
+    bound = 50_000
+    packers: list[ReadingPacker] = []
+
+    def small(stream: NatsTelemetryStream) -> ReadingPacker:
+        packers.append(ReadingPacker(stream, max_buffered_bytes=bound))
+        return packers[-1]
+
+    monkeypatch.setattr(ingest, "ReadingPacker", small)
+    planned = plan(meters=200, rate=1_000)
+    alert = ("telemetry_backpressure", "ingest")
+
+    async def story() -> None:
+        async with path.stream() as plain:
+            stream = Held(plain._client, ack_wait_s=1.0)
+            async with path.ingesting(stream, client_id=f"ingest-{uuid4().hex[:8]}"):
+                stream.is_held = True
+                report = await MeterLoad(planned, path.servers.meters_mqtt_url).run(4.0)
+                assert report.unacknowledged_messages == 0  # the broker has them all
+                await eventually(lambda: alert in path.open_alerts())
+                assert 0 < packers[0].buffered_bytes < bound + 1_000
+                assert (await plain.fill()).messages == 0
+                stream.is_held = False
+                await eventually(lambda: alert not in path.open_alerts(), within_s=60)
+                found: Counter[tuple[str, int | None]] = Counter()
+                async with asyncio.timeout(60):
+                    while len(found) < report.readings:
+                        readings, _ = await everything_in(plain)
+                        found.update((reading.meter_id, reading.seq) for reading in readings)
+        assert len(found) == report.readings == 4_000
+
+    asyncio.run(story())
+
+
+def garbage(number: int) -> bytes:
+    """Bytes, half a message, other formats: none of it a reading."""
+    tag = f"{number:07}".encode()
+    return (
+        b"\xff\xfe" + tag,
+        b'{"ts":"2026-' + tag,
+        b"<reading n='%b'/>" % tag,
+        b'{"n":%d}' % number,
+        b'{"ts":"yesterday","kw":1,"n":%d}' % number,
+        b'[{"ts":null,"n":%d}]' % number,
+    )[number % 6]
+
+
+def poison(number: int) -> bytes:
+    """What is made, or might have been made, to end whoever reads it."""
+    ts = NOW.isoformat().encode()
+    return (
+        b"[" * 20_000 + b"%d" % number,
+        b'{"a":' * 5_000 + b"%d" % number,
+        b'{"ts":"%b","kw":1%b,"n":%d}' % (ts, b"0" * 4_000, number),
+        b'{"ts":"%b","kw":1e999,"n":%d}' % (ts, number),
+        b'{"ts":"0001-01-01T00:00:00+23:59","kw":1,"n":%d}' % number,
+        b'{"ts":"%b","kw":true,"meter_id":"m\\u0000","n":%d}' % (ts, number),
+    )[number % 6]
+
+
+def stormy(number: int) -> tuple[bytes, bytes, str]:
+    """(topic, payload, what it is) of message `number`: 30 % garbage, 5 % poison, of the rest some that are refused."""
+    facility = number % 7
+    topic = b"meters/storm-%d/m1/readings" % facility
+    body: dict[str, object] = {"ts": (NOW - timedelta(seconds=number)).isoformat(), "seq": number, "kw": 1.0}
+    kind = number % 100
+    if kind < 30:
+        return topic, garbage(number), "garbage"
+    if kind < 35:
+        return topic, poison(number), "poison"
+    if kind == 35:
+        return topic, json.dumps(body | {"facility_id": "storm-99"}).encode(), "wrong facility"
+    if kind == 36:
+        return topic, json.dumps(body | {"ts": (NOW + timedelta(days=9)).isoformat()}).encode(), "future"
+    if kind == 37:
+        return topic, json.dumps(body | {"ts": "1999-01-01T00:00:00Z"}).encode(), "ancient"
+    if kind == 38:
+        return b"meters/STORM/m1/readings", b'{"n":%d}' % number, "no such topic"
+    if kind == 39:
+        return topic, b'{"n":%d,"x":"%b"}' % (number, b"x" * 100_000), "too long"
+    return topic, json.dumps(body | ({} if kind < 60 else {"kwh_total": 5.0})).encode(), "reading"
+
+
+async def send(
+    port: int, messages: Sequence[tuple[bytes, bytes]], user: str | None, password: str | None
+) -> None:
+    meters = MqttPublisher()
+    await meters.connect("127.0.0.1", port, client_id=f"storm-{port}", user=user, password=password)
+    for at in range(0, len(messages), 100):
+        meters.publish(list(messages[at : at + 100]))
+        await eventually(lambda: not meters.in_flight)
+    meters.close()
+
+
+@pytest.mark.parametrize("kind", ["nats", "mosquitto"])
+def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
+    path: TelemetryPath, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    count = 3_000
+    messages = [stormy(number) for number in range(count)]
+    expected = Counter(what for _, _, what in messages)
+    huge = [(b"meters/storm-1/m1/readings", b'{"huge":%d,"x":"' % n + b"x" * 10_000_000) for n in range(2)]
+
+    async def story(url: str, meters_url: str) -> tuple[list[MeterReading], list[MalformedReading]]:
+        async with path.stream() as stream:
+            alerts = FakeAlertRegistry()
+            feed = MqttMeterFeed(url, client_id=f"ingest-{uuid4().hex[:8]}")
+            stop = asyncio.Event()
+            session = IngestSession("only", feed, path.turn())
+            running = asyncio.create_task(
+                ingest.run(sessions=[session], stream=stream, alerts=alerts, clock=path.clock, stop=stop)
+            )
+            await asyncio.wait_for(feed.subscribed.wait(), 20)
+            parts = urlsplit(meters_url)
+            port = parts.port or 0
+            sent = [(topic, payload) for topic, payload, _ in messages]
+            if kind == "mosquitto":
+                sent[1_500:1_500] = huge
+            await send(port, sent, parts.username, parts.password)
+            await eventually(
+                lambda: ("malformed_readings", "storm-1") in {(a.name, a.subject) for a in alerts.listed()}
+            )
+            readings: list[MeterReading] = []
+            malformed: list[MalformedReading] = []
+            async with asyncio.timeout(60):
+                while len(readings) + len(malformed) < len(sent):
+                    more = await everything_in(stream)
+                    readings += more[0]
+                    malformed += more[1]
+            assert not running.done()
+            stop.set()
+            await running
+            return readings, malformed
+
+    if kind == "nats":
+        readings, malformed = asyncio.run(story(path.servers.mqtt_url, path.servers.meters_mqtt_url))
+    else:
+        command: DebianCommand = request.getfixturevalue("debian_command")
+        # As docs/guides/operator.md has it: by itself Mosquitto drops what is over 1,000 messages behind.
+        settings = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 4000")
+        with mosquitto(command("mosquitto"), tmp_path, *settings) as port:
+            url = f"mqtt://127.0.0.1:{port}"
+            readings, malformed = asyncio.run(story(url, url))
+        oversized = [m for m in malformed if m.body.startswith(b'{"huge"')]
+        assert len(oversized) == 2
+        assert all(len(m.body) == 65_536 and m.reason.startswith("the message has 10000") for m in oversized)
+        malformed = [m for m in malformed if m not in oversized]
+    assert len(readings) == len({r.seq for r in readings}) == expected["reading"] == 1_800
+    assert len(malformed) == count - expected["reading"]
+    assert {m.body[:65_536] for m in malformed} == {
+        p[:65_536] for _, p, what in messages if what != "reading"
+    }
+    reasons = Counter(reason_of(m) for m in malformed)
+    for what in ("wrong facility", "future", "ancient", "no such topic", "too long"):
+        assert reasons[what] >= expected[what], what
+    assert all(m.reason for m in malformed)
+    assert {r.incomplete for r in readings} == {True, False}
+
+
+def reason_of(malformed: MalformedReading) -> str:
+    for words, what in (
+        ("names facility", "wrong facility"),
+        ("in the future", "future"),
+        ("days old", "ancient"),
+        ("names no valid facility", "no such topic"),
+        ("bytes; at most", "too long"),
+    ):
+        if words in malformed.reason:
+            return what
+    return malformed.reason

@@ -1,0 +1,139 @@
+"""Several ingest workers on a broker with shared subscriptions: they share its sessions, and succeed the dead."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+from adapters.postgres.turn_shares import PostgresTurnShares
+from interfaces.simulators.load_plan import LoadPlan, audit
+from interfaces.simulators.meter_load import MeterLoad
+from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
+from tests.conftest import DebianCommand
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.feed_reader import Taken
+from tests.integration.telemetry.mosquitto import mosquitto
+from tests.servers import Database
+
+ROOT = Path(__file__).parents[3]
+SESSIONS = 4
+
+
+class NoFeed:
+    """A feed on which nothing comes."""
+
+    async def run(self, taker: object, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+
+class Worker:
+    """One worker's part in the sessions, without a broker."""
+
+    def __init__(self, name: str, dsn: str) -> None:
+        self.stop = asyncio.Event()
+        self.sessions = [
+            IngestSession(f"s{n}", NoFeed(), PostgresExclusiveTurn(dsn, f"ingest s{n}", holder=name))
+            for n in range(SESSIONS)
+        ]
+        reading, shares = asyncio.Event(), PostgresTurnShares(dsn, "ingest ")
+        self._tasks = [
+            asyncio.create_task(read_in_turns(session, Taken(), self.sessions, reading, self.stop))
+            for session in self.sessions
+        ]
+        self._tasks.append(asyncio.create_task(share_out(self.sessions, shares, name, self.stop)))
+
+    @property
+    def held(self) -> int:
+        return sum(session.is_held for session in self.sessions)
+
+    async def end(self) -> None:
+        self.stop.set()
+        await asyncio.gather(*self._tasks)
+
+
+def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Database) -> None:
+    async def story() -> None:
+        first = Worker("w1", database.app_dsn)
+        await eventually(lambda: first.held == SESSIONS)
+        second = Worker("w2", database.app_dsn)
+        await eventually(lambda: (first.held, second.held) == (2, 2), within_s=60)
+        third = Worker("w3", database.app_dsn)
+        await eventually(lambda: sorted((first.held, second.held, third.held)) == [1, 1, 2], within_s=60)
+        held = await PostgresTurnShares(database.app_dsn, "ingest ").held_by()
+        assert held == {"w1": first.held, "w2": second.held, "w3": third.held}
+        await first.end()
+        await eventually(lambda: (second.held, third.held) == (2, 2), within_s=60)
+        await second.end()
+        await eventually(lambda: third.held == SESSIONS)
+        await third.end()
+
+    asyncio.run(story())
+
+
+def test_turns_of_others_are_not_counted(database: Database) -> None:
+    async def story() -> Mapping[str, int]:
+        async with (
+            PostgresExclusiveTurn(database.app_dsn, "aggregate 1", holder="w1").held(),
+            PostgresExclusiveTurn(database.app_dsn, "ingest").held(),
+            PostgresExclusiveTurn(database.app_dsn, "ingest s1", holder="w2").held(),
+        ):
+            return await PostgresTurnShares(database.app_dsn, "ingest ").held_by()
+
+    assert asyncio.run(story()) == {"w2": 1}
+
+
+def test_a_server_that_is_away_is_named() -> None:
+    with pytest.raises(ConnectionError, match="does not say"):
+        asyncio.run(PostgresTurnShares("postgresql://127.0.0.1:1/none", "ingest ").held_by())
+
+
+@contextmanager
+def worker_process(path: TelemetryPath, mqtt_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    program = (
+        "import sys, runpy, types; sys.path.insert(0, '.'); "
+        "tests = types.ModuleType('tests'); tests.__path__ = ['tests']; sys.modules['tests'] = tests; "
+        "runpy.run_module('tests.integration.telemetry.ingest_process', run_name='__main__')"
+    )
+    arguments = [path.database.app_dsn, path.servers.nats_url, mqtt_url, "2"]
+    worker = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
+    path: TelemetryPath, debian_command: DebianCommand, tmp_path: Path
+) -> None:
+    planned = LoadPlan(run=f"load{uuid4().hex[:6]}", meters=300, rate_per_s=300, started_at=path.clock.now())
+
+    def held_by(dsn: str) -> list[int]:
+        return sorted(asyncio.run(PostgresTurnShares(dsn, "ingest ").held_by()).values())
+
+    async def story(mqtt_url: str) -> None:
+        dsn = path.database.app_dsn
+        async with path.stream() as stream, path.aggregating(stream):
+            with worker_process(path, mqtt_url) as first, worker_process(path, mqtt_url):
+                await eventually(lambda: held_by(dsn) == [1, 1], within_s=60)
+                load = MeterLoad(planned, mqtt_url, connections=2)
+                sending = asyncio.create_task(load.run(4.0))
+                await eventually(lambda: path.count("readings") > 200)
+                first.kill()
+                await eventually(lambda: held_by(dsn) == [2])
+                report = await sending
+                assert (report.unacknowledged_messages, report.readings) == (0, 1_200)
+                await eventually(lambda: not audit(planned, report.messages, path.stored_readings).lost)
+        assert audit(planned, report.messages, path.stored_readings).is_exact
+
+    settings = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 0")
+    with mosquitto(debian_command("mosquitto"), tmp_path, *settings) as port:
+        asyncio.run(story(f"mqtt://127.0.0.1:{port}"))

@@ -1,0 +1,128 @@
+"""The broker behind TLS with client certificates, as AWS IoT Core has it, on a real Mosquitto."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gmqtt
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.mqtt import MqttMeterFeed, MqttTlsError, Version, tls_context
+from tests.conftest import DebianCommand
+from tests.integration.telemetry.feed_reader import Taken, eventually, reading
+from tests.integration.telemetry.mosquitto import Authority, mosquitto
+
+
+@dataclass(frozen=True)
+class SecureBroker:
+    """A Mosquitto that asks for a certificate of `authority`."""
+
+    port: int
+    authority: Authority
+    client: tuple[Path, Path]
+
+    async def publish(self, payload: str) -> None:
+        """With a client library, of which ours knows nothing."""
+        cert, key = self.client
+        client = gmqtt.Client("meter", clean_session=True)
+        tls = tls_context(ca_file=self.authority.file, cert_file=cert, key_file=key)
+        await client.connect("localhost", self.port, ssl=tls)
+        client.publish(
+            "meters/fac-001/m1/readings", payload, qos=1, user_property=("traceparent", "00-trace")
+        )
+        await asyncio.sleep(0.3)
+        await client.disconnect()
+
+
+@pytest.fixture
+def broker(debian_command: DebianCommand, tmp_path: Path) -> Iterator[SecureBroker]:
+    authority = Authority(tmp_path / "certificates")
+    cert, key = authority.issue("server", host="localhost")
+    settings = (f"cafile {authority.file}", f"certfile {cert}", f"keyfile {key}", "require_certificate true",
+                "use_identity_as_username true", "allow_anonymous false")  # fmt: skip
+    with mosquitto(debian_command("mosquitto"), tmp_path, *settings) as port:
+        client = authority.issue("ingest")
+        yield SecureBroker(port, authority, client)
+
+
+def feed(
+    broker: SecureBroker, tls: ssl.SSLContext, version: Version = "5", host: str = "localhost"
+) -> MqttMeterFeed:
+    return MqttMeterFeed(f"mqtts://{host}:{broker.port}", version=version, tls=tls, connect_within_s=5)
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_a_client_certificate_opens_the_feed(broker: SecureBroker, version: Version) -> None:
+    cert, key = broker.client
+    tls = tls_context(ca_file=broker.authority.file, cert_file=cert, key_file=key, alpn="mqtt")
+
+    async def story() -> None:
+        taken = Taken()
+        async with reading(feed(broker, tls, version), taken):
+            await broker.publish("1")
+            await eventually(lambda: taken.payloads == [b"1"])
+        assert taken.messages[0].traceparent == ("00-trace" if version == "5" else None)
+
+    asyncio.run(story())
+
+
+async def _problem(refused: MqttMeterFeed) -> str:
+    """Why it does not connect, as the log says it."""
+    stop = asyncio.Event()
+    with capture_logs() as logs:
+        running = asyncio.create_task(refused.run(Taken(), stop))
+        await eventually(lambda: bool(logs) or running.done())
+        stop.set()
+        await running
+    return str(logs[0]["error"])
+
+
+def test_what_is_wrong_with_a_connection_is_said_in_words(broker: SecureBroker, tmp_path: Path) -> None:
+    cert, key = broker.client
+    stranger = Authority(tmp_path / "strangers", "stranger")
+    strange_cert, strange_key = stranger.issue("ingest")
+
+    async def story() -> None:
+        ca = broker.authority.file
+        untrusted = await _problem(
+            feed(broker, tls_context(ca_file=stranger.file, cert_file=cert, key_file=key))
+        )
+        assert "the broker's certificate is not accepted" in untrusted
+        other_name = await _problem(
+            feed(broker, tls_context(ca_file=ca, cert_file=cert, key_file=key), host="127.0.0.1")
+        )
+        assert "not accepted" in other_name
+        assert "127.0.0.1" in other_name
+        # Whether the broker's reason or its hanging up comes first is up to the network.
+        refused = ("does not accept our client certificate", "may this client connect, with its certificate")
+        none = await _problem(feed(broker, tls_context(ca_file=ca)))
+        assert any(words in none for words in refused)
+        strange = tls_context(ca_file=ca, cert_file=strange_cert, key_file=strange_key)
+        theirs = await _problem(feed(broker, strange))
+        assert any(words in theirs for words in refused)
+        plain = MqttMeterFeed(f"mqtt://127.0.0.1:{broker.port}", connect_within_s=5)
+        assert "closed the connection before it answered" in await _problem(plain)
+
+    asyncio.run(story())
+
+
+def test_files_that_cannot_be_used_are_named_before_anything_is_connected(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "certificates")
+    cert, key = authority.issue("one")
+    _, other_key = authority.issue("other")
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    absent = tmp_path / "absent.pem"
+    for ca, given_cert, given_key, said in (
+        (absent, None, None, "absent.pem is not there"),
+        (empty, None, None, "empty.pem holds no certificate"),
+        (None, cert, None, "go together"),
+        (None, cert, other_key, "no certificate and key that belong together"),
+        (None, cert, empty, "no certificate and key that belong together"),
+    ):
+        with pytest.raises(MqttTlsError, match=said):
+            tls_context(ca_file=ca, cert_file=given_cert, key_file=given_key)
+    tls_context(cert_file=cert, key_file=key)

@@ -1,0 +1,171 @@
+"""Partitions among workers: evenly shared out, each held by one, and handed over when a worker dies."""
+
+import asyncio
+import subprocess
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import pytest
+
+from adapters.postgres.partition_shares import LOCK_CLASS, PostgresPartitionShares
+from domain.meter_reading import ALL_PARTITIONS
+from interfaces.workers.partition_work import work_on_share
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.test_log_to_store import (
+    FACILITIES,
+    all_done,
+    assert_exact,
+    publish_all,
+    start_worker,
+)
+from tests.servers import Database
+
+HELD = """
+SELECT l.pid, l.objid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = %s AND l.mode = 'ExclusiveLock'
+    AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def rounds(members: list[PostgresPartitionShares], count: int = 8) -> list[frozenset[int]]:
+    """Each asks `count` times in turn, and gives back at once what it is not to keep."""
+    wanted: list[frozenset[int]] = []
+    for _ in range(count):
+        wanted = []
+        for member in members:
+            kept = await member.wanted()
+            for partition in set(ALL_PARTITIONS) - kept:
+                await member.give_back(partition)
+            wanted.append(kept)
+        all_held = [partition for one in wanted for partition in one]
+        assert len(all_held) == len(set(all_held))
+    return wanted
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 9, 11])
+def test_every_partition_is_held_once_and_nobody_holds_two_more_than_another(
+    database: Database, workers: int
+) -> None:
+    async def story() -> None:
+        members = [PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
+        sizes = [len(one) for one in await rounds(members)]
+        assert sum(sizes) == len(ALL_PARTITIONS)
+        assert max(sizes) - min(sizes) <= 1
+        for leaver in members[1:]:
+            await leaver.aclose()
+        async with asyncio.timeout(60):  # the server ends a session a little after its client has
+            while await rounds(members[:1], 1) != [frozenset(ALL_PARTITIONS)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await members[0].aclose()
+
+    asyncio.run(story())
+
+
+def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(database: Database) -> None:
+    async def story() -> None:
+        silent, one, other = (PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
+        await rounds([one, other])
+        await silent.wanted()  # joins, and holds nothing: all is taken
+        async with asyncio.timeout(60):
+            while sum(map(len, await rounds([one, other], 1))) < len(ALL_PARTITIONS):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        for _ in range(10):
+            held = await rounds([one, other], 1)
+            assert sum(len(some) for some in held) == len(ALL_PARTITIONS)
+        for member in (silent, one, other):
+            await member.aclose()
+
+    asyncio.run(story())
+
+
+def test_whoever_loses_its_session_has_lost_its_partitions(database: Database) -> None:
+    async def story() -> None:
+        one = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
+        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gridproof partitions'"
+                " AND datname = current_database()"
+            )
+        assert await one.wanted() == frozenset()
+        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        await one.aclose()
+
+    asyncio.run(story())
+
+
+def test_work_is_ended_before_its_partition_is_given_back(database: Database) -> None:
+    """Two workers in one process never work on the same partition at a time, while they come and go."""
+    working: Counter[int] = Counter()
+    seen: set[int] = set()
+
+    def work(name: str) -> Callable[[int, asyncio.Event], Awaitable[None]]:
+        async def on(partition: int, ended: asyncio.Event) -> None:
+            working[partition] += 1
+            assert working[partition] == 1, f"{name}: somebody else works on {partition}"
+            seen.add(partition)
+            await ended.wait()
+            await asyncio.sleep(0.02)
+            working[partition] -= 1
+
+        return on
+
+    async def story() -> None:
+        first_stop, second_stop = asyncio.Event(), asyncio.Event()
+        shares = [PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
+        first = asyncio.create_task(work_on_share(shares[0], work("first"), first_stop, ask_every_s=0.02))
+        await eventually(lambda: len(seen) == len(ALL_PARTITIONS))
+        second = asyncio.create_task(work_on_share(shares[1], work("second"), second_stop, ask_every_s=0.02))
+        await eventually(lambda: len(shares[1]._held) >= len(ALL_PARTITIONS) // 2)
+        first_stop.set()
+        await first
+        await eventually(lambda: sum(working.values()) == len(ALL_PARTITIONS))
+        second_stop.set()
+        await second
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+    assert set(working.values()) == {0}
+
+
+def test_a_failure_on_one_partition_ends_the_worker(database: Database) -> None:
+    async def fails(partition: int, ended: asyncio.Event) -> None:
+        if partition == 3:
+            raise RuntimeError("a mistake in the program")
+        await ended.wait()
+
+    shares = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        asyncio.run(work_on_share(shares, fails, asyncio.Event()))
+
+
+def holders(path: TelemetryPath) -> dict[int, set[int]]:
+    with psycopg.connect(path.database.app_dsn) as conn:
+        found: dict[int, set[int]] = {}
+        for pid, partition in conn.execute(HELD, (LOCK_CLASS,)):
+            found.setdefault(pid, set()).add(partition)
+    return found
+
+
+def test_a_worker_killed_with_kill_9_hands_its_partitions_over(path: TelemetryPath) -> None:
+    """Two processes share the log; one dies in the middle of the work, the other finishes it."""
+    workers: list[subprocess.Popen[bytes]] = []
+
+    async def story() -> None:
+        async with path.stream() as stream:
+            workers.extend([await asyncio.to_thread(start_worker, path) for _ in range(2)])
+            await eventually(lambda: sorted(len(held) for held in holders(path).values()) == [4, 5])
+            count = await publish_all(stream, size=1)
+            await eventually(lambda: path.count("readings") > 0)
+            workers[0].kill()
+            workers[0].wait()
+            await eventually(lambda: [len(held) for held in holders(path).values()] == [9])
+            await all_done(stream)
+            assert count == 240 * len(FACILITIES)
+
+    try:
+        asyncio.run(story())
+        assert_exact(path)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()

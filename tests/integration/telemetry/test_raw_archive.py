@@ -1,0 +1,342 @@
+"""From the telemetry log into the raw archive and back, on real servers: nothing missing, nothing twice."""
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.archive import ObjectArchive
+from adapters.clock import SystemClock
+from adapters.nats.raw_log import NatsRawLog
+from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application import raw_archive_object
+from application.ports.archive import Archive
+from application.ports.raw_log import RawMessage
+from application.raw_archive_manifest import chains, entries
+from application.raw_archive_object import messages_of
+from application.raw_archive_restore import RestoreReport, Wanted, restore
+from application.raw_archive_verification import verify_archive
+from application.raw_archiving import PartitionArchiver
+from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
+from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.s3_server import S3Server, running_s3
+from tests.servers import fresh_database
+
+ROOT = Path(__file__).parents[3]
+START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+EVERYTHING = Wanted(starts_at=START - timedelta(days=2), ends_at=START + timedelta(days=2))
+ALL = (*range(PARTITIONS), MALFORMED)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with running_s3() as server:
+        server.make_bucket("raw")
+        yield server
+
+
+def readings_of(facility: str, draw: random.Random) -> list[MeterReading]:
+    """Two hours of two meters, with gaps, a counter, and now and then only one of the two values."""
+    found = []
+    for meter in ("m1", "m2"):
+        total = 1_000.0
+        for n in range(240):
+            kw = draw.uniform(5, 50)
+            total += kw * 30 / 3_600
+            if draw.random() < 0.05:
+                continue
+            both = draw.random() < 0.9
+            found.append(
+                MeterReading(
+                    facility, meter, START + timedelta(seconds=30 * n), kw, total if both else None, n
+                )
+            )
+    return found
+
+
+async def publish_a_morning(stream: NatsTelemetryStream) -> int:
+    """Late, doubled, corrected and malformed messages among them; how many messages."""
+    draw, messages = random.Random(5), 0
+    for number in range(4):
+        facility = f"fac-{number:03}"
+        readings = readings_of(facility, draw)
+        packs = [readings[n : n + 40] for n in range(0, len(readings), 40)]
+        draw.shuffle(packs)
+        corrected = [
+            msgspec.structs.replace(one, kw=one.kw and one.kw / 2, revision=1, quality="estimated")
+            for one in readings[::50]
+        ]
+        for some in [*packs[:10], corrected, *packs[10:], *packs[:3]]:
+            body = pack(ReadingBatch(received_at=datetime.now(UTC), readings=some))
+            await stream.publish(partition_of(facility), body, message_id=f"{messages}")
+            messages += 1
+    malformed = MalformedMessages(received_at=START, malformed=[MalformedReading("t", "no JSON", b"\0\xff")])
+    await stream.publish(MALFORMED, pack(malformed), message_id="malformed")
+    await stream.publish(partition_of("fac-001"), b"\xc1 no pack", message_id="garbage")
+    poison = ReadingBatch(received_at=START, readings=[MeterReading("fac-001", "m\0", START, 1.0, None)])
+    await stream.publish(partition_of("fac-001"), pack(poison), message_id="poison")
+    return messages + 3
+
+
+async def stored(stream: NatsTelemetryStream) -> None:
+    for _ in range(600):
+        if (await stream.fill()).unprocessed == 0:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the log still holds work")
+
+
+async def archive_all(stream: NatsTelemetryStream, archive: Archive) -> None:
+    log = NatsRawLog(stream._client)
+    log_id = await log.log_id()
+    for partition in ALL:
+        archiver = PartitionArchiver(log, archive, log_id=log_id, partition=partition)
+        await archiver.open()
+        while await archiver.archive_next() is not None:
+            pass
+
+
+LEFT_OUT = {"updated_at", "settled_at"}
+TABLES = ["readings", "rollups", "interval_readings", "meter_days", "current_values", "unsettled_quarters"]
+
+
+def telemetry_rows(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table of readings and what is computed of them, without when somebody wrote it."""
+    tables = """SELECT table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
+        FROM information_schema.columns
+        WHERE table_schema = 'gridproof' AND NOT column_name = ANY(%s)
+            AND table_name = ANY(%s)
+        GROUP BY table_name"""
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(tables, (list(LEFT_OUT), TABLES)).fetchall()
+        return {
+            name: sorted(
+                connection.execute(f"SELECT {columns} FROM gridproof.{name}".encode()).fetchall(), key=repr
+            )
+            for name, columns in found
+        }
+
+
+def restored_into(dsn: str, archive: Archive, wanted: Wanted = EVERYTHING) -> RestoreReport:
+    with ConnectionPool[Any](dsn, min_size=1, max_size=2) as pool:
+        clock = SystemClock()
+        rollups = PostgresTelemetryRollups(pool, clock)
+        return restore(archive, PostgresTelemetryStore(pool, clock), wanted, rollups=rollups)
+
+
+def settle_all(path: TelemetryPath) -> None:
+    rollups = PostgresTelemetryRollups(path.pool, path.clock)
+    for partition in range(PARTITIONS):
+        while rollups.settle(partition, limit=200).quarters:
+            pass
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
+    path: TelemetryPath, s3: S3Server, tmp_path: Path, place: str
+) -> None:
+    archive = s3.archive("raw", "system-1") if place == "s3" else ObjectArchive(tmp_path.as_uri())
+
+    async def story() -> int:
+        async with path.stream() as stream:
+            async with path.aggregating(stream):
+                messages = await publish_a_morning(stream)
+                await stored(stream)
+            await archive_all(stream, archive)
+            return messages
+
+    messages = asyncio.run(story())
+    report = verify_archive(archive)
+    assert report.verified
+    assert sum(one.messages for one in report.partitions) == messages
+    assert sum(one.malformed for one in report.partitions) == 1
+    settle_all(path)
+    live = telemetry_rows(path.database.app_dsn)
+    assert len(live["readings"]) > 1_500
+    assert len(live["rollups"]) == 4 * (120 + 8 + 2)
+    assert live["unsettled_quarters"] == []
+    with fresh_database(path.postgres) as fresh:
+        first = restored_into(fresh.app_dsn, archive)
+        assert first.readings > first.added > len(live["readings"])  # doubled, and corrected ones
+        assert (first.refused_messages, first.undecodable_messages) == (1, 1)
+        assert telemetry_rows(fresh.app_dsn) == live
+        again = restored_into(fresh.app_dsn, archive)
+        assert (again.added, again.readings) == (0, first.readings)
+        assert telemetry_rows(fresh.app_dsn) == live
+    assert restored_into(path.database.app_dsn, archive).added == 0
+    assert telemetry_rows(path.database.app_dsn) == live
+
+
+def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPath, tmp_path: Path) -> None:
+    archive = ObjectArchive(tmp_path.as_uri())
+
+    async def story() -> None:
+        async with path.stream() as stream:
+            await publish_a_morning(stream)
+            await archive_all(stream, archive)
+
+    asyncio.run(story())
+    hour = Wanted(
+        starts_at=START + timedelta(minutes=30),
+        ends_at=START + timedelta(minutes=90),
+        facility_ids=frozenset({"fac-002"}),
+    )
+    with ConnectionPool[Any](path.database.app_dsn, min_size=1, max_size=2) as pool:
+        store, told = PostgresTelemetryStore(pool, SystemClock()), []
+        dry = restore(
+            archive, store, hour, dry_run=True, on_progress=lambda done, of: told.append((done, of))
+        )
+        assert telemetry_rows(path.database.app_dsn)["readings"] == []
+        report = restore(archive, store, hour)
+    assert (dry.added, dry.readings, dry.objects) == (0, report.readings, 1)
+    assert told == [(told[0][1], told[0][1])]
+    rows = telemetry_rows(path.database.app_dsn)["readings"]
+    assert 200 < len(rows) < report.added < report.readings
+    with psycopg.connect(path.database.app_dsn) as connection:
+        found = connection.execute("SELECT DISTINCT facility_id, min(ts), max(ts) FROM readings GROUP BY 1")
+        (facility, oldest, newest) = found.fetchone() or ("", None, None)
+    assert facility == "fac-002"
+    assert hour.starts_at <= oldest < newest < hour.ends_at
+
+
+def start_worker(path: TelemetryPath, folder: Path, place: str) -> "subprocess.Popen[bytes]":
+    program = (
+        "import sys, runpy, types; sys.path.insert(0, '.'); "
+        "tests = types.ModuleType('tests'); tests.__path__ = ['tests']; sys.modules['tests'] = tests; "
+        "runpy.run_module('tests.integration.telemetry.archive_process', run_name='__main__')"
+    )
+    addresses = [path.database.app_dsn, path.servers.nats_url, str(folder), place]
+    worker = subprocess.Popen([sys.executable, "-c", program, *addresses], cwd=ROOT, stdout=subprocess.PIPE)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"ready\n"
+    return worker
+
+
+def archived_seqs(archive: Archive) -> list[int]:
+    found = []
+    for names in chains(archive).values():
+        for entry, _ in entries(archive, names):
+            found += [message.stream_seq for message in messages_of(archive.get(entry.object))[1]]
+    return sorted(found)
+
+
+def test_killed_between_object_and_entry_and_after_each_nothing_is_missing_and_nothing_twice(
+    path: TelemetryPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 at both places, several times, while messages keep coming."""
+    archive = ObjectArchive(tmp_path.as_uri())
+    total = 0
+
+    async def publish_some(count: int) -> None:
+        nonlocal total
+        async with path.stream() as stream:
+            for _ in range(count):
+                reading = MeterReading("fac-001", "m1", START + timedelta(seconds=total), 1.0, None)
+                body = pack(ReadingBatch(received_at=datetime.now(UTC), readings=[reading]))
+                await stream.publish(total % PARTITIONS, body, message_id=str(total))
+                total += 1
+
+    for place in (
+        "archive.after_object",
+        "archive.after_entry",
+        "archive.after_object",
+        "archive.after_object",
+    ):
+        asyncio.run(publish_some(40))
+        worker = start_worker(path, tmp_path, place)
+        assert worker.wait(60) == -9
+    asyncio.run(publish_some(5))
+    worker = start_worker(path, tmp_path, "")
+    try:
+        asyncio.run(eventually(lambda: len(archived_seqs(archive)) >= total))
+    finally:
+        worker.kill()
+        worker.wait()
+    assert archived_seqs(archive) == list(range(1, total + 1))
+    report = verify_archive(archive)
+    assert (report.findings, report.not_entered) == ((), ())
+
+
+def test_two_workers_at_once_and_one_that_is_killed_hand_over(path: TelemetryPath, tmp_path: Path) -> None:
+    archive = ObjectArchive(tmp_path.as_uri())
+
+    async def publish_some(stream: NatsTelemetryStream, first: int) -> None:
+        for n in range(first, first + 50):
+            await stream.publish(n % PARTITIONS, f"{n}".encode(), message_id=str(n))
+
+    async def story() -> None:
+        workers = [await asyncio.to_thread(start_worker, path, tmp_path, "") for _ in range(2)]
+        try:
+            async with path.stream() as stream:
+                await publish_some(stream, 0)
+                await eventually(lambda: len(archived_seqs(archive)) == 50)
+                workers[0].kill()
+                await publish_some(stream, 50)
+                await eventually(lambda: len(archived_seqs(archive)) == 100)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+
+    asyncio.run(story())
+    assert archived_seqs(archive) == list(range(1, 101))
+    assert verify_archive(archive).verified
+
+
+def test_a_log_that_is_archived_trims_nothing_that_the_archive_does_not_hold(
+    path: TelemetryPath, tmp_path: Path
+) -> None:
+    archive = ObjectArchive(tmp_path.as_uri())
+
+    async def story() -> None:
+        async with path.stream() as unarchived:
+            client = unarchived._client
+            stream = NatsTelemetryStream(client, archived=True)
+            await stream.ensure()
+            config = (await client.jetstream().stream_info("TELEMETRY")).config
+            assert not config.max_age
+            for n in range(10):
+                reading = MeterReading("fac-001", "m1", START + timedelta(seconds=n), 1.0, None)
+                body = pack(ReadingBatch(received_at=datetime.now(UTC), readings=[reading]))
+                await stream.publish(5, body, message_id=str(n))
+            async with path.aggregating(stream):
+                await stored(stream)
+            await stream.trim()
+            assert (await stream.fill()).messages == 10
+            await stream.trim({5: 4})
+            assert (await stream.fill()).messages == 6
+            await archive_all(stream, archive)
+            await stream.trim({5: 10})
+            assert (await stream.fill()).messages == 0
+
+    asyncio.run(story())
+
+
+def test_what_is_compressed_is_a_fraction_and_memory_is_bounded_by_an_object() -> None:
+    """What stands in memory of one object is compressed; a reader unpacks value by value."""
+    writer = raw_archive_object.ObjectWriter(
+        raw_archive_object.ObjectHeader(format=1, log_id="l", partition=0, first_seq=1)
+    )
+    assert writer.empty
+    readings = [MeterReading("fac-001", f"m{n}", START, 100.0 + n, 5_000.0 + n, n) for n in range(400)]
+    body = pack(ReadingBatch(received_at=START, readings=readings))
+    seq = 0
+    while not writer.full:
+        seq += 1
+        writer.add(RawMessage(seq, START, None, None, body))
+    content, contents = writer.finished()
+    assert contents.raw_bytes < raw_archive_object.MAX_RAW_BYTES + len(body)
+    assert len(content) < contents.raw_bytes / 5
+    assert sum(1 for _ in messages_of(content)[1]) == seq

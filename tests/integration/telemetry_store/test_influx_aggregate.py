@@ -1,0 +1,136 @@
+"""The aggregate worker over InfluxDB: what it refuses is a dead letter, what is away is waited for, nothing is lost."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.influxdb import connection as connections
+from adapters.influxdb.connection import InfluxConnection
+from adapters.influxdb.store import InfluxTelemetryStore
+from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
+from application import telemetry_health
+from application.readings import ReadingBatch, pack
+from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
+from domain.meter_reading import MeterReading
+from domain.time_windows import TimeWindow
+from interfaces.workers.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.telemetry_watch import TelemetryWatch
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
+from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.influxdb_server import Faults, InfluxServer, influx_connection
+from tests.servers import Database
+
+T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
+QUARTER = TimeWindow(T0, T0 + timedelta(minutes=15))
+
+
+class Path:
+    """From the log into InfluxDB."""
+
+    def __init__(self, pool: ConnectionPool[Any], connection: InfluxConnection) -> None:
+        self.clock = FakeClock(T0 + timedelta(hours=1))
+        progress = PostgresTelemetryProgress(pool, self.clock)
+        self.influx = InfluxTelemetryStore(connection, progress, self.clock, raw_days=3_650)
+        self.stream, self.dead_letters = FakeTelemetryStream(), FakeDeadLetters()
+        self.alerts, self.health = FakeAlertRegistry(), TelemetryHealth()
+
+    async def publish(self, *batches: list[MeterReading]) -> None:
+        for n, readings in enumerate(batches):
+            await self.stream.publish(
+                0, pack(ReadingBatch(received_at=T0, readings=readings)), message_id=str(n)
+            )
+
+    async def store(self) -> None:
+        """Everything that waits."""
+        aggregator = Aggregator(
+            partition=0,
+            stream=self.stream,
+            store=WatchedTelemetryStore(self.influx, self.health),
+            rollups=self.influx,
+            dead_letters=self.dead_letters,
+            alerts=self.alerts,
+            clock=self.clock,
+            first_pause_s=0.01,
+        )
+        batches = await self.stream.pull(0, limit=64, timeout_s=5)
+        await aggregator.store(batches, asyncio.Event())
+        await aggregator.settle_if_due(1e9)
+
+    def mean_kw(self) -> float:
+        return float(self.influx.interval_series("a", QUARTER).values[0])
+
+
+def quarter(kw: float) -> list[MeterReading]:
+    return [MeterReading("a", "m", T0 + timedelta(seconds=s), kw, None) for s in range(0, 900, 15)]
+
+
+@pytest.fixture
+def path(influxd: InfluxServer, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(connections, "LEFT_ALONE_S", 0.1)
+    with (
+        ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
+        influx_connection(influxd) as connection,
+    ):
+        yield Path(pool, connection)
+    influxd.shim.faults = Faults()
+    if influxd.child is None:
+        influxd.start()
+
+
+def test_what_influxdb_refuses_for_good_is_a_dead_letter_and_the_next_goes_in(
+    path: Path, influxd: InfluxServer
+) -> None:
+    async def story() -> None:
+        await path.publish([MeterReading("a", "m\n", T0, 99.0, None)], quarter(10.0))
+        await path.store()
+
+    asyncio.run(story())
+    (letter,) = path.dead_letters.listed()
+    assert (letter.queue, letter.reason[:15]) == ("telemetry_batch", "ReadingsRefused")
+    assert [alert.name for alert in path.alerts.listed()] == ["poison_batch"]
+    assert path.mean_kw() == 10.0
+    assert path.influx.position(0) == 2
+
+
+def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
+    path: Path, influxd: InfluxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry_health, "LEAST", 1)
+
+    async def story() -> None:
+        await path.publish(quarter(10.0)[:30], quarter(10.0)[30:])
+        influxd.kill()
+        storing = asyncio.create_task(path.store())
+        async with asyncio.timeout(30):
+            while path.health.write_error_pct() is None:  # noqa: ASYNC110 - until it has tried
+                await asyncio.sleep(0.01)
+        await asyncio.to_thread(influxd.start)
+        async with asyncio.timeout(60):
+            await storing
+        watch = TelemetryWatch(path.health, path.alerts, path.clock, "aggregate")
+        await watch.look()
+
+    asyncio.run(story())
+    assert path.dead_letters.listed() == []
+    assert path.mean_kw() == 10.0
+    assert path.influx.position(0) == 2
+    assert ("telemetry_write_errors", "aggregate") in {(a.name, a.subject) for a in path.alerts.listed()}
+
+
+def test_a_passing_refusal_is_no_poison(path: Path, influxd: InfluxServer) -> None:
+    async def story() -> None:
+        await path.publish(quarter(10.0))
+        influxd.shim.faults.statuses = [503] * connections.TRIES * (MAX_TRIES + 1)
+        async with asyncio.timeout(60):
+            await path.store()
+
+    asyncio.run(story())
+    assert path.dead_letters.listed() == []
+    assert path.mean_kw() == 10.0

@@ -1,0 +1,186 @@
+"""The way to a real InfluxDB: what is written is read, what fails is tried again and named."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from adapters.influxdb import connection as connections
+from adapters.influxdb.connection import RAW, ROLLUPS, TRIES, InfluxConnection
+from adapters.influxdb.influxql import is_one_of, select
+from adapters.influxdb.line_protocol import line, microseconds, moment_of, tag
+from adapters.influxdb.setup import InfluxNotSetUp, set_up
+from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from tests.influxdb_server import Faults, InfluxServer
+
+NOW = datetime.now(UTC).replace(microsecond=123_457)
+
+
+@pytest.fixture
+def server(influxd: InfluxServer) -> Iterator[InfluxServer]:
+    yield influxd
+    influxd.shim.faults = Faults()
+    if influxd.child is None:
+        influxd.start()
+
+
+@pytest.fixture
+def influx(server: InfluxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[InfluxConnection]:
+    """Set up, and quick to try again."""
+    monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(connections, "LONGEST_WAIT_S", 0.02)
+    connection = InfluxConnection(server.url, server.fresh_name())
+    set_up(connection, raw_days=90, rollup_days=730)
+    yield connection
+    connection.close()
+
+
+def row(kw: float = 1.5, *, at: datetime = NOW, facility: str = "a") -> str:
+    return line("readings", {"facility_id": tag(facility)}, {"kw": kw}, microseconds(at))
+
+
+def kws(connection: InfluxConnection) -> list[float]:
+    (series,) = connection.query(RAW, ["SELECT kw FROM readings"])
+    return [kw for one in series for (kw,) in one.rows("kw")]
+
+
+def test_what_is_written_is_read_back_to_the_microsecond(influx: InfluxConnection) -> None:
+    odd = 'a b,c=d"ü'
+    influx.write(
+        RAW,
+        [
+            line(
+                "readings",
+                {"facility_id": tag(odd)},
+                {"kw": 0.1, "seq": 2**53 + 1, "extra": '{"x": "a\\b"}', "ok": False, "none": None},
+                microseconds(NOW),
+            )
+        ],
+    )
+    ((series,),) = influx.query(RAW, ["SELECT kw, seq, extra, ok FROM readings GROUP BY facility_id"])
+    assert series.tags == {"facility_id": odd}
+    ((us, *values),) = series.rows("time", "kw", "seq", "extra", "ok")
+    assert (moment_of(us), values) == (NOW, [0.1, 2**53 + 1, '{"x": "a\\b"}', False])
+
+
+def test_whatever_stands_in_a_text_it_comes_back_as_it_was(influx: InfluxConnection) -> None:
+    draw = random.Random(7)
+    letters = [chr(n) for n in range(32, 127) if chr(n) != "\\"] + list("äß€漢🙂\u2028")
+    ids = [f"{''.join(draw.choices(letters, k=12))}|{n}" for n in range(200)]
+    texts = ["".join(draw.choices([*letters, "\\"], k=12)) for _ in ids]
+    lines = [
+        line("readings", {"facility_id": tag(one), "n": str(n)}, {"extra": said}, microseconds(NOW))
+        for n, (one, said) in enumerate(zip(ids, texts, strict=True))
+    ]
+    influx.write(RAW, lines)
+    wanted = is_one_of("facility_id", ids)
+    (found,) = influx.query(RAW, [select("extra", "readings", wanted, by="facility_id")])
+    assert {series.tags["facility_id"]: series.values[0][1] for series in found} == dict(
+        zip(ids, texts, strict=True)
+    )
+
+
+@pytest.mark.parametrize("statuses", [[503], [429, 500]])
+def test_a_passing_failure_is_tried_again(
+    influx: InfluxConnection, server: InfluxServer, statuses: list[int]
+) -> None:
+    server.shim.faults.statuses = list(statuses)
+    influx.write(RAW, [row()])
+    assert kws(influx) == [1.5]
+    assert server.shim.faults.writes == len(statuses) + 1
+
+
+def test_a_lost_answer_is_tried_again_and_stores_once(influx: InfluxConnection, server: InfluxServer) -> None:
+    server.shim.faults.lost_answers = 1
+    influx.write(RAW, [row()])
+    assert kws(influx) == [1.5]
+
+
+def test_trying_again_has_an_end(influx: InfluxConnection, server: InfluxServer) -> None:
+    server.shim.faults.statuses = [503] * TRIES
+    with pytest.raises(TelemetryStoreUnavailable, match="503"):
+        influx.write(RAW, [row()])
+    assert server.shim.faults.writes == TRIES
+
+
+def test_rows_at_fault_are_refused_at_once_and_open_no_breaker(
+    influx: InfluxConnection, server: InfluxServer
+) -> None:
+    influx.write(RAW, [row()])
+    server.shim.faults.writes = 0
+    for _ in range(connections.FAILURES + 1):
+        with pytest.raises(ReadingsRefused, match="kw"):
+            influx.write(RAW, [line("readings", {}, {"kw": "a text"}, microseconds(NOW))])
+    assert server.shim.faults.writes == connections.FAILURES + 1
+    influx.write(RAW, [row(2.5, at=NOW + timedelta(seconds=1))])
+
+
+def test_after_failures_in_a_row_it_is_left_alone_and_then_asked_again(
+    influx: InfluxConnection, server: InfluxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LEFT_ALONE_S", 0.2)
+    again = InfluxConnection(server.url, influx.database)
+    server.kill()
+    said = []
+    for _ in range(connections.FAILURES):
+        with pytest.raises(TelemetryStoreUnavailable) as raised:
+            again.write(RAW, [row()])
+        said.append("left alone" in str(raised.value))
+    assert said[0] is False
+    assert said[-1] is True
+    server.start()
+    stored = False
+    while not stored:
+        try:
+            again.write(RAW, [row()])
+            stored = True
+        except TelemetryStoreUnavailable:
+            continue
+    assert kws(again) == [1.5]
+    again.close()
+
+
+def test_an_absent_database_is_for_people_to_make_and_the_rows_wait(server: InfluxServer) -> None:
+    connection = InfluxConnection(server.url, server.fresh_name())
+    with pytest.raises(TelemetryStoreUnavailable, match="gridproof migrate"):
+        connection.write(RAW, [row()])
+    with pytest.raises(TelemetryStoreUnavailable, match="not found"):
+        connection.query(RAW, ["SELECT kw FROM readings"])
+    connection.close()
+
+
+def test_setting_up_makes_policies_and_changes_them_when_the_settings_do(influx: InfluxConnection) -> None:
+    def durations() -> dict[str, str]:
+        (series,) = influx.command([f'SHOW RETENTION POLICIES ON "{influx.database}"'])
+        return {name: lasts for one in series for name, lasts in one.rows("name", "duration")}
+
+    assert {name: durations()[name] for name in (RAW, ROLLUPS)} == {RAW: "2160h0m0s", ROLLUPS: "17520h0m0s"}
+    done = set_up(influx, raw_days=30, rollup_days=365)
+    assert (done.version[:2], done.downsamples, durations()[RAW]) == ("1.", True, "720h0m0s")
+
+
+def test_influxdb_itself_keeps_minutes_of_each_meter(influx: InfluxConnection) -> None:
+    minute = NOW.replace(second=0, microsecond=0) - timedelta(minutes=2)
+    for second, kw in ((0, 10.0), (15, 20.0), (30, 60.0)):
+        fields = {"kw": kw, "kw_counts": True}
+        of = {"facility_id": "a", "meter_id": "m"}
+        influx.write(RAW, [line("readings", of, fields, microseconds(minute + timedelta(seconds=second)))])
+    found: list[tuple[object, ...]] = []
+    while not found:  # its scheduler says when
+        (series,) = influx.query(
+            ROLLUPS,
+            ["SELECT mean_kw, min_kw, max_kw, readings FROM meter_minutes GROUP BY facility_id, meter_id"],
+        )
+        found = [r for one in series for r in one.rows("time", "mean_kw", "min_kw", "max_kw", "readings")]
+    assert found == [(microseconds(minute), 30.0, 10.0, 60.0, 3)]
+
+
+def test_of_what_it_cannot_make_it_says_what_is_to_be_made(
+    server: InfluxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = InfluxConnection(server.url, server.fresh_name())
+    monkeypatch.setattr(connection, "version", lambda: "2.7.5")
+    with pytest.raises(InfluxNotSetUp, match=f"{connection.database}/raw.*90 days"):
+        set_up(connection, raw_days=90, rollup_days=730)
+    connection.close()

@@ -1,0 +1,215 @@
+"""Retention on PostgreSQL: rows on both sides of the bound, partitions that are worked in, days made again."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.retention import PostgresTelemetryRetention
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.ports.telemetry_store import ImportedIntervals
+from application.telemetry_retention import RetentionPolicy
+from domain.meter_reading import MeterReading
+from domain.time_windows import TimeWindow
+from interfaces.workers.retention import ALERT, Retention
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
+from tests.fakes.locks import FakeLocks
+from tests.servers import Database
+
+NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+ALL_TIME = TimeWindow(datetime(2024, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+
+
+class Kept:
+    """A store, its retention, and a clock between them."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self.pool, self.clock, self.alerts = pool, FakeClock(NOW), FakeAlertRegistry()
+        self.store = PostgresTelemetryStore(pool, self.clock)
+        self.archived_at: datetime | None = None
+        self.has_archive = False
+
+    def retention(self, *, restored_days: int = 0) -> Retention:
+        return Retention(
+            store=PostgresTelemetryRetention(self.pool),
+            policy=RetentionPolicy(restored_days=restored_days),
+            alerts=self.alerts,
+            clock=self.clock,
+            locks=FakeLocks(),
+            archived_through=(lambda: self.archived_at) if self.has_archive else None,
+        )
+
+    def write(self, *moments: datetime, settled: bool = True) -> None:
+        readings = [MeterReading("fac-001", "m1", at, 10.0, 1.0) for at in moments]
+        self.store.write_readings(0, 1, readings)
+        if settled:
+            self.settle()
+
+    def settle(self) -> None:
+        PostgresTelemetryRollups(self.pool, self.clock).settle(0, limit=1_000)
+
+    def moments(self) -> list[datetime]:
+        with self.pool.connection() as conn:
+            return [at.astimezone(UTC) for (at,) in conn.execute("SELECT ts FROM readings ORDER BY ts")]
+
+    def coverage(self) -> list[datetime]:
+        """Where the series of all time is covered."""
+        block = self.store.interval_series_of(["fac-001"], ALL_TIME)
+        return [
+            ALL_TIME.starts_at + timedelta(minutes=15 * int(n)) for n in np.nonzero(block.coverage_pct[0])[0]
+        ]
+
+
+@pytest.fixture
+def kept(database: Database) -> Iterator[Kept]:
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=4) as pool:
+        yield Kept(pool)
+
+
+def test_readings_on_either_side_of_ninety_days(kept: Kept) -> None:
+    last_to_go = datetime(2026, 4, 14, 23, 59, 45, tzinfo=UTC)
+    first_to_stay = datetime(2026, 4, 15, tzinfo=UTC)
+    kept.write(NOW - timedelta(days=200), last_to_go, first_to_stay, NOW)
+    outcome = kept.retention().round()
+    assert last_to_go.date() in outcome.dropped
+    assert kept.moments() == [first_to_stay, NOW]
+
+
+def test_a_day_that_is_not_settled_is_kept_until_it_is(kept: Kept) -> None:
+    day = NOW - timedelta(days=100)
+    kept.write(day, settled=False)
+    assert day.date() in kept.retention().round().busy
+    assert kept.moments() == [day]
+    kept.settle()
+    assert day.date() in kept.retention().round().dropped
+    assert kept.coverage() == [day]
+
+
+def test_nothing_is_deleted_row_by_row(kept: Kept) -> None:
+    kept.write(NOW - timedelta(days=100), NOW)
+    kept.retention().round()
+    with kept.pool.connection() as conn:
+        gone = conn.execute("SELECT to_regclass('readings_20260405')").fetchone()
+        row = conn.execute(
+            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'readings'::regclass"
+        ).fetchone()
+    assert (gone, row) == ((None,), (1,))
+
+
+def test_intervals_outlive_their_readings_and_go_after_two_years(kept: Kept) -> None:
+    old, edge, later = (
+        NOW - timedelta(days=730, minutes=15),
+        NOW - timedelta(days=730),
+        NOW - timedelta(days=100),
+    )
+    kept.write(old, edge, later)
+    kept.retention().round()
+    assert kept.moments() == []
+    assert set(kept.coverage()) == {edge, later}
+
+
+def test_imported_history_stays(kept: Kept) -> None:
+    starts_at = datetime(2024, 1, 1, tzinfo=UTC)
+    kept.store.import_intervals(
+        ImportedIntervals(
+            ("fac-001",),
+            np.array([0]),
+            np.array([int(starts_at.timestamp())]),
+            np.array([900]),
+            np.array([4.0]),
+            np.array([np.nan]),
+        )
+    )
+    assert kept.retention().round().rollups == 0
+    assert kept.coverage() == [starts_at]
+
+
+def test_a_day_waits_for_the_archive_and_somebody_is_told(kept: Kept) -> None:
+    kept.has_archive = True
+    kept.write(NOW - timedelta(days=100), NOW)
+    assert kept.retention().round().dropped == ()
+    assert [alert.name for alert in kept.alerts.listed()] == [ALERT]
+    kept.archived_at = NOW
+    kept.retention().round()
+    assert kept.moments() == [NOW]
+    assert kept.alerts.listed() == []
+
+
+def test_a_day_somebody_reads_is_tried_again_and_nobody_waits_for_long(
+    kept: Kept, database: Database
+) -> None:
+    kept.write(NOW - timedelta(days=100))
+    day = (NOW - timedelta(days=100)).date()
+    with psycopg.connect(database.app_dsn) as reader:
+        reader.execute("SELECT count(*) FROM readings")
+        assert day in kept.retention().round().busy
+        kept.write(NOW)  # nobody stands in its way
+    assert day in kept.retention().round().dropped
+    assert kept.moments() == [NOW]
+
+
+def test_a_day_that_came_back_from_the_archive_is_kept_for_a_week(kept: Kept) -> None:
+    back = NOW - timedelta(days=300)
+    kept.write(back)
+    assert kept.retention(restored_days=7).round().busy == (back.date(),)
+    assert kept.moments() == [back]
+
+
+def test_a_writer_that_thinks_a_dropped_day_is_ready_makes_it_again(kept: Kept) -> None:
+    late = NOW - timedelta(days=100)
+    kept.write(late)
+    kept.retention().round()
+    with pytest.raises(ConnectionError):
+        kept.write(late + timedelta(seconds=15))
+    kept.write(late + timedelta(seconds=15))
+    assert kept.moments() == [late + timedelta(seconds=15)]
+
+
+def test_a_late_reading_does_not_unsay_what_its_dropped_day_said(kept: Kept) -> None:
+    start = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    kept.write(*(start + timedelta(seconds=s) for s in range(0, 900, 15)))
+    quarter = TimeWindow(start, start + timedelta(minutes=15))
+    before = kept.store.interval_series_of(["fac-001"], quarter)
+    kept.retention().round()
+    kept.store.prepare_days(start, start)
+    with suppress(ConnectionError):  # the store believed that the day was there
+        kept.write(start + timedelta(seconds=7))
+    kept.write(start + timedelta(seconds=7))
+    after = kept.store.interval_series_of(["fac-001"], quarter)
+    assert (after.mean_kw.tolist(), after.coverage_pct.tolist()) == (
+        before.mean_kw.tolist(),
+        before.coverage_pct.tolist(),
+    )
+
+
+def test_days_are_made_ahead_also_after_the_clock_jumped(kept: Kept) -> None:
+    store = PostgresTelemetryRetention(kept.pool)
+    for _ in range(2):
+        now = kept.clock.now()
+        kept.store.prepare_days(now - timedelta(days=1), now + timedelta(days=2))
+        assert {(now + timedelta(days=n)).date() for n in (-1, 0, 1, 2)} <= set(store.raw_days())
+        kept.clock.advance(days=30)
+
+
+def test_the_worker_goes_round_until_it_is_told_to_stop(kept: Kept) -> None:
+    kept.write(NOW - timedelta(days=100), NOW)
+
+    async def go_round() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(kept.retention().run(stop))
+        async with asyncio.timeout(30):
+            while len(await asyncio.to_thread(kept.moments)) > 1:  # noqa: ASYNC110 - the database says when
+                await asyncio.sleep(0.02)
+            stop.set()
+            await task
+
+    asyncio.run(go_round())
+    assert kept.moments() == [NOW]
