@@ -17,9 +17,33 @@ class AlertDefinition(msgspec.Struct, frozen=True):
 
 ALERTS: dict[str, AlertDefinition] = {
     "telemetry_lag": AlertDefinition("warning", "the oldest unprocessed meter message is older than 15 s"),
-    "telemetry_backpressure": AlertDefinition("critical", "JetStream has taken no readings for a minute"),
+    "telemetry_lag_high": AlertDefinition(
+        "critical", "the oldest unprocessed meter message is older than 75 s"
+    ),
+    "telemetry_lag_severe": AlertDefinition(
+        "page", "the oldest unprocessed meter message is older than 150 s"
+    ),
+    "telemetry_lag_rising": AlertDefinition(
+        "critical", "meter messages wait over 15 s, and ever longer, for half a minute"
+    ),
+    "telemetry_backpressure": AlertDefinition(
+        "critical", "JetStream has refused readings, or not kept up, for a minute"
+    ),
     "malformed_readings": AlertDefinition("warning", "over 1 % of a facility's meter messages are malformed"),
     "poison_batch": AlertDefinition("critical", "a telemetry batch was parked after repeated failures"),
+    "telemetry_write_errors": AlertDefinition(
+        "critical", "over 1 % of a process's writes to the telemetry store failed in 5 minutes"
+    ),
+    "telemetry_queries_slow": AlertDefinition(
+        "warning", "the 99th percentile of queries of the telemetry store takes longer than 1 s"
+    ),
+    "retention_held_back": AlertDefinition(
+        "warning", "readings are due to be let go of, and the archive does not hold them yet"
+    ),
+    "raw_archive_behind": AlertDefinition(
+        "critical",
+        "the telemetry log has not been archived for 15 minutes, or the archive contradicts itself",
+    ),
     "weather_unavailable": AlertDefinition("warning", "no usable weather for a forecast cycle"),
     "degraded_forecast": AlertDefinition(
         "warning", "a DR event within 4 h asks for a facility whose newest forecast is degraded"
@@ -41,6 +65,12 @@ ALERTS: dict[str, AlertDefinition] = {
         "page", "nobody has acted on a dead-lettered command or callback in the time allowed"
     ),
     "callback_undeliverable": AlertDefinition("warning", "the utility could not be told"),
+    "queue_full": AlertDefinition(
+        "critical", "a bounded queue is full: the door turns new DR events away, or intents wait in the log"
+    ),
+    "database_failover": AlertDefinition(
+        "critical", "the database went on on another server while a DR event was under way"
+    ),
     "projection_stopped": AlertDefinition("critical", "a projection met a domain event it cannot fold"),
     "relay_stopped": AlertDefinition(
         "page", "the relay met a domain event that it cannot read; no command and no callback goes out"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.dead_letter_sla import MOST_AT_ONCE, MOST_OPEN, OVERDUE, overdue_subject
+from application.dead_letter_sla import OVERDUE, overdue_subject
+from application.open_work import every_open_alert, every_open_letter
 from application.ports.alerts import AlertRegistry
 from application.ports.dead_letters import DeadLetter, DeadLetters
+
+CLOCKS_DIFFER = timedelta(days=1)
+"""More than the clock of whoever parked a letter is ahead of ours."""
 
 
 def discard(
@@ -19,7 +23,7 @@ def discard(
     reason: str,
     at: datetime,
 ) -> DeadLetter:
-    """The letter as decided: its work is not done any more.
+    """The letter as decided: its work is not done any more. What is not recorded as decided ends no alert.
 
     Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired or OperationsUnavailable.
     """
@@ -29,14 +33,16 @@ def discard(
 
 
 def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime) -> None:
-    """What `letter` raised is over once it was decided."""
+    """What `letter` raised is over once it was decided, unless another letter of its subject still waits."""
     alerts.clear(OVERDUE, overdue_subject(letter), at=at)
+    if letter.queue not in {"callback", "bms_command"}:
+        return
+    waiting = every_open_letter(letters, parked_by=at + CLOCKS_DIFFER, queues=(letter.queue,))
+    if any(other.subject == letter.subject for other in waiting):
+        return
     if letter.queue == "callback":
         alerts.clear("callback_undeliverable", letter.subject, at=at)
-    elif letter.queue == "bms_command":
-        waiting = letters.listed(queue="bms_command", limit=MOST_AT_ONCE)
-        if any(other.subject == letter.subject for other in waiting):
-            return  # another command of that facility still waits for somebody
-        for alert in alerts.listed(limit=MOST_OPEN):
-            if alert.name == "command_dead_lettered" and alert.subject.startswith(f"{letter.subject}/"):
-                alerts.clear(alert.name, alert.subject, at=at)
+        return
+    for alert in every_open_alert(alerts):
+        if alert.name == "command_dead_lettered" and alert.subject.startswith(f"{letter.subject}/"):
+            alerts.clear(alert.name, alert.subject, at=at)

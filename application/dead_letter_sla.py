@@ -8,23 +8,24 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from application.open_work import every_open_alert, every_open_letter
 from application.ports.alerts import AlertRegistry
 from application.ports.dead_letters import DeadLetter, DeadLetterNotFound, DeadLetterQueue, DeadLetters
 
 OVERDUE = "dead_letter_overdue"
 WATCHED: tuple[DeadLetterQueue, ...] = ("bms_command", "callback")
 """A building or a utility waits for these; the others are told by alerts of their own."""
-MOST_AT_ONCE, MOST_OPEN = 1_000, 10_000
 
 
 def escalate(letters: DeadLetters, alerts: AlertRegistry, *, now: datetime, sla_s: float) -> None:
     """Raise the alert of every letter that nobody decided in `sla_s` seconds, once; clear those that were decided."""
-    open_subjects = {alert.subject for alert in alerts.listed(limit=MOST_OPEN) if alert.name == OVERDUE}
-    overdue = letters.open_before(now - timedelta(seconds=sla_s), queues=WATCHED, limit=MOST_AT_ONCE)
-    for letter in overdue:
+    open_subjects = {alert.subject for alert in every_open_alert(alerts) if alert.name == OVERDUE}
+    overdue: set[str] = set()
+    for letter in every_open_letter(letters, parked_by=now - timedelta(seconds=sla_s), queues=WATCHED):
+        overdue.add(overdue_subject(letter))
         if overdue_subject(letter) not in open_subjects:
             alerts.raise_alert(OVERDUE, overdue_subject(letter), _detail(letter, sla_s), at=now)
-    for subject in open_subjects - {overdue_subject(letter) for letter in overdue}:
+    for subject in open_subjects - overdue:
         if not _is_open(letters, subject):
             alerts.clear(OVERDUE, subject, at=now)
 

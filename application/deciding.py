@@ -122,6 +122,18 @@ class Deciding:
             raise UnknownDispatch(f"{facility_id} has no dispatch in DR event {dr_event_id}")
         return found
 
+    def dispatches(self, dr_event_id: UUID, facility_ids: Iterable[str]) -> dict[str, Dispatch]:
+        """Facility -> its dispatch, in the order asked, as they stood together at one moment.
+
+        Raises UnknownDispatch where one is missing.
+        """
+        streams = {facility_id: dispatch_id(dr_event_id, facility_id) for facility_id in facility_ids}
+        found = self.store.load_many(Dispatch, list(streams.values()))
+        missing = [facility_id for facility_id, stream_id in streams.items() if stream_id not in found]
+        if missing:
+            raise UnknownDispatch(f"{missing[0]} has no dispatch in DR event {dr_event_id}")
+        return {facility_id: found[stream_id] for facility_id, stream_id in streams.items()}
+
     def _load(self, kind: type[TAggregate], stream_id: UUID) -> TAggregate | None:
         try:
             return self.store.load(kind, stream_id)

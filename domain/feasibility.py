@@ -22,7 +22,9 @@ RefusalCode = Literal[
     "facility_deactivated",
     "not_enrolled",
     "opted_out",
+    "not_restored",
     "overlap",
+    "minimum_off_time",
     "past_start",
     "end_before_start",
     "too_short",
@@ -80,6 +82,8 @@ class HeldWindow(msgspec.Struct, frozen=True):
     dr_event_id: UUID
     window: TimeWindow
     yields: bool = False
+    curtailed_until: datetime | None = None
+    """Where it would yield, but the building may not be let go before that moment."""
 
 
 class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,8 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
     data_quality: str | None = None
     """The forecast's data quality where `capacity_source` is `forecast`."""
     opted_out: bool = False
+    not_restored: bool = False
+    """Another DR event may have left its building curtailed; the restore is still being tried."""
     reservations: tuple[HeldWindow, ...] = ()
     dr_events_that_day: int = 0
     dr_events_that_season: int = 0
@@ -214,6 +220,9 @@ def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> I
         yield Refusal("not_enrolled", "is not enrolled in this program; ask without it", facility_id)
     if facts.opted_out:
         yield Refusal("opted_out", "has opted out; ask without it", facility_id)
+    if facts.not_restored:
+        detail = "its building is not restored yet from an earlier DR event; ask without it, or later"
+        yield Refusal("not_restored", detail, facility_id)
     yield from _overlaps(facts, request)
     yield from _limits(facts, request, now)
 
@@ -225,6 +234,10 @@ def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal
     for held in facts.reservations:
         if held.dr_event_id != request.dr_event_id and not held.yields and held.window.overlaps(window):
             # The other DR event is not named: it may be another utility's.
+            if held.curtailed_until is not None:
+                until = f"{held.curtailed_until.isoformat()}, by its minimum off time"
+                yield Refusal("minimum_off_time", f"must stay curtailed until {until}", facts.facility_id)
+                continue
             period = f"{held.window.starts_at.isoformat()} to {held.window.ends_at.isoformat()}"
             yield Refusal("overlap", f"already serves a DR event from {period}", facts.facility_id)
 

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
 
 from adapters.bms.breaker import BmsBreakers, BreakerListener
 from adapters.bms.codec import DeclaredFault, SoapCodec
-from adapters.bms.messages import InvalidMessage
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
 from application.ports.building_control import (
     BmsAnswerInvalid,
@@ -22,6 +22,10 @@ from application.ports.building_control import (
 from application.ports.call_slots import CallSlots
 from application.ports.clock import Clock
 
+POLITE_S = 2.0
+"""Clock seconds that a call which is not urgent waits for urgent ones of its process."""
+GOES_ON_S = 0.1
+"""Wall seconds: who was answered just now, and is called again, is being commanded."""
 CallListener = Callable[[str, str, float], None]
 """`(operation, outcome, seconds)`: outcome `answered`, `refused`, or the name of the BmsError; clock seconds."""
 
@@ -85,6 +89,10 @@ class SoapCalls:
             listener=breaker_listener,
         )
         self._one_call: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ended_at: dict[str, float] = {}
+        self._urgent, self._none_urgent = 0, asyncio.Event()
+        self._none_urgent.set()
+        self._polite_s = clock.wall_seconds(POLITE_S)
 
     async def __call__(
         self,
@@ -96,11 +104,33 @@ class SoapCalls:
         urgent: bool = True,
     ) -> Any:
         body, headers = codec.encode(operation, values)
+        if not urgent:
+            await self._after_the_urgent()
+            return await self._one_at_a_time(connection, codec, operation, body, headers, urgent=False)
+        self._urgent += 1
+        self._none_urgent.clear()
+        try:
+            return await self._one_at_a_time(connection, codec, operation, body, headers, urgent=True)
+        finally:
+            self._urgent -= 1
+            if not self._urgent:
+                self._none_urgent.set()
+
+    async def _one_at_a_time(
+        self,
+        connection: BmsConnection,
+        codec: SoapCodec,
+        operation: str,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        urgent: bool,
+    ) -> Any:
         # The BMS's own lock first, so that callers waiting for one slow BMS hold none of the shared slots.
         async with (
             self._one_call[connection.facility_id],
             self._breakers.guarding(connection.facility_id),
-            self._slots.held(urgent=urgent),
+            self._slots.held(urgent=urgent, goes_on=self._goes_on(connection.facility_id)),
         ):
             began = time.perf_counter()
             try:
@@ -111,10 +141,21 @@ class SoapCalls:
                 )
                 raise
             self._tell(operation, "answered", began)
+            self._ended_at[connection.facility_id] = time.perf_counter()
             return answer
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    async def _after_the_urgent(self) -> None:
+        """What can wait does not take the processor from commands under way; but it does not wait for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._polite_s):
+                await self._none_urgent.wait()
+
+    def _goes_on(self, facility_id: str) -> bool:
+        """Zone after zone until a building is done, then the next one: sooner done than all of them by turns."""
+        return time.perf_counter() - self._ended_at.get(facility_id, -GOES_ON_S) < GOES_ON_S
 
     async def _sent(self, connection: BmsConnection, body: bytes, headers: dict[str, str]) -> HttpAnswer:
         return await self._http.post(
@@ -144,7 +185,7 @@ def _decoded(codec: SoapCodec, operation: str, answer: HttpAnswer) -> Any:
         values = codec.decode(operation, answer.xml)
     except DeclaredFault as fault:
         raise _refusal(fault) from fault
-    except InvalidMessage as error:
+    except ValueError as error:  # also of a moment that Python's calendar does not have
         raise BmsAnswerInvalid(str(error)) from error
     if not answer.ok:
         raise BmsAnswerInvalid(f"HTTP 500 with a {operation}Response instead of a fault")
@@ -156,5 +197,4 @@ def _refusal(fault: DeclaredFault) -> BmsRefused:
     if fault.name == "RefusedFault":
         return BmsRefused(fault.values.code, fault.values.reason)
     code = {"UnknownZoneFault": "unknown_zone", "InvalidRequestFault": "invalid_request"}[fault.name]
-    # A fault of one element arrives as that element's bare value.
-    return BmsRefused(code, getattr(fault.values, "reason", str(fault.values)))
+    return BmsRefused(code, fault.values.reason)

@@ -1,13 +1,13 @@
-"""zeep as a codec: calls to bytes and answers back to values, without zeep's own transport."""
+"""SOAP messages without a transport: calls to bytes and answers back to values; zeep reads the contract."""
 
 from importlib.resources import as_file
 from typing import Any, cast
 
 import zeep
 from lxml import etree
-from zeep.exceptions import Error as ZeepError
 
 from adapters.bms.messages import (
+    ENVELOPE_NAMESPACE,
     FAULT_TAG,
     Contract,
     InvalidMessage,
@@ -16,6 +16,7 @@ from adapters.bms.messages import (
     parse_envelope,
     validate,
 )
+from adapters.bms.shapes import OperationShapes, Shape
 
 
 class DeclaredFault(Exception):
@@ -33,29 +34,28 @@ class SoapCodec:
     def __init__(self, contract: Contract) -> None:
         settings = zeep.Settings(forbid_external=True, forbid_dtd=True, forbid_entities=True)
         with as_file(contract_folder()) as folder:
-            self._client: Any = cast(Any, zeep.Client)(
-                str(folder / f"{contract.name}.wsdl"), settings=settings
-            )
+            client: Any = cast(Any, zeep.Client)(str(folder / f"{contract.name}.wsdl"), settings=settings)
         self._contract = contract
-        self._binding: Any = self._client.wsdl.bindings[contract.binding]
+        operations: dict[str, Any] = client.wsdl.bindings[contract.binding].all()
+        names = {name for operation in operations.values() for name in operation.faults}
+        faults = {name: Shape(client.get_element(f"{{{contract.namespace}}}{name}")) for name in names}
+        self._operations = {name: OperationShapes(found, faults) for name, found in operations.items()}
 
     def encode(self, operation: str, values: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         """The request's body and HTTP headers. Raises ValueError for values the contract does not allow."""
-        try:
-            envelope, headers = self._binding._create(operation, (), values, client=self._client)
-        except ZeepError as error:
-            raise ValueError(f"{operation} cannot be expressed: {error.message}") from error
-        validate(body_element(envelope), self._contract, expected=operation)
-        return etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), dict(headers)
+        shapes = self._operations[operation]
+        envelope = etree.Element(f"{{{ENVELOPE_NAMESPACE}}}Envelope", nsmap=_NAMESPACES)
+        request = shapes.request.write(etree.SubElement(envelope, f"{{{ENVELOPE_NAMESPACE}}}Body"), values)
+        validate(request, self._contract, expected=operation)
+        return etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), dict(shapes.headers)
 
     def decode(self, operation: str, payload: bytes) -> Any:
         """The answer's values, as attributes. Raises InvalidMessage, or DeclaredFault."""
-        envelope = parse_envelope(payload)
-        answer = body_element(envelope)
+        answer = body_element(parse_envelope(payload))
         if answer.tag == FAULT_TAG:
             raise self._fault(operation, answer)
         validate(answer, self._contract, expected=f"{operation}Response")
-        return self._binding.get(operation).process_reply(envelope)
+        return self._operations[operation].answer.read(answer)
 
     def _fault(self, operation: str, fault: etree._Element) -> DeclaredFault:
         detail = fault.find("detail")
@@ -63,7 +63,11 @@ class SoapCodec:
             text = (fault.findtext("faultstring") or "")[:200]
             raise InvalidMessage(f"a fault without one detail element: {text!r}")
         name = etree.QName(detail[0]).localname
-        if name not in self._binding.get(operation).faults:
+        shape = self._operations[operation].faults.get(name)
+        if shape is None:
             raise InvalidMessage(f"a fault that {operation} does not declare: {name}")
         validate(detail[0], self._contract, expected=name)
-        return DeclaredFault(name, self._client.wsdl.types.deserialize(detail[0]))
+        return DeclaredFault(name, shape.read(detail[0]))
+
+
+_NAMESPACES = {"soap-env": ENVELOPE_NAMESPACE}

@@ -7,13 +7,13 @@ import anyio
 
 
 class LocalCallSlots:
-    """First come, first served, urgent or not; other processes are not counted."""
+    """First come, first served, whoever asks; other processes are not counted."""
 
     def __init__(self, number: int) -> None:
         self._limiter = anyio.CapacityLimiter(number)
 
     @asynccontextmanager
-    async def held(self, *, urgent: bool = True) -> AsyncIterator[None]:
+    async def held(self, *, urgent: bool = True, goes_on: bool = False) -> AsyncIterator[None]:
         async with self._limiter:
             yield
 

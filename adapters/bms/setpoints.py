@@ -1,6 +1,6 @@
 """Setpoints over SOAP: contract `setpoint_control`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from adapters.bms.calling import Call
@@ -23,8 +23,8 @@ class SoapSetpoints:
         _require_zone(zone_id, answer.zoneId)
         return ReadSetpoint(
             setpoint=Setpoint(value=answer.setpoint.value, unit=answer.setpoint.unit),
-            changed_at=answer.changedAt.astimezone(UTC),
-            until=None if answer.until is None else answer.until.astimezone(UTC),
+            changed_at=answer.changedAt,
+            until=answer.until,
         )
 
     async def write(
@@ -43,8 +43,8 @@ class SoapSetpoints:
         }
         if until is not None:
             values["until"] = until
-        # An answer of one element arrives as that element's bare value.
-        _require_zone(zone_id, await self._call(connection, self._codec, "WriteSetpoint", values))
+        answer = await self._call(connection, self._codec, "WriteSetpoint", values)
+        _require_zone(zone_id, answer.zoneId)
 
 
 def _require_zone(asked: str, answered: str) -> None:

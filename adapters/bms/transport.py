@@ -5,7 +5,16 @@ from base64 import b64encode
 import aiohttp
 import msgspec
 
-from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
+from application.ports.building_control import (
+    BmsAnswerInvalid,
+    BmsBusy,
+    BmsRefused,
+    BmsTimedOut,
+    BmsUnreachable,
+)
+
+KEPT_S = 0.5
+"""Wall seconds that a connection waits for the next call."""
 
 
 class ConnectTimedOut(BmsUnreachable):
@@ -28,9 +37,10 @@ class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BmsHttp:
-    """Posts SOAP envelopes, each on a connection of its own.
+    """Posts SOAP envelopes. A connection serves the zones of a building that follow each other, and is closed then.
 
-    A kept one that the BMS has closed in the meantime would leave it open whether the request arrived.
+    One that is kept longer is the likelier to be closed by the BMS just as it is used again, and that leaves it open
+    whether the request arrived: what it answers then is asked of it, as after every lost answer.
     """
 
     def __init__(self) -> None:
@@ -76,7 +86,7 @@ class BmsHttp:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True, limit=0),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S),
                 auto_decompress=False,
                 headers={"Accept": "text/xml", "Accept-Encoding": "identity", "User-Agent": "gridproof"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -99,6 +109,10 @@ def _authorization(credentials: tuple[str, bytes] | None) -> dict[str, str]:
 def _check_status(response: aiohttp.ClientResponse) -> None:
     if response.status in (401, 403):
         raise BmsRefused("unauthorized", f"HTTP {response.status}: check the facility's BMS credentials")
+    if response.status in (429, 503):
+        wait = response.headers.get("Retry-After", "")
+        # Seconds; the other form, a date, is by a clock that need not be right.
+        raise BmsBusy(f"HTTP {response.status}", float(wait) if wait.isascii() and wait.isdigit() else 0.0)
     if response.status not in (200, 500):
         raise BmsAnswerInvalid(f"HTTP {response.status} {response.content_type}")
     if response.content_type != "text/xml":

@@ -1,6 +1,5 @@
 """Commands for a BMS that knows them: contract `building_control`, prepare and commit by command id."""
 
-from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -106,7 +105,7 @@ def _receipt(answer: Any) -> CommandReceipt:
         command_id=UUID(answer.commandId),
         zone_id=answer.zoneId,
         phase=answer.phase,
-        executed_at=answer.executedAt.astimezone(UTC),
+        executed_at=answer.executedAt,
         setpoint=_setpoint(answer.setpoint),
         repeated=answer.repeated,
     )

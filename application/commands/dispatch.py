@@ -51,8 +51,18 @@ class RetryRestore(DispatchCommand, frozen=True, kw_only=True):
     reason: str
 
 
+class NoteRestore(DispatchCommand, frozen=True, kw_only=True):
+    """Keep the facility from other DR events while its restore fails, and no longer."""
+
+
 class OverrideForecast(DispatchCommand, frozen=True, kw_only=True):
     """An operator lets a dispatch go on in spite of a degraded forecast."""
+
+    reason: str
+
+
+class RestoreByHand(DispatchCommand, frozen=True, kw_only=True):
+    """An operator answers for it that a building whose restore fails was restored by whoever is there."""
 
     reason: str
 

@@ -120,7 +120,7 @@ class CancelNotifiedDREvent(DREventCommand, frozen=True, kw_only=True):
     """The utility cancels, by its own id of the event; also one that it has not notified yet. Reply: Cancellation.
 
     A number below the one in force is stale. None: whatever the number in force, it is cancelled; where none is in
-    force yet, it counts as the number of the last notification, or 0.
+    force yet, every notification that still comes is answered as cancelled, whatever its number.
     """
 
     utility_id: str

@@ -28,12 +28,7 @@ def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: Deciding)
     state = dr_event.state
     if state.status in {"opened", "rejected"} or state.withdrawn_number is not None:
         before = dr_event.version
-        known = state.notice.modification_number if state.notice else 0
-        dr_event.withdraw(
-            deciding.provenance,
-            modification_number=known if number is None else number,
-            reason=command.reason,
-        )
+        dr_event.withdraw(deciding.provenance, modification_number=number, reason=command.reason)
         again = state.withdrawn_number is not None and dr_event.version == before
         reply = _reply(dr_event, "already_cancelled" if again else "cancelled")
         return Decision(dr_event, reply=reply) if dr_event.pending_events else Decision(reply=reply)

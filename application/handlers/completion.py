@@ -1,6 +1,6 @@
 """The end of a DR event: the batch is counted once every building is let go, and added up once all are measured."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import fsum
 
 from application.commands.dr_event import CompleteDREvent, MeasureDREvent
@@ -20,20 +20,21 @@ def complete_dr_event(command: CompleteDREvent, deciding: Deciding) -> Decision:
     status = dr_event.state.status
     if status not in {"recovering", "cancelled_while_active"} or dr_event.state.batch is not None:
         return Decision()
-    dispatches = []
-    for facility_id in dr_event.state.dispatched:
-        dispatch = deciding.dispatch(dr_event.id, facility_id)
-        if not dispatch.state.is_final:
-            return Decision()
-        dispatches.append(dispatch)
+    dispatches = _all_that(dr_event, deciding, are=lambda dispatch: dispatch.is_final)
+    if dispatches is None:
+        return Decision()
     facilities = deciding.facilities(concerned_facilities(dr_event))
+    if not _kept_out(dr_event, dispatches, facilities):
+        return Decision()
     opted_out = _opted_out(dr_event, dispatches, facilities)
     failed = _failed(dr_event, dispatches, opted_out)
     batch = _batch(dr_event, dispatches, failed, opted_out)
     close = dr_event.complete if status == "recovering" else dr_event.wind_up
     close(deciding.provenance, batch=batch, failed_facilities=failed, opted_out_facilities=opted_out)
-    for facility in facilities.values():
-        facility.release(deciding.provenance, dr_event_id=dr_event.id, served=True)
+    curtailed = {d.state.facility_id for d in dispatches if d.state.may_have_curtailed}
+    for facility_id, facility in facilities.items():
+        served = facility_id in curtailed
+        facility.release(deciding.provenance, dr_event_id=dr_event.id, served=served)
     return Decision(dr_event, *facilities.values())
 
 
@@ -44,10 +45,10 @@ def measure_dr_event(command: MeasureDREvent, deciding: Deciding) -> Decision:
     over = state.status in {"completed", "cancelled_while_active"} and state.batch is not None
     if not over or state.settlement_status != "none":
         return Decision()
-    ran = [deciding.dispatch(dr_event.id, facility_id).state for facility_id in state.dispatched]
-    ran = [dispatch for dispatch in ran if dispatch.was_committed]
-    if any(not dispatch.measured for dispatch in ran):
+    dispatches = _all_that(dr_event, deciding, are=lambda d: d.measured or not d.was_committed)
+    if dispatches is None:
         return Decision()
+    ran = [dispatch.state for dispatch in dispatches if dispatch.state.was_committed]
     known = [dispatch for dispatch in ran if dispatch.delivered_kw is not None]
     dr_event.measure(
         deciding.provenance,
@@ -56,6 +57,37 @@ def measure_dr_event(command: MeasureDREvent, deciding: Deciding) -> Decision:
         unmeasured_facilities=tuple(sorted(d.facility_id for d in ran if d.delivered_kw is None)),
     )
     return Decision(dr_event)
+
+
+def _all_that(
+    dr_event: DREvent, deciding: Deciding, *, are: Callable[[DispatchState], bool]
+) -> list[Dispatch] | None:
+    """Every dispatch, in the order of the plan, or None if one of them is not so.
+
+    Asked again for each that ends, so the last is looked at first, then more and more at once: buildings are let go in
+    the order of the plan, and what is not over yet is mostly found by the first look.
+    """
+    order = dr_event.state.dispatched
+    found: dict[str, Dispatch] = {}
+    at_once = 1
+    while len(found) < len(order):
+        until = len(order) - len(found)
+        looked_at = deciding.dispatches(dr_event.id, order[max(0, until - at_once) : until])
+        if not all(are(dispatch.state) for dispatch in looked_at.values()):
+            return None
+        found |= looked_at
+        at_once *= 8
+    return [found[facility_id] for facility_id in order]
+
+
+def _kept_out(dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]) -> bool:
+    """Whether each facility whose restore failed is kept from other DR events, before it is released."""
+    failing = [d.state.facility_id for d in dispatches if d.state.status == "restore_failed"]
+    return all(
+        str(dr_event.id) in facilities[facility_id].state.not_restored_from
+        for facility_id in failing
+        if facility_id in facilities
+    )
 
 
 def _delivered_kw(dr_event: DREvent, dispatch: DispatchState) -> float:

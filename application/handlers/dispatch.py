@@ -20,6 +20,7 @@ from application.commands.dispatch import (
     RecordNotMeasurable,
     RecordZoneStates,
     ReissueBmsCommand,
+    RestoreByHand,
     RestoreDispatch,
     RetryRestore,
 )
@@ -35,6 +36,9 @@ def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
     status = deciding.dr_event(command.dr_event_id).state.status
     if dispatch.state.left is not None:
         dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
+    elif status == "active" and _is_kept(dispatch, deciding):
+        reason = "its building was not restored from an earlier DR event when the window began"
+        dispatch.fail_held_back(deciding.provenance, reason=reason)
     elif status == "active":
         if not _joined_late(dispatch, deciding):
             dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
@@ -94,6 +98,11 @@ def _deadline(deciding: Deciding) -> datetime:
     return deciding.now + timedelta(seconds=deciding.command_sla_s)
 
 
+def _is_kept(dispatch: Dispatch, deciding: Deciding) -> bool:
+    facility = deciding.facility(dispatch.state.facility_id)
+    return facility is not None and facility.state.is_kept_from(dispatch.state.dr_event_id)
+
+
 def _joined_late(dispatch: Dispatch, deciding: Deciding) -> bool:
     """It came into the plan while the window ran, so nobody could have prepared it before."""
     return (
@@ -122,6 +131,12 @@ def compensate_dispatch(command: CompensateDispatch, deciding: Deciding) -> Deci
 def retry_restore(command: RetryRestore, deciding: Deciding) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.retry_restore(deciding.provenance, reason=command.reason)
+    return Decision(dispatch)
+
+
+def restore_by_hand(command: RestoreByHand, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.restored_by_hand(deciding.provenance, reason=command.reason)
     return Decision(dispatch)
 
 

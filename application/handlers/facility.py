@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
+from application.commands.dispatch import NoteRestore
 from application.commands.facility import (
     EndMaintenance,
     OptInFacility,
@@ -50,6 +51,17 @@ def start_maintenance(command: StartMaintenance, deciding: Deciding) -> Decision
 def end_maintenance(command: EndMaintenance, deciding: Deciding) -> Decision:
     facility = _known(command.facility_id, deciding)
     facility.end_maintenance(deciding.provenance)
+    return Decision(facility)
+
+
+def note_restore(command: NoteRestore, deciding: Deciding) -> Decision:
+    """As its dispatch stands now, whatever it was when somebody asked."""
+    facility = _known(command.facility_id, deciding)
+    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    if dispatch.state.status == "restore_failed":
+        facility.await_restore(deciding.provenance, dr_event_id=command.dr_event_id)
+    elif dispatch.state.is_final:
+        facility.confirm_restore(deciding.provenance, dr_event_id=command.dr_event_id)
     return Decision(facility)
 
 

@@ -74,11 +74,12 @@ def _rejected(dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], de
 def _known_already(dr_event: DREvent, notice: Notice) -> Judgement | None:
     """The answer where nothing is to be judged: it was accepted before, or is cancelled."""
     state = dr_event.state
-    if state.withdrawn_number is not None and notice.modification_number <= state.withdrawn_number:
-        cancelled = Reason(
-            code="cancelled",
-            detail=f"cancelled with modification number {state.withdrawn_number}; only a higher one is judged",
-        )
+    number = state.withdrawn_number
+    if number is not None and (state.withdrawn_for_good or notice.modification_number <= number):
+        detail = f"cancelled with modification number {number}; only a higher one is judged"
+        if state.withdrawn_for_good:
+            detail = "cancelled without a modification number; ask for it under another event id"
+        cancelled = Reason(code="cancelled", detail=detail)
         return Judgement(dr_event_id=dr_event.id, status="cancelled", reasons=(cancelled,))
     if state.status in {"opened", "rejected"} or state.withdrawn_number is not None:
         return None

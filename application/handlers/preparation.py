@@ -6,6 +6,7 @@ from application.handlers.judging import terms_of
 from application.handlers.plan_parts import block
 from domain.dispatch import Dispatch
 from domain.dr_event import OVER, DREvent
+from domain.facility import Facility
 from domain.forecast import quality_at
 
 
@@ -18,9 +19,13 @@ def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
     dr_event = deciding.dr_event(command.dr_event_id)
     status = dr_event.state.status
     if status in {"preparing", "active"}:
-        _leave_if_opted_out(dispatch, dr_event, deciding)
-        _guard(dispatch, dr_event, deciding)
-        dispatch.prepare(deciding.provenance)
+        facility = deciding.facility(dispatch.state.facility_id)
+        _leave_if_opted_out(dispatch, dr_event, facility, deciding)
+        if facility is None or not facility.state.is_kept_from(
+            dr_event.id
+        ):  # else it comes back when restored
+            _guard(dispatch, dr_event, deciding)
+            dispatch.prepare(deciding.provenance)
     elif status == "scheduled" and dispatch.state.prepare_again:
         dispatch.abort(deciding.provenance, reason="the start was moved away")
     elif status in OVER and dispatch.state.status == "planned":
@@ -28,11 +33,12 @@ def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
     return Decision(dispatch)
 
 
-def _leave_if_opted_out(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
+def _leave_if_opted_out(
+    dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, deciding: Deciding
+) -> None:
     """A plan and an opt-out made at one moment share no stream, so neither knew of the other."""
     if dispatch.state.status != "planned":
         return
-    facility = deciding.facility(dispatch.state.facility_id)
     if facility is not None and facility.state.opted_out_of_this(dr_event.id):
         dispatch.leave(deciding.provenance, cause="opted_out", reason="the facility has opted out")
 

@@ -67,7 +67,7 @@ def reallocate_shortfall(command: ReallocateShortfall, deciding: Deciding) -> De
 
 def _last_committed_first(dr_event: DREvent, deciding: Deciding) -> tuple[str, ...]:
     """What was done last is undone first; what was never committed comes before."""
-    dispatches = [deciding.dispatch(dr_event.id, i).state for i in dr_event.state.dispatched]
+    dispatches = [d.state for d in deciding.dispatches(dr_event.id, dr_event.state.dispatched).values()]
     committed = [d for d in dispatches if d.committed_at is not None]
     others = [d.facility_id for d in dispatches if d.committed_at is None]
     committed.sort(key=lambda d: (d.committed_at is None, d.committed_at, d.facility_id), reverse=True)
@@ -76,7 +76,7 @@ def _last_committed_first(dr_event: DREvent, deciding: Deciding) -> tuple[str, .
 
 def _replanned(dr_event: DREvent, cause: ReplanCause, deciding: Deciding) -> Decision:
     notice, terms = dr_event.state.judged_notice, terms_of(dr_event, deciding)
-    dispatches = {i: deciding.dispatch(dr_event.id, i) for i in dr_event.state.dispatched}
+    dispatches = deciding.dispatches(dr_event.id, dr_event.state.dispatched)
     taking_part = _participants(dr_event, cause, dispatches, terms, deciding)
     allocation = _allocation(dr_event, cause, taking_part)
     shares = {s.facility_id: s for s in allocation.shares if s.target_kw >= LEAST_SHARE_KW}

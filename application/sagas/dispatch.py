@@ -16,6 +16,7 @@ from application.commands.dispatch import (
     CompensateDispatch,
     DispatchCommand,
     LeaveDispatch,
+    NoteRestore,
     PrepareDispatch,
     RestoreDispatch,
 )
@@ -71,8 +72,21 @@ def _this(*commands: type[DispatchCommand]) -> Rule:
     ]
 
 
-def _close(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
+def _close(fact: Dispatch.Event | Facility.RestoreAwaited) -> Iterator[msgspec.Struct]:
     yield CompleteDREvent(dr_event_id=fact.dr_event_id)
+
+
+def _let_go(fact: Dispatch.Event) -> Iterator[msgspec.Struct]:
+    """Or not: other DR events have the facility only once its building is restored."""
+    yield NoteRestore(dr_event_id=fact.dr_event_id, facility_id=fact.facility_id)
+    yield CompleteDREvent(dr_event_id=fact.dr_event_id)
+
+
+def _restored_late(fact: Facility.RestoreConfirmed) -> Iterator[msgspec.Struct]:
+    """Plans may count on it again; where it is in one already, its preparation was waiting."""
+    for dr_event_id in fact.dr_event_ids:
+        yield ReplanDREvent(dr_event_id=dr_event_id, cause="rejoined")
+        yield PrepareDispatch(dr_event_id=dr_event_id, facility_id=fact.facility_id)
 
 
 def _undo(fact: Dispatch.Failed) -> Iterator[msgspec.Struct]:
@@ -146,7 +160,7 @@ RULES: dict[type[DomainEvent], Rule] = {
     Dispatch.Recommitted: _this(RestoreDispatch, AlignDispatch),
     Dispatch.RecommitFailed: _this(RestoreDispatch),
     DREvent.Ended: _ended,
-    Dispatch.Restored: _close,
+    Dispatch.Restored: _let_go,
     DREvent.Completed: _completed,
     Dispatch.Measured: _add_up,
     Dispatch.NotMeasurable: _add_up,
@@ -169,8 +183,11 @@ RULES: dict[type[DomainEvent], Rule] = {
     Dispatch.LeftEarly: _left,
     Dispatch.ForecastOverridden: _this(PrepareDispatch),
     Dispatch.Failed: _undo,
-    Dispatch.Compensated: _close,
+    Dispatch.Compensated: _let_go,
     Dispatch.Aborted: _close,
-    Dispatch.RestoreFailed: _close,
+    Dispatch.RestoreFailed: _let_go,
+    Dispatch.RestoredByHand: _let_go,
+    Facility.RestoreAwaited: _close,
+    Facility.RestoreConfirmed: _restored_late,
 }
 """Deadlines (prepare, start, end, retries) are no domain events: the schedule worker proposes them."""

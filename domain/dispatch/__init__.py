@@ -5,7 +5,7 @@ outcome. Nothing is guessed: a command without a known outcome stays open until 
 """
 
 from domain.dispatch.aggregate import Dispatch
-from domain.dispatch.conclusion import RESTORE_RETRY
+from domain.dispatch.conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
 from domain.dispatch.state import (
     CURTAILED,
     FINAL,
@@ -26,6 +26,7 @@ from domain.dispatch.state import (
 __all__ = [
     "CURTAILED",
     "FINAL",
+    "LONGEST_RESTORE_RETRY",
     "RESTORE_RETRY",
     "UNDOING",
     "BmsCommand",

@@ -43,6 +43,7 @@ class Dispatch(Outcomes, Verifying, Aggregate[DispatchState]):
     DriftFound: TypeAlias = seen_events.DriftFound
     VerifiedByMeter: TypeAlias = seen_events.VerifiedByMeter
     Restored: TypeAlias = events.Restored
+    RestoredByHand: TypeAlias = events.RestoredByHand
     RestoreFailed: TypeAlias = events.RestoreFailed
     Failed: TypeAlias = events.Failed
     Compensated: TypeAlias = events.Compensated
@@ -204,6 +205,12 @@ class Dispatch(Outcomes, Verifying, Aggregate[DispatchState]):
         if self.state.status in {"planned", "blocked"}:
             self.record(self.Failed, provenance, phase="plan", reason=reason)
 
+    def fail_held_back(self, provenance: Provenance, *, reason: str) -> None:
+        """Its window begins, and its building must not be commanded: it does not serve."""
+        self.fail_unprepared(provenance, reason=reason)
+        if self.state.status == "prepared" and self.state.left is None:
+            self.record(self.Failed, provenance, phase="commit", reason=reason)
+
     def abort(self, provenance: Provenance, *, reason: str) -> None:
         """Release the dispatch before it is committed: prepared zones are aborted, open prepares settle first."""
         if self.state.status in {"planned", "blocked"}:
@@ -224,6 +231,17 @@ class Dispatch(Outcomes, Verifying, Aggregate[DispatchState]):
                 self._record_all(provenance, requests(self.state, zone, "restore", not_after=None))
             elif record.state == "gave_up":
                 self._reissue(provenance, record, reason)
+
+    def restored_by_hand(self, provenance: Provenance, *, reason: str) -> None:
+        """An operator answers for a building that its BMS would not restore; again records nothing."""
+        if not reason.strip():
+            raise ReasonRequired("a restore by hand needs a reason")
+        if self.state.was_restored_by_hand:
+            return
+        self._require({"restore_failed"}, "be restored by hand; that is for one whose restore has failed")
+        restores = sorted(self.state.latest("restore").items())
+        zone_ids = tuple(zone_id for zone_id, record in restores if record.state != "succeeded")
+        self.record(self.RestoredByHand, provenance, reason=reason, zone_ids=zone_ids)
 
     def _require(self, allowed: set[DispatchStatus], doing: str) -> None:
         if self.state.status not in allowed:

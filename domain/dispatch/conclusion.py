@@ -9,7 +9,13 @@ from domain.dispatch.facts import Fact
 from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, Phase
 
 RESTORE_RETRY = timedelta(seconds=60)
-"""How long after a failed restore it is tried again."""
+"""How long after its first failure a restore is tried again; each further one doubles the pause."""
+LONGEST_RESTORE_RETRY = timedelta(minutes=15)
+
+
+def restore_pause(failures: int) -> timedelta:
+    """Until the next try of a restore that has failed `failures` times before this time."""
+    return min(RESTORE_RETRY * (1 << min(failures, 10)), LONGEST_RESTORE_RETRY)
 
 
 def conclusion(state: DispatchState, *, now: datetime) -> Fact | None:
@@ -53,7 +59,7 @@ def _undoing(state: DispatchState, now: datetime) -> Fact:
     if any(record.state != "succeeded" for record in restores.values()):
         return events.RestoreFailed, {
             "reason": "not every zone could be restored",
-            "retry_at": now + RESTORE_RETRY,
+            "retry_at": now + restore_pause(state.restore_failures),
         }
     if state.failure is not None:
         return events.Compensated, {}

@@ -33,6 +33,13 @@ def with_command(state: DispatchState, record: CommandRecord) -> DispatchState:
     return replace(state, commands={**state.commands, str(record.command.command_id): record})
 
 
+def settled_by_hand(state: DispatchState) -> dict[str, CommandRecord]:
+    """The commands once somebody in the building has done what was not carried out of those that let its zones go."""
+    undoing = [*state.latest("restore").values(), *state.latest("abort").values()]
+    settled = [replace(record, state="by_hand") for record in undoing if record.state != "succeeded"]
+    return {**state.commands, **{str(record.command.command_id): record for record in settled}}
+
+
 class Event(Aggregate.Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dispatch.event"
     dr_event_id: UUID

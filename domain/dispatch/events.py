@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.dispatch.event_base import Event, underway
+from domain.dispatch.event_base import Event, settled_by_hand, underway
 from domain.dispatch.state import DispatchState, LeaveCause, RestoreStep, ZonePlan
 from domain.event_sourcing import CreationEvent
 from domain.facility import BmsLink
@@ -160,15 +160,33 @@ class Restored(Event, frozen=True, kw_only=True):
         return replace(state, status="restored")
 
 
+class RestoredByHand(Event, frozen=True, kw_only=True):
+    """An operator says that the building was restored by whoever is there; its BMS is not asked for it any more."""
+
+    TOPIC: ClassVar[str] = "dispatch.restored-by-hand.v1"
+    reason: str
+    zone_ids: tuple[str, ...]
+    """Those whose restore had not succeeded."""
+
+    def evolve(self, state: DispatchState) -> DispatchState:
+        return replace(
+            state,
+            status="restored" if state.failure is None else "compensated",
+            commands=settled_by_hand(state),
+            curtailed_at={},
+            restore_steps=(),
+        )
+
+
 class RestoreFailed(Event, frozen=True, kw_only=True):
-    """The building may still be curtailed; it is tried again until it succeeds."""
+    """The building may still be curtailed; it is tried again until it succeeds, or is restored by hand."""
 
     TOPIC: ClassVar[str] = "dispatch.restore-failed.v1"
     reason: str
     retry_at: datetime
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, status="restore_failed")
+        return replace(state, status="restore_failed", restore_failures=state.restore_failures + 1)
 
 
 class Failed(Event, frozen=True, kw_only=True):

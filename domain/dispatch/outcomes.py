@@ -25,6 +25,8 @@ class Outcomes(Part):
         if not reason.strip():
             raise ReasonRequired("a replay needs a reason")
         record = self._record_of(command_id)
+        if record.state == "by_hand":
+            raise NotAllowedNow(f"{self.state.facility_id} was restored by hand; discard the dead letter")
         if record.state != "gave_up":
             raise NotAllowedNow(f"command {command_id} is {record.state}; only one given up can be replayed")
         if record.command.phase not in {"restore", "abort"}:

@@ -39,6 +39,20 @@ def restore_steps(
     return steps
 
 
+def earliest_free(state: DispatchState, *, now: datetime) -> datetime:
+    """When its building can be free of this DR event, were it let go now: at once, but for minimum off times.
+
+    A zone whose commit is under way, or about to be requested, is taken as curtailed now.
+    """
+    soon = state.status in {"prepared", "committing"} and state.left is None
+    free_at = [now]
+    for zone in state.zones.values():
+        since = state.curtailed_at.get(zone.zone_id, now if soon else None)
+        if since is not None:
+            free_at.append(since + timedelta(seconds=zone.minimum_off_s))
+    return max(free_at)
+
+
 def restoring(state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime) -> Iterator[Fact]:
     """Zones whose time has come are requested; the others are planned, and their time is proposed by the schedule."""
     known = list(steps)

@@ -30,7 +30,8 @@ DispatchStatus = Literal[
     "aborted",
     "failed",
 ]
-CommandState = Literal["requested", "succeeded", "refused", "gave_up"]
+CommandState = Literal["requested", "succeeded", "refused", "gave_up", "by_hand"]
+"""`by_hand`: somebody in the building has done it, and it is not put to work any more."""
 LeaveCause = Literal["opted_out", "preempted", "left_out", "cancelled", "batch_aborted"]
 
 CURTAILED: frozenset[DispatchStatus] = frozenset({"committed", "verified_by_bms", "verified_by_meter"})
@@ -137,6 +138,8 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """The plan was changed after it was prepared, in what a commit cannot carry: window or zones."""
     delivered_kw: float | None = None
     measured: bool = False
+    restore_failures: int = 0
+    """How often its restore has failed."""
 
     def latest(self, phase: Phase) -> dict[str, CommandRecord]:
         """Zone -> its newest command of that phase."""
@@ -203,6 +206,18 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         return undo
 
     @property
+    def was_restored_by_hand(self) -> bool:
+        return any(record.state == "by_hand" for record in self.commands.values())
+
+    @property
+    def may_have_curtailed(self) -> bool:
+        """Whether a commit reached its building, or may have, or still may."""
+        return any(
+            record.command.phase == "commit" and record.state != "refused"
+            for record in self.commands.values()
+        )
+
+    @property
     def is_final(self) -> bool:
-        """Nothing more will happen by itself, but for a failed restore, which is tried until it succeeds."""
+        """Nothing more will happen by itself, but for a failed restore: it is tried until it succeeds, or by hand."""
         return self.status in FINAL and not self.to_undo()

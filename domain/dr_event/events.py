@@ -58,6 +58,7 @@ class Accepted(Event, frozen=True, kw_only=True):
             notice=self.notice,
             modification_number=self.notice.modification_number,
             withdrawn_number=None,
+            withdrawn_for_good=False,
             reasons=(),
             capacity_degraded_kw=self.capacity_degraded_kw,
             start_offset_s=self.start_offset_s,
@@ -179,10 +180,17 @@ class Withdrawn(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "dr-event.withdrawn.v1"
     reason: str
     modification_number: int
+    whatever_number: bool = False
+    """The cancellation had no number, so that every notice comes too late."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return replace(
-            state, status="cancelled", withdrawn_number=self.modification_number, notice=None, reasons=()
+            state,
+            status="cancelled",
+            withdrawn_number=self.modification_number,
+            withdrawn_for_good=state.withdrawn_for_good or self.whatever_number,
+            notice=None,
+            reasons=(),
         )
 
 

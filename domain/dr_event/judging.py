@@ -75,21 +75,39 @@ class Judging(Part):
             raise ReasonRequired("a refusal names its reasons")
         self.record(plan_events.ModificationRefused, provenance, notice=notice, reasons=reasons)
 
-    def withdraw(self, provenance: Provenance, *, modification_number: int, reason: str) -> None:
-        """Cancel what was never accepted, so that a notice that comes later is known to be cancelled."""
+    def withdraw(self, provenance: Provenance, *, modification_number: int | None, reason: str) -> None:
+        """Cancel what was never accepted, so that a notice that comes later is known to be cancelled.
+
+        With a number only a higher one is judged then; without one (None) nothing is judged any more.
+        """
         if not reason.strip():
             raise ReasonRequired("a cancellation needs a reason")
-        known = self.state.withdrawn_number
-        if known is not None and known >= modification_number:
-            return
+        state, known = self.state, self.state.withdrawn_number
         if known is None:
             self._require({"opened", "rejected"}, "be withdrawn")
-        self.record(events.Withdrawn, provenance, modification_number=modification_number, reason=reason)
+        elif state.withdrawn_for_good or (modification_number is not None and known >= modification_number):
+            return
+        if modification_number is None:
+            of_notice = 0 if state.notice is None else state.notice.modification_number
+            stated = max(of_notice, known or 0)
+        else:
+            stated = modification_number
+        self.record(
+            events.Withdrawn,
+            provenance,
+            modification_number=stated,
+            whatever_number=modification_number is None,
+            reason=reason,
+        )
 
     def _require_judgeable(self, notice: Notice) -> None:
         withdrawn = self.state.withdrawn_number
         if withdrawn is None:
             self._require({"opened", "rejected"}, "be judged")
+        elif self.state.withdrawn_for_good:
+            raise NotAllowedNow(
+                f"DR event {self.id} was cancelled, whatever the number; use another event id"
+            )
         elif notice.modification_number <= withdrawn:
             raise NotAllowedNow(
                 f"DR event {self.id} was cancelled with number {withdrawn}; only a higher one is judged"

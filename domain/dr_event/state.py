@@ -135,6 +135,8 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     """Modified since the plan was made."""
     withdrawn_number: int | None = None
     """Cancelled before it was accepted: only a notice with a higher modification number is judged then."""
+    withdrawn_for_good: bool = False
+    """That cancellation had no number: no notice is judged any more, whatever its number."""
     modification_number: int = -1
     """The highest number that the utility has used with effect; -1: none yet."""
     plan_revision: int = 0

@@ -33,6 +33,8 @@ class Facility(Aggregate[FacilityState]):
     Deactivated: TypeAlias = events.Deactivated
     Reserved: TypeAlias = events.Reserved
     Released: TypeAlias = events.Released
+    RestoreAwaited: TypeAlias = events.RestoreAwaited
+    RestoreConfirmed: TypeAlias = events.RestoreConfirmed
     OptedOut: TypeAlias = events.OptedOut
     OptedIn: TypeAlias = events.OptedIn
 
@@ -121,8 +123,8 @@ class Facility(Aggregate[FacilityState]):
         if known is not None and (known.starts_at, known.ends_at) == (starts_at, ends_at):
             return
         for other in self.state.reservations.values():
-            mine = other.dr_event_id == dr_event_id
-            if not mine and other.starts_at < ends_at and starts_at < other.ends_at:
+            # The window first: it rules out nearly all, and costs less than comparing ids.
+            if other.starts_at < ends_at and starts_at < other.ends_at and other.dr_event_id != dr_event_id:
                 raise FacilityNotAvailable(
                     f"{self.state.facility_id} serves DR event {other.dr_event_id} until {other.ends_at}"
                 )
@@ -139,6 +141,24 @@ class Facility(Aggregate[FacilityState]):
                 starts_at=reservation.starts_at,
                 ends_at=reservation.ends_at,
                 served=served,
+            )
+
+    def await_restore(self, provenance: Provenance, *, dr_event_id: UUID) -> None:
+        """Its building may still be curtailed by that DR event: keep the facility from all others."""
+        if str(dr_event_id) not in self.state.not_restored_from:
+            facility_id = self.state.facility_id
+            self.record(self.RestoreAwaited, provenance, dr_event_id=dr_event_id, facility_id=facility_id)
+
+    def confirm_restore(self, provenance: Provenance, *, dr_event_id: UUID) -> None:
+        """The building is restored; where nobody waited for that nothing is recorded."""
+        if str(dr_event_id) in self.state.not_restored_from:
+            held = {reservation.dr_event_id for reservation in self.state.reservations.values()}
+            self.record(
+                self.RestoreConfirmed,
+                provenance,
+                dr_event_id=dr_event_id,
+                facility_id=self.state.facility_id,
+                dr_event_ids=tuple(sorted(held - {dr_event_id})),
             )
 
     def opt_out(self, provenance: Provenance, *, dr_event_id: UUID | None, reason: str) -> tuple[UUID, ...]:

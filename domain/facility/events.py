@@ -155,6 +155,30 @@ class Released(Event, frozen=True, kw_only=True):
         return replace(state, reservations=kept, served=served, opted_out_of=state.opted_out_of - {key})
 
 
+class RestoreAwaited(Event, frozen=True, kw_only=True):
+    """Its restore failed: no other DR event has the facility until it succeeds."""
+
+    TOPIC: ClassVar[str] = "facility.restore-awaited.v1"
+    dr_event_id: UUID
+    facility_id: str
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, not_restored_from=state.not_restored_from | {str(self.dr_event_id)})
+
+
+class RestoreConfirmed(Event, frozen=True, kw_only=True):
+    """The building is restored after all."""
+
+    TOPIC: ClassVar[str] = "facility.restore-confirmed.v1"
+    dr_event_id: UUID
+    facility_id: str
+    dr_event_ids: tuple[UUID, ...]
+    """The other DR events that it is reserved for: their plans may count on it again."""
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, not_restored_from=state.not_restored_from - {str(self.dr_event_id)})
+
+
 class OptedOut(Event, frozen=True, kw_only=True):
     """The facility will not serve one DR event, or any (None) until it opts in again."""
 

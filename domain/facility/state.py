@@ -70,10 +70,17 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     """Of every DR event to come, until it opts in again."""
     opted_out_of: frozenset[str] = frozenset()
     """Ids of single DR events."""
+    not_restored_from: frozenset[str] = frozenset()
+    """Ids of DR events that may have left its building curtailed: until it is restored no other one has it."""
 
     def serves(self, dr_event_id: UUID) -> bool:
-        """Whether it is reserved for that DR event and has not opted out."""
-        return str(dr_event_id) in self.reservations and not self.opted_out_of_this(dr_event_id)
+        """Whether it is reserved for that DR event, has not opted out, and is not kept from it."""
+        reserved = str(dr_event_id) in self.reservations
+        return reserved and not self.opted_out_of_this(dr_event_id) and not self.is_kept_from(dr_event_id)
+
+    def is_kept_from(self, dr_event_id: UUID) -> bool:
+        """Whether its building is not restored yet from another DR event."""
+        return bool(self.not_restored_from - {str(dr_event_id)})
 
     def opted_out_of_this(self, dr_event_id: UUID) -> bool:
         return self.opted_out or str(dr_event_id) in self.opted_out_of

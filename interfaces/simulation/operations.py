@@ -95,14 +95,20 @@ class MemoryDeadLetters:
         return sorted(found, key=lambda letter: letter.parked_at, reverse=True)[:limit]
 
     def open_before(
-        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+        self,
+        moment: datetime,
+        *,
+        queues: Sequence[DeadLetterQueue],
+        after: DeadLetter | None = None,
+        limit: int = 1_000,
     ) -> list[DeadLetter]:
         found = [
             letter
             for letter in self._letters.values()
             if letter.status == "open" and letter.queue in queues and letter.parked_at <= moment
+            if after is None or _age(letter) > _age(after)
         ]
-        return sorted(found, key=lambda letter: (letter.parked_at, letter.dead_letter_id))[:limit]
+        return sorted(found, key=_age)[:limit]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         if dead_letter_id not in self._letters:
@@ -139,6 +145,10 @@ class MemoryReaderPositions:
 
     def move(self, reader: str, position: int) -> None:
         self._positions[reader] = max(position, self.position(reader))
+
+
+def _age(letter: DeadLetter) -> tuple[datetime, UUID]:
+    return (letter.parked_at, letter.dead_letter_id)
 
 
 def _text(text: str) -> str:

@@ -51,18 +51,27 @@ class Outside:
 
     async def _wish(self, wish: Wish) -> None:
         await self._until(wish.at_s)
-        actor = f"utility:{UTILITY}" if wish.by == "utility" else f"{wish.by}:simulated"
+        actor = f"utility:{wish.utility_id}" if wish.by == "utility" else f"{wish.by}:simulated"
         key = None
         if wish.key is not None:
-            key = IdempotencyKey(scope=f"{UTILITY} door", key=wish.key, body_hash=wish.key)
-        await self._asked(wish.command, actor, key)
+            key = IdempotencyKey(scope=f"{wish.utility_id} door", key=wish.key, body_hash=wish.key)
+        await self._asked(wish.command, actor, key, tenant=wish.utility_id)
         self.open_wishes -= 1
 
-    async def _asked(self, command: msgspec.Struct, actor: str, key: IdempotencyKey | None = None) -> None:
+    async def _asked(
+        self,
+        command: msgspec.Struct,
+        actor: str,
+        key: IdempotencyKey | None = None,
+        *,
+        tenant: str = UTILITY,
+    ) -> None:
         """Until there is an answer, be it a refusal."""
         while True:
             try:
-                reply = await asyncio.to_thread(self.bus.handle, command, self._context(actor), key=key)
+                reply = await asyncio.to_thread(
+                    self.bus.handle, command, self._context(actor, tenant), key=key
+                )
             except DomainError as refusal:
                 self.story.note(actor, f"{type(command).__name__} refused: {refusal}")
                 return
@@ -93,12 +102,12 @@ class Outside:
         passed_s = (self.clock.now() - EPOCH).total_seconds()
         await asyncio.sleep(self.clock.wall_seconds(max(0.0, at_s - passed_s)))
 
-    def _context(self, actor: str) -> CommandContext:
+    def _context(self, actor: str, tenant: str) -> CommandContext:
         return CommandContext(
             correlation_id=UUID(int=self.chance.getrandbits(128)),
             causation_id=UUID(int=self.chance.getrandbits(128)),
             actor=actor,
-            tenant=UTILITY,
+            tenant=tenant,
             trace_id=f"{self.chance.getrandbits(128):032x}",
         )
 

@@ -16,6 +16,7 @@ from application.portfolio import BmsEntry, BmsProfile, FacilityEntry, MeterEntr
 from interfaces.simulation.bms_network import FAULTS, BmsFault
 from interfaces.simulation.forecasts import ForecastWeather
 from interfaces.simulation.mishaps import RATES
+from interfaces.simulation.rivals import RIVAL_PROGRAM, maintenance_wishes, rival_program, rival_wishes
 from interfaces.simulation.wishes import EPOCH, PROGRAM, UTILITY, Wish, draw_wishes, last_end_s
 
 PROFILES: tuple[tuple[BmsProfile, ...], ...] = (
@@ -89,9 +90,18 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     chance = Random(f"{seed}:plan")
     entries = _facilities(chance, facilities)
     ids = tuple(entry.facility_id for entry in entries)
+    rival, others = Random(f"{seed}:rival"), Random(f"{seed}:maintenance")
+    programs: tuple[ProgramEntry, ...] = (_program(chance),)
     wishes = draw_wishes(Random(f"{seed}:wishes"), entries)
+    if rival.random() < 0.3:
+        programs += (rival_program(rival),)
+        wishes += tuple(rival_wishes(rival, entries))
+    if others.random() < 0.2:
+        wishes += tuple(maintenance_wishes(others, entries))
     calm_at_s = last_end_s(wishes) + chance.uniform(-300, 480)
     rates = _rates(chance)
+    refusals = Random(f"{seed}:refusals")
+    rates["utility.refuses"] = refusals.choice((0.05, 0.3, 1.0)) if refusals.random() < 0.1 else 0.0
     if any(entry.bms.profile != "two_phase" for entry in entries):
         # A BMS that does repeats again cannot be kept from it once two workers each hold themselves for the only one.
         rates["database.drops_locks"] = 0.0
@@ -99,7 +109,7 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         seed=seed,
         speed=chance.choice((20.0, 60.0, 60.0)),
         skew_s=chance.choice((0.0, 0.0, 0.5, 2.0)),
-        programs=(_program(chance),),
+        programs=programs,
         facilities=entries,
         wishes=wishes,
         forecasts=_forecasts(chance, ids),
@@ -145,7 +155,7 @@ def _facilities(chance: Random, number: int) -> tuple[FacilityEntry, ...]:
                 for zone in ("hall", "shop")[: chance.choice((1, 1, 2))]
             ),
             bms=BmsEntry(address=f"sim://fac-{place:03}", profile=chance.choice(profiles)),
-            programs=(PROGRAM,),
+            programs=(PROGRAM, RIVAL_PROGRAM),
             dr_events_per_day=chance.choice((1, 2, 5)),
         )
         for place in range(1, number + 1)

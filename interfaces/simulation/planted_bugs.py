@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from application.command_bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
+from application.commands.dr_event import CompleteDREvent
 from application.handlers import HANDLERS
 from application.sagas.dispatch import DispatchSaga
 from interfaces.planted_faults import (
@@ -30,6 +31,7 @@ from interfaces.simulation.planted_seams import (
     SagaWithout,
     TimelessStore,
     commit_regardless,
+    complete_counting_everybody,
 )
 from interfaces.simulation.wishes import EPOCH
 from projections.deadlines import DeadlineRow
@@ -199,6 +201,15 @@ class NeverRetriesARestore(NoBug):
         return lambda now: [row for row in due(now) if row.kind != "restore_retry"]
 
 
+class CountsEverybody(NoBug):
+    """Counts a DR event against the limits of everybody it asked for."""
+
+    name = "counts-everybody"
+
+    def handlers(self) -> Mapping[type, Handler]:
+        return {**HANDLERS, CompleteDREvent: complete_counting_everybody}
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -216,6 +227,7 @@ PLANTED: dict[str, type[NoBug]] = {
         ForgetsKeys,
         HoldsNoLock,
         NeverRetriesARestore,
+        CountsEverybody,
     )
 }
 """Name -> the bug; docs/simulation.md lists the first seed that catches each."""

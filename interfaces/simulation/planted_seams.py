@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from application.command_bus import CommandBus
 from application.deciding import Deciding, Decision, IdempotencyKey
+from application.handlers.completion import complete_dr_event
 from application.ports.building_control import BmsConnection, CommandStatus, ZoneCommand
 from application.ports.work_queue import BmsWork, WorkItem
 from application.sagas.dispatch import DispatchSaga
@@ -101,3 +103,22 @@ def commit_regardless(command: Any, deciding: Deciding) -> Decision:
     dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
     dispatch.commit(deciding.provenance, not_after=dispatch.state.ends_at)
     return Decision(dispatch)
+
+
+def complete_counting_everybody(command: Any, deciding: Deciding) -> Decision:
+    """`complete_dr_event`, in which every facility is released as having served."""
+    counting = copy(deciding)
+
+    def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:
+        found = deciding.facilities(facility_ids)
+        return {facility_id: _AlwaysServed(facility) for facility_id, facility in found.items()}
+
+    vars(counting)["facilities"] = facilities
+    decision = complete_dr_event(command, counting)
+    inside = [a._inside if isinstance(a, _AlwaysServed) else a for a in decision.aggregates]
+    return Decision(*inside, reply=decision.reply)
+
+
+class _AlwaysServed(Around):
+    def release(self, provenance: Any, *, dr_event_id: UUID, served: bool) -> None:
+        self._inside.release(provenance, dr_event_id=dr_event_id, served=True)

@@ -39,6 +39,8 @@ class SimulatedUtilityNotifier:
             raise CallbackFailed("simulated: nobody answers")
         if self.mishaps.strikes("utility.says_not_now", utility_id):
             return judged(503, "simulated")
+        if self.mishaps.strikes("utility.refuses", utility_id):
+            return judged(403, "simulated: the key was changed")
         self.received.append(ReceivedCallback(self.clock.now(), callback_id, body))
         if self.mishaps.strikes("utility.loses_answer", utility_id):
             raise CallbackFailed("simulated: it has it, but the answer was lost")

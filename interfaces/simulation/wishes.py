@@ -15,7 +15,7 @@ from application.commands.dr_event import (
     JudgeNotification,
     ModifyDREvent,
 )
-from application.commands.facility import OptInFacility, OptOutFacility
+from application.commands.facility import EndMaintenance, OptInFacility, OptOutFacility, StartMaintenance
 from application.portfolio import FacilityEntry
 from domain.dr_event import Notice
 from domain.identifiers import dr_event_id
@@ -26,7 +26,14 @@ QUARTER = timedelta(minutes=15)
 UTILITY, PROGRAM = "util-1", "summer-peak"
 
 Asked = (
-    JudgeNotification | ModifyDREvent | CancelNotifiedDREvent | CancelDREvent | OptOutFacility | OptInFacility
+    JudgeNotification
+    | ModifyDREvent
+    | CancelNotifiedDREvent
+    | CancelDREvent
+    | OptOutFacility
+    | OptInFacility
+    | StartMaintenance
+    | EndMaintenance
 )
 
 
@@ -36,6 +43,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
     by: Literal["utility", "operator", "facility"]
     command: Asked
+    utility_id: str = UTILITY
+    """Whose DR event it is about, where it is by a utility."""
     key: str | None = None
     """The idempotency key, where the door takes one."""
 

@@ -38,6 +38,7 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     f"GET {DR_EVENT}/dispatches": READER_OR_UTILITY,
     f"POST {DR_EVENT}/cancellation": OPERATOR,
     f"POST {DR_EVENT}/overrides": OPERATOR,
+    f"POST {DR_EVENT}/restored-by-hand": OPERATOR,
     "GET /api/facilities": READER,
     f"GET {FACILITY}": READER,
     f"GET {FACILITY}/current": READER,

@@ -7,6 +7,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler, Message, Scope
 
+from application.current_values import CurrentValues
+from application.load_histories import HistorySources, LoadHistories
 from interfaces.web.access import MAX_BODY_BYTES, admit
 from interfaces.web.alert import AlertController
 from interfaces.web.audit import AuditController
@@ -41,7 +43,14 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 def create_app(collaborators: WebCollaborators) -> Litestar:
     """The edge over `collaborators`. Building it connects to nothing, so `/health` depends on nothing."""
     metrics = WebMetrics()
-    edge = Edge(collaborators, Authenticator(collaborators.api_keys))
+    clock, cache = collaborators.clock, collaborators.cache
+    sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
+    edge = Edge(
+        collaborators,
+        Authenticator(collaborators.api_keys),
+        CurrentValues(collaborators.telemetry, clock, cache),
+        LoadHistories(sources, clock, cache),
+    )
     return Litestar(
         CONTROLLERS,
         guards=[admit],

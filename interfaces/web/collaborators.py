@@ -10,16 +10,22 @@ from uuid import UUID
 import msgspec
 from litestar.connection import ASGIConnection
 
+from application.current_values import CurrentValues
 from application.deciding import CommandContext, IdempotencyKey
 from application.ledger_proof import ProofDocument
 from application.ledger_status import LedgerStatus
+from application.load_histories import LoadHistories
 from application.ports.alerts import AlertRegistry
 from application.ports.api_keys import ApiKeys
 from application.ports.clock import Clock
+from application.ports.current_cache import CurrentCache
 from application.ports.dead_letters import DeadLetter, DeadLetters
+from application.ports.meter_powers import MeterPowersView
 from application.ports.rate_limit import RateLimiter
+from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
 from interfaces.web.authentication import Authenticator
+from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.remembered_answers import RememberedAnswers
 from projections.story_log import StoryLog
 from projections.views import ReadModels
@@ -80,12 +86,16 @@ class WebCollaborators:
     alerts: AlertRegistry
     dead_letters: DeadLetters
     telemetry: TelemetryStore
+    rollups: TelemetryRollups
+    meter_powers: MeterPowersView
     ledger: Ledger
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
     dead_letter_replay: Replaying | None = None
     """None: dead letters are replayed on the command line only."""
+    cache: CurrentCache | None = None
+    """Shares current values with other processes; None: each remembers for itself."""
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     """DR events accepted and not yet scheduled, at which the door answers 503."""
@@ -98,7 +108,10 @@ class Edge:
 
     collaborators: WebCollaborators
     authenticator: Authenticator
+    current_values: CurrentValues
+    histories: LoadHistories
     answers: RememberedAnswers = field(default_factory=RememberedAnswers)
+    judging: JudgingTurns = field(default_factory=JudgingTurns)
 
 
 def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:

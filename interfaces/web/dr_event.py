@@ -10,7 +10,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from application.commands.dispatch import OverrideForecast
+from application.commands.dispatch import OverrideForecast, RestoreByHand
 from application.commands.dr_event import CancelDREvent, Cancellation
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
@@ -35,6 +35,13 @@ class OverrideBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reason: Text
 
 
+class RestoredByHandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A building whose restore failed was restored by whoever is there."""
+
+    facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    reason: Text
+
+
 class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
     """One facility's part in a DR event, without the insides of its building."""
 
@@ -51,6 +58,7 @@ class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
     blocked_reason: str | None
     override_reason: str | None
     failure: str | None
+    restored_by_hand: str | None
     prepared_at: datetime | None
     committed_at: datetime | None
     restored_at: datetime | None
@@ -132,6 +140,18 @@ class DREventController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
     ) -> None:
         command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
+        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+
+    @post(
+        "/{dr_event_id:uuid}/restored-by-hand",
+        status_code=202,
+        summary="Say that a building whose restore failed was restored by hand",
+    )
+    async def restored_by_hand(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[RestoredByHandBody]
+    ) -> None:
+        """Again is the same as once; other DR events may have the facility then."""
+        command = RestoreByHand(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
         await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
 
 

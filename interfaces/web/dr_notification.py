@@ -56,15 +56,12 @@ class NotificationController(Controller):
         """Judged at once: 202 accepted, 422 infeasible with every reason. The same again: the same answer."""
         body = await read_body(request)
         check_is_json(request)
-        answers, utility_id, key = (
-            edge_of(request).answers,
-            str(request.user.utility_id),
-            idempotency_key_of(request),
-        )
+        edge, utility_id, key = edge_of(request), str(request.user.utility_id), idempotency_key_of(request)
+        answers = edge.answers
         if (known := answers.find(utility_id, key, body)) is not None:
             return told(*known, 202)
-        web = collaborators_of(request)
-        signs, response = await asyncio.to_thread(_taken, request, web, body, key)
+        async with edge.judging.turn():
+            signs, response = await asyncio.to_thread(_taken, request, edge.collaborators, body, key)
         if not signs:
             answers.note_unsigned(utility_id)
         if response.status_code == 202:
@@ -80,7 +77,9 @@ class NotificationController(Controller):
     async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
         """The whole notification anew, with a higher `modification_number`. What is refused leaves the old standing."""
         body = await read_body(request)
-        return await asyncio.to_thread(_modified, request, collaborators_of(request), body, utility_event_id)
+        edge = edge_of(request)
+        async with edge.judging.turn():
+            return await asyncio.to_thread(_modified, request, edge.collaborators, body, utility_event_id)
 
     @delete(
         "/{utility_event_id:str}",

@@ -1,8 +1,7 @@
 """Facilities: what is known of each, what it draws now and drew before, and its maintenance."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from math import isnan
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -18,20 +17,31 @@ from application.commands.facility import (
     OptOutFacility,
     StartMaintenance,
 )
+from application.fresh_answers import Answer, Source
+from application.load_histories import MOST_STEPS
+from application.ports.clock import Clock
 from application.ports.telemetry_store import CurrentValue
-from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
+from domain.interval_block import steps_in
+from domain.time_windows import NotAligned
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import WebCollaborators, collaborators_of
+from interfaces.web.collaborators import collaborators_of, edge_of
 from interfaces.web.command_context import context_of
 from interfaces.web.dr_event import Text
+from interfaces.web.load_history import (
+    STEPS_S,
+    HistoryDocument,
+    Resolution,
+    Steps,
+    document_of,
+    page_of,
+    window_of,
+)
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
 from interfaces.web.problems import Problem
 from projections.facilities import FacilityRow, key_of
 
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15."""
-LONGEST_HISTORY = timedelta(days=92)
-STEPS_S = {"15m": 900, "1h": 3_600}
 
 
 class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,20 +64,10 @@ class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
     kw: float | None
     measured_at: datetime | None
     age_s: float | None
+    """Clock seconds since `measured_at`."""
     stale: bool
-    source: Literal["meters", "none"]
-
-
-class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
-    starts_at: datetime
-    kw: float | None
-    """Mean over the step; None where readings are missing."""
-
-
-class HistoryDocument(msgspec.Struct, frozen=True, kw_only=True):
-    facility_id: str
-    step_s: int
-    steps: tuple[HistoryStep, ...]
+    source: Source | Literal["none"]
+    """`last_known`: the store does not answer; `none`: no meter has ever said anything."""
 
 
 class FacilityController(Controller):
@@ -103,28 +103,32 @@ class FacilityController(Controller):
     @get("/{facility_id:str}/current", summary="What it draws now")
     async def current(self, request: ApiRequest, facility_id: FromPath[str]) -> CurrentDocument:
         await _visible(request, facility_id)
-        web = collaborators_of(request)
-        found = await asyncio.to_thread(web.telemetry.current, [facility_id])
-        return _current(facility_id, found[0] if found else None, web)
+        answers = await edge_of(request).current_values.current([facility_id])
+        return _current(facility_id, answers[facility_id], collaborators_of(request).clock)
 
-    @get("/{facility_id:str}/history", summary="Mean kW by quarter-hour or hour")
+    @get("/{facility_id:str}/history", summary="Load by 15 s, minute, quarter-hour or hour")
     async def history(
         self,
         request: ApiRequest,
         facility_id: FromPath[str],
         first: Annotated[datetime, QueryParameter(name="from")],
         last: Annotated[datetime, QueryParameter(name="to")],
-        resolution: FromQuery[Literal["15m", "1h"]] = "15m",
+        *,
+        resolution: FromQuery[Resolution] = "15m",
+        cursor: Cursor = None,
+        limit: Steps = MOST_STEPS,
     ) -> HistoryDocument:
+        """15s for at most a day at once, out of single readings; 1m for 31 days; 15m and 1h for 92, imports too."""
         await _visible(request, facility_id)
-        window, step_s = _window(first, last), STEPS_S[resolution]
+        step_s = STEPS_S[resolution]
+        window = window_of(first, last, step_s)
         try:
-            series = await asyncio.to_thread(
-                collaborators_of(request).telemetry.interval_series, facility_id, window, step_s
-            )
+            steps_in(window, step_s)
+            page = page_of(window, step_s, cursor, limit)
+            found = await edge_of(request).histories.history(facility_id, page, step_s)
         except NotAligned as error:
             raise Problem("invalid-request", str(error)) from None
-        return HistoryDocument(facility_id=facility_id, step_s=step_s, steps=_steps(series, window))
+        return document_of(facility_id, found, window, page, collaborators_of(request).clock.now())
 
     @post("/{facility_id:str}/maintenance", status_code=200, summary="Start or end maintenance")
     async def maintain(
@@ -173,33 +177,22 @@ async def _visible(request: ApiRequest, facility_id: str) -> FacilityRow:
     return row
 
 
-def _current(facility_id: str, value: CurrentValue | None, web: WebCollaborators) -> CurrentDocument:
+def _current(facility_id: str, answer: Answer[CurrentValue], clock: Clock) -> CurrentDocument:
+    value = answer.value
     if value is None:
         return CurrentDocument(
             facility_id=facility_id, kw=None, measured_at=None, age_s=None, stale=True, source="none"
         )
-    age_s = (web.clock.now() - value.measured_at).total_seconds()
+    age_s = _age_s(value.measured_at, clock)
     return CurrentDocument(
         facility_id=facility_id,
         kw=value.kw,
         measured_at=value.measured_at,
         age_s=age_s,
-        stale=value.kw is None or age_s > STALE_AFTER_S,
-        source="meters",
+        stale=value.kw is None or age_s > STALE_AFTER_S or answer.source == "last_known",
+        source=answer.source,
     )
 
 
-def _window(first: datetime, last: datetime) -> TimeWindow:
-    if first.tzinfo is None or last.tzinfo is None:
-        raise Problem("invalid-request", "`from` and `to` are times with an offset, as 2026-07-14T21:00:00Z")
-    if not timedelta(0) < last - first <= LONGEST_HISTORY:
-        raise Problem("invalid-request", f"`to` comes after `from`, by at most {LONGEST_HISTORY.days} days")
-    return TimeWindow(first.astimezone(UTC), last.astimezone(UTC))
-
-
-def _steps(series: IntervalSeries, window: TimeWindow) -> tuple[HistoryStep, ...]:
-    starts = series.starts(window)
-    return tuple(
-        HistoryStep(starts_at=start, kw=None if isnan(value) else float(value))
-        for start, value in zip(starts, series.slice(window), strict=True)
-    )
+def _age_s(moment: datetime, clock: Clock) -> float:
+    return (clock.now() - moment).total_seconds()

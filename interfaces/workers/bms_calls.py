@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from random import uniform
 from typing import Any
+from uuid import UUID, uuid5
 
 import structlog
 
@@ -16,7 +17,7 @@ from application.deciding import CommandContext
 from application.ports.alerts import AlertRegistry
 from application.ports.building_control import BmsError, BuildingControl
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetters
+from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.event_store import EventStore
 from application.ports.work_queue import BmsWork
 from domain.dispatch import CURTAILED, Dispatch, DispatchState
@@ -27,6 +28,9 @@ from interfaces.workers.bms_successes import Successes
 from interfaces.workers.bms_translation import connection_of, from_bms
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 30.0
+COMPANY_S = 0.5
+"""Clock seconds that a learned outcome waits for those of the building's other zones."""
+DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
 __all__ = ["MAX_TRIES", "BmsCalls"]
 log = structlog.get_logger("dispatch")
 
@@ -58,31 +62,35 @@ class BmsCalls:
 
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order; one that has one is left alone."""
-        dispatch = await self._dispatch(work)
-        wanted = [str(command_id) for command_id in (work.command_id, *work.more)]
-        unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
-        if unknown:
-            log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
-        open_records = [
-            record
-            for command_id in wanted
-            if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
-        ]
-        successes = Successes(work, lambda command: self.record(work, command), self.reached)
-        executions = [Execution(self, work, dispatch, record, successes) for record in open_records]
-        await self._attempt(work, executions)
+        successes = Successes(
+            work,
+            lambda command: self.record(work, command),
+            self.reached,
+            company_s=self.clock.wall_seconds(COMPANY_S),
+        )
+        executions = await asyncio.to_thread(self._begun, work, successes)
         try:
             for execution in executions:
                 await execution.run()
         finally:
             await successes.recorded()
 
-    async def _attempt(self, work: BmsWork, executions: list[Execution]) -> None:
-        """Record the first attempt of those that may be called at once, in one save."""
+    def _begun(self, work: BmsWork, successes: Successes) -> list[Execution]:
+        """Those without an outcome; the first attempt of those that may be called at once is recorded, in one save."""
+        dispatch = self._load(work)
+        wanted = [str(command_id) for command_id in (work.command_id, *work.more)]
+        unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
+        if unknown:
+            log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
+        executions = [
+            Execution(self, work, dispatch, record, successes)
+            for command_id in wanted
+            if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
+        ]
         fresh = [execution for execution in executions if execution.is_fresh]
-        if len(fresh) > 1:
+        if fresh:
             command_ids = tuple(execution.command_id for execution in fresh)
-            await self.record(
+            self._handle(
                 work,
                 AttemptBmsCommands(
                     dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=command_ids
@@ -90,6 +98,7 @@ class BmsCalls:
             )
             for execution in fresh:
                 execution.is_attempted = True
+        return executions
 
     async def verify(self, work: BmsWork) -> None:
         """Ask the BMS for the state of each zone after the commit, and record it."""
@@ -146,6 +155,9 @@ class BmsCalls:
         return None
 
     async def record(self, work: BmsWork, command: DispatchCommand) -> Any:
+        return await asyncio.to_thread(self._handle, work, command)
+
+    def _handle(self, work: BmsWork, command: DispatchCommand) -> Any:
         context = CommandContext(
             correlation_id=work.correlation_id,
             causation_id=work.command_id or work.causation_id,
@@ -153,17 +165,31 @@ class BmsCalls:
             tenant=work.tenant,
             trace_id=work.trace_id,
         )
-        return await asyncio.to_thread(self.bus.handle, command, context)
+        return self.bus.handle(command, context)
 
-    async def pause(self, number: int) -> None:
-        """Back off with jitter before try `number` + 1."""
-        backoff_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**number)
-        await asyncio.sleep(self.clock.wall_seconds(uniform(0.5, 1.0) * backoff_s))
+    async def park_poison(self, facility_id: str, body: bytes, reason: str) -> None:
+        """Park a message that can never be carried out, and tell the operators."""
+        letter = DeadLetter(
+            dead_letter_id=uuid5(DEAD_LETTER_IDS, body.hex()),
+            queue="bms_command",
+            subject=facility_id,
+            reason=reason,
+            body=body,
+            parked_at=self.clock.now(),
+        )
+        await asyncio.to_thread(self.dead_letters.park, letter)
+        await self.alert("command_dead_lettered", f"{facility_id}/message", reason)
+
+    async def pause(self, number: int, least_s: float = 0.0) -> None:
+        """Back off with jitter before try `number` + 1, for so many clock seconds at least."""
+        backoff_s = uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**number)
+        await asyncio.sleep(self.clock.wall_seconds(max(backoff_s, least_s)))
 
     async def alert(self, name: str, subject: str, detail: str) -> None:
         await asyncio.to_thread(self.alerts.raise_alert, name, subject, detail, at=self.clock.now())
 
     async def _dispatch(self, work: BmsWork) -> DispatchState:
-        stream = dispatch_id(work.dr_event_id, work.facility_id)
-        dispatch = await asyncio.to_thread(self.store.load, Dispatch, stream)
-        return dispatch.state
+        return await asyncio.to_thread(self._load, work)
+
+    def _load(self, work: BmsWork) -> DispatchState:
+        return self.store.load(Dispatch, dispatch_id(work.dr_event_id, work.facility_id)).state

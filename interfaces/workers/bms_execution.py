@@ -17,9 +17,11 @@ from application.commands.dispatch import (
     RecordBmsGivenUp,
     RecordBmsRefusal,
 )
+from application.event_mapper import UnreadableDomainEvent
 from application.ports.alerts import AlertRegistry
 from application.ports.building_control import (
     BmsAnswerInvalid,
+    BmsBusy,
     BmsError,
     BmsRefused,
     BmsUnreachable,
@@ -33,7 +35,10 @@ from domain.dispatch import CommandRecord, DispatchState
 from interfaces.failpoints import Failpoint
 from interfaces.workers.bms_successes import Successes
 from interfaces.workers.bms_translation import connection_of, from_bms, zone_command
+from interfaces.workers.open_letters import is_told_of
 
+LONGEST_WAIT_S = 120.0
+"""Clock seconds that a busy BMS may ask for: what else is for that building waits as long."""
 MAX_TRIES = 4
 """Calls and status queries of one delivery, before the command is given up."""
 LearnedBy = Literal["answer", "status_query"]
@@ -54,7 +59,7 @@ class Means(Protocol):
     @property
     def reached(self) -> Failpoint: ...
     async def record(self, work: BmsWork, command: DispatchCommand) -> Any: ...
-    async def pause(self, number: int) -> None: ...
+    async def pause(self, number: int, least_s: float = 0.0) -> None: ...
     async def alert(self, name: str, subject: str, detail: str) -> None: ...
 
 
@@ -71,6 +76,7 @@ class Execution:
     ) -> None:
         self._calls = calls
         self._work = work
+        self._dispatch = dispatch
         self._command = record.command
         self._asked = zone_command(work, record.command, dispatch.previous.get(record.command.zone_id))
         self._connection = connection_of(dispatch)
@@ -78,6 +84,8 @@ class Execution:
         self._maybe_done = record.attempts > 0
         self._was_sent = self._maybe_done
         self._last_error = "not tried"
+        self._is_unspeakable = False
+        self._wait_s = 0.0
         self._successes = successes
         self.is_attempted = False
         """Its next attempt is recorded already."""
@@ -95,10 +103,19 @@ class Execution:
         for number in range(MAX_TRIES):
             if await self._try():
                 return
+            if self._is_unspeakable:
+                break
             if self._too_late() and not self._maybe_done:
                 break
-            await self._calls.pause(number)
+            await self._calls.pause(number, self._asked_to_wait_s())
         await self._give_up()
+
+    def _asked_to_wait_s(self) -> float:
+        """What the BMS asked for, but not past the deadline, nor so long that a cancellation could not get through."""
+        wait_s, self._wait_s = min(self._wait_s, LONGEST_WAIT_S), 0.0
+        if self._command.not_after is None:
+            return wait_s
+        return min(wait_s, (self._command.not_after - self._calls.clock.now()).total_seconds())
 
     def _too_late(self) -> bool:
         return self._command.not_after is not None and self._calls.clock.now() >= self._command.not_after
@@ -118,8 +135,16 @@ class Execution:
                 await self._calls.alert("restore_failing", self._alert_subject, detail)
             await self._record(RecordBmsRefusal(**self._subject(), code=refusal.code, reason=refusal.reason))
             return True
+        except UnreadableDomainEvent:
+            raise  # a ValueError too, but of the record: the BMS is not to blame
+        except ValueError as error:
+            # What the BMS's contract has no words for was not sent, and never will be.
+            self._last_error, self._is_unspeakable = f"it cannot be put to the BMS: {error}", True
+            log.exception("bms call impossible", **self._named())
+            return False
         except BmsError as error:
             self._last_error = str(error)
+            self._wait_s = error.wait_s if isinstance(error, BmsBusy) else 0.0
             log.warning("bms call failed", **self._named(), why=self._last_error)
             return False
 
@@ -145,7 +170,7 @@ class Execution:
         self._maybe_done = self._was_sent = True
         try:
             receipt = await self._calls.control.execute(self._connection, self._asked)
-        except BmsUnreachable:
+        except (BmsUnreachable, ValueError):
             self._maybe_done, self._was_sent = before
             raise
         except BmsError:
@@ -179,13 +204,20 @@ class Execution:
             body=msgspec.json.encode(replace(self._work, command_id=self._command.command_id, more=())),
             parked_at=self._calls.clock.now(),
         )
-        await asyncio.to_thread(self._calls.dead_letters.park, letter)
+        await asyncio.to_thread(self._park, letter)
         name = "restore_failing" if self._command.phase == "restore" else "command_dead_lettered"
         detail = f"{self._command.phase} of {self._command.zone_id}: {self._last_error}"
         await self._calls.alert(name, self._alert_subject, detail)
         await self._record(
             RecordBmsGivenUp(**self._subject(), was_sent=self._was_sent, reason=self._last_error)
         )
+
+    def _park(self, letter: DeadLetter) -> None:
+        """A restore is tried for ever: of the next failure nobody is told anew while the last still waits."""
+        letters = self._calls.dead_letters
+        again = self._command.phase == "restore"
+        if not (again and is_told_of(letters, self._dispatch, self._command, now=letter.parked_at)):
+            letters.park(letter)
 
     async def _record(self, command: DispatchCommand) -> None:
         await self._calls.record(self._work, command)

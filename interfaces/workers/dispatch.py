@@ -6,21 +6,36 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 
-from application.ports.event_store import EventStoreUnavailable
+from application.event_mapper import UnreadableDomainEvent
+from application.ports.event_store import EventStoreUnavailable, StreamNotFound
 from application.ports.locks import LockLost, Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
+from domain.errors import DomainError, NotAllowedNow
 from domain.struct_decoders import json_decoder
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.delivery import kept
 from interfaces.workers.holding import sleep_unless
 from projections.views import ReadModelsUnavailable
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 RETRY_S = 0.5
 REFRESH_S = 2.0
+COMES_AGAIN = (
+    WorkQueueUnavailable,
+    EventStoreUnavailable,
+    OperationsUnavailable,
+    LockLost,
+    NotAllowedNow,
+    UnreadableDomainEvent,
+)
+"""What may be otherwise at the next delivery; besides what is unavailable: an outcome that somebody else recorded
+meanwhile, and a stream that a newer release has written to, whose workers can do it."""
+POISON = (msgspec.DecodeError, StreamNotFound, DomainError, ValueError)
+"""What comes of a message that can never be carried out: no work of ours, or of something that is not on record."""
 log = structlog.get_logger("dispatch")
 
 
@@ -61,15 +76,21 @@ class DispatchWorker:
                 item = await self.source.next_bms(facility_id, wait_s=WAIT_S)
                 if item is not None:
                     await self._work(facility_id, item)
-            except (WorkQueueUnavailable, EventStoreUnavailable, OperationsUnavailable, LockLost) as error:
+            except COMES_AGAIN as error:
                 # Not acknowledged: the work comes again, and the BMS is asked what became of it.
                 log.warning("not concluded; it comes again", facility=facility_id, why=str(error))
                 await asyncio.sleep(RETRY_S)
 
     async def _work(self, facility_id: str, item: WorkItem) -> None:
-        work = json_decoder(BmsWork).decode(item.body)
         async with kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
-            await self.calls.do(work)
+            try:
+                work = json_decoder(BmsWork).decode(item.body)
+                await self.calls.do(work)
+            except COMES_AGAIN:
+                raise
+            except POISON as error:
+                log.exception("parked: it can never be carried out", facility=facility_id)
+                await self.calls.park_poison(facility_id, item.body, f"{type(error).__name__}: {error}")
         await item.done()
 
 

@@ -16,10 +16,15 @@ class Lanes:
         self._places = asyncio.Semaphore(at_once)
         self._waiting: dict[Hashable, deque[tuple[Job, asyncio.Future[None]]]] = {}
         self._runners: set[asyncio.Task[None]] = set()
+        self.unfinished = 0
+        """Jobs that are not done."""
+        self.failure: BaseException | None = None
+        """Of the first job that failed."""
 
     def put(self, lane: Hashable, job: Job) -> asyncio.Future[None]:
         """Runs after all that was put into that lane before. The future says when it is done, or why it is not."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.unfinished += 1
         if lane in self._waiting:
             self._waiting[lane].append((job, done))
         else:
@@ -47,7 +52,10 @@ class Lanes:
                 raise
             except BaseException as error:  # noqa: BLE001 - raised where the future is asked
                 # The lane stays taken: what stands behind may rest on what failed.
+                self.failure = self.failure or error
                 done.set_exception(error)
+                done.exception()  # `failure` tells of it, too
                 return
+            self.unfinished -= 1
             done.set_result(None)
         del self._waiting[lane]

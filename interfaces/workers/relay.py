@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -30,14 +31,17 @@ from domain.event_sourcing import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.failpoints import Failpoint
 from interfaces.workers.holding import while_held
-from interfaces.workers.lanes import Lanes
+from interfaces.workers.roads import Roads
 
 READER = "relay"
 BATCH = 500
 HEARTBEAT_S, BUSY_S = 0.5, 0.02
-AT_ONCE = 24
-"""Commands and messages under way; fewer than the process has threads."""
-MOST_UNDER_WAY = 2_000
+GATHER_S = 0.01
+"""What is recorded that soon after the newest entries is read together."""
+KEEP_EVERY_S = 0.1
+"""Between two moves of the position: a relay that begins again repeats no more than that."""
+MOST_UNDER_WAY, MOST_AHEAD = 2_000, 100_000
+"""Jobs that are no callbacks, and saves read ahead of the oldest job, before the relay reads no further."""
 RETRY_S = 0.25
 LEAST_SUCCESS = 0.8
 """Of the facilities asked; below it an operator is told."""
@@ -46,6 +50,7 @@ INTENTS = frozenset(
         Dispatch.BmsCommandRequested,
         Dispatch.BmsCommandReissued,
         Dispatch.Committed,
+        Dispatch.RestoredByHand,
         DREvent.CallbackRequested,
         DREvent.Completed,
     }
@@ -64,7 +69,8 @@ class Relay:
     """One active relay per system. All it does is repeatable: commands carry a key derived from the domain event
     that they follow, and messages an id, so that after a crash it begins again where its position stands.
 
-    What concerns one facility, or one DR event, is done in the order of the log; the rest at the same time.
+    What concerns one facility, or one DR event, is done in the order of the log: the commands, what is asked of its
+    BMS, what is told to the utility, each for itself. The rest is done at the same time.
     """
 
     event_log: EventLog
@@ -82,72 +88,84 @@ class Relay:
 
     async def relay(self, entry: LogEntry) -> None:
         """Everything that follows from one domain event; done again, it changes nothing."""
-        lanes = Lanes(AT_ONCE)
+        roads = Roads()
         try:
-            for task in self._begin(lanes, [entry]):
+            for task in self._begin(roads, [entry]):
                 await task
         finally:
-            await lanes.aclose()
+            await roads.aclose()
 
     async def _follow(self, stop: asyncio.Event) -> None:
         """Read ahead of what still runs; the position kept is the one before which all is done."""
         under_way: deque[tuple[int, list[asyncio.Future[None]]]] = deque()
-        lanes = Lanes(AT_ONCE)
-        read = kept = await patiently(lambda: asyncio.to_thread(self.positions.position, READER))
+        roads, now = Roads(), asyncio.get_running_loop().time
+        read = kept = done = await patiently(lambda: asyncio.to_thread(self.positions.position, READER))
+        kept_at = now()
         try:
             while not stop.is_set():
                 entries: list[LogEntry] = []
-                if len(under_way) < MOST_UNDER_WAY:
+                if roads.unfinished < MOST_UNDER_WAY and len(under_way) < MOST_AHEAD:
                     entries = await patiently(
                         partial(asyncio.to_thread, self.event_log.read_after, read, BATCH)
                     )
                 for together in one_saves(entries):
-                    under_way.append((together[-1].position, self._begin(lanes, together)))
+                    under_way.append((together[-1].position, self._begin(roads, together)))
                     read = together[-1].position
-                done = _done_before(under_way)
-                if done is not None:
-                    kept = await self._keep(done)
+                roads.raise_failure()
+                done = _done_before(under_way) or done
+                if done > kept and (not under_way or now() - kept_at >= KEEP_EVERY_S):
+                    kept, kept_at = await self._keep(done), now()
                 if not entries:
                     await self.signal.wait(HEARTBEAT_S if kept == read else BUSY_S)
+                elif len(entries) < BATCH:
+                    await asyncio.sleep(GATHER_S)
         finally:
-            await lanes.aclose()
+            await roads.aclose()
 
     async def _keep(self, position: int) -> int:
         await patiently(lambda: asyncio.to_thread(self.positions.move, READER, position))
         return position
 
-    def _begin(self, lanes: Lanes, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
+    def _begin(self, roads: Roads, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
         """Put what follows from domain events of one save into the lanes of those whom it concerns."""
-        tasks = [
-            lanes.put(lane_of(command), partial(self._follow_by, command, entry.domain_event, index))
-            for entry in entries
-            for index, command in enumerate(self.saga.follow(entry.domain_event))
-        ]
+        tasks = []
+        for entry in entries:
+            followed = enumerate(self.saga.follow(entry.domain_event))
+            for lane, commands in groupby(followed, lambda numbered: lane_of(numbered[1])):
+                job = partial(self._follow_by, entry.domain_event, dict(commands))
+                tasks.append(roads.commands.put(lane, job))
         first = entries[0].domain_event
         lane = first.facility_id if isinstance(first, Dispatch.Event) else first.originator_id
-        if any(type(entry.domain_event) in INTENTS for entry in entries):
-            intents = partial(self._intents, [entry.domain_event for entry in entries])
-            tasks.append(lanes.put(lane, intents))
+        intents = [entry.domain_event for entry in entries if type(entry.domain_event) in INTENTS]
+        callbacks = [intent for intent in intents if isinstance(intent, DREvent.CallbackRequested)]
+        others = [intent for intent in intents if not isinstance(intent, DREvent.CallbackRequested)]
+        if callbacks:
+            tasks.append(roads.callbacks.put(lane, partial(self._intents, callbacks)))
+        if others:
+            tasks.append(roads.works.put(lane, partial(self._intents, others)))
         return tasks
 
-    async def _follow_by(self, command: msgspec.Struct, domain_event: DomainEvent, index: int) -> None:
-        command_id = followed_command_id(domain_event.domain_event_id, index)
-        self.reached("relay.before_command", type(command).__name__)
-        await patiently(lambda: self._command(command, domain_event, str(command_id)))
-        self.reached("relay.after_command", type(command).__name__)
+    async def _follow_by(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
+        """`commands` by their number among all that follow from `domain_event`."""
+        await patiently(partial(asyncio.to_thread, self._handle, domain_event, commands))
 
-    async def _command(self, command: msgspec.Struct, domain_event: DomainEvent, key: str) -> None:
+    def _handle(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
+        cause = domain_event.domain_event_id
+        for index, command in commands.items():
+            self.reached("relay.before_command", type(command).__name__)
+            self._command(command, domain_event, cause, str(followed_command_id(cause, index)))
+            self.reached("relay.after_command", type(command).__name__)
+
+    def _command(self, command: msgspec.Struct, domain_event: DomainEvent, cause: UUID, key: str) -> None:
         context = CommandContext(
             correlation_id=domain_event.correlation_id,
-            causation_id=domain_event.domain_event_id,
+            causation_id=cause,
             actor="saga:dispatch",
             tenant=domain_event.tenant,
             trace_id=domain_event.trace_id,
         )
         try:
-            await asyncio.to_thread(
-                self.bus.handle, command, context, key=IdempotencyKey(scope="saga", key=key)
-            )
+            self.bus.handle(command, context, key=IdempotencyKey(scope="saga", key=key))
         except DomainError as refusal:
             # The aggregate decides whether a command still applies; its no is an answer.
             log.info("command refused", command=type(command).__name__, code=refusal.code, why=str(refusal))
@@ -169,6 +187,8 @@ class Relay:
                 await self._bms(domain_event, "command", command_id, f"{command_id}:{issue}")
             case Dispatch.Committed():
                 await self._bms(domain_event, "verify", None, f"verify:{domain_event.domain_event_id}")
+            case Dispatch.RestoredByHand():
+                await asyncio.to_thread(self._restored_by_hand, domain_event)
             case DREvent.CallbackRequested():
                 await self._callback(domain_event)
             case DREvent.Completed():
@@ -212,6 +232,11 @@ class Relay:
         )
         message_id = str(intent.callback_id)
         await self._publish(lambda: self.publisher.publish_callback(work, message_id=message_id), message_id)
+
+    def _restored_by_hand(self, restored: Dispatch.RestoredByHand) -> None:
+        for zone_id in restored.zone_ids:
+            subject = f"{restored.facility_id}/{zone_id}"
+            self.alerts.clear("restore_failing", subject, at=restored.recorded_at)
 
     async def _judge_batch(self, completed: DREvent.Completed) -> None:
         batch = completed.batch

@@ -14,16 +14,10 @@ from application.ports.telemetry_store import (
     TelemetryStoreUnavailable,
 )
 from domain.interval_block import LONGEST_STEP_S, IntervalBlock, StoredIntervals, block_of, steps_in
-from domain.meter_intervals import (
-    INTERVAL,
-    INTERVAL_S,
-    MeteredInterval,
-    MeterPoints,
-    expects_meter,
-    metered_interval,
-    touched_starts,
-)
-from domain.meter_reading import MeterReading
+from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
+from domain.meter_presence import QUARTERS_A_DAY, MeterPresence, quarter_number
+from domain.meter_reading import UNUSABLE, MeterReading, precedence
+from domain.rollups import RollupColumns, points_of, quarter_rollups
 from domain.time_windows import IntervalSeries, TimeWindow
 
 NAN = float("nan")
@@ -36,57 +30,43 @@ class FakeTelemetryStore:
         self.available = True
         self.readings: dict[tuple[datetime, str, str], MeterReading] = {}
         self.positions: dict[int, int] = {}
-        self.metered: dict[tuple[str, datetime], MeteredInterval] = {}
         self.imported: dict[tuple[str, int, int], tuple[float, float]] = {}
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._check()
         if any("\0" in r.facility_id + r.meter_id for r in readings):
             raise ReadingsRefused("a text holds NUL")
-        new = 0
-        touched: set[tuple[str, datetime]] = set()
+        changed = 0
         for reading in readings:
             key = (reading.ts, reading.meter_id, reading.facility_id)
-            if key not in self.readings:
+            if key not in self.readings or precedence(reading) > precedence(self.readings[key]):
                 self.readings[key] = reading
-                new += 1
-                touched |= {(reading.facility_id, start) for start in touched_starts(reading.ts)}
-        for facility_id, starts_at in touched:
-            self._correct(facility_id, starts_at)
+                changed += 1
         self.positions[partition] = max(stream_seq, self.positions.get(partition, 0))
-        return new
+        return changed
 
-    def _correct(self, facility_id: str, starts_at: datetime) -> None:
-        points = {m: self._points(facility_id, m, starts_at) for m in self._meters(facility_id)}
-        points = {m: p for m, p in points.items() if p.offset_s.size}
-        if any(p.offset_s[-1] >= 0 for p in points.values()):
-            expected = [
-                m
-                for m, (first, newest) in self._meters(facility_id).items()
-                if expects_meter(starts_at, first_reading_at=first, newest_reading_at=newest)
-            ]
-            self.metered[facility_id, starts_at] = metered_interval(facility_id, starts_at, expected, points)
+    def quarter(self, facility_id: str, starts_at: datetime) -> tuple[RollupColumns, RollupColumns] | None:
+        """The minutes and the quarter-hour as its readings make them; None where there are none."""
+        mine = self._of(facility_id)
+        number = quarter_number(starts_at)
+        presence = MeterPresence(number - QUARTERS_A_DAY)
+        for r in mine:
+            presence.add(facility_id, r.meter_id, quarter_number(r.ts))
+        if not any(starts_at <= r.ts < starts_at + INTERVAL for r in mine):
+            return None
+        points, meters = points_of(mine, starts_at)
+        expected = np.array([presence.expected(facility_id, number)], dtype=np.int64)
+        return quarter_rollups(points, np.zeros(len(meters), dtype=np.int64), expected)
+
+    def quarters_of(self, facility_id: str) -> list[datetime]:
+        """The quarter-hours that hold readings."""
+        return sorted({interval_start(r.ts) for r in self._of(facility_id)})
 
     def _of(self, facility_id: str) -> list[MeterReading]:
         return sorted((r for r in self.readings.values() if r.facility_id == facility_id), key=lambda r: r.ts)
 
-    def _meters(self, facility_id: str) -> dict[str, tuple[datetime, datetime]]:
-        meters: dict[str, tuple[datetime, datetime]] = {}
-        for r in self._of(facility_id):
-            meters[r.meter_id] = (meters.get(r.meter_id, (r.ts, r.ts))[0], r.ts)
-        return dict(sorted(meters.items()))
-
-    def _points(self, facility_id: str, meter_id: str, starts_at: datetime) -> MeterPoints:
-        chosen = [
-            r
-            for r in self._of(facility_id)
-            if r.meter_id == meter_id and starts_at - INTERVAL <= r.ts < starts_at + INTERVAL
-        ]
-        return MeterPoints(
-            np.array([(r.ts - starts_at).total_seconds() for r in chosen]),
-            np.array([NAN if r.kw is None else r.kw for r in chosen]),
-            np.array([NAN if r.kwh_total is None else r.kwh_total for r in chosen]),
-        )
+    def _meters(self, facility_id: str) -> list[str]:
+        return sorted({r.meter_id for r in self._of(facility_id)})
 
     def position(self, partition: int) -> int:
         self._check()
@@ -101,8 +81,8 @@ class FakeTelemetryStore:
 
     def _meter_value(self, facility_id: str, meter_id: str) -> MeterValue:
         mine = [r for r in self._of(facility_id) if r.meter_id == meter_id]
-        powers = [r for r in mine if r.kw is not None]
-        registers = [r for r in mine if r.kwh_total is not None]
+        powers = [r for r in mine if r.kw is not None and r.quality not in UNUSABLE]
+        registers = [r for r in mine if r.kwh_total is not None and r.quality not in UNUSABLE]
         return MeterValue(
             meter_id=meter_id,
             kw=powers[-1].kw if powers else None,
@@ -141,11 +121,12 @@ class FakeTelemetryStore:
     def _rows(self, number: int, facility_id: str, window: TimeWindow) -> list[tuple[float, ...]]:
         start_s = int(window.starts_at.timestamp())
         rows: list[tuple[float, ...]] = []
-        for (facility, at), interval in self.metered.items():
-            if facility == facility_id:
-                kw = NAN if interval.mean_kw is None else interval.mean_kw
-                offset = int(at.timestamp()) - start_s
-                rows.append((number, offset, INTERVAL_S, kw, NAN, interval.coverage_pct, True))
+        for at in self.quarters_of(facility_id):
+            if (found := self.quarter(facility_id, at)) is not None:
+                whole, offset = found[1], int(at.timestamp()) - start_s
+                rows.append(
+                    (number, offset, INTERVAL_S, whole.mean_kw[0, 0], NAN, whole.coverage_pct[0, 0], True)
+                )
         for (facility, at_s, step), (kw, temp_c) in self.imported.items():
             if facility == facility_id:
                 coverage = 100.0 if np.isfinite(kw) else 0.0

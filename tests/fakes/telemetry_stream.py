@@ -1,7 +1,7 @@
 """The telemetry log in memory; it passes the same contract suite as JetStream's."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
@@ -20,13 +20,17 @@ class _Kept:
 
 
 class FakeTelemetryStream:
-    """`available = False` and `max_bytes` make it refuse; `answers_to_lose`: kept, but the publisher hears nothing."""
+    """`available = False`, `refused` partitions and `max_bytes` make it refuse.
+
+    `answers_to_lose`: so often it keeps what comes, but the publisher hears nothing.
+    """
 
     def __init__(self, *, max_bytes: int = 1_000_000) -> None:
         self.available = True
         self.max_bytes = max_bytes
         self.kept: list[_Kept] = []
         self.answers_to_lose = 0
+        self.refused: set[int] = set()
         self._last_seq = 0
         self._ids: dict[str, int] = {}
 
@@ -34,6 +38,8 @@ class FakeTelemetryStream:
         self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
     ) -> int:
         self._check()
+        if partition in self.refused:
+            raise StreamUnavailable("refused by the test")
         if message_id in self._ids:
             return self._ids[message_id]
         if self._stored_bytes() + len(body) > self.max_bytes:
@@ -71,9 +77,16 @@ class FakeTelemetryStream:
             k for k in self.kept if k.partition == partition and not k.acknowledged and k.hidden_until <= now
         ]
 
+    async def let_go(self, partition: int) -> None:
+        """It hands out at a pull, and nothing before."""
+
     async def acknowledge(self, batch: StreamedBatch) -> None:
         self._check()
         self._one(batch).acknowledged = True
+
+    async def acknowledge_all(self, batches: Sequence[StreamedBatch]) -> None:
+        for batch in batches:
+            await self.acknowledge(batch)
 
     async def still_working(self, batch: StreamedBatch) -> None:
         self._check()
@@ -91,13 +104,16 @@ class FakeTelemetryStream:
             unprocessed=sum(not k.acknowledged for k in self.kept),
         )
 
-    async def trim(self) -> None:
+    async def trim(self, archived: Mapping[int, int] | None = None) -> None:
         self._check()
         open_seqs: dict[int, int] = {}
         for k in self.kept:
             if not k.acknowledged:
                 open_seqs.setdefault(k.partition, k.seq)
-        self.kept = [k for k in self.kept if k.seq >= open_seqs.get(k.partition, self._last_seq + 1)]
+        kept_from = {k.partition: open_seqs.get(k.partition, self._last_seq + 1) for k in self.kept}
+        if archived is not None:
+            kept_from = {p: min(seq, archived.get(p, 0) + 1) for p, seq in kept_from.items()}
+        self.kept = [k for k in self.kept if k.seq >= kept_from[k.partition]]
 
     def _stored_bytes(self) -> int:
         return sum(len(k.body) for k in self.kept)

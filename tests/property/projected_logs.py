@@ -274,7 +274,12 @@ class PortfolioWalk:
             "verified_by_bms": (dispatch.restore,),
             "verified_by_meter": (dispatch.restore,),
             "failed": (dispatch.compensate,),
-            "restore_failed": (partial(dispatch.retry_restore, reason="again"),),
+            "restore_failed": (
+                partial(dispatch.retry_restore, reason="again"),
+                partial(dispatch.restored_by_hand, reason="by the caretaker")
+                if number % 4 == 0
+                else partial(dispatch.retry_restore, reason="once more"),
+            ),
         }
         for command in commands.get(state.status, ()):
             yield partial(self._do, dispatch, command, saga)

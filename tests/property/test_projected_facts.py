@@ -8,6 +8,7 @@ from hypothesis import given
 from adapters.postgres.log_copy import ProjectedLog
 from application.event_mapper import encode_state
 from application.ports.event_log import LogEntry
+from projections.audit_trail import key_of
 from projections.memory_rows import MemoryRows
 from projections.read_model import AnyProjection, Facts
 from projections.registry import PROJECTIONS
@@ -26,8 +27,8 @@ def test_facts_give_the_rows_that_domain_events_give(
     of_facts: MemoryRows[Any] = MemoryRows(projection)
     for entry in entries:
         happened = entry.domain_event
-        stream_id, version = str(happened.originator_id), happened.originator_version
-        stored = log.happened(entry.topic, stream_id, version, encode_state(happened))
+        stream, version = happened.originator_id.bytes, happened.originator_version
+        stored = log.happened(entry.topic, stream, version, encode_state(happened))
         assert isinstance(stored, Facts) == isinstance(happened, projection.concerns)
         assert set(projection.wanted(stored)) == set(projection.wanted(happened))
         projection.fold(entry.position, happened, of_domain_events)
@@ -41,7 +42,7 @@ def test_ids_of_steps_are_those_of_their_domain_events() -> None:
     walk.happy()
     rows: MemoryRows[Any] = MemoryRows(WITH_FACTS[0])
     rows.fold(walk.entries)
-    known = {str(entry.domain_event.domain_event_id) for entry in walk.entries}
+    known = {key_of(entry.domain_event.domain_event_id) for entry in walk.entries}
     steps = [row for row in rows.by_key.values() if hasattr(row, "domain_event_id")]
     assert len(steps) > 50
     assert {row.domain_event_id for row in steps} <= known

@@ -123,13 +123,38 @@ def test_a_fold_asks_only_for_rows_that_it_announced(
         assert not {key for key in late if projection.name != "facilities"}
 
 
+@each_projection
+@given(entries=logs())
+def test_no_fold_asks_for_a_row_that_was_added_or_changes_it(
+    projection: AnyProjection, entries: list[LogEntry]
+) -> None:
+    """Nobody looks for such rows while they are on their way to where they are stored."""
+    rows: MemoryRows[Any] = MemoryRows(projection)
+    watched = _Watched(rows)
+    for entry in entries:
+        projection.fold(entry.position, entry.domain_event, watched)
+    assert len(watched.added) == len(set(watched.added))
+    assert not (watched.asked | watched.changed) & set(watched.added)
+
+
 class _Watched:
     def __init__(self, rows: MemoryRows[Any]) -> None:
         self._rows = rows
         self.asked: set[str] = set()
-        self.put = rows.put
-        self.add = rows.add
-        self.delete = rows.delete
+        self.changed: set[str] = set()
+        self.added: list[str] = []
+
+    def put(self, row: Any) -> None:
+        self.changed.add(self._rows.projection.key(row))
+        self._rows.put(row)
+
+    def add(self, row: Any) -> None:
+        self.added.append(self._rows.projection.key(row))
+        self._rows.add(row)
+
+    def delete(self, key: str) -> None:
+        self.changed.add(key)
+        self._rows.delete(key)
 
     def get(self, key: str) -> Any:
         self.asked.add(key)

@@ -95,6 +95,7 @@ verified_by_bms       | x       x        .         .          restoring .       
 verified_by_meter     | x       x        .         .          restoring .        .               .
 restoring             | x       x        .         .          .         .        .               .
 restored              | x       x        .         .          .         .        .               .
+restored_hand         | x       x        .         .          .         .        .               .
 restore_refused       | x       x        .         .          .         .        .               .
 restore_unknown       | x       x        .         .          .         .        .               .
 failed                | x       x        .         .          .         .        .               .
@@ -106,6 +107,7 @@ compensating_restore  | x       x        .         .          .         .       
 undo_refused          | x       x        .         .          .         .        .               .
 undo_unknown          | x       x        .         .          .         .        .               .
 compensated           | x       x        .         .          .         .        .               .
+compensated_hand      | x       x        .         .          .         .        .               .
 compensated_unknown   | x       x        .         .          .         .        .               .
 aborting              | x       x        .         .          .         .        .               .
 aborted               | x       x        .         .          .         .        .               .
@@ -128,6 +130,7 @@ verified_by_bms       | .              .               .                     .  
 verified_by_meter     | .              .               .                     .               x
 restoring             | restored       restore_refused restore_unknown       restore_refused =
 restored              | .              .               .                     .               x
+restored_hand         | .              .               .                     .               x
 restore_refused       | .              .               .                     .               x
 restore_unknown       | .              .               .                     .               x
 failed                | x              x               x                     x               x
@@ -139,6 +142,7 @@ compensating_restore  | compensated    undo_refused    undo_unknown          und
 undo_refused          | .              .               .                     .               x
 undo_unknown          | .              .               .                     .               x
 compensated           | .              .               .                     .               x
+compensated_hand      | .              .               .                     .               x
 compensated_unknown   | .              .               .                     .               x
 aborting              | released       released        released_unknown      released        =
 aborted               | x              x               x                     x               x
@@ -150,38 +154,40 @@ committing_left       | committed_left failed_commit   failed_commit_unknown fai
 committed_left        | .              .               .                     .               x
 restore_waiting       | .              .               .                     .               x
 
-state                 | compensate           retry_restore        reissue
-planned               | .                    .                    x
-blocked               | .                    .                    x
-preparing             | .                    .                    x
-prepared              | .                    .                    x
-committing            | .                    .                    x
-committed             | .                    .                    x
-verified_by_bms       | .                    .                    x
-verified_by_meter     | .                    .                    x
-restoring             | .                    .                    x
-restored              | .                    .                    x
-restore_refused       | .                    restoring            x
-restore_unknown       | .                    restoring            restoring
-failed                | .                    .                    x
-failed_prepare        | .                    .                    x
-failed_commit         | compensating_abort   .                    x
-failed_commit_unknown | compensating_restore .                    x
-compensating_abort    | .                    .                    x
-compensating_restore  | .                    .                    x
-undo_refused          | .                    compensating_restore x
-undo_unknown          | .                    compensating_restore compensating_restore
-compensated           | .                    .                    x
-compensated_unknown   | .                    .                    compensating_abort
-aborting              | .                    .                    x
-aborted               | .                    .                    x
-released              | .                    .                    x
-released_unknown      | .                    .                    aborting
-preparing_left        | .                    .                    x
-prepared_left         | .                    .                    x
-committing_left       | .                    .                    x
-committed_left        | .                    .                    x
-restore_waiting       | .                    .                    x
+state                 | compensate           retry_restore        reissue              restored_by_hand
+planned               | .                    .                    x                    x
+blocked               | .                    .                    x                    x
+preparing             | .                    .                    x                    x
+prepared              | .                    .                    x                    x
+committing            | .                    .                    x                    x
+committed             | .                    .                    x                    x
+verified_by_bms       | .                    .                    x                    x
+verified_by_meter     | .                    .                    x                    x
+restoring             | .                    .                    x                    x
+restored              | .                    .                    x                    x
+restored_hand         | .                    .                    x                    .
+restore_refused       | .                    restoring            x                    restored_hand
+restore_unknown       | .                    restoring            restoring            restored_hand
+failed                | .                    .                    x                    x
+failed_prepare        | .                    .                    x                    x
+failed_commit         | compensating_abort   .                    x                    x
+failed_commit_unknown | compensating_restore .                    x                    x
+compensating_abort    | .                    .                    x                    x
+compensating_restore  | .                    .                    x                    x
+undo_refused          | .                    compensating_restore x                    compensated_hand
+undo_unknown          | .                    compensating_restore compensating_restore compensated_hand
+compensated           | .                    .                    x                    x
+compensated_hand      | .                    .                    x                    .
+compensated_unknown   | .                    .                    compensating_abort   x
+aborting              | .                    .                    x                    x
+aborted               | .                    .                    x                    x
+released              | .                    .                    x                    x
+released_unknown      | .                    .                    aborting             x
+preparing_left        | .                    .                    x                    x
+prepared_left         | .                    .                    x                    x
+committing_left       | .                    .                    x                    x
+committed_left        | .                    .                    x                    x
+restore_waiting       | .                    .                    x                    x
 
 state                 | bms_agrees      meter_agrees      measure not_measurable
 planned               | .               .                 x       =
@@ -194,6 +200,7 @@ verified_by_bms       | .               verified_by_meter =       =
 verified_by_meter     | .               .                 =       =
 restoring             | .               .                 =       =
 restored              | .               .                 =       =
+restored_hand         | .               .                 =       =
 restore_refused       | .               .                 =       =
 restore_unknown       | .               .                 =       =
 failed                | .               .                 x       =
@@ -205,6 +212,7 @@ compensating_restore  | .               .                 x       =
 undo_refused          | .               .                 x       =
 undo_unknown          | .               .                 x       =
 compensated           | .               .                 x       =
+compensated_hand      | .               .                 x       =
 compensated_unknown   | .               .                 x       =
 aborting              | .               .                 x       =
 aborted               | .               .                 x       =
@@ -227,6 +235,7 @@ verified_by_bms       | restoring       restore_waiting .
 verified_by_meter     | restoring       restore_waiting .
 restoring             | .               .               .
 restored              | .               .               .
+restored_hand         | .               .               .
 restore_refused       | .               .               .
 restore_unknown       | .               .               .
 failed                | .               .               .
@@ -238,6 +247,7 @@ compensating_restore  | .               .               .
 undo_refused          | .               .               .
 undo_unknown          | .               .               .
 compensated           | .               .               .
+compensated_hand      | .               .               .
 compensated_unknown   | .               .               .
 aborting              | .               .               .
 aborted               | .               .               .
@@ -260,6 +270,8 @@ DISPATCH_STATUS = {
     "compensating_abort": "compensating",
     "compensating_restore": "compensating",
     "compensated_unknown": "compensated",
+    "restored_hand": "restored",
+    "compensated_hand": "compensated",
     "preparing_left": "preparing",
     "prepared_left": "prepared",
     "committing_left": "committing",

@@ -34,7 +34,8 @@ def changes_of(walk: PortfolioWalk, dr_event: DREvent, number: int) -> Iterator[
     state, do = dr_event.state, partial(_done, walk, dr_event)
     withdrawable = state.status in {"opened", "rejected"} or state.withdrawn_number is not None
     if withdrawable and number % 4 == 0:
-        yield partial(do, dr_event.withdraw, modification_number=number % 3, reason="not needed")
+        stated = None if number % 8 == 0 else number % 3
+        yield partial(do, dr_event.withdraw, modification_number=stated, reason="not needed")
     if state.status in RUNNING and number % 5 == 0:
         later = timedelta(minutes=15 * (number % 3))
         changed = replace(
@@ -79,6 +80,13 @@ def opting(walk: PortfolioWalk, facility: Facility, number: int) -> Iterator[Act
     of = held[0] if held and number % 2 else None
     yield partial(do, facility.opt_out, dr_event_id=of, reason="guests are in the house")
     yield partial(do, facility.opt_in, dr_event_id=of, reason="they are gone")
+    facility_id = facility.state.facility_id
+    dispatched = [d for each in walk.dr_events for d in walk.dispatches_of(each)]
+    served = [d.state.dr_event_id for d in dispatched if d.state.facility_id == facility_id]
+    if served:
+        from_which = served[number % len(served)]
+        yield partial(do, facility.await_restore, dr_event_id=from_which)
+        yield partial(do, facility.confirm_restore, dr_event_id=from_which)
 
 
 def _done(walk: PortfolioWalk, aggregate: Aggregate[Any], command: Callable[..., Any], **facts: Any) -> None:

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.dispatch import BmsCommand, Dispatch
+from domain.dispatch import LONGEST_RESTORE_RETRY, BmsCommand, Dispatch
 from domain.dr_event import DREvent
 from interfaces.simulation.evidence import Evidence, Found
 from interfaces.simulators.building_zone import COMFORTABLE_C
 from interfaces.simulators.journal import COMMANDED
 
-GRACE = timedelta(minutes=10)
+GRACE = LONGEST_RESTORE_RETRY + timedelta(minutes=5)
 """After the end, or the calm if that comes later: time for the last retries."""
 SLACK = timedelta(seconds=10)
 """What a slow database and clocks that differ may make of a moment."""
@@ -65,7 +65,7 @@ def nothing_begun_after_cancellation(evidence: Evidence) -> Iterator[Found]:
     for requested in evidence.recorded(Dispatch.BmsCommandRequested):
         at = ended.get(requested.dr_event_id)
         begins = requested.command.phase in {"prepare", "commit"}
-        if at is not None and begins and requested.recorded_at > at + _slack(evidence):
+        if at is not None and begins and requested.recorded_at > at + slack(evidence):
             yield Found(
                 f"{_of(requested)} was requested {_after(requested.recorded_at, at)} the cancellation",
                 requested.recorded_at,
@@ -101,7 +101,7 @@ def nothing_sent_too_late(evidence: Evidence) -> Iterator[Found]:
         command = None if call.command_id is None else commands.get(call.command_id)
         if command is None or command.not_after is None or call.operation not in COMMANDED:
             continue
-        if call.began_at > command.not_after + _slack(evidence):
+        if call.began_at > command.not_after + slack(evidence):
             late = _after(call.began_at, command.not_after)
             place = f"{call.facility_id}/{command.zone_id}"
             yield Found(f"the {command.phase} of {place} was sent {late} its time", call.began_at)
@@ -193,7 +193,8 @@ def _commands(evidence: Evidence) -> dict[UUID, BmsCommand]:
     return {r.command.command_id: r.command for r in evidence.recorded(Dispatch.BmsCommandRequested)}
 
 
-def _slack(evidence: Evidence) -> timedelta:
+def slack(evidence: Evidence) -> timedelta:
+    """What a process that was stopped may make of a moment."""
     stops_s = (blow.for_s for blow in evidence.plan.blows if blow.for_s is not None)
     return SLACK + timedelta(seconds=max(stops_s, default=0.0))
 

@@ -31,6 +31,8 @@ def _last_word(
 ) -> Iterator[Found]:
     arrived = [fact for fact in asked if fact.callback_id in received]
     if not arrived:
+        if asked and all(state.callbacks[str(fact.callback_id)] == "undeliverable" for fact in asked):
+            return  # it refused every word: a person knows of each
         if asked or (state.notice is not None and state.notice.callback_url is not None):
             yield Found(f"{state.utility_event_id}: the utility was told nothing")
         return

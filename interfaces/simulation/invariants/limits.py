@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.dispatch import Dispatch
@@ -11,7 +11,7 @@ from domain.dr_event import DREvent
 from domain.facility import Facility, Reservation
 from domain.identifiers import facility_stream_id
 from interfaces.simulation.evidence import Evidence, Found
-from interfaces.simulation.invariants.buildings import GRACE, curtailments
+from interfaces.simulation.invariants.buildings import GRACE, SLACK, curtailments, slack
 
 
 def limits_are_kept(evidence: Evidence) -> Iterator[Found]:
@@ -38,6 +38,99 @@ def one_dr_event_at_a_time(evidence: Evidence) -> Iterator[Found]:
         others[fact.dr_event_id] = Reservation(
             dr_event_id=fact.dr_event_id, starts_at=fact.starts_at, ends_at=fact.ends_at
         )
+
+
+def only_curtailments_count(evidence: Evidence) -> Iterator[Found]:
+    """What was never committed is released unserved, and what was curtailed served.
+
+    Of one that is taken while it is prepared a commit may be on its way.
+    """
+    streams = {facility_stream_id(entry.facility_id): entry.facility_id for entry in evidence.plan.facilities}
+    open_commits: dict[tuple[str, UUID], set[UUID]] = {}
+    prepared: set[tuple[str, UUID]] = set()
+    taken: set[tuple[UUID, datetime]] = set()
+    for entry in evidence.entries:
+        fact = entry.domain_event
+        match fact:
+            case Dispatch.BmsCommandRequested(command=command) if command.phase == "commit":
+                place = (fact.facility_id, fact.dr_event_id)
+                open_commits.setdefault(place, set()).add(command.command_id)
+            case Dispatch.BmsCommandRefused(command_id=command_id):
+                open_commits.get((fact.facility_id, fact.dr_event_id), set()).discard(command_id)
+            case Dispatch.Prepared():
+                prepared.add((fact.facility_id, fact.dr_event_id))
+            case DREvent.Preempted():
+                taken.add((fact.originator_id, fact.recorded_at))
+            case Facility.Released(dr_event_id=dr_event_id, served=True):
+                place = (streams[fact.originator_id], dr_event_id)
+                may_be = place in prepared and (dr_event_id, fact.recorded_at) in taken
+                if not open_commits.get(place) and not may_be:
+                    yield Found(
+                        f"{place[0]} counts as having served, and was not curtailed", fact.recorded_at
+                    )
+    curtailed = {(c.facility_id, str(c.dr_event_id)) for c in curtailments(evidence)}
+    for facility_id, _ in sorted(curtailed - set(_counted(evidence))):
+        yield Found(f"{facility_id} was curtailed, and that does not count")
+
+
+def _counted(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    for aggregate in evidence.aggregates.values():
+        if isinstance(aggregate, Facility):
+            for dr_event_id in aggregate.state.served:
+                yield aggregate.state.facility_id, dr_event_id
+
+
+def taken_in_time(evidence: Evidence) -> Iterator[Found]:
+    """By what its own journal says of each zone that was curtailed when its facility was taken."""
+    minimum_off = {
+        (entry.facility_id, zone.zone_id): timedelta(seconds=zone.minimum_off_s)
+        for entry in evidence.plan.facilities
+        for zone in entry.zones
+    }
+    taken = [(fact, fact.facility_ids) for fact in evidence.recorded(DREvent.Preempted)]
+    for fact, facility_ids in taken:
+        begins_at = max(_start_when_taken(evidence, fact), fact.recorded_at)
+        for span in curtailments(evidence):
+            mine = span.facility_id in facility_ids and span.dr_event_id == fact.originator_id
+            at_that_time = span.since <= fact.recorded_at and (
+                span.until is None or span.until > fact.recorded_at
+            )
+            free_at = span.since + minimum_off[span.facility_id, span.zone_id]
+            if mine and at_that_time and free_at > begins_at + SLACK:
+                place = f"{span.facility_id}/{span.zone_id}"
+                yield Found(f"{place} was taken for {begins_at:%T} and is bound until {free_at:%T}")
+
+
+def _start_when_taken(evidence: Evidence, fact: DREvent.Preempted) -> datetime:
+    """Of the stronger DR event, as it was judged in the same transaction."""
+    judged = [
+        found.notice.starts_at
+        for found in evidence.recorded(DREvent.Event)
+        if isinstance(found, DREvent.Accepted | DREvent.Modified)
+        and found.originator_id == fact.by_dr_event_id
+        and found.recorded_at == fact.recorded_at
+    ]
+    return judged[0]
+
+
+def kept_until_restored(evidence: Evidence) -> Iterator[Found]:
+    """From the moment that its restore failed; what was decided at that moment may still come."""
+    failing: dict[str, dict[UUID, datetime]] = {}
+    for entry in evidence.entries:
+        fact = entry.domain_event
+        match fact:
+            case Facility.RestoreAwaited():
+                failing.setdefault(fact.facility_id, {})[fact.dr_event_id] = fact.recorded_at
+            case Facility.RestoreConfirmed():
+                failing.get(fact.facility_id, {}).pop(fact.dr_event_id, None)
+            case Dispatch.BmsCommandRequested(command=command) if command.phase in {"prepare", "commit"}:
+                others = failing.get(fact.facility_id, {}).items()
+                since = [at for dr_event_id, at in others if dr_event_id != fact.dr_event_id]
+                if since and fact.recorded_at > min(since) + slack(evidence):
+                    yield Found(
+                        f"the {command.phase} of {fact.facility_id} came before it was restored",
+                        fact.recorded_at,
+                    )
 
 
 def _magnitudes(evidence: Evidence) -> Iterator[Found]:

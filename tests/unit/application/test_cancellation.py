@@ -1,6 +1,7 @@
 """Cancelling: before the notice, before the start, while the window runs; and what is credited then."""
 
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -68,6 +69,47 @@ def test_a_notification_with_a_higher_number_is_judged_afresh() -> None:
     assert story.when(judge(modification_number=4)).reply.status == "accepted"
     story.when(by_utility(3)).then()
     assert came(story.when(by_utility(4)))[0] == "cancelled"
+
+
+@pytest.mark.parametrize("numbers", [*permutations((0, 1, 2))])
+def test_without_a_number_it_cancels_whatever_comes_late(numbers: tuple[int, ...]) -> None:
+    """Utilities number their first notice as they like, and what they sent before may come in any order."""
+    story = portfolio()
+    story.when(by_utility()).then(
+        fact(DREvent.Opened), fact(DREvent.Withdrawn, modification_number=0, whatever_number=True)
+    )
+    for number in numbers:
+        late = story.when(judge(modification_number=number))
+        late.then()
+        assert late.reply.status == "cancelled"
+        assert [reason.code for reason in late.reply.reasons] == ["cancelled"]
+    for stated in (None, 0, 7):
+        again = story.when(by_utility(stated))
+        again.then()
+        assert came(again) == ("already_cancelled", "cancelled")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("cancelled_by", [None, 1])
+@pytest.mark.parametrize("order", [("post", "cancel"), ("cancel", "post")])
+def test_whichever_comes_first_it_ends_cancelled(
+    first: int, cancelled_by: int | None, order: tuple[str, str]
+) -> None:
+    story = portfolio()
+    commands = {"post": judge(modification_number=first), "cancel": by_utility(cancelled_by)}
+    for _ in range(2):  # and all of it once more
+        for name in order:
+            story.when(commands[name])
+    state = story.store.load(DREvent, DR_EVENT_ID).state
+    assert state.status == "cancelled"
+    for facility_id in BOTH:
+        assert story.store.load(Facility, facility_stream_id(facility_id)).state.reservations == {}
+
+
+def test_a_numbered_cancellation_before_the_notice_can_be_widened_to_every_number() -> None:
+    story = portfolio().after(by_utility(3))
+    story.when(by_utility()).then(fact(DREvent.Withdrawn, modification_number=3, whatever_number=True))
+    assert story.when(judge(modification_number=4)).reply.status == "cancelled"
 
 
 def test_a_rejected_one_can_be_cancelled_too() -> None:

@@ -6,10 +6,12 @@ from uuid import UUID
 
 import pytest
 
+from application import open_work
 from application.alerts import ALERTS
 from application.dead_letter_desk import clear_alerts_of, discard
 from application.dead_letter_sla import OVERDUE, escalate
 from application.ports.dead_letters import DeadLetter, DeadLetterQueue
+from application.ports.operations import OperationsUnavailable
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 
@@ -119,6 +121,50 @@ def test_a_decided_callback_and_command_leave_no_alert_of_theirs_behind() -> Non
     assert len(desk.alerts.listed()) == 2, "another command of that facility still waits"
     desk.discard(3, 30)
     assert [alert.subject for alert in desk.alerts.listed()] == ["fac-0011/zone-1"]
+
+
+def test_a_callback_whose_replay_failed_too_keeps_its_alert_until_both_letters_are_decided() -> None:
+    desk = Desk()
+    desk.park(1)
+    desk.park(2)
+    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
+    desk.discard(1, 10)
+    assert [alert.name for alert in desk.alerts.listed()] == ["callback_undeliverable"]
+    desk.discard(2, 20)
+    assert desk.alerts.listed() == []
+
+
+def test_a_decision_that_could_not_be_recorded_ends_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    desk.park()
+    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-7", "HTTP 500", at=T0)
+    desk.look(SLA_S)
+    before = desk.alerts.listed()
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationsUnavailable("the register is away")
+
+    with monkeypatch.context() as without_register:
+        without_register.setattr(desk.letters, "decide", away)
+        with pytest.raises(OperationsUnavailable):
+            desk.discard(1, SLA_S + 1)
+    assert desk.alerts.listed() == before
+    assert desk.letters.get(UUID(int=1)).status == "open"
+
+
+def test_however_many_lie_open_each_is_told_and_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_work, "PAGE", 10)
+    desk = Desk()
+    for number in range(1, 36):
+        desk.park(number, subject=f"util-1/c-{number % 30}")
+    assert len(desk.look(SLA_S)) == 35
+    desk.letters.decide(UUID(int=34), status="replayed", by="operator:1", reason="back", at=T0)
+    assert len(desk.look(SLA_S + 10)) == 34
+    desk.alerts.raise_alert("callback_undeliverable", "util-1/c-5", "HTTP 500", at=T0)
+    desk.discard(5, SLA_S + 20)  # the other of that subject is on the last page
+    assert "callback_undeliverable" in {alert.name for alert in desk.alerts.listed()}
+    desk.discard(35, SLA_S + 30)
+    assert "callback_undeliverable" not in {alert.name for alert in desk.alerts.listed()}
 
 
 def test_clearing_twice_does_no_harm() -> None:

@@ -1,12 +1,13 @@
 """Pre-emption: a stronger DR event takes facilities from a weaker one, in the transaction of its acceptance."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from application.commands.dr_event import JudgeNotification, StartDREvent
+from application.commands.dr_event import JudgeNotification, ModifyDREvent, StartDREvent
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
 from application.portfolio import FacilityEntry
@@ -16,15 +17,25 @@ from domain.facility import Facility
 from domain.identifiers import dispatch_id, dr_event_id, facility_stream_id
 from tests.given import fact
 from tests.in_process import InProcess
-from tests.made_up import DR_EVENT_ID, PROGRAM, UTILITY, facility_entry, judge, notice, program_entry
+from tests.made_up import (
+    DR_EVENT_ID,
+    PROGRAM,
+    STARTS_AT,
+    UTILITY,
+    facility_entry,
+    judge,
+    notice,
+    program_entry,
+    zone_entry,
+)
 
 BOTH = ("fac-001", "fac-002")
 OTHER = dr_event_id(UTILITY, "UTIL-OTHER")
 
 
-def stronger(**changes: Any) -> JudgeNotification:
+def stronger(utility_event_id: str = "UTIL-OTHER", **changes: Any) -> JudgeNotification:
     values = {"priority": 0, "facility_ids": ("fac-002",), "target_kw": 60.0} | changes
-    return judge("UTIL-OTHER", **values)
+    return judge(utility_event_id, **values)
 
 
 def reserved_for(there: InProcess, facility_id: str) -> list[str]:
@@ -107,3 +118,70 @@ def test_between_utilities_the_operators_rank_decides(rank: int, taken: bool) ->
     asked = notice(program_id="grid-relief", facility_ids=("fac-001",), target_kw=50.0, priority=9)
     outcome = there.story.when(JudgeNotification(utility_id="util-2", utility_event_id="G-1", notice=asked))
     assert outcome.reply.status == ("accepted" if taken else "rejected")
+
+
+def active_with_minimum_off(minimum_off_s: int = 1800, *ids: str) -> InProcess:
+    zones = (zone_entry("hall", minimum_off_s=minimum_off_s),)
+    terms = {"notification_lead_s": 0, "minimum_duration_s": 300}
+    return InProcess.accepted(*(ids or BOTH), zones=zones, terms=terms).until("active")
+
+
+def test_a_building_inside_its_minimum_off_time_does_not_yield() -> None:
+    there = active_with_minimum_off()
+    there.story.at(STARTS_AT + timedelta(minutes=10))
+    outcome = there.story.when(stronger(starts_at=there.story.clock.now()))
+    outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
+    [reason] = outcome.reply.reasons
+    assert (reason.code, reason.facility_id) == ("minimum_off_time", "fac-002")
+    assert (STARTS_AT + timedelta(minutes=30)).isoformat() in reason.detail
+    assert there.dispatch("fac-002").left is None
+
+
+def test_it_yields_where_it_can_be_let_go_by_the_start_of_the_stronger_one() -> None:
+    there = active_with_minimum_off()
+    there.story.at(STARTS_AT + timedelta(minutes=10))
+    there.do(stronger(starts_at=STARTS_AT + timedelta(minutes=30)))
+    assert reserved_for(there, "fac-002") == [str(OTHER)]
+    assert there.dispatch("fac-002").status == "restoring"
+    there.restore_next()
+    assert there.story.clock.now() == STARTS_AT + timedelta(minutes=30)
+    assert there.dispatch("fac-002").status == "restored"
+
+
+def test_a_commit_that_is_under_way_counts_as_curtailed() -> None:
+    zones = (zone_entry("hall", minimum_off_s=1800),)
+    terms = {"notification_lead_s": 0, "minimum_duration_s": 300}
+    there = InProcess.accepted(*BOTH, zones=zones, terms=terms).until("preparing")
+    there.story.at(STARTS_AT).after(*start_of(DR_EVENT_ID))
+    starts_at = STARTS_AT + timedelta(minutes=20)
+    for status in ("prepared", "committing"):
+        assert there.dispatch("fac-002").status == status
+        outcome = there.story.when(stronger(f"UTIL-{status}", starts_at=starts_at))
+        assert [reason.code for reason in outcome.reply.reasons] == ["minimum_off_time"]
+        there.relay_all()
+
+
+def test_a_modification_takes_nothing_that_must_stay_curtailed() -> None:
+    there = active_with_minimum_off(3600, *BOTH, "fac-003")
+    soon: dict[str, Any] = {"starts_at": STARTS_AT + timedelta(minutes=30), "target_kw": 60.0}
+    there.story.at(STARTS_AT + timedelta(minutes=1)).after(
+        RegisterFacility(entry=facility_entry("fac-004")), stronger(facility_ids=("fac-004",), **soon)
+    )
+    asked = notice(modification_number=1, priority=0, facility_ids=("fac-004", "fac-003"), **soon)
+    outcome = there.story.when(ModifyDREvent(utility_id=UTILITY, utility_event_id="UTIL-OTHER", notice=asked))
+    assert outcome.reply.status == "refused"
+    assert ("minimum_off_time", "fac-003") in [(r.code, r.facility_id) for r in outcome.reply.reasons]
+
+
+def test_what_was_taken_before_it_was_curtailed_does_not_count_against_its_limits() -> None:
+    there = InProcess.accepted(*BOTH).settle()
+    there.do(stronger())
+    state = there.story.store.load(Facility, facility_stream_id("fac-002")).state
+    assert set(state.served) == {str(OTHER)}
+
+
+def test_what_was_taken_while_curtailed_counts() -> None:
+    there = active_with_minimum_off(0)
+    there.do(stronger(starts_at=STARTS_AT + timedelta(minutes=30)))
+    state = there.story.store.load(Facility, facility_stream_id("fac-002")).state
+    assert set(state.served) == {str(OTHER), str(DR_EVENT_ID)}

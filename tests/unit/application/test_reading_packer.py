@@ -1,9 +1,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pytest
+
+from application.ports.telemetry_stream import StreamUnavailable
 from application.reading_packer import ReadingPacker
 from application.readings import MalformedReading, unpack, unpack_malformed
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
@@ -12,28 +13,41 @@ from tests.fakes.telemetry_stream import FakeTelemetryStream
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class StoppedClock:
-    def now(self) -> datetime:
-        return NOW
-
-    def wall_seconds(self, clock_seconds: float) -> float:
-        return clock_seconds
-
-
 def readings(facility: str, count: int = 1) -> list[MeterReading]:
     return [MeterReading(facility, f"m{n}", NOW, 1.0, 2.0) for n in range(count)]
 
 
-def tell(
-    stream: FakeTelemetryStream, story: Callable[[ReadingPacker], Awaitable[None]], **settings: float
-) -> None:
+class Told:
+    """The packer, and which messages it called kept."""
+
+    def __init__(self, packer: ReadingPacker) -> None:
+        self.packer = packer
+        self.kept: list[str] = []
+
+    def put(
+        self,
+        name: str,
+        given: list[MeterReading],
+        malformed: list[MalformedReading] | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.packer.put(
+            given, malformed or [], lambda: self.kept.append(name), at=NOW, traceparent=traceparent
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110 - whatever it is that the story waits for
+                await asyncio.sleep(0.005)
+
+
+def tell(stream: FakeTelemetryStream, story: Callable[[Told], Awaitable[None]], **settings: float) -> None:
     async def run() -> None:
-        packer = ReadingPacker(stream, StoppedClock(), **settings)  # type: ignore[arg-type]
+        packer = ReadingPacker(stream, **settings)  # type: ignore[arg-type]
         stop = asyncio.Event()
         running = asyncio.create_task(packer.run(stop))
         try:
-            await story(packer)
+            await story(Told(packer))
         finally:
             stop.set()
             await running
@@ -44,29 +58,31 @@ def tell(
 def test_readings_of_one_moment_travel_packed_per_partition() -> None:
     stream = FakeTelemetryStream()
 
-    async def story(packer: ReadingPacker) -> None:
-        kept = await asyncio.gather(*(packer.keep(readings(f"fac-{n:03}", 3)) for n in range(40)))
-        assert kept == [True] * 40
+    async def story(told: Told) -> None:
+        for n in range(40):
+            told.put(str(n), readings(f"fac-{n:03}", 3))
+        await told.until(lambda: len(told.kept) == 40)
 
     tell(stream, story)
     assert len(stream.kept) <= 8
     got = {(k.partition, r.facility_id) for k in stream.kept for r in unpack(k.body).readings}
     assert got == {(partition_of(f"fac-{n:03}"), f"fac-{n:03}") for n in range(40)}
     assert sum(len(unpack(k.body).readings) for k in stream.kept) == 120
+    assert {unpack(k.body).received_at for k in stream.kept} == {NOW}
 
 
 def test_it_says_kept_only_when_the_log_holds_it() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
-    async def story(packer: ReadingPacker) -> None:
-        waiting = asyncio.create_task(packer.keep(readings("fac-001")))
-        await asyncio.sleep(0.3)
-        assert not waiting.done()
-        assert packer.refused_for_s > 0
+    async def story(told: Told) -> None:
+        told.put("a", readings("fac-001"))
+        await told.until(lambda: told.packer.pressed_for_s > 0)
+        assert told.kept == []
         stream.available = True
-        assert await waiting
-        assert packer.refused_for_s == 0
+        await told.until(lambda: told.kept == ["a"])
+        assert told.packer.pressed_for_s == 0
+        assert told.packer.buffered_bytes == 0
         assert len(stream.kept) == 1
 
     tell(stream, story)
@@ -76,45 +92,71 @@ def test_a_lost_answer_is_repeated_under_the_same_id() -> None:
     stream = FakeTelemetryStream()
     stream.answers_to_lose = 1
 
-    async def story(packer: ReadingPacker) -> None:
-        assert await packer.keep(readings("fac-001", 5))
+    async def story(told: Told) -> None:
+        told.put("a", readings("fac-001", 5))
+        await told.until(lambda: told.kept == ["a"])
 
     tell(stream, story)
     assert len(stream.kept) == 1
 
 
-def test_malformed_messages_go_beside_the_readings() -> None:
+def test_malformed_messages_go_beside_the_readings_and_both_must_be_kept() -> None:
     stream = FakeTelemetryStream()
     bad, worse = MalformedReading("topic", "reason", b"\xff"), MalformedReading("topic", "reason", b"\0")
 
-    async def story(packer: ReadingPacker) -> None:
-        assert await packer.keep(readings("fac-001"), [bad])
-        assert await packer.keep([], [worse])
+    async def story(told: Told) -> None:
+        stream.refused = {MALFORMED}
+        told.put("both", readings("fac-001"), [bad])
+        told.put("readings", readings("fac-001"))
+        await told.until(lambda: told.kept == ["readings"])
+        stream.refused = set()
+        told.put("worse", [], [worse])
+        await told.until(lambda: sorted(told.kept) == ["both", "readings", "worse"])
 
     tell(stream, story)
     parked = [m for k in stream.kept if k.partition == MALFORMED for m in unpack_malformed(k.body).malformed]
-    assert parked == [bad, worse]
+    assert sorted(parked, key=lambda one: one.body) == [worse, bad]
 
 
-def test_when_the_buffer_is_full_it_says_so_at_once_and_takes_again_later() -> None:
+def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> None:
     stream = FakeTelemetryStream()
     stream.available = False
 
-    async def story(packer: ReadingPacker) -> None:
-        first = asyncio.create_task(packer.keep(readings("fac-001", 10)))
-        await asyncio.sleep(0)
-        assert await packer.keep(readings("fac-002", 10)) is False
+    async def story(told: Told) -> None:
+        for n in range(100):
+            if not told.packer.has_room():
+                break
+            told.put(str(n), readings("fac-001", 10))
+        assert told.packer.buffered_bytes < 11_000
+        assert told.packer.pressed_for_s > 0  # full, though nothing was refused yet
         stream.available = True
-        assert await first
-        assert await packer.keep(readings("fac-002", 10)) is True
+        await told.until(told.packer.has_room)
+        await told.until(lambda: told.packer.pressed_for_s == 0)
 
-    tell(stream, story, max_buffered_bytes=1_000)
+    tell(stream, story, max_buffered_bytes=10_000)
+
+
+def test_an_outage_makes_few_large_packs_of_many_small_messages() -> None:
+    stream = FakeTelemetryStream()
+    stream.available = False
+
+    async def story(told: Told) -> None:
+        for n in range(300):
+            told.put(str(n), [MeterReading("fac-001", f"m{n}", NOW, 1.0, 2.0)])
+            await asyncio.sleep(0.001)
+        stream.available = True
+        await told.until(lambda: len(told.kept) == 300)
+
+    tell(stream, story, flush_after_s=0.0)
+    sizes = [len(unpack(k.body).readings) for k in stream.kept]
+    assert sum(sizes) == 300
+    assert len(sizes) <= 40
 
 
 def test_a_large_batch_does_not_wait_for_its_time() -> None:
-    async def story(packer: ReadingPacker) -> None:
-        async with asyncio.timeout(10):
-            assert await packer.keep(readings("fac-001", 100))
+    async def story(told: Told) -> None:
+        told.put("a", readings("fac-001", 100))
+        await told.until(lambda: told.kept == ["a"])
 
     tell(FakeTelemetryStream(), story, flush_after_s=3_600, batch_bytes=5_000)
 
@@ -123,15 +165,57 @@ def test_what_still_waits_when_it_stops_is_not_called_kept() -> None:
     async def run() -> None:
         stream = FakeTelemetryStream()
         stream.available = False
-        packer = ReadingPacker(stream, StoppedClock())
+        packer = ReadingPacker(stream, flush_after_s=0.001)
         stop = asyncio.Event()
         running = asyncio.create_task(packer.run(stop))
-        waiting = asyncio.create_task(packer.keep(readings("fac-001")))
-        await asyncio.sleep(0.2)
+        told = Told(packer)
+        told.put("published", readings("fac-001"))
+        await told.until(lambda: packer.pressed_for_s > 0)
+        told.put("open", readings("fac-001"))
         stop.set()
         await running
-        with suppress(asyncio.CancelledError):
-            assert await waiting is not True
+        stream.available = True
+        await asyncio.sleep(0.3)
+        assert told.kept == []
         assert stream.kept == []
 
     asyncio.run(run())
+
+
+def test_a_publish_that_fails_for_another_reason_ends_the_packer() -> None:
+    class Broken(FakeTelemetryStream):
+        async def publish(
+            self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+        ) -> int:
+            raise RuntimeError("a mistake of ours")
+
+    async def run() -> None:
+        packer = ReadingPacker(Broken())
+        running = asyncio.create_task(packer.run(asyncio.Event()))
+        await asyncio.sleep(0)
+        Told(packer).put("a", readings("fac-001"))
+        async with asyncio.timeout(20):
+            await running
+
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        asyncio.run(run())
+
+
+def test_one_partition_that_is_refused_does_not_hold_up_the_others() -> None:
+    stream = FakeTelemetryStream()
+    stream.refused = {partition_of("fac-001")}
+    other = next(f"fac-{n}" for n in range(99) if partition_of(f"fac-{n}") != partition_of("fac-001"))
+
+    async def story(told: Told) -> None:
+        told.put("refused", readings("fac-001"))
+        told.put("taken", readings(other))
+        await told.until(lambda: told.kept == ["taken"])
+
+    tell(stream, story)
+
+
+def test_a_refusal_is_the_ports_own_error() -> None:
+    stream = FakeTelemetryStream()
+    stream.refused = {0}
+    with pytest.raises(StreamUnavailable):
+        asyncio.run(stream.publish(0, b"", message_id="a"))

@@ -90,6 +90,48 @@ def test_unknown_fields_beyond_reason_do_not_cost_the_reading() -> None:
         assert ([r.extra for r in readings], reasons) == ([None], [])
 
 
+def test_a_gateway_speaks_for_the_meters_of_its_facility() -> None:
+    own, other = message(facility_id="fac-001"), message(meter_id="m2")
+    for plain in (True, False):  # decoded in one step, and field by field
+        bodies = [own, other] if plain else [{**own, "more": 1}, {**other, "more": 1}]
+        readings, reasons = parsed(bodies)
+        assert [(r.facility_id, r.meter_id) for r in readings] == [("fac-001", "m1"), ("fac-001", "m2")]
+        assert reasons == []
+
+
+@pytest.mark.parametrize("more", [{}, {"more": 1}])
+def test_no_meter_speaks_for_another_facility(more: dict[str, int]) -> None:
+    readings, reasons = parsed([message(**more), message(facility_id="fac-002", **more)])
+    assert [r.facility_id for r in readings] == ["fac-001"]
+    assert reasons == ["the message names facility 'fac-002', its topic 'fac-001'"]
+
+
+@pytest.mark.parametrize("meter_id", ["M2", "", "a/b", 7, "m" * 64])
+def test_a_gateway_names_meters_as_a_topic_would(meter_id: object) -> None:
+    readings, reasons = parsed(message(meter_id=meter_id))
+    assert readings == []
+    assert reasons[0].startswith("meter_id is no valid meter id")
+
+
+def test_a_message_of_which_only_the_beginning_came_is_malformed_and_says_its_size() -> None:
+    found = parse_message(TOPIC, b'{"ts":', now=NOW, size=10_485_760)
+    assert found.readings == ()
+    assert found.malformed == (
+        MalformedReading(TOPIC, "the message has 10485760 bytes; at most 65536 are read", b'{"ts":'),
+    )
+
+
+def test_a_message_made_to_break_its_reader_is_malformed_like_another() -> None:
+    deep = b"[" * 30_000
+    huge = b'{"ts":"2026-07-14T21:00:15Z","kw":1' + b"0" * 5_000 + b"}"
+    early = message(ts="0001-01-01T00:00:00+23:59")
+    late = message(ts="9999-12-31T23:59:59-23:59")
+    for body in (deep, b'{"a":' * 10_000, huge, early, late, b'{"ts":1e999,"kw":1}', rb'"\ud800"'):
+        readings, reasons = parsed(body)
+        assert readings == []
+        assert len(reasons) == 1
+
+
 def test_the_trace_is_carried_on() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     for body in (message(traceparent=trace), [message(traceparent=trace, more=1)]):
@@ -165,3 +207,15 @@ def test_packed_batches_are_unpacked_as_they_were() -> None:
 def test_an_older_log_without_the_newest_fields_is_still_read() -> None:
     old = {"received_at": NOW, "readings": [["fac-001", "m1", NOW, 1.0, 2.0]]}
     assert unpack(msgspec.msgpack.encode(old)).readings == [MeterReading("fac-001", "m1", NOW, 1.0, 2.0)]
+
+
+def test_the_words_of_a_utility_for_a_quality_are_understood_in_either_way_of_reading() -> None:
+    for more in ({}, {"more": 1}):
+        for word, quality in (
+            ("OK", "measured"),
+            ("ESTIMATED", "estimated"),
+            ("BAD", "bad"),
+            ("odd", "unknown"),
+        ):
+            readings, _ = parsed(message(quality=word, revision=3, **more))
+            assert [(r.quality, r.revision) for r in readings] == [(quality, 3)]

@@ -15,6 +15,7 @@ from application.commands.dispatch import (
     CommitDispatch,
     CompensateDispatch,
     LeaveDispatch,
+    NoteRestore,
     PrepareDispatch,
     RestoreDispatch,
 )
@@ -103,7 +104,7 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
     (of_dispatch(Dispatch.Recommitted), [one(RestoreDispatch), one(AlignDispatch)]),
     (of_dispatch(Dispatch.RecommitFailed, reason="refused"), [one(RestoreDispatch)]),
     (recorded(DREvent.Ended, facility_ids=BOTH), [*each(RestoreDispatch), CLOSE]),
-    (of_dispatch(Dispatch.Restored), [CLOSE]),
+    (of_dispatch(Dispatch.Restored), [one(NoteRestore), CLOSE]),
     (
         recorded(DREvent.Completed, outcome="full", batch=BATCH, failed_facilities=()),
         [tell("completed"), ADD_UP],
@@ -196,9 +197,29 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
         of_dispatch(Dispatch.Failed, phase="prepare", reason="refused"),
         [one(CompensateDispatch), ReallocateShortfall(dr_event_id=DR_EVENT_ID), CLOSE],
     ),
-    (of_dispatch(Dispatch.Compensated), [CLOSE]),
+    (of_dispatch(Dispatch.Compensated), [one(NoteRestore), CLOSE]),
     (of_dispatch(Dispatch.Aborted, reason="released"), [CLOSE]),
-    (of_dispatch(Dispatch.RestoreFailed, reason="no answer", retry_at=ENDS_AT), [CLOSE]),
+    (
+        of_dispatch(Dispatch.RestoredByHand, reason="by the caretaker", zone_ids=("hall",)),
+        [one(NoteRestore), CLOSE],
+    ),
+    (
+        of_dispatch(Dispatch.RestoreFailed, reason="no answer", retry_at=ENDS_AT),
+        [one(NoteRestore), CLOSE],
+    ),
+    (
+        recorded(Facility.RestoreAwaited, dr_event_id=DR_EVENT_ID, facility_id="fac-001"),
+        [CLOSE],
+    ),
+    (
+        recorded(
+            Facility.RestoreConfirmed,
+            dr_event_id=UUID(int=9),
+            facility_id="fac-001",
+            dr_event_ids=(DR_EVENT_ID,),
+        ),
+        [ReplanDREvent(dr_event_id=DR_EVENT_ID, cause="rejoined"), one(PrepareDispatch)],
+    ),
 ]
 
 NOTHING_FOLLOWS: dict[type[DomainEvent], str] = {
@@ -260,7 +281,9 @@ def test_every_domain_event_has_a_rule_or_a_reason_to_have_none() -> None:
 @pytest.mark.parametrize("aggregate", [Facility, Program, Forecast], ids=lambda kind: kind.__name__)
 def test_nothing_follows_from_other_aggregates(aggregate: type) -> None:
     assert aggregate in {*demand_response.AGGREGATES, *forecasts.AGGREGATES}
-    assert kinds_of(aggregate) & set(RULES) <= {Facility.OptedIn}
+    assert kinds_of(aggregate) & set(RULES) <= {
+        *(Facility.OptedIn, Facility.RestoreAwaited, Facility.RestoreConfirmed)
+    }
 
 
 def test_from_a_domain_event_it_does_not_know_nothing_follows() -> None:

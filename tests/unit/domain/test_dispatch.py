@@ -141,3 +141,34 @@ def test_a_command_expires_after_the_window_and_not_before() -> None:
 def test_an_outcome_of_nobodys_command_is_refused_by_name() -> None:
     with pytest.raises(UnknownBmsCommand, match="was never requested of fac-001"):
         walked("success")
+
+
+@pytest.mark.parametrize("fault", ["refusal", "gave_up", "never_sent"])
+def test_a_restore_that_goes_on_failing_is_tried_ever_more_seldom(fault: str) -> None:
+    walk = walked("prepare", "success", "commit", "success", "restore")
+    pauses_s = []
+    for _ in range(12):
+        walk.take(fault)
+        failed = walk.recorded[-1]
+        assert isinstance(failed, Dispatch.RestoreFailed)
+        pauses_s.append((failed.retry_at - failed.recorded_at).total_seconds())
+        walk.take("retry_restore")
+    assert pauses_s == [60, 120, 240, 480, *[900] * 8]
+
+
+def test_restored_by_hand_nothing_counts_as_curtailed_and_only_what_was_not_done_is_named() -> None:
+    walk = walked("prepare", zones=("hall", "roof"))
+    for zone in ("hall", "roof"):
+        outcome(walk, zone, "prepare", "success")
+    walk.take("commit")
+    for zone in ("hall", "roof"):
+        outcome(walk, zone, "commit", "success")
+    walk.take("restore")
+    outcome(walk, "hall", "restore", "success")
+    outcome(walk, "roof", "restore", "gave_up")
+    assert (status(walk), set(walk.aggregate.state.curtailed_at)) == ("restore_failed", {"roof"})
+    walk.take("restored_by_hand")
+    done = walk.recorded[-1]
+    assert isinstance(done, Dispatch.RestoredByHand)
+    assert done.zone_ids == ("roof",)
+    assert (status(walk), walk.aggregate.state.curtailed_at) == ("restored", {})

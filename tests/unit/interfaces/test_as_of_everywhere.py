@@ -39,6 +39,7 @@ HTTP_OTHERWISE = {
 CLI_READS = (("dr-events", "list"), ("dr-events", "show"), ("audit", "replay"), ("audit", "what-if"))
 CLI_OTHERWISE = {
     ("dr-events", "override"): "writes",
+    ("dr-events", "restored"): "writes",
     ("dr-events", "cancel"): "writes",
     ("audit", "prove"): "it is of the newest checkpoint, and each row in it has its position",
     ("audit", "check"): "reads a file",

@@ -14,6 +14,7 @@ from application.ports.telemetry_store import TelemetryStore
 from domain.time_windows import TimeWindow
 from interfaces.cli.telemetry import telemetry_group
 from tests.fakes.telemetry_store import FakeTelemetryStore
+from tests.green_button import Feed, Interval, Meter, Point
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 CSV = """facility,timestamp,load_kwh,temp_c
@@ -95,3 +96,49 @@ def test_an_absent_store_says_what_to_do(store: FakeTelemetryStore, load: Path) 
     result = run(load)
     assert result.exit_code == 1
     assert "gridproof up" in result.stderr
+
+
+def test_a_dry_run_says_what_is_there_and_stores_nothing(store: FakeTelemetryStore, load: Path) -> None:
+    store.available = False  # it is not even asked
+    result = run(load, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "6 rows; dry run: nothing was stored" in result.stdout
+    assert "1 steps are not there" in result.stdout
+    document = json.loads(run(load, "--dry-run", "--json").stdout)
+    assert (document["dry_run"], document["rows"], document["added"]) == (True, 6, 0)
+    assert document["inspected"][0]["counts"] == {"gap": 1}
+    assert store.imported == {}
+
+
+def test_a_dry_run_of_what_would_be_refused_lists_all_that_is_odd(
+    store: FakeTelemetryStore, load: Path
+) -> None:
+    load.write_text(CSV + "b,2026-07-14T00:00:00Z,41,\nb,2026-07-14T01:00:00Z,41,\n")
+    result = run(load, "--dry-run")
+    assert result.exit_code == 3
+    assert result.stdout.count("duplicate") == 2
+    assert "would be refused" in result.stderr
+    document = json.loads(run(load, "--dry-run", "--json").stdout)
+    assert "another row" in document["would_be_refused"]
+    assert [f["line"] for f in document["inspected"][1]["findings"]] == [8, 9]
+    refused = run(load)
+    assert refused.exit_code == 1
+    assert refused.stdout.count("duplicate") == 2
+    assert store.imported == {}
+
+
+def test_green_button_xml_is_imported_for_the_facility_that_is_named(
+    store: FakeTelemetryStore, tmp_path: Path
+) -> None:
+    start = int(T0.timestamp())
+    meter = Meter([[Interval(start + 900 * n, 2_500 + n, quality="8") for n in range(4)]])
+    feed = Feed([Point([meter], title="12 High Street")]).write(tmp_path / "usage.xml")
+    assert "--facility" in run(feed).stderr
+    result = run(feed, "--facility", "fac-009")
+    assert result.exit_code == 0, result.output
+    assert "fac-009: 4 estimated" in result.stdout
+    assert "4 rows: 4 new" in result.stdout
+    hour = TimeWindow(T0, T0 + timedelta(hours=1))
+    assert store.interval_series("fac-009", hour).values.tolist() == pytest.approx(
+        [10.0, 10.004, 10.008, 10.012]
+    )

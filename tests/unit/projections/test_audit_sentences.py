@@ -26,7 +26,8 @@ def _name(kind: object) -> str:
     return str(kind).partition("'")[2].partition("'")[0]
 
 
-STORY = _own(DREvent) | _own(Dispatch) | {Facility.Reserved, Facility.Released}
+OF_FACILITY = {Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed}
+STORY = _own(DREvent) | _own(Dispatch) | OF_FACILITY
 
 
 def _examples() -> dict[type, DomainEvent]:

@@ -94,11 +94,11 @@ def test_measuring_waits_for_late_readings() -> None:
 
 def test_a_failed_restore_is_due_again_until_it_succeeds() -> None:
     walk, dispatch = _with_failing_restore()
-    for _ in range(3):
+    for failures in range(3):
         _give_up(walk, dispatch)
         restore_failed = walk.entries[-1].domain_event
         due = {deadline.kind: deadline for deadline in _deadlines(walk)}
-        assert due["restore_retry"].due_at == restore_failed.recorded_at + RESTORE_RETRY
+        assert due["restore_retry"].due_at == restore_failed.recorded_at + RESTORE_RETRY * 2**failures
         assert due["restore_retry"].facility_id == dispatch.state.facility_id
         walk.do(dispatch.retry_restore, reason="again")
         assert _kinds(walk) == ["measure"]
@@ -115,3 +115,11 @@ def test_a_cancelled_dr_event_has_no_deadline() -> None:
     walk.schedule(dr_event, 4)
     walk.do(dr_event.cancel, reason="not needed")
     assert _kinds(walk) == []
+
+
+def test_a_building_restored_by_hand_is_not_due_any_more() -> None:
+    walk, dispatch = _with_failing_restore()
+    _give_up(walk, dispatch)
+    assert "restore_retry" in _kinds(walk)
+    walk.do(dispatch.restored_by_hand, reason="by the caretaker")
+    assert _kinds(walk) == ["measure"]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from application.ports.event_log import LogEntry
 from domain.dispatch import Dispatch
@@ -18,6 +19,7 @@ from domain.facility import Facility
 from interfaces.bootstrap.simulation import storm_setting
 from interfaces.simulation.evidence import Evidence
 from interfaces.simulation.invariants import INVARIANTS, breaches
+from interfaces.simulation.invariants.buildings import curtailments
 from interfaces.simulation.runs import storm_of
 
 Change = Callable[[Evidence], Evidence]
@@ -125,6 +127,61 @@ def cancelled_at_the_beginning(evidence: Evidence) -> Evidence:
     return replace(evidence, entries=[LogEntry(0, "dr-event.cancelled.v1", cancelled), *evidence.entries])
 
 
+def provenance_of(fact: DomainEvent, at: datetime) -> dict[str, Any]:
+    """For a domain event that is made up beside `fact`."""
+    return {
+        "originator_version": 999,
+        "timestamp": at,
+        "correlation_id": fact.correlation_id,
+        "causation_id": fact.causation_id,
+        "actor": fact.actor,
+        "tenant": fact.tenant,
+        "trace_id": fact.trace_id,
+    }
+
+
+def served_without_a_commit(evidence: Evidence) -> Evidence:
+    def is_of_a_commit(fact: DomainEvent) -> bool:
+        if isinstance(fact, Dispatch.BmsCommandRequested):
+            return fact.command.phase == "commit"
+        return isinstance(fact, Dispatch.Prepared)
+
+    return replace(evidence, entries=[e for e in evidence.entries if not is_of_a_commit(e.domain_event)])
+
+
+def taken_while_bound(evidence: Evidence) -> Evidence:
+    """Right after it was curtailed, for a DR event that begins at once."""
+    span, accepted = next(iter(curtailments(evidence))), evidence.recorded(DREvent.Accepted)[0]
+    moment = span.since + timedelta(seconds=1)
+    facilities = tuple(
+        replace_struct(entry, zones=tuple(replace_struct(zone, minimum_off_s=600) for zone in entry.zones))
+        for entry in evidence.plan.facilities
+    )
+    asked = replace_struct(accepted.notice, starts_at=moment)
+    winner = replace_struct(accepted, originator_id=UUID(int=9), timestamp=moment, notice=asked)
+    preempted = DREvent.Preempted(
+        originator_id=span.dr_event_id or UUID(int=0),
+        facility_ids=(span.facility_id,),
+        by_dr_event_id=UUID(int=9),
+        **provenance_of(accepted, moment),
+    )
+    entries = [LogEntry(0, "dr-event.preempted.v1", preempted), LogEntry(0, "dr-event.accepted.v1", winner)]
+    plan = replace_struct(evidence.plan, facilities=facilities)
+    return replace(evidence, plan=plan, entries=[*evidence.entries, *entries])
+
+
+def commanded_while_not_restored(evidence: Evidence) -> Evidence:
+    requested = evidence.recorded(Dispatch.BmsCommandRequested)[0]
+    awaited = Facility.RestoreAwaited(
+        originator_id=UUID(int=8),
+        dr_event_id=UUID(int=9),
+        facility_id=requested.facility_id,
+        **provenance_of(requested, requested.recorded_at - HOUR),
+    )
+    entries = [LogEntry(0, "facility.restore-awaited.v1", awaited), *evidence.entries]
+    return replace(evidence, entries=entries)
+
+
 def with_status(kind: type[Any], status: str) -> Change:
     def change(evidence: Evidence) -> Evidence:
         aggregates = dict(evidence.aggregates)
@@ -154,6 +211,9 @@ CHANGES: dict[str, Change] = {
     "what the log says was done was done": lambda evidence: replace(evidence, journal=[]),
     "limits are kept": beyond_its_headroom,
     "a facility serves one DR event at a time": again(Facility.Reserved, dr_event_id=UUID(int=9)),
+    "only what curtailed a building counts against its limits": served_without_a_commit,
+    "who is taken by a stronger DR event can be let go by its start": taken_while_bound,
+    "no building is commanded for another DR event before it is restored": commanded_while_not_restored,
     "every facility ends in a final state": with_status(Dispatch, "restore_failed"),
     "delivered, failed and opted out are those asked": with_event(
         DREvent.Completed, failed_facilities=("fac-001", "fac-404")

@@ -134,7 +134,8 @@ class Edge:
 
     def app(self) -> Litestar:
         unused = dict.fromkeys(
-            ("story_log", "alerts", "dead_letters", "telemetry", "ledger"), cast("Any", None)
+            ("story_log", "alerts", "dead_letters", "telemetry", "rollups", "meter_powers", "ledger"),
+            cast("Any", None),
         )
         return create_app(
             WebCollaborators(

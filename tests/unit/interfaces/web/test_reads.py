@@ -59,7 +59,7 @@ def test_a_current_value_says_how_old_it_is(
     with edge.client() as client:
         document = client.get("/api/facilities/fac-001/current", headers=key).json()
     assert (document["kw"], document["age_s"], document["stale"]) == (kw, age_s, stale)
-    assert document["source"] == "meters"
+    assert document["source"] == "store"
     assert datetime.fromisoformat(document["measured_at"]) == value.measured_at
 
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,10 +8,11 @@ import pytest
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
 from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
-from domain.meter_reading import MALFORMED, MeterReading
+from domain.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.workers.aggregate import MAX_TRIES, Aggregator, keep_house
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 
@@ -27,6 +28,12 @@ class SetClock:
 
     def wall_seconds(self, clock_seconds: float) -> float:
         return clock_seconds
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - a store has no event to wait for
+            await asyncio.sleep(0.01)
 
 
 class FailingStore(FakeTelemetryStore):
@@ -53,7 +60,7 @@ class Aggregating:
         self.clock = SetClock()
         self.partition = partition
 
-    def aggregator(self) -> Aggregator:
+    def aggregator(self, rollups: FakeTelemetryRollups | None = None) -> Aggregator:
         return Aggregator(
             partition=self.partition,
             stream=self.stream,
@@ -61,6 +68,7 @@ class Aggregating:
             dead_letters=self.dead_letters,
             alerts=self.alerts,
             clock=self.clock,
+            rollups=rollups,
             first_pause_s=0.001,
         )
 
@@ -173,16 +181,47 @@ def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_
     asyncio.run(story())
 
 
-def test_readings_that_wait_too_long_are_alerted_until_they_do_not() -> None:
+def test_readings_that_wait_too_long_are_alerted_by_degrees_until_they_do_not() -> None:
     async def story() -> None:
-        told = Aggregating(FakeTelemetryStore())
+        store = FailingStore()
+        store.available = False
+        told = Aggregating(store)
         aggregator = told.aggregator()
         await told.publish(1)
-        told.clock.at = T0 + timedelta(seconds=16)
-        await aggregator.store(await told.pull(), asyncio.Event())
-        assert told.open() == [("telemetry_lag", "partition 0")]
-        await aggregator.store([], asyncio.Event())
+        stop = asyncio.Event()
+        working = asyncio.create_task(aggregator.store(await told.pull(), stop))
+        await asyncio.sleep(0.01)
+        raised: list[str] = []
+        for waited_s in (14, 16, 76, 151):
+            told.clock.at = T0 + timedelta(seconds=waited_s)
+            await aggregator.watch_lag()
+            raised.append(" ".join(sorted(name for name, _ in told.open())))
+        lag, high, severe = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"
+        assert raised == ["", lag, f"{lag} {high}", f"{lag} {high} {severe}"]
+        store.available = True
+        await working
+        await aggregator.store([], stop)
+        await aggregator.watch_lag()
         assert told.open() == []
+
+    asyncio.run(story())
+
+
+def test_what_is_over_is_settled_beside_the_writing() -> None:
+    async def story() -> None:
+        store = FailingStore()
+        told = Aggregating(store, partition=partition_of("fac-001"))
+        rollups = FakeTelemetryRollups(store, told.clock)
+        aggregator = told.aggregator(rollups)
+        await told.publish(1)
+        stop = asyncio.Event()
+        working = asyncio.create_task(aggregator.run(stop))
+        await eventually(lambda: bool(store.readings))
+        told.clock.at = T0 + timedelta(minutes=21)
+        await eventually(lambda: bool(rollups.settled))
+        stop.set()
+        await working
+        assert list(rollups.settled) == [("fac-001", T0)]
 
     asyncio.run(story())
 

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from application.command_bus import CommandBus
 from application.commands.dispatch import (
@@ -18,13 +20,17 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
+from application.event_mapper import UnknownTopic
 from application.portfolio import BmsProfile
+from application.ports.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
+from application.ports.dead_letters import DeadLetter
 from application.ports.work_queue import BmsTask, BmsWork
 from domain.dispatch import CommandRecord, Dispatch, DispatchState, Phase
 from domain.identifiers import dispatch_id
 from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry, duplicate_actions
 from interfaces.workers.bms_calls import MAX_TRIES, BmsCalls
+from interfaces.workers.bms_execution import LONGEST_WAIT_S
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -253,6 +259,65 @@ def test_while_the_bms_does_not_say_nothing_is_sent_again(rig: Rig) -> None:
     assert rig.dispatch.to_undo() == [("hall", "restore")]
 
 
+def test_what_the_bms_has_no_words_for_is_parked_at_once_and_was_not_sent(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def execute(_: object, command: ZoneCommand) -> CommandReceipt:
+        asked.append(command.zone_id)
+        raise ValueError("no such strategy")
+
+    monkeypatch.setattr(rig.control, "execute", execute)
+    rig.carry_out("prepare")
+    [gave_up] = rig.recorded(Dispatch.BmsCommandGaveUp)
+    assert isinstance(gave_up, Dispatch.BmsCommandGaveUp)
+    assert (asked, gave_up.was_sent) == (["hall"], False)
+    [letter] = rig.dead_letters.listed()
+    assert letter.reason == "it cannot be put to the BMS: no such strategy"
+    assert [alert.name for alert in rig.alerts.listed()] == ["command_dead_lettered"]
+
+
+def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is given up: the work comes again, to a worker that can read it."""
+    rig.fail_next("unreachable")
+    handle = CommandBus.handle
+
+    def unreadable(bus: CommandBus, command: object, *context: object, **options: object) -> object:
+        if isinstance(command, AttemptBmsCommand):
+            raise UnknownTopic("a newer release wrote it")
+        return handle(bus, command, *context, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CommandBus, "handle", unreadable)
+    with pytest.raises(UnknownTopic):
+        rig.carry_out("prepare")
+    assert rig.recorded(Dispatch.BmsCommandGaveUp) == []
+    assert rig.dead_letters.listed() == []
+
+
+@pytest.mark.parametrize(("asked_s", "least_s"), [(60.0, 60.0), (86_400.0, LONGEST_WAIT_S), (0.0, 0.0)])
+def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, asked_s: float, least_s: float
+) -> None:
+    executed, waits = rig.control.execute, list[float]()
+
+    async def execute(connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
+        if not waits:
+            raise BmsBusy("HTTP 429", asked_s)
+        return await executed(connection, command)
+
+    async def pause(_: BmsCalls, number: int, least: float = 0.0) -> None:
+        waits.append(least)
+
+    monkeypatch.setattr(rig.control, "execute", execute)
+    monkeypatch.setattr(BmsCalls, "pause", pause)
+    rig.carry_out("prepare")
+    assert waits == [least_s]
+    assert rig.dispatch.status == "prepared"
+
+
 def test_an_unreachable_bms_was_sent_nothing(rig: Rig) -> None:
     rig.fail_next(*["unreachable"] * MAX_TRIES)
     rig.carry_out("prepare")
@@ -408,6 +473,63 @@ def test_a_refused_restore_is_tried_again_in_a_new_round(rig: Rig) -> None:
     assert rig.newest("restore").command.round == 2
     rig.carry_out("restore")
     assert (rig.dispatch.status, rig.alerts.listed()) == ("restored", [])
+
+
+def test_what_is_refused_for_ever_is_one_page_and_no_letter(rig: Rig) -> None:
+    rig.at_restore()
+    for _ in range(6):
+        rig.fail_next("refuse")
+        rig.carry_out("restore")
+        rig.story.after(RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="again"))
+    assert [alert.name for alert in rig.alerts.listed(include_cleared=True)] == ["restore_failing"]
+    assert rig.dead_letters.listed() == []
+
+
+@pytest.mark.parametrize("fault", ["unspeakable", "unreachable", "time_out"])
+def test_what_goes_on_failing_is_one_letter_until_somebody_decides_on_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    async def execute(_: object, command: ZoneCommand) -> CommandReceipt:
+        raise ValueError("no such strategy")
+
+    rig.at_restore()
+    if fault == "unspeakable":
+        monkeypatch.setattr(rig.control, "execute", execute)
+
+    def fail_again(*issues: int) -> None:
+        for issue in issues:
+            rig.fail_next(*([] if fault == "unspeakable" else [fault] * MAX_TRIES))
+            work = replace(rig.work("restore"), causation_id=UUID(int=issue))
+            asyncio.run(rig.calls.carry_out(work))
+            rig.story.after(RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="again"))
+
+    fail_again(1, 2, 3, 4)
+    assert len(rig.recorded(Dispatch.BmsCommandGaveUp)) == 4
+    [letter] = rig.dead_letters.listed(status=None)
+    assert [alert.name for alert in rig.alerts.listed(include_cleared=True)] == ["restore_failing"]
+
+    now = rig.story.clock.now()
+    rig.dead_letters.decide(letter.dead_letter_id, status="discarded", by="me", reason="seen", at=now)
+    fail_again(5, 6)
+    assert len(rig.dead_letters.listed()) == 1
+
+
+def test_the_letter_of_another_dr_event_or_message_hides_no_failure(rig: Rig) -> None:
+    rig.at_restore()
+    asyncio.run(rig.calls.park_poison("fac-001", b"no work of ours", "unreadable"))
+    work = replace(rig.work("restore"), command_id=UUID(int=77))
+    other = DeadLetter(
+        dead_letter_id=UUID(int=78),
+        queue="bms_command",
+        subject="fac-001",
+        reason="of another DR event",
+        body=msgspec.json.encode(work),
+        parked_at=NOW,
+    )
+    rig.dead_letters.park(other)
+    rig.fail_next(*["time_out"] * MAX_TRIES)
+    rig.carry_out("restore")
+    assert len(rig.dead_letters.listed()) == 3
 
 
 def test_the_bms_verifies_a_commit(rig: Rig) -> None:

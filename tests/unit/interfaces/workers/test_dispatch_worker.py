@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from application.event_mapper import UnknownTopic
 from application.ports.work_queue import BmsTask, BmsWork
+from domain.errors import NotAllowedNow
 from interfaces.simulation.locks import LockBoard
 from interfaces.workers import dispatch as worker_module
 from interfaces.workers.dispatch import DispatchWorker
@@ -34,11 +36,12 @@ class Calls:
         self.inside: Counter[str] = Counter()
         self.most_at_once = 0
         self.fail_next = False
+        self.error: Exception = RuntimeError("a bug")
 
     async def do(self, work: BmsWork) -> None:
         if self.fail_next:
             self.fail_next = False
-            raise RuntimeError("a bug")
+            raise self.error
         self.inside[work.facility_id] += 1
         self.most_at_once = max(self.most_at_once, self.inside[work.facility_id])
         await asyncio.sleep(self.takes_s)
@@ -175,5 +178,26 @@ def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> 
         await until(lambda: len(calls.done) == 1)
         stop.set()
         await running
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnknownTopic("a newer release wrote it"), NotAllowedNow("the command is already succeeded")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error: Exception) -> None:
+    """A worker of the release before, beside a newer one; or an outcome that a predecessor recorded late."""
+
+    async def story() -> None:
+        queue, calls, stop = FakeWorkQueue(redelivery_s=0.05), Calls(), asyncio.Event()
+        calls.fail_next, calls.error = True, error
+        await publish(queue, work("fac-1", 1))
+        running = asyncio.create_task(worker(queue, calls, ["fac-1"]).run(stop))
+        await until(lambda: running.done() or len(calls.done) == 1)
+        stop.set()
+        await running
+        assert calls.done == [("command", "fac-1", 1)]
 
     asyncio.run(story())

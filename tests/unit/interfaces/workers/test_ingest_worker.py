@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from application.malformed_rate import WINDOW
+from application.ports.meter_feed import MeterMessage
 from application.reading_packer import ReadingPacker
-from interfaces.workers.ingest import MeterIngest
+from interfaces.workers.ingest import IngestCounts, MeterIngest
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 
@@ -33,10 +34,11 @@ class Ingesting:
     clock: SetClock = field(default_factory=SetClock)
     stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    kept: list[bytes] = field(default_factory=list)
 
     def tell(self, story: Callable[[MeterIngest], Awaitable[None]]) -> None:
         async def run() -> None:
-            packer = ReadingPacker(self.stream, self.clock, flush_after_s=0.001)
+            packer = ReadingPacker(self.stream, flush_after_s=0.001)
             stop = asyncio.Event()
             running = asyncio.create_task(packer.run(stop))
             try:
@@ -47,6 +49,14 @@ class Ingesting:
 
         asyncio.run(run())
 
+    def send(self, ingest: MeterIngest, payload: bytes, topic: str = TOPIC) -> None:
+        ingest.take(MeterMessage(topic, payload, len(payload)), lambda: self.kept.append(payload))
+
+    async def until_kept(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.kept) < count:  # noqa: ASYNC110 - the list is the story's, not a signal
+                await asyncio.sleep(0.005)
+
     def open(self) -> list[tuple[str, str]]:
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
 
@@ -55,12 +65,12 @@ def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are
     told = Ingesting()
 
     async def story(ingest: MeterIngest) -> None:
-        assert await ingest.take(TOPIC, b"?")
-        assert await ingest.take("meters/fac-002/m1/readings", GOOD)
+        told.send(ingest, b"?")
+        told.send(ingest, GOOD, "meters/fac-002/m1/readings")
         await ingest.check_alerts()
         assert told.open() == [("malformed_readings", "fac-001")]
         told.clock.at += 2 * WINDOW
-        await ingest.take(TOPIC, GOOD)
+        told.send(ingest, GOOD)
         await ingest.check_alerts()
         assert told.open() == []
 
@@ -71,12 +81,60 @@ def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
     told = Ingesting()
 
     async def story(ingest: MeterIngest) -> None:
-        await asyncio.gather(*(ingest.take(TOPIC, GOOD) for _ in range(199)))
-        await ingest.take(TOPIC, b"?")
+        for _ in range(199):
+            told.send(ingest, GOOD)
+        told.send(ingest, b"?")
         await ingest.check_alerts()
         assert told.open() == []
 
     told.tell(story)
+
+
+def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interfaces.workers.ingest._TELL_AGAIN_S", 0.0)
+    told = Ingesting()
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, b"?")
+        await ingest.check_alerts()
+        told.alerts.clear("malformed_readings", "fac-001", at=T0)
+        await ingest.check_alerts()
+        assert told.open() == [("malformed_readings", "fac-001")]
+
+    told.tell(story)
+
+
+def test_every_message_is_counted_by_what_became_of_it() -> None:
+    told = Ingesting()
+    gateway = b"[" + GOOD + b',{"kw": 1},' + GOOD + b"]"
+
+    async def story(ingest: MeterIngest) -> None:
+        for payload in (GOOD, b"?", gateway):
+            told.send(ingest, payload)
+        assert ingest.counts == IngestCounts(messages=3, readings=3, malformed=2)
+        await told.until_kept(3)
+
+    told.tell(story)
+
+
+def test_what_the_transport_says_of_a_trace_counts_where_the_body_says_nothing() -> None:
+    traces: list[str | None] = []
+
+    class Traced(FakeTelemetryStream):
+        async def publish(
+            self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+        ) -> int:
+            traces.append(traceparent)
+            return await super().publish(partition, body, message_id=message_id)
+
+    told = Ingesting(stream=Traced())
+
+    async def story(ingest: MeterIngest) -> None:
+        ingest.take(MeterMessage(TOPIC, GOOD, len(GOOD), "00-trace"), lambda: told.kept.append(b""))
+        await told.until_kept(1)
+
+    told.tell(story)
+    assert traces == ["00-trace"]
 
 
 def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:
@@ -92,24 +150,41 @@ def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:
     told.tell(story)
 
 
+def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> None:
+    told = Ingesting()
+    told.alerts.raise_alert("telemetry_backpressure", "ingest", "of the other", at=T0)
+
+    async def story(ingest: MeterIngest) -> None:
+        stop = asyncio.Event()
+        watching = asyncio.create_task(ingest.watch(asyncio.Event(), stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+        await watching
+        assert told.open() == [("telemetry_backpressure", "ingest")]
+
+    told.tell(story)
+
+
 def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.workers.ingest._SHORTEST_BACKPRESSURE_S", 0.1)
+    monkeypatch.setattr("interfaces.workers.ingest._SHORTEST_BACKPRESSURE_S", 0.3)
     told = Ingesting()
     told.stream.available = False
 
+    async def checked_until(ingest: MeterIngest, alerts: list[tuple[str, str]]) -> None:
+        async with asyncio.timeout(20):
+            while told.open() != alerts:
+                await asyncio.sleep(0.01)
+                await ingest.check_alerts()
+
     async def story(ingest: MeterIngest) -> None:
-        taking = asyncio.create_task(ingest.take(TOPIC, GOOD))
-        await asyncio.sleep(0.02)
+        told.send(ingest, GOOD)
         await ingest.check_alerts()
         assert told.open() == []
-        await asyncio.sleep(0.3)
-        await ingest.check_alerts()
-        assert told.open() == [("telemetry_backpressure", "ingest")]
-        assert not taking.done()
+        await checked_until(ingest, [("telemetry_backpressure", "ingest")])
+        assert told.kept == []
         told.stream.available = True
-        assert await taking
-        await ingest.check_alerts()
-        assert told.open() == []
+        await told.until_kept(1)
+        await checked_until(ingest, [])
 
     told.tell(story)
 
@@ -122,26 +197,10 @@ def test_an_absent_alert_register_does_not_stop_the_readings() -> None:
     told = Ingesting(alerts=Absent())
 
     async def story(ingest: MeterIngest) -> None:
-        await ingest.take(TOPIC, b"?")
+        told.send(ingest, b"?")
         await ingest.check_alerts()
-        assert await ingest.take(TOPIC, GOOD)
-        told.alerts = FakeAlertRegistry()
+        told.send(ingest, GOOD)
+        await told.until_kept(2)
 
     told.tell(story)
     assert len(told.stream.kept) == 2
-
-
-def test_readings_that_were_not_kept_when_the_worker_stopped_are_not_acknowledged() -> None:
-    async def run() -> None:
-        stream, clock = FakeTelemetryStream(), SetClock()
-        stream.available = False
-        packer = ReadingPacker(stream, clock)
-        stop = asyncio.Event()
-        running = asyncio.create_task(packer.run(stop))
-        taking = asyncio.create_task(MeterIngest(packer, FakeAlertRegistry(), clock).take(TOPIC, GOOD))
-        await asyncio.sleep(0.1)
-        stop.set()
-        await running
-        assert await taking is False
-
-    asyncio.run(run())

@@ -1,0 +1,20 @@
+"""DatabaseServer in memory."""
+
+from application.ports.database_server import ServerPlace
+from application.ports.operations import OperationsUnavailable
+
+
+class FakeDatabaseServer:
+    def __init__(self) -> None:
+        self.is_away = False
+        self._place = ServerPlace(address="10.0.0.1:5432", timeline=1)
+
+    def place(self) -> ServerPlace:
+        if self.is_away:
+            raise OperationsUnavailable("the fake database is away")
+        return self._place
+
+    def fail_over(self) -> None:
+        """A standby on another host was promoted."""
+        timeline = self._place.timeline + 1
+        self._place = ServerPlace(address=f"10.0.0.{timeline}:5432", timeline=timeline)

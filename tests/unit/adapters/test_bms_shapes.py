@@ -1,0 +1,131 @@
+"""What the shapes write and read is what zeep itself writes and reads, for every message of both contracts."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import as_file
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+import zeep
+from lxml import etree
+
+from adapters.bms.codec import SoapCodec
+from adapters.bms.messages import (
+    SINGLE_PHASE,
+    TWO_PHASE,
+    Contract,
+    InvalidMessage,
+    contract_folder,
+    parse_envelope,
+)
+from application.ports.building_control import CommandReceipt, CommandStatus, Setpoint, ZoneState
+from interfaces.simulators import bms_messages, setpoint_messages
+from interfaces.simulators.building import SetpointReading
+
+MOMENT = datetime(2026, 7, 14, 21, 0, 15, 250_000, tzinfo=UTC)
+COMMAND = UUID(int=7)
+ORDER = {
+    "commandId": str(COMMAND),
+    "drEventId": str(UUID(int=8)),
+    "facilityId": "fac-001",
+    "zoneId": "hall",
+    "planRevision": 3,
+    "round": 0,
+    "strategy": "setpoint_offset",
+    "expiresAt": MOMENT,
+}
+CURTAILMENT = ORDER | {"magnitude": 2.5}
+SETPOINT = {"value": 22.0, "unit": "celsius"}
+WRITE = {"zoneId": "hall", "setpoint": SETPOINT, "reference": 'a <b> & "c" é'}
+REQUESTS: list[tuple[Contract, str, dict[str, Any]]] = [
+    (TWO_PHASE, "PrepareCommand", CURTAILMENT),
+    (
+        TWO_PHASE,
+        "CommitCommand",
+        CURTAILMENT | {"expiresAt": MOMENT.astimezone(timezone(timedelta(hours=-7)))},
+    ),
+    (TWO_PHASE, "AbortCommand", ORDER),
+    (TWO_PHASE, "RestoreZone", ORDER | {"restoreTo": SETPOINT}),
+    (TWO_PHASE, "GetCommandStatus", {"commandId": str(COMMAND)}),
+    (TWO_PHASE, "GetZoneState", {"zoneId": "hall"}),
+    (SINGLE_PHASE, "ReadSetpoint", {"zoneId": "hall"}),
+    (SINGLE_PHASE, "WriteSetpoint", WRITE),
+    (SINGLE_PHASE, "WriteSetpoint", WRITE | {"until": MOMENT}),
+]
+FOUND = Setpoint(value=-0.1, unit="celsius")
+RECEIPT = CommandReceipt(
+    command_id=COMMAND, zone_id="hall", phase="commit", executed_at=MOMENT, setpoint=FOUND, repeated=True
+)
+STATUS = CommandStatus(command_id=COMMAND, state="executed", receipt=RECEIPT)
+UNKNOWN = CommandStatus(command_id=COMMAND, state="unknown", receipt=None)
+ZONE = ZoneState(zone_id="hall", setpoint=FOUND, curtailed=True, active_command_id=COMMAND)
+READING = SetpointReading(zone_id="hall", setpoint=FOUND, changed_at=MOMENT, until=None)
+ANSWERS: list[tuple[Contract, str, bytes]] = [
+    (TWO_PHASE, "CommitCommand", bms_messages.receipt_answer(RECEIPT)),
+    (TWO_PHASE, "GetCommandStatus", bms_messages.status_answer(STATUS)),
+    (TWO_PHASE, "GetCommandStatus", bms_messages.status_answer(UNKNOWN)),
+    (TWO_PHASE, "GetZoneState", bms_messages.state_answer(ZONE)),
+    (SINGLE_PHASE, "ReadSetpoint", setpoint_messages.reading_answer(READING)),
+]
+
+
+def binding(contract: Contract) -> Any:
+    """zeep's own, and its client."""
+    with as_file(contract_folder()) as folder:
+        client: Any = cast(Any, zeep.Client)(str(folder / f"{contract.name}.wsdl"))
+    return client.wsdl.bindings[contract.binding], client
+
+
+@pytest.mark.parametrize(("contract", "operation", "values"), REQUESTS)
+def test_a_request_is_the_one_that_zeep_writes(
+    contract: Contract, operation: str, values: dict[str, Any]
+) -> None:
+    ours, headers = SoapCodec(contract).encode(operation, values)
+    spoken, client = binding(contract)
+    envelope, zeeps = spoken._create(operation, (), values, client=client)
+    assert etree.canonicalize(ours.decode(), rewrite_prefixes=True) == etree.canonicalize(
+        etree.tostring(envelope).decode(), rewrite_prefixes=True
+    )
+    assert headers == dict(zeeps)
+
+
+@pytest.mark.parametrize(("contract", "operation", "answer"), ANSWERS)
+def test_an_answer_says_what_zeep_reads_in_it(contract: Contract, operation: str, answer: bytes) -> None:
+    read = SoapCodec(contract).decode(operation, answer)
+    spoken, _ = binding(contract)
+    assert plain(read) == plain(spoken.get(operation).process_reply(parse_envelope(answer)))
+
+
+def plain(value: Any) -> Any:
+    """Attributes as a dict, whoever made them."""
+    values = value.__values__ if hasattr(value, "__values__") else getattr(value, "__dict__", None)
+    return value if values is None else {name: plain(part) for name, part in values.items()}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"zoneId": None},
+        {"zoneId": "NOT A ZONE"},
+        {"expiresAt": None},
+        {"magnitude": float("nan")},
+        {"facilityId": "a\x00b"},
+        {"somethingElse": 1},
+    ],
+    ids=str,
+)
+def test_what_the_contract_does_not_allow_is_not_written(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        SoapCodec(TWO_PHASE).encode("CommitCommand", CURTAILMENT | wrong)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_the_calendar_does_not_have_is_no_answer(moment: str) -> None:
+    answer = bms_messages.receipt_answer(RECEIPT).replace(MOMENT.isoformat().encode(), moment.encode())
+    with pytest.raises(ValueError, match="no moment of the calendar"):
+        SoapCodec(TWO_PHASE).decode("CommitCommand", answer)
+
+
+def test_the_answer_of_another_operation_is_refused() -> None:
+    with pytest.raises(InvalidMessage, match="expected PrepareCommandResponse"):
+        SoapCodec(TWO_PHASE).decode("PrepareCommand", bms_messages.receipt_answer(RECEIPT))

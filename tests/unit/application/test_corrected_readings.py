@@ -1,0 +1,42 @@
+"""What a meter may say about its own readings."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from application.readings import MalformedBatch, ReadingBatch, pack, parse_message, received_at, unpack
+from domain.meter_reading import MeterReading
+
+NOW = datetime(2026, 7, 14, tzinfo=UTC)
+
+
+def said(**fields: object) -> MeterReading:
+    body = msgspec.json.encode({"ts": "2026-07-14T00:00:00Z", **fields})
+    (reading,) = parse_message("meters/fac-001/m1/readings", body, now=NOW).readings
+    return reading
+
+
+def test_a_reading_that_is_called_missing_needs_no_value() -> None:
+    assert said(quality="MISSING").kw is None
+    refused = parse_message("meters/fac-001/m1/readings", b'{"ts": "2026-07-14T00:00:00Z"}', now=NOW)
+    assert (len(refused.readings), len(refused.malformed)) == (0, 1)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(3, 3), (-1, 0), ("3", 0), (2**40, 2**31 - 1), (None, 0)])
+def test_a_revision_is_kept_where_it_is_one(given: object, kept: int) -> None:
+    assert said(kw=1.0, kwh_total=2.0, revision=given).revision == kept
+
+
+def test_a_packed_reading_of_the_release_before_has_revision_0() -> None:
+    old = msgspec.msgpack.encode(
+        {"received_at": NOW, "readings": [["f", "m", NOW, 1.0, None, 1, "measured", False, None]]}
+    )
+    assert unpack(old).readings[0].revision == 0
+
+
+def test_when_a_batch_was_received_is_read_without_the_rest() -> None:
+    body = pack(ReadingBatch(received_at=NOW, readings=[]))
+    assert received_at(body) == NOW
+    with pytest.raises(MalformedBatch):
+        received_at(b"\xc1")

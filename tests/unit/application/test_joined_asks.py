@@ -1,0 +1,125 @@
+"""Many who ask at once, and how many questions go out."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from application.joined_asks import JoinedAsks
+
+
+class Slow:
+    """Answers a key with its capitals when it is let; keeps the questions it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.let = asyncio.Event()
+        self.failing = False
+        self.under_way = self.most_under_way = 0
+
+    async def __call__(self, keys: Sequence[str]) -> dict[str, str]:
+        self.asked.append(tuple(keys))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await self.let.wait()
+        self.under_way -= 1
+        if self.failing:
+            raise ConnectionError("away")
+        return {key: key.upper() for key in keys if key != "unknown"}
+
+
+def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
+    async def story() -> None:
+        slow = Slow()
+        asks = JoinedAsks(slow)
+        tasks = [asyncio.create_task(asks.get(["a"])) for _ in range(1_000)]
+        await asyncio.sleep(0)
+        slow.let.set()
+        assert await asyncio.gather(*tasks) == [{"a": "A"}] * 1_000
+        assert slow.asked == [("a",)]
+
+    asyncio.run(story())
+
+
+def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
+    async def story() -> None:
+        slow = Slow()
+        asks = JoinedAsks(slow, most=3)
+        tasks = [asyncio.create_task(asks.get([name])) for name in "abcdef"]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(asks.get(["a", "g"])))
+        await asyncio.sleep(0)
+        slow.let.set()
+        assert (await asyncio.gather(*tasks))[-1] == {"a": "A", "g": "G"}
+        assert [len(keys) for keys in slow.asked] == [3, 3, 1]
+        assert slow.most_under_way == 1
+
+    asyncio.run(story())
+
+
+def test_at_most_so_many_questions_are_under_way() -> None:
+    async def story() -> None:
+        slow = Slow()
+        asks = JoinedAsks(slow, most=1, at_once=2)
+        tasks = []
+        for name in "abcd":
+            tasks.append(asyncio.create_task(asks.get([name])))
+            await asyncio.sleep(0)
+        slow.let.set()
+        await asyncio.gather(*tasks)
+        assert (slow.most_under_way, len(slow.asked)) == (2, 4)
+
+    asyncio.run(story())
+
+
+def test_a_question_starts_in_the_very_step_in_which_the_one_before_ended() -> None:
+    async def story() -> None:
+        slow = Slow()
+        slow.let.set()
+        asks = JoinedAsks(slow)
+        for _ in range(50):
+            async with asyncio.timeout(10):
+                assert await asks.get(["a"]) == {"a": "A"}
+
+    asyncio.run(story())
+
+
+def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
+    async def story() -> None:
+        slow = Slow()
+        slow.failing = True
+        slow.let.set()
+        asks = JoinedAsks(slow)
+        answers = await asyncio.gather(*(asks.get(["a"]) for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ConnectionError] * 3
+        slow.failing = False
+        assert await asks.get(["a"]) == {"a": "A"}
+
+    asyncio.run(story())
+
+
+def test_who_stops_waiting_disturbs_nobody() -> None:
+    async def story() -> None:
+        slow = Slow()
+        asks = JoinedAsks(slow)
+        impatient, patient = (asyncio.create_task(asks.get(["a"])) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        slow.let.set()
+        assert await patient == {"a": "A"}
+
+    asyncio.run(story())
+
+
+def test_what_is_not_known_is_left_out_and_nothing_asked_is_no_question() -> None:
+    async def story() -> None:
+        slow = Slow()
+        slow.let.set()
+        asks = JoinedAsks(slow)
+        assert await asks.get(["unknown", "a"]) == {"a": "A"}
+        assert await asks.get([]) == {}
+        assert len(slow.asked) == 1
+
+    asyncio.run(story())

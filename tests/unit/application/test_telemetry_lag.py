@@ -1,0 +1,35 @@
+from collections.abc import Iterable
+
+from application.telemetry_lag import LEVELS_S, RISING, LagTrend
+
+
+def raised(samples: Iterable[tuple[float, float]]) -> set[str]:
+    """After (time, lag) samples, the alerts that are on."""
+    trend, on = LagTrend(), {}
+    for at_s, lag_s in samples:
+        on = dict(trend.note(at_s, lag_s))
+    return {name for name, is_on in on.items() if is_on}
+
+
+def test_the_levels_come_one_after_the_other_and_stay_until_the_lag_is_below_them() -> None:
+    assert raised([(0, 15)]) == set()
+    assert raised([(0, 16)]) == {"telemetry_lag"}
+    assert raised([(0, 76)]) == {"telemetry_lag", "telemetry_lag_high"}
+    assert raised([(0, 151)]) == set(LEVELS_S)
+    assert raised([(0, 151), (1, 80)]) == {"telemetry_lag", "telemetry_lag_high"}
+    assert raised([(0, 151), (1, 0)]) == set()
+
+
+def test_a_lag_that_grows_for_half_a_minute_is_rising() -> None:
+    assert RISING in raised((s, float(s)) for s in range(60))
+    assert RISING not in raised((s, float(s)) for s in range(29))
+
+
+def test_a_backlog_that_is_worked_off_does_not_rise_nor_one_that_stands() -> None:
+    assert RISING not in raised((s, 200.0 - s) for s in range(60))
+    assert RISING not in raised((s, 20.0) for s in range(60))
+    assert RISING not in raised([*((s, float(s)) for s in range(60)), (60, 50.0)])
+
+
+def test_a_small_lag_is_nobodys_worry_however_it_moves() -> None:
+    assert raised((s, s / 5) for s in range(60)) == set()

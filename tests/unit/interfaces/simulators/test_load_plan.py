@@ -1,0 +1,111 @@
+"""Load whose every reading is known beforehand, and its audit."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.ports.stored_readings import MeterSeqs
+from application.readings import parse_message
+from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audited, new_run
+
+NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
+
+
+def plan(meters: int = 25, gateway: int = 1, rate: float = 100.0) -> LoadPlan:
+    return LoadPlan(run="loadx", meters=meters, gateway=gateway, rate_per_s=rate, started_at=NOW)
+
+
+def stored(planned: LoadPlan, messages: int) -> list[MeterSeqs]:
+    """What a store that lost nothing holds."""
+    found = []
+    for meter in range(planned.meters):
+        if count := planned.rounds_of(meter, messages):
+            facility_id, meter_id = planned.named(meter)
+            found.append(
+                MeterSeqs(
+                    facility_id=facility_id,
+                    meter_id=meter_id,
+                    rows=count,
+                    distinct_seqs=count,
+                    lowest_seq=0,
+                    highest_seq=count - 1,
+                )
+            )
+    return found
+
+
+@given(meters=st.integers(1, 40), gateway=st.integers(1, 12), messages=st.integers(0, 90))
+def test_the_messages_hold_exactly_the_readings_that_the_plan_says(
+    meters: int, gateway: int, messages: int
+) -> None:
+    planned = plan(meters, gateway)
+    sent: dict[tuple[str, str], list[int]] = {}
+    moments = set()
+    for number in range(messages):
+        topic, payload = planned.message(number)
+        parsed = parse_message(topic.decode(), payload, now=NOW)
+        assert not parsed.malformed
+        for reading in parsed.readings:
+            assert reading.seq is not None
+            sent.setdefault((reading.facility_id, reading.meter_id), []).append(reading.seq)
+            moments.add((reading.ts, reading.meter_id))
+            assert not reading.incomplete
+    expected = {planned.named(m): planned.rounds_of(m, messages) for m in range(meters)}
+    assert {meter: len(seqs) for meter, seqs in sent.items()} == {m: n for m, n in expected.items() if n}
+    assert all(seqs == list(range(len(seqs))) for seqs in sent.values())
+    assert sum(expected.values()) == planned.readings_in(messages) == len(moments)
+
+
+def test_a_meters_counter_counts_what_its_load_says() -> None:
+    planned = plan(meters=10, rate=10.0)
+    first, second = (json.loads(planned.message(number)[1]) for number in (3, 13))
+    assert (second["kwh_total"] - first["kwh_total"]) == pytest.approx(first["kw"] / 3600, abs=1e-4)
+
+
+def test_a_store_that_holds_all_of_it_is_exact() -> None:
+    for gateway in (1, 10):
+        planned = plan(gateway=gateway)
+        found = audited(planned, 37, stored(planned, 37))
+        sent = planned.readings_in(37)
+        assert found == LoadAudit(sent=sent, stored=sent, lost=0, duplicated=0, foreign=0)
+        assert found.is_exact
+
+
+def test_what_is_missing_doubled_or_nobodys_is_counted() -> None:
+    planned = plan(meters=4)
+    of_zero, of_one, of_two, _ = stored(planned, 8)
+    found = audited(
+        planned,
+        8,
+        [
+            of_zero,
+            MeterSeqs(facility_id=of_one.facility_id, meter_id=of_one.meter_id, rows=3, distinct_seqs=2,
+                      lowest_seq=0, highest_seq=1),
+            MeterSeqs(facility_id=of_two.facility_id, meter_id=of_two.meter_id, rows=1, distinct_seqs=1,
+                      lowest_seq=1, highest_seq=1),
+            MeterSeqs(facility_id="loadx-000009", meter_id="m0000001", rows=5, distinct_seqs=5,
+                      lowest_seq=0, highest_seq=4),
+            MeterSeqs(facility_id="loadx-000000", meter_id="main", rows=1, distinct_seqs=1,
+                      lowest_seq=0, highest_seq=0),
+        ],
+    )  # fmt: skip
+    assert found == LoadAudit(sent=8, stored=5, lost=3, duplicated=1, foreign=6)
+    assert not found.is_exact
+
+
+def test_a_seq_that_was_never_reached_is_foreign() -> None:
+    planned = plan(meters=1)
+    beyond = MeterSeqs(
+        facility_id="loadx-000000", meter_id="m0000000", rows=3, distinct_seqs=3, lowest_seq=0, highest_seq=2
+    )
+    assert audited(planned, 2, [beyond]) == LoadAudit(sent=2, stored=0, lost=2, duplicated=0, foreign=3)
+
+
+def test_runs_of_different_seconds_have_different_names() -> None:
+    assert new_run(NOW) != new_run(NOW.replace(second=1))
+    assert (
+        parse_message(f"meters/{new_run(NOW)}-000001/m1/readings", b"{}", now=NOW).malformed[0].reason != ""
+    )

@@ -1,0 +1,20 @@
+"""The web process spares its garbage collector what stays; in a process of its own, since it concerns all of one."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import gc
+from interfaces.bootstrap.web import FULL_COLLECTION_ONE_IN, _spare_what_is_there
+there = len(gc.get_objects())
+_spare_what_is_there("http://127.0.0.1:1")
+assert gc.isenabled()
+assert gc.get_freeze_count() > 0.9 * there, (gc.get_freeze_count(), there)
+assert len(gc.get_objects()) < 0.1 * there, "what a full collection walks"
+assert gc.get_threshold()[2] == FULL_COLLECTION_ONE_IN
+"""
+
+
+def test_what_is_there_at_the_start_is_not_walked_by_a_full_collection() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

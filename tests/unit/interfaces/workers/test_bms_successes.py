@@ -1,0 +1,115 @@
+"""What is learned of a building's zones soon after each other goes into one save, and never waits for a slow zone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from application.commands.bms_batch import BmsSuccess, RecordBmsSuccesses
+from application.commands.dispatch import DispatchCommand, RecordBmsSuccess
+from application.ports.work_queue import BmsWork
+from domain.dispatch import Setpoint
+from interfaces.workers.bms_successes import Successes
+
+PATIENCE_S = 20.0
+WORK = BmsWork(
+    task="command",
+    dr_event_id=UUID(int=1),
+    facility_id="fac-1",
+    command_id=UUID(int=2),
+    correlation_id=UUID(int=3),
+    causation_id=UUID(int=4),
+    tenant=None,
+    trace_id="0" * 32,
+)
+
+
+def success(number: int) -> BmsSuccess:
+    return BmsSuccess(
+        command_id=UUID(int=number),
+        executed_at=datetime(2026, 7, 14, tzinfo=UTC),
+        setpoint=Setpoint(value=24.0, unit="celsius"),
+        learned_by="answer",
+    )
+
+
+class Log:
+    """What was recorded, save by save."""
+
+    def __init__(self) -> None:
+        self.saves: list[list[int]] = []
+        self.reached: list[str] = []
+        self.changed = asyncio.Event()
+        self.is_down = False
+
+    async def record(self, command: DispatchCommand) -> None:
+        if self.is_down:
+            raise ConnectionError("down")
+        if isinstance(command, RecordBmsSuccesses):
+            self.saves.append([one.command_id.int for one in command.successes])
+        elif isinstance(command, RecordBmsSuccess):
+            self.saves.append([command.command_id.int])
+        self.changed.set()
+
+    def successes(self, company_s: float) -> Successes:
+        return Successes(WORK, self.record, lambda _, text: self.reached.append(text), company_s=company_s)
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def in_time() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await story()
+
+    asyncio.run(in_time())
+
+
+def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
+    async def story() -> None:
+        log = Log()
+        successes = log.successes(company_s=3_600.0)
+        for number in (1, 2, 3):
+            successes.add(success(number), str(number))
+            await asyncio.sleep(0)
+        await successes.recorded()
+        assert log.saves == [[1, 2, 3]]
+        assert log.reached == ["1", "2", "3"]
+
+    run(story)
+
+
+def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
+    async def story() -> None:
+        log = Log()
+        successes = log.successes(company_s=0.01)
+        successes.add(success(1), "1")
+        await log.changed.wait()  # nobody has said that it was the last one
+        assert log.saves == [[1]]
+        successes.add(success(2), "2")
+        await successes.recorded()
+        assert log.saves == [[1], [2]]
+
+    run(story)
+
+
+def test_what_kept_it_from_the_log_is_told() -> None:
+    async def story() -> None:
+        log = Log()
+        log.is_down = True
+        successes = log.successes(company_s=3_600.0)
+        successes.add(success(1), "1")
+        with pytest.raises(ConnectionError):
+            await successes.recorded()
+        assert log.reached == []
+
+    run(story)
+
+
+def test_without_any_outcome_nothing_is_recorded() -> None:
+    async def story() -> None:
+        log = Log()
+        await log.successes(company_s=3_600.0).recorded()
+        assert log.saves == []
+
+    run(story)

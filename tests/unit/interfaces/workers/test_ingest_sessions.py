@@ -1,0 +1,77 @@
+"""Which session a worker gives up, and when; on turns and shares that the test decides."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+
+from application.ports.meter_feed import MessageTaker
+from interfaces.workers import ingest_sessions
+from interfaces.workers.ingest_sessions import IngestSession, share_out
+
+
+class NoFeed:
+    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+
+class FreeTurn:
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[asyncio.Event]:
+        yield asyncio.Event()
+
+
+class SaidShares:
+    """Says the same each time, once it can say anything; `asked` counts."""
+
+    def __init__(self, held_by: Mapping[str, int], failures: int = 0) -> None:
+        self._held_by = held_by
+        self._failures = failures
+        self.asked = 0
+
+    async def held_by(self) -> Mapping[str, int]:
+        self.asked += 1
+        if self.asked <= self._failures:
+            raise ConnectionError("away")
+        return self._held_by
+
+
+def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the sessions in the order of being given up; each is taken again at once."""
+    monkeypatch.setattr(ingest_sessions, "_SHARE_EVERY_S", 0.001)
+    sessions = [IngestSession(f"s{n}", NoFeed(), FreeTurn(), is_held=True) for n in range(held)]
+    names: list[str] = []
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        sharing = asyncio.create_task(share_out(sessions, shares, "us", stop))
+        async with asyncio.timeout(20):
+            while shares.asked < rounds:
+                await asyncio.sleep(0)
+                for session in sessions:
+                    if session.give_up.is_set():
+                        names.append(session.name)
+                        session.give_up.clear()
+        stop.set()
+        await sharing
+
+    asyncio.run(story())
+    return names
+
+
+def test_a_worker_with_two_more_than_another_gives_up_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other may be a dead one's place in the line of one session: the others must not come and go for ever."""
+    names = given_up(3, SaidShares({"us": 3, "gone": 0}), 7, monkeypatch)
+    assert names[:6] == ["s0", "s1", "s2", "s0", "s1", "s2"]
+
+
+@pytest.mark.parametrize("held_by", [{"us": 2}, {"us": 2, "other": 1}, {"us": 2, "other": 2, "third": 3}])
+def test_a_fair_share_is_kept(held_by: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given_up(2, SaidShares(held_by), 4, monkeypatch) == []
+
+
+def test_while_nobody_can_say_who_holds_what_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given_up(2, SaidShares({"us": 2, "other": 0}, failures=9), 5, monkeypatch) == []
