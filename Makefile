@@ -5,7 +5,7 @@
 #   make test                  the test suite (no root needed), without what `make chaos` runs
 #   make check                 lint, format, types, layers, licences
 #   make lock                  rewrite requirements*.lock from pyproject.toml
-#   make chaos                 the long kill-and-restart runs and the large benchmarks; not part of CI
+#   make chaos                 the long kill-and-restart runs; not part of CI
 #   make fault-storm           20,000 seeds of simulated faults (for the night); SEEDS=, FROM=
 #
 # PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
@@ -15,6 +15,8 @@ DEMO    ?=
 TESTS   ?=
 SEEDS   ?= 20000
 FROM    ?= 0
+# Tests run side by side, the tests of one file in one process; every process has servers of its own.
+BESIDE  ?= 2
 
 MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -36,7 +38,7 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -m "not chaos and not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile -m "not chaos and not slow" $(TESTS)
 
 chaos: $(VENV)/.tests
 	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)

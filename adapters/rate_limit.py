@@ -7,6 +7,7 @@ so that the limit is loose but there.
 import time
 from collections.abc import Callable
 
+import redis
 import structlog
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
@@ -15,6 +16,7 @@ from limits.errors import StorageError
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 
 from application.ports.rate_limit import RateDecision
 
@@ -23,6 +25,8 @@ log = structlog.get_logger("rate_limit")
 CACHE_TIMEOUT_S = 0.25
 LEFT_ALONE_S = 5.0
 """How long a cache that failed is not asked again, so that a dead one costs nothing."""
+MOST_CONNECTIONS = 16
+"""A call takes a fraction of a millisecond: a burst does better to wait for one of these than to open its own."""
 
 
 class CachedRateLimiter:
@@ -89,14 +93,19 @@ def _item(rate_per_s: float, namespace: str) -> RateLimitItem:
 
 
 def _connections(redis_url: str) -> ConnectionPool:
-    """Without retries: the next call does better to count locally than to wait. A burst waits for its turn."""
+    """Without retries: the next call does better to count locally than to wait. A burst waits for its turn.
+
+    The driver is named here, since every connection looks its version up in the installed packages otherwise: tens of
+    milliseconds each in which the event loop stands still, and in a burst one after the other.
+    """
     return BlockingConnectionPool.from_url(
         redis_url,
         timeout=CACHE_TIMEOUT_S,
         socket_timeout=CACHE_TIMEOUT_S,
         socket_connect_timeout=CACHE_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
-        max_connections=64,
+        max_connections=MOST_CONNECTIONS,
+        driver_info=DriverInfo(lib_version=redis.__version__),
     )
 
 

@@ -1,8 +1,10 @@
 """What judging and planning need to know of a facility, collected from its aggregate and its forecast."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cache, partial
 from math import fsum
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,6 +24,7 @@ def facts_of(
     """Capacity comes from the forecast where its horizon reaches, else from the declared limits."""
     forecasts = deciding.forecasts.newest_of(tuple(facilities), at=deciding.now)
     duration_s = (notice.ends_at - notice.starts_at).total_seconds()
+    calendar_in = cache(partial(_calendar, notice.starts_at))  # most facilities share a time zone
     facts = {}
     for facility_id, facility in facilities.items():
         forecast = forecasts.get(facility_id)
@@ -31,7 +34,9 @@ def facts_of(
         if forecast is not None and forecast_kw is not None:
             declared_kw = min(declared_kw, forecast_kw)
             quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
-        facts[facility_id] = _facts(dr_event_id, notice, facility.state, declared_kw, quality)
+        facts[facility_id] = _facts(
+            dr_event_id, notice, facility.state, declared_kw, quality, calendar=calendar_in(facility.state.tz)
+        )
     return facts
 
 
@@ -53,15 +58,36 @@ def zones_kw(zones: Iterable[Zone]) -> float:
     return fsum(zone.curtailable_kw for zone in zones)
 
 
+class _Calendar(NamedTuple):
+    """The day and the season of a window's start; a season is a calendar year of the facility."""
+
+    day: TimeWindow
+    season: TimeWindow
+
+
+def _calendar(starts_at: datetime, tz_name: str) -> _Calendar:
+    tz = ZoneInfo(tz_name)
+    day = local_date(starts_at, tz)
+    first, last = (local_day(day.replace(month=m, day=d), tz) for m, d in ((1, 1), (12, 31)))
+    return _Calendar(local_day(day, tz), TimeWindow(first.starts_at, last.ends_at))
+
+
 def _facts(
-    dr_event_id: UUID, notice: Notice, state: FacilityState, capacity_kw: float, quality: str | None
+    dr_event_id: UUID,
+    notice: Notice,
+    state: FacilityState,
+    capacity_kw: float,
+    quality: str | None,
+    *,
+    calendar: _Calendar,
 ) -> FacilityFacts:
-    tz, own = ZoneInfo(state.tz), str(dr_event_id)
-    day = local_date(notice.starts_at, tz)
-    # A season is a calendar year of the facility.
-    season = TimeWindow(local_day(day.replace(month=1, day=1), tz).starts_at, _year_end(day, tz))
-    in_season = [start for key, start in state.served.items() if key != own and season.contains(start)]
-    that_day = local_day(day, tz)
+    own = str(dr_event_id)
+    season, that_day = calendar.season, calendar.day
+    in_season = [
+        start
+        for key, start in state.served.items()
+        if season.starts_at <= start < season.ends_at and key != own
+    ]
     limits = state.limits
     return FacilityFacts(
         facility_id=state.facility_id,
@@ -69,6 +95,7 @@ def _facts(
         enrolled=notice.program_id in state.programs,
         capacity_kw=capacity_kw,
         opted_out=state.opted_out_of_this(dr_event_id),
+        not_restored=state.is_kept_from(dr_event_id),
         capacity_source="declared" if quality is None else "forecast",
         data_quality=quality,
         reservations=tuple(
@@ -83,7 +110,3 @@ def _facts(
         longest_dr_event_s=float(limits.longest_dr_event_s) if limits else 86_400.0,
         notification_lead_s=float(limits.notification_lead_s) if limits else 0.0,
     )
-
-
-def _year_end(day: date, tz: ZoneInfo) -> datetime:
-    return local_day(day.replace(month=12, day=31), tz).ends_at

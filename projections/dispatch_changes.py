@@ -13,12 +13,17 @@ from domain.dispatch import CommandRecord, Dispatch, DispatchState, Phase
 from domain.event_sourcing import DomainEvent
 from projections.dispatch_row import CommandRow, DispatchRow, MeasurementRow, ZoneRow
 
+Changed = dict[str, Any]
+"""Fields of the row, and what they are then: one row is made of each domain event, not several."""
+
 
 def row_after(happened: Dispatch.Event, row: DispatchRow) -> DispatchRow:
     """The row after a domain event that is not the first of its dispatch."""
-    evolved = _drawn_from_state(row, happened.evolve(row.state), happened.recorded_at)
+    changed = _drawn_from_state(row, happened.evolve(row.state), happened.recorded_at)
     noted = _NOTES.get(type(happened))
-    return evolved if noted is None else noted(happened, evolved)
+    if noted is not None:
+        noted(happened, changed)
+    return replace(row, **changed)
 
 
 def planned_row(happened: Dispatch.Planned) -> DispatchRow:
@@ -45,33 +50,32 @@ def planned_row(happened: Dispatch.Planned) -> DispatchRow:
     )
 
 
-def _drawn_from_state(row: DispatchRow, state: DispatchState, changed_at: datetime) -> DispatchRow:
+def _drawn_from_state(row: DispatchRow, state: DispatchState, changed_at: datetime) -> Changed:
     commands = state.commands
     outstanding, given_up = row.commands_outstanding, row.commands_given_up
     if commands is not row.state.commands:
         standing = [record.state for record in commands.values()]
         outstanding, given_up = standing.count("requested"), standing.count("gave_up")
-    return replace(
-        row,
-        state=state,
-        status=state.status,
-        was_prepared=state.was_prepared,
-        was_committed=state.was_committed,
-        failure=state.failure,
-        plan_revision=state.plan_revision,
-        starts_at=state.starts_at,
-        ends_at=state.ends_at,
-        expires_at=state.expires_at,
-        target_kw=state.target_kw,
-        left=state.left,
-        left_reason=state.left_reason,
-        restore_steps=state.restore_steps,
-        delivered_kw=state.delivered_kw,
-        commands_outstanding=outstanding,
-        commands_given_up=given_up,
-        zones=_zones_after(row, state),
-        changed_at=changed_at,
-    )
+    return {
+        "state": state,
+        "status": state.status,
+        "was_prepared": state.was_prepared,
+        "was_committed": state.was_committed,
+        "failure": state.failure,
+        "plan_revision": state.plan_revision,
+        "starts_at": state.starts_at,
+        "ends_at": state.ends_at,
+        "expires_at": state.expires_at,
+        "target_kw": state.target_kw,
+        "left": state.left,
+        "left_reason": state.left_reason,
+        "restore_steps": state.restore_steps,
+        "delivered_kw": state.delivered_kw,
+        "commands_outstanding": outstanding,
+        "commands_given_up": given_up,
+        "zones": _zones_after(row, state),
+        "changed_at": changed_at,
+    }
 
 
 def _zones_after(row: DispatchRow, state: DispatchState) -> dict[str, ZoneRow]:
@@ -127,7 +131,7 @@ def _zone(state: DispatchState, zone_id: str, *, drifted: bool) -> ZoneRow:
         or (
             commit is not None
             and commit.state == "gave_up"
-            and (restore is None or restore.state != "succeeded")
+            and (restore is None or restore.state not in {"succeeded", "by_hand"})
         ),
         drifted=drifted,
     )
@@ -142,84 +146,84 @@ def _command(record: CommandRecord) -> CommandRow:
     )
 
 
-def _blocked(happened: Dispatch.Blocked, row: DispatchRow) -> DispatchRow:
-    return replace(row, blocked_reason=happened.reason)
+def _blocked(happened: Dispatch.Blocked, changed: Changed) -> None:
+    changed["blocked_reason"] = happened.reason
 
 
-def _overridden(happened: Dispatch.ForecastOverridden, row: DispatchRow) -> DispatchRow:
-    return replace(row, override_reason=happened.reason)
+def _overridden(happened: Dispatch.ForecastOverridden, changed: Changed) -> None:
+    changed["override_reason"] = happened.reason
 
 
 def _requested(
-    happened: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, row: DispatchRow
-) -> DispatchRow:
-    return replace(row, restore_retry_at=None)
+    happened: Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued, changed: Changed
+) -> None:
+    changed["restore_retry_at"] = None
 
 
-def _amended(happened: Dispatch.Amended, row: DispatchRow) -> DispatchRow:
-    concluded_at = None if happened.rejoined else row.concluded_at
-    return replace(
-        row,
-        forecast_id=happened.forecast_id,
-        data_quality=happened.data_quality,
-        concluded_at=concluded_at,
-    )
+def _amended(happened: Dispatch.Amended, changed: Changed) -> None:
+    changed["forecast_id"] = happened.forecast_id
+    changed["data_quality"] = happened.data_quality
+    if happened.rejoined:
+        changed["concluded_at"] = None
 
 
-def _recommitted(happened: Dispatch.Recommitted, row: DispatchRow) -> DispatchRow:
-    calm = {zone_id: replace(zone, drifted=False) for zone_id, zone in row.zones.items()}
-    return replace(row, zones=calm)
+def _recommitted(happened: Dispatch.Recommitted, changed: Changed) -> None:
+    changed["zones"] = _calm(changed["zones"])
 
 
-def _prepared(happened: Dispatch.Prepared, row: DispatchRow) -> DispatchRow:
-    return replace(row, prepared_at=happened.recorded_at)
+def _prepared(happened: Dispatch.Prepared, changed: Changed) -> None:
+    changed["prepared_at"] = happened.recorded_at
 
 
-def _committed(happened: Dispatch.Committed, row: DispatchRow) -> DispatchRow:
-    return replace(row, committed_at=happened.recorded_at)
+def _committed(happened: Dispatch.Committed, changed: Changed) -> None:
+    changed["committed_at"] = happened.recorded_at
 
 
-def _verified_by_bms(happened: Dispatch.VerifiedByBms, row: DispatchRow) -> DispatchRow:
-    calm = {zone_id: replace(zone, drifted=False) for zone_id, zone in row.zones.items()}
-    return replace(row, verified_by_bms_at=happened.recorded_at, zones=calm)
+def _verified_by_bms(happened: Dispatch.VerifiedByBms, changed: Changed) -> None:
+    changed["verified_by_bms_at"] = happened.recorded_at
+    changed["zones"] = _calm(changed["zones"])
 
 
-def _drift_found(happened: Dispatch.DriftFound, row: DispatchRow) -> DispatchRow:
-    drifted = replace(row.zones[happened.zone_id], drifted=True)
-    return replace(row, zones={**row.zones, happened.zone_id: drifted})
+def _calm(zones: dict[str, ZoneRow]) -> dict[str, ZoneRow]:
+    return {zone_id: replace(zone, drifted=False) for zone_id, zone in zones.items()}
 
 
-def _verified_by_meter(happened: Dispatch.VerifiedByMeter, row: DispatchRow) -> DispatchRow:
-    return replace(row, verified_by_meter_at=happened.recorded_at, delivered_kw_so_far=happened.delivered_kw)
+def _drift_found(happened: Dispatch.DriftFound, changed: Changed) -> None:
+    zones = changed["zones"]
+    changed["zones"] = {**zones, happened.zone_id: replace(zones[happened.zone_id], drifted=True)}
 
 
-def _restored(happened: Dispatch.Restored | Dispatch.Compensated, row: DispatchRow) -> DispatchRow:
-    return replace(
-        row,
-        restored_at=happened.recorded_at,
-        concluded_at=happened.recorded_at,
-        restore_failure=None,
-        restore_retry_at=None,
-    )
+def _verified_by_meter(happened: Dispatch.VerifiedByMeter, changed: Changed) -> None:
+    changed["verified_by_meter_at"] = happened.recorded_at
+    changed["delivered_kw_so_far"] = happened.delivered_kw
 
 
-def _restore_failed(happened: Dispatch.RestoreFailed, row: DispatchRow) -> DispatchRow:
-    return replace(row, restore_failure=happened.reason, restore_retry_at=happened.retry_at)
+def _restored(happened: Dispatch.Restored | Dispatch.Compensated, changed: Changed) -> None:
+    changed["restored_at"] = changed["concluded_at"] = happened.recorded_at
+    changed["restore_failure"] = changed["restore_retry_at"] = None
 
 
-def _failed(happened: Dispatch.Failed, row: DispatchRow) -> DispatchRow:
-    concluded_at = None if row.state.to_undo() else happened.recorded_at
-    return replace(
-        row, failed_phase=happened.phase, failed_at=happened.recorded_at, concluded_at=concluded_at
-    )
+def _restored_by_hand(happened: Dispatch.RestoredByHand, changed: Changed) -> None:
+    changed["restored_at"] = changed["concluded_at"] = happened.recorded_at
+    changed["restored_by_hand"] = happened.reason
+    changed["restore_failure"] = changed["restore_retry_at"] = None
 
 
-def _aborted(happened: Dispatch.Aborted, row: DispatchRow) -> DispatchRow:
-    return replace(row, concluded_at=happened.recorded_at)
+def _restore_failed(happened: Dispatch.RestoreFailed, changed: Changed) -> None:
+    changed["restore_failure"], changed["restore_retry_at"] = happened.reason, happened.retry_at
 
 
-def _measured(happened: Dispatch.Measured, row: DispatchRow) -> DispatchRow:
-    measurement = MeasurementRow(
+def _failed(happened: Dispatch.Failed, changed: Changed) -> None:
+    changed["failed_phase"], changed["failed_at"] = happened.phase, happened.recorded_at
+    changed["concluded_at"] = None if changed["state"].to_undo() else happened.recorded_at
+
+
+def _aborted(happened: Dispatch.Aborted, changed: Changed) -> None:
+    changed["concluded_at"] = happened.recorded_at
+
+
+def _measured(happened: Dispatch.Measured, changed: Changed) -> None:
+    changed["measurement"] = MeasurementRow(
         baseline_method=happened.baseline_method,
         days=happened.days,
         adjustment_kind=happened.adjustment_kind,
@@ -232,11 +236,10 @@ def _measured(happened: Dispatch.Measured, row: DispatchRow) -> DispatchRow:
         metered_kw=_mean(interval.metered_kw for interval in happened.intervals),
         data_hash=happened.data_hash,
     )
-    return replace(row, measurement=measurement)
 
 
-def _not_measurable(happened: Dispatch.NotMeasurable, row: DispatchRow) -> DispatchRow:
-    return replace(row, not_measurable_reason=happened.reason)
+def _not_measurable(happened: Dispatch.NotMeasurable, changed: Changed) -> None:
+    changed["not_measurable_reason"] = happened.reason
 
 
 def _mean(values_kw: Iterable[float | None]) -> float | None:
@@ -245,7 +248,7 @@ def _mean(values_kw: Iterable[float | None]) -> float | None:
 
 
 _PHASES: tuple[Phase, ...] = get_args(Phase)
-_NOTES: dict[type[DomainEvent], Callable[[Any, DispatchRow], DispatchRow]] = {
+_NOTES: dict[type[DomainEvent], Callable[[Any, Changed], None]] = {
     Dispatch.Blocked: _blocked,
     Dispatch.ForecastOverridden: _overridden,
     Dispatch.BmsCommandRequested: _requested,
@@ -260,6 +263,7 @@ _NOTES: dict[type[DomainEvent], Callable[[Any, DispatchRow], DispatchRow]] = {
     Dispatch.Restored: _restored,
     Dispatch.Compensated: _restored,
     Dispatch.RestoreFailed: _restore_failed,
+    Dispatch.RestoredByHand: _restored_by_hand,
     Dispatch.Failed: _failed,
     Dispatch.Aborted: _aborted,
     Dispatch.Measured: _measured,

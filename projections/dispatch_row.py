@@ -40,7 +40,7 @@ class ZoneRow(msgspec.Struct, frozen=True, kw_only=True):
     """Found at prepare; restore sends it back."""
     commands: dict[Phase, CommandRow] = {}
     curtailed: bool = False
-    """By what is recorded: a commit succeeded, or may have, and no restore did since."""
+    """By what is recorded: a commit succeeded, or may have, and no restore did since, be it by hand."""
     drifted: bool = False
 
 
@@ -92,6 +92,8 @@ class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
     restore_failure: str | None = None
     restore_retry_at: datetime | None = None
+    restored_by_hand: str | None = None
+    """What the operator said who answered for it."""
     delivered_kw_so_far: float | None = None
     """What the meter showed while the window ran."""
     delivered_kw: float | None = None

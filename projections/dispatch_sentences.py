@@ -118,6 +118,10 @@ def _restored(happened: Dispatch.Restored, facility: str) -> str:
     return f"{facility} is restored"
 
 
+def _restored_by_hand(happened: Dispatch.RestoredByHand, facility: str) -> str:
+    return f"{facility} was restored by hand ({', '.join(happened.zone_ids)}); its BMS is not asked for it any more"
+
+
 def _restore_failed(happened: Dispatch.RestoreFailed, facility: str) -> str:
     return f"{facility} may still be curtailed; tried again at {moment_text(happened.retry_at)}"
 
@@ -168,6 +172,7 @@ DISPATCH_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     Dispatch.VerifiedByMeter: _verified_by_meter,
     Dispatch.Restored: _restored,
     Dispatch.RestoreFailed: _restore_failed,
+    Dispatch.RestoredByHand: _restored_by_hand,
     Dispatch.Failed: _failed,
     Dispatch.Compensated: _compensated,
     Dispatch.Aborted: _aborted,

@@ -11,12 +11,16 @@ from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
 from projections.dr_event_row import CallbackRow, DREventRow
 
+Changed = dict[str, Any]
+"""Fields of the row, and what they are then: one row is made of each domain event, not several."""
+
 
 def row_after(happened: DREvent.Event, row: DREventRow) -> DREventRow:
     """The row after a domain event that is not the first of its DR event."""
     change = _CHANGES.get(type(happened))
-    changed = row if change is None else change(happened, row)
-    return replace(changed, changed_at=happened.recorded_at, domain_events=happened.originator_version)
+    changed = {} if change is None else change(happened, row)
+    changed["changed_at"], changed["domain_events"] = happened.recorded_at, happened.originator_version
+    return replace(row, **changed)
 
 
 def opened_row(happened: DREvent.Opened) -> DREventRow:
@@ -33,192 +37,183 @@ def opened_row(happened: DREvent.Opened) -> DREventRow:
     )
 
 
-def _judged(happened: DREvent.Accepted | DREvent.Rejected | DREvent.Modified, row: DREventRow) -> DREventRow:
+def _judged(happened: DREvent.Accepted | DREvent.Rejected | DREvent.Modified, row: DREventRow) -> Changed:
     notice = happened.notice
-    return replace(
-        row,
-        notification_id=notice.notification_id,
-        modification_number=notice.modification_number,
-        program_id=notice.program_id,
-        priority=notice.priority,
-        starts_at=notice.starts_at,
-        ends_at=notice.ends_at,
-        requested_starts_at=notice.requested_starts_at,
-        target_kw=notice.target_kw,
-        facility_ids=notice.facility_ids,
-        wants_callbacks=notice.callback_url is not None,
-        correlation_id=happened.correlation_id,
-        trace_id=happened.trace_id,
-    )
+    return {
+        "notification_id": notice.notification_id,
+        "modification_number": notice.modification_number,
+        "program_id": notice.program_id,
+        "priority": notice.priority,
+        "starts_at": notice.starts_at,
+        "ends_at": notice.ends_at,
+        "requested_starts_at": notice.requested_starts_at,
+        "target_kw": notice.target_kw,
+        "facility_ids": notice.facility_ids,
+        "wants_callbacks": notice.callback_url is not None,
+        "correlation_id": happened.correlation_id,
+        "trace_id": happened.trace_id,
+    }
 
 
-def _accepted(happened: DREvent.Accepted, row: DREventRow) -> DREventRow:
-    return replace(
-        _judged(happened, row),
-        status="accepted",
-        reasons=(),
-        program_version=happened.program_version,
-        capacity_kw=happened.capacity_kw,
-        capacity_source=happened.capacity_source,
-        capacity_degraded_kw=happened.capacity_degraded_kw,
-        shortfall_kw=happened.shortfall_kw,
-        accepted_at=happened.recorded_at,
-        cancelled_at=None,
-        cancellation_reason=None,
-        rejected_at=None,
-    )
+def _accepted(happened: DREvent.Accepted, row: DREventRow) -> Changed:
+    return _judged(happened, row) | {
+        "status": "accepted",
+        "reasons": (),
+        "program_version": happened.program_version,
+        "capacity_kw": happened.capacity_kw,
+        "capacity_source": happened.capacity_source,
+        "capacity_degraded_kw": happened.capacity_degraded_kw,
+        "shortfall_kw": happened.shortfall_kw,
+        "accepted_at": happened.recorded_at,
+        "cancelled_at": None,
+        "cancellation_reason": None,
+        "rejected_at": None,
+    }
 
 
-def _rejected(happened: DREvent.Rejected, row: DREventRow) -> DREventRow:
-    return replace(
-        _judged(happened, row),
-        status="rejected",
-        reasons=happened.reasons,
-        rejected_at=happened.recorded_at,
-    )
+def _rejected(happened: DREvent.Rejected, row: DREventRow) -> Changed:
+    return _judged(happened, row) | {
+        "status": "rejected",
+        "reasons": happened.reasons,
+        "rejected_at": happened.recorded_at,
+    }
 
 
-def _scheduled(happened: DREvent.Scheduled, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        status="scheduled",
-        reasons=(),
-        plan_revision=happened.plan_revision,
-        prepare_at=happened.prepare_at,
-        plan_retry_at=None,
-        targets=happened.targets,
-        missing_kw=happened.missing_kw,
-        scheduled_at=happened.recorded_at,
-    )
+def _scheduled(happened: DREvent.Scheduled, row: DREventRow) -> Changed:
+    return {
+        "status": "scheduled",
+        "reasons": (),
+        "plan_revision": happened.plan_revision,
+        "prepare_at": happened.prepare_at,
+        "plan_retry_at": None,
+        "targets": happened.targets,
+        "missing_kw": happened.missing_kw,
+        "scheduled_at": happened.recorded_at,
+    }
 
 
-def _modified(happened: DREvent.Modified, row: DREventRow) -> DREventRow:
-    return replace(
-        _judged(happened, row),
-        correlation_id=row.correlation_id,
-        trace_id=row.trace_id,
-        reasons=(),
-        refused_modification=(),
-        plan_retry_at=None,
-        capacity_kw=happened.capacity_kw,
-        capacity_source=happened.capacity_source,
-        capacity_degraded_kw=happened.capacity_degraded_kw,
-        shortfall_kw=happened.shortfall_kw,
-        modified_at=happened.recorded_at,
-    )
+def _modified(happened: DREvent.Modified, row: DREventRow) -> Changed:
+    return _judged(happened, row) | {
+        "correlation_id": row.correlation_id,
+        "trace_id": row.trace_id,
+        "reasons": (),
+        "refused_modification": (),
+        "plan_retry_at": None,
+        "capacity_kw": happened.capacity_kw,
+        "capacity_source": happened.capacity_source,
+        "capacity_degraded_kw": happened.capacity_degraded_kw,
+        "shortfall_kw": happened.shortfall_kw,
+        "modified_at": happened.recorded_at,
+    }
 
 
-def _modification_refused(happened: DREvent.ModificationRefused, row: DREventRow) -> DREventRow:
-    return replace(row, refused_modification=happened.reasons)
+def _modification_refused(happened: DREvent.ModificationRefused, row: DREventRow) -> Changed:
+    return {"refused_modification": happened.reasons}
 
 
-def _replanned(happened: DREvent.Replanned, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        status="scheduled" if happened.back_to_scheduled else row.status,
-        reasons=(),
-        plan_revision=happened.plan_revision,
-        prepare_at=happened.prepare_at,
-        targets=happened.targets,
-        missing_kw=happened.missing_kw,
-        scheduled_at=happened.recorded_at,
-    )
+def _replanned(happened: DREvent.Replanned, row: DREventRow) -> Changed:
+    return {
+        "status": "scheduled" if happened.back_to_scheduled else row.status,
+        "reasons": (),
+        "plan_revision": happened.plan_revision,
+        "prepare_at": happened.prepare_at,
+        "targets": happened.targets,
+        "missing_kw": happened.missing_kw,
+        "scheduled_at": happened.recorded_at,
+    }
 
 
-def _preempted(happened: DREvent.Preempted, row: DREventRow) -> DREventRow:
-    return replace(row, preempted_facilities=(*row.preempted_facilities, *happened.facility_ids))
+def _preempted(happened: DREvent.Preempted, row: DREventRow) -> Changed:
+    return {"preempted_facilities": (*row.preempted_facilities, *happened.facility_ids)}
 
 
-def _batch_aborted(happened: DREvent.BatchAborted, row: DREventRow) -> DREventRow:
-    return replace(row, status="recovering", released_at=happened.recorded_at)
+def _batch_aborted(happened: DREvent.BatchAborted, row: DREventRow) -> Changed:
+    return {"status": "recovering", "released_at": happened.recorded_at}
 
 
-def _planning_refused(happened: DREvent.PlanningRefused, row: DREventRow) -> DREventRow:
-    return replace(row, reasons=happened.reasons, plan_retry_at=happened.retry_at)
+def _planning_refused(happened: DREvent.PlanningRefused, row: DREventRow) -> Changed:
+    return {"reasons": happened.reasons, "plan_retry_at": happened.retry_at}
 
 
-def _preparation_started(happened: DREvent.PreparationStarted, row: DREventRow) -> DREventRow:
-    return replace(row, status="preparing", preparation_started_at=happened.recorded_at)
+def _preparation_started(happened: DREvent.PreparationStarted, row: DREventRow) -> Changed:
+    return {"status": "preparing", "preparation_started_at": happened.recorded_at}
 
 
-def _started(happened: DREvent.Started, row: DREventRow) -> DREventRow:
-    return replace(row, status="active", started_at=happened.recorded_at)
+def _started(happened: DREvent.Started, row: DREventRow) -> Changed:
+    return {"status": "active", "started_at": happened.recorded_at}
 
 
-def _ended(happened: DREvent.Ended, row: DREventRow) -> DREventRow:
-    return replace(row, status="recovering", ended_at=happened.recorded_at)
+def _ended(happened: DREvent.Ended, row: DREventRow) -> Changed:
+    return {"status": "recovering", "ended_at": happened.recorded_at}
 
 
-def _completed(happened: DREvent.Completed, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        status="completed",
-        outcome=happened.outcome,
-        batch=happened.batch,
-        failed_facilities=happened.failed_facilities,
-        opted_out_facilities=happened.opted_out_facilities,
-        plan_retry_at=None,
-        completed_at=happened.recorded_at,
-    )
+def _completed(happened: DREvent.Completed, row: DREventRow) -> Changed:
+    return {
+        "status": "completed",
+        "outcome": happened.outcome,
+        "batch": happened.batch,
+        "failed_facilities": happened.failed_facilities,
+        "opted_out_facilities": happened.opted_out_facilities,
+        "plan_retry_at": None,
+        "completed_at": happened.recorded_at,
+    }
 
 
-def _cancelled(happened: DREvent.Cancelled, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        status="cancelled",
-        cancellation_reason=happened.reason,
-        plan_retry_at=None,
-        cancelled_at=happened.recorded_at,
-    )
+def _cancelled(happened: DREvent.Cancelled, row: DREventRow) -> Changed:
+    return {
+        "status": "cancelled",
+        "cancellation_reason": happened.reason,
+        "plan_retry_at": None,
+        "cancelled_at": happened.recorded_at,
+    }
 
 
-def _cancelled_while_active(happened: DREvent.CancelledWhileActive, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        status="cancelled_while_active",
-        cancellation_reason=happened.reason,
-        cancelled_at=happened.recorded_at,
-        released_at=happened.recorded_at,
-    )
+def _cancelled_while_active(happened: DREvent.CancelledWhileActive, row: DREventRow) -> Changed:
+    return {
+        "status": "cancelled_while_active",
+        "cancellation_reason": happened.reason,
+        "cancelled_at": happened.recorded_at,
+        "released_at": happened.recorded_at,
+    }
 
 
-def _wound_up(happened: DREvent.WoundUp, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        batch=happened.batch,
-        failed_facilities=happened.failed_facilities,
-        opted_out_facilities=happened.opted_out_facilities,
-        completed_at=happened.recorded_at,
-    )
+def _wound_up(happened: DREvent.WoundUp, row: DREventRow) -> Changed:
+    return {
+        "batch": happened.batch,
+        "failed_facilities": happened.failed_facilities,
+        "opted_out_facilities": happened.opted_out_facilities,
+        "completed_at": happened.recorded_at,
+    }
 
 
-def _withdrawn(happened: DREvent.Withdrawn, row: DREventRow) -> DREventRow:
-    return replace(
-        row, status="cancelled", cancellation_reason=happened.reason, cancelled_at=happened.recorded_at
-    )
+def _withdrawn(happened: DREvent.Withdrawn, row: DREventRow) -> Changed:
+    return {
+        "status": "cancelled",
+        "cancellation_reason": happened.reason,
+        "cancelled_at": happened.recorded_at,
+    }
 
 
-def _measured(happened: DREvent.Measured, row: DREventRow) -> DREventRow:
-    return replace(
-        row,
-        settlement_status="measured",
-        delivered_kw=happened.delivered_kw,
-        measured_facilities=happened.measured_facilities,
-        unmeasured_facilities=happened.unmeasured_facilities,
-        measured_at=happened.recorded_at,
-    )
+def _measured(happened: DREvent.Measured, row: DREventRow) -> Changed:
+    return {
+        "settlement_status": "measured",
+        "delivered_kw": happened.delivered_kw,
+        "measured_facilities": happened.measured_facilities,
+        "unmeasured_facilities": happened.unmeasured_facilities,
+        "measured_at": happened.recorded_at,
+    }
 
 
-def _callback_requested(happened: DREvent.CallbackRequested, row: DREventRow) -> DREventRow:
+def _callback_requested(happened: DREvent.CallbackRequested, row: DREventRow) -> Changed:
     requested = CallbackRow(kind=happened.kind, state="requested", requested_at=happened.recorded_at)
-    return replace(row, callbacks={**row.callbacks, str(happened.callback_id): requested})
+    return {"callbacks": {**row.callbacks, str(happened.callback_id): requested}}
 
 
-def _callback_delivered(happened: DREvent.CallbackDelivered, row: DREventRow) -> DREventRow:
+def _callback_delivered(happened: DREvent.CallbackDelivered, row: DREventRow) -> Changed:
     return _callback_concluded(happened, row, state="delivered", failure=None)
 
 
-def _callback_undeliverable(happened: DREvent.CallbackUndeliverable, row: DREventRow) -> DREventRow:
+def _callback_undeliverable(happened: DREvent.CallbackUndeliverable, row: DREventRow) -> Changed:
     return _callback_concluded(happened, row, state="undeliverable", failure=happened.reason)
 
 
@@ -228,7 +223,7 @@ def _callback_concluded(
     *,
     state: Literal["delivered", "undeliverable"],
     failure: str | None,
-) -> DREventRow:
+) -> Changed:
     key = str(happened.callback_id)
     concluded = replace(
         row.callbacks[key],
@@ -237,10 +232,10 @@ def _callback_concluded(
         attempts=happened.attempts,
         concluded_at=happened.recorded_at,
     )
-    return replace(row, callbacks={**row.callbacks, key: concluded})
+    return {"callbacks": {**row.callbacks, key: concluded}}
 
 
-_CHANGES: dict[type[DomainEvent], Callable[[Any, DREventRow], DREventRow]] = {
+_CHANGES: dict[type[DomainEvent], Callable[[Any, DREventRow], Changed]] = {
     DREvent.Accepted: _accepted,
     DREvent.Rejected: _rejected,
     DREvent.Scheduled: _scheduled,

@@ -87,7 +87,8 @@ def _wound_up(happened: DREvent.WoundUp, facility: str) -> str:
 
 
 def _withdrawn(happened: DREvent.Withdrawn, facility: str) -> str:
-    return f"Cancelled before it was accepted (number {happened.modification_number})"
+    number = "whatever its number" if happened.whatever_number else f"number {happened.modification_number}"
+    return f"Cancelled before it was accepted ({number})"
 
 
 def _planning_refused(happened: DREvent.PlanningRefused, facility: str) -> str:
@@ -148,6 +149,14 @@ def _released(happened: Facility.Released, facility: str) -> str:
     return f"{facility} is released{counts}"
 
 
+def _restore_awaited(happened: Facility.RestoreAwaited, facility: str) -> str:
+    return f"{facility} is kept from other DR events until its building is restored"
+
+
+def _restore_confirmed(happened: Facility.RestoreConfirmed, facility: str) -> str:
+    return f"The building of {facility} is restored; other DR events may have it again"
+
+
 DR_EVENT_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     DREvent.Opened: _opened,
     DREvent.Accepted: _accepted,
@@ -173,4 +182,6 @@ DR_EVENT_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     DREvent.CallbackUndeliverable: _callback_undeliverable,
     Facility.Reserved: _reserved,
     Facility.Released: _released,
+    Facility.RestoreAwaited: _restore_awaited,
+    Facility.RestoreConfirmed: _restore_confirmed,
 }

@@ -92,7 +92,7 @@ def _state_key(stream_id: UUID) -> str:
 
 class FacilitiesProjection:
     name: ClassVar[str] = "facilities"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)

@@ -7,21 +7,22 @@ on, and after a restart, what a stretch needs is fetched.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Generic
 
-from projections.memory_rows import Entry, fold_entry
-from projections.read_model import Projection, TRow
+from projections.memory_rows import Entry, fold_failed
+from projections.read_model import Projection, RowsUnavailable, TRow
 
 Fetch = Callable[[Collection[str]], Mapping[str, TRow]]
 """Key -> stored row, of those keys that there are."""
 
 
 class FoldedRows(Generic[TRow]):
-    """Rows of one projection: key -> (row, position of the domain event that changed it last)."""
+    """Rows of one projection: key -> (row, position of the domain event that changed it last), and those added."""
 
     def __init__(
         self, projection: Projection[TRow], *, position: int = 0, fetch: Fetch[TRow] | None = None
     ) -> None:
         self.projection = projection
         self.by_key: dict[str, tuple[TRow, int]] = {}
+        self._added: list[tuple[TRow, int]] = []
         self.position = position
         """Of the domain event that is being folded, or was last."""
         self.domain_events = 0
@@ -46,7 +47,7 @@ class FoldedRows(Generic[TRow]):
         self.by_key[key] = (row, self.position)
 
     def add(self, row: TRow) -> None:
-        self.by_key[self.projection.key(row)] = (row, self.position)
+        self._added.append((row, self.position))
 
     def delete(self, key: str) -> None:
         known = self.by_key.pop(key, None)
@@ -67,16 +68,26 @@ class FoldedRows(Generic[TRow]):
 
     def fold(self, entries: Iterable[Entry]) -> None:
         """Take entries into account, in order. Raises FoldFailed or RowsUnavailable."""
-        projection = self.projection
+        fold = self.projection.fold
         for entry in entries:
-            self.position = entry.position
-            fold_entry(projection, entry, self)
+            position = self.position = entry.position
+            try:
+                fold(position, entry.domain_event, self)
+            except RowsUnavailable:
+                raise
+            except Exception as error:
+                raise fold_failed(self.projection, entry, error) from error
             self.domain_events += 1
 
-    def changed(self) -> Iterator[tuple[str, TRow, int]]:
-        """(key, row, position) of what this stretch changed, or made."""
+    def changed(self) -> Iterator[tuple[TRow, int]]:
+        """(row, position) of what this stretch changed, or made, without what was added."""
         since = self._since
-        return ((key, row, position) for key, (row, position) in self.by_key.items() if position > since)
+        return (kept for kept in self.by_key.values() if kept[1] > since)
+
+    def take_added(self) -> list[tuple[TRow, int]]:
+        """(row, position) of what was added since the last time; from here on it is the caller's to keep."""
+        added, self._added = self._added, []
+        return added
 
     def begin_stretch(self, position: int, *, most_rows: int, fetch: Fetch[TRow]) -> None:
         """What was changed up to `position` is stored; keep it in memory unless it is more than `most_rows`."""

@@ -78,7 +78,9 @@ def fold_entry(projection: Projection[TRow], entry: Entry, rows: Rows[TRow]) -> 
     except RowsUnavailable:
         raise
     except Exception as error:
-        topic = type(entry.domain_event).__qualname__
-        raise FoldFailed(
-            projection.name, entry.position, topic, f"{type(error).__name__}: {error}"
-        ) from error
+        raise fold_failed(projection, entry, error) from error
+
+
+def fold_failed(projection: Projection[TRow], entry: Entry, error: Exception) -> FoldFailed:
+    topic = type(entry.domain_event).__qualname__
+    return FoldFailed(projection.name, entry.position, topic, f"{type(error).__name__}: {error}")

@@ -26,7 +26,8 @@ class Facts(msgspec.Struct):
     """
 
     topic: str = ""
-    stream_id: str = ""
+    stream: bytes = b""
+    """The stream's id, 16 bytes."""
     version: int = 0
 
 
@@ -40,7 +41,7 @@ class Rows(Protocol[TRow]):
         ...
 
     def add(self, row: TRow) -> None:
-        """Keep a row whose key never was there before: no place has to look for it."""
+        """Keep a row whose key never was there before, and that no fold asks for or changes."""
         ...
 
     def delete(self, key: str) -> None:
@@ -130,7 +131,7 @@ def existing(rows: Rows[TRow], key: str, domain_event: DomainEvent | Facts) -> T
     row = rows.get(key)
     if row is None:
         told = (
-            (domain_event.topic, domain_event.stream_id)
+            (domain_event.topic, UUID(bytes=domain_event.stream))
             if isinstance(domain_event, Facts)
             else (type(domain_event).__qualname__, domain_event.originator_id)
         )

@@ -6,20 +6,23 @@ from typing import Any
 
 import msgspec
 
-_NO_NUL = "\ufffd"  # the replacement character: PostgreSQL stores no NUL in jsonb
+NO_NUL = "\ufffd"
+"""The replacement character: PostgreSQL stores no NUL."""
 
 
 def stored_form(row: msgspec.Struct) -> bytes:
     """The row as JSON, keys of mappings sorted, without what jsonb would refuse (NUL) or change (-0.0)."""
     encoded = msgspec.json.encode(row, order="deterministic")
     if b"\\u0000" in encoded or b"-0.0" in encoded:
-        return msgspec.json.encode(_clean(msgspec.to_builtins(row)), order="deterministic")
+        # As a row again: the fields of a row keep their order, the keys of a mapping are sorted.
+        cleaned = msgspec.convert(_clean(msgspec.to_builtins(row)), type(row))
+        return msgspec.json.encode(cleaned, order="deterministic")
     return encoded
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return value.replace("\0", _NO_NUL)
+        return value.replace("\0", NO_NUL)
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, dict):

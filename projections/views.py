@@ -15,6 +15,7 @@ from projections.dispatches import DispatchRow
 from projections.dr_events import DREventRow
 from projections.facilities import FacilityRow
 from projections.portfolio import PortfolioRow
+from projections.unavailable import ReadModelsUnavailable as ReadModelsUnavailable  # noqa: PLC0414 - views say it
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -27,10 +28,6 @@ class Page(msgspec.Struct, Generic[Row], frozen=True):
 
     rows: tuple[Row, ...]
     next_cursor: str | None = None
-
-
-class ReadModelsUnavailable(Exception):
-    """The read models cannot be reached, or did not answer in time."""
 
 
 class View(Protocol[Row]):

@@ -10,6 +10,7 @@ from hypothesis import settings
 from adapters.embedded import EmbeddedServers
 from tests import servers
 from tests.debian_packages import debian_command_path
+from tests.influxdb_server import InfluxServer, influxdb_server
 from tests.servers import Database, PostgresServer
 
 DebianCommand = Callable[[str], Path]
@@ -61,6 +62,13 @@ def nats_server() -> Iterator[EmbeddedServers]:
 def nats_url(nats_server: EmbeddedServers) -> str:
     """Streams outlive a test: name them after it."""
     return nats_server.nats_url
+
+
+@pytest.fixture(scope="session")
+def influxd(debian_command: DebianCommand) -> Iterator[InfluxServer]:
+    """One InfluxDB for the whole session; a test takes a database of its own (`fresh_name`)."""
+    with influxdb_server(debian_command("influxd")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

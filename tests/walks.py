@@ -259,6 +259,9 @@ class DispatchWalk(Walk):
     def compensate(self) -> None:
         self.aggregate.compensate(self.provenance)
 
+    def restored_by_hand(self) -> None:
+        self.aggregate.restored_by_hand(self.provenance, reason="the caretaker set it back")
+
     def retry_restore(self) -> None:
         self.aggregate.retry_restore(self.provenance, reason="its restore failed before")
 

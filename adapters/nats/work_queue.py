@@ -16,7 +16,13 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from application.ports.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from application.ports.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkItem,
+    WorkQueueFull,
+    WorkQueueUnavailable,
+)
 
 BMS_STREAM, BMS_SUBJECT = "BMS_WORK", "bms.work"
 CALLBACK_STREAM, CALLBACK_SUBJECT = "CALLBACK_WORK", "callback.work"
@@ -25,6 +31,8 @@ CALLBACKS_AT_ONCE = 10_000
 """Unacknowledged deliveries, those given back for later included; the worker bounds how many it makes at once."""
 DUPLICATE_WINDOW_S = 600.0
 MAX_BYTES = 256 * 1024 * 1024
+STORE_FAILED = 10077
+"""JetStream's error code where a stream that discards the new is full."""
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_WITHIN_S = 10.0
 log = structlog.get_logger("work_queue")
@@ -142,6 +150,8 @@ class NatsWorkQueue:
                 subject, body, headers={"Nats-Msg-Id": message_id}, timeout=PUBLISH_TIMEOUT_S
             )
         except _FAILURES as error:
+            if isinstance(error, nats.js.errors.APIError) and error.err_code == STORE_FAILED:
+                raise WorkQueueFull(f"JetStream has no room for {message_id}: {error}") from error
             raise WorkQueueUnavailable(f"JetStream did not take {message_id}: {error}") from error
 
     async def _next(self, stream: str, config: ConsumerConfig, wait_s: float) -> WorkItem | None:

@@ -1,5 +1,7 @@
 """Locks by PostgreSQL's session advisory locks: one connection holds them all, and loses them when it dies.
 
+What is wanted and given back at the same moment travels together: a round trip for all, not one each.
+
 PostgreSQL says nothing to a client whose session it ended, so the session is asked every second while it holds
 anything. When it is gone, all that is done under its locks is stopped.
 """
@@ -7,9 +9,10 @@ anything. When it is gone, all that is done under its locks is stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
@@ -21,7 +24,12 @@ HEARTBEAT_S = 1.0
 ANSWER_WITHIN_S = 5.0
 """A session that does not answer for as long counts as lost: PostgreSQL may have ended it on its side."""
 
-_TAKE, _FREE, _ASK = "SELECT pg_try_advisory_lock(%s)", "SELECT pg_advisory_unlock(%s)", "SELECT %s::bigint"
+# Asked for as an array, of keys that differ: a session is given its own lock a second time.
+_TAKE = "SELECT key FROM unnest(%s::bigint[]) AS key WHERE pg_try_advisory_lock(key)"
+_FREE = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
+_ASK = "SELECT unnest(%s::bigint[])"
+
+_Session = AsyncConnection[tuple[object, ...]]
 
 
 class AdvisoryLocks:
@@ -29,9 +37,13 @@ class AdvisoryLocks:
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._connection: AsyncConnection[tuple[object, ...]] | None = None
+        self._connection: _Session | None = None
         self._one_at_a_time = asyncio.Lock()
         self._mine: set[str] = set()
+        """Held, asked for, or on their way back."""
+        self._wanted: list[tuple[str, asyncio.Future[_Session | None]]] = []
+        self._returned: list[tuple[str, asyncio.Future[None]]] = []
+        self._exchange: asyncio.Task[None] | None = None
         self._grips: dict[str, asyncio.Timeout] = {}
         self._heartbeat: asyncio.Task[None] | None = None
 
@@ -39,14 +51,14 @@ class AdvisoryLocks:
     async def held(
         self, name: str, *, while_waiting: Callable[[], object] | None = None
     ) -> AsyncIterator[None]:
-        while not await self._try(name):
+        while (session := await self._try(name)) is None:
             if while_waiting is not None:
                 while_waiting()
             await asyncio.sleep(POLL_S)
         grip = asyncio.timeout(None)  # it expires when the session is lost
         try:
             async with grip:
-                self._hold(name, grip)
+                self._hold(name, grip, session)
                 yield
         except TimeoutError as error:
             if grip.expired():
@@ -63,8 +75,8 @@ class AdvisoryLocks:
             self._heartbeat.cancel()
             await asyncio.gather(self._heartbeat, return_exceptions=True)
 
-    def _hold(self, name: str, grip: asyncio.Timeout) -> None:
-        if self._connection is None or self._connection.closed:  # lost since it was taken
+    def _hold(self, name: str, grip: asyncio.Timeout, session: _Session) -> None:
+        if self._connection is not session or session.closed:  # lost since it was taken
             grip.reschedule(asyncio.get_running_loop().time())
             return
         self._grips[name] = grip
@@ -72,45 +84,95 @@ class AdvisoryLocks:
             self._heartbeat = asyncio.create_task(self._watch())
 
     async def _let_go(self, name: str) -> None:
-        is_held = self._grips.pop(name, None) is not None
-        try:
-            if is_held:  # else the session has freed it already
-                with suppress(psycopg.OperationalError):
-                    await self._ask(_FREE, lock_key(name))
-        finally:
+        if self._grips.pop(name, None) is None:  # the session is gone, and has freed it already
             self._mine.discard(name)
+            return
+        await self._give_back(name)
+
+    def _give_back(self, name: str) -> asyncio.Future[None]:
+        returned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._returned.append((name, returned))
+        self._exchange_soon()
+        return returned
 
     async def _watch(self) -> None:
         while self._grips:
             await asyncio.sleep(HEARTBEAT_S)
             if self._grips:
                 with suppress(psycopg.OperationalError):  # `_ask` has told the holders
-                    await self._ask(_ASK, 1)
+                    await self._ask(_ASK, [1])
 
-    async def _try(self, name: str) -> bool:
+    async def _try(self, name: str) -> _Session | None:
+        """The session that has it now."""
         if name in self._mine:  # a session may take its own lock twice; two tasks of ours may not
-            return False
+            return None
         self._mine.add(name)
-        got = False
+        got: asyncio.Future[_Session | None] = asyncio.get_running_loop().create_future()
+        self._wanted.append((name, got))
+        self._exchange_soon()
         try:
-            got = bool(await self._ask(_TAKE, lock_key(name)))
-        except psycopg.OperationalError:
-            got = False  # the database is away; the next try reconnects
-        finally:
-            if not got:
-                self._mine.discard(name)
-        return got
+            return await got
+        except asyncio.CancelledError:
+            if got.done() and not got.cancelled() and got.result() is not None:
+                self._give_back(name)  # it came at the same moment
+            raise
 
-    async def _ask(self, sql: str, number: int) -> object:
+    def _exchange_soon(self) -> None:
+        if self._exchange is None or self._exchange.done():
+            self._exchange = asyncio.create_task(self._exchange_with_database())
+
+    async def _exchange_with_database(self) -> None:
+        while self._wanted or self._returned:
+            await self._give()
+            await self._take()
+
+    async def _give(self) -> None:
+        returned, self._returned = self._returned, []
+        if not returned:
+            return
+        await self._answered(_FREE, returned)  # where the session is gone, it has freed them
+        for name, told in returned:
+            self._mine.discard(name)
+            if not told.done():
+                told.set_result(None)
+
+    async def _take(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        if not wanted:
+            return
+        taken = await self._answered(_TAKE, wanted)
+        session = self._connection if taken else None
+        for name, told in wanted:
+            got = session if lock_key(name) in taken else None
+            if got is None:
+                self._mine.discard(name)
+            if not told.done():
+                told.set_result(got)
+            elif got is not None:  # whoever asked went away meanwhile
+                self._give_back(name)
+
+    async def _answered(self, sql: str, asked: Sequence[tuple[str, asyncio.Future[Any]]]) -> set[object]:
+        """Nothing where the database is away: the next try reconnects. Another error is told to those who asked."""
+        try:
+            return await self._ask(sql, [lock_key(name) for name, _ in asked])
+        except psycopg.OperationalError:
+            return set()
+        except Exception as error:  # noqa: BLE001 - raised by each who waits for it
+            for _, told in asked:
+                if not told.done():
+                    told.set_exception(error)
+            return set()
+
+    async def _ask(self, sql: str, numbers: list[int]) -> set[object]:
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
                     connection = await self._connected()
-                    row = await (await connection.execute(sql, (number,))).fetchone()
+                    rows = await (await connection.execute(sql, (numbers,))).fetchall()
             except (psycopg.OperationalError, TimeoutError) as error:
                 await self._lose()
                 raise psycopg.OperationalError(f"the session that holds the locks: {error}") from error
-            return row[0] if row else None
+            return {row[0] for row in rows}
 
     async def _connected(self) -> AsyncConnection[tuple[object, ...]]:
         if self._connection is not None and self._connection.closed:

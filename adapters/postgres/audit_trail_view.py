@@ -9,6 +9,7 @@ from projections.audit_steps import AuditTrailRow, told
 from projections.audit_trail import AuditStep, AuditTrailProjection
 from projections.views import Page, ReadModelsUnavailable
 
+_OLDER = "SELECT FROM gridproof.projection_positions WHERE name = %s AND version < %s"
 _HAPPENED = """
 SELECT notification_id, topic, originator_id, originator_version, state
 FROM gridproof.demand_response_events WHERE notification_id = ANY(%s)
@@ -24,7 +25,10 @@ class PostgresAuditTrailView:
 
     def get(self, key: str, *, tenant: str | None = None) -> AuditTrailRow | None:
         step = self._steps.get(key, tenant=tenant)
-        return None if step is None else told([step], self)[0]
+        if step is None:
+            self._refuse_older_rows()
+            return None
+        return told([step], self)[0]
 
     def listed(
         self,
@@ -35,7 +39,18 @@ class PostgresAuditTrailView:
         limit: int = 100,
     ) -> Page[AuditTrailRow]:
         page = self._steps.listed(filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        if not page.rows:
+            self._refuse_older_rows()
         return Page(tuple(told(page.rows, self)), page.next_cursor)
+
+    def _refuse_older_rows(self) -> None:
+        """Nothing is found where the rows are still those of an older release, in its own table: say so."""
+        with reading(self._pool) as connection:
+            older = connection.execute(
+                _OLDER, (AuditTrailProjection.name, AuditTrailProjection.version)
+            ).fetchone()
+        if older is not None:
+            raise ReadModelsUnavailable("the audit trail is being rebuilt for this release; ask again later")
 
     def steps_of(self, keys: Collection[str]) -> Mapping[str, AuditStep]:
         return self._steps.by_key(keys)

@@ -6,8 +6,12 @@ then will never be.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -20,7 +24,7 @@ from adapters.postgres.write_statements import WriteStatements
 from application.ports.event_store import IdempotencyRecord
 
 OUTCOME_WITHIN_S = 5.0
-"""As long as callers wait for a PostgreSQL that went away in the middle of a commit."""
+"""As long as callers wait for a PostgreSQL that went away in the middle of a commit, and one attempt to connect."""
 
 _TRY_EVERY_S = 0.05
 _END_WITHIN_MS = 2_000
@@ -52,12 +56,37 @@ def _look_up_in_time(
     deadline = time.monotonic() + OUTCOME_WITHIN_S
     while True:
         try:
-            return _look_up(own.session().connection, sql, batch, lost_session)
+            connection = own.session().connection
+            with _hung_up_at(deadline, connection):
+                return _look_up(connection, sql, batch, lost_session)
         except psycopg.Error:
             own.close()
             if time.monotonic() > deadline:
                 return None
             time.sleep(_TRY_EVERY_S)
+
+
+@contextlib.contextmanager
+def _hung_up_at(deadline: float, connection: Connection[tuple[Any, ...]]) -> Iterator[None]:
+    """A server that is gone without a word, or stopped, must not hold the callers: the link is cut at `deadline`.
+
+    What waits for an answer then raises psycopg.OperationalError.
+    """
+    # A descriptor of our own: that of the connection may be another file's by the time it is cut.
+    with socket.socket(fileno=os.dup(connection.fileno())) as link:
+        cutting = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (link,))
+        cutting.daemon = True
+        cutting.start()
+        try:
+            yield
+        finally:
+            cutting.cancel()
+            cutting.join()
+
+
+def _cut(link: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is cut already
+        link.shutdown(socket.SHUT_RDWR)
 
 
 def _look_up(

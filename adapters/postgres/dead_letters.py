@@ -30,8 +30,9 @@ ORDER BY parked_at DESC, dead_letter_id LIMIT %s
 """  # noqa: S608 - our own column names
 _OPEN_BEFORE = f"""
 SELECT {_COLUMNS} FROM gridproof.dead_letters
-WHERE status = 'open' AND queue = ANY(%s) AND parked_at <= %s
-ORDER BY parked_at, dead_letter_id LIMIT %s
+WHERE status = 'open' AND queue = ANY(%(queues)s) AND parked_at <= %(moment)s
+    AND (%(after_at)s::timestamptz IS NULL OR (parked_at, dead_letter_id) > (%(after_at)s, %(after_id)s::uuid))
+ORDER BY parked_at, dead_letter_id LIMIT %(limit)s
 """  # noqa: S608 - our own column names
 _GET = f"SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = %s"  # noqa: S608 - our own column names
 _DECIDE = f"""
@@ -63,11 +64,22 @@ class PostgresDeadLetters:
             return [_letter(row) for row in connection.execute(_LIST, (queue, status, limit))]
 
     def open_before(
-        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+        self,
+        moment: datetime,
+        *,
+        queues: Sequence[DeadLetterQueue],
+        after: DeadLetter | None = None,
+        limit: int = 1_000,
     ) -> list[DeadLetter]:
+        asked = {
+            "queues": list(queues),
+            "moment": moment,
+            "after_at": None if after is None else after.parked_at,
+            "after_id": None if after is None else after.dead_letter_id,
+            "limit": limit,
+        }
         with operations_connection(self._pool) as connection:
-            found = connection.execute(_OPEN_BEFORE, (list(queues), moment, limit))
-            return [_letter(row) for row in found]
+            return [_letter(row) for row in connection.execute(_OPEN_BEFORE, asked)]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         with operations_connection(self._pool) as connection:

@@ -19,6 +19,7 @@ from adapters.postgres.group_commit import GroupCommitRecorder
 from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.key_loading import KeyLoader, ScopedKey
 from adapters.postgres.shared_reads import SharedReads
+from adapters.postgres.snapshot_writing import SnapshotWriter
 from adapters.postgres.store_errors import KeyConflict
 from adapters.postgres.stream_loading import Known, StreamLoader
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
@@ -77,10 +78,19 @@ class PostgresEventStore:
         self._recorder = recorder
         # The library's own check asks the server before every use, and it lets nobody give another.
         recorder.datastore.pool._check = check_idle
+        intervals = application.snapshotting_intervals
+        self._snapshots: SnapshotWriter | None = None
+        if intervals:
+            self._snapshots = SnapshotWriter(
+                recorder.datastore,
+                self._application.mapper,
+                table=f"{application.name}_snapshots",
+                intervals=intervals,
+            )
         self._streams = StreamLoader(
             recorder.datastore,
             events_table=f"{application.name}_events",
-            snapshots_table=f"{application.name}_snapshots" if application.snapshotting_intervals else None,
+            snapshots_table=f"{application.name}_snapshots" if intervals else None,
         )
         self._keys = KeyLoader(recorder.datastore)
         self._stream_reads: SharedReads[UUID, Known] = SharedReads(self._streams.load)
@@ -111,16 +121,21 @@ class PostgresEventStore:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        if not any(aggregate.pending_events for aggregate in aggregates):
+        collected = [(aggregate, aggregate.collect_events()) for aggregate in aggregates]
+        domain_events = [domain_event for _, pending in collected for domain_event in pending]
+        if not domain_events:
             if idempotency is not None:
                 raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
             return
         try:
-            self._application.save(*aggregates, idempotency=idempotency, bounds=bounds)
+            # Not the application's own `save`: it would then take the snapshots, one by one.
+            self._application.events.put(domain_events, idempotency=idempotency, bounds=bounds)
         except IntegrityError as error:
             raise _conflict(error) from error
         except (OperationalError, InterfaceError) as error:
             raise _unavailable(error) from error
+        if self._snapshots is not None:
+            self._snapshots.take([(aggregate, len(pending)) for aggregate, pending in collected])
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         try:
@@ -152,6 +167,8 @@ class PostgresEventStore:
         self._key_reads.close()
         self._keys.close()
         self._recorder.close()
+        if self._snapshots is not None:
+            self._snapshots.close()
         self._application.close()
 
 

@@ -20,12 +20,14 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 class PostgresExclusiveTurn:
     """The turn called `name`, among all processes on the database of `dsn`.
 
-    While PostgreSQL is away the holder goes on: nobody else can get the turn either.
+    While PostgreSQL is away the holder goes on: nobody else can get the turn either. `holder` names this process to
+    those who count the turns of each (turn_shares.py).
     """
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, dsn: str, name: str, *, holder: str | None = None) -> None:
         self._dsn = dsn
         self._name = name
+        self._session = f"turn {name}" if holder is None else f"turn {name}/{holder}"
         self._connection: AsyncConnection | None = None
 
     @asynccontextmanager
@@ -79,8 +81,10 @@ class PostgresExclusiveTurn:
 
     async def _connect(self) -> AsyncConnection:
         self._connection = await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=5, application_name=f"turn {self._name}"
+            self._dsn, autocommit=True, connect_timeout=5, application_name=self._session
         )
+        # A process that died while it waited would else stand in the line until the lock is its own.
+        await self._connection.execute("SET client_connection_check_interval = '1s'")
         return self._connection
 
     async def _disconnect(self) -> None:

@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,11 +21,18 @@ CYCLES_BACK = 8
 """Two hours: an older forecast is of no use to a plan."""
 MOST_REMEMBERED = 4_000
 
-# The streams' ids follow from facility and cycle, so no index beside the primary key is needed.
+# The streams' ids follow from facility and cycle, so no index beside the primary key is needed. A row comes in any
+# case, for what it says of the server: another start, or another database of that name, is another log.
 _SINCE = """
-SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id
-FROM unnest(%b::uuid[], %b::bigint[]) AS known (id, version)
-JOIN gridproof.forecasts_events e ON e.originator_id = known.id AND e.originator_version > known.version
+SELECT server.identity, e.originator_id, e.originator_version, e.topic, e.state, e.notification_id
+FROM (
+    SELECT concat(extract(epoch FROM pg_postmaster_start_time()), ' ', oid) AS identity
+    FROM pg_database WHERE datname = current_database()
+) server
+LEFT JOIN (
+    unnest(%b::uuid[], %b::bigint[]) AS known (id, version)
+    JOIN gridproof.forecasts_events e ON e.originator_id = known.id AND e.originator_version > known.version
+) ON true
 ORDER BY e.originator_id, e.originator_version
 """
 
@@ -41,12 +49,15 @@ class _Known(NamedTuple):
 class PostgresForecastBook:
     """Implements ForecastBook. Raises EventStoreUnavailable when PostgreSQL does not answer.
 
-    Remembers the forecasts that it read, since they never change; a reissued one is seen at the next look.
+    Remembers the forecasts that it read, since they never change; a reissued one is seen at the next look. Of another
+    server, which may have been restored or promoted and know less, nothing is remembered.
     """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        """The most recently used last."""
+        self._server = ""
         self._lock = threading.Lock()
 
     def newest(self, facility_id: str, *, at: datetime) -> IssuedForecast | None:
@@ -81,30 +92,61 @@ class PostgresForecastBook:
 
     def _standing(self, places: dict[UUID, _Place], at: datetime) -> dict[UUID, IssuedForecast]:
         """Of each stream the forecast that stood at `at`."""
-        with self._lock:
-            known = {i: entry for i in places if (entry := self._known.get(i)) is not None}
-        found = {i: entry for i, entry in known.items() if entry.issued.issued_at <= at}
+        found, server = self._remembered(places, at)
+        answered_by, rows = self._rows(list(places), [found[i].version if i in found else 0 for i in places])
+        if found and answered_by != server:
+            found = {}
+            answered_by, rows = self._rows(list(places), [0] * len(places))
         streams: dict[UUID, list[_Row]] = {}
-        for row in self._rows(list(places), [found[i].version if i in found else 0 for i in places]):
+        for row in rows:
             streams.setdefault(row[0], []).append(row)
-        read = {i: one for i, rows in streams.items() if (one := _last(rows, places[i], at)) is not None}
-        self._remember(read)
+        read = {i: one for i, own in streams.items() if (one := _last(own, places[i], at)) is not None}
+        self._remember(read, answered_by)
         return {i: entry.issued for i, entry in (found | read).items()}
 
-    def _remember(self, read: dict[UUID, _Known]) -> None:
+    def _remembered(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _Known], str]:
+        """Those issued by `at`, and the server that they were read from."""
+        found = {}
         with self._lock:
-            self._known |= read
+            for stream_id in places:
+                entry = self._known.get(stream_id)
+                if entry is not None and entry.issued.issued_at <= at:
+                    self._known.move_to_end(stream_id)
+                    found[stream_id] = entry
+            return found, self._server
+
+    def _remember(self, read: dict[UUID, _Known], server: str) -> None:
+        with self._lock:
+            if server != self._server:
+                self._known.clear()
+                self._server = server
+            for stream_id, entry in read.items():
+                self._known[stream_id] = entry
+                self._known.move_to_end(stream_id)
             while len(self._known) > MOST_REMEMBERED:
                 self._known.popitem(last=False)
 
-    def _rows(self, stream_ids: list[UUID], versions: list[int]) -> list[_Row]:
+    def _rows(self, stream_ids: list[UUID], versions: list[int]) -> tuple[str, list[_Row]]:
+        """Which server answered, and what it has of those streams after those versions."""
         try:
-            with self._pool.connection() as connection, connection.cursor(binary=True) as cursor:
-                cursor.execute(_SINCE, (stream_ids, versions), prepare=True)
-                rows: list[_Row] = cursor.fetchall()
-                return rows
+            with self._pool.connection() as connection, _without_transaction(connection):
+                answered = connection.execute(
+                    _SINCE, (stream_ids, versions), prepare=True, binary=True
+                ).fetchall()
         except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
             raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
+        return answered[0][0], [row[1:] for row in answered if row[1] is not None]
+
+
+@contextmanager
+def _without_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """One statement is one round trip then, and not three with its BEGIN and COMMIT."""
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.autocommit = False
 
 
 def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _Known | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from struct import Struct
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -23,16 +24,15 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 _COPY = """
 COPY (
-    SELECT notification_id, originator_id::text, originator_version, topic, state
+    SELECT notification_id, originator_id, originator_version, topic, state
     FROM gridproof.demand_response_events
     WHERE notification_id > {after} AND notification_id <= {up_to} {narrowed}
     ORDER BY notification_id {limit}
 ) TO STDOUT (FORMAT BINARY)
 """
-_HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0", b"\xff\xff"
-_HEADER_LENGTH = 19
-# Number of fields; position; the stream's id as text; version; and how long the topic is that follows.
-_PLACE = Struct("!hiqi36siqi")
+_HEADER_LENGTH, _TRAILER = 19, b"\xff\xff"
+# Position; the stream's id; version; and how long the topic is that follows. Between them lengths that are known.
+_PLACE = Struct("!6xq4x16s4xqi")
 _LENGTH_BYTES = 4
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
@@ -92,43 +92,51 @@ class ProjectedLog:
             narrowed=_narrowed(self._ignored, shard),
             limit=sql.SQL("LIMIT ALL" if limit is None else f"LIMIT {int(limit)}"),
         )
-        happened = self.happened
+        happened, parse, place_length, topics = self.happened, _PLACE.unpack_from, _PLACE.size, _Topics()
         with connection.cursor().copy(statement) as copy:
-            for position, stream_id, version, topic, state in _rows(connection, copy):
+            for row in _rows(connection, copy):
+                position, stream, version, topic_length = parse(row)
+                state_at = place_length + topic_length
+                topic = topics[bytes(row[place_length:state_at])]
                 try:
-                    entry = LogEntry(position, topic, happened(topic, stream_id, version, state))
+                    domain_event = happened(topic, stream, version, row[state_at + _LENGTH_BYTES :])
                 except (UnreadableDomainEvent, msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise LogEntryUnreadable(position, topic, str(error)) from error
-                yield entry
+                yield LogEntry(position, topic, domain_event)
 
-    def happened(self, topic: str, stream_id: str, version: int, state: bytes) -> Any:
-        """The domain event of a row of the log, or the facts of it.
+    def happened(self, topic: str, stream: bytes, version: int, state: bytes | memoryview) -> Any:
+        """The domain event of a row of the log, or the facts of it; `stream` is the stream's id.
 
         Raises UnreadableDomainEvent, MsgspecError or UnicodeDecodeError.
         """
-        if topic not in self._as_facts:
-            return decode_domain_event(topic, stream_id, version, state)
-        facts = self._decode_facts(state)
-        facts.topic, facts.stream_id, facts.version = topic, stream_id, version
-        return facts
+        if topic in self._as_facts:
+            facts = self._decode_facts(state)
+            facts.topic, facts.stream, facts.version = topic, stream, version
+            return facts
+        try:
+            return decode_domain_event(topic, stream.hex(), version, bytes(state))
+        except UnreadableDomainEvent:  # say it with the id as people know it
+            return decode_domain_event(topic, UUID(bytes=stream), version, bytes(state))
 
 
-def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[tuple[int, str, int, str, bytes]]:
+class _Topics(dict[bytes, str]):
+    """There are few of them in a log, each in many rows."""
+
+    def __missing__(self, stored: bytes) -> str:
+        topic = self[stored] = stored.decode()
+        return topic
+
+
+def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
     """Rows of the statement above. psycopg's own loop waits anew for each row, which takes longer than to decode it."""
-    next_row, parse, place_length = connection.pgconn.get_copy_data, _PLACE.unpack_from, _PLACE.size
-    while True:
-        length, data = next_row(1)  # one that is there already; the server sends each in a message of its own
-        row = bytes(data) if length > 0 and data is not None else bytes(copy.read())
-        if row.startswith(_HEADER):
-            row = row[_HEADER_LENGTH:]
-        if row == _TRAILER:
-            copy.read()  # to the end, so that the session is free again
-            return
+    next_row, trailer_length = connection.pgconn.get_copy_data, len(_TRAILER)
+    row = memoryview(copy.read())[_HEADER_LENGTH:]  # the header may come alone, or before the first row
+    while len(row) != trailer_length:
         if row:
-            _, _, position, _, stream_id, _, version, topic_length = parse(row)
-            state_at = place_length + topic_length
-            topic = row[place_length:state_at].decode()
-            yield position, stream_id.decode(), version, topic, row[state_at + _LENGTH_BYTES :]
+            yield row
+        length, data = next_row(1)  # one that is there already; the server sends each in a message of its own
+        row = data if length > 0 and data is not None else memoryview(copy.read())
+    copy.read()  # to the end, so that the session is free again
 
 
 def _narrowed(ignored: list[str], shard: Shard) -> sql.Composable:

@@ -24,6 +24,8 @@ from adapters.postgres.projection_verify import verified
 from adapters.postgres.rebuild_fold import Bounds, Part, fold_part
 from adapters.postgres.rebuild_processes import fold_parts
 from adapters.postgres.rebuild_progress import Overtaken, RebuildProgress
+from adapters.postgres.rebuild_turn import take_turn
+from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
 from application.ports.clock import Clock
 from application.ports.event_log import LogEntryUnreadable
@@ -32,7 +34,6 @@ from projections.maintenance import (
     ProjectionsUnavailable,
     ReadersLinger,
     RebuildReport,
-    RebuildUnderway,
     StreamsDepend,
     VerifyReport,
 )
@@ -60,12 +61,14 @@ class PostgresProjectionMaintenance:
         *,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         readers_wait_s: float = 60.0,
+        turn_wait_s: float = 5.0,
         reached: Reached = lambda _: None,
     ) -> None:
         self._dsn = dsn
         self._clock = clock
         self._bounds = bounds
         self._readers_wait_s = readers_wait_s
+        self._turn_wait_s = turn_wait_s
         self._reached = reached
 
     def rebuild(
@@ -83,8 +86,10 @@ class PostgresProjectionMaintenance:
             with psycopg.connect(
                 self._dsn, autocommit=True, connect_timeout=10, application_name=f"rebuild {projection.name}"
             ) as connection:
-                _take_turn(connection, projection)
-                _drop_old_generations(connection, projection)
+                take_turn(connection, projection, wait_s=self._turn_wait_s)
+                # The live rows of an older release may be in a table of another name, where they would not be spared.
+                if live_position(connection, projection, at=self._clock.now()).version == projection.version:
+                    _drop_old_generations(connection, projection)
                 try:
                     report = self._rebuilt(connection, projection, workers, progress)
                 except FoldFailed:
@@ -125,7 +130,8 @@ class PostgresProjectionMaintenance:
             self._fold(projection, goal, progress)
             rebuild_progress.attached(connection, projection, goal.generation)
             self._reached("attached")
-        wait_for_older_readers(connection, f"gridproof.rm_{projection.name}", timeout_s=self._readers_wait_s)
+        table = f"gridproof.rm_{layout_of(projection).stem}"
+        wait_for_older_readers(connection, table, timeout_s=self._readers_wait_s)
         self._reached("awaited")
         report = self._swapped(connection, projection, goal)
         self._reached("swapped")
@@ -221,7 +227,7 @@ class _Following:
 
 def _drop_old_generations(connection: Connection, projection: AnyProjection) -> None:
     """Where readers never pause, the next rebuild drops them."""
-    if not _done_between_reads(connection, "SELECT gridproof.drop_old_generations(%s)", projection):
+    if not _done_between_reads(connection, "SELECT gridproof.drop_old_generations(%s, %s)", projection):
         _log.warning("old rows are still read; the next rebuild drops them", projection=projection.name)
 
 
@@ -234,7 +240,7 @@ def _discard(connection: Connection, projection: AnyProjection) -> None:
 
 
 def _discarded(connection: Connection, projection: AnyProjection) -> bool:
-    return _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s)", projection)
+    return _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s, %s)", projection)
 
 
 def _done_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:
@@ -243,17 +249,9 @@ def _done_between_reads(connection: Connection, statement: LiteralString, projec
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL lock_timeout = '10ms'")
-                connection.execute(statement, (projection.name,))
+                connection.execute(statement, (projection.name, layout_of(projection).stem))
         except psycopg.errors.LockNotAvailable:
             time.sleep(_DROP_PAUSE_S)
         else:
             return True
     return False
-
-
-def _take_turn(connection: Connection, projection: AnyProjection) -> None:
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"rebuild of {projection.name}",)
-    ).fetchone()
-    if row is None or not row[0]:
-        raise RebuildUnderway(f"another rebuild of {projection.name} is under way; wait for it")

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from adapters.postgres.log_copy import ProjectedLog
 from adapters.postgres.projection_positions import LivePosition, live_position
-from adapters.postgres.row_table import RowTable, table_of
+from adapters.postgres.row_layouts import layout_of
+from adapters.postgres.row_table import RowTable
 from projections.maintenance import Progress, VerifyReport, compared
 from projections.memory_rows import MemoryRows, fold_entry
 from projections.read_model import AnyProjection
@@ -43,6 +44,6 @@ def _snapshot(dsn: str, projection: AnyProjection, at: datetime) -> tuple[LivePo
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         # Before the snapshot is taken, so that a rebuild cannot drop the rows between snapshot and reading.
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table_of(projection.name)))
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(layout_of(projection).table))
         live = live_position(connection, projection)
         return live, RowTable(connection, projection, live.generation).stored()

@@ -9,16 +9,16 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from adapters.postgres.row_table import Connection, table_of
+from adapters.postgres.row_layouts import layout_of
+from adapters.postgres.row_table import Connection
 from domain.struct_decoders import json_decoder
 from projections.cursors import checked_filters, cursor_after, read_cursor
 from projections.read_model import AnyProjection
 from projections.views import MOST_ROWS, Page, ReadModelsUnavailable, Row
 
 _ROWS = """
-SELECT sort_key, key, row::text FROM {table}
-WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE name = {name})
-    AND sort_key IS NOT NULL
+SELECT {sort_key}, {key}, {row} FROM {table}
+WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE name = {name}) AND {is_listed}
 """
 
 Pool = ConnectionPool[Connection]
@@ -46,12 +46,16 @@ class PostgresView(Generic[Row]):
         self._pool = pool
         self._projection = projection
         self._decoder: msgspec.json.Decoder[Row] = json_decoder(row_type)
-        self._rows = sql.SQL(_ROWS).format(table=table_of(projection.name), name=sql.Literal(projection.name))
+        layout = self._layout = layout_of(projection)
+        self._rows = sql.SQL(_ROWS).format(
+            table=layout.table,
+            name=sql.Literal(projection.name),
+            **{part: sql.SQL(getattr(layout, part)) for part in ("sort_key", "key", "row", "is_listed")},
+        )
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
-        found = self._select(
-            [sql.SQL("key = {}").format(sql.Literal(_plain(key))), *_of_tenant(tenant)], sql.SQL("LIMIT 1")
-        )
+        conditions = [self._layout.has_key(_plain(key)), *_of_tenant(tenant)]
+        found = self._select(conditions, sql.SQL("LIMIT 1"))
         return found[0][2] if found else None
 
     def listed(
@@ -62,34 +66,43 @@ class PostgresView(Generic[Row]):
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[Row]:
-        kinds = self._projection.filters
         conditions = [
             *_of_tenant(tenant),
             *(
-                _filter(name, value, contains=kinds[name] == "contains")
+                self._filter(name, _plain(value))
                 for name, value in checked_filters(self._projection, filters).items()
             ),
         ]
         descending = self._projection.newest_first
+        columns = [sql.Identifier(column) for column in self._layout.order]
         if cursor is not None:
-            after = sql.SQL("(sort_key, key) < ({}, {})" if descending else "(sort_key, key) > ({}, {})")
-            conditions.append(after.format(*map(sql.Literal, read_cursor(cursor))))
+            conditions.append(self._beyond(columns, cursor))
         limit = min(max(limit, 1), MOST_ROWS)
-        order = (
-            "ORDER BY sort_key DESC, key DESC LIMIT {}" if descending else "ORDER BY sort_key, key LIMIT {}"
-        )
-        found = self._select(conditions, sql.SQL(order).format(sql.Literal(limit + 1)))
+        direction = sql.SQL(" DESC" if descending else "")
+        order = sql.SQL(", ").join(column + direction for column in columns)
+        ending = sql.SQL("ORDER BY {} LIMIT {}").format(order, sql.Literal(limit + 1))
+        found = self._select(conditions, ending)
         rows = tuple(row for _, _, row in found[:limit])
         more = len(found) > limit
         return Page(rows, cursor_after(*found[limit - 1][:2]) if more else None)
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         """Those that there are."""
-        among = sql.SQL("key = ANY({})").format(sql.Literal(list(keys)))
-        return {key: row for _, key, row in self._select([among], sql.SQL(""))}
+        return {key: row for _, key, row in self._select([self._layout.among_keys(keys)], sql.SQL(""))}
+
+    def _filter(self, name: str, value: str) -> sql.Composable:
+        if self._projection.filters[name] == "contains":
+            return sql.SQL("row -> {} ? {}").format(sql.Literal(name), sql.Literal(value))
+        return self._layout.equals(name, value)
+
+    def _beyond(self, columns: list[sql.Identifier], cursor: str) -> sql.Composable:
+        place = [sql.Literal(part) for part in self._layout.place(*read_cursor(cursor))]
+        comma = sql.SQL(", ")
+        beyond = sql.SQL("({}) < ({})" if self._projection.newest_first else "({}) > ({})")
+        return beyond.format(comma.join(columns), comma.join(place))
 
     def _select(
-        self, conditions: list[sql.Composed], ending: sql.SQL | sql.Composed
+        self, conditions: list[sql.Composable], ending: sql.SQL | sql.Composed
     ) -> list[tuple[str, str, Row]]:
         whole = sql.SQL(" AND ").join([self._rows, *conditions]) + sql.SQL(" ") + ending
         with reading(self._pool) as connection:
@@ -97,14 +110,8 @@ class PostgresView(Generic[Row]):
         return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in found]
 
 
-def _of_tenant(tenant: str | None) -> list[sql.Composed]:
+def _of_tenant(tenant: str | None) -> list[sql.Composable]:
     return [] if tenant is None else [sql.SQL("tenant = {}").format(sql.Literal(_plain(tenant)))]
-
-
-def _filter(name: str, value: str, *, contains: bool) -> sql.Composed:
-    """The names of fields stand as literals, so that the indexes on them are found."""
-    condition = "row -> {} ? {}" if contains else "row ->> {} = {}"
-    return sql.SQL(condition).format(sql.Literal(name), sql.Literal(_plain(value)))
 
 
 def _plain(value: str) -> str:

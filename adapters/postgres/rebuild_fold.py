@@ -18,6 +18,7 @@ import psycopg
 from adapters.postgres.generation_rows import NewGeneration
 from adapters.postgres.log_copy import ProjectedLog, Shard
 from adapters.postgres.rebuild_progress import advanced
+from adapters.postgres.rebuild_turn import share_part
 from adapters.postgres.row_table import RowUnreadable
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from projections.folded_rows import FoldedRows
@@ -27,7 +28,8 @@ from projections.read_model import AnyProjection
 Connection = psycopg.Connection[tuple[Any, ...]]
 Progress = Callable[[int], None]
 
-_TELL_EVERY = 10_000
+_AT_ONCE = 2_000
+"""Domain events that are decoded before they are folded: so few that they stay in the processor's cache."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -65,23 +67,24 @@ def fold_part(
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
         _no_cycles_collected(),
     ):
+        share_part(writing, projection)
         generation = NewGeneration(writing, projection, part.generation)
         folded: FoldedRows[Any] = FoldedRows(
             projection, position=part.position, fetch=generation.fetch if part.position else None
         )
         position = part.position
         while position < part.up_to:
-            if position:
-                generation.build_key()
-            reached = _fold_stretch(reading, folded, part, told)
+            reached = _fold_stretch(reading, folded, generation, part, told)
             told(reached)
-            _store_stretch(writing, folded, part, was_at=position, now_at=reached)
+            _store_stretch(writing, folded, generation, part, was_at=position, now_at=reached)
             stretch_stored()
             folded.begin_stretch(reached, most_rows=part.bounds.most_rows, fetch=generation.fetch)
             position = reached
 
 
-def _fold_stretch(reading: Connection, folded: FoldedRows[Any], part: Part, told: Progress) -> int:
+def _fold_stretch(
+    reading: Connection, folded: FoldedRows[Any], generation: NewGeneration, part: Part, told: Progress
+) -> int:
     """Fold the next stretch; how far it went. Raises FoldFailed."""
     projection = folded.projection
     copied = ProjectedLog(projection).entries(
@@ -94,10 +97,11 @@ def _fold_stretch(reading: Connection, folded: FoldedRows[Any], part: Part, told
     before = folded.domain_events
     try:
         with closing(copied) as entries:  # an open COPY would keep the session busy
-            while some := list(islice(entries, _TELL_EVERY)):
+            while some := list(islice(entries, _AT_ONCE)):
                 _prefetch(folded, some)
                 folded.fold(some)
-                if len(some) == _TELL_EVERY:
+                generation.take_added(folded)
+                if len(some) == _AT_ONCE:
                     told(folded.position)
     except LogEntryUnreadable as error:
         raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
@@ -114,10 +118,18 @@ def _prefetch(folded: FoldedRows[Any], entries: list[LogEntry]) -> None:
 
 
 def _store_stretch(
-    writing: Connection, folded: FoldedRows[Any], part: Part, *, was_at: int, now_at: int
+    writing: Connection,
+    folded: FoldedRows[Any],
+    generation: NewGeneration,
+    part: Part,
+    *,
+    was_at: int,
+    now_at: int,
 ) -> None:
+    if folded.outdated:
+        generation.build_key()  # not in the transaction: it waits for those of the other parts
     with writing.transaction():
-        more = NewGeneration(writing, folded.projection, part.generation).store(folded)
+        more = generation.store(folded)
         advanced(
             writing,
             folded.projection,

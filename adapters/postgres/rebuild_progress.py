@@ -12,6 +12,7 @@ import psycopg
 
 from adapters.postgres.log_copy import ignored_topics
 from adapters.postgres.projection_positions import LivePosition
+from adapters.postgres.row_layouts import layout_of
 from projections.read_model import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -70,7 +71,7 @@ def found(connection: Connection, projection: AnyProjection, live: LivePosition)
     if row is None:
         return None
     progress = RebuildProgress(*row)
-    table = f"gridproof.rm_{projection.name}_g{progress.generation}"
+    table = f"gridproof.rm_{layout_of(projection).stem}_g{progress.generation}"
     is_there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)
     as_begun = (progress.version, progress.fold) == (projection.version, fold_mark(projection))
     return progress if is_there and as_begun and progress.generation > live.generation else None
@@ -96,7 +97,7 @@ def begun(
     )
     with connection.transaction():
         connection.execute(
-            "SELECT gridproof.create_generation(%s, %s)", (projection.name, progress.generation)
+            "SELECT gridproof.create_generation(%s, %s)", (layout_of(projection).stem, progress.generation)
         )
         connection.execute(
             _BEGIN,
@@ -142,7 +143,12 @@ def attached(connection: Connection, projection: AnyProjection, generation: int)
     """Build the keys and make the rows a part of the read model's table, not yet the live one."""
     with connection.transaction():
         connection.execute("SET LOCAL maintenance_work_mem = '256MB'")  # keys are sorted in memory
-        connection.execute("SELECT gridproof.attach_generation(%s, %s)", (projection.name, generation))
+        # A second process to sort with is worth its start where there is much to sort; a third only gets in the way.
+        connection.execute("SET LOCAL max_parallel_maintenance_workers = 1")
+        connection.execute("SET LOCAL min_parallel_table_scan_size = '64MB'")
+        connection.execute(
+            "SELECT gridproof.attach_generation(%s, %s)", (layout_of(projection).stem, generation)
+        )
         connection.execute(_ATTACHED, (projection.name,))
 
 

@@ -18,7 +18,6 @@ from projections.stored_form import stored_form
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
-COPIED_COLUMNS = "(generation, key, sort_key, tenant, row, position)"
 
 _NULL = b"\xff\xff\xff\xff"
 _BEGIN = Struct("!hii")  # six fields; a generation of 4 bytes
@@ -29,20 +28,20 @@ _JSONB_VERSION = b"\x01"
 _TEXT_OID, _TEXT_ARRAY_OID, _BIGINT_OID, _BIGINT_ARRAY_OID = 25, 1009, 20, 1016
 _ROWS_A_BLOCK = 500
 
-Stored = tuple[str, Any, int]
-"""(key, row, position that changed it)."""
+Stored = tuple[Any, int]
+"""(row, position that changed it)."""
 
 
 def copy_blocks(projection: AnyProjection, rows: Iterable[Stored], generation: int) -> Iterator[bytes]:
     """The rows, some hundreds in one piece, as COPY takes them between header and trailer."""
     begin, pack_position, length = _BEGIN.pack(6, 4, generation), _POSITION.pack, _LENGTH.pack
-    sort_key_of, tenant_of = projection.sort_key, projection.tenant
+    key_of, sort_key_of, tenant_of = projection.key, projection.sort_key, projection.tenant
     block: list[bytes] = []
-    for key, row, position in rows:
+    for row, position in rows:
         form = stored_form(row)
         block += (
             begin,
-            _text(key),
+            _text(key_of(row)),
             _text(sort_key_of(row)),
             _text(tenant_of(row)),
             length(len(form) + 1),
@@ -75,9 +74,9 @@ def row_arrays(
     """Keys, sort keys, tenants, stored forms and positions."""
     keys, sort_keys, tenants = list[bytes](), list[bytes](), list[bytes]()
     forms, positions = list[bytes](), list[bytes]()
-    for key, row, position in rows:
+    for row, position in rows:
         form = stored_form(row)
-        keys.append(_text(key))
+        keys.append(_text(projection.key(row)))
         sort_keys.append(_text(projection.sort_key(row)))
         tenants.append(_text(projection.tenant(row)))
         forms.append(_LENGTH.pack(len(form)) + form)

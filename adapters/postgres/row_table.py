@@ -7,57 +7,34 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from adapters.postgres.row_encoding import (
-    COPIED_COLUMNS,
-    COPY_HEADER,
-    COPY_TRAILER,
-    Stored,
-    copy_blocks,
-    row_arrays,
-    text_array,
-)
+from adapters.postgres.row_encoding import COPY_HEADER, COPY_TRAILER, Stored, text_array
+from adapters.postgres.row_layout import RowLayout
+from adapters.postgres.row_layouts import layout_of
 from domain.struct_decoders import json_decoder
 from projections.read_model import Projection, RowsUnavailable, TRow
 from projections.stored_form import stored_form
 
-SCHEMA = "gridproof"
 Connection = psycopg.Connection[tuple[Any, ...]]
 Changes = Mapping[str, tuple[TRow, int] | None]
 """Key -> (row, position that changed it), or None where it is deleted."""
 
-_FETCH = "SELECT key, row::text FROM {table} WHERE generation = %s AND key = ANY(%s)"
-_PUT = """
-INSERT INTO {table} (generation, key, sort_key, tenant, row, position)
-SELECT %s, changed.key, changed.sort_key, changed.tenant, changed.row::jsonb, changed.position
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-    AS changed (key, sort_key, tenant, row, position)
-ON CONFLICT (generation, key) DO UPDATE
-SET sort_key = excluded.sort_key, tenant = excluded.tenant, row = excluded.row, position = excluded.position
-"""
-_DELETE = "DELETE FROM {table} WHERE generation = %s AND key = ANY(%s)"
-_ALL = "SELECT key, row::text FROM {table} WHERE generation = %s"
+_FETCH = "SELECT {key}, {row} FROM {table} WHERE generation = %s AND key = ANY(%s::{key_type}[])"
+_DELETE = "DELETE FROM {table} WHERE generation = %s AND key = ANY(%s::{key_type}[])"
+_ALL = "SELECT {key}, {row} FROM {table} WHERE generation = %s"
 
 
 class RowUnreadable(Exception):
     """A stored row is not one of this release."""
 
 
-def table_of(projection_name: str) -> sql.Identifier:
-    return sql.Identifier(SCHEMA, f"rm_{projection_name}")
-
-
-def copy_rows(
-    connection: Connection,
-    table: sql.Identifier,
-    projection: Projection[TRow],
-    rows: Iterable[Stored],
-    generation: int,
+def copy_blocks_in(
+    connection: Connection, table: sql.Identifier, layout: RowLayout, blocks: Iterable[bytes]
 ) -> None:
-    """Add rows of new keys, faster than any INSERT."""
-    statement = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table, sql.SQL(COPIED_COLUMNS))
+    """Add rows of new keys, faster than any INSERT; blocks as `layout` makes them."""
+    statement = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table, sql.SQL(layout.copied))
     with connection.cursor().copy(statement) as copy:
         copy.write(COPY_HEADER)
-        for block in copy_blocks(projection, rows, generation):
+        for block in blocks:
             copy.write(block)
         copy.write(COPY_TRAILER)
 
@@ -77,7 +54,8 @@ class RowTable(Generic[TRow]):
         self._connection = connection
         self._projection = projection
         self._generation = generation
-        self._table = table or table_of(projection.name)
+        self._layout = layout_of(projection)
+        self._table = table or self._layout.table
         self._decoder: msgspec.json.Decoder[TRow] = json_decoder(projection.row_type)
 
     def fetch(self, keys: Iterable[str]) -> dict[str, TRow]:
@@ -88,14 +66,19 @@ class RowTable(Generic[TRow]):
     def write(self, changes: Changes[TRow], added: Collection[Stored] = ()) -> None:
         """Put and delete, and add rows of new keys; a statement for each kind, in the transaction of the caller."""
         if added:
-            copy_rows(self._connection, self._table, self._projection, added, self._generation)
-        deleted = [key for key, change in changes.items() if change is None]
-        kept = [(key, *change) for key, change in changes.items() if change is not None]
+            blocks = self._layout.blocks(self._projection, added, self._generation)
+            copy_blocks_in(self._connection, self._table, self._layout, blocks)
+        kept = [change for change in changes.values() if change is not None]
         if kept:
-            arrays = row_arrays(self._projection, kept)
-            self._connection.execute(self._sql(_PUT), (self._generation, *arrays))
-        if deleted:
-            self._connection.execute(self._sql(_DELETE), (self._generation, deleted))
+            arrays = self._layout.arrays(self._projection, kept)
+            self._connection.execute(self._sql(self._layout.put), (self._generation, *arrays))
+        self.remove([key for key, change in changes.items() if change is None])
+
+    def remove(self, keys: Collection[str]) -> int:
+        """In the transaction of the caller; how many there were."""
+        if not keys:
+            return 0
+        return self._connection.execute(self._sql(_DELETE), (self._generation, text_array(keys))).rowcount
 
     def stored(self) -> dict[str, bytes]:
         """Key -> stored form of every row. Raises RowUnreadable."""
@@ -113,7 +96,13 @@ class RowTable(Generic[TRow]):
             ) from error
 
     def _sql(self, template: str) -> sql.Composed:
-        return sql.SQL(template).format(table=self._table)
+        layout = self._layout
+        return sql.SQL(template).format(
+            table=self._table,
+            key=sql.SQL(layout.key),
+            key_type=sql.SQL(layout.key_type),
+            row=sql.SQL(layout.row),
+        )
 
 
 class RowBuffer(Generic[TRow]):
@@ -124,7 +113,7 @@ class RowBuffer(Generic[TRow]):
         self._table = table
         self._known: dict[str, TRow | None] = {}
         self._changes: dict[str, tuple[TRow, int] | None] = {}
-        self._added: dict[str, tuple[TRow, int]] = {}
+        self._added: list[tuple[TRow, int]] = []
         self.position = 0
         """Of the domain event that is being folded."""
 
@@ -144,18 +133,15 @@ class RowBuffer(Generic[TRow]):
     def put(self, row: TRow) -> None:
         key = self._projection.key(row)
         self._known[key] = row
-        (self._added if key in self._added else self._changes)[key] = (row, self.position)
+        self._changes[key] = (row, self.position)
 
     def add(self, row: TRow) -> None:
-        key = self._projection.key(row)
-        self._known[key] = row
-        self._added[key] = (row, self.position)
+        self._added.append((row, self.position))
 
     def delete(self, key: str) -> None:
         self._known[key] = None
-        if self._added.pop(key, None) is None:
-            self._changes[key] = None
+        self._changes[key] = None
 
     def write(self) -> None:
         """In the transaction of the caller."""
-        self._table.write(self._changes, [(key, *added) for key, added in self._added.items()])
+        self._table.write(self._changes, self._added)

@@ -125,6 +125,14 @@ class BmsAnswerInvalid(BmsError):
         self.reason = reason
 
 
+class BmsBusy(BmsAnswerInvalid):
+    """It says that it has too much to do (HTTP 429 or 503); ask again when `wait_s` clock seconds are over."""
+
+    def __init__(self, reason: str, wait_s: float) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
 class BuildingControl(Protocol):
     """The BMS of every facility. Calls never retry by themselves; the caller decides."""
 

@@ -7,8 +7,9 @@ from typing import Protocol
 class CallSlots(Protocol):
     """At most a fixed number of blocks hold a slot at a time; a dead process holds none."""
 
-    def held(self, *, urgent: bool = True) -> AbstractAsyncContextManager[None]:
-        """Wait for a slot, hold it inside the block. Who is not urgent lets the urgent of its process go first."""
+    def held(self, *, urgent: bool = True, goes_on: bool = False) -> AbstractAsyncContextManager[None]:
+        """Wait for a slot, hold it inside the block. Who is not urgent lets the urgent of its process go first, and of
+        the urgent those who begin something let those go first who go on with it."""
         ...
 
     async def aclose(self) -> None:

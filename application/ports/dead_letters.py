@@ -53,9 +53,17 @@ class DeadLetters(Protocol):
         ...
 
     def open_before(
-        self, moment: datetime, *, queues: Sequence[DeadLetterQueue], limit: int = 1_000
+        self,
+        moment: datetime,
+        *,
+        queues: Sequence[DeadLetterQueue],
+        after: DeadLetter | None = None,
+        limit: int = 1_000,
     ) -> list[DeadLetter]:
-        """Those of `queues` parked at `moment` or before that nobody has decided yet; the oldest first."""
+        """Those of `queues` parked at `moment` or before that nobody has decided yet; the oldest first.
+
+        `after`: the last of the page before, decided meanwhile or not.
+        """
         ...
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:

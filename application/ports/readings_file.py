@@ -1,13 +1,14 @@
-"""Readings files: a history of load and temperature as somebody hands it over (CSV or Parquet).
+"""Readings files: a history of load and temperature as somebody hands it over (CSV, Parquet or Green Button XML).
 
-Columns `facility,timestamp,load_kwh[,temp_c]`: the start of an interval with its UTC offset, the energy in it, and the
-outdoor temperature. An empty or NaN value is missing.
+CSV and Parquet have the columns `facility,timestamp,load_kwh[,temp_c]`: the start of an interval with its UTC offset,
+the energy in it, and the outdoor temperature. An empty or NaN value is missing.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,6 +19,20 @@ from domain.time_windows import FloatArray, IntervalSeries
 
 TimeArray = NDArray[np.datetime64]
 LineArray = NDArray[np.int64]
+OnRead = Callable[[int], None]
+"""Told how many rows are read so far."""
+
+
+QUALITIES = ("measured", "estimated", "questionable", "projected")
+"""What a file may say of a row; a projected one is no measurement, and missing."""
+
+
+class ClockChange(NamedTuple):
+    """A moment at which local clocks are put forward (or back, below 0)."""
+
+    at: datetime
+    """UTC."""
+    shift_s: int
 
 
 class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
@@ -30,7 +45,45 @@ class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
     """NaN where missing."""
     temp_c: FloatArray
     lines: LineArray
-    """The line (CSV, the header is 1) or row (Parquet, the first is 1) each one stands on."""
+    """The line (CSV, the header is 1; XML) or row (Parquet, the first is 1) each one stands on."""
+    quality: NDArray[np.int8] | None = None
+    """Into QUALITIES; None: the file says nothing of it."""
+    duration_s: LineArray | None = None
+    """How long each row says that its interval is; None: it says nothing."""
+
+    def rows(self, chosen: NDArray[Any]) -> "ReadingsBatch":
+        """Those rows: a mask, or indices."""
+        return ReadingsBatch(
+            self.facility_ids[chosen],
+            self.starts_at[chosen],
+            self.load_kwh[chosen],
+            self.temp_c[chosen],
+            self.lines[chosen],
+            None if self.quality is None else self.quality[chosen],
+            None if self.duration_s is None else self.duration_s[chosen],
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[ReadingsBatch]") -> "ReadingsBatch":
+        """One after the other, at least one; quality and duration only where every part has them."""
+        quality = [part.quality for part in parts if part.quality is not None]
+        duration_s = [part.duration_s for part in parts if part.duration_s is not None]
+        return cls(
+            np.concatenate([part.facility_ids for part in parts]),
+            np.concatenate([part.starts_at for part in parts]),
+            np.concatenate([part.load_kwh for part in parts]),
+            np.concatenate([part.temp_c for part in parts]),
+            np.concatenate([part.lines for part in parts]),
+            np.concatenate(quality) if len(quality) == len(parts) else None,
+            np.concatenate(duration_s) if len(duration_s) == len(parts) else None,
+        )
+
+    def by_facility(self) -> "Iterator[tuple[str, ReadingsBatch]]":
+        """The rows of each facility, in the order they stand in."""
+        ids, which = np.unique(self.facility_ids, return_inverse=True)
+        order = np.argsort(which, kind="stable")
+        for facility_id, chosen in zip(ids, np.split(order, np.cumsum(np.bincount(which))[:-1]), strict=True):
+            yield str(facility_id), self.rows(chosen)
 
 
 class FacilityReadings(msgspec.Struct, frozen=True, eq=False):
@@ -73,7 +126,7 @@ class UnreadableFile(ReadingsFileError):
 
 
 class UnknownFileKind(ReadingsFileError):
-    """The name ends neither in .csv nor in .parquet."""
+    """The name ends in none of .csv, .parquet and .xml."""
 
 
 class MissingColumn(ReadingsFileError):
@@ -108,6 +161,38 @@ class FacilityNotInFile(ReadingsFileError):
     """A facility that was asked for has no row."""
 
 
+class FileChanged(ReadingsFileError):
+    """The file is not any more what was read of it."""
+
+
+class NoRoomToSort(ReadingsFileError):
+    """There is no room on disk to put its rows in order."""
+
+
+class TooManyFacilities(ReadingsFileError):
+    """It has more facilities than can be told apart."""
+
+
+class OrderedReadings(Protocol):
+    """The rows of a file in order, as they stood there when it was read; may be larger than memory."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def facility_ids(self) -> Sequence[str]:
+        """Of which there is a row, in order."""
+        ...
+
+    def rows_of(self, facility_id: str) -> Iterator[ReadingsBatch]:
+        """In order of time, those of one moment in the file's order; may be asked for any number of times."""
+        ...
+
+    def refuse_if_changed(self) -> None:
+        """Raises FileChanged where the file is no longer what was read, UnreadableFile where it is gone."""
+        ...
+
+
 class ReadingsFile(Protocol):
     """One file. Every method reads it anew, in batches, and raises a ReadingsFileError."""
 
@@ -115,10 +200,24 @@ class ReadingsFile(Protocol):
         """The rows of those facilities (None: of all) in the file's order; duplicates are not looked for."""
         ...
 
+    def ordered(
+        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
+    ) -> AbstractContextManager[OrderedReadings]:
+        """The rows of `batches`, put in order, in bounded memory; duplicates are not looked for."""
+        ...
+
     def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        """Each facility's rows, ordered and checked, by id in the order of ids."""
+        """Each facility's rows, ordered and checked, by id in the order of ids; all in memory."""
         ...
 
     def time_zones(self) -> Mapping[str, ZoneInfo]:
         """What a `facilities.csv` beside the file says; empty without one."""
+        ...
+
+    def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
+        """When clocks change where the facilities are, as far as the file or the one beside it says; in order."""
+        ...
+
+    def exporters(self) -> frozenset[str]:
+        """Facilities of which the file also has what they feed into the grid: their load may be below 0."""
         ...

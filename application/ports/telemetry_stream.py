@@ -3,7 +3,7 @@
 Partitions are numbered as in domain.meter_reading, `MALFORMED` included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -54,8 +54,16 @@ class TelemetryStream(Protocol):
         acknowledged is handed out again."""
         ...
 
+    async def let_go(self, partition: int) -> None:
+        """Take nothing more of it: what was handed out to here and not pulled yet is handed out to others at once."""
+        ...
+
     async def acknowledge(self, batch: StreamedBatch) -> None:
         """Done with `batch`: it is not handed out again."""
+        ...
+
+    async def acknowledge_all(self, batches: Sequence[StreamedBatch]) -> None:
+        """As `acknowledge`, for several at the cost of one; where it raises, some of them may come again."""
         ...
 
     async def still_working(self, batch: StreamedBatch) -> None:
@@ -66,6 +74,7 @@ class TelemetryStream(Protocol):
         """How full the log is."""
         ...
 
-    async def trim(self) -> None:
-        """Drop the messages that every consumer has acknowledged, to make room."""
+    async def trim(self, archived: Mapping[int, int] | None = None) -> None:
+        """Drop the messages that every consumer has acknowledged, to make room; where `archived` says up to which
+        sequence each partition is in the archive, none behind it. A log that is archived drops nothing without."""
         ...

@@ -51,6 +51,10 @@ class WorkQueueUnavailable(Exception):
     """The queue did not take or give a message; nothing is lost, try again."""
 
 
+class WorkQueueFull(WorkQueueUnavailable):
+    """It holds as much as it may: it takes something again once what waits in it is done."""
+
+
 class WorkPublisher(Protocol):
     """Publishing the same `message_id` again changes nothing."""
 

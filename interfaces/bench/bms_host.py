@@ -1,53 +1,79 @@
-"""The simulated BMSs in a process of their own, as the dispatch benchmark calls them.
+"""The simulated BMSs in a process of their own, as the dispatch benchmark calls them: each has a port of its own.
 
-Buildings, contract and answers are those of `interfaces.simulators`; the HTTP server is aiohttp's, whose parser is C:
-on two cores a server that costs more than what is measured would be measured instead.
+Buildings, contract and answers are those of `interfaces.simulators`; the HTTP server reads just what the benchmark
+sends: on two cores a server that costs more than what is measured would be measured instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from multiprocessing.connection import Connection
+from typing import cast
 
 import uvloop
-from aiohttp import web
 
 from application.portfolio import FacilityEntry
 from interfaces.simulators.bms_answers import XmlAnswer
 from interfaces.simulators.bms_server import BmsServer
 from interfaces.simulators.building import Building
 
-BACKLOG = 1_024
+_END_OF_HEAD, _LENGTH = b"\r\n\r\n", b"content-length:"
 
 
 def host(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:
-    """Serves until SIGTERM; sends its port."""
+    """Serves until SIGTERM; sends the port of each building."""
     uvloop.run(_serve(entries, answer_delay_s, pipe))
+
+
+class Exchanges(asyncio.Protocol):
+    """One POST after the other on a connection that stays open."""
+
+    def __init__(self, server: BmsServer, building: Building) -> None:
+        self._server = server
+        self._building = building
+        self._received = bytearray()
+        self._answering: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, rest = self._received.partition(_END_OF_HEAD)
+        if end and len(rest) >= (length := _length(head)):
+            self._received = rest[length:]
+            self._answering = asyncio.create_task(self._answer(bytes(rest[:length])))
+
+    async def _answer(self, body: bytes) -> None:
+        found = await self._server.answer(self._building, body)
+        if self._transport.is_closing():
+            return
+        if isinstance(found, XmlAnswer):
+            head = f"HTTP/1.1 {found.status} -\r\nContent-Type: text/xml\r\nContent-Length: {len(found.body)}\r\n\r\n"
+            self._transport.write(head.encode() + found.body)
+        else:
+            self._transport.close()
+
+
+def _length(head: bytearray) -> int:
+    """Of the body that follows."""
+    _, _, after = head.lower().partition(_LENGTH)
+    return int(after.partition(b"\r\n")[0])
 
 
 async def _serve(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:
     from interfaces.bootstrap import clock_of
     from interfaces.settings import Settings
 
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     buildings = {entry.facility_id: Building.of(entry, record=lambda _: None) for entry in entries}
     server = BmsServer(buildings, clock=clock_of(Settings()), answer_delay_s=answer_delay_s)
-
-    async def answer(request: web.Request) -> web.Response:
-        building = server.building(request.match_info["facility_id"])
-        found = await server.answer(building, await request.read())
-        if not isinstance(found, XmlAnswer):
-            raise web.HTTPBadGateway
-        return web.Response(body=found.body, status=found.status, content_type="text/xml", charset="utf-8")
-
-    app = web.Application()
-    app.router.add_post("/buildings/{facility_id}/bms", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=BACKLOG)
-    await site.start()
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    pipe.send(runner.addresses[0][1])
+    listening = {
+        facility_id: await loop.create_server(partial(Exchanges, server, building), "127.0.0.1", 0)
+        for facility_id, building in buildings.items()
+    }
+    pipe.send({facility_id: found.sockets[0].getsockname()[1] for facility_id, found in listening.items()})
     await stop.wait()
-    await runner.cleanup()

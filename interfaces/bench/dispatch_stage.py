@@ -51,8 +51,8 @@ def served(count: int) -> Iterator[list[FacilityEntry]]:
             stack.enter_context(_ended(process))
             if not here.poll(60):
                 raise TimeoutError("the simulated BMSs did not start")
-            port = here.recv()
-            entries += [_facility(facility_id, port) for facility_id in mine]
+            ports: dict[str, int] = here.recv()
+            entries += [_facility(facility_id, port) for facility_id, port in ports.items()]
         yield sorted(entries, key=lambda entry: entry.facility_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from application.demand_response import DemandResponse
 from domain.event_sourcing import Provenance
 from domain.facility import Facility
 from interfaces.bench.bed import Bed, BenchDatabase
@@ -22,7 +24,7 @@ SELECT = (
     b"SELECT * FROM gridproof.demand_response_events WHERE originator_id = %s ORDER BY originator_version"
 )
 LENGTHS = (10, 49, 120)
-"""Short, the longest without a snapshot, and one with snapshots."""
+"""Short, the longest that surely has no snapshot, and one with 20 domain events since its newest snapshot."""
 
 
 def load_aggregate(bed: Bed) -> list[Figure]:
@@ -95,17 +97,38 @@ def _opened(database: BenchDatabase) -> Iterator[Any]:
 
 def _saved_streams(database: BenchDatabase, count: int, length: int) -> list[UUID]:
     """By another store: the one that loads remembers none of them."""
-    saved = []
+    interval = DemandResponse.snapshotting_intervals[Facility]
+    saved: list[UUID] = []
+    numbers = itertools.count()
     with _opened(database) as store:
-        for number in range(count):
-            facility = _long_stream(f"bench-{length}-{number}", length)
-            store.save([facility])
+        while len(saved) < count:
+            facility = _registered(f"bench-{length}-{next(numbers)}")
+            if length > interval:
+                store.save([_grown(facility, length - length % interval)])  # long enough to leave a snapshot
+                if 0 < facility.id.int % interval <= length % interval:
+                    continue  # its turn for the next one comes before its end
+            store.save([_grown(facility, length)])
             saved.append(facility.id)
     return saved
 
 
-def _long_stream(facility_id: str, length: int) -> Facility:
-    provenance = Provenance(
+def _registered(facility_id: str) -> Facility:
+    return Facility.register(
+        _provenance(), facility_id=facility_id, tz="UTC", latitude=0, longitude=0, weather_cell="c"
+    )
+
+
+def _grown(facility: Facility, length: int) -> Facility:
+    while facility.version < length:
+        if facility.state.status == "active":
+            facility.start_maintenance(_provenance(), reason="bench")
+        else:
+            facility.end_maintenance(_provenance())
+    return facility
+
+
+def _provenance() -> Provenance:
+    return Provenance(
         correlation_id=uuid4(),
         causation_id=uuid4(),
         actor="bench",
@@ -113,12 +136,3 @@ def _long_stream(facility_id: str, length: int) -> Facility:
         trace_id="0" * 32,
         recorded_at=datetime(2026, 7, 14, 12, tzinfo=UTC),
     )
-    facility = Facility.register(
-        provenance, facility_id=facility_id, tz="UTC", latitude=0, longitude=0, weather_cell="c"
-    )
-    while facility.version < length:
-        if facility.state.status == "active":
-            facility.start_maintenance(provenance, reason="bench")
-        else:
-            facility.end_maintenance(provenance)
-    return facility

@@ -29,7 +29,7 @@ def rebuild(bed: Bed) -> list[Figure]:
             projection = projection_named(name)
             bed.tell(f"rebuild {name} of {count:,} domain events")
             done = side.maintenance.rebuild(projection, workers=workers)
-            with reading(database.app_url, name) as reads:
+            with reading(database.app_url, name, side.table_of(projection)) as reads:
                 watched = side.maintenance.rebuild(projection, workers=workers)
             details: dict[str, float | str] = {
                 "read model": name,

@@ -13,6 +13,7 @@ from interfaces.bootstrap.ledger import (
     wait_until_sealed,
 )
 from interfaces.bootstrap.meters_and_forecasts import forecast_cycle
+from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
     check_schema,
@@ -52,6 +53,8 @@ __all__ = [
     "open_stores",
     "opened_stores",
     "prove_dr_event",
+    "raw_archive",
+    "raw_archive_progress",
     "read_public_key",
     "read_release",
     "resolve_addresses",

@@ -32,6 +32,11 @@ class ReadSide:
     waits: ProjectionWaits
     _clock: Any
 
+    def table_of(self, projection: AnyProjection) -> str:
+        from adapters.postgres.row_layouts import layout_of
+
+        return f"gridproof.rm_{layout_of(projection).stem}"
+
     def runner(self, projection: AnyProjection, **options: Any) -> Any:
         from adapters.postgres.projection_runner import ProjectionRunner
 

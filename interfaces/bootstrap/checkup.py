@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from interfaces.bootstrap.found import Found, Wrong
+from interfaces.bootstrap.influx import influx_found
 from interfaces.bootstrap.ledger_checkup import ledger_found
+from interfaces.bootstrap.raw_archive_checkup import raw_archive_found
 from interfaces.bootstrap.servers import check_schema
 from interfaces.bootstrap.stores import clock_of, open_stores
 from interfaces.settings import Settings
@@ -33,12 +33,14 @@ def check_up(settings: Settings) -> Iterator[Found]:
     yield from _database_checks(settings)
     nats, mqtt, cache = settings.nats_url, settings.mqtt_url, settings.redis_url
     yield _found("nats", None if nats is None else lambda: _nats(nats), "check GRIDPROOF_NATS_URL")
-    yield _found("mqtt", None if mqtt is None else lambda: _mqtt(mqtt), "check GRIDPROOF_MQTT_URL")
+    yield _found("mqtt", None if mqtt is None else lambda: _mqtt(settings), "check GRIDPROOF_MQTT_URL")
     yield _found(
         "cache",
         None if cache is None else lambda: _cache(cache),
         "check GRIDPROOF_REDIS_URL; without it limits are kept per process",
     )
+    if settings.telemetry_store == "influx":
+        yield _found("influxdb", lambda: influx_found(settings), "check GRIDPROOF_INFLUX_URL and _TOKEN")
     yield _found("disk", lambda: _disk(settings.data_dir))
 
 
@@ -65,6 +67,7 @@ def _store_checks(settings: Settings) -> Iterator[Found]:
         yield _found("dead letters", lambda: _letters(len(stores.dead_letters().listed(limit=1_000))))
         yield _found("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
         yield _found("ledger", lambda: ledger_found(stores), "run `gridproof migrate`")
+        yield _found("raw archive", lambda: raw_archive_found(stores), "run `gridproof migrate`")
     finally:
         stores.close()
 
@@ -177,22 +180,16 @@ async def _nats(url: str) -> str:
         await client.close()
 
 
-async def _mqtt(url: str) -> str:
-    import gmqtt
-    from gmqtt.mqtt.constants import MQTTv311
+async def _mqtt(settings: Settings) -> str:
+    from adapters.mqtt import look_in
+    from interfaces.bootstrap.meters_and_forecasts import mqtt_tls
 
-    parts = urlsplit(url)
-    secure = parts.scheme == "mqtts"
-    client = gmqtt.Client("gridproof-doctor", clean_session=True)
-    client.set_config({"reconnect_retries": 0})
-    if parts.username:
-        client.set_auth_credentials(unquote(parts.username), unquote(parts.password or ""))
-    port = parts.port or (8883 if secure else 1883)
-    await client.connect(
-        parts.hostname, port, ssl=ssl.create_default_context() if secure else False, version=MQTTv311
+    return await look_in(
+        str(settings.mqtt_url),
+        version=settings.mqtt_version,
+        tls=mqtt_tls(settings),
+        client_id=f"{settings.mqtt_client_id}-doctor",
     )
-    await client.disconnect()
-    return f"takes connections on port {port}"
 
 
 async def _cache(url: str) -> str:

@@ -6,11 +6,11 @@ from application.ports.load_forecaster import LoadForecaster
 from application.ports.readings_file import ReadingsFile
 
 
-def open_readings_file(path: Path) -> ReadingsFile:
-    """A reader chosen by the name's ending. Raises ReadingsFileError."""
+def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFile:
+    """A reader chosen by the name's ending; Green Button XML is all of `facility_id`. Raises ReadingsFileError."""
     from adapters.readings_file import open_readings_file as opened
 
-    return opened(path)
+    return opened(path, facility_id)
 
 
 def load_forecaster() -> LoadForecaster:

@@ -66,7 +66,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise StreamUnavailable(NO_NATS) from error
         try:
-            yield NatsTelemetryStream(client)
+            yield NatsTelemetryStream(client, archived=stores.settings.telemetry_archive)
         finally:
             await client.close()
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
+from interfaces.bootstrap.influx import set_up_telemetry_store
 from interfaces.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ _SAVED = frozenset(
         "MQTT_URL",
         "REDIS_URL",
         "WEATHER_URL",
+        "TELEMETRY_STORE",
+        "INFLUX_URL",
+        "INFLUX_TOKEN",
+        "INFLUX_ORG",
         "CLOCK_EPOCH",
         "CLOCK_STARTED_AT",
         "CLOCK_SPEED",
@@ -111,7 +116,9 @@ def migrate_database(
     """Bring the database to this release's schema, as adapters.postgres.migrate says. Raises MigrationError."""
     from adapters.postgres.migrate import migrate
 
-    return migrate(_owner_url(settings), oldest_release=oldest_release, alone=alone)
+    done = migrate(_owner_url(settings), oldest_release=oldest_release, alone=alone)
+    set_up_telemetry_store(settings)
+    return done
 
 
 def read_release(written: str) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from application.ports.api_keys import ApiKeys
     from application.ports.dead_letters import DeadLetters
     from application.ports.forecast_book import ForecastBook
+    from application.ports.meter_powers import MeterPowersView
+    from application.ports.stored_readings import StoredReadings
+    from application.ports.telemetry_rollups import TelemetryRollups
     from application.ports.telemetry_store import TelemetryStore
     from application.ports.utilities import Utilities
     from projections.facilities import FacilityRow
@@ -66,10 +69,38 @@ class Stores:
 
         return PostgresStoryLog(self.pool)
 
+    def stored_readings(self) -> StoredReadings:
+        from adapters.postgres.stored_readings import PostgresStoredReadings
+
+        return PostgresStoredReadings(self.pool)
+
     def telemetry(self) -> TelemetryStore:
+        if self.settings.telemetry_store == "influx":
+            from interfaces.bootstrap.influx import influx_store
+
+            return influx_store(self.settings, self.pool, self.clock)
         from adapters.postgres.telemetry_store import PostgresTelemetryStore
 
         return PostgresTelemetryStore(self.pool, self.clock)
+
+    def rollups(self) -> TelemetryRollups:
+        if self.settings.telemetry_store == "influx":
+            from interfaces.bootstrap.influx import influx_store
+
+            return influx_store(self.settings, self.pool, self.clock)
+        from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+
+        return PostgresTelemetryRollups(self.pool, self.clock)
+
+    def meter_powers(self) -> MeterPowersView:
+        if self.settings.telemetry_store == "influx":
+            from adapters.influxdb.meter_powers import InfluxMeterPowers
+            from interfaces.bootstrap.influx import influx_connection
+
+            return InfluxMeterPowers(influx_connection(self.settings))
+        from adapters.postgres.meter_powers import PostgresMeterPowers
+
+        return PostgresMeterPowers(self.pool)
 
     def utilities(self) -> Utilities:
         from adapters.postgres.utilities import PostgresUtilities
@@ -113,16 +144,15 @@ def database_url(settings: Settings) -> str:
 
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
     """Connects on first use; close them at the end."""
-    from psycopg_pool import ConnectionPool
-
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.forecast_book import PostgresForecastBook
     from adapters.postgres.idle_connection import check_idle
+    from adapters.postgres.quick_pool import QuickPool
     from application.demand_response import DemandResponse
     from application.handlers import HANDLERS
 
     clock = clock or clock_of(settings)
-    pool: ConnectionPool[Any] = ConnectionPool(
+    pool = QuickPool(
         database_url(settings),
         min_size=1,
         max_size=pool_size,

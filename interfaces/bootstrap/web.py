@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import uvloop
 
+from application.telemetry_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.bootstrap.telemetry import current_cache, watched_telemetry
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
+    from application.ports.telemetry_store import TelemetryStore
     from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
 
 PROBE_TIMEOUT_S = 1.5
+FULL_COLLECTION_ONE_IN = 100
+"""Of the collections of the middle generation; Python's own is 10. What is remembered of streams is walked by each full
+one, and next to nothing is ever found there: states hold no cycles."""
 
 
 def run_web(settings: Settings) -> None:
@@ -36,12 +43,26 @@ async def _serve(settings: Settings) -> None:
     stores = open_stores(settings, pool_size=16)
     try:
         listener = web.listening(settings.http_host, settings.http_port)
-        await web.run(create_app(web_collaborators(stores)), listener=listener, stop=stop)
+        health = TelemetryHealth()
+        async with watched_telemetry(stores, "web", health=health) as telemetry:
+            app = create_app(web_collaborators(stores, telemetry, health))
+            await web.run(app, listener=listener, stop=stop, started=_spare_what_is_there)
     finally:
         stores.close()
 
 
-def web_collaborators(stores: Stores) -> WebCollaborators:
+def _spare_what_is_there(_: str) -> None:
+    """Modules, routes and schemas stay as long as the process: a garbage collection need not walk them each time.
+
+    A full one stops every answer, for as long as it takes to walk all there is.
+    """
+    gc.collect()
+    gc.freeze()
+    youngest, middle = gc.get_threshold()[:2]
+    gc.set_threshold(youngest, middle, FULL_COLLECTION_ONE_IN)
+
+
+def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: TelemetryHealth) -> WebCollaborators:
     from adapters.rate_limit import CachedRateLimiter
     from interfaces.secrets import resolve_secret
     from interfaces.web.collaborators import WebCollaborators
@@ -57,10 +78,13 @@ def web_collaborators(stores: Stores) -> WebCollaborators:
         rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
-        telemetry=stores.telemetry(),
+        telemetry=telemetry,
+        rollups=WatchedRollups(stores.rollups(), health),
+        meter_powers=WatchedMeterPowers(stores.meter_powers(), health),
         ledger=StoredLedger(stores),
         clock=stores.clock,
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
+        cache=current_cache(stores),
         probes=_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,

@@ -12,7 +12,9 @@ import uvloop
 
 from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_forecast, run_ingest
 from interfaces.bootstrap.operations import redelivery_s
+from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
+from interfaces.bootstrap.telemetry import telemetry_retention
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
 
@@ -64,6 +66,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from adapters.postgres.log_signal import LogSignal
     from adapters.postgres.reader_positions import PostgresReaderPositions
+    from interfaces.workers.queue_watch import TellingPublisher
     from interfaces.workers.relay import READER, Relay
     from interfaces.workers.stopping_log import StoppingLog, run_again_when_readable
 
@@ -73,7 +76,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         event_log=StoppingLog(stores.events, READER, positions, stores.alerts(), stores.clock),
         positions=positions,
         bus=stores.bus,
-        publisher=queue,
+        publisher=TellingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=AdvisoryLocks(stores.database_url),
         signal=LogSignal(stores.database_url, "demand_response_events"),
         reached=_failpoint(stores),
@@ -85,8 +88,11 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.database_server import PostgresDatabaseServer
+    from interfaces.workers.failover_watch import FailoverWatch
     from interfaces.workers.forecast_watch import ForecastWatch
     from interfaces.workers.overdue_letters import OverdueLetters
+    from interfaces.workers.queue_watch import DoorWatch
     from interfaces.workers.schedule import Schedule
 
     read_models = stores.read_models()
@@ -112,10 +118,29 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         clock=stores.clock,
         locks=AdvisoryLocks(stores.database_url),
     )
-    async with asyncio.TaskGroup() as all_three:
-        all_three.create_task(schedule.run(stop), name="schedule")
-        all_three.create_task(overdue.run(stop), name="overdue letters")
-        all_three.create_task(watch.run(stop), name="forecast watch")
+    failover = FailoverWatch(
+        server=PostgresDatabaseServer(stores.pool),
+        dr_events=read_models.dr_events,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
+    door = DoorWatch(
+        dr_events=read_models.dr_events,
+        depth=stores.settings.queue_depth,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
+    retention = telemetry_retention(stores)
+    async with asyncio.TaskGroup() as all_of_them:
+        all_of_them.create_task(schedule.run(stop), name="schedule")
+        all_of_them.create_task(overdue.run(stop), name="overdue letters")
+        all_of_them.create_task(watch.run(stop), name="forecast watch")
+        all_of_them.create_task(failover.run(stop), name="failover watch")
+        all_of_them.create_task(door.run(stop), name="door watch")
+        if retention is not None:
+            all_of_them.create_task(retention.run(stop), name="retention")
 
 
 async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
@@ -212,6 +237,7 @@ WORKERS: dict[str, Run] = {
     "project": _project,
     "ingest": run_ingest,
     "aggregate": run_aggregate,
+    "archive": run_archive,
     "forecast": run_forecast,
 }
 """`web` runs its own loop and is wired in interfaces.bootstrap.web."""

@@ -1,6 +1,7 @@
 """`gridproof dead-letters`: work that could not be done, for a person to replay or discard."""
 
 import asyncio
+from base64 import b64encode
 from typing import get_args
 from uuid import UUID
 
@@ -119,7 +120,16 @@ def discard(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
 
 def _document(letter: DeadLetter, *, with_body: bool = False) -> dict[str, object]:
     document = {name: getattr(letter, name) for name in letter.__struct_fields__ if name != "body"}
-    return document | ({"body": _text(letter)} if with_body else {})
+    return document | (_body(letter) if with_body else {})
+
+
+def _body(letter: DeadLetter) -> dict[str, str]:
+    """As text; what is no text is there as it came, too."""
+    try:
+        letter.body.decode()
+    except UnicodeDecodeError:
+        return {"body": _text(letter), "body_base64": b64encode(letter.body).decode()}
+    return {"body": _text(letter)}
 
 
 def _text(letter: DeadLetter) -> str:

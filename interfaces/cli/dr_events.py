@@ -41,6 +41,13 @@ OVERRIDE_EXAMPLE = """
 Example:
   gridproof dr-events override UTIL-2026-0042 --facility fac-007 --reason "meter back, load as usual"
 """
+RESTORED_EXAMPLE = """
+\b
+Example:
+  gridproof dr-events restored UTIL-2026-0042 --facility fac-007 --reason "caretaker set every zone back by phone"
+
+Only once its restore has failed. It is not sent any more, and other DR events may have the facility again.
+"""
 CANCEL_EXAMPLE = """
 \b
 Example:
@@ -62,7 +69,7 @@ _as_of_option = click.option(
 
 @click.group("dr-events", epilog=LIST_EXAMPLE)
 def dr_events_group() -> None:
-    """DR events: list, show, override a blocked dispatch, cancel."""
+    """DR events: list, show, override a blocked dispatch, tell of a restore by hand, cancel."""
 
 
 @dr_events_group.command("list", epilog=LIST_EXAMPLE)
@@ -182,6 +189,25 @@ def override(reference: str, facility_id: str, reason: str, as_json: bool) -> No
         print_json({"dr_event_id": dr_event_id, "facility_id": facility_id, "overridden": True})
     else:
         click.echo(f"{facility_id} goes on in {dr_event_id}")
+
+
+@dr_events_group.command("restored", epilog=RESTORED_EXAMPLE)
+@click.argument("reference", metavar="ID")
+@click.option("--facility", "facility_id", required=True, help="The facility whose restore has failed.")
+@click.option("--reason", required=True, help="Who restored it, and how you know; it is recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def restored(reference: str, facility_id: str, reason: str, as_json: bool) -> None:
+    """Say that a building whose restore fails was restored by hand."""
+    from application.commands.dispatch import RestoreByHand
+
+    with opened_stores() as stores:
+        dr_event_id = _resolved(stores, reference)
+        command = RestoreByHand(dr_event_id=dr_event_id, facility_id=facility_id, reason=reason)
+        stores.bus.handle(command, _context(stores, dr_event_id))
+    if as_json:
+        print_json({"dr_event_id": dr_event_id, "facility_id": facility_id, "restored_by_hand": True})
+    else:
+        click.echo(f"{facility_id} counts as restored in {dr_event_id}")
 
 
 @dr_events_group.command("cancel", epilog=CANCEL_EXAMPLE)

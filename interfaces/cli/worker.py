@@ -5,7 +5,8 @@ import click
 from interfaces.cli.session import running_settings
 
 WORKERS = (
-    "web", "relay", "schedule", "dispatch", "notify", "measure", "project", "ingest", "aggregate", "forecast",
+    "web", "relay", "schedule", "dispatch", "notify", "measure", "project", "ingest", "aggregate", "archive",
+    "forecast",
 )  # fmt: skip
 EXAMPLE = """
 \b
@@ -22,7 +23,7 @@ It runs until SIGTERM or Ctrl-C. Any number of one kind may run; where only one 
 def worker(name: str) -> None:
     """Run one worker in the foreground.
 
-    NAME is web, relay, schedule, dispatch, notify, measure, project, ingest, aggregate or forecast.
+    NAME is web, relay, schedule, dispatch, notify, measure, project, ingest, aggregate, archive or forecast.
     """
     from interfaces.bootstrap import run_worker
 

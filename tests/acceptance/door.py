@@ -22,9 +22,11 @@ from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.meter_powers import PostgresMeterPowers
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.story_log import PostgresStoryLog
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from adapters.rate_limit import CachedRateLimiter
 from application.api_keys import issue
@@ -177,6 +179,8 @@ def running_door(
             alerts=PostgresAlerts(pool),
             dead_letters=PostgresDeadLetters(pool),
             telemetry=PostgresTelemetryStore(pool, CLOCK),
+            rollups=PostgresTelemetryRollups(pool, CLOCK),
+            meter_powers=PostgresMeterPowers(pool),
             ledger=_ledger(pool, data_dir),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,

@@ -2,12 +2,9 @@
 
 import json
 
-import pytest
 from click.testing import CliRunner
 
 from interfaces.cli import main
-
-pytestmark = pytest.mark.slow  # a benchmark each: `make chaos` runs them
 
 
 def test_the_dispatch_benchmark_gives_its_figure_beside_theory_and_floor() -> None:

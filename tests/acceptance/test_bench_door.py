@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from click.testing import CliRunner
 
 from interfaces.bench.door_load import news_of
@@ -10,7 +9,6 @@ from interfaces.bench.figures import percentile
 from interfaces.cli import main
 
 
-@pytest.mark.slow  # a benchmark: `make chaos` runs it
 def test_the_door_answers_every_post_of_the_load() -> None:
     result = CliRunner().invoke(main, ["bench", "door", "--json", "--scale", "0.001"], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -9,8 +9,6 @@ from click.testing import CliRunner
 from interfaces.cli import main
 from projections.registry import PROJECTIONS
 
-pytestmark = pytest.mark.slow  # a benchmark each: `make chaos` runs them
-
 
 def _figures(name: str) -> dict[str, Any]:
     result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", "0.001"], catch_exceptions=False)

@@ -9,6 +9,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from adapters.clock import SystemClock
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from domain.meter_reading import MeterReading, partition_of
 from interfaces.web.signature import sign
 from tests.acceptance.door import (
     IN_MAINTENANCE,
@@ -214,6 +217,25 @@ def test_a_facility_that_was_never_measured_says_so(door: Door) -> None:
         "/api/facilities/fac-001/history?from=2026-07-14T00:00:00Z&to=2026-07-14T01:00:00Z", "dashboard"
     )
     assert [step["kw"] for step in history.json()["steps"]] == [None] * 4
+
+
+@pytest.mark.parametrize(("resolution", "count"), [("15s", 240), ("1m", 60), ("15m", 4), ("1h", 1)])
+def test_a_facility_that_was_measured_tells_its_load(door: Door, resolution: str, count: int) -> None:
+    door.project()
+    start = datetime(2026, 7, 14, tzinfo=UTC)
+    PostgresTelemetryStore(door.pool, SystemClock()).write_readings(
+        partition_of("fac-002"),
+        1,
+        [MeterReading("fac-002", "m", start + timedelta(seconds=s), 12.0, None) for s in range(0, 3_600, 15)],
+    )
+    document = door.get(
+        "/api/facilities/fac-002/history?from=2026-07-14T00:00:00Z&to=2026-07-14T01:00:00Z"
+        f"&resolution={resolution}",
+        "dashboard",
+    ).json()
+    assert {step["kw"] for step in document["steps"]} == {12.0}
+    assert sum(step["kwh"] for step in document["steps"]) == pytest.approx(12.0)
+    assert (len(document["steps"]), document["source"]) == (count, "store")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def test_make_knows_the_target(target: str) -> None:
     assert outcome.returncode == 0, outcome.stderr
 
 
+def test_make_test_deals_out_files_to_processes() -> None:
+    """Dealt out test by test, a module's servers would be started, and killed, in several processes at once."""
+    assert "-n 3 --dist loadfile" in make("--dry-run", "test", "BESIDE=3").stdout
+
+
 @pytest.mark.parametrize("minor", [10, 14])
 def test_an_unsupported_python_is_refused_with_what_to_do(tmp_path: Path, minor: int) -> None:
     unsupported = tmp_path / "python"

@@ -3,6 +3,7 @@
 import ast
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -77,8 +78,10 @@ def test_no_scenario_is_shown_by_marked_tests_alone(row: list[str]) -> None:
     assert not named or any(name not in left_out_of_ci(path) for path, name in named)
 
 
-def test_what_is_left_out_of_ci_is_noticed() -> None:
-    assert left_out_of_ci("tests/acceptance/test_bench_dispatch.py")
+def test_what_is_left_out_of_ci_is_noticed(tmp_path: Path) -> None:
+    whole = tmp_path / "test_whole.py"
+    whole.write_text("pytestmark = pytest.mark.slow\ndef test_of_hours(): ...\n")
+    assert left_out_of_ci(str(whole)) == {"test_of_hours"}
     in_each_phase = left_out_of_ci("tests/chaos/test_killed_in_each_phase.py")
     assert "test_a_victim_killed_in_every_phase_changes_nothing_of_the_end" in in_each_phase
     assert not left_out_of_ci("tests/chaos/test_servers_killed.py")

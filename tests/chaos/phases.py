@@ -27,6 +27,7 @@ WORKERS = (
     "project",
     "ingest",
     "aggregate",
+    "archive",
     "forecast",
 )
 PATIENCE_S = 60.0

@@ -33,7 +33,6 @@ ANOTHER_IN_EACH = {
 LONG_SIDE_BY_SIDE = max(1, (os.cpu_count() or 2) // 2)
 
 
-@pytest.mark.chaos
 def test_another_victim_in_each_phase_changes_nothing_of_the_end(tmp_path: Path) -> None:
     run = run_demo_killing_in_each_phase(*SHORT, data_dir=tmp_path / "data", victims=ANOTHER_IN_EACH)
     keeps_its_promises(run)

@@ -11,14 +11,14 @@ from tests.demo_runs import SMALL, DemoRuns
 
 SHORT = {
     "dispatch.before_call_commit": r"commit fac-\d+/zone-\d+ [0-9a-f-]{36}",
-    "relay.after_publish": r"[0-9a-f-]{36}",
-    "notify.after_call": r"\w+ [0-9a-f-]{36}",
-}
-"""Failpoint -> what was in flight. One a worker; test_dispatch_worker_killed.py has those of dispatch, on less."""
-MORE = {
     "dispatch.after_call_restore": r"restore fac-\d+/zone-\d+ [0-9a-f-]{36}",
     "dispatch.after_record_prepare": r"prepare fac-\d+/zone-\d+ [0-9a-f-]{36}",
+    "relay.after_publish": r"[0-9a-f-]{36}",
     "schedule.after_command_StartDREvent": r"StartDREvent of [0-9a-f-]{36}",
+    "notify.after_call": r"\w+ [0-9a-f-]{36}",
+}
+"""Failpoint -> what was in flight."""
+MORE = {
     "dispatch.before_call_prepare": r"prepare ",
     "dispatch.before_call_restore": r"restore ",
     "dispatch.after_call_prepare": r"prepare ",

@@ -134,3 +134,24 @@ def test_who_is_not_urgent_lets_the_urgent_of_its_process_go_first(database: Dat
         assert order == ["command", "command", "poll", "poll"]
 
     asyncio.run(story())
+
+
+def test_who_goes_on_is_served_before_who_begins(database: Database) -> None:
+    async def story() -> None:
+        slots = PostgresCallSlots(database.app_dsn, 1)
+        order: list[str] = []
+
+        async def hold(name: str, *, goes_on: bool) -> None:
+            async with slots.held(goes_on=goes_on):
+                order.append(name)
+
+        async with closing(slots):
+            async with slots.held():
+                first = [asyncio.create_task(hold("first zone", goes_on=False)) for _ in range(2)]
+                await asyncio.sleep(0)
+                following = [asyncio.create_task(hold("next zone", goes_on=True)) for _ in range(2)]
+                await asyncio.sleep(0)
+            await asyncio.gather(*first, *following)
+        assert order == ["next zone", "next zone", "first zone", "first zone"]
+
+    asyncio.run(story())

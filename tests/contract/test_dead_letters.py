@@ -155,3 +155,15 @@ def test_those_that_wait_longest_are_found_by_queue(letters: DeadLetters) -> Non
     everything = letters.open_before(LATER, queues=("callback", "bms_command"), limit=2)
     assert [one.dead_letter_id.int for one in everything] == [1, 2]
     assert letters.open_before(T0, queues=("callback",)) == []
+
+
+def test_those_open_for_long_are_read_page_by_page(letters: DeadLetters) -> None:
+    for number in range(1, 8):  # several of one moment: the id decides then
+        letters.park(letter(number, queue="callback", parked_at=T0 + timedelta(seconds=number // 3)))
+    seen: list[int] = []
+    after = None
+    while page := letters.open_before(LATER, queues=("callback",), after=after, limit=2):
+        seen += [one.dead_letter_id.int for one in page]
+        after = page[-1]
+        letters.decide(after.dead_letter_id, status="discarded", by="operator:1", reason="done", at=LATER)
+    assert seen == [1, 2, 3, 4, 5, 6, 7]

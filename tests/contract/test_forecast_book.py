@@ -4,18 +4,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres import forecast_book
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.idle_connection import check_idle
 from application.forecasts import Forecasts
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.forecast_book import ForecastBook
 from domain.event_sourcing import Provenance
 from domain.forecast import Forecast, ForecastInputs, ForecastModel, QuantileSteps
 from tests.fakes.forecast_book import FakeForecastBook
-from tests.servers import Database
+from tests.servers import Database, PostgresServer
 
 CYCLE_START = datetime(2026, 7, 14, 20, 0, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -153,3 +156,49 @@ def test_a_database_that_is_away_is_named(database: Database) -> None:
     pool.close()
     with pytest.raises(EventStoreUnavailable):
         PostgresForecastBook(pool).newest("fac-001", at=CYCLE_START)
+
+
+def test_nothing_remembered_stands_for_a_database_restored_from_a_backup(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    at = CYCLE_START + timedelta(minutes=5)
+
+    def admin(*statements: str) -> None:
+        with psycopg.connect(postgres_server.admin_dsn, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def issue(facility_id: str, kw: float) -> None:
+        store = PostgresEventStore(Forecasts, database.app_dsn)
+        Shelf(book, lambda forecast: store.save([forecast])).issue(facility_id, CYCLE_START, kw)
+        store.close()
+
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True, check=check_idle) as pool:
+        book = PostgresForecastBook(pool)
+        issue("fac-001", 100.0)
+        assert set(book.newest_of(["fac-001"], at=at)) == {"fac-001"}
+        admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}'")
+        admin(f"CREATE DATABASE {database.name}_backup TEMPLATE {database.name}")
+        issue("fac-002", 100.0)
+        assert set(book.newest_of(["fac-001", "fac-002"], at=at)) == {"fac-001", "fac-002"}
+        admin(
+            f"DROP DATABASE {database.name} WITH (FORCE)",
+            f"ALTER DATABASE {database.name}_backup RENAME TO {database.name}",
+        )
+        assert set(book.newest_of(["fac-001", "fac-002"], at=at)) == {"fac-001"}
+
+
+def test_the_forecasts_used_last_are_those_remembered(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast_book, "MOST_REMEMBERED", 2)
+    store, at = PostgresEventStore(Forecasts, database.app_dsn), CYCLE_START + timedelta(minutes=5)
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True) as pool:
+        book = PostgresForecastBook(pool)
+        shelf = Shelf(book, lambda forecast: store.save([forecast]))
+        for facility_id in ("a", "b", "c"):
+            shelf.issue(facility_id, CYCLE_START, 100.0)
+        for facility_id in ("a", "b", "a", "c"):
+            assert book.newest(facility_id, at=at) is not None
+        assert {entry.issued.facility_id for entry in book._known.values()} == {"a", "c"}
+    store.close()

@@ -168,3 +168,25 @@ def test_the_key_of_a_name_is_the_same_in_every_release() -> None:
     """Two releases run side by side during an upgrade."""
     assert lock_key("relay") == 1104270772047196464
     assert lock_key("bms:fac-001") == -2431402053847441406
+
+
+def test_who_gives_up_waiting_leaves_the_lock_to_others(process: Process) -> None:
+    """Also where the answer comes at the very moment of giving up."""
+
+    async def story() -> None:
+        mine, other = process(), process()
+        async with asyncio.timeout(PATIENCE_S):
+            for pauses in range(12):
+                waiting = [asyncio.create_task(_enter(mine, name, lambda: None)) for name in "abc"]
+                for _ in range(pauses):
+                    await asyncio.sleep(0.0002)
+                for task in waiting:
+                    task.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+                for name in "abc":
+                    async with other.held(name):
+                        pass
+        await mine.aclose()
+        await other.aclose()
+
+    asyncio.run(story())

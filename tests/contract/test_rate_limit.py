@@ -7,8 +7,9 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from adapters import rate_limit
 from adapters.embedded import EmbeddedServers
-from adapters.rate_limit import LEFT_ALONE_S, CachedRateLimiter
+from adapters.rate_limit import LEFT_ALONE_S, MOST_CONNECTIONS, CachedRateLimiter
 from application.ports.rate_limit import RateDecision, RateLimiter
 from tests import servers
 from tests.fakes.rate_limit import FakeRateLimiter
@@ -157,3 +158,28 @@ def test_a_rate_below_one_is_one_call_in_a_longer_window(rate_per_s: float, wind
         return decision
 
     assert window_s - 1 < asyncio.run(story()).retry_after_s <= window_s
+
+
+def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
+    valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-up reads the installed packages: each holds the event loop up for tens of milliseconds."""
+
+    def looked_up() -> str:
+        raise AssertionError("the version of the driver was looked up")
+
+    monkeypatch.setattr("redis.utils.get_lib_version", looked_up)
+    monkeypatch.setattr(rate_limit, "CACHE_TIMEOUT_S", 30.0)
+
+    async def story() -> tuple[bool, int]:
+        limiter = CachedRateLimiter(1_000, redis_url=valkey_server.redis_url, namespace=f"test-{uuid4()}")
+        await asyncio.gather(*(limiter.hit("k") for _ in range(200)))
+        assert limiter._connections is not None
+        opened = len(limiter._connections._available_connections)
+        is_degraded = limiter.is_degraded
+        await limiter.aclose()
+        return is_degraded, opened
+
+    is_degraded, opened = asyncio.run(story())
+    assert not is_degraded
+    assert 0 < opened <= MOST_CONNECTIONS

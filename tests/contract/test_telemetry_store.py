@@ -6,15 +6,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
+from adapters.influxdb.store import InfluxTelemetryStore
+from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import ImportedIntervals, ReadingsRefused, TelemetryStore
 from domain.meter_reading import MeterReading
 from domain.time_windows import NotAligned, TimeWindow
 from tests.fakes.telemetry_store import FakeTelemetryStore
+from tests.influxdb_server import influx_connection
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 HOUR = TimeWindow(T0, T0 + timedelta(hours=1))
@@ -32,14 +36,19 @@ class StoppedClock:
         return clock_seconds
 
 
-@pytest.fixture(params=["fake", "postgres"])
+@pytest.fixture(params=["fake", "postgres", "influxdb"])
 def store(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
     if request.param == "fake":
         yield FakeTelemetryStore()
         return
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=4) as pool:
-        yield PostgresTelemetryStore(pool, StoppedClock())
+        if request.param == "postgres":
+            yield PostgresTelemetryStore(pool, StoppedClock())
+            return
+        with influx_connection(request.getfixturevalue("influxd")) as connection:
+            progress = PostgresTelemetryProgress(pool, StoppedClock())
+            yield InfluxTelemetryStore(connection, progress, StoppedClock(), raw_days=3_650)
 
 
 def reading(
@@ -90,11 +99,53 @@ def test_the_same_readings_again_change_nothing(store: TelemetryStore) -> None:
     assert store.position(3) == 3
 
 
-def test_a_repeat_with_another_value_does_not_replace_the_first(store: TelemetryStore) -> None:
-    store.write_readings(3, 1, every_15_s(0, 900, 12.0))
-    assert store.write_readings(3, 2, [reading(15, 99.0)]) == 0
-    assert hour_of(store)[0] == 12.0
-    assert store.current(["fac-001"])[0].kw == 12.0
+CORRECTIONS = {
+    "a higher revision": (reading(15, 12.0), reading(15, 99.0, revision=1)),
+    "a measurement in place of an estimate": (
+        reading(15, 12.0, quality="estimated"),
+        reading(15, 99.0, quality="measured"),
+    ),
+    "a later word of the same meter": (reading(15, 12.0, seq=7), reading(15, 99.0, seq=8)),
+    "the lower of two contradictory values": (reading(15, 100.0), reading(15, 99.0)),
+    "nothing, where the meter takes its word back": (
+        reading(15, 12.0),
+        reading(15, None, kwh_total=None, quality="missing", revision=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CORRECTIONS)
+@pytest.mark.parametrize("together", [True, False])
+def test_of_two_words_on_one_moment_the_same_one_counts_in_any_order(
+    store: TelemetryStore, what: str, together: bool
+) -> None:
+    others = [r for r in every_15_s(0, 900, 12.0) if r.ts != T0 + timedelta(seconds=15)]
+    for number, order in enumerate(permutations(CORRECTIONS[what])):
+        facility = f"fac-{number}"
+        words = [msgspec.structs.replace(r, facility_id=facility) for r in (*others, *order)]
+        if together:
+            store.write_readings(3, 1, words)
+        else:
+            store.write_readings(3, 1, words[:-1])
+            store.write_readings(3, 2, words[-1:])
+        expected = 12.0 if what.startswith("nothing") else (59 * 12.0 + 99.0) / 60
+        assert hour_of(store, facility)[0] == pytest.approx(expected)
+
+
+def test_a_word_that_counts_less_changes_nothing(store: TelemetryStore) -> None:
+    assert store.write_readings(3, 1, [reading(15, 12.0, revision=2)]) == 1
+    assert store.write_readings(3, 2, [reading(15, 99.0, revision=1), reading(15, 98.0)]) == 0
+    assert store.write_readings(3, 3, [reading(15, 11.0, revision=3)]) == 1
+    assert store.current(["fac-001"])[0].kw == 11.0
+
+
+def test_a_reading_that_is_called_bad_is_no_current_value(store: TelemetryStore) -> None:
+    store.write_readings(3, 1, [reading(0, 10.0), reading(15, 500.0)])
+    store.write_readings(3, 2, [reading(15, 500.0, quality="bad", revision=1)])
+    store.write_readings(3, 3, [reading(30, None, kwh_total=None, quality="missing")])
+    (current,) = store.current(["fac-001"])
+    assert (current.kw, current.measured_at) == (10.0, T0)
+    assert store.newest_reading_at("fac-001") == T0 + timedelta(seconds=30)
 
 
 def test_an_older_sequence_does_not_move_the_position_back(store: TelemetryStore) -> None:

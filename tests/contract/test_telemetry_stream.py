@@ -96,6 +96,23 @@ def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
     tell(story)
 
 
+def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        for n in range(4):
+            await stream.publish(0, bytes([n]), message_id=f"m{n}")
+        (first,) = await stream.pull(0, limit=1, timeout_s=2)
+        await stream.acknowledge(first)
+        await stream.let_go(0)
+        bodies: list[bytes] = []
+        while len(bodies) < 3 and (batches := await stream.pull(0, limit=9, timeout_s=5)):
+            bodies += [batch.body for batch in batches]
+            await stream.acknowledge_all(batches)
+        assert sorted(bodies) == [b"\1", b"\2", b"\3"]
+        assert (await stream.fill()).unprocessed == 0
+
+    tell(story)
+
+
 def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> None:
     async def story(stream: TelemetryStream) -> None:
         body = b"x" * 20_000
@@ -149,3 +166,16 @@ async def _until_published(stream: TelemetryStream) -> None:
         else:
             return
     raise AssertionError("the log did not come back")
+
+
+def test_trimming_stops_at_what_is_archived(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        seqs = [await stream.publish(p, b"x", message_id=f"{p}-{n}") for n in range(4) for p in (0, 1)]
+        for partition in (0, 1):
+            for batch in await stream.pull(partition, limit=3, timeout_s=2):
+                await stream.acknowledge(batch)
+        await stream.trim({0: seqs[2], 1: seqs[-1]})
+        left = {0: 2, 1: 1}  # of 0 two are archived, of 1 one is not acknowledged
+        assert (await stream.fill()).messages == sum(left.values())
+
+    tell(story)

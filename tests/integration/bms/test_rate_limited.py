@@ -6,7 +6,7 @@ import pytest
 
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
-from application.ports.building_control import BmsAnswerInvalid
+from application.ports.building_control import BmsBusy
 from tests.integration.bms.rig import http, order, raw_server
 
 MORE_THAN_THE_BREAKER_BEARS = 7
@@ -24,8 +24,9 @@ def test_a_rate_limit_is_an_open_outcome_and_opens_no_breaker() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         async with raw_server(answer) as connection:
             for _ in range(MORE_THAN_THE_BREAKER_BEARS):
-                with pytest.raises(BmsAnswerInvalid, match="HTTP 429"):
+                with pytest.raises(BmsBusy, match="HTTP 429") as busy:
                     await control.execute(connection, order())
+                assert busy.value.wait_s == 60.0
         await control.aclose()
 
     asyncio.run(story())

@@ -201,3 +201,27 @@ def positions_of(database: Database) -> list[int]:
             f"SELECT notification_id FROM gridproof.{TABLE} ORDER BY notification_id".encode()
         )
         return [row[0] for row in rows]
+
+
+def test_a_postgres_that_does_not_answer_the_question_holds_no_caller_for_ever(
+    link: BreakingLink, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the server's own ends the question here: only the caller's deadline can."""
+    for limit in ("STATEMENT_TIMEOUT_S", "TRANSACTION_TIMEOUT_S"):
+        monkeypatch.setattr(own_connection, limit, 0)
+    monkeypatch.setattr(commit_outcome, "OUTCOME_WITHIN_S", 0.2)
+    monkeypatch.setattr(commit_outcome, "_FIND_SESSION", "SELECT pg_sleep(3600) WHERE %s <> ''")
+    store = datastore(database.app_dsn, port=link.port)
+    recorder = GroupCommitRecorder(store, events_table_name=TABLE)
+    try:
+        recorder.insert_events([stored(uuid4())], idempotency=key("warm"))
+        link.break_at = "after"
+        with pytest.raises(OperationalError, match="the connection was lost") as told:
+            recorder.insert_events([stored(uuid4())])
+        assert "nothing was saved" not in str(told.value)
+        monkeypatch.undo()
+        recorder.insert_events([stored(uuid4())])
+        assert len(log_of(database)) == 3
+    finally:
+        recorder.close()
+        store.close()

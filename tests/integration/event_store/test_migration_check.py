@@ -24,6 +24,8 @@ def test_the_migrations_of_this_release_keep_the_rule() -> None:
         "drop index gridproof.x_idx",
         "ALTER TABLE gridproof.x DROP COLUMN y",
         "ALTER TABLE x ALTER COLUMN y DROP NOT NULL",
+        "ALTER TABLE gridproof.x DROP CONSTRAINT x_y_key",
+        "ALTER TABLE gridproof.x DROP CONSTRAINT x_check, DROP COLUMN y",
         "ALTER TABLE gridproof.x RENAME TO z",
         "ALTER TABLE gridproof.x RENAME COLUMN y TO z",
         "ALTER TABLE gridproof.x ALTER COLUMN y TYPE bigint",
@@ -55,6 +57,7 @@ def test_what_takes_something_from_an_older_release_is_found(sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
+        "ALTER TABLE gridproof.x DROP CONSTRAINT x_check",
         "CREATE TABLE gridproof.x (y text NOT NULL); CREATE UNIQUE INDEX x_y ON gridproof.x (y);",
         "CREATE TABLE gridproof.x (y text); ALTER TABLE gridproof.x ADD CONSTRAINT c CHECK (y <> '');",
         "ALTER TABLE gridproof.x ADD COLUMN y text",

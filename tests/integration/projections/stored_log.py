@@ -8,9 +8,11 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.row_layouts import layout_of
 from application.demand_response import DemandResponse
 from application.event_mapper import encode_state
 from application.ports.event_log import LogEntry
+from projections.registry import projection_named
 
 NOW = datetime(2026, 7, 14, 23, 0, tzinfo=UTC)
 
@@ -54,3 +56,16 @@ def event_log(app_dsn: str) -> PostgresEventStore:
 
 def pool(app_dsn: str) -> ConnectionPool[psycopg.Connection[tuple[Any, ...]]]:
     return ConnectionPool(app_dsn, min_size=1, max_size=4, open=True, timeout=10)
+
+
+def stem_of(name: str) -> str:
+    """The table of a read model's rows is `rm_<stem>`."""
+    return layout_of(projection_named(name)).stem
+
+
+def stored_rows(admin_dsn: str, name: str) -> list[tuple[Any, ...]]:
+    """Every row of a read model, of whatever generation; all columns but the generation."""
+    with psycopg.connect(admin_dsn) as connection:
+        return connection.execute(
+            f"SELECT to_jsonb(stored) - 'generation' FROM gridproof.rm_{stem_of(name)} AS stored ORDER BY key"
+        ).fetchall()

@@ -18,7 +18,7 @@ from projections.memory_rows import FoldFailed
 from projections.read_model import Rows
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
-from tests.integration.projections.stored_log import StoppedClock
+from tests.integration.projections.stored_log import StoppedClock, stored_rows
 from tests.integration.projections.test_projection_runner import PoisonedDREvents
 from tests.property.projected_logs import UTILITY, PortfolioWalk
 
@@ -35,12 +35,9 @@ def entries() -> list[LogEntry]:
     return walk.entries
 
 
-def _stored(read_side: ReadSide, table: str) -> list[tuple[object, ...]]:
+def _stored(read_side: ReadSide, name: str) -> list[tuple[object, ...]]:
     """Every stored row of the live generation, and of any other that was left."""
-    with psycopg.connect(read_side.database.admin_dsn) as connection:
-        return connection.execute(
-            f"SELECT key, sort_key, tenant, row, position FROM gridproof.{table} ORDER BY key"
-        ).fetchall()
+    return stored_rows(read_side.database.admin_dsn, name)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
@@ -50,11 +47,11 @@ def test_a_read_model_rebuilt_from_zero_equals_the_live_one(
     chosen = next(item for item in PROJECTIONS if item is projection)
     read_side.store(entries)
     read_side.catch_up(chosen)
-    live = _stored(read_side, f"rm_{chosen.name}")
+    live = _stored(read_side, chosen.name)
     report = read_side.maintenance.rebuild(chosen)
     concerned = sum(isinstance(entry.domain_event, chosen.concerns) for entry in entries)
     assert (report.position, report.domain_events) == (entries[-1].position, concerned)
-    assert _stored(read_side, f"rm_{chosen.name}") == live
+    assert _stored(read_side, chosen.name) == live
     assert live
     assert read_side.differences(chosen) == {}
 

@@ -20,7 +20,7 @@ from projections.facilities import FacilitiesProjection
 from projections.read_model import AnyProjection
 from projections.registry import PROJECTIONS, projection_named
 from tests.integration.projections.conftest import ReadSide
-from tests.integration.projections.stored_log import StoppedClock
+from tests.integration.projections.stored_log import StoppedClock, stem_of, stored_rows
 from tests.property.projected_logs import PortfolioWalk
 
 STRETCH, MOST_ROWS = 7, 3
@@ -82,16 +82,13 @@ def _rebuilt(read_side: ReadSide, projection: AnyProjection, *, workers: int = 1
 def _tables(read_side: ReadSide, name: str) -> list[str]:
     with psycopg.connect(read_side.database.admin_dsn) as connection:
         found = connection.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s", (f"^rm_{name}_g",)
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s", (f"^rm_{stem_of(name)}_g",)
         )
         return [row[0] for row in found]
 
 
 def _stored(read_side: ReadSide, name: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(read_side.database.admin_dsn) as connection:
-        return connection.execute(
-            f"SELECT key, sort_key, tenant, row, position FROM gridproof.rm_{name} ORDER BY key"
-        ).fetchall()
+    return stored_rows(read_side.database.admin_dsn, name)
 
 
 @each_projection

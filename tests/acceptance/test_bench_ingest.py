@@ -1,0 +1,47 @@
+"""The benchmarks of ingest run on real servers and processes, however small; what is judged is that nothing is lost."""
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from interfaces.cli import main
+
+
+def figures_of(name: str) -> list[dict[str, Any]]:
+    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", "0.001"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)["figures"]
+    for one in found:
+        assert min(one["ours"], one["floor"], one["ratio"]) > 0
+    return found
+
+
+@pytest.mark.parametrize("name", ["ingest", pytest.param("ingest-mosquitto", marks=pytest.mark.slow)])
+def test_every_reading_of_each_shape_is_stored_once_and_each_hop_has_its_cost(name: str) -> None:
+    found = figures_of(name)
+    if name == "ingest-mosquitto" and shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None:
+        assert found == []
+        return
+    costs, latencies = found[::2], found[1::2]
+    assert [one["unit"] for one in costs] == ["us"] * 3
+    for cost, latency in zip(costs, latencies, strict=True):
+        details = cost["details"]
+        assert (details["lost"], details["duplicated"], details["foreign"]) == (0, 0, 0)
+        assert details["readings"] >= 80
+        hops = [
+            details[f"{hop} us"] for hop in ("broker", "ingest", "nats", "aggregate", "postgres", "valkey")
+        ]
+        assert sum(hops) == pytest.approx(cost["ours"], rel=0.01)
+        assert 0 < latency["details"]["p50_ms"] <= latency["ours"] <= latency["details"]["max_ms"]
+
+
+def test_the_idempotent_write_is_measured_beside_copy_at_each_size_of_the_table() -> None:
+    found = figures_of("ingest-write")
+    assert [one["name"] for one in found] == [
+        "idempotent write at 1000 rows",
+        "idempotent write at 10000 rows",
+    ]
+    assert all("ratio to that" in one["details"] for one in found)

@@ -1,0 +1,239 @@
+"""Meters that keep sending while whatever is between them and the store is killed, and an account of every reading."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+
+from domain.meter_intervals import INTERVAL, interval_start
+from domain.time_windows import TimeWindow
+from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit
+from interfaces.simulators.meter_load import LoadReport, MeterLoad
+
+WORKERS = ("ingest", "aggregate")
+SERVERS = ("nats", "postgres", "valkey")
+
+_BEFORE_S, _APART_S = 2.0, 4.0
+"""What was due so shortly before an outage may wait for its end."""
+
+_AT_WORK = """
+SELECT DISTINCT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
+WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
+    AND a.application_name = %s
+"""
+_SESSIONS = {"ingest": "turn ingest", "aggregate": "gridproof partitions"}
+_LONGEST_S = """
+SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts)), 0)::float8 FROM gridproof.readings
+WHERE starts_with(facility_id, %s) AND ts >= %s AND ts < %s
+"""
+
+
+class TookTooLong(AssertionError):
+    """What was waited for did not come."""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """From the kill until its successor was at work again."""
+
+    victim: str
+    began_at: datetime
+    ended_at: datetime
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_at - self.began_at).total_seconds()
+
+
+@dataclass
+class Soak:
+    """Everything between meters and store, and the meters of `run`, which do not stop before they are told."""
+
+    stage: IngestStage
+    stores: Stores
+    run: str
+    rate: float
+    chunk_s: float
+    """Meters are others after so many seconds; what they sent until then is a plan of its own."""
+    patience_s: float
+    outages: list[Outage] = field(default_factory=list)
+    reports: list[LoadReport] = field(default_factory=list)
+    resident_mb: list[dict[str, float]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _failed: list[BaseException] = field(default_factory=list)
+
+    def plan(self, name: str) -> LoadPlan:
+        meters = max(1, round(self.rate * min(15.0, self.chunk_s / 2)))
+        return LoadPlan(run=name, meters=meters, rate_per_s=self.rate, started_at=datetime.now(UTC))
+
+    def until_something_arrives(self) -> None:
+        """What is published before there is a subscription, the broker drops."""
+
+        def arrived() -> bool:
+            self._send(f"{self.run}warm{uuid4().hex[:6]}", 0.5)
+            return self.stored(f"{self.run}warm") > 0
+
+        self.until("first reading", arrived)
+
+    def _send(self, name: str, seconds: float) -> LoadReport:
+        load = MeterLoad(self.plan(name), self.stage.meters_mqtt_url)
+        return asyncio.run(load.run(seconds, drain_s=self.patience_s))
+
+    @contextmanager
+    def meters(self) -> Iterator[None]:
+        def keep_sending() -> None:
+            try:
+                while not self._stop.is_set():
+                    self.reports.append(self._send(f"{self.run}n{len(self.reports)}", self.chunk_s))
+            except BaseException as failure:
+                self._failed.append(failure)
+                raise
+
+        thread = threading.Thread(target=keep_sending, daemon=True)
+        thread.start()
+        try:
+            self.until("reading of the load", lambda: self.stored(f"{self.run}n") > 0)
+            yield
+        finally:
+            self._stop.set()
+            thread.join(self.chunk_s + self.patience_s)
+            assert not thread.is_alive()
+        assert self._failed == []
+
+    def kill(self, victim: str) -> None:
+        """kill -9, and a successor at once; returns when a reading that was due after that is stored."""
+        began_at = datetime.now(UTC)
+        if victim in WORKERS:
+            before = self._at_work(victim)
+            self.stage.kill_worker(victim)
+            self.stage.start_worker(victim)
+            self.until(f"other {victim}", lambda: bool(self._at_work(victim) - before))
+        else:
+            server = getattr(self.stage.servers, victim)
+            server.kill()
+            server.start()
+        self._over(victim, began_at)
+
+    def stop_store(self, seconds: float) -> None:
+        """PostgreSQL is away for so long."""
+        began_at = datetime.now(UTC)
+        self.stage.servers.postgres.stop()
+        time.sleep(seconds)
+        self.stage.servers.postgres.start()
+        self._over("store stopped", began_at)
+
+    def _over(self, victim: str, began_at: datetime) -> None:
+        outage = Outage(victim, began_at, datetime.now(UTC))
+        self.outages.append(outage)
+        # The next outage has no part in what this one delayed.
+        until = outage.ended_at + timedelta(seconds=_APART_S)
+        self.until(f"reading after {victim}", lambda: self._newest_at() > until)
+
+    def until(self, what: str, there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            try:
+                if there():
+                    return
+            except psycopg.OperationalError:
+                time.sleep(0.2)  # the store is one of those that are killed
+            for name, worker in self.stage.workers.items():
+                if worker.poll() is not None:
+                    raise AssertionError(f"{name} ended by itself; {self._said()}")
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"no {what} after {self.patience_s:.0f} s; {self._said()}")
+            time.sleep(0.05)
+
+    def _said(self) -> str:
+        return str({path.stem: path.read_text()[-2_000:] for path in self.stage.folder.glob("*.log")})
+
+    def _rows(self, query: str, parameters: tuple[object, ...]) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.stage.admin_url, connect_timeout=5) as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+    def _at_work(self, worker: str) -> set[object]:
+        return {row[0] for row in self._rows(_AT_WORK, (_SESSIONS[worker],))}
+
+    def stored(self, prefix: str) -> int:
+        query = "SELECT count(*) FROM gridproof.readings WHERE starts_with(facility_id, %s)"
+        return int(str(self._rows(query, (prefix,))[0][0]))
+
+    def _newest_at(self) -> datetime:
+        query = "SELECT max(ts) FROM gridproof.readings WHERE ts > now() - interval '1 hour'"
+        newest = self._rows(query, ())[0][0]
+        return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
+
+    def longest_s(self, outage: Outage, until: datetime) -> float:
+        """From due to readable, of what was due from a little before the outage until then."""
+        window = (f"{self.run}n", outage.began_at - timedelta(seconds=_BEFORE_S), until)
+        return float(str(self._rows(_LONGEST_S, window)[0][0]))
+
+    def longest(self) -> list[tuple[Outage, float]]:
+        """Each outage, with the longest that a reading took from then until the next one."""
+        ends = [outage.began_at - timedelta(seconds=_BEFORE_S) for outage in self.outages[1:]] + [
+            datetime.now(UTC)
+        ]
+        return [(outage, self.longest_s(outage, end)) for outage, end in zip(self.outages, ends, strict=True)]
+
+    def told(self) -> list[str]:
+        return [
+            f"{outage.victim}: away {outage.seconds:.1f} s, longest until readable {longest_s:.1f} s"
+            for outage, longest_s in self.longest()
+        ]
+
+    def audits(self) -> list[LoadAudit]:
+        """Of each plan, once nothing is missing any more or patience is at its end."""
+        found = []
+        for report in self.reports:
+            self.until("whole run", partial(self._is_whole, report))
+            found.append(self._audited(report))
+        return found
+
+    def _is_whole(self, report: LoadReport) -> bool:
+        return not self._audited(report).lost
+
+    def _audited(self, report: LoadReport) -> LoadAudit:
+        return audit(report.plan, report.messages, self.stores.stored_readings())
+
+    def rolled_up(self, report: LoadReport, *, facilities: int) -> tuple[int, int]:
+        """(readings that the rollups count, readings that were sent), of some facilities of a plan."""
+        plan, rollups = report.plan, self.stores.rollups()
+        ids = sorted({plan.named(meter)[0] for meter in range(plan.meters)})[:facilities]
+        window = TimeWindow(interval_start(plan.started_at), interval_start(datetime.now(UTC)) + INTERVAL)
+        counted = sum(int(rollups.rollups(one, window, 60).columns.readings.sum()) for one in ids)
+        mine = (meter for meter in range(plan.meters) if plan.named(meter)[0] in set(ids))
+        return counted, sum(plan.rounds_of(meter, report.messages) for meter in mine)
+
+    def note_memory(self) -> None:
+        self.resident_mb.append({name: _resident_mb(pid) for name, pid in self.stage.pids.items()})
+
+
+def _resident_mb(pid: int) -> float:
+    """0 for one that has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+@contextmanager
+def soak(*, rate: float, chunk_s: float, patience_s: float = 180.0) -> Iterator[Soak]:
+    with ingest_stage() as stage, closing(open_stores(stage.settings)) as stores:
+        for worker in WORKERS:
+            stage.start_worker(worker)
+        running = Soak(stage, stores, f"soak{uuid4().hex[:6]}", rate, chunk_s, patience_s)
+        running.until_something_arrives()
+        yield running

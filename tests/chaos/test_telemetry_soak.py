@@ -1,0 +1,80 @@
+"""Telemetry while ingest, aggregate, NATS, PostgreSQL and the cache are killed in turn: none lost, none twice.
+
+The long one is set by the environment: SOAK_MINUTES (30), SOAK_RATE (6700 readings/s), SOAK_EVERY_S (30, from kill to
+kill) and SOAK_STORE_STOP_S (600).
+"""
+
+import faulthandler
+import os
+import time
+
+import pytest
+
+from tests.chaos.telemetry_soak import SERVERS, WORKERS, Soak, soak
+
+VICTIMS = (*WORKERS, *SERVERS)
+
+
+def assert_every_reading_is_there_once(running: Soak, *, facilities: int) -> None:
+    audits = running.audits()
+    told = "\n".join(running.told())
+    assert [(one.lost, one.duplicated, one.foreign) for one in audits] == [(0, 0, 0)] * len(audits), told
+    assert [report.unacknowledged_messages for report in running.reports] == [0] * len(audits)
+    for report in running.reports:
+        counted, sent = running.rolled_up(report, facilities=facilities)
+        assert counted == sent, told
+
+
+def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_nothing_twice() -> None:
+    with soak(rate=200.0, chunk_s=5.0) as running:
+        with running.meters():
+            for victim in VICTIMS:
+                running.kill(victim)
+            running.stop_store(5.0)
+        assert_every_reading_is_there_once(running, facilities=3)
+        assert sum(report.readings for report in running.reports) > 1_000
+        print("\n".join(running.told()))  # noqa: T201 - for who runs it with -s; no time is judged here
+
+
+@pytest.mark.chaos
+def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> None:
+    faulthandler.cancel_dump_traceback_later()  # it is meant to take longer
+    minutes = float(os.environ.get("SOAK_MINUTES", "30"))
+    every_s = float(os.environ.get("SOAK_EVERY_S", "30"))
+    stop_s = float(os.environ.get("SOAK_STORE_STOP_S", "600"))
+    rate = float(os.environ.get("SOAK_RATE", "6700"))
+    with soak(rate=rate, chunk_s=min(300.0, 15.0 * minutes), patience_s=180.0 + 3 * stop_s) as running:
+        with running.meters():
+            ends = time.monotonic() + minutes * 60
+            turn = 0
+            while time.monotonic() < ends:
+                next_at = time.monotonic() + every_s
+                running.kill(VICTIMS[turn % len(VICTIMS)])
+                turn += 1
+                while time.monotonic() < next_at:
+                    running.note_memory()
+                    time.sleep(1.0)
+            running.stop_store(stop_s)
+        assert_every_reading_is_there_once(running, facilities=20)
+        told = "\n".join([*running.told(), str(peaks(running))])
+        print(told)  # noqa: T201
+        *kills, (stop, longest_after_stop_s) = running.longest()
+        longest_s, longest_away_s = max(s for _, s in kills), max(outage.seconds for outage, _ in kills)
+        assert longest_s <= longest_away_s + 2.0, told
+        assert longest_after_stop_s <= stop.seconds + 0.1 * stop_s + 5.0, told
+        for name, (early_mb, late_mb) in peaks(running).items():
+            assert late_mb <= 1.3 * early_mb + 20.0, (name, early_mb, late_mb)
+
+
+def peaks(running: Soak) -> dict[str, tuple[float, float]]:
+    """By process, the most MB in the second third of the run and in the last."""
+    third = len(running.resident_mb) // 3
+    parts = running.resident_mb[third : 2 * third], running.resident_mb[2 * third :]
+    names = {name for noted in running.resident_mb for name in noted}
+    return {
+        name: (
+            max((noted.get(name, 0.0) for noted in parts[0]), default=0.0),
+            max((noted.get(name, 0.0) for noted in parts[1]), default=0.0),
+        )
+        for name in sorted(names)
+    }

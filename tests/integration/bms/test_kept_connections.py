@@ -1,0 +1,97 @@
+"""A connection serves the calls of a building that follow each other, and is closed soon after the last."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from adapters.bms import transport
+from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
+from application.ports.building_control import BmsTimedOut
+
+PATIENCE_S = 20.0
+LIMITS = CallLimits(connect_s=5.0, total_s=10.0, answer_bytes=1_000)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n\r\n<a/>"
+
+
+class Bms:
+    """Counts its connections and the calls on them; may close one once a call has come in, without a word."""
+
+    def __init__(self) -> None:
+        self.connections, self.open, self.calls = 0, 0, 0
+        self.drops_call: int | None = None
+        self.closed = asyncio.Event()
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/bms"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections, self.open = self.connections + 1, self.open + 1
+        try:
+            while await reader.readuntil(b"</x>"):
+                self.calls += 1
+                if self.calls == self.drops_call:
+                    break
+                writer.write(ANSWER)
+        except asyncio.IncompleteReadError:
+            pass  # the caller has closed it
+        self.open -= 1
+        self.closed.set()
+        writer.close()
+
+
+async def called(http: BmsHttp, address: str) -> HttpAnswer:
+    return await http.post(address, b"<x></x>", {}, credentials=None, limits=LIMITS)
+
+
+def run(story: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
+    async def in_time() -> None:
+        http = BmsHttp()
+        async with asyncio.timeout(PATIENCE_S):
+            await story(Bms(), http)
+            await http.aclose()
+
+    asyncio.run(in_time())
+
+
+def test_zone_after_zone_goes_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "KEPT_S", 15.0)
+
+    async def story(bms: Bms, http: BmsHttp) -> None:
+        async with bms as address:
+            for _ in range(3):
+                assert (await called(http, address)).xml == b"<a/>"
+        assert (bms.connections, bms.calls) == (1, 3)
+
+    run(story)
+
+
+def test_it_is_closed_when_no_call_follows() -> None:
+    async def story(bms: Bms, http: BmsHttp) -> None:
+        async with bms as address:
+            await called(http, address)
+            await bms.closed.wait()
+            assert bms.open == 0
+
+    run(story)
+
+
+def test_a_call_on_a_kept_connection_that_was_lost_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have arrived: that is for the caller to ask."""
+    monkeypatch.setattr(transport, "KEPT_S", 15.0)
+
+    async def story(bms: Bms, http: BmsHttp) -> None:
+        bms.drops_call = 2
+        async with bms as address:
+            await called(http, address)
+            with pytest.raises(BmsTimedOut):
+                await called(http, address)
+            assert bms.calls == 2
+            await called(http, address)
+        assert (bms.connections, bms.calls) == (2, 3)
+
+    run(story)

@@ -1,0 +1,45 @@
+"""The pool of every process: back soon after a long absence of its server."""
+
+import time
+from typing import Any
+
+import pytest
+from psycopg_pool import PoolTimeout
+
+from adapters.postgres.idle_connection import check_idle
+from adapters.postgres.quick_pool import TRY_AGAIN_S, QuickPool
+from tests.servers import Database, PostgresServer
+
+
+class Watched(QuickPool):
+    """Tells what pauses it means to make."""
+
+    pauses_s: list[float]
+
+    def schedule_task(self, task: Any, delay: float) -> None:
+        if type(task).__name__ == "AddConnection":
+            self.pauses_s.append(delay)
+        super().schedule_task(task, delay)
+
+
+def test_its_pauses_do_not_grow_and_it_never_gives_up(
+    database: Database, postgres_server: PostgresServer
+) -> None:
+    pool = Watched(database.app_dsn, min_size=2, max_size=4, open=False, check=check_idle)
+    pool.pauses_s = []
+    pool.open(wait=True, timeout=30)
+    try:
+        postgres_server.kill()
+        with pytest.raises(PoolTimeout):
+            pool.getconn(timeout=0.2)
+        deadline = time.monotonic() + 60
+        while len(pool.pauses_s) < 20:
+            assert time.monotonic() < deadline
+            with pytest.raises(PoolTimeout):
+                pool.getconn(timeout=0.2)
+        postgres_server.start()
+        with pool.connection(timeout=30) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        pool.close()
+    assert max(pool.pauses_s) <= TRY_AGAIN_S * 1.1

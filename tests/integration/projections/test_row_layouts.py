@@ -1,0 +1,182 @@
+"""What is particular to rows in columns, and to the turn of a rebuild."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import psycopg
+import pytest
+
+from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from application.ports.event_log import LogEntry
+from projections.audit_trail import AuditTrailProjection
+from projections.cursors import InvalidCursor, cursor_after
+from projections.maintenance import RebuildUnderway
+from projections.views import ReadModelsUnavailable
+from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually
+from tests.integration.projections.stored_log import StoppedClock, stored_rows
+from tests.property.projected_logs import PortfolioWalk
+
+LOCKS = ("rebuild of audit_trail", "parts of the rebuild of audit_trail")
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[LogEntry]:
+    numbers, walk = random.Random(31), PortfolioWalk()
+    walk.happy()
+    for _ in range(60):
+        walk.step(numbers.randrange(10_000_000))
+    return walk.entries
+
+
+@pytest.fixture
+def filled(read_side: ReadSide, entries: list[LogEntry]) -> ReadSide:
+    read_side.store(entries)
+    read_side.catch_up(AuditTrailProjection())
+    return read_side
+
+
+@pytest.mark.parametrize("key", ["", "nonsense", "f" * 31, "F" * 32, "\0" * 32])
+def test_what_cannot_be_the_key_of_a_step_is_not_found(filled: ReadSide, key: str) -> None:
+    assert filled.models.audit_trail.get(key) is None
+
+
+@pytest.mark.parametrize("field", ["dr_event_id", "correlation_id"])
+@pytest.mark.parametrize("value", ["", "nonsense", "\0"])
+def test_what_cannot_be_an_id_filters_everything_out(filled: ReadSide, field: str, value: str) -> None:
+    assert filled.models.audit_trail.listed(filters={field: value}).rows == ()
+
+
+@pytest.mark.parametrize("field", sorted(AuditTrailProjection.filters))
+def test_steps_are_found_by_each_field_that_they_can_be_filtered_by(filled: ReadSide, field: str) -> None:
+    whole = filled.models.audit_trail.listed(limit=1000).rows
+    value = str(next(value for row in whole if (value := getattr(row, field)) is not None))
+    found = filled.models.audit_trail.listed(filters={field: value}, limit=1000).rows
+    assert found == tuple(row for row in whole if str(getattr(row, field)) == value)
+
+
+@pytest.mark.parametrize("place", ["", "-1", "one", "1.5", "9" * 21, "\u0661"])
+def test_a_cursor_with_another_place_than_a_position_is_refused(filled: ReadSide, place: str) -> None:
+    with pytest.raises(InvalidCursor):
+        filled.models.audit_trail.listed(cursor=cursor_after(place, "f" * 32))
+
+
+def test_a_text_that_postgresql_cannot_store_is_stored_alike_by_following_and_by_rebuilding(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    strange = [
+        LogEntry(entry.position, entry.topic, msgspec.structs.replace(entry.domain_event, actor="a\0b"))
+        for entry in entries
+    ]
+    projection = AuditTrailProjection()
+    read_side.store(strange)
+    read_side.catch_up(projection)
+    followed = stored_rows(read_side.database.admin_dsn, projection.name)
+    assert read_side.differences(projection) == {}
+    read_side.maintenance.rebuild(projection)
+    assert stored_rows(read_side.database.admin_dsn, projection.name) == followed
+    assert read_side.differences(projection) == {}
+
+
+def test_rows_of_the_release_before_are_said_to_be_rebuilt_and_then_dropped(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    """They are in a table of their own."""
+    read_side.store(entries)
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        connection.execute(
+            "INSERT INTO gridproof.projection_positions (name, version, position, updated_at) "
+            "VALUES ('audit_trail', 2, %s, now())",
+            (entries[-1].position,),
+        )
+        connection.execute(
+            "INSERT INTO gridproof.rm_audit_trail (generation, key, row, position) VALUES (1, 'old', '{}', 1)"
+        )
+    with pytest.raises(ReadModelsUnavailable, match="rebuilt"):
+        read_side.models.audit_trail.listed()
+    served: list[tuple[str, bool]] = []
+
+    def look(stage: str) -> None:
+        served.append((stage, bool(stored_rows_of_before(read_side))))
+
+    PostgresProjectionMaintenance(read_side.database.app_dsn, StoppedClock(), reached=look).rebuild(
+        AuditTrailProjection()
+    )
+    assert {stage: there for stage, there in served if stage in {"begun", "attached", "awaited"}} == {
+        "begun": True,
+        "attached": True,
+        "awaited": True,
+    }
+    assert read_side.models.audit_trail.listed().rows
+    assert read_side.differences(AuditTrailProjection()) == {}
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        left = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^rm_audit_trail_g'"
+        ).fetchall()
+    assert left == []
+
+
+def stored_rows_of_before(read_side: ReadSide) -> list[tuple[str]]:
+    """What a web process of the release before finds, as long as its rows are the live ones."""
+    with psycopg.connect(read_side.database.app_dsn) as connection:
+        return connection.execute("SELECT key FROM gridproof.rm_audit_trail WHERE generation = 1").fetchall()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_rebuild_waits_until_what_was_killed_is_gone(
+    read_side: ReadSide, entries: list[LogEntry], lock: str
+) -> None:
+    read_side.store(entries)
+    maintenance = PostgresProjectionMaintenance(
+        read_side.database.app_dsn, StoppedClock(), turn_wait_s=WAIT_S
+    )
+    with psycopg.connect(read_side.database.app_dsn, autocommit=True) as dying:
+        dying.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (lock,))
+        gone = threading.Timer(0.3, dying.close)
+        gone.start()
+        assert maintenance.rebuild(AuditTrailProjection()).position == entries[-1].position
+        gone.join()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_rebuild_beside_another_says_so_in_the_end(
+    read_side: ReadSide, entries: list[LogEntry], lock: str
+) -> None:
+    read_side.store(entries)
+    maintenance = PostgresProjectionMaintenance(read_side.database.app_dsn, StoppedClock(), turn_wait_s=0.1)
+    with psycopg.connect(read_side.database.app_dsn, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (lock,))
+        with pytest.raises(RebuildUnderway):
+            maintenance.rebuild(AuditTrailProjection())
+
+
+def test_processes_of_a_rebuild_that_want_the_key_at_once_all_find_it(read_side: ReadSide) -> None:
+    """Each has looked for it, and waits until a third has stored its rows."""
+    with (
+        psycopg.connect(read_side.database.admin_dsn) as storing,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        storing.execute("SELECT gridproof.create_generation('dispatches', 2)")
+        storing.commit()
+        storing.execute("LOCK TABLE gridproof.rm_dispatches_g2 IN ROW EXCLUSIVE MODE")
+        keying = [pool.submit(_key_generation, read_side.database.app_dsn) for _ in range(2)]
+        eventually(lambda: _waiting(read_side) == len(keying), "both wait for the table")
+        storing.commit()
+        for keyed in keying:
+            keyed.result(WAIT_S)
+
+
+def _key_generation(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT gridproof.key_generation('dispatches', 2)")
+
+
+def _waiting(read_side: ReadSide) -> int:
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'gridproof.rm_dispatches_g2'::regclass"
+        ).fetchone()
+        return 0 if row is None else int(row[0])

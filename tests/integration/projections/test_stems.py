@@ -1,0 +1,35 @@
+"""What drops the rows of a read model drops those of that one only, whatever the application's role asks for."""
+
+import psycopg
+import pytest
+
+from tests.servers import Database
+
+DROPS = ("drop_old_generations", "discard_rebuild")
+
+
+@pytest.mark.parametrize("function", DROPS)
+@pytest.mark.parametrize(
+    ("projection", "stem"),
+    [
+        ("dispatches", "dr_events"),
+        ("dispatches", "audit_steps"),
+        ("audit_trail", "dispatches"),
+        ("dispatches", None),
+    ],
+)
+def test_the_rows_of_another_read_model_are_not_dropped(
+    database: Database, function: str, projection: str, stem: str | None
+) -> None:
+    with (
+        psycopg.connect(database.app_dsn) as connection,
+        pytest.raises(psycopg.errors.RaiseException, match="holds no rows"),
+    ):
+        connection.execute(f"SELECT gridproof.{function}(%s, %s)", (projection, stem))
+
+
+@pytest.mark.parametrize("function", DROPS)
+@pytest.mark.parametrize("names", [("dispatches", "dispatches"), ("audit_trail", "audit_steps")])
+def test_a_read_models_own_rows_may_be(database: Database, function: str, names: tuple[str, str]) -> None:
+    with psycopg.connect(database.app_dsn) as connection:
+        connection.execute(f"SELECT gridproof.{function}(%s, %s)", names)

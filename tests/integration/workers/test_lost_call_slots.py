@@ -1,0 +1,140 @@
+"""Call slots whose database session ended or fell silent: nobody hangs on it, and nothing lost is handed on."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from adapters.postgres import call_slots
+from adapters.postgres.call_slots import PostgresCallSlots
+from tests.servers import Database
+
+PATIENCE_S = 60.0
+POLL_S = 0.02
+Story = Callable[[], Awaitable[None]]
+
+
+def run(story: Story) -> None:
+    async def in_time() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await story()
+
+    asyncio.run(in_time())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what the slots know is no event of theirs
+        await asyncio.sleep(POLL_S)
+
+
+class Link:
+    """TCP to PostgreSQL. What was connected before `fall_silent` is connected still, and hears nothing any more."""
+
+    def __init__(self, dsn: str) -> None:
+        self._parts = conninfo_to_dict(dsn)
+        self._generation = 0
+        self.dsn = ""
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        self.dsn = make_conninfo(**{**self._parts, "host": "127.0.0.1", "port": port})
+        try:
+            yield
+        finally:
+            server.close()
+
+    def fall_silent(self) -> None:
+        self._generation += 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs = await asyncio.open_connection(str(self._parts["host"]), int(str(self._parts["port"])))
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(self._pipe(reader, theirs[1]), self._pipe(theirs[0], writer))
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        generation = self._generation
+        while data := await reader.read(1 << 16):
+            if generation == self._generation:
+                writer.write(data)
+        writer.close()
+
+
+def test_a_session_that_falls_silent_is_replaced_and_its_callers_are_served(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_slots, "ANSWER_WITHIN_S", 0.5)
+
+    async def story() -> None:
+        link = Link(database.app_dsn)
+        async with link.opened():
+            slots = PostgresCallSlots(link.dsn, 2)
+            async with slots.held():
+                pass
+            await until(
+                lambda: not slots._unneeded and slots._exchange is not None and slots._exchange.done()
+            )
+            link.fall_silent()
+            async with slots.held():
+                pass
+            await slots.aclose()
+
+    run(story)
+
+
+def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_slots, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(call_slots, "KEPT_S", PATIENCE_S)
+
+    async def story() -> None:
+        mine, theirs = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
+        inside: list[str] = []
+
+        async def hold(slots: PostgresCallSlots, name: str, leave: asyncio.Event) -> None:
+            async with slots.held():
+                inside.append(name)
+                await leave.wait()
+                inside.remove(name)
+
+        leave = {name: asyncio.Event() for name in ("first", "theirs", "next")}
+        first = asyncio.create_task(hold(mine, "first", leave["first"]))
+        await until(lambda: inside == ["first"])
+        assert mine._connection is not None
+        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s)", (mine._connection.info.backend_pid,))
+        other = asyncio.create_task(hold(theirs, "theirs", leave["theirs"]))
+        await until(lambda: "theirs" in inside and not mine._mine)
+        following = asyncio.create_task(hold(mine, "next", leave["next"]))
+        leave["first"].set()
+        await first
+        async with mine._one_at_a_time:  # it has asked for one, or is about to
+            assert inside == ["theirs"]
+        leave["theirs"].set()
+        await until(lambda: "next" in inside)
+        assert inside == ["next"]
+        leave["next"].set()
+        await asyncio.gather(other, following)
+        await mine.aclose()
+        await theirs.aclose()
+
+    run(story)
+
+
+def test_what_no_new_session_mends_is_told_to_who_waits(database: Database) -> None:
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC")
+
+    async def story() -> None:
+        slots = PostgresCallSlots(database.app_dsn, 1)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            async with slots.held():
+                pass
+        await slots.aclose()
+
+    run(story)

@@ -1,0 +1,52 @@
+"""A work queue of the real broker that is full: told, and taken up again once there is room."""
+
+import asyncio
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from adapters.nats import work_queue
+from adapters.nats.work_queue import NatsWorkQueue
+from application.ports.work_queue import WorkQueueFull
+from interfaces.workers.queue_watch import ALERT, CALLBACKS, TellingPublisher
+from tests.contract.test_work_queue import callback
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
+from tests.servers import nats_server
+
+LARGE = msgspec.structs.replace(callback(UUID(int=1)), body="x" * 20_000)
+
+
+async def _filled(publisher: TellingPublisher) -> int:
+    """How many messages it took until it was full."""
+    for taken in range(20):
+        try:
+            await publisher.publish_callback(LARGE, message_id=f"1{taken}")
+        except WorkQueueFull:
+            return taken
+    raise AssertionError("it was never full")
+
+
+def test_a_full_stream_is_told_and_nothing_in_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_queue, "MAX_BYTES", 64 * 1024)
+    alerts = FakeAlertRegistry()
+
+    def told() -> list[tuple[str, str]]:
+        return [(alert.name, alert.subject) for alert in alerts.listed()]
+
+    async def story(url: str) -> None:
+        queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
+        publisher = TellingPublisher.of(queue, alerts, FakeClock())
+        taken = await _filled(publisher)
+        assert told() == [(ALERT, CALLBACKS)]
+        for _ in range(taken):
+            item = await queue.next_callback(wait_s=15.0)
+            assert item is not None
+            await item.done()
+        await publisher.publish_callback(LARGE, message_id="2")
+        assert told() == []
+        await queue.aclose()
+
+    with nats_server() as servers:
+        asyncio.run(asyncio.wait_for(story(servers.nats_url), 60))
