@@ -47,8 +47,16 @@ LATE_UNTIL_S = 1.0
 @click.option(
     "--gateway", type=click.IntRange(1, 500), default=1, show_default=True, help="Readings in a message."
 )
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True)
-@click.option("--connections", type=click.IntRange(1, 1_000), default=4, show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="How long to publish."
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 1_000),
+    default=4,
+    show_default=True,
+    help="Connections to the broker, over which the meters are shared out.",
+)
 @click.option("--audit", is_flag=True, help="Compare what was sent with what the store then holds.")
 @click.option(
     "--audit-within-s",

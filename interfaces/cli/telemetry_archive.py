@@ -45,6 +45,11 @@ Example:
 Reads every object. Exit status 3: something is not what was archived; each finding names it. No running system is
 needed.
 """
+STATUS_EXAMPLE = """
+\b
+Example:
+  gridproof telemetry archive status --json
+"""
 DOES_NOT_HOLD = 3
 
 
@@ -53,7 +58,7 @@ def archive_group() -> None:
     """Every message of the telemetry log, in files that are written once."""
 
 
-@archive_group.command("status")
+@archive_group.command("status", epilog=STATUS_EXAMPLE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(as_json: bool) -> None:
     """How far the archive is, by partition of the log."""

@@ -43,7 +43,13 @@ def opened_sources() -> Iterator[HistorySources]:
 @click.argument("facility_id", metavar="FACILITY")
 @click.option("--from", "first", required=True, type=moment, metavar="TIME", help="With its UTC offset.")
 @click.option("--to", "last", required=True, type=moment, metavar="TIME", help="Not in it any more.")
-@click.option("--resolution", type=click.Choice(list(RESOLUTIONS)), default="15m", show_default=True)
+@click.option(
+    "--resolution",
+    type=click.Choice(list(RESOLUTIONS)),
+    default="15m",
+    show_default=True,
+    help="Length of a step.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def history(facility_id: str, first: datetime, last: datetime, resolution: str, *, as_json: bool) -> None:
     """What FACILITY drew: mean, energy, extremes and coverage of each step."""

@@ -162,7 +162,9 @@ def test_a_runner_killed_with_9_in_mid_batch_leaves_whole_batches(
     read_side.catch_up(projection)
     assert read_side.differences(projection) == {}
     assert len(read_side.models.audit_trail.listed(limit=1000).rows) == sum(
-        entry.topic.startswith(("dr-event.", "dispatch.", "facility.reserved", "facility.released"))
+        entry.topic.startswith(
+            ("dr-event.", "dispatch.", "facility.reserved", "facility.released", "facility.restore-")
+        )
         for entry in entries
     )
 
