@@ -280,11 +280,11 @@ async def keep_house(
     """Make the next days' partitions ahead of time, and trim what is stored from a log that fills up."""
     while not stop.is_set():
         try:
-            now = clock.now()
-            await asyncio.to_thread(store.prepare_days, now - timedelta(days=1), now + timedelta(days=2))
-            fill = await stream.fill()
+            fill = await stream.fill()  # first: also while the store is away there must be room in the log
             if fill.stored_bytes > TRIM_ABOVE * fill.max_bytes:
                 await stream.trim()
+            now = clock.now()
+            await asyncio.to_thread(store.prepare_days, now - timedelta(days=1), now + timedelta(days=2))
         except (StreamUnavailable, TelemetryStoreUnavailable) as error:
             _log.warning("telemetry housekeeping put off", error=str(error))
         await _pause(_HOUSEKEEPING_EVERY_S, stop)
