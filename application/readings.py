@@ -37,6 +37,7 @@ MAX_READINGS_PER_MESSAGE = 1_000
 MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
 """Of an oversized message only so much is kept with its dead letter."""
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
 
 
@@ -71,6 +72,7 @@ class ParsedMessage(msgspec.Struct, frozen=True):
     readings: Sequence[MeterReading]
     malformed: Sequence[MalformedReading]
     traceparent: str | None = None
+    """As the message says it, well-formed or not."""
 
 
 class MalformedBatch(ValueError):
@@ -199,6 +201,11 @@ def addressed(topic: str) -> tuple[str, str]:
         raise UnusableReading(f"topic {topic[:200]!r} is not meters/<facility>/<meter>/readings")
     name, value = ("meter", parts[2]) if IDENTIFIER.fullmatch(parts[1]) else ("facility", parts[1])
     raise UnusableReading(f"topic names no valid {name} id: {value[:80]!r}")
+
+
+def carried_trace(*said: str | None) -> str | None:
+    """The first that is one of W3C's: what a device sends becomes a header of the log, and is archived."""
+    return next((trace for trace in said if trace is not None and _TRACEPARENT.fullmatch(trace)), None)
 
 
 def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:

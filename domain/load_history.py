@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from domain.interval_block import MIN_COVERAGE_PCT, IntervalBlock, steps_in
 from domain.meter_intervals import INTERVAL_S
 from domain.meter_presence import QUARTERS_A_DAY, quarter_number
-from domain.rollups import DEFAULT_CADENCE_S, MAX_GAP_CADENCES, RollupSeries
+from domain.meter_steps import DEFAULT_CADENCE_S, MAX_GAP_CADENCES
+from domain.rollups import RollupSeries
 from domain.time_windows import NotAligned, TimeWindow
 
 FloatArray = NDArray[np.float64]

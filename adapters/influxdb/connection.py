@@ -72,15 +72,20 @@ class InfluxConnection:
 
     def query(self, policy: str, statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """The series of each statement, in one round trip. Raises TelemetryStoreUnavailable."""
-        answer = self._tried(lambda: self._ask({"db": self.database, "rp": policy, "epoch": "u"}, statements))
         try:
-            return read_answer(answer)
-        except (QueryRefused, msgspec.MsgspecError) as error:
+            return self._answered({"db": self.database, "rp": policy, "epoch": "u"}, statements)
+        except QueryRefused as error:
             raise TelemetryStoreUnavailable(f"InfluxDB did not answer the query: {error}") from error
+
+    def series(self, policy: str, statements: Sequence[str]) -> Iterator[Series]:
+        """Those of all the statements, in one round trip; none without a statement. Raises as `query`."""
+        if statements:
+            for answer in self.query(policy, statements):
+                yield from answer
 
     def command(self, statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """Statements about databases, on 1.x. Raises TelemetryStoreUnavailable or QueryRefused."""
-        return read_answer(self._tried(lambda: self._ask({}, statements)))
+        return self._answered({}, statements)
 
     def version(self) -> str:
         """As the server says, without a leading `v`. Raises TelemetryStoreUnavailable."""
@@ -95,6 +100,15 @@ class InfluxConnection:
     def close(self) -> None:
         self._writer.close()  # type: ignore[no-untyped-call]
         self._client.close()  # type: ignore[no-untyped-call]
+
+    def _answered(self, parameters: dict[str, str], statements: Sequence[str]) -> list[tuple[Series, ...]]:
+        """Raises TelemetryStoreUnavailable or QueryRefused."""
+        try:
+            return read_answer(self._tried(partial(self._ask, parameters, statements)))
+        except InfluxDBError as error:
+            raise QueryRefused(_said(error)) from error
+        except msgspec.MsgspecError as error:
+            raise QueryRefused(f"what it says is no answer: {error}") from error
 
     def _ask(self, parameters: dict[str, str], statements: Sequence[str]) -> bytes:
         response = self._client.api_client.call_api(  # type: ignore[no-untyped-call]

@@ -87,13 +87,10 @@ def imported(
         )
         for bite in in_bites(facility_ids)
     ]
-    if not statements:
-        return
-    for answer in connection.query(ROLLUPS, statements):
-        for series in answer:
-            facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
-            for us, mean_kw, temp_c in series.rows("time", "mean_kw", "temp_c"):
-                yield facility_id, moment_of(us), step_s, _number(mean_kw), _number(temp_c)
+    for series in connection.series(ROLLUPS, statements):
+        facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
+        for us, mean_kw, temp_c in series.rows("time", "mean_kw", "temp_c"):
+            yield facility_id, moment_of(us), step_s, _number(mean_kw), _number(temp_c)
 
 
 def newest_imported(connection: InfluxConnection, facility_ids: Sequence[str]) -> dict[str, datetime]:
@@ -103,12 +100,11 @@ def newest_imported(connection: InfluxConnection, facility_ids: Sequence[str]) -
         for bite in in_bites(facility_ids)
     ]
     newest: dict[str, datetime] = {}
-    for answer in connection.query(ROLLUPS, statements) if statements else ():
-        for series in answer:
-            facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
-            for (us,) in series.rows("time"):
-                ends_at = moment_of(us) + timedelta(seconds=step_s)
-                newest[facility_id] = max(ends_at, newest.get(facility_id, ends_at))
+    for series in connection.series(ROLLUPS, statements):
+        facility_id, step_s = series.tags["facility_id"], int(series.tags["step"])
+        for (us,) in series.rows("time"):
+            ends_at = moment_of(us) + timedelta(seconds=step_s)
+            newest[facility_id] = max(ends_at, newest.get(facility_id, ends_at))
     return newest
 
 

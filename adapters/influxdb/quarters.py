@@ -17,7 +17,8 @@ from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
 from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.meter_reading import REPLACED_VALUES, UNUSABLE
-from domain.rollups import LOOK_AHEAD_S, LOOK_BACK_S, QuarterPoints, RollupColumns, quarter_rollups
+from domain.meter_steps import QuarterPoints
+from domain.rollups import LOOK_AHEAD_S, LOOK_BACK_S, RollupColumns, quarter_rollups
 
 _POINTS = ("time", "kw", "kw_said", "kwh_total", "register_said", "quality")
 

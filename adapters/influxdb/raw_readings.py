@@ -92,7 +92,7 @@ def _known(connection: InfluxConnection, readings: Sequence[MeterReading]) -> It
         for facilities in in_bites([r.facility_id for r in cluster])
         for first, last in [(cluster[0].ts, cluster[-1].ts)]
     ]
-    for series in answers(connection, statements):
+    for series in connection.series(RAW, statements):
         facility_id, meter_id = series.tags["facility_id"], series.tags["meter_id"]
         for row in series.rows(*_READ):
             yield _reading(facility_id, meter_id, row)
@@ -140,13 +140,6 @@ def _clusters(readings: Sequence[MeterReading]) -> Iterator[list[MeterReading]]:
         yield cluster
 
 
-def answers(connection: InfluxConnection, statements: Sequence[str], policy: str = RAW) -> Iterator[Series]:
-    """The series of all the statements, in one round trip; none without a statement."""
-    if statements:
-        for series in connection.query(policy, statements):
-            yield from series
-
-
 def newest_by_meter(
     connection: InfluxConnection, facility_ids: Sequence[str]
 ) -> dict[str, dict[str, datetime]]:
@@ -156,7 +149,7 @@ def newest_by_meter(
         for bite in in_bites(facility_ids)
     ]
     newest: dict[str, dict[str, datetime]] = defaultdict(dict)
-    for series in answers(connection, statements):
+    for series in connection.series(RAW, statements):
         for (us,) in series.rows("time"):
             newest[series.tags["facility_id"]][series.tags["meter_id"]] = moment_of(us)
     return newest

@@ -91,20 +91,17 @@ def stored_rollups(
         )
         for bite in in_bites(facility_ids)
     ]
-    if not statements:
-        return
-    for answer in connection.query(ROLLUPS, statements):
-        for series in answer:
-            for us, *values in series.rows(*_COLUMNS):
-                *measures, mask, coverage_pct, readings, replaced, rows_seen, meters = values
-                row = [float(v) if mask >> n & 1 else np.nan for n, v in enumerate(measures)]
-                yield StoredRollup(
-                    series.tags["facility_id"],
-                    moment_of(us),
-                    (*row, float(coverage_pct), readings, replaced),
-                    rows_seen,
-                    tuple(meters.split()),
-                )
+    for series in connection.series(ROLLUPS, statements):
+        for us, *values in series.rows(*_COLUMNS):
+            *measures, mask, coverage_pct, readings, replaced, rows_seen, meters = values
+            row = [float(v) if mask >> n & 1 else np.nan for n, v in enumerate(measures)]
+            yield StoredRollup(
+                series.tags["facility_id"],
+                moment_of(us),
+                (*row, float(coverage_pct), readings, replaced),
+                rows_seen,
+                tuple(meters.split()),
+            )
 
 
 def row_of(columns: RollupColumns, n: int, k: int) -> Row:

@@ -4,12 +4,10 @@ On 1.x all of it by InfluxQL. 2.x and 3.x have no statements for it: there the b
 own tools, and it is checked whether they answer.
 """
 
-from datetime import timedelta
-
 import msgspec
 
 from adapters.influxdb.connection import RAW, ROLLUPS, InfluxConnection
-from adapters.influxdb.influxql import name, select
+from adapters.influxdb.influxql import QueryRefused, name, select
 from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 
@@ -30,7 +28,10 @@ def set_up(connection: InfluxConnection, *, raw_days: int, rollup_days: int) -> 
     """Raises InfluxNotSetUp or TelemetryStoreUnavailable."""
     version = connection.version()
     if version.startswith("1."):
-        _set_up_1x(connection, raw_days=raw_days, rollup_days=rollup_days)
+        try:
+            _set_up_1x(connection, raw_days=raw_days, rollup_days=rollup_days)
+        except QueryRefused as error:
+            raise InfluxNotSetUp(f"InfluxDB {version} refused a statement: {error}") from error
         return InfluxSetUp(version=version, downsamples=True)
     for policy, days in ((RAW, raw_days), (ROLLUPS, rollup_days)):
         try:
@@ -49,23 +50,13 @@ def _set_up_1x(connection: InfluxConnection, *, raw_days: int, rollup_days: int)
     connection.command([f"CREATE DATABASE {database}"])
     (policies,) = connection.command([f"SHOW RETENTION POLICIES ON {database}"])
     there = {row[0] for series in policies for row in series.rows("name")}
-    for policy, days, shard in (
-        (RAW, raw_days, timedelta(days=1)),
-        (ROLLUPS, rollup_days, timedelta(days=7)),
-    ):
+    # A shard may not be longer than what it is of is kept.
+    for policy, days, shard_days in ((RAW, raw_days, 1), (ROLLUPS, rollup_days, min(7, rollup_days))):
         verb = "ALTER" if policy in there else "CREATE"
         replication = "" if policy in there else " REPLICATION 1"
         default = " DEFAULT" if policy == RAW else ""
-        connection.command(
-            [
-                " ".join(
-                    [
-                        f"{verb} RETENTION POLICY {name(policy)} ON {database} DURATION {days}d{replication}",
-                        f"SHARD DURATION {shard.days}d{default}",
-                    ]
-                )
-            ]
-        )
+        lasts = f"DURATION {days}d{replication} SHARD DURATION {shard_days}d{default}"
+        connection.command([f"{verb} RETENTION POLICY {name(policy)} ON {database} {lasts}"])
     connection.command([_meter_minutes(database)])
 
 

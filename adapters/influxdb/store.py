@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
+import structlog
 
 from adapters.influxdb.connection import RAW, InfluxConnection
 from adapters.influxdb.imports import imported, newest_imported, put_imported
@@ -24,6 +25,8 @@ from domain.meter_reading import MeterReading
 from domain.rollups import HOUR_S, LOOK_AHEAD_S, RollupSeries
 from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
 
+_log = structlog.get_logger(__name__)
+
 
 class InfluxTelemetryStore:
     """Readings older than `raw_days` are passed over: InfluxDB would drop them at once, and what they belonged to was
@@ -40,6 +43,8 @@ class InfluxTelemetryStore:
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         oldest = self._clock.now() - self._kept_for + timedelta(hours=1)
         kept = [reading for reading in readings if reading.ts >= oldest]
+        if passed_over := len(readings) - len(kept):
+            _log.warning("readings older than InfluxDB keeps are passed over", readings=passed_over)
         lines_of(kept)  # refused before anything is asked
         with self._progress.moving(partition) as progress:
             new = new_to(self._influx, kept)

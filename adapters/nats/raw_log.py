@@ -76,10 +76,10 @@ class NatsRawLog:
                 )
             except nats.js.errors.NotFoundError:
                 return None
-            reader = await self._reader_behind(partition, after_seq)
+            left = await self._left_now(partition, after_seq)
         if oldest.time is None:
             raise StreamUnavailable("NATS does not say when it took a message")
-        return Waiting(max(1, reader.left), self._clock_time(oldest.time.astimezone(UTC)))
+        return Waiting(max(1, left), self._clock_time(oldest.time.astimezone(UTC)))
 
     async def read(self, partition: int, after_seq: int, *, limit: int) -> Sequence[RawMessage]:
         why: Exception | None = None
@@ -117,6 +117,16 @@ class NatsRawLog:
             headers.get("traceparent"),
             message.data,
         )
+
+    async def _left_now(self, partition: int, after_seq: int) -> int:
+        """A reader itself learns only by reading what has come since."""
+        reader = await self._reader_behind(partition, after_seq)
+        try:
+            reader.left = (await self._jetstream.consumer_info(STREAM, reader.name)).num_pending or 0
+        except nats.js.errors.NotFoundError:  # unused for long
+            await self._forget(partition)
+            reader = await self._reader_behind(partition, after_seq)
+        return reader.left
 
     async def _reader_behind(self, partition: int, after_seq: int) -> _Reader:
         reader = self._readers.get(partition)

@@ -15,15 +15,9 @@ _BOUNDED = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_s
 # Cardinality, data, constraint and program-limit errors: the rows themselves are at fault.
 _ROWS_AT_FAULT = ("21", "22", "23", "54")
 
-
 # Per partition: whoever settles its quarter-hours must not miss the news of one who writes at the same time.
 _LOCKED = "SELECT pg_advisory_xact_lock({lock_class}, {partition})"
 _LOCK_CLASS = 0x7E1E
-
-
-def lock_partition(conn: psycopg.Connection[Any], partition: int) -> None:
-    """Until the transaction ends, be alone on it."""
-    conn.execute(_LOCKED.format(lock_class=_LOCK_CLASS, partition=int(partition)).encode())
 
 
 @contextmanager

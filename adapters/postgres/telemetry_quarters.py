@@ -6,7 +6,7 @@ One row a meter and quarter-hour comes back, its readings as arrays: taking them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,13 +15,14 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import received, received_lengths, timestamps
+from adapters.postgres.quarter_news import unsettled
+from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number
-from domain.rollups import LOOK_AHEAD_S, QuarterPoints, RollupColumns, quarter_rollups
+from domain.meter_steps import QuarterPoints
+from domain.rollups import LOOK_AHEAD_S, RollupColumns, quarter_rollups
 
 Connection = psycopg.Connection[Any]
-Quarter = tuple[str, datetime]
-"""A facility and the start of one of its quarter-hours."""
 
 # The two constant bounds let the planner skip the partitions of other days.
 _POINTS = """
@@ -41,11 +42,6 @@ _REPLACED, _UNUSABLE = 1, 2
 _DAYS = """
 SELECT facility_id, day, meter_id, quarters::text FROM meter_days
 WHERE facility_id = ANY(%s) AND day BETWEEN %s AND %s
-"""
-
-_UNSETTLED = """
-SELECT facility_id, starts_at FROM unsettled_quarters
-WHERE facility_id = ANY(%s) AND starts_at >= %s AND starts_at < %s ORDER BY 2, 1
 """
 
 
@@ -104,7 +100,8 @@ def computed(
     conn: Connection, quarters: Sequence[Quarter], *, news: Sequence[Quarter] = ()
 ) -> ComputedQuarters:
     """`quarters` must not be empty. The presence in `news`, which is not in meter_days yet, is looked up as well."""
-    everything = [*quarters, *(q for q in news if q not in set(quarters))]
+    asked_for = set(quarters)
+    everything = [*quarters, *(q for q in news if q not in asked_for)]
     loaded = _load(conn, everything)
     expected = _expected(conn, everything, loaded.present)
     minutes, whole = quarter_rollups(loaded.points, loaded.quarter_of, expected)
@@ -223,14 +220,6 @@ def _expected(
         [presence.expected(facility, n) for (facility, _), n in zip(quarters, numbers, strict=True)],
         dtype=np.int64,
     )
-
-
-def unsettled(
-    conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
-) -> list[Quarter]:
-    """The facilities' quarter-hours with news in them that start in a time."""
-    rows = conn.execute(_UNSETTLED, (list(facility_ids), starts_from, ends_at)).fetchall()
-    return [(facility, start.astimezone(UTC)) for facility, start in rows]
 
 
 def fresh(

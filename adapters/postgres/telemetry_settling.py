@@ -1,7 +1,7 @@
 """Settling: quarter-hours with news in them are written down as rollups, in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,7 +10,9 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import copy_of, timestamps
-from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, Quarter, chosen, computed
+from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
+from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed
+from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.meter_presence import QUARTERS_A_DAY, day_of, quarter_number
@@ -24,13 +26,6 @@ SETTLED_AFTER = INTERVAL + timedelta(seconds=LOOK_AHEAD_S + 20)
 LATE_AFTER = timedelta(hours=2)
 """Settled for the first time so late after its start, a quarter-hour counts as corrected: somebody may have used its
 gap."""
-_ORDERED_CORRECTIONS = 0x7E1F
-
-_DUE = """
-SELECT facility_id, starts_at FROM unsettled_quarters
-WHERE partition = %s AND starts_at <= %s ORDER BY starts_at, facility_id LIMIT %s
-"""
-
 _PRESENCE = """
 WITH grown AS (
     INSERT INTO meter_days AS d (facility_id, day, meter_id, quarters)
@@ -143,36 +138,20 @@ ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.me
     settled_at = EXCLUDED.settled_at
 """
 
-_CORRECTIONS = """
-INSERT INTO telemetry_corrections
-    (facility_id, starts_at, old_mean_kw, new_mean_kw, old_kwh, new_kwh, corrected_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
-"""
-
-_DONE = """
-DELETE FROM unsettled_quarters u USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
-WHERE (u.facility_id, u.starts_at) = (t.facility_id, t.starts_at)
-"""
-
 Old = dict[int, tuple[float | None, float | None, int]]
 
 
 def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> Settled:
     """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
-    rows = conn.execute(_DUE, (partition, at - SETTLED_AFTER, limit)).fetchall()
-    due = [(facility, start.astimezone(UTC)) for facility, start in rows]
-    if not due:
+    quarters = due(conn, partition, at - SETTLED_AFTER, limit=limit)
+    if not quarters:
         return Settled()
-    found = computed(conn, due, news=due)
+    found = computed(conn, quarters, news=quarters)
     _note_presence(conn, partition, found.present)
     _keep_current(conn, found.newest)
     corrected = _keep(conn, found, at)
-    conn.execute(_DONE, _columns(due))
-    return Settled(quarters=len(due), corrected=corrected)
-
-
-def _columns(quarters: Sequence[Quarter]) -> tuple[list[str], list[datetime]]:
-    return [facility for facility, _ in quarters], [start for _, start in quarters]
+    forget(conn, quarters)
+    return Settled(quarters=len(quarters), corrected=corrected)
 
 
 def _note_presence(conn: Connection, partition: int, present: Mapping[Quarter, Sequence[str]]) -> None:
@@ -206,15 +185,15 @@ def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
 
 def _keep(conn: Connection, found: ComputedQuarters, at: datetime) -> int:
     """Write the rollups that readings are still there for; how many of the quarters were corrected."""
-    old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, _columns(found.quarters))}
+    old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, columns(found.quarters))}
     seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(found.quarters))])
     kept = np.flatnonzero(found.rows_seen >= seen)
     if not len(kept):
         return 0
-    facilities, starts = _columns([found.quarters[int(n)] for n in kept])
+    facilities, starts = columns([found.quarters[int(n)] for n in kept])
     before = [int(n) for n in kept if n in old]
     if before:
-        conn.execute(_FORGET_MINUTES, _columns([found.quarters[n] for n in before]))
+        conn.execute(_FORGET_MINUTES, columns([found.quarters[n] for n in before]))
     conn.execute(_SETTLED)
     with conn.cursor().copy("COPY settled_rollups FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(_rows(found, kept, starts))
@@ -228,34 +207,40 @@ def _rows(found: ComputedQuarters, kept: NDArray[np.int64], starts: Sequence[dat
     minutes, whole = chosen(found.minutes, kept), chosen(found.whole, kept)
     where, minute = np.nonzero((minutes.readings > 0) | (minutes.coverage_pct > 0))
     number = np.concatenate([where, np.arange(len(kept))])
-    columns: dict[str, NDArray[Any]] = {
+    fields: dict[str, NDArray[Any]] = {
         "facility": number,
         "step_s": np.concatenate([np.full(len(where), MINUTE_S), np.full(len(kept), INTERVAL_S)]),
         "starts_at": timestamps(np.concatenate([start_s[where] + minute * MINUTE_S, start_s])),
         "rows_seen": found.rows_seen[kept][number],
     }
     for name in RollupColumns.__struct_fields__:
-        columns[name] = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
-    return copy_of(_FIELDS, columns)
+        fields[name] = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
+    return copy_of(_FIELDS, fields)
 
 
 def _publish(
     conn: Connection, found: ComputedQuarters, kept: NDArray[np.int64], old: Old, at: datetime
 ) -> int:
-    rows = []
+    corrections = []
     for n in kept.tolist():
         facility_id, start = found.quarters[n]
         mean, kwh = (_known(column[n, 0]) for column in (found.whole.mean_kw, found.whole.kwh))
-        if n in old and old[n][:2] != (mean, kwh):
-            rows.append((facility_id, start, old[n][0], mean, old[n][1], kwh, at))
-        elif n not in old and start < at - LATE_AFTER:
-            rows.append((facility_id, start, None, mean, None, kwh, at))
-    if rows:
-        # Until the commit, so that the numbers become visible in their order.
-        conn.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_ORDERED_CORRECTIONS,))
-        with conn.cursor() as cursor:
-            cursor.executemany(_CORRECTIONS, rows)
-    return len(rows)
+        if n in old and old[n][:2] == (mean, kwh):
+            continue
+        if n in old or start < at - LATE_AFTER:
+            old_mean, old_kwh, _ = old.get(n, (None, None, 0))
+            corrections.append(
+                Correction(
+                    facility_id=facility_id,
+                    starts_at=start,
+                    old_mean_kw=old_mean,
+                    new_mean_kw=mean,
+                    old_kwh=old_kwh,
+                    new_kwh=kwh,
+                )
+            )
+    tell_corrections(conn, corrections, at=at)
+    return len(corrections)
 
 
 def _known(value: np.float64) -> float | None:

@@ -1,39 +1,25 @@
 """A readings file in CSV."""
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from adapters.readings_file.collecting import collect
-from adapters.readings_file.ordering import in_order
+from adapters.readings_file.on_disk import FileOnDisk
 from adapters.readings_file.parsing import numbers, starts_of_intervals, text
-from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
 from application.ports.readings_file import (
     BadValue,
-    ClockChange,
-    FacilityReadings,
     MissingColumn,
-    OnRead,
-    OrderedReadings,
     ReadingsBatch,
     UnreadableFile,
 )
-
-BATCH_ROWS = 50_000
 
 Row = tuple[str, str, str, str, int]
 """Facility, timestamp, load and temperature as written, and the line."""
 
 
-class CsvReadingsFile:
+class CsvReadingsFile(FileOnDisk):
     """Reads `path` line by line, so that a fault is named with the line an editor shows."""
-
-    def __init__(self, path: Path, *, batch_rows: int = BATCH_ROWS) -> None:
-        self._path, self._batch_rows = path, batch_rows
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
         wanted = None if facility_ids is None else frozenset(facility_ids)
@@ -45,24 +31,6 @@ class CsvReadingsFile:
                 rows = []
         if rows:
             yield self._batch(rows)
-
-    def ordered(
-        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
-    ) -> AbstractContextManager[OrderedReadings]:
-        return in_order(self._path, self.batches(facility_ids), on_read)
-
-    def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        with self.ordered(facility_ids) as ordered:
-            return collect(ordered, facility_ids)
-
-    def time_zones(self) -> Mapping[str, ZoneInfo]:
-        return time_zones_beside(self._path)
-
-    def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
-        return clock_changes_in(self.time_zones(), first_year, last_year)
-
-    def exporters(self) -> frozenset[str]:
-        return frozenset()
 
     def _rows(self, wanted: frozenset[str] | None) -> Iterator[Row]:
         try:

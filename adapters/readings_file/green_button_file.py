@@ -2,31 +2,19 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from adapters.readings_file.collecting import collect
 from adapters.readings_file.espi_catalogue import Catalogue, read_catalogue
 from adapters.readings_file.espi_intervals import Row, batch_of_intervals, intervals
 from adapters.readings_file.espi_series import FORWARD, Series, series_by_block
 from adapters.readings_file.local_time import LocalTime, WrongRule
 from adapters.readings_file.netting import Apart
-from adapters.readings_file.ordering import FileState, in_order
-from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
-from application.ports.readings_file import (
-    BadValue,
-    ClockChange,
-    FacilityReadings,
-    OnRead,
-    OrderedReadings,
-    ReadingsBatch,
-)
-
-BATCH_ROWS = 50_000
+from adapters.readings_file.on_disk import BATCH_ROWS, FileOnDisk
+from adapters.readings_file.ordering import FileState
+from application.ports.readings_file import BadValue, ClockChange, ReadingsBatch
 
 
-class GreenButtonFile:
+class GreenButtonFile(FileOnDisk):
     """Reads `path` twice: for what it holds, and for the intervals. All of it is `facility_id`'s where that is given.
 
     Where delivered and fed in stand apart, or a facility has several usage points, its rows are ordered on disk and
@@ -34,7 +22,8 @@ class GreenButtonFile:
     """
 
     def __init__(self, path: Path, facility_id: str | None = None, *, batch_rows: int = BATCH_ROWS) -> None:
-        self._path, self._facility_id, self._batch_rows = path, facility_id, batch_rows
+        super().__init__(path, batch_rows=batch_rows)
+        self._facility_id = facility_id
         self._listed: tuple[FileState, Catalogue] | None = None
         """What the file holds, as long as it is that file."""
 
@@ -58,24 +47,12 @@ class GreenButtonFile:
                 yield batch_of_intervals(rows)
             yield from apart.netted()
 
-    def ordered(
-        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
-    ) -> AbstractContextManager[OrderedReadings]:
-        return in_order(self._path, self.batches(facility_ids), on_read)
-
-    def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        with self.ordered(facility_ids) as ordered:
-            return collect(ordered, facility_ids)
-
-    def time_zones(self) -> Mapping[str, ZoneInfo]:
-        return time_zones_beside(self._path)
-
     def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
         catalogue = self._catalogue()
         facilities = {series.facility_id for series in self._by_block(catalogue) if series is not None}
         local_time = self._local_time(catalogue)
         said = [] if local_time is None else local_time.clock_changes(first_year, last_year)
-        return dict.fromkeys(facilities, said) | clock_changes_in(self.time_zones(), first_year, last_year)
+        return {**dict.fromkeys(facilities, said), **super().clock_changes(first_year, last_year)}
 
     def exporters(self) -> frozenset[str]:
         by_block = self._by_block(self._catalogue())

@@ -1,45 +1,32 @@
 """A readings file in Parquet."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Collection, Iterator
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from adapters.readings_file.collecting import collect
-from adapters.readings_file.ordering import in_order
-from adapters.readings_file.parsing import LONGEST_ID, numbers, starts_of_intervals
-from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
+from adapters.readings_file.on_disk import FileOnDisk
+from adapters.readings_file.parsing import LARGEST, LONGEST_ID, numbers, starts_of_intervals
 from application.ports.readings_file import (
     BadTimestamp,
     BadValue,
-    ClockChange,
-    FacilityReadings,
     MissingColumn,
     NaiveTimestamp,
-    OnRead,
-    OrderedReadings,
     ReadingsBatch,
     TimeArray,
     UnreadableFile,
 )
 from domain.time_windows import FloatArray
 
-BATCH_ROWS = 50_000
 _BUFFER_BYTES = 1 << 20
 """Of each column; without it a row group is read whole."""
 
 
-class ParquetReadingsFile:
+class ParquetReadingsFile(FileOnDisk):
     """Reads `path` in record batches; a fault is named with its row, the first being 1."""
-
-    def __init__(self, path: Path, *, batch_rows: int = BATCH_ROWS) -> None:
-        self._path, self._batch_rows = path, batch_rows
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
         wanted = None if facility_ids is None else pa.array(sorted(facility_ids), pa.string())
@@ -54,24 +41,6 @@ class ParquetReadingsFile:
                         yield made
         except (OSError, pa.ArrowException) as error:
             raise UnreadableFile(self._path, None, f"cannot be read as Parquet: {error}") from error
-
-    def ordered(
-        self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
-    ) -> AbstractContextManager[OrderedReadings]:
-        return in_order(self._path, self.batches(facility_ids), on_read)
-
-    def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        with self.ordered(facility_ids) as ordered:
-            return collect(ordered, facility_ids)
-
-    def time_zones(self) -> Mapping[str, ZoneInfo]:
-        return time_zones_beside(self._path)
-
-    def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
-        return clock_changes_in(self.time_zones(), first_year, last_year)
-
-    def exporters(self) -> frozenset[str]:
-        return frozenset()
 
     def _columns(self, schema: Any) -> list[str]:
         for name in ("facility", "timestamp", "load_kwh"):
@@ -127,7 +96,7 @@ class ParquetReadingsFile:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             return numbers(self._path, lines, name, [value or "" for value in column.to_pylist()])
         values: FloatArray = column.cast(pa.float64()).to_numpy(False).astype(np.float64)
-        if (infinite := np.isinf(values)).any():
-            at = infinite.argmax()
-            raise BadValue(self._path, int(lines[at]), f"{name} {values[at]} is not finite")
+        if (beyond := np.abs(values) > LARGEST).any():
+            at = beyond.argmax()
+            raise BadValue(self._path, int(lines[at]), f"{name} {values[at]} is beyond {LARGEST:g}")
         return values

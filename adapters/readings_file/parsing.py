@@ -15,6 +15,8 @@ from application.ports.readings_file import BadTimestamp, BadValue, LineArray, N
 from domain.time_windows import FloatArray
 
 LONGEST_ID = 200
+LARGEST = 1e12
+"""kWh or degrees: what is beyond is garbage, and as kW might be infinite, in the middle of an import."""
 
 
 def starts_of_intervals(path: Path, lines: LineArray, written: Sequence[str]) -> TimeArray:
@@ -28,12 +30,12 @@ def starts_of_intervals(path: Path, lines: LineArray, written: Sequence[str]) ->
 
 
 def numbers(path: Path, lines: LineArray, column: str, written: Sequence[str]) -> FloatArray:
-    """Finite numbers, NaN where nothing (or NaN) is written."""
+    """Numbers of at most LARGEST, NaN where nothing (or NaN) is written."""
     try:
         values = np.array([float(value) if value else nan for value in written], dtype=np.float64)
     except ValueError:
         values = np.full(len(written), np.inf)
-    if np.isinf(values).any():
+    if (np.abs(values) > LARGEST).any():
         one_by_one = zip(lines, written, strict=True)
         return np.array([number(path, int(n), column, value) for n, value in one_by_one], dtype=np.float64)
     return values
@@ -56,7 +58,7 @@ def start_of_interval(path: Path, line: int, written: str) -> np.datetime64:
 
 
 def number(path: Path, line: int, column: str, written: str) -> float:
-    """A finite number, NaN where nothing (or NaN) is written."""
+    """A number of at most LARGEST, NaN where nothing (or NaN) is written."""
     if not written.strip():
         return nan
     try:
@@ -67,6 +69,8 @@ def number(path: Path, line: int, column: str, written: str) -> float:
         ) from error
     if isinf(value):
         raise BadValue(path, line, f"{column} {written!r} is not finite; leave it empty if missing")
+    if abs(value) > LARGEST:
+        raise BadValue(path, line, f"{column} {written!r} is beyond {LARGEST:g}; leave it empty if missing")
     return value
 
 

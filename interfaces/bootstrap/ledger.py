@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from adapters.postgres.ledger_follower import LedgerFollower
     from adapters.postgres.ledger_store import PostgresLedgerStore
     from application.ledger_proof import ProofDocument
+    from application.ledger_report import LedgerReport, Span
     from application.ledger_status import LedgerStatus
-    from application.ledger_verification import LedgerReport, Span
     from application.ports.archive import Archive
     from interfaces.bootstrap.stores import Stores
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -35,7 +35,7 @@ Examples:
 
 Readings count by when they were measured. They are written as the aggregate worker writes them, into the same rows and
 intervals; what is stored already is left as it is. Days older than GRIDPROOF_TELEMETRY_RAW_DAYS stay for
-GRIDPROOF_TELEMETRY_RESTORED_DAYS.
+GRIDPROOF_TELEMETRY_RESTORED_DAYS; InfluxDB takes none of them: raise the former and `gridproof migrate` first.
 """
 VERIFY_EXAMPLE = """
 \b
@@ -185,16 +185,12 @@ def restore(
 @contextmanager
 def _progress(what: str) -> Iterator[OnProgress]:
     """A bar from the moment on when it is known how much there is."""
-    open_bar: list[Any] = []
+    with ExitStack() as until_read:
+        show: Callable[[int], None] | None = None
 
-    def tell(done: int, of: int) -> None:
-        if not open_bar:
-            bar = progress_of(of, f"{what} read")
-            open_bar.extend((bar, bar.__enter__()))
-        open_bar[1](done)
+        def tell(done: int, of: int) -> None:
+            nonlocal show
+            show = show or until_read.enter_context(progress_of(of, f"{what} read"))
+            show(done)
 
-    try:
         yield tell
-    finally:
-        if open_bar:
-            open_bar[0].__exit__(None, None, None)

@@ -3,28 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
-from hashlib import sha256
-from uuid import UUID, uuid5
+from datetime import datetime
 
 import structlog
 
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
+from application.ports.dead_letters import DeadLetters
 from application.ports.partition_shares import PartitionShares
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from application.readings import MalformedBatch, received_at, unpack, unpack_malformed
+from application.readings import MalformedBatch, received_at, unpack
 from domain.meter_reading import ALL_PARTITIONS, MALFORMED
-from interfaces.workers.alert_switch import AlertSwitch
+from interfaces.workers.holding import sleep_unless
 from interfaces.workers.lag_alerts import LagAlerts
 from interfaces.workers.partition_work import work_on_share
+from interfaces.workers.telemetry_housekeeping import keep_house
+from interfaces.workers.telemetry_parking import TelemetryParking
 
 _log = structlog.get_logger(__name__)
 
-DEAD_LETTER_IDS = UUID("6d1f0a52-6d0e-5c1b-9b39-2f1f7a9c5a11")
 MAX_TRIES = 5
 MAX_DELIVERIES = 25
 """A batch handed out so often without being finished takes its worker down with it.
@@ -32,7 +31,6 @@ MAX_DELIVERIES = 25
 From MAX_TRIES on batches go in one by one, so that what is innocent leaves the log, and only the first can be it.
 """
 BATCHES_AT_ONCE = 64
-TRIM_ABOVE = 0.8
 WRITE_EVERY_S = 0.25
 """Wall seconds between two transactions of a partition that is not behind: many small ones cost more than they help."""
 SETTLE_EVERY_S = 2.0
@@ -41,7 +39,6 @@ SETTLED_AT_ONCE = 200
 _PULL_FOR_S = 1.0
 _WATCH_EVERY_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
-_HOUSEKEEPING_EVERY_S = 10.0
 
 
 class Aggregator:
@@ -62,8 +59,7 @@ class Aggregator:
         self._partition = partition
         self._stream = stream
         self._store = store
-        self._dead_letters = dead_letters
-        self._alerts = alerts
+        self._parking = TelemetryParking(partition, dead_letters, alerts, clock)
         self._clock = clock
         self._first_pause_s = first_pause_s
         self._rollups = rollups
@@ -97,13 +93,13 @@ class Aggregator:
                 pause_s = self._first_pause_s
             except StreamUnavailable as error:
                 _log.warning("telemetry log not reached", partition=self._partition, error=str(error))
-                await _pause(pause_s, stop)
+                await sleep_unless(stop, pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             await self.settle_if_due(loop.time())
             left_s = began_s + WRITE_EVERY_S - loop.time()
             if len(batches) < BATCHES_AT_ONCE and left_s > 0:
-                await _pause(left_s, stop)
+                await sleep_unless(stop, left_s)
 
     async def settle_if_due(self, at_s: float) -> None:
         """Write down the quarter-hours that are over, a few at a time."""
@@ -124,7 +120,7 @@ class Aggregator:
         """However long a store may take: the alerts do not wait for it."""
         while not stop.is_set():
             await self.watch_lag()
-            await _pause(_WATCH_EVERY_S, stop)
+            await sleep_unless(stop, _WATCH_EVERY_S)
 
     async def watch_lag(self) -> None:
         lag_s = 0.0
@@ -139,7 +135,7 @@ class Aggregator:
             return
         self._oldest_at = _received_at(batches[0]) or self._oldest_at
         if self._partition == MALFORMED:
-            await self._each(batches, self._park_malformed, stop)
+            await self._each(batches, self._parking.park_malformed, stop)
             return
         if any(batch.deliveries > MAX_TRIES for batch in batches):
             await self._each(batches, self._store_one, stop, suspected=batches[0])
@@ -186,7 +182,7 @@ class Aggregator:
             except Exception as error:  # noqa: BLE001 - parked with its reason after MAX_TRIES
                 tries += 1
                 _log.warning("batch failed", seq=batch.stream_seq, tries=tries, error=str(error))
-                if (tries >= MAX_TRIES or isinstance(error, MalformedBatch)) and await self._parked(
+                if (tries >= MAX_TRIES or isinstance(error, MalformedBatch)) and await self._parking.parked(
                     batch, error
                 ):
                     return True
@@ -194,55 +190,14 @@ class Aggregator:
                 return True
             for one in waiting:
                 await self._stream.still_working(one)
-            if await _pause(pause_s, stop):
+            await sleep_unless(stop, pause_s)
+            if stop.is_set():
                 return False
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _store_one(self, batch: StreamedBatch) -> None:
         readings = unpack(batch.body).readings
         await asyncio.to_thread(self._store.write_readings, self._partition, batch.stream_seq, readings)
-
-    async def _park_malformed(self, batch: StreamedBatch) -> None:
-        messages = unpack_malformed(batch.body)
-        for message in messages.malformed:
-            letter = DeadLetter(
-                dead_letter_id=_letter_id(
-                    "meter_message", message.body, f"{message.topic} {messages.received_at:%Y-%m-%dT%H}"
-                ),
-                queue="meter_message",
-                subject=_text(message.topic),
-                reason=_text(message.reason),
-                body=message.body,
-                parked_at=messages.received_at,
-            )
-            await self._park(letter)
-
-    async def _parked(self, batch: StreamedBatch, error: Exception) -> bool:
-        """Whether the poison is in the dead letters now; only then may it leave the log."""
-        subject = f"partition {self._partition}"
-        letter = DeadLetter(
-            dead_letter_id=_letter_id("telemetry_batch", batch.body, str(batch.stream_seq)),
-            queue="telemetry_batch",
-            subject=f"{subject}, sequence {batch.stream_seq}",
-            reason=_text(f"{type(error).__name__}: {error}"),
-            body=batch.body,
-            parked_at=self._clock.now(),
-        )
-        try:
-            await self._park(letter)
-        except TelemetryStoreUnavailable as unavailable:
-            _log.warning("poison not parked yet", seq=batch.stream_seq, error=str(unavailable))
-            return False
-        switch = AlertSwitch(self._alerts, self._clock, "poison_batch", subject)
-        await switch.turn(on=True, detail=f"sequence {batch.stream_seq}: {letter.reason}"[:500])
-        return True
-
-    async def _park(self, letter: DeadLetter) -> None:
-        try:
-            await asyncio.to_thread(self._dead_letters.park, letter)
-        except Exception as error:
-            # Whatever keeps a dead letter from being kept, the message stays in the log and is tried again.
-            raise TelemetryStoreUnavailable(f"dead letter not kept: {error}") from error
 
 
 def _received_at(batch: StreamedBatch) -> datetime | None:
@@ -255,39 +210,6 @@ def _received_at(batch: StreamedBatch) -> datetime | None:
 
 async def _refuse(batch: StreamedBatch) -> None:
     raise MalformedBatch(f"handed out {batch.deliveries} times without being finished: it ends its worker")
-
-
-def _letter_id(queue: DeadLetterQueue, body: bytes, occasion: str) -> UUID:
-    """Of the content and its occasion: what is handed out again is parked once, but a replay that fails again,
-    or a meter that errs again an hour later, is a new letter."""
-    return uuid5(DEAD_LETTER_IDS, f"{queue}:{occasion}:{sha256(body).hexdigest()}")
-
-
-def _text(value: str) -> str:
-    return value.replace("\0", "\\0")[:1_000]
-
-
-async def _pause(seconds: float, stop: asyncio.Event) -> bool:
-    """Whether `stop` came during the pause."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-    return stop.is_set()
-
-
-async def keep_house(
-    stream: TelemetryStream, store: TelemetryStore, clock: Clock, stop: asyncio.Event
-) -> None:
-    """Make the next days' partitions ahead of time, and trim what is stored from a log that fills up."""
-    while not stop.is_set():
-        try:
-            fill = await stream.fill()  # first: also while the store is away there must be room in the log
-            if fill.stored_bytes > TRIM_ABOVE * fill.max_bytes:
-                await stream.trim()
-            now = clock.now()
-            await asyncio.to_thread(store.prepare_days, now - timedelta(days=1), now + timedelta(days=2))
-        except (StreamUnavailable, TelemetryStoreUnavailable) as error:
-            _log.warning("telemetry housekeeping put off", error=str(error))
-        await _pause(_HOUSEKEEPING_EVERY_S, stop)
 
 
 async def run(

@@ -11,8 +11,8 @@ from application.ports.locks import LockLost, Locks
 _log = structlog.get_logger(__name__)
 
 
-class _Stopped(Exception):
-    """While the lock was waited for."""
+class Stopped(Exception):
+    """While something was waited for: the lock, or what the work needs."""
 
 
 async def while_held(
@@ -20,12 +20,13 @@ async def while_held(
 ) -> None:
     """Do `work` under the lock `name` until it returns; where the lock is lost, take it again and begin anew.
 
-    Whoever still waits for it once `stop` is set gives up: another process may hold it for days.
+    Whoever still waits for it once `stop` is set gives up: another process may hold it for days. So does work that
+    raises Stopped.
     """
 
     def give_up_if_stopped() -> None:
         if stop.is_set():
-            raise _Stopped
+            raise Stopped
 
     while not stop.is_set():
         try:
@@ -33,7 +34,7 @@ async def while_held(
                 await work()
         except LockLost as lost:
             _log.warning("stopped, and waiting for the lock again", lock=name, why=str(lost))
-        except _Stopped:
+        except Stopped:
             return
         else:
             return

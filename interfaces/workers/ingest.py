@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 
 import msgspec
 import structlog
@@ -15,8 +14,9 @@ from application.ports.meter_feed import Kept, MeterMessage
 from application.ports.telemetry_stream import TelemetryStream
 from application.ports.turn_shares import TurnShares
 from application.reading_packer import ReadingPacker
-from application.readings import addressed, parse_message
+from application.readings import addressed, carried_trace, parse_message
 from interfaces.workers.alert_switch import AlertSwitch
+from interfaces.workers.holding import sleep_unless
 from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
 from interfaces.workers.telemetry_metrics import INGEST_LAG_S
 
@@ -63,9 +63,8 @@ class MeterIngest:
         now = self._clock.now()
         parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
         readings, malformed = parsed.readings, parsed.malformed
-        self._packer.put(
-            readings, malformed, kept, at=now, traceparent=parsed.traceparent or message.traceparent
-        )
+        trace = carried_trace(parsed.traceparent, message.traceparent)
+        self._packer.put(readings, malformed, kept, at=now, traceparent=trace)
         counts = self.counts
         counts.messages += 1
         counts.readings += len(readings)
@@ -111,8 +110,7 @@ class MeterIngest:
                 if now >= next_counts_at:
                     told = self._tell_counts(told)
                     next_counts_at = now + _COUNTS_EVERY_S
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _WATCH_EVERY_S)
+            await sleep_unless(stop, _WATCH_EVERY_S)
         self._tell_counts(told)
 
     def _totals(self) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import structlog
 from application.ports.exclusive_turn import ExclusiveTurn
 from application.ports.meter_feed import MessageTaker, MeterFeed
 from application.ports.turn_shares import TurnShares
+from interfaces.workers.holding import sleep_unless
 
 _log = structlog.get_logger(__name__)
 
@@ -64,8 +65,7 @@ async def share_out(
 ) -> None:
     """Give up a session whenever `worker` has two more than another worker, until `stop`."""
     while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _SHARE_EVERY_S)
+        await sleep_unless(stop, _SHARE_EVERY_S)
         held = [session for session in sessions if session.is_held and not session.give_up.is_set()]
         if len(held) < 2:
             continue

@@ -31,8 +31,10 @@ async def work_on_share(
                 running[partition] = (ended, asyncio.create_task(_named(work, partition, ended)))
             await _sleep(running, stop, ask_every_s)
     finally:
-        await _end(running, shares)
-        await shares.aclose()
+        try:
+            await _end(running, shares)
+        finally:
+            await shares.aclose()
 
 
 async def _named(
@@ -44,11 +46,14 @@ async def _named(
 
 
 async def _end(ending: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], shares: PartitionShares) -> None:
+    """Raises what work failed of, once all of it has ended: no other process may begin before."""
     for ended, _ in ending.values():
         ended.set()
+    if ending:
+        await asyncio.wait([task for _, task in ending.values()])
     for partition, (_, task) in ending.items():
-        await task
         await shares.give_back(partition)
+        task.result()
 
 
 async def _sleep(

@@ -100,6 +100,20 @@ def test_what_waits_is_counted_and_dated(tell: Tell) -> None:
     tell(story)
 
 
+def test_what_comes_while_nothing_is_read_is_counted_too(tell: Tell) -> None:
+    async def story(log: RawLog, append: Append) -> None:
+        first = await append(1, b"a", "a")
+        assert len(await log.read(1, 0, limit=9)) == 1
+        for n in range(3):
+            await append(1, b"later", f"later {n}")
+            waiting = await log.waiting(1, first)
+            assert waiting is not None
+            assert waiting.messages == n + 1
+        assert len(await log.read(1, first, limit=9)) == 3
+
+    tell(story)
+
+
 def test_a_log_keeps_its_id(tell: Tell) -> None:
     async def story(log: RawLog, append: Append) -> None:
         before = await log.log_id()

@@ -119,6 +119,7 @@ def test_a_facility_that_has_no_row_is_named(open_rows: Open) -> None:
             "load_kwh '1;5' is not a number",
         ),
         (("a", "2026-07-14T05:00:00Z", "inf", ""), BadValue, "load_kwh 'inf' is not finite"),
+        (("a", "2026-07-14T05:00:00Z", "-2e300", ""), BadValue, "load_kwh '-2e300' is beyond 1e[+]12"),
         (("a", "2026-07-14T05:00:00Z", "1", "warm"), BadValue, "temp_c 'warm' is not a number"),
         (("", "2026-07-14T05:00:00Z", "1", ""), BadValue, "the facility is empty"),
         (
@@ -195,6 +196,7 @@ def test_a_parquet_file_of_proper_types_is_read(tmp_path: Path) -> None:
         ({"timestamp": pa.array([MIDNIGHT, None, MIDNIGHT], pa.timestamp("us", "UTC"))}, BadTimestamp),
         ({"facility": pa.array(["a", None, "a"])}, BadValue),
         ({"load_kwh": pa.array([1.0, float("inf"), 2.0])}, BadValue),
+        ({"load_kwh": pa.array([1.0, -2e300, float("nan")])}, BadValue),
     ],
 )
 def test_a_fault_of_a_typed_parquet_file_is_named(

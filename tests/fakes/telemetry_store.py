@@ -17,8 +17,9 @@ from domain.interval_block import LONGEST_STEP_S, IntervalBlock, StoredIntervals
 from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
 from domain.meter_presence import QUARTERS_A_DAY, MeterPresence, quarter_number
 from domain.meter_reading import UNUSABLE, MeterReading, precedence
-from domain.rollups import RollupColumns, points_of, quarter_rollups
+from domain.rollups import RollupColumns, quarter_rollups
 from domain.time_windows import IntervalSeries, TimeWindow
+from tests.quarter_points import points_of
 
 NAN = float("nan")
 

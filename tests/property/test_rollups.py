@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.meter_reading import MeterReading, Quality, precedence
-from domain.rollups import RollupColumns, hour_of_quarters, points_of, quarter_rollups
+from domain.rollups import RollupColumns, hour_of_quarters, quarter_rollups
 from tests.plain_rollups import PlainRollup, plain_rollup, winners
+from tests.quarter_points import points_of
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 NAMES = RollupColumns.__struct_fields__

@@ -45,13 +45,17 @@ $$;
 
 -- Whether the day is gone now. A day that was made less than `kept` ago, by the server's own clock, stays, and so does one
 -- of which a quarter-hour is not settled: its rollups could never be made again. Readers and writers wait for the lock, so
--- it is given up after a second and tried again later.
+-- it is given up after a second and tried again later. No retention is shorter than two days: whoever may call this, and is
+-- not who should, cannot take what is measured now.
 CREATE FUNCTION drop_readings_day(day date, kept interval) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = gridproof, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     name text := 'readings_' || to_char(day, 'YYYYMMDD');
     begins timestamptz := day::timestamp AT TIME ZONE 'UTC';
 BEGIN
+    IF day > (now() AT TIME ZONE 'UTC')::date - 2 THEN
+        RETURN false;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtext('gridproof.prepare_readings_day'));
     FOR look IN 1..2 LOOP
         IF EXISTS (

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from adapters.postgres import turn_shares
 from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
 from adapters.postgres.turn_shares import PostgresTurnShares
 from interfaces.simulators.load_plan import LoadPlan, audit
@@ -91,6 +92,29 @@ def test_turns_of_others_are_not_counted(database: Database) -> None:
 def test_a_server_that_is_away_is_named() -> None:
     with pytest.raises(ConnectionError, match="does not say"):
         asyncio.run(PostgresTurnShares("postgresql://127.0.0.1:1/none", "ingest ").held_by())
+
+
+def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_shares, "ANSWER_WITHIN_S", 0.2)
+    clients: list[asyncio.StreamWriter] = []
+
+    async def welcome_and_say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.append(writer)
+        await reader.read(65_536)
+        if len(clients) == 1:
+            writer.write(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
+            return
+        for client in clients:  # the second asks to cancel what the first waits for
+            client.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(welcome_and_say_nothing, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            dsn = f"postgresql://x@127.0.0.1:{port}/none?sslmode=disable&gssencmode=disable"
+            with pytest.raises(ConnectionError, match="does not say"):
+                await asyncio.wait_for(PostgresTurnShares(dsn, "ingest ").held_by(), 20)
+
+    asyncio.run(story())
 
 
 @contextmanager

@@ -138,6 +138,31 @@ def test_a_failure_on_one_partition_ends_the_worker(database: Database) -> None:
         asyncio.run(work_on_share(shares, fails, asyncio.Event()))
 
 
+def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_ended(
+    database: Database,
+) -> None:
+    ended_on: set[int] = set()
+    started: set[int] = set()
+
+    async def one_fails(partition: int, ended: asyncio.Event) -> None:
+        started.add(partition)
+        if partition == ALL_PARTITIONS[0]:
+            await eventually(lambda: len(started) == len(ALL_PARTITIONS))
+            raise RuntimeError("a mistake in the program")
+        await ended.wait()
+        await asyncio.sleep(0.02)
+        ended_on.add(partition)
+
+    async def story() -> None:
+        shares = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
+        with pytest.raises(RuntimeError, match="a mistake"):
+            await work_on_share(shares, one_fails, asyncio.Event(), ask_every_s=0.02)
+        assert ended_on == set(ALL_PARTITIONS[1:])
+        assert await PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS).wanted() == set(ALL_PARTITIONS)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
 def holders(path: TelemetryPath) -> dict[int, set[int]]:
     with psycopg.connect(path.database.app_dsn) as conn:
         found: dict[int, set[int]] = {}

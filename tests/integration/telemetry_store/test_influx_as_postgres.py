@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
+from structlog.testing import capture_logs
 
 from adapters.influxdb import connection as connections
 from adapters.influxdb.connection import InfluxConnection
@@ -210,6 +211,8 @@ def test_readings_older_than_they_are_kept_for_are_passed_over(stores: Stores) -
     stores.clock.moment = T0
     before, after = (T0 - timedelta(days=days) for days in (90, 89))
     readings = [MeterReading("a", "m", at, 10.0, None) for at in (before, after)]
-    assert short.write_readings(0, 1, readings) == 1
+    with capture_logs() as logs:
+        assert short.write_readings(0, 1, readings) == 1
+    assert [one["readings"] for one in logs if "passed over" in one["event"]] == [1]
     assert short.position(0) == 1
     assert short.newest_reading_at("a") == after

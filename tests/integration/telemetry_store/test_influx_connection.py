@@ -162,10 +162,12 @@ def test_setting_up_makes_policies_and_changes_them_when_the_settings_do(influx:
 
 def test_influxdb_itself_keeps_minutes_of_each_meter(influx: InfluxConnection) -> None:
     minute = NOW.replace(second=0, microsecond=0) - timedelta(minutes=2)
-    for second, kw in ((0, 10.0), (15, 20.0), (30, 60.0)):
-        fields = {"kw": kw, "kw_counts": True}
-        of = {"facility_id": "a", "meter_id": "m"}
-        influx.write(RAW, [line("readings", of, fields, microseconds(minute + timedelta(seconds=second)))])
+    of = {"facility_id": "a", "meter_id": "m"}
+    lines = [
+        line("readings", of, {"kw": kw, "kw_counts": True}, microseconds(minute + timedelta(seconds=second)))
+        for second, kw in ((0, 10.0), (15, 20.0), (30, 60.0))
+    ]
+    influx.write(RAW, lines)  # at once: its scheduler may come by in between
     found: list[tuple[object, ...]] = []
     while not found:  # its scheduler says when
         (series,) = influx.query(
@@ -184,3 +186,25 @@ def test_of_what_it_cannot_make_it_says_what_is_to_be_made(
     with pytest.raises(InfluxNotSetUp, match=f"{connection.database}/raw.*90 days"):
         set_up(connection, raw_days=90, rollup_days=730)
     connection.close()
+
+
+def test_a_short_retention_is_set_up_with_shards_no_longer_than_it(influx: InfluxConnection) -> None:
+    set_up(influx, raw_days=2, rollup_days=2)
+    (series,) = influx.command([f'SHOW RETENTION POLICIES ON "{influx.database}"'])
+    shards = {name: lasts for one in series for name, lasts in one.rows("name", "shardGroupDuration")}
+    assert (shards[RAW], shards[ROLLUPS]) == ("24h0m0s", "48h0m0s")
+
+
+def test_a_query_it_does_not_understand_is_named(influx: InfluxConnection) -> None:
+    with pytest.raises(TelemetryStoreUnavailable, match="error parsing query"):
+        influx.query(RAW, ["SELECT FROM"])
+
+
+def test_a_statement_that_is_refused_while_setting_up_is_for_a_person_to_mend(
+    influx: InfluxConnection,
+) -> None:
+    influx.command([f'DROP CONTINUOUS QUERY "meter_minutes" ON "{influx.database}"'])
+    another = f'CREATE CONTINUOUS QUERY "meter_minutes" ON "{influx.database}" BEGIN '
+    influx.command([another + "SELECT mean(kw) INTO elsewhere FROM readings GROUP BY time(5m) END"])
+    with pytest.raises(InfluxNotSetUp, match="already exists"):
+        set_up(influx, raw_days=90, rollup_days=730)

@@ -213,3 +213,13 @@ def test_the_worker_goes_round_until_it_is_told_to_stop(kept: Kept) -> None:
 
     asyncio.run(go_round())
     assert kept.moments() == [NOW]
+
+
+def test_no_day_goes_that_is_still_measured_whoever_asks(kept: Kept) -> None:
+    with kept.pool.connection() as conn:
+        for age, goes in ((0, False), (1, False), (2, True)):
+            conn.execute("SELECT prepare_readings_day((now() AT TIME ZONE 'UTC')::date - %s)", (age,))
+            row = conn.execute(
+                "SELECT drop_readings_day((now() AT TIME ZONE 'UTC')::date - %s, '-1 s')", (age,)
+            ).fetchone()
+            assert row == (goes,), age

@@ -1,0 +1,36 @@
+"""Readings as the columns that rollups are made of: what the stores do in their own ways."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import numpy as np
+
+from domain.meter_intervals import INTERVAL_S
+from domain.meter_reading import REPLACED_VALUES, UNUSABLE, MeterReading
+from domain.meter_steps import QuarterPoints
+from domain.rollups import LOOK_AHEAD_S, LOOK_BACK_S
+
+
+def points_of(
+    readings: Iterable[MeterReading], starts_at: datetime
+) -> tuple[QuarterPoints, list[tuple[str, str]]]:
+    """The usable ones of `readings` (one per meter and moment) around the quarter-hour, and whose they are."""
+    chosen: dict[tuple[str, str], list[tuple[float, MeterReading]]] = {}
+    for r in readings:
+        offset_s = (r.ts - starts_at).total_seconds()
+        if r.quality not in UNUSABLE and -LOOK_BACK_S <= offset_s < INTERVAL_S + LOOK_AHEAD_S:
+            chosen.setdefault((r.facility_id, r.meter_id), []).append((offset_s, r))
+    meters = sorted(chosen)
+    rows = [
+        (n, offset_s, r)
+        for n, meter in enumerate(meters)
+        for offset_s, r in sorted(chosen[meter], key=lambda one: one[0])
+    ]
+    points = QuarterPoints(
+        np.array([n for n, _, _ in rows], dtype=np.int64),
+        np.array([offset_s for _, offset_s, _ in rows], dtype=np.float64),
+        np.array([r.kw for _, _, r in rows], dtype=np.float64),
+        np.array([r.kwh_total for _, _, r in rows], dtype=np.float64),
+        np.array([r.quality in REPLACED_VALUES for _, _, r in rows], dtype=np.bool_),
+    )
+    return points, meters
