@@ -24,4 +24,7 @@ def read_as_of(written: str) -> AsOf:
         ) from None
     if moment.tzinfo is None:
         raise NotAMomentOrPosition(f"{written!r} has no UTC offset; add Z or one such as +01:00")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise NotAMomentOrPosition(f"{written!r} is in UTC no time of the years 1 to 9999") from None

@@ -54,11 +54,12 @@ def moment(value: str) -> datetime:
     """An ISO 8601 time with its offset, as UTC."""
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
+        in_utc = None if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        in_utc = None
+    if in_utc is None:
         raise ValueError("use a time with its offset, as 2026-07-14T21:00:00Z")
-    return parsed.astimezone(UTC)
+    return in_utc
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

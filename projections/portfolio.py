@@ -1,77 +1,20 @@
-"""The portfolio in one row: what could be shed, what is promised, what is delivered.
-
-Sums are kept to the watt, so that adding and taking away never drifts.
-"""
+"""The portfolio in one row: what could be shed, what is promised, what is delivered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
-from uuid import UUID
 
-import msgspec
 from msgspec.structs import replace
 
-from domain.dispatch import Dispatch
-from domain.dr_event import DREvent
 from domain.event_sourcing import DomainEvent
-from domain.facility import Facility, FacilityStatus
-from projections.read_model import FilterKind, Rows, existing
+from projections.portfolio_changes import CHANGES
+from projections.portfolio_row import DispatchShare, FacilityShare, PortfolioRow, PortfolioRows
+from projections.read_model import FilterKind, Rows
+
+__all__ = ["KEY", "DispatchShare", "FacilityShare", "PortfolioProjection", "PortfolioRow", "PortfolioRows"]
 
 KEY = "portfolio"
-
-
-class PortfolioRow(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
-    """The whole portfolio, as recorded so far."""
-
-    registered_facilities: int = 0
-    active_facilities: int = 0
-    facilities_in_maintenance: int = 0
-    deactivated_facilities: int = 0
-    reserved_facilities: int = 0
-    """Active ones with a reservation, running or to come."""
-    declared_kw: float = 0.0
-    """Curtailable, over all facilities that are not deactivated."""
-    available_kw: float = 0.0
-    """The part of it that is active and not reserved."""
-    reserved_kw: float = 0.0
-    committed_kw: float = 0.0
-    """Targets of dispatches whose buildings are curtailed now."""
-    delivering_kw: float = 0.0
-    """What the meters last showed of those, where verified by meter."""
-    open_dr_events: int = 0
-    """Accepted and not yet completed or cancelled."""
-    active_dr_events: int = 0
-    """Whose window runs."""
-    last_measured_dr_event: UUID | None = None
-    last_delivered_kw: float | None = None
-    changed_at: datetime | None = None
-
-
-class FacilityShare(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
-    """A facility's part in the sums."""
-
-    stream_id: UUID
-    status: FacilityStatus
-    zones_kw: dict[str, float] = {}
-    reservations: tuple[UUID, ...] = ()
-
-    @property
-    def declared_kw(self) -> float:
-        return sum(map(_watts, self.zones_kw.values())) / 1000
-
-
-class DispatchShare(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch"):
-    """A dispatch's part in the sums, until its restore begins."""
-
-    dispatch_id: UUID
-    target_kw: float
-    committed: bool = False
-    delivering_kw: float = 0.0
-
-
-PortfolioRows = PortfolioRow | FacilityShare | DispatchShare
 
 
 class PortfolioProjection:
@@ -85,7 +28,7 @@ class PortfolioProjection:
 
     @property
     def concerns(self) -> tuple[type[DomainEvent], ...]:
-        return tuple(_CHANGES)
+        return tuple(CHANGES)
 
     def key(self, row: PortfolioRows) -> str:
         match row:
@@ -106,7 +49,7 @@ class PortfolioProjection:
         return (KEY, str(domain_event.originator_id))
 
     def fold(self, position: int, domain_event: DomainEvent, rows: Rows[PortfolioRows]) -> None:
-        change = _CHANGES.get(type(domain_event))
+        change = CHANGES.get(type(domain_event))
         if change is None:
             return
         before = rows.get(KEY)
@@ -114,198 +57,3 @@ class PortfolioProjection:
         after = change(domain_event, row, rows)
         if after != row:
             rows.put(replace(after, changed_at=domain_event.recorded_at))
-
-
-def _registered(happened: Facility.Registered, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    share = FacilityShare(stream_id=happened.originator_id, status="active")
-    rows.put(share)
-    return _with_share(replace(row, registered_facilities=row.registered_facilities + 1), share, sign=1)
-
-
-def _facility_changed(happened: Facility.Event, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    before = existing(rows, str(happened.originator_id), happened)
-    if not isinstance(before, FacilityShare):
-        return row
-    after = _share_after(happened, before)
-    rows.put(after)
-    return _with_share(_with_share(row, before, sign=-1), after, sign=1)
-
-
-def _share_after(happened: Facility.Event, share: FacilityShare) -> FacilityShare:
-    match happened:
-        case Facility.ZoneDefined():
-            zones_kw = {**share.zones_kw, happened.zone.zone_id: happened.zone.curtailable_kw}
-            return replace(share, zones_kw=zones_kw)
-        case Facility.ZoneRetired():
-            kept = {key: kw for key, kw in share.zones_kw.items() if key != happened.zone_id}
-            return replace(share, zones_kw=kept)
-        case Facility.MaintenanceStarted():
-            return replace(share, status="maintenance")
-        case Facility.MaintenanceEnded():
-            return replace(share, status="active")
-        case Facility.Deactivated():
-            return replace(share, status="deactivated")
-        case Facility.Reserved():
-            others = _without(share.reservations, happened.dr_event_id)
-            return replace(share, reservations=(*others, happened.dr_event_id))
-        case Facility.Released():
-            return replace(share, reservations=_without(share.reservations, happened.dr_event_id))
-        case _:
-            return share
-
-
-def _with_share(row: PortfolioRow, share: FacilityShare, *, sign: int) -> PortfolioRow:
-    """The sums with (sign 1) or without (sign -1) a facility."""
-    active, reserved = share.status == "active", bool(share.reservations)
-    kw = sign * share.declared_kw
-    return replace(
-        row,
-        active_facilities=row.active_facilities + sign * active,
-        facilities_in_maintenance=row.facilities_in_maintenance + sign * (share.status == "maintenance"),
-        deactivated_facilities=row.deactivated_facilities + sign * (share.status == "deactivated"),
-        reserved_facilities=row.reserved_facilities + sign * (active and reserved),
-        declared_kw=_sum_kw(row.declared_kw, kw if share.status != "deactivated" else 0.0),
-        available_kw=_sum_kw(row.available_kw, kw if active and not reserved else 0.0),
-        reserved_kw=_sum_kw(row.reserved_kw, kw if active and reserved else 0.0),
-    )
-
-
-def _planned(happened: Dispatch.Planned, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    rows.put(DispatchShare(dispatch_id=happened.originator_id, target_kw=happened.target_kw))
-    return row
-
-
-def _committed(happened: Dispatch.Committed, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    share = rows.get(str(happened.originator_id))
-    if not isinstance(share, DispatchShare):
-        return row
-    rows.put(replace(share, committed=True))
-    return replace(row, committed_kw=_sum_kw(row.committed_kw, share.target_kw))
-
-
-def _verified(
-    happened: Dispatch.VerifiedByMeter, row: PortfolioRow, rows: Rows[PortfolioRows]
-) -> PortfolioRow:
-    share = rows.get(str(happened.originator_id))
-    if not isinstance(share, DispatchShare):
-        return row
-    rows.put(replace(share, delivering_kw=happened.delivered_kw))
-    without = _sum_kw(row.delivering_kw, -share.delivering_kw)
-    return replace(row, delivering_kw=_sum_kw(without, happened.delivered_kw))
-
-
-def _requested(
-    happened: Dispatch.BmsCommandRequested, row: PortfolioRow, rows: Rows[PortfolioRows]
-) -> PortfolioRow:
-    undoing = happened.command.phase in {"restore", "abort"}
-    return _dispatch_over(happened, row, rows) if undoing else row
-
-
-def _amended(happened: Dispatch.Amended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    """One that comes back after it was let go has no part in the sums any more, and gets a new one."""
-    known = rows.get(str(happened.originator_id))
-    share = known if isinstance(known, DispatchShare) else None
-    if share is None and not happened.rejoined:
-        return row
-    changed = share or DispatchShare(dispatch_id=happened.originator_id, target_kw=0.0)
-    rows.put(replace(changed, target_kw=happened.target_kw))
-    if not changed.committed:
-        return row
-    without = _sum_kw(row.committed_kw, -changed.target_kw)
-    return replace(row, committed_kw=_sum_kw(without, happened.target_kw))
-
-
-def _awaits_its_time(
-    happened: Dispatch.PreparationReleased, row: PortfolioRow, rows: Rows[PortfolioRows]
-) -> PortfolioRow:
-    rows.put(DispatchShare(dispatch_id=happened.originator_id, target_kw=happened.target_kw))
-    return row
-
-
-def _dispatch_over(happened: Dispatch.Event, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    share = rows.get(str(happened.originator_id))
-    if not isinstance(share, DispatchShare):
-        return row
-    rows.delete(str(happened.originator_id))
-    return replace(
-        row,
-        committed_kw=_sum_kw(row.committed_kw, -share.target_kw if share.committed else 0.0),
-        delivering_kw=_sum_kw(row.delivering_kw, -share.delivering_kw),
-    )
-
-
-def _accepted(happened: DREvent.Accepted, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    return replace(row, open_dr_events=row.open_dr_events + 1)
-
-
-def _started(happened: DREvent.Started, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    return replace(row, active_dr_events=row.active_dr_events + 1)
-
-
-def _ended(happened: DREvent.Ended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    return replace(row, active_dr_events=row.active_dr_events - 1)
-
-
-def _batch_aborted(
-    happened: DREvent.BatchAborted, row: PortfolioRow, rows: Rows[PortfolioRows]
-) -> PortfolioRow:
-    return replace(row, active_dr_events=row.active_dr_events - happened.while_active)
-
-
-def _cancelled_while_active(
-    happened: DREvent.CancelledWhileActive, row: PortfolioRow, rows: Rows[PortfolioRows]
-) -> PortfolioRow:
-    return replace(row, open_dr_events=row.open_dr_events - 1, active_dr_events=row.active_dr_events - 1)
-
-
-def _closed(
-    happened: DREvent.Completed | DREvent.Cancelled, row: PortfolioRow, rows: Rows[PortfolioRows]
-) -> PortfolioRow:
-    return replace(row, open_dr_events=row.open_dr_events - 1)
-
-
-def _measured(happened: DREvent.Measured, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
-    return replace(
-        row, last_measured_dr_event=happened.originator_id, last_delivered_kw=happened.delivered_kw
-    )
-
-
-_CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRows]], PortfolioRow]] = {
-    Facility.Registered: _registered,
-    Facility.ZoneDefined: _facility_changed,
-    Facility.ZoneRetired: _facility_changed,
-    Facility.MaintenanceStarted: _facility_changed,
-    Facility.MaintenanceEnded: _facility_changed,
-    Facility.Deactivated: _facility_changed,
-    Facility.Reserved: _facility_changed,
-    Facility.Released: _facility_changed,
-    Dispatch.Planned: _planned,
-    Dispatch.Committed: _committed,
-    Dispatch.VerifiedByMeter: _verified,
-    Dispatch.BmsCommandRequested: _requested,
-    Dispatch.Amended: _amended,
-    Dispatch.PreparationReleased: _awaits_its_time,
-    Dispatch.RestorePlanned: _dispatch_over,
-    Dispatch.Failed: _dispatch_over,
-    Dispatch.Aborted: _dispatch_over,
-    DREvent.Accepted: _accepted,
-    DREvent.Started: _started,
-    DREvent.Ended: _ended,
-    DREvent.Completed: _closed,
-    DREvent.Cancelled: _closed,
-    DREvent.CancelledWhileActive: _cancelled_while_active,
-    DREvent.BatchAborted: _batch_aborted,
-    DREvent.Measured: _measured,
-}
-
-
-def _watts(kw: float) -> int:
-    return round(kw * 1000)
-
-
-def _sum_kw(first_kw: float, second_kw: float) -> float:
-    return (_watts(first_kw) + _watts(second_kw)) / 1000
-
-
-def _without(reservations: tuple[UUID, ...], dr_event_id: UUID) -> tuple[UUID, ...]:
-    return tuple(known for known in reservations if known != dr_event_id)

@@ -1,13 +1,12 @@
 """Arrays as parameters of a statement in PostgreSQL's binary format: numbers straight out of numpy, texts by a table.
 
-Source of the format: PostgreSQL's `array_recv` (see binary_arrays.py). Rows that come as parameters need no table to be
+The format is that of binary_arrays.py. Rows that come as parameters need no table to be
 copied into, which costs a millisecond a transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,8 @@ from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
+from adapters.postgres.binary_arrays import TEXT, array_of, text
 from adapters.postgres.binary_rows import fields_of
-
-_HEADER = Struct("!iiIii")
-_NOTHING = Struct("!iiI")
-_NULL = b"\xff\xff\xff\xff"
 
 
 class ArrayParam:
@@ -31,10 +27,7 @@ class ArrayParam:
 
     def __init__(self, oid: int, element: int, body: bytes, length: int, *, has_nulls: bool = False) -> None:
         self.oid = oid
-        header = (
-            _HEADER.pack(1, int(has_nulls), element, length, 1) if length else _NOTHING.pack(0, 0, element)
-        )
-        self.data = header + body
+        self.data = array_of(element, body, length, has_nulls=has_nulls)
 
 
 def _numbers(oid: int, element: int, kind: str, values: NDArray[Any]) -> ArrayParam:
@@ -70,14 +63,9 @@ def timestamps_param(microseconds: NDArray[np.int64]) -> ArrayParam:
 
 def texts(values: Sequence[str | None]) -> ArrayParam:
     """Few different ones are encoded once each."""
-    table: dict[str | None, bytes] = {None: _NULL}
-    for value in set(values):
-        if value is not None:
-            encoded = value.encode()
-            table[value] = len(encoded).to_bytes(4, "big") + encoded
-    return ArrayParam(
-        1009, 25, b"".join([table[value] for value in values]), len(values), has_nulls=None in values
-    )
+    table = {value: text(value) for value in set(values)}
+    body = b"".join([table[value] for value in values])
+    return ArrayParam(1009, TEXT, body, len(values), has_nulls=None in table)
 
 
 class _ArrayDumper(Dumper):

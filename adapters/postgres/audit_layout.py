@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any, LiteralString
 
+from adapters.postgres.binary_arrays import NULL, text
 from adapters.postgres.row_encoding import Stored
 from adapters.postgres.row_layout import RowLayout
 from projections.audit_trail import AuditStep, FacilityName
@@ -24,9 +25,7 @@ _COPIED: LiteralString = (
 # Nine fields, each after its length: generation, key, position, DR event and correlation; the texts follow.
 _BEGIN = Struct("!hiii")
 _POSITION = Struct("!iq")
-_LENGTH = Struct("!i")
-_ID_LENGTH = _LENGTH.pack(16)
-_NULL = b"\xff\xff\xff\xff"
+_ID_LENGTH = Struct("!i").pack(16)
 
 _ROW: LiteralString = """
 CASE WHEN topic IS NULL THEN
@@ -91,14 +90,11 @@ def _blocks(projection: AnyProjection, rows: Iterable[Stored], generation: int) 
 def _name(row: FacilityName, position: int) -> bytes:
     facility_id = _text(row.facility_id)
     place = row.stream_id.bytes + _POSITION.pack(8, position)
-    return place + _NULL + _NULL + _NULL + facility_id + _NULL + _NULL
+    return place + NULL + NULL + NULL + facility_id + NULL + NULL
 
 
 def _text(value: str | None) -> bytes:
-    if value is None:
-        return _NULL
-    encoded = value.replace("\0", NO_NUL).encode()
-    return _LENGTH.pack(len(encoded)) + encoded
+    return text(None if value is None else value.replace("\0", NO_NUL))
 
 
 def _arrays(projection: AnyProjection, rows: Sequence[Stored]) -> Sequence[Any]:

@@ -12,6 +12,8 @@ from struct import error as struct_error
 
 BIGINT, TEXT, BYTEA, UUID = 20, 25, 17, 2950
 """Object ids of built-in types: the same in every PostgreSQL."""
+NULL = b"\xff\xff\xff\xff"
+"""In the place of an element, or of a field of a row."""
 
 _LENGTH = Struct("!i")
 _BIGINT = Struct("!q")
@@ -38,8 +40,18 @@ def element(value: bytes) -> bytes:
     return _LENGTH.pack(len(value)) + value
 
 
-def array(element_type: int, elements: Sequence[bytes]) -> bytes:
-    """Of one dimension, without nulls; `elements` as `element` gives them."""
-    if not elements:
+def text(value: str | None) -> bytes:
+    """As it stands in an array, or in a row."""
+    return NULL if value is None else element(value.encode())
+
+
+def array(element_type: int, elements: Sequence[bytes], *, has_nulls: bool = False) -> bytes:
+    """Of one dimension; `elements` as `element` gives them, or NULL."""
+    return array_of(element_type, b"".join(elements), len(elements), has_nulls=has_nulls)
+
+
+def array_of(element_type: int, elements: bytes, length: int, *, has_nulls: bool = False) -> bytes:
+    """As `array`, of `length` elements one after the other."""
+    if not length:
         return _NO_ELEMENTS.pack(0, 0, element_type)
-    return _HEADER.pack(1, 0, element_type, len(elements), 1) + b"".join(elements)
+    return _HEADER.pack(1, int(has_nulls), element_type, length, 1) + elements

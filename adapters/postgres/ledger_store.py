@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
+from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
 from application.ports.ledger_store import Appended, LedgerMoved, LedgerUnavailable
 from domain.ledger import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
 
@@ -25,9 +26,7 @@ COPY (
     ORDER BY notification_id LIMIT {limit}
 ) TO STDOUT (FORMAT BINARY)
 """
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _FIELD_COUNT = b"\x00\x05"
-_COPY_END = b"\xff\xff"
 _POSITION = slice(6, 14)
 """Where a row of the binary COPY has its first field's bytes: after a field count and a length."""
 _MOVE = """
@@ -153,8 +152,8 @@ def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
     """PostgreSQL sends each row as a message of its own; the first also has the header of the file."""
     for message in rows:
         row = bytes(message)
-        row = row.removeprefix(_COPY_HEADER)
-        if row == _COPY_END:
+        row = row.removeprefix(COPY_SIGNATURE)
+        if row == COPY_TRAILER:
             continue
         if row[:2] != _FIELD_COUNT:
             raise LedgerUnavailable(

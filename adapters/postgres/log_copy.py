@@ -12,6 +12,7 @@ import psycopg
 from eventsourcing.utils import get_topic
 from psycopg import sql
 
+from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
 from application.demand_response import AGGREGATES
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
@@ -30,7 +31,6 @@ COPY (
     ORDER BY notification_id {limit}
 ) TO STDOUT (FORMAT BINARY)
 """
-_HEADER_LENGTH, _TRAILER = 19, b"\xff\xff"
 # Position; the stream's id; version; and how long the topic is that follows. Between them lengths that are known.
 _PLACE = Struct("!6xq4x16s4xqi")
 _LENGTH_BYTES = 4
@@ -129,8 +129,8 @@ class _Topics(dict[bytes, str]):
 
 def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
     """Rows of the statement above. psycopg's own loop waits anew for each row, which takes longer than to decode it."""
-    next_row, trailer_length = connection.pgconn.get_copy_data, len(_TRAILER)
-    row = memoryview(copy.read())[_HEADER_LENGTH:]  # the header may come alone, or before the first row
+    next_row, trailer_length = connection.pgconn.get_copy_data, len(COPY_TRAILER)
+    row = memoryview(copy.read())[len(COPY_SIGNATURE) :]  # the header may come alone, or before the first row
     while len(row) != trailer_length:
         if row:
             yield row

@@ -1,4 +1,4 @@
-"""A view of one read model's live rows; the SQL is one for all tables, since they are of one layout."""
+"""A view of one read model's live rows; what columns those are is said by its layout."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager

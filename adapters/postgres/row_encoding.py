@@ -13,19 +13,15 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from adapters.postgres.binary_arrays import BIGINT, TEXT, array, text
 from projections.read_model import AnyProjection
 from projections.stored_form import stored_form
 
-COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-COPY_TRAILER = b"\xff\xff"
-
-_NULL = b"\xff\xff\xff\xff"
 _BEGIN = Struct("!hii")  # six fields; a generation of 4 bytes
 _LENGTH = Struct("!i")
 _POSITION = Struct("!iq")
-_ARRAY = Struct("!iiIii")  # dimensions, whether it has nulls, type of the elements; length and lower bound
 _JSONB_VERSION = b"\x01"
-_TEXT_OID, _TEXT_ARRAY_OID, _BIGINT_OID, _BIGINT_ARRAY_OID = 25, 1009, 20, 1016
+_TEXT_ARRAY_OID, _BIGINT_ARRAY_OID = 1009, 1016
 _ROWS_A_BLOCK = 500
 
 Stored = tuple[Any, int]
@@ -41,9 +37,9 @@ def copy_blocks(projection: AnyProjection, rows: Iterable[Stored], generation: i
         form = stored_form(row)
         block += (
             begin,
-            _text(key_of(row)),
-            _text(sort_key_of(row)),
-            _text(tenant_of(row)),
+            text(key_of(row)),
+            text(sort_key_of(row)),
+            text(tenant_of(row)),
             length(len(form) + 1),
             _JSONB_VERSION,
             form,
@@ -65,7 +61,7 @@ class BigintArray(bytes):
 
 
 def text_array(values: Iterable[str]) -> TextArray:
-    return TextArray(_array(_TEXT_OID, [_text(value) for value in values]))
+    return TextArray(array(TEXT, [text(value) for value in values]))
 
 
 def row_arrays(
@@ -76,29 +72,18 @@ def row_arrays(
     forms, positions = list[bytes](), list[bytes]()
     for row, position in rows:
         form = stored_form(row)
-        keys.append(_text(projection.key(row)))
-        sort_keys.append(_text(projection.sort_key(row)))
-        tenants.append(_text(projection.tenant(row)))
+        keys.append(text(projection.key(row)))
+        sort_keys.append(text(projection.sort_key(row)))
+        tenants.append(text(projection.tenant(row)))
         forms.append(_LENGTH.pack(len(form)) + form)
         positions.append(_POSITION.pack(8, position))
     return (
-        TextArray(_array(_TEXT_OID, keys)),
-        TextArray(_array(_TEXT_OID, sort_keys)),
-        TextArray(_array(_TEXT_OID, tenants)),
-        TextArray(_array(_TEXT_OID, forms)),
-        BigintArray(_array(_BIGINT_OID, positions)),
+        TextArray(array(TEXT, keys)),
+        TextArray(array(TEXT, sort_keys, has_nulls=True)),
+        TextArray(array(TEXT, tenants, has_nulls=True)),
+        TextArray(array(TEXT, forms)),
+        BigintArray(array(BIGINT, positions)),
     )
-
-
-def _array(element_type: int, elements: list[bytes]) -> bytes:
-    return _ARRAY.pack(1, 1, element_type, len(elements), 1) + b"".join(elements)
-
-
-def _text(value: str | None) -> bytes:
-    if value is None:
-        return _NULL
-    encoded = value.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
 
 
 class _TextArrayDumper(Dumper):

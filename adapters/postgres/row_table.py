@@ -7,7 +7,8 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from adapters.postgres.row_encoding import COPY_HEADER, COPY_TRAILER, Stored, text_array
+from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
+from adapters.postgres.row_encoding import Stored, text_array
 from adapters.postgres.row_layout import RowLayout
 from adapters.postgres.row_layouts import layout_of
 from domain.struct_decoders import json_decoder
@@ -33,7 +34,7 @@ def copy_blocks_in(
     """Add rows of new keys, faster than any INSERT; blocks as `layout` makes them."""
     statement = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table, sql.SQL(layout.copied))
     with connection.cursor().copy(statement) as copy:
-        copy.write(COPY_HEADER)
+        copy.write(COPY_SIGNATURE)
         for block in blocks:
             copy.write(block)
         copy.write(COPY_TRAILER)

@@ -21,9 +21,8 @@ def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
     if status in {"preparing", "active"}:
         facility = deciding.facility(dispatch.state.facility_id)
         _leave_if_opted_out(dispatch, dr_event, facility, deciding)
-        if facility is None or not facility.state.is_kept_from(
-            dr_event.id
-        ):  # else it comes back when restored
+        is_kept = facility is not None and facility.state.is_kept_from(dr_event.id)
+        if not is_kept:  # else it comes back when restored
             _guard(dispatch, dr_event, deciding)
             dispatch.prepare(deciding.provenance)
     elif status == "scheduled" and dispatch.state.prepare_again:

@@ -12,6 +12,7 @@ from interfaces.cli.session import command_context, opened_stores, warn_if_behin
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from application.commands.dispatch import OverrideForecast, RestoreByHand
     from application.deciding import CommandContext
     from interfaces.bootstrap import Stores
     from projections.dispatches import DispatchRow
@@ -181,10 +182,7 @@ def override(reference: str, facility_id: str, reason: str, as_json: bool) -> No
     """Let a dispatch go on in spite of a degraded forecast."""
     from application.commands.dispatch import OverrideForecast
 
-    with opened_stores() as stores:
-        dr_event_id = _resolved(stores, reference)
-        command = OverrideForecast(dr_event_id=dr_event_id, facility_id=facility_id, reason=reason)
-        stores.bus.handle(command, _context(stores, dr_event_id))
+    dr_event_id = _answered_for(OverrideForecast, reference, facility_id, reason)
     if as_json:
         print_json({"dr_event_id": dr_event_id, "facility_id": facility_id, "overridden": True})
     else:
@@ -200,14 +198,22 @@ def restored(reference: str, facility_id: str, reason: str, as_json: bool) -> No
     """Say that a building whose restore fails was restored by hand."""
     from application.commands.dispatch import RestoreByHand
 
-    with opened_stores() as stores:
-        dr_event_id = _resolved(stores, reference)
-        command = RestoreByHand(dr_event_id=dr_event_id, facility_id=facility_id, reason=reason)
-        stores.bus.handle(command, _context(stores, dr_event_id))
+    dr_event_id = _answered_for(RestoreByHand, reference, facility_id, reason)
     if as_json:
         print_json({"dr_event_id": dr_event_id, "facility_id": facility_id, "restored_by_hand": True})
     else:
         click.echo(f"{facility_id} counts as restored in {dr_event_id}")
+
+
+def _answered_for(
+    command_type: "type[OverrideForecast | RestoreByHand]", reference: str, facility_id: str, reason: str
+) -> "UUID":
+    """What an operator answers for in one facility's dispatch, handled; the id of its DR event."""
+    with opened_stores() as stores:
+        dr_event_id = _resolved(stores, reference)
+        command = command_type(dr_event_id=dr_event_id, facility_id=facility_id, reason=reason)
+        stores.bus.handle(command, _context(stores, dr_event_id))
+    return dr_event_id
 
 
 @dr_events_group.command("cancel", epilog=CANCEL_EXAMPLE)

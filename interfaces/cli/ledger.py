@@ -15,7 +15,7 @@ from interfaces.cli.printing import print_fields, print_json, print_table, progr
 from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
-    from application.ledger_verification import LedgerReport
+    from application.ledger_report import LedgerReport
 
 VERIFY_EXAMPLE = """
 \b
@@ -58,7 +58,7 @@ def verify(
     first: int | None, last: int | None, log: str | None, public_key: str | None, as_json: bool
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
-    from application.ledger_verification import Span
+    from application.ledger_report import Span
     from domain.ledger import BEFORE_ALL, LAST_OF_ALL
     from interfaces.bootstrap import verify_ledger
 

@@ -17,7 +17,10 @@ def moment(written: str) -> datetime:
         raise click.BadParameter(f"{written!r} is not ISO 8601, such as 2026-07-14T21:00:00Z") from None
     if found.tzinfo is None:
         raise click.BadParameter(f"{written!r} has no UTC offset; add Z or one such as +01:00")
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise click.BadParameter(f"{written!r} is in UTC no time of the years 1 to 9999") from None
 
 
 def as_of(written: str) -> AsOf:

@@ -18,6 +18,7 @@ from interfaces.web.problems import Problem, ProblemReason
 Resolution = Literal["15s", "1m", "15m", "1h"]
 STEPS_S: dict[Resolution, int] = {"15s": 15, "1m": 60, "15m": 900, "1h": 3_600}
 LONGEST = timedelta(seconds=max(LONGEST_S.values()))
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2199
 
 Steps = Annotated[int, QueryParameter(ge=1, le=MOST_STEPS, description="How many steps at most")]
 
@@ -50,6 +51,8 @@ def window_of(first: datetime, last: datetime, step_s: int) -> TimeWindow:
     """Raises Problem for one that is refused; `history_too_long` where other steps would do."""
     if first.tzinfo is None or last.tzinfo is None:
         raise Problem("invalid-request", "`from` and `to` are times with an offset, as 2026-07-14T21:00:00Z")
+    if first.year < EARLIEST_YEAR or last.year > LATEST_YEAR:  # others may not exist in UTC
+        raise Problem("invalid-request", f"`from` and `to` are in the years {EARLIEST_YEAR} to {LATEST_YEAR}")
     if not timedelta(0) < last - first <= LONGEST:
         raise Problem("invalid-request", f"`to` comes after `from`, by at most {LONGEST.days} days")
     window = TimeWindow(first.astimezone(UTC), last.astimezone(UTC))

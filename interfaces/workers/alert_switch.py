@@ -27,7 +27,7 @@ class AlertSwitch:
         try:
             await asyncio.to_thread(self._tell, on, detail)
             self._told = on
-        except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop telemetry
+        except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop what it is about
             _log.warning(
                 "alert not recorded", alert=self._name, subject=self._subject, on=on, error=str(error)
             )

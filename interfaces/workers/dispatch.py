@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
+from application.command_bus import TooManyConflicts
 from application.event_mapper import UnreadableDomainEvent
 from application.ports.event_store import EventStoreUnavailable, StreamNotFound
 from application.ports.locks import LockLost, Locks
@@ -29,13 +30,15 @@ COMES_AGAIN = (
     EventStoreUnavailable,
     OperationsUnavailable,
     LockLost,
+    TooManyConflicts,
     NotAllowedNow,
     UnreadableDomainEvent,
 )
-"""What may be otherwise at the next delivery; besides what is unavailable: an outcome that somebody else recorded
-meanwhile, and a stream that a newer release has written to, whose workers can do it."""
-POISON = (msgspec.DecodeError, StreamNotFound, DomainError, ValueError)
-"""What comes of a message that can never be carried out: no work of ours, or of something that is not on record."""
+"""What may be otherwise at the next delivery; besides what is unavailable: lost races, an outcome that somebody else
+recorded meanwhile, and a stream that a newer release has written to, whose workers can do it."""
+POISON = (msgspec.DecodeError, RecursionError, StreamNotFound, DomainError, ValueError)
+"""What comes of a message that can never be carried out: no work of ours (be it thousands of brackets), or of
+something that is not on record."""
 log = structlog.get_logger("dispatch")
 
 

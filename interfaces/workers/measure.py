@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from application.command_bus import CommandBus
+from application.command_bus import CommandBus, TooManyConflicts
 from application.deciding import CommandContext
 from application.measuring import (
     MeasuringBasis,
@@ -45,6 +45,7 @@ LOCK = "measure"
 POLL_S, LEAST_POLL_WALL_S = 15.0, 1.0
 LONGEST_WINDOW = timedelta(days=1)
 FACILITIES_AT_ONCE = 50
+PUTS_OFF = (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable, TooManyConflicts)
 
 
 @dataclass
@@ -188,6 +189,6 @@ async def _measure(measuring: Measuring, stop: asyncio.Event) -> None:
             given = await asyncio.to_thread(measuring.pass_once)
             if given:
                 _log.info("measured", commands=given)
-        except (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable) as error:
+        except PUTS_OFF as error:
             _log.warning("measuring put off", error=str(error))
         await sleep_unless(stop, pause_s)

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
+from application.command_bus import TooManyConflicts
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
@@ -62,8 +63,8 @@ class NotifyWorker:
             while True:
                 try:
                     await self._carry_out(item)
-                except (EventStoreUnavailable, OperationsUnavailable) as error:
-                    log.warning("a store is unavailable; trying again", why=str(error))
+                except (EventStoreUnavailable, OperationsUnavailable, TooManyConflicts) as error:
+                    log.warning("trying again", error=type(error).__name__, why=str(error))
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_RETRY_S)
                 except WorkQueueUnavailable as error:
@@ -75,7 +76,7 @@ class NotifyWorker:
     async def _carry_out(self, item: WorkItem) -> None:
         try:
             work = json_decoder(CallbackWork).decode(item.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             await self.calls.park_poison(item, "unknown", f"not a callback: {error}")
             return
         turn = self._turns.setdefault(work.dr_event_id, asyncio.Lock())

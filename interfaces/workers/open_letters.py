@@ -30,5 +30,5 @@ def _command_of(letter: DeadLetter) -> UUID | None:
     """None: a message that could not be read, or no command."""
     try:
         return json_decoder(BmsWork).decode(letter.body).command_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None

@@ -13,7 +13,6 @@ import structlog
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkQueueFull
 from interfaces.workers.alert_switch import AlertSwitch
 from interfaces.workers.holding import sleep_unless, while_held
@@ -49,7 +48,7 @@ class DoorWatch:
         while not stop.is_set():
             try:
                 await self.look(switch)
-            except (OperationsUnavailable, ReadModelsUnavailable) as error:
+            except ReadModelsUnavailable as error:
                 log.warning("the read models are unavailable; looking again", why=str(error))
             await sleep_unless(stop, LOOK_EVERY_S)
 

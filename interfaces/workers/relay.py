@@ -1,14 +1,14 @@
-"""The relay: reads the log in order, runs the saga, and puts recorded intents on the work queue."""
+"""The relay: reads the log in order, runs the saga, and has recorded intents put on the work queue."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -19,10 +19,9 @@ from application.commands.dispatch import DispatchCommand
 from application.deciding import CommandContext, IdempotencyKey
 from application.ports.alerts import AlertRegistry
 from application.ports.event_log import EventLog, LogEntry
-from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import Locks
 from application.ports.reader_positions import ReaderPositions
-from application.ports.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher, WorkQueueUnavailable
+from application.ports.work_queue import WorkPublisher
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -31,6 +30,8 @@ from domain.event_sourcing import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.failpoints import Failpoint
 from interfaces.workers.holding import while_held
+from interfaces.workers.intents import INTENTS, Intents
+from interfaces.workers.patience import patiently
 from interfaces.workers.roads import Roads
 
 READER = "relay"
@@ -42,21 +43,6 @@ KEEP_EVERY_S = 0.1
 """Between two moves of the position: a relay that begins again repeats no more than that."""
 MOST_UNDER_WAY, MOST_AHEAD = 2_000, 100_000
 """Jobs that are no callbacks, and saves read ahead of the oldest job, before the relay reads no further."""
-RETRY_S = 0.25
-LEAST_SUCCESS = 0.8
-"""Of the facilities asked; below it an operator is told."""
-INTENTS = frozenset(
-    {
-        Dispatch.BmsCommandRequested,
-        Dispatch.BmsCommandReissued,
-        Dispatch.Committed,
-        Dispatch.RestoredByHand,
-        DREvent.CallbackRequested,
-        DREvent.Completed,
-    }
-)
-"""The domain events that ask for something outside; each has its case in `Relay._intent`."""
-TAnswer = TypeVar("TAnswer")
 log = structlog.get_logger("relay")
 
 
@@ -83,6 +69,10 @@ class Relay:
     alerts: AlertRegistry
     saga: DispatchSaga = field(default_factory=DispatchSaga)
 
+    @property
+    def _intents(self) -> Intents:
+        return Intents(self.publisher, self.alerts, self.reached)
+
     async def run(self, stop: asyncio.Event) -> None:
         await while_held(self.locks, READER, lambda: self._follow(stop), stop=stop)
 
@@ -99,22 +89,22 @@ class Relay:
         """Read ahead of what still runs; the position kept is the one before which all is done."""
         under_way: deque[tuple[int, list[asyncio.Future[None]]]] = deque()
         roads, now = Roads(), asyncio.get_running_loop().time
-        read = kept = done = await patiently(lambda: asyncio.to_thread(self.positions.position, READER))
+        position = partial(asyncio.to_thread, self.positions.position, READER)
+        read = kept = done = await patiently(position, stop=stop)
         kept_at = now()
         try:
             while not stop.is_set():
                 entries: list[LogEntry] = []
                 if roads.unfinished < MOST_UNDER_WAY and len(under_way) < MOST_AHEAD:
-                    entries = await patiently(
-                        partial(asyncio.to_thread, self.event_log.read_after, read, BATCH)
-                    )
+                    newer = partial(asyncio.to_thread, self.event_log.read_after, read, BATCH)
+                    entries = await patiently(newer, stop=stop)
                 for together in one_saves(entries):
                     under_way.append((together[-1].position, self._begin(roads, together)))
                     read = together[-1].position
                 roads.raise_failure()
                 done = _done_before(under_way) or done
                 if done > kept and (not under_way or now() - kept_at >= KEEP_EVERY_S):
-                    kept, kept_at = await self._keep(done), now()
+                    kept, kept_at = await self._keep(done, stop), now()
                 if not entries:
                     await self.signal.wait(HEARTBEAT_S if kept == read else BUSY_S)
                 elif len(entries) < BATCH:
@@ -122,8 +112,8 @@ class Relay:
         finally:
             await roads.aclose()
 
-    async def _keep(self, position: int) -> int:
-        await patiently(lambda: asyncio.to_thread(self.positions.move, READER, position))
+    async def _keep(self, position: int, stop: asyncio.Event) -> int:
+        await patiently(partial(asyncio.to_thread, self.positions.move, READER, position), stop=stop)
         return position
 
     def _begin(self, roads: Roads, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
@@ -140,9 +130,9 @@ class Relay:
         callbacks = [intent for intent in intents if isinstance(intent, DREvent.CallbackRequested)]
         others = [intent for intent in intents if not isinstance(intent, DREvent.CallbackRequested)]
         if callbacks:
-            tasks.append(roads.callbacks.put(lane, partial(self._intents, callbacks)))
+            tasks.append(roads.callbacks.put(lane, partial(self._intents.perform, callbacks)))
         if others:
-            tasks.append(roads.works.put(lane, partial(self._intents, others)))
+            tasks.append(roads.works.put(lane, partial(self._intents.perform, others)))
         return tasks
 
     async def _follow_by(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
@@ -170,98 +160,6 @@ class Relay:
             # The aggregate decides whether a command still applies; its no is an answer.
             log.info("command refused", command=type(command).__name__, code=refusal.code, why=str(refusal))
 
-    async def _intents(self, domain_events: Sequence[DomainEvent]) -> None:
-        requested = [e for e in domain_events if isinstance(e, Dispatch.BmsCommandRequested)]
-        if requested:
-            # The zones of a facility are commanded one after the other: they travel as one piece of work.
-            first, *more = (domain_event.command.command_id for domain_event in requested)
-            # After a crash they may be read in other company: a message that holds others is another message.
-            together = ":".join(map(str, (first, *more)))
-            await self._bms(requested[0], "command", first, f"{together}:1", more=tuple(more))
-        for domain_event in domain_events:
-            await self._intent(domain_event)
-
-    async def _intent(self, domain_event: DomainEvent) -> None:
-        match domain_event:
-            case Dispatch.BmsCommandReissued(command_id=command_id, issue=issue):
-                await self._bms(domain_event, "command", command_id, f"{command_id}:{issue}")
-            case Dispatch.Committed():
-                await self._bms(domain_event, "verify", None, f"verify:{domain_event.domain_event_id}")
-            case Dispatch.RestoredByHand():
-                await asyncio.to_thread(self._restored_by_hand, domain_event)
-            case DREvent.CallbackRequested():
-                await self._callback(domain_event)
-            case DREvent.Completed():
-                await self._judge_batch(domain_event)
-            case _:
-                pass
-
-    async def _bms(
-        self,
-        domain_event: Dispatch.Event,
-        task: BmsTask,
-        command_id: UUID | None,
-        message_id: str,
-        *,
-        more: tuple[UUID, ...] = (),
-    ) -> None:
-        work = BmsWork(
-            task=task,
-            dr_event_id=domain_event.dr_event_id,
-            facility_id=domain_event.facility_id,
-            command_id=command_id,
-            more=more,
-            correlation_id=domain_event.correlation_id,
-            causation_id=domain_event.domain_event_id,
-            tenant=domain_event.tenant,
-            trace_id=domain_event.trace_id,
-        )
-        await self._publish(lambda: self.publisher.publish_bms(work, message_id=message_id), message_id)
-
-    async def _callback(self, intent: DREvent.CallbackRequested) -> None:
-        work = CallbackWork(
-            dr_event_id=intent.originator_id,
-            callback_id=intent.callback_id,
-            kind=intent.kind,
-            utility_id=intent.tenant or "none",
-            url=intent.url,
-            body=intent.body,
-            correlation_id=intent.correlation_id,
-            causation_id=intent.domain_event_id,
-            trace_id=intent.trace_id,
-        )
-        message_id = str(intent.callback_id)
-        await self._publish(lambda: self.publisher.publish_callback(work, message_id=message_id), message_id)
-
-    def _restored_by_hand(self, restored: Dispatch.RestoredByHand) -> None:
-        for zone_id in restored.zone_ids:
-            subject = f"{restored.facility_id}/{zone_id}"
-            self.alerts.clear("restore_failing", subject, at=restored.recorded_at)
-
-    async def _judge_batch(self, completed: DREvent.Completed) -> None:
-        batch = completed.batch
-        if batch.asked and batch.served / batch.asked < LEAST_SUCCESS:
-            detail = f"{batch.served} of {batch.asked} facilities served"
-            await asyncio.to_thread(
-                self.alerts.raise_alert,
-                "batch_below_80_percent",
-                str(completed.originator_id),
-                detail,
-                at=completed.recorded_at,
-            )
-
-    async def _publish(self, publish: Callable[[], Awaitable[None]], message_id: str) -> None:
-        """Until the queue has it: the position does not move past an intent that is not on its way."""
-        self.reached("relay.before_publish", message_id)
-        while True:
-            try:
-                await publish()
-                break
-            except WorkQueueUnavailable as error:
-                log.warning("work queue unavailable; trying again", why=str(error))
-                await asyncio.sleep(RETRY_S)
-        self.reached("relay.after_publish", message_id)
-
 
 def lane_of(command: msgspec.Struct) -> Hashable:
     """Whom a command concerns: what concerns the same is done in the order of the log."""
@@ -280,16 +178,6 @@ def one_saves(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:
         together.append(entry)
     if together:
         yield together
-
-
-async def patiently(call: Callable[[], Awaitable[TAnswer]]) -> TAnswer:
-    """Until the event store answers."""
-    while True:
-        try:
-            return await call()
-        except EventStoreUnavailable as error:
-            log.warning("event store unavailable; trying again", why=str(error))
-            await asyncio.sleep(RETRY_S)
 
 
 def _done_before(under_way: deque[tuple[int, list[asyncio.Future[None]]]]) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from application.command_bus import CommandBus
+from application.command_bus import CommandBus, TooManyConflicts
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.deciding import CommandContext
@@ -49,8 +49,8 @@ class Schedule:
             try:
                 for deadline in await asyncio.to_thread(self.due, self.clock.now()):
                     await self._propose(deadline)
-            except (EventStoreUnavailable, ReadModelsUnavailable) as error:
-                log.warning("stores unavailable; trying again", why=str(error))
+            except (EventStoreUnavailable, ReadModelsUnavailable, TooManyConflicts) as error:
+                log.warning("trying again", error=type(error).__name__, why=str(error))
                 await asyncio.sleep(RETRY_S)
             await asyncio.sleep(max(LEAST_TICK_S, self.clock.wall_seconds(TICK_S)))
 

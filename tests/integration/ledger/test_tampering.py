@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.postgres.ledger_store import TABLES
+from application.ledger_report import Span
 from application.ledger_sealing import LedgerContradicted
-from application.ledger_verification import Span
 from domain.ledger import DEMAND_RESPONSE
 from domain.merkle import leaf_hash
 from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger

@@ -17,7 +17,7 @@ from adapters.nats.work_queue import CALLBACK_STREAM, NatsWorkQueue
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus
+from application.command_bus import CommandBus, TooManyConflicts
 from application.dead_letter_replay import DeadLetterReplay
 from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
@@ -305,15 +305,16 @@ def test_a_callback_of_no_dr_event_is_parked(rig: Rig) -> None:
 
 @dataclass
 class FailingStore:
-    """An event store that is away for the first few loads."""
+    """An event store that fails for the first few loads."""
 
     store: PostgresEventStore
     failures: int
+    error: Exception
 
     def load(self, kind: Any, stream_id: UUID) -> Any:
         if self.failures:
             self.failures -= 1
-            raise EventStoreUnavailable("no answer")
+            raise self.error
         return self.store.load(kind, stream_id)
 
 
@@ -334,10 +335,15 @@ class OneItem:
         return item
 
 
-def test_a_store_that_is_away_is_waited_for_and_costs_no_try(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [EventStoreUnavailable("no answer"), TooManyConflicts("lost 12 races")],
+    ids=["away", "lost races"],
+)
+def test_what_passes_is_waited_for_and_costs_no_try(rig: Rig, error: Exception) -> None:
     work = rig.requested()
     item = Item(msgspec.json.encode(work))
-    calls = replace(rig.calls, store=cast("EventStore", FailingStore(rig.store, failures=2)))
+    calls = replace(rig.calls, store=cast("EventStore", FailingStore(rig.store, failures=2, error=error)))
 
     async def story() -> None:
         stop = asyncio.Event()
@@ -349,6 +355,21 @@ def test_a_store_that_is_away_is_waited_for_and_costs_no_try(rig: Rig) -> None:
     asyncio.run(story())
     assert item.pauses == []
     assert delivered(rig, [work]) == [work]
+
+
+def test_a_body_nested_without_end_is_parked_and_the_worker_lives(rig: Rig) -> None:
+    item = Item(b"[" * 100_000)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        worker = asyncio.create_task(NotifyWorker(OneItem(item), rig.calls).run(stop))
+        await until(lambda: item.is_done)
+        stop.set()
+        await worker
+
+    asyncio.run(story())
+    [letter] = rig.letters.listed()
+    assert "not a callback" in letter.reason
 
 
 def test_an_unforeseen_error_ends_the_worker_and_leaves_the_message(rig: Rig) -> None:

@@ -96,6 +96,7 @@ def test_the_zone_beside_the_file_goes_before_the_option(readings: Path) -> None
     [
         (("--start", "2026-07-14T13:00:00"), "no UTC offset"),
         (("--start", "noon"), "not ISO 8601"),
+        (("--start", "0001-01-01T00:00:00+05:00"), "no time of the years"),
         (("--end", START), "--end must be after --start"),
         (("--tz", "Mars/Olympus"), "no IANA time zone"),
         (("--event-day", "14.07.2026"), "is not a day"),

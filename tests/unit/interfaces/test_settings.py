@@ -136,6 +136,7 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         ("WEATHER_URL", "https:///nowhere"),
         ("WEATHER_URL", "https://[broken/"),
         ("CLOCK_EPOCH", "yesterday"),
+        ("CLOCK_EPOCH", "0001-01-01T00:00:00+05:00"),
         ("BMS_TOTAL_TIMEOUT_S", "nan"),
         ("BMS_TOTAL_TIMEOUT_S", "inf"),
         ("BMS_MAX_CONCURRENT", "0"),

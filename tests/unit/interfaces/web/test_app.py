@@ -1,6 +1,7 @@
 """What surrounds every route: access, problems, readiness, metrics, the schema."""
 
 import asyncio
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -10,7 +11,7 @@ from litestar.routes import HTTPRoute
 from interfaces.web.access import ACCESS, FOR_ONE_FACILITY
 from interfaces.web.collaborators import ReadinessProbe
 from interfaces.web.problems import PROBLEM_TYPES
-from projections.views import ReadModelsUnavailable
+from projections.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
 
 ID = "00000000-0000-0000-0000-000000000001"
@@ -218,6 +219,30 @@ def test_metrics_count_requests_by_route_and_status() -> None:
     assert 'gridproof_http_requests_total{method="GET",route="/api/dr-events",status="200"} 1.0' in text
     assert 'gridproof_http_requests_total{method="GET",route="/api/dr-events",status="401"} 1.0' in text
     assert 'gridproof_http_request_seconds_count{method="GET",route="/api/dr-events"} 2.0' in text
+
+
+def test_metrics_tell_how_far_each_projection_is_behind_and_nothing_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edge = Edge()
+    behind = ProjectionPosition(
+        name="dr_events",
+        version=1,
+        position=7,
+        head=10,
+        behind_since=edge.clock.now() - timedelta(seconds=2),
+    )
+    monkeypatch.setattr(edge.read_models, "positions", lambda: [behind])
+    with edge.client() as client:
+        text = client.get("/metrics").text
+        assert 'gridproof_projection_lag_events{projection="dr_events"} 3.0' in text
+        assert 'gridproof_projection_lag_seconds{projection="dr_events"} 2.0' in text
+
+        def away() -> list[ProjectionPosition]:
+            raise ReadModelsUnavailable("no answer")
+
+        monkeypatch.setattr(edge.read_models, "positions", away)
+        assert "gridproof_projection_lag_seconds{" not in client.get("/metrics").text
 
 
 def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> None:

@@ -82,6 +82,8 @@ def test_a_key_of_one_facility_sees_that_one_alone() -> None:
         "from=2026-01-01T00:00:00Z&to=2026-07-15T00:00:00Z",
         "from=2026-07-14T00:00:00Z",
         "from=2026-07-14T00:00:00Z&to=2026-07-15T00:00:00Z&resolution=1y",
+        "from=0001-01-01T00:00:00%2B05:00&to=0001-01-01T01:00:00%2B05:00",
+        "from=9999-12-31T22:00:00-05:00&to=9999-12-31T23:00:00-05:00",
     ],
 )
 def test_a_history_of_no_sensible_window_is_refused(query: str) -> None:

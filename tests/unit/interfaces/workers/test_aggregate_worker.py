@@ -9,7 +9,8 @@ from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
 from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers.aggregate import MAX_TRIES, Aggregator, keep_house
+from interfaces.workers.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.telemetry_housekeeping import keep_house
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from application.command_bus import TooManyConflicts
 from application.event_mapper import UnknownTopic
 from application.ports.work_queue import BmsTask, BmsWork
 from domain.errors import NotAllowedNow
@@ -184,7 +185,11 @@ def test_an_error_of_one_facility_ends_the_worker_and_its_work_comes_again() -> 
 
 @pytest.mark.parametrize(
     "error",
-    [UnknownTopic("a newer release wrote it"), NotAllowedNow("the command is already succeeded")],
+    [
+        UnknownTopic("a newer release wrote it"),
+        NotAllowedNow("the command is already succeeded"),
+        TooManyConflicts("AttemptBmsCommands lost 12 races"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error: Exception) -> None:

@@ -16,6 +16,8 @@ from tests.fakes.telemetry_stream import FakeTelemetryStream
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 TOPIC = "meters/fac-001/m1/readings"
 GOOD = json.dumps({"ts": T0.isoformat(), "kw": 1.0, "kwh_total": 2.0}).encode()
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
 
 @dataclass
@@ -117,7 +119,21 @@ def test_every_message_is_counted_by_what_became_of_it() -> None:
     told.tell(story)
 
 
-def test_what_the_transport_says_of_a_trace_counts_where_the_body_says_nothing() -> None:
+@pytest.mark.parametrize(
+    ("body", "transport", "carried"),
+    [
+        (None, TRACE, TRACE),
+        (OTHER_TRACE, TRACE, OTHER_TRACE),
+        ("x\r\nNats-Rollup: all", TRACE, TRACE),
+        (None, "y" * 60_000, None),
+        (None, TRACE + "\n", None),
+        (None, None, None),
+    ],
+)
+def test_a_trace_is_carried_on_only_as_w3c_writes_it_and_the_body_goes_before_the_transport(
+    body: str | None, transport: str | None, carried: str | None
+) -> None:
+    payload = json.dumps({**json.loads(GOOD), "traceparent": body}).encode()
     traces: list[str | None] = []
 
     class Traced(FakeTelemetryStream):
@@ -130,11 +146,11 @@ def test_what_the_transport_says_of_a_trace_counts_where_the_body_says_nothing()
     told = Ingesting(stream=Traced())
 
     async def story(ingest: MeterIngest) -> None:
-        ingest.take(MeterMessage(TOPIC, GOOD, len(GOOD), "00-trace"), lambda: told.kept.append(b""))
+        ingest.take(MeterMessage(TOPIC, payload, len(payload), transport), lambda: told.kept.append(b""))
         await told.until_kept(1)
 
     told.tell(story)
-    assert traces == ["00-trace"]
+    assert traces == [carried]
 
 
 def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from application.command_bus import TooManyConflicts
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.deciding import CommandContext
@@ -112,3 +113,33 @@ def test_what_is_due_is_proposed_with_its_cause_and_a_refusal_does_no_harm() -> 
         f"schedule.before_command StartDREvent of {DR_EVENT_ID}",
         f"schedule.after_command StartDREvent of {DR_EVENT_ID}",
     ]
+
+
+def test_lost_races_are_run_again_and_do_not_end_it() -> None:
+    """2,000 facilities may decide over the same DR event at that moment."""
+    stop = asyncio.Event()
+
+    class LosingBus:
+        asked = 0
+
+        def handle(self, command: msgspec.Struct, context: CommandContext) -> None:
+            self.asked += 1
+            if self.asked == 1:
+                raise TooManyConflicts("StartDREvent lost 12 races")
+            stop.set()
+
+    bus = LosingBus()
+    schedule = Schedule(
+        due=lambda now: [deadline("start")],
+        bus=cast("Any", bus),
+        clock=FakeClock(NOW, speed=1e6),
+        locks=FakeLocks(),
+        reached=lambda name, in_flight: None,
+    )
+
+    async def story() -> None:
+        async with asyncio.timeout(20):
+            await schedule.run(stop)
+
+    asyncio.run(story())
+    assert bus.asked == 2
