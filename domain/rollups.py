@@ -7,7 +7,7 @@ of the meters' own extremes: the facility drew no less and no more. An hour is m
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,6 +23,11 @@ QUARTERS = HOUR_S // INTERVAL_S
 LOOK_BACK_S = INTERVAL_S
 LOOK_AHEAD_S = 300
 """So far past its end the readings of a quarter-hour tell what a register counted in its last moments."""
+SETTLED_AFTER = timedelta(seconds=INTERVAL_S + LOOK_AHEAD_S + 20)
+"""After its start a quarter-hour is settled: its last register readings and the slowest meters are in."""
+LATE_AFTER = timedelta(hours=2)
+"""Settled for the first time so late after its start, a quarter-hour counts as corrected: somebody may have used its
+gap."""
 
 
 class RollupColumns(msgspec.Struct, frozen=True, eq=False):

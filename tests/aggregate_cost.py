@@ -124,9 +124,12 @@ async def publish(url: str, rate: int, meters: int, seconds: int) -> int:
 
 def bare_copy_us(database: Database, rate: int, meters: int, rows: int = 100_000) -> float:
     """CPU of client and server for a COPY of the same rows into an empty copy of the table."""
-    base, tables = datetime.now(UTC), "LIKE gridproof.readings INCLUDING ALL"
+    base = datetime.now(UTC)
+    columns = "ts timestamptz, meter_id text, facility_id text, kw float8, kwh_total float8, seq bigint"
     with psycopg.connect(database.owner_dsn, autocommit=True) as conn:
-        conn.execute(f"CREATE TABLE gridproof.bare ({tables})".encode())
+        conn.execute(
+            f"CREATE TABLE gridproof.bare ({columns}, PRIMARY KEY (ts, meter_id, facility_id))".encode()
+        )
         before, own = cpu_s([conn.info.backend_pid]), time.process_time()
         facilities = rate * CADENCE_S // meters
         with conn.cursor().copy(
@@ -202,7 +205,7 @@ def measure(server: PostgresServer, database: Database, nats_url: str, shape: st
         worker.kill()
         worker.wait()
     with psycopg.connect(database.app_dsn) as conn:
-        row = conn.execute("SELECT count(*) FROM readings").fetchone()
+        row = conn.execute("SELECT count(*) FROM meter_readings").fetchone()
     _say(f"  stored {row[0] if row else 0} of {sent}")
     settling = settle_us(database, meters, 1_000 // meters)
     _say(f"  writing: aggregate {aggregate:.1f} us, PostgreSQL {postgres:.1f} us")

@@ -24,12 +24,7 @@ from application.ports.telemetry_progress import Correction, PartitionProgress, 
 from application.ports.telemetry_rollups import Settled
 from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.minute_spans import MINUTE_S, MINUTES
-from domain.rollups import HOUR_S, LOOK_AHEAD_S
-
-SETTLED_AFTER = INTERVAL + timedelta(seconds=LOOK_AHEAD_S + 20)
-"""After its start a quarter-hour is settled: its last register readings and the slowest meters are in."""
-LATE_AFTER = timedelta(hours=2)
-"""Settled for the first time so long after its start, a quarter-hour counts as corrected: its gap may be in use."""
+from domain.rollups import HOUR_S, LATE_AFTER, SETTLED_AFTER
 
 Old = dict[Quarter, StoredRollup]
 

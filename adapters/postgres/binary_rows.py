@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
-POSTGRES_EPOCH_S = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+POSTGRES_EPOCH_S = int(POSTGRES_EPOCH.timestamp())
 _ARRAY_HEADER_BYTES = 20
 
 Fields = Sequence[tuple[str, str]]

@@ -1,26 +1,24 @@
 """What single meters said of their power, out of the readings in PostgreSQL."""
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.binary_rows import unix_seconds
+from adapters.postgres.stored_chunks import readings_in, spans_between
 from adapters.postgres.telemetry_connection import telemetry_connection
 from domain.load_history import MeterPowers
+from domain.reading_columns import usable
 from domain.rollups import LOOK_BACK_S
 from domain.time_windows import TimeWindow
 
 _PRESENT = """
-SELECT meter_id, min(ts), max(ts) FROM readings
-WHERE facility_id = %s AND ts >= %s AND ts < %s GROUP BY meter_id ORDER BY meter_id
-"""
-_POWERS = """
-SELECT meter_id, array_agg(extract(epoch FROM ts - %(start)s)::float8 ORDER BY ts), array_agg(kw ORDER BY ts)
-FROM readings
-WHERE facility_id = %(facility)s AND ts >= %(low)s AND ts < %(high)s
-    AND kw IS NOT NULL AND quality NOT IN ('bad', 'missing')
-GROUP BY meter_id
+SELECT r.meter_id, min(r.ts), max(r.ts) FROM reading_chunks c, unnest(c.meter_ids, c.ts) AS r (meter_id, ts)
+WHERE c.facility_id = %(facility)s AND r.ts >= %(first)s AND r.ts < %(high)s
+    AND c.quarter > %(first)s - interval '15 minutes' AND c.quarter < %(high)s
+GROUP BY r.meter_id ORDER BY r.meter_id COLLATE "C"
 """
 
 
@@ -32,25 +30,26 @@ class PostgresMeterPowers:
 
     def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
         start, high = window.starts_at, window.ends_at
-        asked = {
-            "facility": facility_id,
-            "start": start,
-            "low": start - timedelta(seconds=LOOK_BACK_S),
-            "high": high,
-        }
+        low = start - timedelta(seconds=LOOK_BACK_S)
+        asked = {"facility": facility_id, "first": start - timedelta(days=1), "high": high}
         with telemetry_connection(self._pool) as conn:
-            present = conn.execute(_PRESENT, (facility_id, start - timedelta(days=1), high)).fetchall()
-            powers = {meter_id: rest for meter_id, *rest in conn.execute(_POWERS, asked)}
-        found = []
-        for meter_id, first_at, newest_at in present:
-            offset_s, kw = powers.get(meter_id, ([], []))
-            found.append(
-                MeterPowers(
-                    meter_id,
-                    first_at.astimezone(UTC),
-                    newest_at.astimezone(UTC),
-                    np.array(offset_s, dtype=np.float64),
-                    np.array(kw, dtype=np.float64),
-                )
-            )
-        return found
+            present = conn.execute(_PRESENT, asked).fetchall()
+            found = readings_in(conn, spans_between(0, facility_id, low, high))
+        columns = found.columns
+        at_s = unix_seconds(columns.ts_us) - start.timestamp()
+        counts = (
+            usable(columns)
+            & np.isfinite(columns.kw)
+            & (at_s >= -LOOK_BACK_S)
+            & (at_s < (high - start).total_seconds())
+        )
+        powers = {}
+        for number, (_, meter_id) in enumerate(found.meters):
+            mine = counts & (columns.meter == number)
+            powers[meter_id] = at_s[mine], columns.kw[mine]
+        return [_powers(row, *powers.get(row[0], (np.empty(0), np.empty(0)))) for row in present]
+
+
+def _powers(row: tuple[str, datetime, datetime], offset_s: Any, kw: Any) -> MeterPowers:
+    meter_id, first_at, newest_at = row
+    return MeterPowers(meter_id, first_at.astimezone(UTC), newest_at.astimezone(UTC), offset_s, kw)

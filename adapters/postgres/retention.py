@@ -10,9 +10,9 @@ from adapters.postgres.telemetry_connection import telemetry_connection
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 
 _DAYS = """
-SELECT to_date(substr(c.relname, 10), 'YYYYMMDD') AS day
+SELECT to_date(substr(c.relname, 16), 'YYYYMMDD') AS day
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'readings'::regclass AND c.relname ~ '^readings_[0-9]{8}$' ORDER BY day
+WHERE i.inhparent = 'reading_chunks'::regclass AND c.relname ~ '^reading_chunks_[0-9]{8}$' ORDER BY day
 """
 _DELETE = """
 DELETE FROM {table} WHERE ctid = ANY (ARRAY(

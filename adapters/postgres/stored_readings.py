@@ -12,8 +12,9 @@ from application.ports.telemetry_store import TelemetryStoreUnavailable
 
 _COUNT = """
 SELECT facility_id, meter_id, count(*), count(DISTINCT seq), min(seq), max(seq)
-FROM readings
-WHERE starts_with(facility_id, %s) AND ts BETWEEN %s AND %s AND seq IS NOT NULL
+FROM meter_readings
+WHERE starts_with(facility_id, %(prefix)s) AND ts BETWEEN %(since)s AND %(until)s AND seq IS NOT NULL
+    AND quarter > %(since)s - interval '15 minutes' AND quarter <= %(until)s
 GROUP BY facility_id, meter_id
 """
 
@@ -28,7 +29,7 @@ class PostgresStoredReadings:
         try:
             with self._pool.connection() as connection, connection.cursor(name="stored_readings") as cursor:
                 cursor.itersize = 10_000
-                cursor.execute(_COUNT, (facility_prefix, since, until))
+                cursor.execute(_COUNT, {"prefix": facility_prefix, "since": since, "until": until})
                 for facility_id, meter_id, rows, distinct, lowest, highest in cursor:
                     yield MeterSeqs(
                         facility_id=facility_id,

@@ -1,7 +1,4 @@
-"""Quarter-hours of facilities out of the readings in PostgreSQL: what settling writes down, and what readers add to it.
-
-One row a meter and quarter-hour comes back, its readings as arrays: taking them one by one costs ten times as much.
-"""
+"""Quarter-hours of facilities out of the readings in PostgreSQL: what settling writes, and what readers add to it."""
 
 from __future__ import annotations
 
@@ -14,30 +11,17 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from adapters.postgres.binary_rows import received, received_lengths, timestamps
+from adapters.postgres.binary_rows import timestamps
 from adapters.postgres.quarter_news import unsettled
+from adapters.postgres.stored_chunks import Span, StoredReadings, readings_in
 from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number
 from domain.meter_steps import QuarterPoints
+from domain.reading_columns import ReadingColumns, replaced, usable
 from domain.rollups import LOOK_AHEAD_S, RollupColumns, quarter_rollups
 
 Connection = psycopg.Connection[Any]
-
-# The two constant bounds let the planner skip the partitions of other days.
-_POINTS = """
-SELECT t.ord - 1, r.meter_id, array_send(array_agg(r.ts)), array_send(array_agg(coalesce(r.kw, 'NaN'))),
-    array_send(array_agg(coalesce(r.kwh_total, 'NaN'))), array_send(array_agg(CASE r.quality
-        WHEN 'measured' THEN 0::int2 WHEN 'estimated' THEN 1::int2 WHEN 'substituted' THEN 1::int2
-        WHEN 'bad' THEN 2::int2 WHEN 'missing' THEN 2::int2 ELSE 0::int2 END))
-FROM unnest(%(facilities)s::text[], %(starts)s::timestamptz[])
-    WITH ORDINALITY AS t (facility_id, starts_at, ord)
-JOIN readings r ON r.facility_id = t.facility_id
-    AND r.ts >= t.starts_at - interval '900 s' AND r.ts < t.starts_at + interval '1200 s'
-WHERE r.ts >= %(low)s AND r.ts < %(high)s
-GROUP BY t.ord, r.meter_id
-"""
-_REPLACED, _UNUSABLE = 1, 2
 
 _DAYS = """
 SELECT facility_id, day, meter_id, quarters::text FROM meter_days
@@ -82,6 +66,8 @@ class ComputedQuarters(msgspec.Struct, frozen=True, eq=False):
     present: Mapping[Quarter, Sequence[str]]
     """The meters that said anything inside."""
     newest: Sequence[NewestOfMeter]
+    repeated: Sequence[Quarter]
+    """In which some meter has several words on one moment."""
     minutes: RollupColumns
     """Shape (quarters, 15)."""
     whole: RollupColumns
@@ -94,6 +80,7 @@ class _Loaded(msgspec.Struct, frozen=True, eq=False):
     rows_seen: NDArray[np.int64]
     present: dict[Quarter, list[str]]
     newest: list[NewestOfMeter]
+    repeated: list[Quarter]
 
 
 def computed(
@@ -111,6 +98,7 @@ def computed(
         loaded.rows_seen[asked],
         {quarter: loaded.present[quarter] for quarter in quarters if quarter in loaded.present},
         loaded.newest,
+        loaded.repeated,
         chosen(minutes, asked),
         chosen(whole, asked),
     )
@@ -121,52 +109,73 @@ def chosen(columns: RollupColumns, which: Any) -> RollupColumns:
 
 
 def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
-    starts = [start for _, start in quarters]
-    bounds = {"low": min(starts) - INTERVAL, "high": max(starts) + INTERVAL + timedelta(seconds=LOOK_AHEAD_S)}
-    with conn.cursor(binary=True) as cursor:
-        params = {"facilities": [facility for facility, _ in quarters], "starts": starts, **bounds}
-        rows = cursor.execute(_POINTS, params).fetchall()
-    rows.sort(key=lambda row: (row[0], row[1]))  # sums must not depend on the order in which they are made
-    counts = received_lengths([row[2] for row in rows], ">i8")
-    quarter_of = np.array([row[0] for row in rows], dtype=np.int64)
-    start_of = timestamps(np.array([start.timestamp() for start in starts]))[quarter_of]
-    meter = np.repeat(np.arange(len(rows)), counts)
-    offset_s = (received([row[2] for row in rows], ">i8") - np.repeat(start_of, counts)) / 1e6
-    kw, kwh_total = (received([row[n] for row in rows], ">f8") for n in (3, 4))
-    quality = received([row[5] for row in rows], ">i2")
+    found = readings_in(conn, [span for n, quarter in enumerate(quarters) for span in _around(n, quarter)])
+    quarter_of = np.array([owner for owner, _ in found.meters], dtype=np.int64)
+    start_us = timestamps(np.array([start.timestamp() for _, start in quarters]))
+    offset_s = _offset_s(found.columns, quarter_of, start_us)
     inside = (offset_s >= 0) & (offset_s < INTERVAL_S)
-    inside_of = np.bincount(meter[inside], minlength=len(rows))
-    usable = np.flatnonzero(quality != _UNUSABLE)
-    order = usable[np.lexsort((offset_s[usable], meter[usable]))]
+    inside_of = np.bincount(found.columns.meter[inside], minlength=len(found.meters))
+    counts = usable(found.columns)
+    counting = found.columns.chosen(counts)
     points = QuarterPoints(
-        meter[order], offset_s[order], kw[order], kwh_total[order], quality[order] == _REPLACED
+        counting.meter, offset_s[counts], counting.kw, counting.kwh_total, replaced(counting)
     )
     present: dict[Quarter, list[str]] = {}
     for n in np.flatnonzero(inside_of).tolist():
-        present.setdefault(quarters[rows[n][0]], []).append(rows[n][1])
+        owner, meter_id = found.meters[n]
+        present.setdefault(quarters[owner], []).append(meter_id)
     return _Loaded(
         points,
         quarter_of,
         np.bincount(quarter_of, weights=inside_of, minlength=len(quarters)).astype(np.int64),
         present,
-        _newest(quarters, rows, points, np.where(inside, offset_s, np.nan), meter),
+        _newest(quarters, found.meters, points, np.where(inside, offset_s, np.nan), found.columns.meter),
+        _repeated(found, quarters, quarter_of, start_us),
     )
+
+
+def _around(owner: int, quarter: Quarter) -> list[Span]:
+    """What a quarter-hour is computed from: chunks are of one minute each, so that the bounds cut none."""
+    facility_id, start = quarter
+    ahead_until = start + INTERVAL + timedelta(seconds=LOOK_AHEAD_S)
+    return [Span(owner, facility_id, start + INTERVAL * n, start - INTERVAL, ahead_until) for n in (-1, 0, 1)]
+
+
+def _offset_s(
+    columns: ReadingColumns, quarter_of: NDArray[np.int64], start_us: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Of each reading, after the start of its owner's quarter-hour."""
+    if not len(columns):
+        return np.empty(0)
+    found: NDArray[np.float64] = (columns.ts_us - start_us[quarter_of][columns.meter]) / 1e6
+    return found
+
+
+def _repeated(
+    found: StoredReadings,
+    quarters: Sequence[Quarter],
+    quarter_of: NDArray[np.int64],
+    start_us: NDArray[np.int64],
+) -> list[Quarter]:
+    offset_s = _offset_s(found.superseded, quarter_of, start_us)
+    inside = (offset_s >= 0) & (offset_s < INTERVAL_S)
+    return [quarters[n] for n in np.unique(quarter_of[found.superseded.meter[inside]]).tolist()]
 
 
 def _newest(
     quarters: Sequence[Quarter],
-    rows: Sequence[Any],
+    meters: Sequence[tuple[int, str]],
     points: QuarterPoints,
     inside_s: NDArray[np.float64],
     meter: NDArray[np.int64],
 ) -> list[NewestOfMeter]:
     """`inside_s`: the offsets of all readings, usable or not, NaN outside; `meter`: whose they are."""
-    first, newest = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
+    first, newest = np.full(len(meters), np.inf), np.full(len(meters), -np.inf)
     np.fmin.at(first, meter, inside_s)
     np.fmax.at(newest, meter, inside_s)
     inside = (points.offset_s >= 0) & (points.offset_s < INTERVAL_S)
     power, register = (
-        _last(points.meter, inside & np.isfinite(values), len(rows))
+        _last(points.meter, inside & np.isfinite(values), len(meters))
         for values in (points.kw, points.kwh_total)
     )
     powers, registers = (
@@ -175,7 +184,8 @@ def _newest(
     )
     found = []
     for n in np.flatnonzero(np.isfinite(newest)).tolist():
-        facility_id, start = quarters[rows[n][0]]
+        owner, meter_id = meters[n]
+        facility_id, start = quarters[owner]
 
         def after(offset_s: float, start: datetime = start) -> datetime:
             return start + timedelta(seconds=float(offset_s))
@@ -184,7 +194,7 @@ def _newest(
         found.append(
             NewestOfMeter(
                 facility_id,
-                rows[n][1],
+                meter_id,
                 after(first[n]),
                 after(newest[n]),
                 None if kw is None else kw[0],

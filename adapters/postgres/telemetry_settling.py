@@ -1,7 +1,7 @@
 """Settling: quarter-hours with news in them are written down as rollups, in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -11,21 +11,18 @@ from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import copy_of, timestamps
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
+from adapters.postgres.stored_chunks import make_one_word
+from adapters.postgres.telemetry_current import look_back
 from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed
 from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
-from domain.meter_intervals import INTERVAL, INTERVAL_S
+from domain.meter_intervals import INTERVAL_S
 from domain.meter_presence import QUARTERS_A_DAY, day_of, quarter_number
 from domain.minute_spans import MINUTE_S
-from domain.rollups import LOOK_AHEAD_S, RollupColumns
+from domain.rollups import LATE_AFTER, SETTLED_AFTER, RollupColumns
 
 Connection = psycopg.Connection[Any]
 
-SETTLED_AFTER = INTERVAL + timedelta(seconds=LOOK_AHEAD_S + 20)
-"""After its start a quarter-hour is settled: its last register readings and the slowest meters are in."""
-LATE_AFTER = timedelta(hours=2)
-"""Settled for the first time so late after its start, a quarter-hour counts as corrected: somebody may have used its
-gap."""
 _PRESENCE = """
 WITH grown AS (
     INSERT INTO meter_days AS d (facility_id, day, meter_id, quarters)
@@ -62,6 +59,15 @@ ON CONFLICT (facility_id, meter_id) DO UPDATE SET
     kwh_total = CASE WHEN c.kwh_total_at IS NULL OR EXCLUDED.kwh_total_at >= c.kwh_total_at
         THEN EXCLUDED.kwh_total ELSE c.kwh_total END,
     kwh_total_at = greatest(c.kwh_total_at, EXCLUDED.kwh_total_at)
+"""
+
+# A value of a quarter-hour that is settled again is what it says now.
+_OUTDATED = """
+UPDATE current_values c SET {value} = NULL, {value}_at = NULL
+FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+WHERE c.facility_id = t.facility_id
+    AND c.{value}_at >= t.starts_at AND c.{value}_at < t.starts_at + interval '15 minutes'
+RETURNING c.facility_id, c.meter_id, t.starts_at
 """
 
 _OLD = """
@@ -148,8 +154,13 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
         return Settled()
     found = computed(conn, quarters, news=quarters)
     _note_presence(conn, partition, found.present)
+    old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, columns(quarters))}
+    outdated = _outdated(conn, [quarters[n] for n in old])
     _keep_current(conn, found.newest)
-    corrected = _keep(conn, found, at)
+    _keep_current(conn, _looked_up(conn, outdated, found.newest))
+    corrected = _keep(conn, found, old, at)
+    if found.repeated:
+        make_one_word(conn, found.repeated)
     forget(conn, quarters)
     return Settled(quarters=len(quarters), corrected=corrected)
 
@@ -183,9 +194,40 @@ def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
         conn.execute(_CURRENT, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
-def _keep(conn: Connection, found: ComputedQuarters, at: datetime) -> int:
+def _outdated(conn: Connection, again: Sequence[Quarter]) -> dict[tuple[str, str], datetime]:
+    """Meters whose current values were of quarter-hours settled `again`, and the start of the earliest."""
+    found: dict[tuple[str, str], datetime] = {}
+    if again:
+        for value in ("kw", "kwh_total"):
+            for facility_id, meter_id, start in conn.execute(
+                _OUTDATED.format(value=value).encode(), columns(again)
+            ):
+                place = facility_id, meter_id
+                found[place] = min(start, found.get(place, start))
+    return found
+
+
+def _looked_up(
+    conn: Connection, outdated: Mapping[tuple[str, str], datetime], newest: Sequence[NewestOfMeter]
+) -> list[NewestOfMeter]:
+    """What the meters said before, of which the quarter-hour says nothing usable any more."""
+    said = {
+        (one.facility_id, one.meter_id)
+        for one in newest
+        if one.kw_at is not None and one.kwh_total_at is not None
+    }
+    found = []
+    for meter, start in outdated.items():
+        earlier = None if meter in said else look_back(conn, meter, start)
+        if earlier is not None:
+            at = earlier.newest_at
+            values = msgspec.structs.astuple(earlier)[1:]
+            found.append(NewestOfMeter(*meter, at, at, *values))
+    return found
+
+
+def _keep(conn: Connection, found: ComputedQuarters, old: Old, at: datetime) -> int:
     """Write the rollups that readings are still there for; how many of the quarters were corrected."""
-    old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, columns(found.quarters))}
     seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(found.quarters))])
     kept = np.flatnonzero(found.rows_seen >= seen)
     if not len(kept):

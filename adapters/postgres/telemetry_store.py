@@ -11,7 +11,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_current import current_values
 from adapters.postgres.telemetry_intervals import put_imported, stored_intervals
-from adapters.postgres.telemetry_readings import add_readings, days_between, days_of
+from adapters.postgres.telemetry_readings import QuarterNotes, add_readings, days_between, days_of
 from application.ports.clock import Clock
 from application.ports.telemetry_store import (
     CurrentValue,
@@ -33,9 +33,14 @@ LEFT JOIN LATERAL (
     SELECT max(newest_reading_at) AS newest_at FROM current_values c WHERE c.facility_id = f.facility_id
 ) m ON true
 LEFT JOIN LATERAL (
-    SELECT ts FROM readings r WHERE r.facility_id = f.facility_id
-        AND r.ts >= (SELECT min(starts_at) FROM unsettled_quarters u WHERE u.facility_id = f.facility_id)
-    ORDER BY ts DESC LIMIT 1
+    SELECT max(c.ts[cardinality(c.ts)]) AS ts FROM (
+        SELECT u.starts_at, n.first_at FROM unsettled_quarters u, LATERAL (
+            SELECT max(c.ts[1]) AS first_at FROM reading_chunks c
+            WHERE c.quarter = u.starts_at AND c.facility_id = u.facility_id
+        ) n
+        WHERE u.facility_id = f.facility_id AND n.first_at IS NOT NULL ORDER BY u.starts_at DESC LIMIT 1
+    ) latest JOIN reading_chunks c ON c.quarter = latest.starts_at AND c.facility_id = f.facility_id
+        AND c.ts[1] >= date_trunc('minute', latest.first_at, 'UTC')
 ) r ON true
 LEFT JOIN LATERAL (
     SELECT starts_at + step_s * interval '1 second' AS ends_at FROM interval_readings i
@@ -54,17 +59,26 @@ class PostgresTelemetryStore:
         self._pool = pool
         self._clock = clock
         self._days_ready: set[datetime] = set()
+        self._notes: dict[int, QuarterNotes] = {}
+        """By partition: one thread at a time writes one."""
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._prepare(sorted(days_of(readings) - self._days_ready))
+        notes = self._notes.setdefault(partition, QuarterNotes())
         try:
             with telemetry_connection(self._pool, partition=partition) as conn:
-                return add_readings(conn, partition, stream_seq, readings, at=self._clock.now())
+                at = self._clock.now()
+                added = add_readings(conn, partition, stream_seq, readings, notes, at=at)
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise
             self._days_ready.clear()
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
+        except TelemetryStoreUnavailable:
+            notes.forget()
+            raise
+        notes.remember(added.noted)
+        return added.readings
 
     def position(self, partition: int) -> int:
         with self._connection() as conn:

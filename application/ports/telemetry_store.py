@@ -85,8 +85,11 @@ class TelemetryStore(Protocol):
     """Synchronous. Every method raises TelemetryStoreUnavailable when the store cannot answer."""
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
-        """Store those not yet known by (time, meter), correct intervals and current values, and note that
-        `partition` is stored up to `stream_seq`: all in one transaction. The number of new readings.
+        """Store what is not yet known by (time, meter), correct intervals and current values, and note that `partition`
+        is stored up to `stream_seq`: all in one transaction.
+
+        The number of readings added. A repeat changes nothing for any reader; one of a quarter-hour that is not settled
+        yet may be counted.
 
         Raises ReadingsRefused when the store will never take them.
         """

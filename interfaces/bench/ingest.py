@@ -50,8 +50,8 @@ NewBroker = Callable[[], AbstractContextManager[Broker]]
 
 _LATENCIES_MS = """
 SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (
-    ORDER BY 1000 * extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts)::float8)
-FROM gridproof.readings WHERE facility_id >= %s AND facility_id < %s
+    ORDER BY 1000 * extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)::float8)
+FROM gridproof.reading_chunks c, unnest(c.ts) AS t (ts) WHERE facility_id >= %s AND facility_id < %s
 """
 
 
@@ -169,7 +169,7 @@ class _Path:
         self._rollups_us = _us(spent, history.readings)
 
     def figures(self, shape: Shape, floor: Bare, history: History, seconds: float) -> list[Figure]:
-        rows = self._scalar("SELECT count(*) FROM gridproof.readings", ())
+        rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks", ())
         run = new_name()
         note_quarters(self._log, shape.plan(run))
         before, began = self._cpu_s(), time.perf_counter()
@@ -237,7 +237,8 @@ class _Path:
     def _count(self, load: Sent) -> int:
         run = load.report.plan.run
         return self._scalar(
-            "SELECT count(*) FROM gridproof.readings WHERE facility_id >= %s AND facility_id < %s",
+            "SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks "
+            "WHERE facility_id >= %s AND facility_id < %s",
             (f"{run}-", f"{run}."),
         )
 

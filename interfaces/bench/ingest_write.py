@@ -1,8 +1,9 @@
-"""The idempotent write of readings against a bare COPY of the same rows, at growing sizes of the table.
+"""The idempotent write of readings against a bare COPY of the same readings, a row each, at growing sizes of the table.
 
-Each batch is written through the store (what is new goes in, what is known is compared, quarter-hours are noted, the
-position moves), read back in COPY's own binary format, and copied by the same server into a table without any index.
-Both commit each batch. `--scale 10` goes up to a hundred million rows.
+Each batch is written through the store (quarter-hours are noted, the position moves), read back reading by reading in
+COPY's own binary format, and copied by the same server into a table without any index. Both commit each batch. What is
+written is of the present quarter-hour, what fills the table lies before it. `--scale 10` goes up to a hundred million
+readings.
 """
 
 from __future__ import annotations
@@ -29,11 +30,24 @@ BATCH = 1_000
 _PARTITION = 0
 _BARE, _INDEXED = "bare_copy", "indexed_copy"
 
+_ROWS = """
+CREATE TABLE gridproof.{table} (ts timestamptz NOT NULL, meter_id text COLLATE "C" NOT NULL,
+    facility_id text COLLATE "C" NOT NULL, kw float8, kwh_total float8, seq bigint)
+"""
+_INDEXES = """
+ALTER TABLE gridproof.{table} ADD PRIMARY KEY (ts, meter_id, facility_id);
+CREATE INDEX ON gridproof.{table} (facility_id, ts)
+"""
 _FILL = """
-INSERT INTO gridproof.readings (ts, meter_id, facility_id, kw, kwh_total, seq)
-SELECT %(day)s + (round * 15) * interval '1 s', 'm' || lpad(meter::text, 7, '0'),
-    'fac-' || lpad((meter / 10)::text, 6, '0'), 10 + meter %% 50, round, round
-FROM generate_series(%(first)s::int, %(last)s::int) round, generate_series(0, %(meters)s - 1) meter
+INSERT INTO gridproof.reading_chunks (quarter, facility_id, meter_ids, ts, kw, kwh_total, seq)
+SELECT date_bin('15 minutes', said.ts, 'epoch'), 'fac-' || lpad(facility::text, 6, '0'), of.meters,
+    array_fill(said.ts, ARRAY[%(each)s]), array_fill(10.0::float8, ARRAY[%(each)s]),
+    array_fill(round::float8, ARRAY[%(each)s]), array_fill(round::bigint, ARRAY[%(each)s])
+FROM generate_series(%(first)s::int, %(last)s::int) round,
+    LATERAL (SELECT %(now)s - (round * 15) * interval '1 s' AS ts) said,
+    generate_series(0, %(meters)s / %(each)s - 1) facility,
+    LATERAL (SELECT array_agg('m' || lpad((facility * %(each)s + n)::text, 7, '0')) AS meters
+        FROM generate_series(0, %(each)s - 1) n) of
 """
 
 
@@ -45,45 +59,47 @@ def ingest_write(bed: Bed) -> list[Figure]:
         closing(open_bench_stores(database.app_url)) as stores,
         psycopg.connect(database.owner_url, autocommit=True) as owner,
     ):
-        owner.execute(f"CREATE TABLE gridproof.{_BARE} (LIKE gridproof.readings)".encode())
-        owner.execute(f"CREATE TABLE gridproof.{_INDEXED} (LIKE gridproof.readings INCLUDING ALL)".encode())
+        owner.execute(_ROWS.format(table=_BARE).encode())
+        owner.execute((_ROWS + ";" + _INDEXES).format(table=_INDEXED).encode())
         writing = _Writing(stores, owner, meters=bed.sized(METERS, least=BATCH))
         for size in SIZES:
             rows = bed.sized(size, least=1)
-            bed.tell(f"ingest-write: filling the table up to {rows} rows")
+            bed.tell(f"ingest-write: filling the table up to {rows} readings")
             writing.fill(rows)
-            figures.append(writing.measured(batches=3 * bed.rounds))
+            figures += [writing.measured(batches=3 * bed.rounds, gateway=each) for each in (PER_FACILITY, 1)]
     return figures
 
 
 class _Writing:
-    """Meters that say something every 15 s, in the order of time."""
+    """Meters that say something every 15 s."""
 
     def __init__(self, stores: Stores, owner: psycopg.Connection, *, meters: int) -> None:
         self._stores = stores
         self._store = stores.telemetry()
         self._owner = owner
         self._meters = meters
-        now = stores.clock.now()
-        self._day = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-        self._store.prepare_days(self._day, now)
+        self._now = stores.clock.now().replace(microsecond=0)
         self._rounds = 0
         self._seqs = count(1)
+        self._moments = count(1)
 
     def fill(self, rows: int) -> None:
-        """Whole rounds of all meters until there are so many rows."""
+        """Whole rounds of all meters, ever earlier, until there are so many readings."""
         last = -(-rows // self._meters)
         if last > self._rounds:
-            span = {"day": self._day, "first": self._rounds, "last": last - 1, "meters": self._meters}
-            self._owner.execute(_FILL.encode(), span)
+            first_at = self._now - timedelta(seconds=CADENCE_S * last)
+            self._store.prepare_days(first_at, self._now)
+            span = {"now": self._now, "first": self._rounds + 1, "last": last}
+            self._owner.execute(_FILL.encode(), {**span, "meters": self._meters, "each": PER_FACILITY})
             self._rounds = last
-            self._owner.execute("VACUUM ANALYZE gridproof.readings")
+            self._owner.execute("VACUUM ANALYZE gridproof.reading_chunks")
 
-    def measured(self, *, batches: int) -> Figure:
+    def measured(self, *, batches: int, gateway: int) -> Figure:
+        """`gateway`: how many readings of a facility come together."""
         rows = self._rounds * self._meters
         ours_s, bare_s, indexed_s = [], [], []
         cpu_s = 0.0
-        for readings in self._next_batches(batches):
+        for readings in self._batches(batches, gateway):
             began_cpu_s, began = time.process_time(), time.perf_counter()
             self._store.write_readings(_PARTITION, next(self._seqs), readings)
             ours_s.append(time.perf_counter() - began)
@@ -93,41 +109,41 @@ class _Writing:
             indexed_s.append(self._copy_s(_INDEXED, copied))
         medians = [percentile(seconds, 50) for seconds in (ours_s, bare_s, indexed_s)]
         ours, bare, indexed = (BATCH / seconds for seconds in medians)
+        shape = "single meters" if gateway == 1 else f"gateways of {gateway}"
         return figure(
-            f"idempotent write at {rows} rows",
+            f"idempotent write at {rows} readings, {shape}",
             unit="readings/s",
             ours=ours,
             floor=bare,
             details={
                 "us per reading": round(1e6 / ours, 2),
                 "client cpu us per reading": round(cpu_s / (BATCH * batches) * 1e6, 2),
-                "floor": "binary COPY of the same rows into a table without index, a commit each",
-                "COPY into a small table with the same indexes, readings/s": round(indexed),
+                "floor": "binary COPY of the same readings, a row each, into a table without index, a commit each",
+                "COPY into a small table with two indexes, readings/s": round(indexed),
                 "ratio to that": round(ours / indexed, 3),
                 "readings a batch": BATCH,
                 "batches": batches,
             },
         )
 
-    def _next_batches(self, number: int) -> Iterator[list[MeterReading]]:
-        """Round by round, from the last that is in the table."""
-        meter = self._meters
-        for _ in range(number):
-            if meter + BATCH > self._meters:
-                meter, self._rounds = 0, self._rounds + 1
-            ts = self._day + timedelta(seconds=CADENCE_S * (self._rounds - 1))
-            yield [self._reading(n, ts) for n in range(meter, meter + BATCH)]
-            meter += BATCH
-        self._rounds += 1
+    def _batches(self, number: int, gateway: int) -> Iterator[list[MeterReading]]:
+        """Facility by facility; of `gateway` 1 each reading is another facility's."""
+        facilities = self._meters // PER_FACILITY
+        for batch in range(number):
+            ts = self._now + timedelta(milliseconds=next(self._moments))
+            numbers = range(batch * BATCH, (batch + 1) * BATCH)
+            yield [self._reading((n // gateway) % facilities, n, ts) for n in numbers]
 
-    def _reading(self, meter: int, ts: datetime) -> MeterReading:
-        facility = f"fac-{meter // PER_FACILITY:06}"
-        return MeterReading(facility, f"m{meter:07}", ts, 10.0 + meter % 50, 1.0, self._rounds)
+    def _reading(self, facility: int, meter: int, ts: datetime) -> MeterReading:
+        return MeterReading(f"fac-{facility:06}", f"m{meter:07}", ts, 10.0 + meter % 50, 1.0, self._rounds)
 
     def _as_copied(self, readings: list[MeterReading]) -> bytes:
-        query = """COPY (SELECT * FROM gridproof.readings WHERE ts = {} AND meter_id BETWEEN {} AND {})
-            TO STDOUT (FORMAT BINARY)"""
-        asked = sql.SQL(query).format(readings[0].ts, readings[0].meter_id, readings[-1].meter_id)
+        query = """COPY (SELECT r.ts, r.meter_id, c.facility_id, r.kw, r.kwh_total, r.seq
+            FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts, c.kw, c.kwh_total, c.seq)
+                AS r (meter_id, ts, kw, kwh_total, seq)
+            WHERE c.quarter = date_bin('15 minutes', {0}::timestamptz, 'epoch') AND c.ts[1] = {0}
+        ) TO STDOUT (FORMAT BINARY)"""
+        asked = sql.SQL(query).format(readings[0].ts)
         with self._owner.cursor() as cursor, cursor.copy(asked) as copying:
             return b"".join(bytes(part) for part in copying)
 

@@ -41,7 +41,8 @@ def test_every_reading_of_each_shape_is_stored_once_and_each_hop_has_its_cost(na
 def test_the_idempotent_write_is_measured_beside_copy_at_each_size_of_the_table() -> None:
     found = figures_of("ingest-write")
     assert [one["name"] for one in found] == [
-        "idempotent write at 1000 rows",
-        "idempotent write at 10000 rows",
+        f"idempotent write at {size} readings, {shape}"
+        for size in (1_000, 10_000)
+        for shape in ("gateways of 10", "single meters")
     ]
     assert all("ratio to that" in one["details"] for one in found)

@@ -34,9 +34,17 @@ WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
     AND a.application_name = %s
 """
 _SESSIONS = {"ingest": "turn ingest", "aggregate": "gridproof partitions"}
+_STORED = """
+SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks WHERE starts_with(facility_id, %s)
+"""
+_NEWEST = """
+SELECT max(ts[cardinality(ts)]) FROM gridproof.reading_chunks WHERE quarter > now() - interval '1 hour'
+"""
 _LONGEST_S = """
-SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts)), 0)::float8 FROM gridproof.readings
-WHERE starts_with(facility_id, %s) AND ts >= %s AND ts < %s
+SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)), 0)::float8
+FROM gridproof.reading_chunks c, unnest(c.ts) AS t (ts)
+WHERE starts_with(facility_id, %(prefix)s) AND t.ts >= %(since)s AND t.ts < %(until)s
+    AND quarter > %(since)s - interval '15 minutes' AND quarter < %(until)s
 """
 
 
@@ -159,7 +167,9 @@ class Soak:
     def _said(self) -> str:
         return str({path.stem: path.read_text()[-2_000:] for path in self.stage.folder.glob("*.log")})
 
-    def _rows(self, query: str, parameters: tuple[object, ...]) -> list[tuple[object, ...]]:
+    def _rows(
+        self, query: str, parameters: tuple[object, ...] | dict[str, object]
+    ) -> list[tuple[object, ...]]:
         with psycopg.connect(self.stage.admin_url, connect_timeout=5) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
@@ -167,17 +177,16 @@ class Soak:
         return {row[0] for row in self._rows(_AT_WORK, (_SESSIONS[worker],))}
 
     def stored(self, prefix: str) -> int:
-        query = "SELECT count(*) FROM gridproof.readings WHERE starts_with(facility_id, %s)"
-        return int(str(self._rows(query, (prefix,))[0][0]))
+        return int(str(self._rows(_STORED, (prefix,))[0][0]))
 
     def _newest_at(self) -> datetime:
-        query = "SELECT max(ts) FROM gridproof.readings WHERE ts > now() - interval '1 hour'"
-        newest = self._rows(query, ())[0][0]
+        newest = self._rows(_NEWEST, ())[0][0]
         return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
     def longest_s(self, outage: Outage, until: datetime) -> float:
         """From due to readable, of what was due from a little before the outage until then."""
-        window = (f"{self.run}n", outage.began_at - timedelta(seconds=_BEFORE_S), until)
+        since = outage.began_at - timedelta(seconds=_BEFORE_S)
+        window: dict[str, object] = {"prefix": f"{self.run}n", "since": since, "until": until}
         return float(str(self._rows(_LONGEST_S, window)[0][0]))
 
     def longest(self) -> list[tuple[Outage, float]]:

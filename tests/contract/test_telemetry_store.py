@@ -27,7 +27,9 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class StoppedClock:
-    at: datetime = T0
+    """A day after the readings: each store then says exactly how many were new."""
+
+    at: datetime = T0 + timedelta(days=1)
 
     def now(self) -> datetime:
         return self.at
@@ -49,6 +51,19 @@ def store(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
         with influx_connection(request.getfixturevalue("influxd")) as connection:
             progress = PostgresTelemetryProgress(pool, StoppedClock())
             yield InfluxTelemetryStore(connection, progress, StoppedClock(), raw_days=3_650)
+
+
+@pytest.fixture(params=["postgres", "influxdb"])
+def store_of_the_moment(request: pytest.FixtureRequest) -> Iterator[TelemetryStore]:
+    """In the middle of the quarter-hour that is written."""
+    clock = StoppedClock(T0 + timedelta(minutes=10))
+    with ConnectionPool[Any](request.getfixturevalue("database").app_dsn, min_size=1, max_size=4) as pool:
+        if request.param == "postgres":
+            yield PostgresTelemetryStore(pool, clock)
+            return
+        with influx_connection(request.getfixturevalue("influxd")) as connection:
+            progress = PostgresTelemetryProgress(pool, clock)
+            yield InfluxTelemetryStore(connection, progress, clock, raw_days=3_650)
 
 
 def reading(
@@ -97,6 +112,21 @@ def test_the_same_readings_again_change_nothing(store: TelemetryStore) -> None:
     assert store.write_readings(3, 3, [*readings, *readings]) == 0
     assert hour_of(store)[0] == before[0] == 12.0
     assert store.position(3) == 3
+
+
+def test_repeats_of_what_is_measured_now_change_nothing_for_any_reader(
+    store_of_the_moment: TelemetryStore,
+) -> None:
+    store, readings = store_of_the_moment, every_15_s(0, 600, 12.0)
+    store.write_readings(3, 1, readings)
+    before = store.current(["fac-001"]), store.interval_series_of(["fac-001"], HOUR)
+    store.write_readings(3, 2, [*readings[20:], *readings])
+    store.write_readings(3, 3, [msgspec.structs.replace(r, kw=99.0, quality="estimated") for r in readings])
+    after = store.current(["fac-001"]), store.interval_series_of(["fac-001"], HOUR)
+    assert after[0] == before[0]
+    assert after[1].mean_kw.tolist()[0][0] == before[1].mean_kw.tolist()[0][0] == 12.0
+    assert after[1].coverage_pct.tolist() == before[1].coverage_pct.tolist()
+    assert store.newest_reading_at("fac-001") == readings[-1].ts
 
 
 CORRECTIONS = {

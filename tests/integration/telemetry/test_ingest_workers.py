@@ -150,7 +150,7 @@ def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
                 await eventually(lambda: held_by(dsn) == [1, 1], within_s=60)
                 load = MeterLoad(planned, mqtt_url, connections=2)
                 sending = asyncio.create_task(load.run(4.0))
-                await eventually(lambda: path.count("readings") > 200)
+                await eventually(lambda: path.count("meter_readings") > 200)
                 first.kill()
                 await eventually(lambda: held_by(dsn) == [2])
                 report = await sending

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from nats.js import api
@@ -48,7 +49,7 @@ async def publish_all(stream: NatsTelemetryStream, *, size: int = 20) -> int:
 
 
 def assert_exact(path: TelemetryPath, *, kw: float = 10.0) -> None:
-    assert path.count("readings") == 240 * len(FACILITIES)
+    assert path.count("meter_readings") == 240 * len(FACILITIES)
     block = path.store.interval_series_of(FACILITIES, HOUR)
     assert block.mean_kw.tolist() == [[kw] * 4] * len(FACILITIES)
     assert block.coverage_pct.tolist() == [[100.0] * 4] * len(FACILITIES)
@@ -83,10 +84,10 @@ def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: 
             assert await publish_all(stream, size=1) == 240 * len(FACILITIES)
             kills_in_flight = 0
             for _ in range(4):
-                before = path.count("readings")
+                before = path.count("meter_readings")
                 worker = await asyncio.to_thread(start_worker, path)
                 try:
-                    await eventually(lambda before=before: path.count("readings") > before or before == 1920)  # type: ignore[misc]
+                    await eventually(partial(went_on, path, before))
                 finally:
                     worker.kill()
                     worker.wait()
@@ -130,11 +131,15 @@ def test_replaying_the_whole_log_changes_nothing(path: TelemetryPath) -> None:
     asyncio.run(story())
 
 
+def went_on(path: TelemetryPath, before: int) -> bool:
+    return path.count("meter_readings") > before or before == 240 * len(FACILITIES)
+
+
 def rows(path: TelemetryPath) -> list[object]:
     with path.pool.connection() as conn:
         return [
             conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3".encode()).fetchall()
-            for table in ("readings", "interval_readings", "current_values")
+            for table in ("meter_readings", "interval_readings", "current_values")
         ]
 
 
@@ -163,7 +168,7 @@ def test_poison_is_parked_with_its_reason_and_the_partition_moves_on(path: Telem
             path.dead_letters.failures = 2  # it stays in the log until it is parked
             async with path.aggregating(stream):
                 await all_done(stream)
-        assert path.count("readings") == 240
+        assert path.count("meter_readings") == 240
         assert path.store.position(5) == last
         letters = sorted(path.dead_letters.listed(queue="telemetry_batch"), key=lambda one: one.subject)
         assert [letter.subject for letter in letters] == [
@@ -220,6 +225,6 @@ def test_a_batch_that_ends_its_worker_again_and_again_is_parked(path: TelemetryP
         (letter,) = path.dead_letters.listed(queue="telemetry_batch")
         assert letter.subject == "partition 5, sequence 1"
         assert "without being finished" in letter.reason
-        assert path.count("readings") == 1
+        assert path.count("meter_readings") == 1
 
     asyncio.run(story())

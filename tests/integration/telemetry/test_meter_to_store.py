@@ -35,7 +35,7 @@ def test_every_reading_arrives_once_and_becomes_the_current_value(path: Telemetr
         ):
             for number in range(400):
                 send(outbox, f"fac-{number % 10:03}", number // 10)
-            await eventually(lambda: path.count("readings") == 400)
+            await eventually(lambda: path.count("meter_readings") == 400)
         current = path.store.current([f"fac-{n:03}" for n in range(10)])
         assert [c.kw for c in current] == [100.0] * 10
         assert {c.measured_at for c in current} == {NOW}
@@ -61,7 +61,9 @@ def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(pa
             send(outbox, "fac-001", 1, kw=None)
             send(outbox, "fac-001", 2, kw=1e9)
             outbox.put("meters/FAC!/m1/readings", b"{}")
-            await eventually(lambda: path.count("readings") == 2 and len(path.dead_letters.listed()) == 3)
+            await eventually(
+                lambda: path.count("meter_readings") == 2 and len(path.dead_letters.listed()) == 3
+            )
             await eventually(lambda: ("malformed_readings", "fac-001") in path.open_alerts())
         letters = path.dead_letters.listed(queue="meter_message")
         reasons = sorted(letter.reason for letter in letters)
@@ -70,7 +72,7 @@ def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(pa
         assert reasons[2].startswith("topic names no valid facility id")
         assert {letter.body for letter in letters} > {b"not json", b"{}"}
         with path.pool.connection() as conn:
-            flags = conn.execute("SELECT kw IS NULL, incomplete FROM readings ORDER BY ts").fetchall()
+            flags = conn.execute("SELECT kw IS NULL, incomplete FROM meter_readings ORDER BY ts").fetchall()
         assert flags == [(True, True), (False, False)]
 
     asyncio.run(story())
@@ -93,7 +95,7 @@ def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) ->
             path.aggregating(stream),
             path.ingesting(stream, client_id=client_id),
         ):
-            await eventually(lambda: path.count("readings") == 20)
+            await eventually(lambda: path.count("meter_readings") == 20)
 
     asyncio.run(story())
 
@@ -113,7 +115,7 @@ def test_a_broker_killed_in_between_loses_nothing(path: TelemetryPath) -> None:
                     await asyncio.to_thread(path.servers.nats.kill)
                 if number == 400:
                     await asyncio.to_thread(path.servers.nats.start)
-            await eventually(lambda: path.count("readings") == 600, within_s=60)
+            await eventually(lambda: path.count("meter_readings") == 600, within_s=60)
             fill = await stream.fill()
             assert fill.stored_bytes > 0
         assert path.dead_letters.listed() == []

@@ -180,7 +180,7 @@ def test_a_worker_killed_with_kill_9_hands_its_partitions_over(path: TelemetryPa
             workers.extend([await asyncio.to_thread(start_worker, path) for _ in range(2)])
             await eventually(lambda: sorted(len(held) for held in holders(path).values()) == [4, 5])
             count = await publish_all(stream, size=1)
-            await eventually(lambda: path.count("readings") > 0)
+            await eventually(lambda: path.count("meter_readings") > 0)
             workers[0].kill()
             workers[0].wait()
             await eventually(lambda: [len(held) for held in holders(path).values()] == [9])

@@ -109,7 +109,14 @@ async def archive_all(stream: NatsTelemetryStream, archive: Archive) -> None:
 
 
 LEFT_OUT = {"updated_at", "settled_at"}
-TABLES = ["readings", "rollups", "interval_readings", "meter_days", "current_values", "unsettled_quarters"]
+TABLES = [
+    "meter_readings",
+    "rollups",
+    "interval_readings",
+    "meter_days",
+    "current_values",
+    "unsettled_quarters",
+]
 
 
 def telemetry_rows(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -164,12 +171,12 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
     assert sum(one.malformed for one in report.partitions) == 1
     settle_all(path)
     live = telemetry_rows(path.database.app_dsn)
-    assert len(live["readings"]) > 1_500
+    assert len(live["meter_readings"]) > 1_500
     assert len(live["rollups"]) == 4 * (120 + 8 + 2)
     assert live["unsettled_quarters"] == []
     with fresh_database(path.postgres) as fresh:
         first = restored_into(fresh.app_dsn, archive)
-        assert first.readings > first.added > len(live["readings"])  # doubled, and corrected ones
+        assert first.readings > first.added > len(live["meter_readings"])  # doubled, and corrected ones
         assert (first.refused_messages, first.undecodable_messages) == (1, 1)
         assert telemetry_rows(fresh.app_dsn) == live
         again = restored_into(fresh.app_dsn, archive)
@@ -198,14 +205,16 @@ def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPa
         dry = restore(
             archive, store, hour, dry_run=True, on_progress=lambda done, of: told.append((done, of))
         )
-        assert telemetry_rows(path.database.app_dsn)["readings"] == []
+        assert telemetry_rows(path.database.app_dsn)["meter_readings"] == []
         report = restore(archive, store, hour)
     assert (dry.added, dry.readings, dry.objects) == (0, report.readings, 1)
     assert told == [(told[0][1], told[0][1])]
-    rows = telemetry_rows(path.database.app_dsn)["readings"]
-    assert 200 < len(rows) < report.added < report.readings
+    rows = telemetry_rows(path.database.app_dsn)["meter_readings"]
+    assert 200 < len(rows) == report.added < report.readings
     with psycopg.connect(path.database.app_dsn) as connection:
-        found = connection.execute("SELECT DISTINCT facility_id, min(ts), max(ts) FROM readings GROUP BY 1")
+        found = connection.execute(
+            "SELECT DISTINCT facility_id, min(ts), max(ts) FROM meter_readings GROUP BY 1"
+        )
         (facility, oldest, newest) = found.fetchone() or ("", None, None)
     assert facility == "fac-002"
     assert hour.starts_at <= oldest < newest < hour.ends_at

@@ -58,7 +58,7 @@ class Kept:
 
     def moments(self) -> list[datetime]:
         with self.pool.connection() as conn:
-            return [at.astimezone(UTC) for (at,) in conn.execute("SELECT ts FROM readings ORDER BY ts")]
+            return [at.astimezone(UTC) for (at,) in conn.execute("SELECT ts FROM meter_readings ORDER BY ts")]
 
     def coverage(self) -> list[datetime]:
         """Where the series of all time is covered."""
@@ -97,9 +97,9 @@ def test_nothing_is_deleted_row_by_row(kept: Kept) -> None:
     kept.write(NOW - timedelta(days=100), NOW)
     kept.retention().round()
     with kept.pool.connection() as conn:
-        gone = conn.execute("SELECT to_regclass('readings_20260405')").fetchone()
+        gone = conn.execute("SELECT to_regclass('reading_chunks_20260405')").fetchone()
         row = conn.execute(
-            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'readings'::regclass"
+            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'reading_chunks'::regclass"
         ).fetchone()
     assert (gone, row) == ((None,), (1,))
 
@@ -149,7 +149,7 @@ def test_a_day_somebody_reads_is_tried_again_and_nobody_waits_for_long(
     kept.write(NOW - timedelta(days=100))
     day = (NOW - timedelta(days=100)).date()
     with psycopg.connect(database.app_dsn) as reader:
-        reader.execute("SELECT count(*) FROM readings")
+        reader.execute("SELECT count(*) FROM meter_readings")
         assert day in kept.retention().round().busy
         kept.write(NOW)  # nobody stands in its way
     assert day in kept.retention().round().dropped

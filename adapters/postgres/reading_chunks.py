@@ -1,0 +1,150 @@
+"""Readings as chunks for COPY: what came together of a facility's minute is one row, its values arrays.
+
+The row costs PostgreSQL what it costs, however many readings are in it; a meter that sends alone has a row each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.postgres.binary_arrays import NULL, array_of, element, text
+from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER, POSTGRES_EPOCH_S, fields_of
+from domain.meter_intervals import INTERVAL_S
+from domain.meter_reading import TRUST, MeterReading
+from domain.minute_spans import MINUTE_S
+from domain.reading_columns import MOST_TRUSTED
+
+COLUMNS = "quarter, facility_id, meter_ids, ts, kw, kwh_total, seq, trust, revision, incomplete, extra"
+COPY_CHUNKS = f"COPY reading_chunks ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
+
+_BIGINT, _SMALLINT, _INTEGER, _BOOLEAN, _FLOAT8, _TEXT, _TIMESTAMPTZ = 20, 21, 23, 16, 701, 25, 1184
+_FIELDS = Struct("!hiq")
+_LENGTH = Struct("!i")
+_ALL_PLAIN = NULL * 4
+_RANK = {quality: rank for rank, quality in enumerate(TRUST)}
+
+
+class Chunks(msgspec.Struct, frozen=True):
+    """What a batch of readings is written as."""
+
+    copied: bytes
+    """For COPY_CHUNKS."""
+    firsts: dict[tuple[str, int], int]
+    """(Facility, start of the quarter-hour) -> its first reading, both in Unix seconds."""
+
+
+def chunks_of(readings: Sequence[MeterReading]) -> Chunks:
+    """Of one batch, in any order."""
+    unix_s = np.array([r.ts.timestamp() for r in readings], dtype=np.float64)
+    minutes = (unix_s // MINUTE_S).astype(np.int64)
+    groups: dict[tuple[str, int], list[int]] = {}
+    for n, (reading, minute) in enumerate(zip(readings, minutes.tolist(), strict=True)):
+        key = (reading.facility_id, minute)
+        group = groups.get(key)
+        if group is None:
+            groups[key] = [n]
+        else:
+            group.append(n)
+    ends = np.cumsum([len(group) for group in groups.values()])
+    order = np.array([n for group in groups.values() for n in group], dtype=np.int64)
+    in_groups = np.repeat(np.arange(len(groups)), np.diff(ends, prepend=0))
+    order = order[np.lexsort((unix_s[order], in_groups))]
+    written = _Written([readings[n] for n in order.tolist()], unix_s[order])
+    parts = [COPY_SIGNATURE]
+    firsts: dict[tuple[str, int], int] = {}
+    start = 0
+    for (facility_id, minute), end in zip(groups, ends.tolist(), strict=True):
+        quarter = minute * MINUTE_S // INTERVAL_S * INTERVAL_S
+        parts += written.row(facility_id, quarter, start, end)
+        first = int(written.unix_s[start])
+        firsts[facility_id, quarter] = min(first, firsts.get((facility_id, quarter), first))
+        start = end
+    parts.append(COPY_TRAILER)
+    return Chunks(b"".join(parts), firsts)
+
+
+def moment(unix_s: int) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
+
+
+class _Written:
+    """Readings in the order of their chunks, each column as elements one after the other."""
+
+    def __init__(self, readings: Sequence[MeterReading], unix_s: NDArray[np.float64]) -> None:
+        self.unix_s = unix_s
+        ts = np.rint(unix_s * 1e6).astype(np.int64) - POSTGRES_EPOCH_S * 1_000_000
+        seq = np.array([-1 if r.seq is None else r.seq for r in readings], dtype=np.int64)
+        self._meters = [element(r.meter_id.encode()) for r in readings]
+        self._eights = [
+            (_TIMESTAMPTZ, _elements(">i8", ts)),
+            (_FLOAT8, _elements(">f8", np.array([r.kw for r in readings], dtype=np.float64))),
+            (_FLOAT8, _elements(">f8", np.array([r.kwh_total for r in readings], dtype=np.float64))),
+            (_BIGINT, _elements(">i8", seq)),
+        ]
+        self._rare = _rare_columns(readings)
+
+    def row(self, facility_id: str, quarter: int, start: int, end: int) -> list[bytes]:
+        """The chunk of readings start .. end-1, in pieces."""
+        count = end - start
+        place = (quarter - POSTGRES_EPOCH_S) * 1_000_000
+        parts = [
+            _FIELDS.pack(11, 8, place),
+            text(facility_id),
+            element(array_of(_TEXT, b"".join(self._meters[start:end]), count)),
+        ]
+        for kind, elements in self._eights:
+            parts.append(_header(kind, count, 12))
+            parts.append(elements[12 * start : 12 * end])
+        if self._rare is None:
+            parts.append(_ALL_PLAIN)
+        else:
+            parts += [column.field(start, end) for column in self._rare]
+        return parts
+
+
+class _Rare(msgspec.Struct, frozen=True):
+    """A column that is NULL where all of a chunk's readings are as they usually are."""
+
+    kind: int
+    elements: list[bytes]
+    usual: bytes
+
+    def field(self, start: int, end: int) -> bytes:
+        chosen = self.elements[start:end]
+        if all(one == self.usual for one in chosen):
+            return NULL
+        return element(array_of(self.kind, b"".join(chosen), len(chosen), has_nulls=NULL in chosen))
+
+
+def _rare_columns(readings: Sequence[MeterReading]) -> list[_Rare] | None:
+    """trust, revision, incomplete, extra; None where all of it is as usual."""
+    if all(
+        r.quality == "measured" and not r.revision and not r.incomplete and r.extra is None for r in readings
+    ):
+        return None
+    trust, revision, flag = Struct("!ih"), Struct("!ii"), Struct("!ib")
+    return [
+        _Rare(_SMALLINT, [trust.pack(2, _RANK[r.quality]) for r in readings], trust.pack(2, MOST_TRUSTED)),
+        _Rare(_INTEGER, [revision.pack(4, r.revision) for r in readings], revision.pack(4, 0)),
+        _Rare(_BOOLEAN, [flag.pack(1, r.incomplete) for r in readings], flag.pack(1, 0)),
+        _Rare(_TEXT, [text(r.extra) for r in readings], NULL),
+    ]
+
+
+def _elements(kind: str, values: NDArray[Any]) -> bytes:
+    return fields_of([("value", kind)], {"value": values}).tobytes()
+
+
+@lru_cache(maxsize=4096)
+def _header(kind: int, count: int, width: int) -> bytes:
+    """Of an array field: its length in bytes, and what comes before its elements."""
+    start = array_of(kind, b"-", count)[:-1]
+    return _LENGTH.pack(len(start) + width * count) + start

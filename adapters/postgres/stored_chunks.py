@@ -1,0 +1,242 @@
+"""Readings out of their chunks, in columns, for many spans of time at once; of several words on one moment the one that
+counts.
+
+One row a span comes back, its chunks' arrays one after the other: taking chunks one by one costs ten times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
+from adapters.postgres.reading_chunks import COPY_CHUNKS, chunks_of
+from domain.meter_intervals import INTERVAL, interval_start
+from domain.meter_reading import TRUST, MeterReading, precedence
+from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, standing
+
+Connection = psycopg.Connection[Any]
+
+_SEPARATOR = "\x1f"
+_HEADER_BYTES, _ELEMENT_BYTES = 20, 12
+_EIGHTS = (">i8", ">f8", ">f8", ">i8")
+"""ts, kw, kwh_total and seq."""
+
+# The constant bounds let the planner skip the partitions of other days.
+_SPANS = """
+FROM unnest(%(owners)s::int[], %(facilities)s::text[], %(quarters)s::timestamptz[], %(lows)s::timestamptz[],
+    %(highs)s::timestamptz[]) AS t (owner, facility_id, quarter, low, high)
+JOIN reading_chunks c ON c.quarter = t.quarter AND c.facility_id = t.facility_id
+    AND c.ts[1] >= t.low AND c.ts[1] < t.high
+"""
+_WITHIN = "WHERE c.quarter >= %(first)s AND c.quarter <= %(last)s GROUP BY t.owner ORDER BY t.owner"
+_PLAIN = f"""
+SELECT t.owner, string_agg(array_to_string(c.meter_ids, E'\\x1f'), E'\\x1f'), string_agg(array_send(c.ts), ''),
+    string_agg(array_send(c.kw), ''), string_agg(array_send(c.kwh_total), ''), string_agg(array_send(c.seq), ''),
+    array_send(array_agg(cardinality(c.ts))),
+    bool_or(c.trust IS NOT NULL OR c.revision IS NOT NULL OR c.incomplete IS NOT NULL OR c.extra IS NOT NULL)
+{_SPANS} {_WITHIN}
+"""
+_WHOLE = f"""
+SELECT t.owner, string_agg(r.meter_id, E'\\x1f'), array_send(array_agg(r.ts)), array_send(array_agg(r.kw)),
+    array_send(array_agg(r.kwh_total)), array_send(array_agg(r.seq)),
+    array_send(array_agg(coalesce(r.trust, {MOST_TRUSTED}::int2))), array_send(array_agg(coalesce(r.revision, 0))),
+    array_send(array_agg((coalesce(r.incomplete, false))::int4)), array_agg(r.extra)
+{_SPANS}, unnest(c.meter_ids, c.ts, c.kw, c.kwh_total, c.seq, c.trust, c.revision, c.incomplete, c.extra)
+    AS r (meter_id, ts, kw, kwh_total, seq, trust, revision, incomplete, extra)
+{_WITHIN}
+"""
+
+
+_DELETE = """
+DELETE FROM reading_chunks c
+USING unnest(%(facilities)s::text[], %(quarters)s::timestamptz[]) AS t (facility_id, quarter)
+WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id AND c.quarter >= %(first)s AND c.quarter <= %(last)s
+"""
+
+
+class Span(NamedTuple):
+    """Chunks of one quarter-hour of a facility that begin in a time. Spans with one `owner` are read as one."""
+
+    owner: int
+    facility_id: str
+    quarter: datetime
+    low: datetime
+    high: datetime
+
+
+class StoredReadings(msgspec.Struct, frozen=True, eq=False):
+    """What spans hold, each moment of a meter once, by owner, meter and time."""
+
+    meters: Sequence[tuple[int, str]]
+    """(Owner, meter id), in order; the columns' `meter` is the place in here."""
+    columns: ReadingColumns
+    """`ts_us` as PostgreSQL counts time."""
+    superseded: ReadingColumns
+    """What is stored and does not count."""
+
+
+def spans_between(owner: int, facility_id: str, starts_from: datetime, ends_at: datetime) -> list[Span]:
+    """Of a facility's chunks that hold readings in a time; they may hold others of the same minutes."""
+    first = interval_start(starts_from)
+    number = -(-(ends_at - first) // INTERVAL)
+    low = starts_from.astimezone(UTC).replace(second=0, microsecond=0)
+    return [Span(owner, facility_id, first + INTERVAL * n, low, ends_at) for n in range(number)]
+
+
+def readings_in(conn: Connection, spans: Sequence[Span]) -> StoredReadings:
+    """Of spans in any order."""
+    rows = _asked(conn, _PLAIN, spans)
+    rare = {row[0] for row in rows if row[-1]}
+    parts = [_plain([row for row in rows if not row[-1]])]
+    if rare:
+        parts.append(_whole(_asked(conn, _WHOLE, [span for span in spans if span.owner in rare])))
+    return _merged(parts)
+
+
+def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:
+    if not spans:
+        return []
+    owners, facilities, quarters, lows, highs = (list(column) for column in zip(*spans, strict=True))
+    params = {"owners": owners, "facilities": facilities, "quarters": quarters, "lows": lows, "highs": highs}
+    bounds = {"first": min(quarters), "last": max(quarters)}
+    with conn.cursor(binary=True) as cursor:
+        return cursor.execute(query.encode(), {**params, **bounds}).fetchall()
+
+
+class _Part(NamedTuple):
+    owners: list[int]
+    names: list[list[str]]
+    """Of each owner, the meter of each of its readings."""
+    columns: list[NDArray[Any]]
+    """ts_us, kw, kwh_total, seq, trust, revision, incomplete, extra."""
+
+
+def _plain(rows: Sequence[Any]) -> _Part:
+    counts = received([row[6] for row in rows], ">i4").astype(np.int64)
+    chunk = np.repeat(np.arange(len(counts)), counts)
+    at = _HEADER_BYTES * (chunk + 1) + _ELEMENT_BYTES * np.arange(len(chunk)) + 4
+    readings = len(chunk)
+    return _Part(
+        [row[0] for row in rows],
+        [row[1].split(_SEPARATOR) for row in rows],
+        [
+            *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
+            np.full(readings, MOST_TRUSTED),
+            np.zeros(readings, dtype=np.int64),
+            np.zeros(readings, dtype=np.bool_),
+            np.full(readings, None, dtype=np.object_),
+        ],
+    )  # fmt: skip
+
+
+def _values(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
+    """The elements of 8 bytes that begin `at`."""
+    body = np.frombuffer(b"".join(sent), dtype=np.uint8)
+    values: NDArray[Any] = body[at[:, None] + np.arange(8)].view(kind).ravel()
+    return values.astype(np.dtype(kind).newbyteorder("="))
+
+
+def _whole(rows: Sequence[Any]) -> _Part:
+    kinds = (*_EIGHTS, ">i2", ">i4", ">i4")
+    columns = [received([row[n] for row in rows], kind) for n, kind in enumerate(kinds, start=2)]
+    columns[4:6] = [column.astype(np.int64) for column in columns[4:6]]
+    columns[6] = columns[6].astype(np.bool_)
+    extra = np.array([text for row in rows for text in row[9]], dtype=np.object_)
+    return _Part([row[0] for row in rows], [row[1].split(_SEPARATOR) for row in rows], [*columns, extra])
+
+
+def _merged(parts: Sequence[_Part]) -> StoredReadings:
+    """The meters are numbered in their order, so that nothing made of them depends on how rows came."""
+    found = [
+        (owner, set(names)) for part in parts for owner, names in zip(part.owners, part.names, strict=True)
+    ]
+    meters = sorted((owner, name) for owner, names in found for name in names)
+    number: dict[int, dict[str, int]] = {}
+    for place, (owner, name) in enumerate(meters):
+        number.setdefault(owner, {})[name] = place
+    meter = [
+        known[name]
+        for part in parts
+        for known, names in ((number[owner], names) for owner, names in zip(part.owners, part.names, strict=True))
+        for name in names
+    ]  # fmt: skip
+    columns = [np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)]
+    everything = ReadingColumns(np.array(meter, dtype=np.int64), *columns)
+    kept = standing(everything)
+    others = np.ones(len(everything), dtype=np.bool_)
+    others[kept] = False
+    return StoredReadings(meters, everything.chosen(kept), everything.chosen(others))
+
+
+def new_to(conn: Connection, readings: Sequence[MeterReading]) -> list[MeterReading]:
+    """Those of `readings` that would count beside what is stored, one a meter and moment."""
+    quarters = sorted({(r.facility_id, interval_start(r.ts)) for r in readings})
+    spans = [Span(n, f, start, start, start + INTERVAL) for n, (f, start) in enumerate(quarters)]
+    stored = {_place(r): r for r in _readings(readings_in(conn, spans), [f for f, _ in quarters])}
+    best: dict[tuple[str, str, datetime], MeterReading] = {}
+    for reading in readings:
+        place = _place(reading)
+        known = best.get(place) or stored.get(place)
+        if known is None or precedence(reading) > precedence(known):
+            best[place] = reading
+    return list(best.values())
+
+
+def _place(reading: MeterReading) -> tuple[str, str, datetime]:
+    return reading.facility_id, reading.meter_id, reading.ts
+
+
+def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
+    """Keep of each moment of a meter the word that counts, and no other. The caller holds the partition's lock."""
+    spans = [
+        Span(n, facility_id, start, start, start + INTERVAL)
+        for n, (facility_id, start) in enumerate(quarters)
+    ]
+    found = readings_in(conn, spans)
+    facilities, starts = (list(column) for column in zip(*quarters, strict=True))
+    conn.execute(
+        _DELETE, {"facilities": facilities, "quarters": starts, "first": min(starts), "last": max(starts)}
+    )
+    with conn.cursor().copy(COPY_CHUNKS) as copy:
+        copy.write(chunks_of(_readings(found, facilities)).copied)
+
+
+def _readings(found: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:
+    columns = found.columns
+    kw, kwh_total = (
+        [None if np.isnan(value) else value for value in values.tolist()]
+        for values in (columns.kw, columns.kwh_total)
+    )
+    return [
+        MeterReading(
+            facilities[found.meters[place][0]],
+            found.meters[place][1],
+            POSTGRES_EPOCH + timedelta(microseconds=ts_us),
+            kw[n],
+            kwh_total[n],
+            None if seq < 0 else seq,
+            TRUST[trust],
+            incomplete,
+            extra,
+            revision,
+        )
+        for n, (place, ts_us, seq, trust, incomplete, extra, revision) in enumerate(
+            zip(
+                columns.meter.tolist(),
+                columns.ts_us.tolist(),
+                columns.seq.tolist(),
+                columns.trust.tolist(),
+                columns.incomplete.tolist(),
+                columns.extra.tolist(),
+                columns.revision.tolist(),
+                strict=True,
+            )
+        )
+    ]

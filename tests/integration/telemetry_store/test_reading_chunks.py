@@ -1,0 +1,198 @@
+"""Readings in chunks on a real PostgreSQL: what goes in comes out, each word that counts once, no note is missed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres import migrate as migrations
+from adapters.postgres.migrate import migrate, migration_files
+from adapters.postgres.stored_chunks import new_to
+from adapters.postgres.telemetry_readings import QuarterNotes
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.ports.telemetry_store import TelemetryStoreUnavailable
+from domain.meter_reading import TRUST, MeterReading
+from tests.fakes.clock import FakeClock
+from tests.plain_rollups import winners
+from tests.servers import Database
+
+T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
+VALUES = st.none() | st.floats(-1e6, 1e6)
+READINGS = st.lists(
+    st.builds(
+        MeterReading,
+        st.sampled_from(["fac-a", "fac-b"]),
+        st.sampled_from(["m1", "m2"]),
+        st.integers(0, 40).map(lambda n: T0 + timedelta(seconds=30 * n, microseconds=n)),
+        VALUES,
+        VALUES,
+        st.none() | st.integers(0, 2**63 - 1),
+        st.sampled_from(TRUST),
+        st.booleans(),
+        st.none() | st.just('{"volts": 231}'),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@pytest.fixture
+def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(T0 + timedelta(minutes=5))
+
+
+def said(after_s: float, kw: float | None, meter: str = "m1", **fields: Any) -> MeterReading:
+    return MeterReading("fac", meter, T0 + timedelta(seconds=after_s), kw, 1.0, **fields)
+
+
+def stored(pool: ConnectionPool[Any]) -> list[MeterReading]:
+    """By the view that people ask."""
+    with pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT facility_id, meter_id, ts, kw, kwh_total, seq, quality, incomplete, extra, revision "
+            "FROM meter_readings"
+        ).fetchall()
+    return [
+        MeterReading(facility, meter, ts.astimezone(UTC), *values) for facility, meter, ts, *values in rows
+    ]
+
+
+def words(pool: ConnectionPool[Any]) -> int:
+    with pool.connection() as conn:
+        row = conn.execute("SELECT coalesce(sum(cardinality(ts)), 0) FROM reading_chunks").fetchone()
+    return int(row[0]) if row else 0
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(READINGS, READINGS)
+def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
+    pool: ConnectionPool[Any], first: list[MeterReading], second: list[MeterReading]
+) -> None:
+    clock = FakeClock(T0 + timedelta(minutes=5))
+    with pool.connection() as conn:
+        conn.execute("DELETE FROM reading_chunks")
+        conn.execute("DELETE FROM unsettled_quarters")
+    store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
+    store.write_readings(0, 1, first)
+    store.write_readings(0, 2, [*second, *first])
+    expected = sorted(winners([*first, *second]), key=repr)
+    assert sorted(stored(pool), key=repr) == expected
+    with pool.connection() as conn:
+        assert new_to(conn, [*second, *first]) == []
+    assert words(pool) > len(expected)
+    clock.advance(hours=2)
+    while rollups.settle(0, limit=100).quarters:
+        pass
+    assert sorted(stored(pool), key=repr) == expected
+    assert words(pool) == len(expected)
+
+
+def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:
+    store = PostgresTelemetryStore(pool, clock)
+    readings = [said(s, 10.0) for s in range(0, 120, 15)]
+    store.write_readings(0, 1, readings)
+    clock.advance(hours=1)
+    corrected = said(15, 12.0, revision=1)
+    assert store.write_readings(0, 2, [*readings, corrected]) == 1
+    assert words(pool) == len(readings) + 1
+
+
+def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(
+    pool: ConnectionPool[Any], clock: FakeClock
+) -> None:
+    store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
+    store.write_readings(0, 1, [said(0, 10.0)])
+    store.write_readings(0, 2, [said(30, 10.0)])
+    clock.advance(minutes=30)
+    while rollups.settle(0, limit=100).quarters:
+        pass
+    store.write_readings(0, 3, [said(45, 10.0)])
+    assert rollups.settle(0, limit=100).quarters > 0
+    with pool.connection() as conn:
+        row = conn.execute(
+            "SELECT rows_seen FROM rollups WHERE step_s = 900 AND starts_at = %s", (T0,)
+        ).fetchone()
+    assert row == (3,)
+
+
+def test_notes_are_trusted_until_a_minute_before_they_can_be_taken_away() -> None:
+    notes, start = QuarterNotes(), int(T0.timestamp())
+    place = ("fac", start)
+    assert notes.missing([place], T0) == [place]
+    notes.remember([place])
+    due_at = T0 + timedelta(seconds=1_220)
+    assert notes.missing([place, ("other", start)], due_at - timedelta(seconds=61)) == [("other", start)]
+    assert notes.missing([place], due_at - timedelta(seconds=60)) == [place]
+    notes.remember([("fac", start + 900)])
+    notes.forget()
+    assert notes.missing([("fac", start + 900)], T0) == [("fac", start + 900)]
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_a_newest_value_that_is_taken_back_leaves_the_one_before(
+    pool: ConnectionPool[Any], clock: FakeClock, is_settled: bool
+) -> None:
+    store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
+    store.write_readings(0, 1, [said(-900, 7.0, "m2"), said(0, 500.0, "m2"), said(0, 10.0)])
+    clock.advance(hours=1)
+    while rollups.settle(0, limit=100).quarters:
+        pass
+    assert [current.kw for current in store.current(["fac"])] == [510.0]
+    taken_back = msgspec.structs.replace(said(0, 500.0, "m2"), quality="bad", revision=1)
+    store.write_readings(0, 2, [taken_back])
+    if is_settled:
+        while rollups.settle(0, limit=100).quarters:
+            pass
+    assert [current.kw for current in store.current(["fac"])] == [17.0]
+
+
+def test_rows_of_before_move_over_and_an_older_worker_waits(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = migration_files()
+    before = [one for one in every if one[0] < "0014"]
+    monkeypatch.setattr(migrations, "migration_files", lambda: before)
+    migrate(empty_database.owner_dsn)
+    insert = """INSERT INTO gridproof.readings (ts, meter_id, facility_id, kw, kwh_total, seq, quality, revision, extra)
+        VALUES (%s, 'm1', 'fac', %s, NULL, %s, %s, %s, %s)"""
+    with psycopg.connect(empty_database.owner_dsn, autocommit=True) as conn:
+        for day in (T0, T0 + timedelta(days=1)):
+            conn.execute("SELECT gridproof.prepare_readings_day(%s)", (day.date(),))
+            conn.execute(insert, (day, 4.0, None, "measured", 0, None))
+            conn.execute(insert, (day + timedelta(seconds=15), None, 7, "missing", 2, '{"a": 1}'))
+        monkeypatch.setattr(migrations, "migration_files", lambda: every)
+        migrate(empty_database.owner_dsn)
+        found = conn.execute(
+            "SELECT ts, kw, seq, quality, revision, extra FROM gridproof.meter_readings ORDER BY ts"
+        ).fetchall()
+        assert [row[1:] for row in found] == [
+            (4.0, None, "measured", 0, None),
+            (None, 7, "missing", 2, '{"a": 1}'),
+        ] * 2
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="reading_chunks"):
+            conn.execute(insert, (T0 + timedelta(seconds=30), 4.0, None, "measured", 0, None))
+
+
+def test_a_store_that_fails_forgets_what_it_knew_of_notes(
+    pool: ConnectionPool[Any], clock: FakeClock
+) -> None:
+    store = PostgresTelemetryStore(pool, clock)
+    store.write_readings(0, 1, [said(0, 10.0)])
+    pool.close()
+    with pytest.raises(TelemetryStoreUnavailable):
+        store.write_readings(0, 2, [said(15, 10.0)])
+    assert store._notes[0].missing([("fac", int(T0.timestamp()))], clock.now())
