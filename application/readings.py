@@ -173,8 +173,8 @@ def _plain_readings(
     oldest, newest = now - OLDEST_READING, now + NEWEST_READING
     readings = []
     for item in items:
-        ts, named = item.ts, item.meter_id
-        if not oldest <= ts <= newest or item.facility_id not in {None, facility_id}:
+        ts, named, said = item.ts, item.meter_id, item.facility_id
+        if not oldest <= ts <= newest or (said is not None and said != facility_id):
             return None
         if ts.tzinfo is not UTC:
             ts = ts.astimezone(UTC)

@@ -44,10 +44,9 @@ class Chunks(msgspec.Struct, frozen=True):
 def chunks_of(readings: Sequence[MeterReading]) -> Chunks:
     """Of one batch, in any order."""
     unix_s = np.array([r.ts.timestamp() for r in readings], dtype=np.float64)
-    minutes = (unix_s // MINUTE_S).astype(np.int64)
+    minutes = (unix_s // MINUTE_S).astype(np.int64).tolist()
     groups: dict[tuple[str, int], list[int]] = {}
-    for n, (reading, minute) in enumerate(zip(readings, minutes.tolist(), strict=True)):
-        key = (reading.facility_id, minute)
+    for n, key in enumerate(zip([r.facility_id for r in readings], minutes, strict=True)):
         group = groups.get(key)
         if group is None:
             groups[key] = [n]
@@ -81,13 +80,13 @@ class _Written:
     def __init__(self, readings: Sequence[MeterReading], unix_s: NDArray[np.float64]) -> None:
         self.unix_s = unix_s
         ts = np.rint(unix_s * 1e6).astype(np.int64) - POSTGRES_EPOCH_S * 1_000_000
-        seq = np.array([-1 if r.seq is None else r.seq for r in readings], dtype=np.int64)
+        seq = [-1 if r.seq is None else r.seq for r in readings]
         self._meters = [element(r.meter_id.encode()) for r in readings]
         self._eights = [
             (_TIMESTAMPTZ, _elements(">i8", ts)),
             (_FLOAT8, _elements(">f8", np.array([r.kw for r in readings], dtype=np.float64))),
             (_FLOAT8, _elements(">f8", np.array([r.kwh_total for r in readings], dtype=np.float64))),
-            (_BIGINT, _elements(">i8", seq)),
+            (_BIGINT, _elements(">i8", np.array(seq, dtype=np.int64))),
         ]
         self._rare = _rare_columns(readings)
 
@@ -126,16 +125,17 @@ class _Rare(msgspec.Struct, frozen=True):
 
 def _rare_columns(readings: Sequence[MeterReading]) -> list[_Rare] | None:
     """trust, revision, incomplete, extra; None where all of it is as usual."""
-    if all(
-        r.quality == "measured" and not r.revision and not r.incomplete and r.extra is None for r in readings
-    ):
+    quality, revision = [r.quality for r in readings], [r.revision for r in readings]
+    incomplete, extra = [r.incomplete for r in readings], [r.extra for r in readings]
+    is_usual = quality.count("measured") == extra.count(None) == len(readings)
+    if is_usual and not any(revision) and not any(incomplete):
         return None
-    trust, revision, flag = Struct("!ih"), Struct("!ii"), Struct("!ib")
+    smallint, integer, boolean = Struct("!ih"), Struct("!ii"), Struct("!ib")
     return [
-        _Rare(_SMALLINT, [trust.pack(2, _RANK[r.quality]) for r in readings], trust.pack(2, MOST_TRUSTED)),
-        _Rare(_INTEGER, [revision.pack(4, r.revision) for r in readings], revision.pack(4, 0)),
-        _Rare(_BOOLEAN, [flag.pack(1, r.incomplete) for r in readings], flag.pack(1, 0)),
-        _Rare(_TEXT, [text(r.extra) for r in readings], NULL),
+        _Rare(_SMALLINT, [smallint.pack(2, _RANK[one]) for one in quality], smallint.pack(2, MOST_TRUSTED)),
+        _Rare(_INTEGER, [integer.pack(4, one) for one in revision], integer.pack(4, 0)),
+        _Rare(_BOOLEAN, [boolean.pack(1, one) for one in incomplete], boolean.pack(1, 0)),
+        _Rare(_TEXT, [text(one) for one in extra], NULL),
     ]
 
 
