@@ -19,7 +19,7 @@ from adapters.postgres.quarter_news import unsettled
 from adapters.postgres.stored_chunks import Span, StoredReadings, readings_in, spans_between
 from application.ports.telemetry_store import CurrentValue, MeterValue
 from domain.meter_intervals import INTERVAL, RETIRED_AFTER, interval_start
-from domain.reading_columns import FloatArray, IntArray, usable
+from domain.reading_columns import IntArray, usable
 
 Connection = psycopg.Connection[Any]
 
@@ -36,9 +36,6 @@ _SETTLED = """
 SELECT facility_id, meter_id, kw, kw_at, kwh_total, kwh_total_at, newest_reading_at FROM current_values
 WHERE facility_id = ANY(%s)
 """
-
-Meter = tuple[str, str]
-"""Facility and meter."""
 
 
 class Newest(msgspec.Struct, frozen=True):
@@ -66,58 +63,82 @@ class Newest(msgspec.Struct, frozen=True):
         )
 
 
+Meters = dict[str, Newest]
+"""Of one facility, by meter id."""
+
+
 def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
     """Of those that have any reading."""
     open_quarters: dict[str, list[datetime]] = {}
     for facility_id, start in unsettled(conn, facility_ids, *_ALWAYS):
         open_quarters.setdefault(facility_id, []).append(start)
     settled = _settled(conn, facility_ids)
-    recent = newest_in(conn, _recent_spans(conn, open_quarters))
-    unclear = {
-        f for f in facility_ids if f in open_quarters and _is_unclear(f, open_quarters, settled, recent)
-    }
-    if unclear:
-        spans = [Span(0, f, start, *_ALWAYS) for f in unclear for start in open_quarters[f]]
-        everything = newest_in(conn, spans)
-        recent = {meter: one for meter, one in recent.items() if meter[0] not in unclear} | everything
-    found: dict[str, list[MeterValue]] = {}
-    for facility_id, meter_id in sorted(settled.keys() | recent.keys()):
-        value = _value(conn, (facility_id, meter_id), open_quarters.get(facility_id, ()), settled, recent)
-        found.setdefault(facility_id, []).append(_meter_value(meter_id, value))
-    return {facility_id: CurrentValue.of(facility_id, meters) for facility_id, meters in found.items()}
+    # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
+    recent = newest_in(conn, _recent_spans(conn, {f: q for f, q in open_quarters.items() if f in settled}))
+    unclear = [f for f in open_quarters if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
+    recent |= newest_in(conn, [Span(0, f, start, *_ALWAYS) for f in unclear for start in open_quarters[f]])
+    found = {}
+    for facility_id in facility_ids:
+        before, now = settled.get(facility_id, {}), recent.get(facility_id, {})
+        quarters = open_quarters.get(facility_id, ())
+        meters = [
+            _meter_value(name, _value(conn, (facility_id, name), quarters, before.get(name), now.get(name)))
+            for name in sorted(before.keys() | now.keys())
+        ]
+        if meters:
+            found[facility_id] = CurrentValue.of(facility_id, meters)
+    return found
 
 
-def newest_in(conn: Connection, spans: Sequence[Span]) -> dict[Meter, Newest]:
-    """What each meter last said in spans of any facilities (whatever their owners)."""
+def newest_in(conn: Connection, spans: Sequence[Span]) -> dict[str, Meters]:
+    """What the meters of each facility last said in spans (whatever their owners)."""
+    if not spans:
+        return {}
     numbers = {facility_id: n for n, facility_id in enumerate(sorted({span.facility_id for span in spans}))}
     names = list(numbers)
     found = readings_in(conn, [span._replace(owner=numbers[span.facility_id]) for span in spans])
     columns, counts = found.columns, usable(found.columns)
-    everything = _last(found, np.ones(len(columns), dtype=np.bool_))
+    everything = _last(found, np.ones(len(columns), dtype=np.bool_)).tolist()
     powers, registers = (
-        _last(found, counts & np.isfinite(values)) for values in (columns.kw, columns.kwh_total)
+        _last(found, counts & np.isfinite(values)).tolist() for values in (columns.kw, columns.kwh_total)
     )
-    said = {}
-    for n, (owner, meter_id) in enumerate(found.meters):
-        kw, kw_at = _said(found, powers[n], columns.kw)
-        kwh, kwh_at = _said(found, registers[n], columns.kwh_total)
-        newest_at = _moment(columns.ts_us[everything[n]])
-        said[names[owner], meter_id] = Newest(newest_at, kw, kw_at, kwh, kwh_at)
+    ts_us, kw, kwh_total = columns.ts_us.tolist(), columns.kw.tolist(), columns.kwh_total.tolist()
+    moments: dict[int, datetime] = {}
+
+    def at(index: int) -> datetime:
+        us = ts_us[index]
+        if us not in moments:
+            moments[us] = POSTGRES_EPOCH + timedelta(microseconds=us)
+        return moments[us]
+
+    said: dict[str, Meters] = {}
+    for (owner, meter_id), last, power, register in zip(
+        found.meters, everything, powers, registers, strict=True
+    ):
+        said.setdefault(names[owner], {})[meter_id] = Newest(
+            at(last),
+            kw[power] if power >= 0 else None,
+            at(power) if power >= 0 else None,
+            kwh_total[register] if register >= 0 else None,
+            at(register) if register >= 0 else None,
+        )
     return said
 
 
-def look_back(conn: Connection, meter: Meter, before: datetime) -> Newest | None:
-    """What the meter last said in the day before a quarter-hour that no longer says anything usable."""
-    spans = spans_between(0, meter[0], before - RETIRED_AFTER, before)
-    return newest_in(conn, spans).get(meter)
+def look_back(conn: Connection, meter: tuple[str, str], before: datetime) -> Newest | None:
+    """What the meter (of a facility) last said in the day before a quarter-hour that says nothing usable any more."""
+    facility_id, meter_id = meter
+    spans = spans_between(0, facility_id, before - RETIRED_AFTER, before)
+    return newest_in(conn, spans).get(facility_id, {}).get(meter_id)
 
 
-def _settled(conn: Connection, facility_ids: Sequence[str]) -> dict[Meter, Newest]:
-    found = {}
+def _settled(conn: Connection, facility_ids: Sequence[str]) -> dict[str, Meters]:
+    found: dict[str, Meters] = {}
     for facility_id, meter_id, kw, kw_at, kwh, kwh_at, newest_at in conn.execute(
         _SETTLED, (list(facility_ids),)
     ):
-        found[facility_id, meter_id] = Newest(_utc(newest_at), kw, _maybe_utc(kw_at), kwh, _maybe_utc(kwh_at))
+        value = Newest(_utc(newest_at), kw, _maybe_utc(kw_at), kwh, _maybe_utc(kwh_at))
+        found.setdefault(facility_id, {})[meter_id] = value
     return found
 
 
@@ -139,21 +160,11 @@ def _recent_spans(conn: Connection, open_quarters: Mapping[str, Sequence[datetim
     return spans
 
 
-def _is_unclear(
-    facility_id: str,
-    open_quarters: Mapping[str, Sequence[datetime]],
-    settled: Mapping[Meter, Newest],
-    recent: Mapping[Meter, Newest],
-) -> bool:
-    """Whether a meter that still counts may have said more than what was looked at; a facility that was never settled
-    may have further meters."""
-    known = {meter: one for meter, one in settled.items() if meter[0] == facility_id}
-    said = {meter: one for meter, one in recent.items() if meter[0] == facility_id}
-    if not known:
-        return True
+def _is_unclear(known: Meters, said: Meters) -> bool:
+    """Whether a meter that still counts may have said more than what was looked at."""
     newest_at = max(one.newest_at for one in (*known.values(), *said.values()))
-    for meter in known.keys() | said.keys():
-        before, now = known.get(meter), said.get(meter)
+    for meter_id in known.keys() | said.keys():
+        before, now = known.get(meter_id), said.get(meter_id)
         is_partial = (before is None or before.kw_at is not None) and (now is None or now.kw_at is None)
         is_partial |= (before is None or before.kwh_total_at is not None) and (
             now is None or now.kwh_total_at is None
@@ -166,14 +177,15 @@ def _is_unclear(
 
 def _value(
     conn: Connection,
-    meter: Meter,
+    meter: tuple[str, str],
     open_quarters: Iterable[datetime],
-    settled: Mapping[Meter, Newest],
-    recent: Mapping[Meter, Newest],
+    before: Newest | None,
+    now: Newest | None,
 ) -> Newest:
-    before, now = settled.get(meter), recent.get(meter)
+    """Of what was settled and what has come since, of which there is at least one."""
     if before is None:
-        return recent[meter]
+        assert now is not None  # noqa: S101 - for the type checker
+        return now
     # What was settled of a quarter-hour with news in it is what the news says, and no longer what it was.
     outdated = {_quarter(at) for at in (before.kw_at, before.kwh_total_at)} & {*open_quarters}
     if outdated:
@@ -198,16 +210,6 @@ def _last(found: StoredReadings, which: Any) -> IntArray:
     where = np.flatnonzero(which)
     last[found.columns.meter[where]] = where
     return last
-
-
-def _said(found: StoredReadings, index: int, values: FloatArray) -> tuple[float | None, datetime | None]:
-    if index < 0:
-        return None, None
-    return float(values[index]), _moment(found.columns.ts_us[index])
-
-
-def _moment(ts_us: Any) -> datetime:
-    return POSTGRES_EPOCH + timedelta(microseconds=int(ts_us))
 
 
 def _quarter(at: datetime | None) -> datetime | None:
