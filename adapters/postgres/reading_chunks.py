@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_arrays import NULL, array_of, element, text
@@ -23,7 +24,7 @@ from domain.minute_spans import MINUTE_S
 from domain.reading_columns import MOST_TRUSTED
 
 COLUMNS = "quarter, facility_id, meter_ids, ts, kw, kwh_total, seq, trust, revision, incomplete, extra"
-COPY_CHUNKS = f"COPY reading_chunks ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_COPY = f"COPY reading_chunks ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
 
 _BIGINT, _SMALLINT, _INTEGER, _BOOLEAN, _FLOAT8, _TEXT, _TIMESTAMPTZ = 20, 21, 23, 16, 701, 25, 1184
 _FIELDS = Struct("!hiq")
@@ -35,8 +36,8 @@ _RANK = {quality: rank for rank, quality in enumerate(TRUST)}
 class Chunks(msgspec.Struct, frozen=True):
     """What a batch of readings is written as."""
 
-    copied: bytes
-    """For COPY_CHUNKS."""
+    rows: bytes
+    """For `copied`."""
     firsts: dict[tuple[str, int], int]
     """(Facility, start of the quarter-hour) -> its first reading, both in Unix seconds."""
 
@@ -57,7 +58,7 @@ def chunks_of(readings: Sequence[MeterReading]) -> Chunks:
     in_groups = np.repeat(np.arange(len(groups)), np.diff(ends, prepend=0))
     order = order[np.lexsort((unix_s[order], in_groups))]
     written = _Written([readings[n] for n in order.tolist()], unix_s[order])
-    parts = [COPY_SIGNATURE]
+    parts: list[bytes] = []
     firsts: dict[tuple[str, int], int] = {}
     start = 0
     for (facility_id, minute), end in zip(groups, ends.tolist(), strict=True):
@@ -66,8 +67,13 @@ def chunks_of(readings: Sequence[MeterReading]) -> Chunks:
         first = int(written.unix_s[start])
         firsts[facility_id, quarter] = min(first, firsts.get((facility_id, quarter), first))
         start = end
-    parts.append(COPY_TRAILER)
     return Chunks(b"".join(parts), firsts)
+
+
+def copy_chunks(conn: psycopg.Connection[Any], batches: Sequence[Chunks]) -> None:
+    """Add them, in the caller's transaction."""
+    with conn.cursor().copy(_COPY.encode()) as copy:
+        copy.write(b"".join([COPY_SIGNATURE, *(chunks.rows for chunks in batches), COPY_TRAILER]))
 
 
 def moment(unix_s: int) -> datetime:

@@ -16,7 +16,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
-from adapters.postgres.reading_chunks import COPY_CHUNKS, chunks_of
+from adapters.postgres.reading_chunks import chunks_of, copy_chunks
 from domain.meter_intervals import INTERVAL, interval_start
 from domain.meter_reading import TRUST, MeterReading, precedence
 from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, standing
@@ -204,8 +204,7 @@ def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) ->
     conn.execute(
         _DELETE, {"facilities": facilities, "quarters": starts, "first": min(starts), "last": max(starts)}
     )
-    with conn.cursor().copy(COPY_CHUNKS) as copy:
-        copy.write(chunks_of(_readings(found, facilities)).copied)
+    copy_chunks(conn, [chunks_of(_readings(found, facilities))])
 
 
 def _readings(found: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:

@@ -1,6 +1,6 @@
 """A connection for one transaction on telemetry, bounded in time, its errors named as the ports name them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,21 +16,22 @@ _BOUNDED = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_s
 _ROWS_AT_FAULT = ("21", "22", "23", "54")
 
 # Per partition: whoever settles its quarter-hours must not miss the news of one who writes at the same time.
-_LOCKED = "SELECT pg_advisory_xact_lock({lock_class}, {partition})"
+_LOCKED = "SELECT pg_advisory_xact_lock({lock_class}, {partition});"
 _LOCK_CLASS = 0x7E1E
 
 
 @contextmanager
 def telemetry_connection(
-    pool: ConnectionPool[Any], *, partition: int | None = None
+    pool: ConnectionPool[Any], *, partitions: Iterable[int] = ()
 ) -> Iterator[psycopg.Connection[Any]]:
-    """With `partition`, alone on it: one writes its readings or settles them.
+    """Alone on `partitions`: one writes their readings or settles them.
 
     Raises ReadingsRefused where the rows are at fault, TelemetryStoreUnavailable for anything else."""
     try:
         with pool.connection() as conn:
-            locked = (
-                "" if partition is None else _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(partition))
+            # In order, so that no two wait for each other.
+            locked = "".join(
+                _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
             )
             conn.execute(f"{_BOUNDED}; {locked}".encode())
             yield conn

@@ -43,7 +43,7 @@ class PostgresTelemetryProgress:
     @contextmanager
     def moving(self, partition: int) -> Iterator[_Moving]:
         """One transaction: whoever dies in it lets go of the partition at once, and has told nothing."""
-        with telemetry_connection(self._pool, partition=partition) as conn:
+        with telemetry_connection(self._pool, partitions=[partition]) as conn:
             conn.execute(_BOUNDED)
             yield _Moving(conn, partition, self._clock)
 

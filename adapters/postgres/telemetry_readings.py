@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from adapters.postgres.quarter_news import note
-from adapters.postgres.reading_chunks import COPY_CHUNKS, chunks_of, moment
+from adapters.postgres.reading_chunks import chunks_of, copy_chunks, moment
 from adapters.postgres.stored_chunks import new_to
 from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
@@ -22,9 +22,10 @@ from domain.rollups import LOOK_AHEAD_S, SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]
 
-_MOVE_POSITION = """
+_MOVE_POSITIONS = """
 INSERT INTO telemetry_positions AS p (partition, stream_seq, stored_at)
-VALUES (%(partition)s, %(stream_seq)s, %(at)s)
+SELECT partition, max(stream_seq), %(at)s FROM unnest(%(partitions)s::smallint[], %(seqs)s::bigint[])
+    AS b (partition, stream_seq) GROUP BY partition
 ON CONFLICT (partition) DO UPDATE
     SET stream_seq = greatest(p.stream_seq, EXCLUDED.stream_seq), stored_at = EXCLUDED.stored_at
 """
@@ -57,6 +58,16 @@ class QuarterNotes:
         self._noted.clear()
 
 
+class Batch(NamedTuple):
+    """What comes of one partition of the telemetry log."""
+
+    partition: int
+    stream_seq: int
+    """The position that it reaches."""
+    readings: Sequence[MeterReading]
+    notes: QuarterNotes
+
+
 class Added(NamedTuple):
     """What a batch came to."""
 
@@ -65,31 +76,28 @@ class Added(NamedTuple):
     """For the QuarterNotes to remember once it is committed."""
 
 
-def add_readings(
-    conn: Connection,
-    partition: int,
-    stream_seq: int,
-    readings: Sequence[MeterReading],
-    notes: QuarterNotes,
-    *,
-    at: datetime,
-) -> Added:
-    """Add them, note their quarter-hours, move the position. The caller holds the partition's lock.
+def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> list[Added]:
+    """Add their readings, note the quarter-hours of these, move the positions. The caller holds the partitions' locks.
 
     What comes late is compared with what is stored, and a repeat of it is not added; of the quarter-hours that are not
     settled yet everything is.
     """
-    adding = _without_late_repeats(conn, readings, at)
-    missing: list[tuple[str, int]] = []
+    found, adding = [], []
+    for batch in batches:
+        readings = _without_late_repeats(conn, batch.readings, at)
+        missing: list[tuple[str, int]] = []
+        if readings:
+            chunks = chunks_of(readings)
+            adding.append(chunks)
+            missing = batch.notes.missing(_news(chunks.firsts), at)
+            if missing:
+                note(conn, batch.partition, [_quarter(one) for one in missing])
+        found.append(Added(len(readings), missing))
     if adding:
-        chunks = chunks_of(adding)
-        missing = notes.missing(_news(chunks.firsts), at)
-        if missing:
-            note(conn, partition, [_quarter(one) for one in missing])
-        with conn.cursor().copy(COPY_CHUNKS) as copy:
-            copy.write(chunks.copied)
-    conn.execute(_MOVE_POSITION, {"partition": partition, "stream_seq": stream_seq, "at": at})
-    return Added(len(adding), missing)
+        copy_chunks(conn, adding)
+    partitions, seqs = ([batch[n] for batch in batches] for n in (0, 1))
+    conn.execute(_MOVE_POSITIONS, {"partitions": partitions, "seqs": seqs, "at": at})
+    return found
 
 
 def _without_late_repeats(

@@ -62,7 +62,7 @@ class PostgresTelemetryRollups:
         return RollupSeries(facility_id, step_s, tuple(inside), columns_of([rows[start] for start in inside]))
 
     def settle(self, partition: int, *, limit: int) -> Settled:
-        with telemetry_connection(self._pool, partition=partition) as conn:
+        with telemetry_connection(self._pool, partitions=[partition]) as conn:
             return settle_quarters(conn, partition, at=self._clock.now(), limit=limit)
 
     def corrections_after(self, correction_id: int, *, limit: int) -> list[CorrectedInterval]:

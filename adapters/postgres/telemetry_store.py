@@ -8,10 +8,11 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.grouped_writes import GroupedWrites
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_current import current_values
 from adapters.postgres.telemetry_intervals import put_imported, stored_intervals
-from adapters.postgres.telemetry_readings import QuarterNotes, add_readings, days_between, days_of
+from adapters.postgres.telemetry_readings import Batch, QuarterNotes, add_batches, days_between, days_of
 from application.ports.clock import Clock
 from application.ports.telemetry_store import (
     CurrentValue,
@@ -60,25 +61,31 @@ class PostgresTelemetryStore:
         self._clock = clock
         self._days_ready: set[datetime] = set()
         self._notes: dict[int, QuarterNotes] = {}
-        """By partition: one thread at a time writes one."""
+        """By partition; touched in the turn of a write alone."""
+        self._grouped = GroupedWrites(self._write)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._prepare(sorted(days_of(readings) - self._days_ready))
         notes = self._notes.setdefault(partition, QuarterNotes())
         try:
-            with telemetry_connection(self._pool, partition=partition) as conn:
-                at = self._clock.now()
-                added = add_readings(conn, partition, stream_seq, readings, notes, at=at)
+            return self._grouped(Batch(partition, stream_seq, readings, notes))
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise
             self._days_ready.clear()
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
+
+    def _write(self, batches: Sequence[Batch]) -> list[int]:
+        try:
+            with telemetry_connection(self._pool, partitions=[batch.partition for batch in batches]) as conn:
+                found = add_batches(conn, batches, at=self._clock.now())
         except TelemetryStoreUnavailable:
-            notes.forget()
+            for batch in batches:
+                batch.notes.forget()
             raise
-        notes.remember(added.noted)
-        return added.readings
+        for batch, added in zip(batches, found, strict=True):
+            batch.notes.remember(added.noted)
+        return [added.readings for added in found]
 
     def position(self, partition: int) -> int:
         with self._connection() as conn:

@@ -32,7 +32,7 @@ From MAX_TRIES on batches go in one by one, so that what is innocent leaves the 
 """
 BATCHES_AT_ONCE = 64
 WRITE_EVERY_S = 0.25
-"""Wall seconds between two transactions of a partition that is not behind: many small ones cost more than they help."""
+"""Wall seconds between two writes of a partition that is not behind: many small ones cost more than they help."""
 SETTLE_EVERY_S = 2.0
 SETTLED_AT_ONCE = 200
 """Quarter-hours of facilities in one transaction: nobody else writes readings of the partition meanwhile."""
@@ -84,7 +84,6 @@ class Aggregator:
         loop = asyncio.get_running_loop()
         pause_s = self._first_pause_s
         while not stop.is_set():
-            began_s = loop.time()
             try:
                 batches = await self._stream.pull(
                     self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S
@@ -97,9 +96,9 @@ class Aggregator:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             await self.settle_if_due(loop.time())
-            left_s = began_s + WRITE_EVERY_S - loop.time()
-            if len(batches) < BATCHES_AT_ONCE and left_s > 0:
-                await sleep_unless(stop, left_s)
+            if len(batches) < BATCHES_AT_ONCE:
+                # All partitions at the same moment: what they write then goes in together.
+                await sleep_unless(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
 
     async def settle_if_due(self, at_s: float) -> None:
         """Write down the quarter-hours that are over, a few at a time."""

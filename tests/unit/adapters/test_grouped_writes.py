@@ -1,0 +1,70 @@
+"""Writes of several threads in one: those that wait go in together, and none answers for another's rows."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from adapters.postgres.grouped_writes import GroupedWrites
+from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+
+
+class Store:
+    """Its first write lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.began, self.go_on = Event(), Event()
+        self.is_away = False
+
+    def write(self, asked: Sequence[str]) -> list[str]:
+        self.groups.append(sorted(asked))
+        if len(self.groups) == 1:
+            self.began.set()
+            assert self.go_on.wait(20)
+        elif self.is_away:
+            raise TelemetryStoreUnavailable("away")
+        if "poison" in asked:
+            raise ReadingsRefused("poison")
+        return [one.upper() for one in asked]
+
+
+def behind_a_first(store: Store, *asked: str) -> tuple[Future[str], list[Future[str]]]:
+    """`first`, and while that is written the others."""
+    grouped = GroupedWrites(store.write)
+    threads = ThreadPoolExecutor(len(asked) + 1)
+    first = threads.submit(grouped, "first")
+    assert store.began.wait(20)
+    others = [threads.submit(grouped, one) for one in asked]
+    while len(grouped._waiting) < len(asked):
+        store.began.wait(0.01)
+    store.go_on.set()
+    threads.shutdown()
+    return first, others
+
+
+def test_what_comes_while_one_is_written_goes_in_together() -> None:
+    store = Store()
+    first, others = behind_a_first(store, "a", "b", "c")
+    assert [one.result() for one in (first, *others)] == ["FIRST", "A", "B", "C"]
+    assert store.groups == [["first"], ["a", "b", "c"]]
+
+
+def test_what_is_refused_together_is_tried_one_by_one() -> None:
+    store = Store()
+    _, (a, poison, b) = behind_a_first(store, "a", "poison", "b")
+    assert (a.result(), b.result()) == ("A", "B")
+    with pytest.raises(ReadingsRefused, match="poison"):
+        poison.result()
+    assert sorted(store.groups[2:]) == [["a"], ["b"], ["poison"]]
+
+
+def test_a_store_that_is_away_is_away_for_each() -> None:
+    store = Store()
+    store.is_away = True
+    first, others = behind_a_first(store, "a", "b")
+    assert first.result() == "FIRST"
+    for one in others:
+        with pytest.raises(TelemetryStoreUnavailable):
+            one.result()
