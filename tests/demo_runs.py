@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,10 +75,14 @@ def run_demo_killing(server: str, *arguments: str, data_dir: Path, when: str) ->
 
 
 def run_demo_heard(
-    *arguments: str, data_dir: Path, heard: Callable[[int, str], None], longest_s: float = LONGEST_S
+    *arguments: str,
+    data_dir: Path,
+    heard: Callable[[int, str], None],
+    longest_s: float = LONGEST_S,
+    settings: Mapping[str, str] | None = None,
 ) -> DemoRun:
     """The same in `data_dir`; `heard(pid of the demo, line)` is called with each line it says, as it says it."""
-    demo = _started(*arguments, "--data-dir", str(data_dir))
+    demo = _started(*arguments, "--data-dir", str(data_dir), settings=settings)
     assert demo.stdout is not None
     assert demo.stderr is not None
     patience = Timer(longest_s, demo.kill)
@@ -126,8 +130,9 @@ def _runs(process: Path, program: str) -> bool:
     return (process / "comm").read_text().strip() == program
 
 
-def _started(*arguments: str) -> subprocess.Popen[str]:
+def _started(*arguments: str, settings: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+    environ |= settings or {}
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "interfaces.cli", "demo", "--json", *arguments],
         cwd=ROOT,

@@ -21,6 +21,7 @@ from adapters.postgres.key_loading import KeyLoader, ScopedKey
 from adapters.postgres.shared_reads import SharedReads
 from adapters.postgres.snapshot_writing import SnapshotWriter
 from adapters.postgres.store_errors import KeyConflict
+from adapters.postgres.store_factory import StoreFactory
 from adapters.postgres.stream_loading import Known, StreamLoader
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
@@ -44,7 +45,8 @@ def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: 
     """The settings by which eventsourcing reaches PostgreSQL with our recorder and mapper."""
     parts = conninfo_to_dict(database_url)
     return {
-        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "PERSISTENCE_MODULE": "adapters.postgres.store_factory:StoreFactory",
+        StoreFactory.ADDRESS: database_url,
         "APPLICATION_RECORDER_TOPIC": "adapters.postgres.group_commit:GroupCommitRecorder",
         "MAPPER_TOPIC": "application.event_mapper:MsgspecMapper",
         "CREATE_TABLE": "no",

@@ -15,7 +15,7 @@ from interfaces.bootstrap.influx import influx_found
 from interfaces.bootstrap.ledger_checkup import ledger_found
 from interfaces.bootstrap.raw_archive_checkup import raw_archive_found
 from interfaces.bootstrap.servers import check_schema
-from interfaces.bootstrap.stores import clock_of, open_stores
+from interfaces.bootstrap.stores import clock_of, database_url, open_stores
 from interfaces.settings import Settings
 
 WITHIN_S = 5.0
@@ -49,7 +49,7 @@ def _database_checks(settings: Settings) -> Iterator[Found]:
     if settings.database_url is None:
         yield Found(check="postgresql", state="wrong", detail="no address is known", advice=advice)
         return
-    url = settings.database_url
+    url = database_url(settings)
     found = _found("postgresql", lambda: _postgres(url), advice)
     yield found
     if found.state != "ok":

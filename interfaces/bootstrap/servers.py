@@ -140,4 +140,6 @@ def _owner_url(settings: Settings) -> str:
     url = settings.migration_database_url or settings.database_url
     if url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_MIGRATION_DATABASE_URL (the owner's role)")
-    return url
+    from adapters.postgres.address import for_failover
+
+    return for_failover(url)

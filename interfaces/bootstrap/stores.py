@@ -137,9 +137,12 @@ def clock_of(settings: Settings) -> Clock:
 
 
 def database_url(settings: Settings) -> str:
+    """Where the application's role connects, with what a failover asks of a connection."""
     if settings.database_url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_DATABASE_URL, or start `gridproof up`")
-    return settings.database_url
+    from adapters.postgres.address import for_failover
+
+    return for_failover(settings.database_url)
 
 
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:

@@ -56,6 +56,7 @@ Examples:
 @click.option("--without-meters", is_flag=True, hidden=True)
 @click.option("--planted-fault", hidden=True)
 @click.option("--failpoint", default=DemoOptions().failpoint, hidden=True)
+@click.option("--database-of-settings", is_flag=True, hidden=True)
 def demo(
     *,
     facilities: int,
@@ -68,6 +69,7 @@ def demo(
     without_meters: bool,
     planted_fault: str | None,
     failpoint: str,
+    database_of_settings: bool,
 ) -> None:
     """Run the whole story of a DR event on real servers.
 
@@ -80,7 +82,8 @@ def demo(
     from interfaces.demo.story import DemoFailed
     from interfaces.logs import configure_logs
 
-    configure_logs(current_settings(), process="demo")
+    settings = current_settings()
+    configure_logs(settings, process="demo")
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
     run = Demo(
         DemoOptions(
@@ -93,6 +96,8 @@ def demo(
             without_meters=without_meters,
             planted_fault=planted_fault,
             failpoint=failpoint,
+            database_url=settings.database_url if database_of_settings else None,
+            migration_database_url=settings.migration_database_url if database_of_settings else None,
         ),
         lambda line: console.print(f"[dim]{run.seconds:5.1f} s[/dim]  {line}"),
     )

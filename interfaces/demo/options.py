@@ -25,6 +25,9 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """For tests: scales what the simulated zones really shed."""
     without_meters: bool = False
     """For tests: no telemetry at all, neither history nor live."""
+    database_url: str | None = None
+    """For tests: a fresh PostgreSQL that is there already, instead of an embedded one."""
+    migration_database_url: str | None = None
     planted_fault: str | None = None
     failpoint: str = "dispatch.after_call_commit"
     """Where one worker is killed; the process is named by the failpoint's first part."""

@@ -103,6 +103,8 @@ class Demo:
             allow_private_callbacks=True,
             log_level="info",
             planted_fault=self._options.planted_fault,  # type: ignore[arg-type]  # checked by the command line
+            database_url=self._options.database_url,
+            migration_database_url=self._options.migration_database_url,
         )
         try:
             with RunningSystem(settings) as system:

@@ -21,6 +21,7 @@ from threading import Event, Thread
 from uuid import UUID, uuid4
 
 from adapters.clock import AcceleratedClock
+from adapters.postgres.address import for_failover
 from adapters.postgres.event_store import PostgresEventStore
 from application.command_bus import CommandBus
 from application.commands.dispatch import RestoreDispatch
@@ -79,7 +80,7 @@ class SmallSystem:
         self.facility_ids = tuple(f"fac-{self.run}-{number}" for number in (1, 2))
         self.clock = AcceleratedClock(epoch=NOW, started_at=self.started_at, speed=SPEED)
         self.driver_clock = FakeClock(NOW)
-        self.events = PostgresEventStore(DemandResponse, self.database.app_dsn)
+        self.events = PostgresEventStore(DemandResponse, for_failover(self.database.app_dsn))
         self.bus = CommandBus(self.events, self.driver_clock, HANDLERS, forecasts=FakeForecastBook())
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.dr_event_id = UUID(int=0)
@@ -105,7 +106,7 @@ class SmallSystem:
         )
         for entry in self.entries(bms_url):
             self.bus.handle(RegisterFacility(entry=entry), CONTEXT)
-        forecasts = PostgresEventStore(Forecasts, self.database.app_dsn)
+        forecasts = PostgresEventStore(Forecasts, for_failover(self.database.app_dsn))
         forecasts.save([forecast(facility_id) for facility_id in self.facility_ids])
         forecasts.close()
         asked = notice(program_id=PROGRAM, facility_ids=self.facility_ids, target_kw=120.0, callback_url=None)
@@ -132,7 +133,14 @@ class SmallSystem:
         self.until("prepared", lambda: all(d.was_prepared for d in self.dispatches()))
 
     def start(self) -> None:
+        self.propose_start()
+        self.until_committed()
+
+    def propose_start(self) -> None:
+        """Commits are under way when this returns."""
         self._propose(timedelta(0), StartDREvent(dr_event_id=self.dr_event_id))
+
+    def until_committed(self) -> None:
         self.until("committed", lambda: all(d.was_committed for d in self.dispatches()))
 
     def end(self) -> None:

@@ -102,6 +102,19 @@ def test_a_childs_clock_is_exactly_its_parents(speed: float, epoch: datetime) ->
     assert read_settings(settings.to_environ()) == settings
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://app@db-1,db-2/gridproof",
+        "postgresql://app:p,w@[::1]:5432,[fd00::2],db-3:5432/gridproof?target_session_attrs=any",
+        "postgresql:///gridproof?host=/run/postgresql",
+        "postgresql://app@db-1:/gridproof",
+    ],
+)
+def test_a_database_may_have_several_hosts_or_none(address: str) -> None:
+    assert read_settings({"GRIDPROOF_DATABASE_URL": address}).database_url == address
+
+
 def test_an_empty_setting_counts_as_not_given() -> None:
     assert read_settings({"GRIDPROOF_NATS_URL": "", "GRIDPROOF_QUEUE_DEPTH": "  "}) == Settings()
 
@@ -133,6 +146,9 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         ("HTTP_BIND", ":8080"),
         ("HTTP_BIND", "::1:8080"),
         ("NATS_URL", "nats://n1,http://n2"),
+        ("DATABASE_URL", "postgresql://app@db-1:5432,db-2:many/gridproof"),
+        ("DATABASE_URL", "postgresql://app@db-1:5432,db-2:65536/gridproof"),
+        ("DATABASE_URL", "postgresql://app@db-1:5432,:5433/gridproof"),
         ("WEATHER_URL", "https:///nowhere"),
         ("WEATHER_URL", "https://[broken/"),
         ("CLOCK_EPOCH", "yesterday"),

@@ -1,0 +1,26 @@
+"""The address of PostgreSQL as every connection uses it: with what a failover asks of it, unless it says otherwise.
+
+An address may name several hosts (`postgresql://app@db-1:5432,db-2:5432/gridproof`): they are tried in their order, and
+the one that takes writes is taken.
+"""
+
+from __future__ import annotations
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+_UNLESS_SAID = {
+    # A standby answers too, and refuses every write: it is passed over, also while it is being promoted.
+    "target_session_attrs": "read-write",
+    # A host that vanished closes nothing. Without these a connection to it is believed in for a quarter of an hour.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+    # For each host that is tried.
+    "connect_timeout": "5",
+}
+
+
+def for_failover(database_url: str) -> str:
+    """The address for psycopg, as `name=value` pairs; it may hold a password. Raises psycopg.ProgrammingError."""
+    return make_conninfo("", **(_UNLESS_SAID | conninfo_to_dict(database_url)))

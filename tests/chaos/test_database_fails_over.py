@@ -1,0 +1,77 @@
+"""The database dies for good while a DR event runs, and its standby on another port is promoted: the same end.
+
+Every process knows the pair by one address that names both hosts, as in production. The standby stands first in it.
+"""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.address import for_failover
+from adapters.postgres.alerts import PostgresAlerts
+from domain.dr_event import Batch
+from interfaces.simulators.journal import COMMANDED, curtailed_zones, duplicate_actions
+from tests.chaos.phases import keeps_its_promises
+from tests.chaos.small_system import small_system
+from tests.demo_runs import SMALL, run_demo_heard
+from tests.postgres_pair import PostgresPair, postgres_pair
+from tests.servers import Database
+
+
+def test_commits_that_are_under_way_while_a_standby_is_promoted_are_carried_out_once(
+    nats_url: str, tmp_path: Path
+) -> None:
+    """Three processes, which are not started again: they go on by themselves."""
+    with postgres_pair() as pair:
+        database = Database("gridproof", pair.app_dsn, pair.owner_dsn, pair.app_dsn)
+        with small_system(database, nats_url, tmp_path, "") as system:
+            system.until_scheduled()
+            system.prepare()
+            system.propose_start()
+            pair.fail_over()
+            system.until_committed()
+            system.end()
+            assert system.killed == []
+            assert system.dr_event.batch == Batch(asked=2, prepared=2, committed=2, failed=0, restored=2)
+            assert duplicate_actions(system.journal) == {}
+            for facility_id in system.facility_ids:
+                done = [entry.action for entry in system.journal if entry.facility_id == facility_id]
+                assert [action for action in done if action in COMMANDED] == ["prepare", "commit", "restore"]
+            assert curtailed_zones(system.journal, system.clock.now()) == set()
+
+
+@pytest.mark.chaos
+def test_a_standby_promoted_while_a_dr_event_is_active_changes_nothing_of_the_end(tmp_path: Path) -> None:
+    """All processes of the demo, its ledger and its alert."""
+    with postgres_pair() as pair:
+        fallen: list[str] = []
+
+        def heard(_: int, line: str) -> None:
+            if "the DR event is active" in line and not fallen:
+                fallen.append(line)
+                pair.fail_over()
+
+        run = run_demo_heard(
+            *SMALL,
+            "--database-of-settings",
+            data_dir=tmp_path / "data",
+            heard=heard,
+            settings={
+                "GRIDPROOF_DATABASE_URL": pair.app_dsn,
+                "GRIDPROOF_MIGRATION_DATABASE_URL": pair.owner_dsn,
+            },
+        )
+        assert fallen, run.said
+        keeps_its_promises(run)
+        assert run.document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
+        was, now = (f"127.0.0.1:{server.ports['postgres']}" for server in (pair.primary, pair.standby))
+        assert told_of_the_failover(pair) == [f"{was} on timeline 1 is now {now} on timeline 2"]
+
+
+def told_of_the_failover(pair: PostgresPair) -> list[str]:
+    """Between which servers, as the alert says; it is over by now."""
+    with closing(ConnectionPool(for_failover(pair.app_dsn), min_size=1, open=True)) as pool:
+        alerts = PostgresAlerts(pool).listed(include_cleared=True)
+    return [alert.detail.partition(";")[0] for alert in alerts if alert.name == "database_failover"]

@@ -1,0 +1,27 @@
+"""What every connection to PostgreSQL asks for, unless its address says otherwise."""
+
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.postgres.address import for_failover
+
+PAIR = "postgresql://app:p%40ss@db-1:5432,db-2:5433/gridproof?options=-csearch_path%3Dgridproof"
+
+
+def test_all_of_an_address_is_kept() -> None:
+    assert conninfo_to_dict(PAIR).items() <= conninfo_to_dict(for_failover(PAIR)).items()
+
+
+def test_a_server_that_takes_writes_is_asked_for_and_one_that_vanished_is_noticed() -> None:
+    asked = conninfo_to_dict(for_failover(PAIR))
+    assert asked["target_session_attrs"] == "read-write"
+    assert {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"} <= asked.keys()
+
+
+def test_what_an_address_says_itself_stands() -> None:
+    said = for_failover(f"{PAIR}&target_session_attrs=any&tcp_user_timeout=1000")
+    found = conninfo_to_dict(said)
+    assert (found["target_session_attrs"], found["tcp_user_timeout"]) == ("any", "1000")
+
+
+def test_it_is_an_address_like_any_other() -> None:
+    assert for_failover(for_failover(PAIR)) == for_failover(PAIR)
