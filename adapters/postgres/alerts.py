@@ -20,6 +20,7 @@ _CLEAR = """
 UPDATE gridproof.alerts SET cleared_at = greatest(last_seen_at, %s)
 WHERE name = %s AND subject = %s AND cleared_at IS NULL
 """
+_COUNT = "SELECT name, count(*) FROM gridproof.alerts WHERE cleared_at IS NULL GROUP BY name"
 _LIST = """
 SELECT name, subject, severity, detail, raised_at, last_seen_at, cleared_at FROM gridproof.alerts
 WHERE %s OR cleared_at IS NULL
@@ -47,6 +48,10 @@ class PostgresAlerts:
     def clear(self, name: str, subject: str, *, at: datetime) -> None:
         with operations_connection(self._pool) as connection:
             connection.execute(_CLEAR, (at, name, storable(subject)))
+
+    def open_by_name(self) -> dict[str, int]:
+        with operations_connection(self._pool) as connection:
+            return dict(connection.execute(_COUNT).fetchall())
 
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
         with operations_connection(self._pool) as connection:

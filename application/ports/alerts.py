@@ -32,6 +32,10 @@ class AlertRegistry(Protocol):
         """Close the open alert, if there is one."""
         ...
 
+    def open_by_name(self) -> dict[str, int]:
+        """How many are open of each name that has one."""
+        ...
+
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
         """The newest first."""
         ...

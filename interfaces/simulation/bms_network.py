@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -53,6 +54,8 @@ class Call(msgspec.Struct, kw_only=True):
     began_at: datetime
     ended_at: datetime | None = None
     """None: its caller died, or it was never over."""
+    timed_out: bool | None = None
+    """False: there was an answer, be it a refusal. None: neither."""
     caller: str
 
 
@@ -65,6 +68,14 @@ class SimulatedBms:
     fault_rates: dict[BmsFault, float] = field(default_factory=dict)
     slow_s: float = 1.0
     """The longest that a healthy call takes each way, clock seconds."""
+
+
+class Breakers(Protocol):
+    """The product's own: what stands between a dispatch worker and a BMS that times out."""
+
+    def guarding(self, facility_id: str) -> AbstractAsyncContextManager[None]:
+        """Raises BmsUnreachable where nothing may be sent now."""
+        ...
 
 
 @dataclass
@@ -94,7 +105,13 @@ class BmsNetwork:
         )
         self.calls.append(call)
         try:
-            return await self._carried(connection, operation, act)
+            answer = await self._carried(connection, operation, act)
+        except BmsError as error:
+            call.timed_out = None if isinstance(error, BmsUnreachable) else isinstance(error, BmsTimedOut)
+            raise
+        else:
+            call.timed_out = False
+            return answer
         finally:
             call.ended_at = self.clock.now()
 
@@ -153,6 +170,31 @@ class BmsNetwork:
         bms = self.bms.get(facility_id)
         rate = 0.0 if bms is None else bms.fault_rates.get(fault, 0.0)
         return self.mishaps.strikes(f"bms.{fault}", facility_id, rate=rate)
+
+
+@dataclass(frozen=True)
+class GuardedNetwork:
+    """The network as one process uses it: through its own breakers."""
+
+    network: BmsNetwork
+    breakers: Breakers
+
+    @property
+    def bms(self) -> dict[str, SimulatedBms]:
+        return self.network.bms
+
+    def has(self, facility_id: str, fault: BmsFault) -> bool:
+        return self.network.has(facility_id, fault)
+
+    async def call(
+        self,
+        connection: BmsConnection,
+        operation: str,
+        command_id: UUID | None,
+        act: Callable[[Building, datetime], TAnswer],
+    ) -> TAnswer:
+        async with self.breakers.guarding(connection.facility_id):
+            return await self.network.call(connection, operation, command_id, act)
 
 
 def _outcome(act: Callable[[], TAnswer]) -> TAnswer | BmsError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from application.ports.building_control import (
@@ -19,7 +20,7 @@ from application.ports.building_control import (
     ZoneState,
 )
 from application.ports.clock import Clock
-from interfaces.simulation.bms_network import BmsNetwork
+from interfaces.simulation.bms_network import BmsNetwork, Breakers, GuardedNetwork
 from interfaces.simulators.building import Building
 from interfaces.simulators.setpoint_messages import cause_of
 
@@ -34,13 +35,29 @@ class Commanding(Protocol):
 
 SinglePhaseControl = Callable[[Any, Clock], Commanding]
 """Makes the product's own read-back protocol over something that reads and writes setpoints."""
+MakeBreakers = Callable[[Clock, Callable[[str, str], None]], Breakers]
+"""Makes the product's own breakers; the listener is told each BMS's new state."""
+
+
+class BmsAdapter(msgspec.Struct, frozen=True):
+    """What is real between a worker and the simulated BMSs; functions of a module travel between processes by name."""
+
+    single_phase: SinglePhaseControl
+    breakers: MakeBreakers
+
+    def control(
+        self, network: BmsNetwork, clock: Clock, breaker_changed: Callable[[str, str], None]
+    ) -> SimulatedBuildingControl:
+        """Of one process."""
+        guarded = GuardedNetwork(network, self.breakers(clock, breaker_changed))
+        return SimulatedBuildingControl(guarded, self.single_phase(SimulatedSetpoints(guarded), clock))
 
 
 @dataclass
 class SimulatedBuildingControl:
     """BuildingControl; `single_phase` is for the buildings of that profile."""
 
-    network: BmsNetwork
+    network: BmsNetwork | GuardedNetwork
     single_phase: Commanding | None = None
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
@@ -87,7 +104,7 @@ class SimulatedBuildingControl:
 class SimulatedSetpoints:
     """What a single-phase BMS offers: a setpoint is read, or written for a while or for good."""
 
-    network: BmsNetwork
+    network: BmsNetwork | GuardedNetwork
 
     async def read(self, connection: BmsConnection, zone_id: str, *, urgent: bool = True) -> Any:
         """A SetpointReading, which has what the adapter's own ReadSetpoint has."""

@@ -77,7 +77,7 @@ class Fate:
                 self.mishaps.strike("process.killed", blow.worker)
             return
         self.mishaps.strike("process.stopped", f"{blow.worker} for {blow.for_s:g} s")
-        await self.supervisor.stop_for(blow.worker, blow.for_s)
+        self.supervisor.freeze(blow.worker, blow.for_s)
 
     async def _restart(self, at_s: float, facility_id: str) -> None:
         await self._pass(at_s)

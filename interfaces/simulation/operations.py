@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
@@ -56,6 +57,9 @@ class MemoryAlertRegistry:
         if place is not None:
             known = self._alerts[place]
             self._alerts[place] = replace(known, cleared_at=max(known.last_seen_at, at))
+
+    def open_by_name(self) -> dict[str, int]:
+        return dict(Counter(name for name, _ in self._open))
 
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
         shown = [alert for alert in self._alerts[::-1] if include_cleared or alert.cleared_at is None]

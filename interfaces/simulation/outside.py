@@ -22,7 +22,7 @@ from interfaces.simulation.clock import VirtualClock
 from interfaces.simulation.database import Database
 from interfaces.simulation.plan import StormPlan
 from interfaces.simulation.story import Story
-from interfaces.simulation.wishes import EPOCH, UTILITY, Wish
+from interfaces.simulation.wishes import UTILITY, Wish
 from interfaces.workers.schedule import proposal
 
 AGAIN_S = 5.0
@@ -99,7 +99,7 @@ class Outside:
                         await self._asked(command, "operator:simulated")
 
     async def _until(self, at_s: float) -> None:
-        passed_s = (self.clock.now() - EPOCH).total_seconds()
+        passed_s = (self.clock.now() - self.plan.epoch).total_seconds()
         await asyncio.sleep(self.clock.wall_seconds(max(0.0, at_s - passed_s)))
 
     def _context(self, actor: str, tenant: str) -> CommandContext:

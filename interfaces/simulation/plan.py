@@ -6,7 +6,7 @@ rare mishaps do together.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
@@ -15,6 +15,14 @@ import msgspec
 from application.portfolio import BmsEntry, BmsProfile, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
 from interfaces.simulation.bms_network import FAULTS, BmsFault
 from interfaces.simulation.forecasts import ForecastWeather
+from interfaces.simulation.local_days import (
+    afterwards,
+    by_local_days,
+    draw_epoch,
+    in_zones,
+    moved_weather,
+    moved_wish,
+)
 from interfaces.simulation.mishaps import RATES
 from interfaces.simulation.rivals import RIVAL_PROGRAM, maintenance_wishes, rival_program, rival_wishes
 from interfaces.simulation.wishes import EPOCH, PROGRAM, UTILITY, Wish, draw_wishes, last_end_s
@@ -41,6 +49,10 @@ WORKERS = (
 )
 
 
+FREEZES_S = 75.0
+"""How long a process is stopped at a failpoint, clock seconds; after 30 its work is given to another."""
+
+
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
     what: Literal["database", "broker", "utility"]
     at_s: float
@@ -59,6 +71,8 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is decided before the first moment. Times are clock seconds after the epoch."""
 
     seed: int
+    epoch: datetime
+    """When the story begins; on the usual day, or on one of 23 or 25 hours."""
     speed: float
     skew_s: float
     programs: tuple[ProgramEntry, ...]
@@ -87,12 +101,17 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     """The plan of a seed: the same in every process and release of Python."""
-    chance = Random(f"{seed}:plan")
-    entries = _facilities(chance, facilities)
+    chance, days = Random(f"{seed}:plan"), Random(f"{seed}:days")
+    entries, epoch = _facilities(chance, facilities), draw_epoch(days)
+    if epoch != EPOCH:
+        entries = in_zones(days, entries)
     ids = tuple(entry.facility_id for entry in entries)
     rival, others = Random(f"{seed}:rival"), Random(f"{seed}:maintenance")
     programs: tuple[ProgramEntry, ...] = (_program(chance),)
     wishes = draw_wishes(Random(f"{seed}:wishes"), entries)
+    if epoch != EPOCH:
+        wishes += tuple(afterwards(days, entries))
+        programs = tuple(by_local_days(days, program) for program in programs)
     if rival.random() < 0.3:
         programs += (rival_program(rival),)
         wishes += tuple(rival_wishes(rival, entries))
@@ -102,17 +121,20 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     rates = _rates(chance)
     refusals = Random(f"{seed}:refusals")
     rates["utility.refuses"] = refusals.choice((0.05, 0.3, 1.0)) if refusals.random() < 0.1 else 0.0
+    freezes = Random(f"{seed}:freezes")
+    rates["process.freezes_at_failpoint"] = freezes.choice((0.02, 0.1)) if freezes.random() < 0.15 else 0.0
     if any(entry.bms.profile != "two_phase" for entry in entries):
         # A BMS that does repeats again cannot be kept from it once two workers each hold themselves for the only one.
         rates["database.drops_locks"] = 0.0
     return StormPlan(
         seed=seed,
+        epoch=epoch,
         speed=chance.choice((20.0, 60.0, 60.0)),
         skew_s=chance.choice((0.0, 0.0, 0.5, 2.0)),
         programs=programs,
         facilities=entries,
-        wishes=wishes,
-        forecasts=_forecasts(chance, ids),
+        wishes=tuple(moved_wish(wish, epoch - EPOCH) for wish in wishes),
+        forecasts={i: moved_weather(w, epoch - EPOCH) for i, w in _forecasts(chance, ids).items()},
         bms_faults={facility_id: _bms_faults(chance) for facility_id in ids},
         slow_s={facility_id: chance.choice((0.2, 1.0, 5.0)) for facility_id in ids},
         restarts=_moments(chance, ids, calm_at_s, most=2),

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
+
 from application.command_bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
-from application.commands.dr_event import CompleteDREvent
+from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent
 from application.handlers import HANDLERS
+from application.ports.clock import Clock
 from application.sagas.dispatch import DispatchSaga
 from interfaces.planted_faults import (
     AttemptSkippingBus,
@@ -20,20 +23,21 @@ from interfaces.planted_faults import (
     ResendingControl,
     RestoreSkippingControl,
 )
-from interfaces.simulation.clock import VirtualClock
+from interfaces.simulation.building_control import BmsAdapter
 from interfaces.simulation.planted_seams import (
     HastyPositions,
     HastyQueue,
     KeylessBus,
     LeakyQueue,
     NeverAskingControl,
+    NoBreakers,
     NoLocks,
     SagaWithout,
     TimelessStore,
+    by_days_of_24_hours,
     commit_regardless,
     complete_counting_everybody,
 )
-from interfaces.simulation.wishes import EPOCH
 from projections.deadlines import DeadlineRow
 
 Due = Callable[[datetime], list[DeadlineRow]]
@@ -56,7 +60,10 @@ class NoBug:
     def store(self, store: Any) -> Any:
         return store
 
-    def control(self, control: Any) -> Any:
+    def adapter(self, adapter: BmsAdapter) -> BmsAdapter:
+        return adapter
+
+    def control(self, control: Any, clock: Clock) -> Any:
         return control
 
     def queue(self, queue: Any) -> Any:
@@ -89,7 +96,7 @@ class SendsTwice(NoBug):
 
     name = "sends-twice"
 
-    def control(self, control: Any) -> Any:
+    def control(self, control: Any, clock: Clock) -> Any:
         return ResendingControl(control)
 
 
@@ -98,8 +105,8 @@ class LosesARestore(NoBug):
 
     name = "loses-a-restore"
 
-    def control(self, control: Any) -> Any:
-        return RestoreSkippingControl(control, VirtualClock(EPOCH))
+    def control(self, control: Any, clock: Clock) -> Any:
+        return RestoreSkippingControl(control, clock)
 
 
 class LosesACallback(NoBug):
@@ -116,7 +123,7 @@ class NeverAsks(NoBug):
 
     name = "never-asks"
 
-    def control(self, control: Any) -> Any:
+    def control(self, control: Any, clock: Clock) -> Any:
         return NeverAskingControl(control)
 
 
@@ -192,6 +199,15 @@ class HoldsNoLock(NoBug):
         return NoLocks()
 
 
+class HasNoBreaker(NoBug):
+    """Goes on calling a BMS that does not answer."""
+
+    name = "has-no-breaker"
+
+    def adapter(self, adapter: BmsAdapter) -> BmsAdapter:
+        return replace(adapter, breakers=NoBreakers)
+
+
 class NeverRetriesARestore(NoBug):
     """A restore that failed stays failed."""
 
@@ -210,6 +226,16 @@ class CountsEverybody(NoBug):
         return {**HANDLERS, CompleteDREvent: complete_counting_everybody}
 
 
+class TakesADayFor24Hours(NoBug):
+    """Counts the DR events of a local day by 24 hours from its midnight."""
+
+    name = "knows-no-long-day"
+
+    def handlers(self) -> Mapping[type, Handler]:
+        judging = (JudgeNotification, ModifyDREvent)
+        return {**HANDLERS, **{kind: by_days_of_24_hours(HANDLERS[kind]) for kind in judging}}
+
+
 PLANTED: dict[str, type[NoBug]] = {
     bug.name: bug
     for bug in (
@@ -226,8 +252,10 @@ PLANTED: dict[str, type[NoBug]] = {
         MovesFirst,
         ForgetsKeys,
         HoldsNoLock,
+        HasNoBreaker,
         NeverRetriesARestore,
         CountsEverybody,
+        TakesADayFor24Hours,
     )
 }
 """Name -> the bug; docs/simulation.md lists the first seed that catches each."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from copy import copy
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec.structs import replace
 
-from application.command_bus import CommandBus
+from application.command_bus import CommandBus, Handler
 from application.deciding import Deciding, Decision, IdempotencyKey
 from application.handlers.completion import complete_dr_event
 from application.ports.building_control import BmsConnection, CommandStatus, ZoneCommand
@@ -89,6 +91,15 @@ class NoLocks:
         yield
 
 
+class NoBreakers:
+    def __init__(self, *_: Any) -> None:
+        """As the product's, to no effect."""
+
+    @asynccontextmanager
+    async def guarding(self, facility_id: str) -> AsyncIterator[None]:
+        yield
+
+
 class SagaWithout(DispatchSaga):
     def __init__(self, forgotten: type[msgspec.Struct]) -> None:
         self._forgotten = forgotten
@@ -115,10 +126,48 @@ def complete_counting_everybody(command: Any, deciding: Deciding) -> Decision:
 
     vars(counting)["facilities"] = facilities
     decision = complete_dr_event(command, counting)
-    inside = [a._inside if isinstance(a, _AlwaysServed) else a for a in decision.aggregates]
-    return Decision(*inside, reply=decision.reply)
+    return Decision(*(_inside(aggregate) for aggregate in decision.aggregates), reply=decision.reply)
 
 
 class _AlwaysServed(Around):
     def release(self, provenance: Any, *, dr_event_id: UUID, served: bool) -> None:
         self._inside.release(provenance, dr_event_id=dr_event_id, served=True)
+
+
+def by_days_of_24_hours(handler: Handler) -> Handler:
+    """A judging handler for which a local day has 24 hours, counted from its midnight."""
+
+    def judge(command: Any, deciding: Deciding) -> Decision:
+        counting = copy(deciding)
+
+        def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:
+            found = deciding.facilities(facility_ids)
+            return {
+                i: _ByTheMorningsClock(facility, command.notice.starts_at) for i, facility in found.items()
+            }
+
+        vars(counting)["facilities"] = facilities
+        decision = handler(command, counting)
+        return Decision(*(_inside(aggregate) for aggregate in decision.aggregates), reply=decision.reply)
+
+    return judge
+
+
+class _ByTheMorningsClock(Around):
+    """A facility in whose zone no clock is put forward or back that day."""
+
+    def __init__(self, inside: Any, moment: datetime) -> None:
+        super().__init__(inside)
+        self._moment = moment
+
+    @property
+    def state(self) -> Any:
+        state = self._inside.state
+        tz = ZoneInfo(state.tz)
+        midnight = datetime.combine(self._moment.astimezone(tz).date(), time(), tz)
+        hours = (midnight.utcoffset() or timedelta()) // timedelta(hours=1)
+        return replace(state, tz=f"Etc/GMT{-hours:+d}")  # its sign is the other way round
+
+
+def _inside(aggregate: Any) -> Any:
+    return aggregate._inside if isinstance(aggregate, Around) else aggregate

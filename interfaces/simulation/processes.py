@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from random import Random
 from typing import cast
@@ -33,6 +33,19 @@ class Process:
     def kill(self) -> None:
         self.dead = True
         self.ended.set()
+
+    def freeze(self, wall_s: float) -> None:
+        """As by SIGSTOP and, after `wall_s`, SIGCONT: it does nothing, and does not notice."""
+        if self.dead or self.stopped:
+            return
+        self.stopped = True
+        loop = cast("VirtualLoop", asyncio.get_running_loop())
+
+        def go_on() -> None:
+            self.stopped = False
+            loop.let_go(self)
+
+        loop.call_later(wall_s, go_on, context=Context())
 
 
 @dataclass(frozen=True)
@@ -67,15 +80,8 @@ class Supervisor:
         process.kill()
         return True
 
-    async def stop_for(self, name: str, clock_s: float) -> None:
-        """As SIGSTOP and SIGCONT: it does nothing, and does not notice."""
-        process = self.running[name]
-        if process.dead or process.stopped:
-            return
-        process.stopped = True
-        await asyncio.sleep(self.wall_seconds(clock_s))
-        process.stopped = False
-        cast("VirtualLoop", asyncio.get_running_loop()).let_go(process)
+    def freeze(self, name: str, clock_s: float) -> None:
+        self.running[name].freeze(self.wall_seconds(clock_s))
 
     async def _keep(self, role: Role) -> None:
         number = 0

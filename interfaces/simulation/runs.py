@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 
 import msgspec
 
-from interfaces.simulation.building_control import SinglePhaseControl
+from interfaces.simulation.building_control import BmsAdapter
 from interfaces.simulation.invariants import Breach, breaches
 from interfaces.simulation.plan import draw_plan
 from interfaces.simulation.planted_bugs import PLANTED
@@ -35,14 +35,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     facilities: int = 3
     planted: str | None = None
     """The name of a known bug, put in."""
-    single_phase: SinglePhaseControl
-    """A class or function of a module: it travels between processes by its name."""
+    adapter: BmsAdapter
 
 
 def storm_of(seed: int, setting: Setting) -> StormOutcome:
     """One seed, as it happens."""
     bug = None if setting.planted is None else PLANTED[setting.planted]()
-    return run_storm(draw_plan(seed, setting.facilities), bug, single_phase=setting.single_phase)
+    return run_storm(draw_plan(seed, setting.facilities), bug, adapter=setting.adapter)
 
 
 def run_seed(seed: int, setting: Setting) -> SeedResult:

@@ -22,11 +22,7 @@ from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import WorkQueueUnavailable
 from domain.dispatch import Dispatch
 from interfaces.simulation.bms_network import BmsNetwork, SimulatedBms
-from interfaces.simulation.building_control import (
-    SimulatedBuildingControl,
-    SimulatedSetpoints,
-    SinglePhaseControl,
-)
+from interfaces.simulation.building_control import BmsAdapter
 from interfaces.simulation.clock import VirtualClock
 from interfaces.simulation.database import Database
 from interfaces.simulation.evidence import Evidence
@@ -43,7 +39,6 @@ from interfaces.simulation.simulated_queue import SimulatedWorkQueue
 from interfaces.simulation.story import Story
 from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
 from interfaces.simulation.virtual_loop import VirtualLoop
-from interfaces.simulation.wishes import EPOCH
 from interfaces.simulation.work_queue import MemoryWorkQueue
 from interfaces.simulation.workers import Wiring
 from interfaces.simulators.building import Building
@@ -73,12 +68,10 @@ class StormOutcome:
     struck: dict[str, int]
 
 
-def run_storm(
-    plan: StormPlan, bug: NoBug | None = None, *, single_phase: SinglePhaseControl | None = None
-) -> StormOutcome:
+def run_storm(plan: StormPlan, bug: NoBug | None = None, *, adapter: BmsAdapter) -> StormOutcome:
     """Simulate `plan`, with a planted bug if there is one; the same plan gives the same outcome."""
     loop = VirtualLoop(plan.seed)
-    storm = Storm(plan, bug or NoBug(), loop, single_phase)
+    storm = Storm(plan, bug or NoBug(), loop, adapter)
     with own_chance(plan.seed), logs_into(storm.story):
         try:
             evidence = loop.run_until_complete(storm.run())
@@ -95,10 +88,10 @@ class Storm:
         plan: StormPlan,
         bug: NoBug,
         loop: VirtualLoop,
-        single_phase: SinglePhaseControl | None,
+        adapter: BmsAdapter,
     ) -> None:
         self.plan, self.loop = plan, loop
-        self.clock = clock = VirtualClock(EPOCH, plan.speed, loop=loop)
+        self.clock = clock = VirtualClock(plan.epoch, plan.speed, loop=loop)
         self.story = Story(clock.now)
         self.journal: list[JournalEntry] = []
         self.errors: list[str] = []
@@ -113,12 +106,10 @@ class Storm:
             plan=plan,
             database=self.database,
             queue=SimulatedWorkQueue(MemoryWorkQueue(clock.wall_seconds(REDELIVERY_S)), self.mishaps),
-            control=SimulatedBuildingControl(
-                self.network, single_phase and single_phase(SimulatedSetpoints(self.network), clock)
-            ),
+            control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
             notifier=SimulatedUtilityNotifier(clock, self.mishaps, self._chance("utility")),
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
-            meters=SimulatedMeters(load_kw, EPOCH),
+            meters=SimulatedMeters(load_kw, plan.epoch),
             mishaps=self.mishaps,
             bug=bug,
             chance=self._chance("workers"),
@@ -207,7 +198,7 @@ class Storm:
             forgotten=frozenset(fate.forgotten),
             errors=_counted([*self.errors, *map(repr, self.loop.faults)]),
             locks_were_lost=fate.locks_were_lost,
-            calm_at=EPOCH + timedelta(seconds=self.plan.calm_at_s),
+            calm_at=self.plan.epoch + timedelta(seconds=self.plan.calm_at_s),
             ended_at=now,
             came_to_rest=came_to_rest,
         )
@@ -230,6 +221,9 @@ class Storm:
     def _done(self, entry: JournalEntry) -> None:
         self.journal.append(entry)
         self.story.note("building", f"{entry.facility_id}/{entry.zone_id} {entry.action}")
+
+    def _breaker_changed(self, facility_id: str, state: str) -> None:
+        self.story.note("breaker", f"of {facility_id} is {state}")
 
     def _died(self, process: Process) -> None:
         self.database.locks.free_all(process)

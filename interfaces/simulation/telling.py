@@ -9,7 +9,7 @@ from domain.dispatch import Dispatch
 from interfaces.simulation.evidence import Evidence
 from interfaces.simulation.plan import StormPlan
 from interfaces.simulation.story import Line, Story
-from interfaces.simulation.wishes import EPOCH, Wish
+from interfaces.simulation.wishes import Wish
 from projections.audit_sentences import sentence_of
 
 
@@ -28,9 +28,9 @@ def _planned(plan: StormPlan) -> Iterator[str]:
     for facility in plan.facilities:
         faults = {name: rate for name, rate in plan.bms_faults[facility.facility_id].items() if rate}
         zones = ", ".join(zone.zone_id for zone in facility.zones)
-        yield f"{facility.facility_id}: {zones}; {facility.bms.profile}; {faults or 'its BMS is sound'}"
+        yield f"{facility.facility_id}: {zones}; {facility.tz}; {facility.bms.profile}; {faults or 'its BMS is sound'}"
     for wish in plan.wishes:
-        at = EPOCH + timedelta(seconds=wish.at_s)
+        at = plan.epoch + timedelta(seconds=wish.at_s)
         yield f"{at:%H:%M:%S} {wish.by}: {type(wish.command).__name__} {_window(wish)}".rstrip()
     yield f"strike: {', '.join(f'{name} {rate:g}' for name, rate in plan.rates.items() if rate) or 'nothing'}"
 

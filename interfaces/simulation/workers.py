@@ -16,13 +16,12 @@ from interfaces.simulation.forecasts import SimulatedForecasts
 from interfaces.simulation.locks import MemoryLocks
 from interfaces.simulation.meters import SimulatedMeters
 from interfaces.simulation.mishaps import Mishaps
-from interfaces.simulation.plan import WORKERS, StormPlan
+from interfaces.simulation.plan import FREEZES_S, WORKERS, StormPlan
 from interfaces.simulation.planted_bugs import NoBug
 from interfaces.simulation.processes import Process, Role
 from interfaces.simulation.simulated_queue import SimulatedWorkQueue
 from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
 from interfaces.simulation.virtual_loop import Killed
-from interfaces.simulation.wishes import EPOCH
 from interfaces.workers import measure
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.callback_calls import CallbackCalls
@@ -42,7 +41,8 @@ class Wiring:
     plan: StormPlan
     database: Database
     queue: SimulatedWorkQueue
-    control: SimulatedBuildingControl
+    control: Callable[[], SimulatedBuildingControl]
+    """Of one process: its breakers are its own."""
     notifier: SimulatedUtilityNotifier
     forecasts: SimulatedForecasts
     meters: SimulatedMeters
@@ -66,7 +66,7 @@ class Wiring:
         return Session(self.database, process)
 
     def clock(self, process: Process) -> VirtualClock:
-        return VirtualClock(EPOCH, self.plan.speed, process.skew_s)
+        return VirtualClock(self.plan.epoch, self.plan.speed, process.skew_s)
 
     def bus(self, process: Process) -> CommandBus:
         return self.bug.bus()(
@@ -85,6 +85,8 @@ class Wiring:
             if self.mishaps.strikes("process.dies_at_failpoint", f"{process.name} at {name}: {in_flight}"):
                 process.kill()
                 raise Killed
+            if self.mishaps.strikes("process.freezes_at_failpoint", f"{process.name} at {name}: {in_flight}"):
+                process.freeze(self.clock(process).wall_seconds(FREEZES_S))
 
         return reached
 
@@ -118,7 +120,7 @@ class Wiring:
         calls = BmsCalls(
             store=self.bug.store(session),
             bus=self.bus(process),
-            control=self.bug.control(self.control),
+            control=self.bug.control(self.control(), self.clock(process)),
             clock=self.clock(process),
             dead_letters=session.dead_letters,
             alerts=session.alerts,

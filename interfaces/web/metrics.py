@@ -1,7 +1,7 @@
 """Prometheus metrics of the HTTP edge: requests by route and status, and how long they took."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -11,6 +11,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from application.alerts import ALERTS
 from projections.views import ProjectionPosition
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -48,6 +49,13 @@ class WebMetrics:
             registry=self.registry,
         )
 
+        self.alerts_open = Gauge(
+            "gridproof_alerts_open",
+            "Open alerts by name; no series while the register is away",
+            ("name", "severity"),
+            registry=self.registry,
+        )
+
         self.rate_limit_degraded = Gauge(
             "gridproof_rate_limit_degraded",
             "1 while the cache is down and each process counts calls for itself",
@@ -58,6 +66,13 @@ class WebMetrics:
         for position in positions:
             self.lag_events.labels(position.name).set(position.lag)
             self.lag_seconds.labels(position.name).set(position.lag_s(now))
+
+    def note_alerts(self, open_by_name: Mapping[str, int]) -> None:
+        for name, definition in ALERTS.items():
+            self.alerts_open.labels(name, definition.severity).set(open_by_name.get(name, 0))
+
+    def forget_alerts(self) -> None:
+        self.alerts_open.clear()
 
     def forget_positions(self) -> None:
         """An old lag shown as today's would be worse than none."""

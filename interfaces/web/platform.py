@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
+from application.ports.operations import OperationsUnavailable
 from interfaces.web.collaborators import ReadinessProbe, collaborators_of
 from interfaces.web.metrics import metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
@@ -77,6 +78,13 @@ class PlatformController(Controller):
             metrics.forget_positions()
         else:
             metrics.note_positions(positions, collaborators.clock.now())
+        try:
+            async with asyncio.timeout(PROBE_DEADLINE_S):
+                open_by_name = await asyncio.to_thread(collaborators.alerts.open_by_name)
+        except (TimeoutError, OperationsUnavailable):
+            metrics.forget_alerts()
+        else:
+            metrics.note_alerts(open_by_name)
         return generate_latest(REGISTRY) + generate_latest(metrics.registry)
 
     @get("/problems/{name:str}", summary="What a problem's type means")

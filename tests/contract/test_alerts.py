@@ -114,3 +114,13 @@ def test_text_that_no_database_holds_is_kept_readable(alerts: AlertRegistry) -> 
     assert [(alert.subject, alert.detail) for alert in alerts.listed()] == [("a\\0b", "again")]
     alerts.clear("malformed_readings", "a\0b", at=T0)
     assert alerts.listed() == []
+
+
+def test_what_is_open_is_counted_by_name(alerts: AlertRegistry) -> None:
+    assert alerts.open_by_name() == {}
+    for subject in ("fac-001", "fac-002", "fac-003"):
+        alerts.raise_alert("bms_drift", subject, "x", at=T0)
+    alerts.raise_alert("queue_full", "door", "x", at=T0)
+    alerts.clear("bms_drift", "fac-002", at=T0 + MINUTE)
+    alerts.clear("queue_full", "door", at=T0 + MINUTE)
+    assert alerts.open_by_name() == {"bms_drift": 2}

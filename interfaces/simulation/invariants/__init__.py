@@ -20,6 +20,7 @@ INVARIANTS: dict[str, Invariant] = {
     "every setpoint is back": buildings.setpoints_are_back,
     "nothing is sent after its time": buildings.nothing_sent_too_late,
     "one call at a time per BMS": buildings.one_call_at_a_time,
+    "a BMS that timed out five times in a row is left alone for a minute": buildings.silent_ones_are_left_alone,
     "what the log says was done was done": buildings.log_tells_the_truth,
     "limits are kept": limits.limits_are_kept,
     "a facility serves one DR event at a time": limits.one_dr_event_at_a_time,

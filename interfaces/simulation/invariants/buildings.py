@@ -11,6 +11,7 @@ from uuid import UUID
 from domain.dispatch import LONGEST_RESTORE_RETRY, BmsCommand, Dispatch
 from domain.dr_event import DREvent
 from interfaces.simulation.evidence import Evidence, Found
+from interfaces.simulation.plan import FREEZES_S
 from interfaces.simulators.building_zone import COMFORTABLE_C
 from interfaces.simulators.journal import COMMANDED
 
@@ -18,6 +19,9 @@ GRACE = LONGEST_RESTORE_RETRY + timedelta(minutes=5)
 """After the end, or the calm if that comes later: time for the last retries."""
 SLACK = timedelta(seconds=10)
 """What a slow database and clocks that differ may make of a moment."""
+
+
+TIME_OUTS, LEFT_ALONE = 5, timedelta(seconds=60)
 
 
 class Curtailment(NamedTuple):
@@ -120,6 +124,22 @@ def one_call_at_a_time(evidence: Evidence) -> Iterator[Found]:
             free_at[call.facility_id] = (call.ended_at, call.caller)
 
 
+def silent_ones_are_left_alone(evidence: Evidence) -> Iterator[Found]:
+    """By each process: after five time-outs in a row it does not call that BMS for a minute."""
+    in_a_row: Counter[tuple[str, str]] = Counter()
+    free_at: dict[tuple[str, str], datetime] = {}
+    for call in sorted(evidence.calls, key=lambda call: call.began_at):
+        place = (call.caller, call.facility_id)
+        if call.began_at < free_at.get(place, call.began_at):
+            yield Found(f"{call.caller} did not leave {call.facility_id} alone", call.began_at)
+        if call.timed_out is False:
+            in_a_row[place] = 0
+        elif call.timed_out and call.ended_at is not None:
+            in_a_row[place] += 1
+            if in_a_row[place] >= TIME_OUTS:
+                free_at[place] = call.ended_at + LEFT_ALONE - SLACK
+
+
 def log_tells_the_truth(evidence: Evidence) -> Iterator[Found]:
     """What is recorded as done was done, and what was done had been recorded as an intent.
 
@@ -195,7 +215,9 @@ def _commands(evidence: Evidence) -> dict[UUID, BmsCommand]:
 
 def slack(evidence: Evidence) -> timedelta:
     """What a process that was stopped may make of a moment."""
-    stops_s = (blow.for_s for blow in evidence.plan.blows if blow.for_s is not None)
+    stops_s = [blow.for_s for blow in evidence.plan.blows if blow.for_s is not None]
+    if evidence.plan.rates["process.freezes_at_failpoint"]:
+        stops_s.append(FREEZES_S)
     return SLACK + timedelta(seconds=max(stops_s, default=0.0))
 
 

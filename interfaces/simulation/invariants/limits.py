@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -168,15 +169,19 @@ def _durations(evidence: Evidence) -> Iterator[Found]:
 
 
 def _days(evidence: Evidence) -> Iterator[Found]:
-    """A DR event that was released unserved does not count. All of a storm is one day."""
-    kept: dict[UUID, set[UUID]] = {}
+    """At each reservation, by the local day on which a window begins. What was released unserved does not count."""
+    facilities = {facility_stream_id(entry.facility_id): entry for entry in evidence.plan.facilities}
+    kept: dict[UUID, dict[UUID, datetime]] = {stream: {} for stream in facilities}
     for entry in evidence.entries:
         fact = entry.domain_event
-        if isinstance(fact, Facility.Reserved):
-            kept.setdefault(fact.originator_id, set()).add(fact.dr_event_id)
-        elif isinstance(fact, Facility.Released) and not fact.served:
-            kept[fact.originator_id].discard(fact.dr_event_id)
-    for facility in evidence.plan.facilities:
-        times = len(kept.get(facility_stream_id(facility.facility_id), ()))
+        if isinstance(fact, Facility.Released) and not fact.served:
+            del kept[fact.originator_id][fact.dr_event_id]
+        if not isinstance(fact, Facility.Reserved):
+            continue
+        facility, begun = facilities[fact.originator_id], kept[fact.originator_id]
+        begun[fact.dr_event_id] = fact.starts_at
+        tz = ZoneInfo(facility.tz)
+        day = fact.starts_at.astimezone(tz).date()
+        times = sum(moment.astimezone(tz).date() == day for moment in begun.values())
         if times > facility.dr_events_per_day:
-            yield Found(f"{facility.facility_id} served {times} DR events that day")
+            yield Found(f"{facility.facility_id} is to serve {times} DR events on {day}", fact.recorded_at)

@@ -19,7 +19,7 @@ from domain.facility import Facility
 from interfaces.bootstrap.simulation import storm_setting
 from interfaces.simulation.evidence import Evidence
 from interfaces.simulation.invariants import INVARIANTS, breaches
-from interfaces.simulation.invariants.buildings import curtailments
+from interfaces.simulation.invariants.buildings import TIME_OUTS, curtailments
 from interfaces.simulation.runs import storm_of
 
 Change = Callable[[Evidence], Evidence]
@@ -100,6 +100,13 @@ def with_call(operation: str, *, later: timedelta = timedelta(), lasting: timede
         return replace(evidence, calls=calls)
 
     return change
+
+
+def never_left_alone(evidence: Evidence) -> Evidence:
+    """Every call timed out, and many came at once after one another."""
+    first = next(call for call in evidence.calls if call.ended_at is not None)
+    silent = [msgspec.structs.replace(first, timed_out=True) for _ in range(TIME_OUTS + 1)]
+    return replace(evidence, calls=[*silent, msgspec.structs.replace(first, began_at=first.ended_at)])
 
 
 def unrecorded(evidence: Evidence) -> Evidence:
@@ -208,6 +215,7 @@ CHANGES: dict[str, Change] = {
     "every setpoint is back": left_warm,
     "nothing is sent after its time": with_call("commit", later=HOUR),
     "one call at a time per BMS": with_call("prepare", lasting=HOUR),
+    "a BMS that timed out five times in a row is left alone for a minute": never_left_alone,
     "what the log says was done was done": lambda evidence: replace(evidence, journal=[]),
     "limits are kept": beyond_its_headroom,
     "a facility serves one DR event at a time": again(Facility.Reserved, dr_event_id=UUID(int=9)),

@@ -28,6 +28,7 @@ from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
 from projections.dr_events import DREventRow
 from projections.views import Page
+from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
 from tests.fakes.rate_limit import FakeRateLimiter
 
@@ -128,13 +129,14 @@ class Edge:
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     allow_private_callbacks: bool = False
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     others: dict[str, Any] = field(default_factory=dict)
     """Collaborators that this test needs besides."""
     issued: int = 0
 
     def app(self) -> Litestar:
         unused = dict.fromkeys(
-            ("story_log", "alerts", "dead_letters", "telemetry", "rollups", "meter_powers", "ledger"),
+            ("story_log", "dead_letters", "telemetry", "rollups", "meter_powers", "ledger"),
             cast("Any", None),
         )
         return create_app(
@@ -148,7 +150,7 @@ class Edge:
                 probes=self.probes,
                 queue_depth=self.queue_depth,
                 allow_private_callbacks=self.allow_private_callbacks,
-                **{**unused, **self.others},
+                **{**unused, "alerts": self.alerts, **self.others},
             )
         )
 

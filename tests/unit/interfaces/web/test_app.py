@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from litestar.routes import HTTPRoute
 
+from application.alerts import ALERTS
+from application.ports.operations import OperationsUnavailable
 from interfaces.web.access import ACCESS, FOR_ONE_FACILITY
 from interfaces.web.collaborators import ReadinessProbe
 from interfaces.web.problems import PROBLEM_TYPES
@@ -243,6 +245,23 @@ def test_metrics_tell_how_far_each_projection_is_behind_and_nothing_old(
 
         monkeypatch.setattr(edge.read_models, "positions", away)
         assert "gridproof_projection_lag_seconds{" not in client.get("/metrics").text
+
+
+def test_metrics_count_the_open_alerts_of_every_name_and_nothing_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    edge.alerts.raise_alert("bms_drift", "fac-001", "x", at=NOW)
+    edge.alerts.raise_alert("bms_drift", "fac-002", "x", at=NOW)
+    with edge.client() as client:
+        text = client.get("/metrics").text
+        assert 'gridproof_alerts_open{name="bms_drift",severity="warning"} 2.0' in text
+        assert text.count("gridproof_alerts_open{") == len(ALERTS)
+        assert "fac-001" not in text
+
+        def away() -> dict[str, int]:
+            raise OperationsUnavailable("no answer")
+
+        monkeypatch.setattr(edge.alerts, "open_by_name", away)
+        assert "gridproof_alerts_open{" not in client.get("/metrics").text
 
 
 def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> None:

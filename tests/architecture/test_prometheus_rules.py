@@ -1,0 +1,55 @@
+"""Whoever runs Prometheus hears of each alert there is, with its severity and its runbook."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from application.alerts import ALERTS
+from interfaces.web.metrics import WebMetrics
+from tests.architecture.prometheus_rules import FILE, METRIC, ROOT, UNKNOWN, text
+
+EXPRESSION = re.compile(r'max\((?P<metric>\w+)\{name="(?P<name>\w+)"\}\) > 0')
+
+
+def rules() -> dict[str, dict[str, Any]]:
+    """By alert, as Prometheus would read the file."""
+    [group] = yaml.safe_load(FILE.read_text())["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert len(names) == len(set(names))
+    return {rule["alert"]: rule for rule in group["rules"]}
+
+
+def test_the_file_is_as_the_register_makes_it() -> None:
+    assert FILE.read_text() == text()
+
+
+def test_each_alert_has_a_rule_and_no_rule_is_left_over() -> None:
+    assert rules().keys() == {*ALERTS, UNKNOWN["alert"]}
+
+
+@pytest.mark.parametrize("alert", sorted(ALERTS))
+def test_a_rule_asks_for_its_own_alert_and_leads_to_its_runbook(alert: str) -> None:
+    rule = rules()[alert]
+    asked = EXPRESSION.fullmatch(rule["expr"])
+    assert asked is not None
+    assert (asked["metric"], asked["name"]) == (METRIC, alert)
+    assert rule["labels"] == {"severity": ALERTS[alert].severity}
+    assert (ROOT / rule["annotations"]["runbook"]).is_file()
+
+
+def test_the_rules_ask_for_what_metrics_serves() -> None:
+    """A name or a label that nobody serves would never fire."""
+    metrics = WebMetrics()
+    metrics.note_alerts({})
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    served = {
+        (sample.name, sample.labels["name"], sample.labels["severity"])
+        for family in families
+        for sample in family.samples
+        if sample.name == METRIC
+    }
+    assert served == {(METRIC, name, definition.severity) for name, definition in ALERTS.items()}
