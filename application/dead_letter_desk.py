@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
+
+import msgspec
 
 from application.dead_letter_sla import OVERDUE, overdue_subject
 from application.open_work import every_open_alert, every_open_letter
 from application.ports.alerts import AlertRegistry
-from application.ports.dead_letters import DeadLetter, DeadLetters
+from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
+from application.ports.work_queue import BmsWork
+from domain.struct_decoders import json_decoder
 
 CLOCKS_DIFFER = timedelta(days=1)
 """More than the clock of whoever parked a letter is ahead of ours."""
@@ -30,6 +35,34 @@ def discard(
     letter = letters.decide(dead_letter_id, status="discarded", by=by, reason=reason, at=at)
     clear_alerts_of(letter, letters, alerts, at=at)
     return letter
+
+
+def discard_of_dispatch(
+    dr_event_id: UUID,
+    facility_id: str,
+    letters: DeadLetters,
+    alerts: AlertRegistry,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+) -> None:
+    """Every open letter of a command of that dispatch: it is over, and none of them is ever carried out.
+
+    One that somebody decides on meanwhile stays as it was decided. Raises OperationsUnavailable.
+    """
+    waiting = every_open_letter(letters, parked_by=at + CLOCKS_DIFFER, queues=("bms_command",))
+    for letter in [one for one in waiting if one.subject == facility_id and _is_of(one, dr_event_id)]:
+        with suppress(DeadLetterDecided):
+            discard(letter.dead_letter_id, letters, alerts, by=by, reason=reason, at=at)
+
+
+def _is_of(letter: DeadLetter, dr_event_id: UUID) -> bool:
+    """A letter of a message that nobody could read is of no DR event."""
+    try:
+        return json_decoder(BmsWork).decode(letter.body).dr_event_id == dr_event_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime) -> None:

@@ -85,6 +85,7 @@ class InProcess:
             signal=NoSignal(),
             reached=no_failpoint,
             alerts=self.alerts,
+            dead_letters=self.dead_letters,
         )
         self.calls = BmsCalls(
             store=self.story.store,

@@ -81,6 +81,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         signal=LogSignal(stores.database_url, "demand_response_events"),
         reached=_failpoint(stores),
         alerts=stores.alerts(),
+        dead_letters=stores.dead_letters(),
     )
     await run_again_when_readable(relay.run, stop)
     await queue.aclose()

@@ -101,6 +101,7 @@ class Wiring:
             signal=self.database,
             reached=self.failpoint(process),
             alerts=session.alerts,
+            dead_letters=session.dead_letters,
             saga=self.bug.saga(),
         )
         await relay.run(asyncio.Event())

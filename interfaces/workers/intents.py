@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from application.dead_letter_desk import discard_of_dispatch
 from application.ports.alerts import AlertRegistry
+from application.ports.dead_letters import DeadLetters
 from application.ports.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -35,6 +37,7 @@ INTENTS = frozenset(
 class Intents:
     publisher: WorkPublisher
     alerts: AlertRegistry
+    dead_letters: DeadLetters
     reached: Failpoint
 
     async def perform(self, domain_events: Sequence[DomainEvent]) -> None:
@@ -105,6 +108,15 @@ class Intents:
         for zone_id in restored.zone_ids:
             subject = f"{restored.facility_id}/{zone_id}"
             self.alerts.clear("restore_failing", subject, at=restored.recorded_at)
+        discard_of_dispatch(
+            restored.dr_event_id,
+            restored.facility_id,
+            self.dead_letters,
+            self.alerts,
+            by=restored.actor,
+            reason=f"restored by hand: {restored.reason}",
+            at=restored.recorded_at,
+        )
 
     def _judge_batch(self, completed: DREvent.Completed) -> None:
         batch, name = completed.batch, "batch_below_80_percent"

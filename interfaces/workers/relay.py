@@ -18,6 +18,7 @@ from application.command_bus import CommandBus
 from application.commands.dispatch import DispatchCommand
 from application.deciding import CommandContext, IdempotencyKey
 from application.ports.alerts import AlertRegistry
+from application.ports.dead_letters import DeadLetters
 from application.ports.event_log import EventLog, LogEntry
 from application.ports.locks import Locks
 from application.ports.reader_positions import ReaderPositions
@@ -67,11 +68,12 @@ class Relay:
     signal: Signal
     reached: Failpoint
     alerts: AlertRegistry
+    dead_letters: DeadLetters
     saga: DispatchSaga = field(default_factory=DispatchSaga)
 
     @property
     def _intents(self) -> Intents:
-        return Intents(self.publisher, self.alerts, self.reached)
+        return Intents(self.publisher, self.alerts, self.dead_letters, self.reached)
 
     async def run(self, stop: asyncio.Event) -> None:
         await while_held(self.locks, READER, lambda: self._follow(stop), stop=stop)

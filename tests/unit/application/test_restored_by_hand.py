@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from application.commands.dispatch import (
     RetryRestore,
     SeenZone,
 )
+from application.dead_letter_sla import OVERDUE, overdue_subject
 from application.deciding import CommandContext
 from application.ports.work_queue import BmsWork
 from domain.dispatch import Dispatch, Setpoint
@@ -27,6 +29,7 @@ from tests.made_up import CONTEXT, DR_EVENT_ID, ENDS_AT, judge
 
 BOTH = ("fac-001", "fac-002")
 NO_ANSWER: tuple[PlannedFault, ...] = ("time_out", "time_out", "time_out", "time_out")
+ID = "00000000-0000-0000-0000-000000000009"
 REASON = "the caretaker set every zone back, told by phone"
 OPERATOR: CommandContext = msgspec.structs.replace(CONTEXT, actor="operator:key-1")
 BY_HAND = RestoreByHand(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason=REASON)
@@ -82,6 +85,40 @@ def test_the_page_is_over_and_nothing_is_due_any_more() -> None:
     assert row.restored_at == row.concluded_at == there.recorded(Dispatch.RestoredByHand)[0].recorded_at
 
 
+def test_its_dead_letters_are_decided_with_it_by_who_said_so_and_why() -> None:
+    there = left_curtailed(*NO_ANSWER)
+    [letter] = there.dead_letters.listed()
+    others = [
+        msgspec.structs.replace(letter, dead_letter_id=UUID(int=1), subject="fac-001"),
+        msgspec.structs.replace(
+            letter,
+            dead_letter_id=UUID(int=2),
+            body=letter.body.replace(str(DR_EVENT_ID).encode(), ID.encode()),
+        ),
+        msgspec.structs.replace(letter, dead_letter_id=UUID(int=3), body=b"[" * 5_000),
+    ]
+    for other in others:
+        there.dead_letters.park(other)
+    there.alerts.raise_alert(OVERDUE, overdue_subject(letter), "nobody acted", at=letter.parked_at)
+
+    by_hand(there)
+    decided = there.dead_letters.get(letter.dead_letter_id)
+    assert (decided.status, decided.decided_by) == ("discarded", "operator:key-1")
+    assert decided.decision_reason == f"restored by hand: {REASON}"
+    assert decided.decided_at == there.recorded(Dispatch.RestoredByHand)[0].recorded_at
+    assert {left.dead_letter_id for left in there.dead_letters.listed()} == {o.dead_letter_id for o in others}
+    assert OVERDUE not in {alert.name for alert in there.alerts.listed()}
+
+
+def test_a_letter_that_somebody_decided_before_stays_as_it_was_decided() -> None:
+    there = left_curtailed(*NO_ANSWER)
+    [letter] = there.dead_letters.listed()
+    at = letter.parked_at + timedelta(minutes=1)
+    there.dead_letters.decide(letter.dead_letter_id, status="discarded", by="somebody", reason="x", at=at)
+    by_hand(there)
+    assert there.dead_letters.get(letter.dead_letter_id).decided_by == "somebody"
+
+
 def test_neither_the_schedule_nor_a_look_at_the_building_nor_a_replay_does_anything_to_it() -> None:
     there = left_curtailed(*NO_ANSWER)
     command_id = there.dispatch("fac-002").latest("restore")["hall"].command.command_id
@@ -123,9 +160,9 @@ def test_of_a_facility_that_did_not_serve_the_word_is_compensated() -> None:
     assert there.until("completed").dr_event.failed_facilities == ("fac-002",)
 
 
-def test_work_that_still_lay_on_the_queue_is_left_alone_and_its_letter_waits_for_a_person() -> None:
+def test_work_that_still_lay_on_the_queue_is_left_alone() -> None:
     there = by_hand(left_curtailed(*NO_ANSWER))
-    [letter] = there.dead_letters.listed()
+    [letter] = there.dead_letters.listed(status="discarded")
     calls = len(there.control.sent)
     asyncio.run(there.calls.carry_out(msgspec.json.decode(letter.body, type=BmsWork)))
     assert (there.dispatch("fac-002").status, len(there.control.sent)) == ("restored", calls)
