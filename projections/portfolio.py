@@ -19,7 +19,7 @@ KEY = "portfolio"
 
 class PortfolioProjection:
     name: ClassVar[str] = "portfolio"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     row_type: ClassVar[Any] = PortfolioRows
     newest_first: ClassVar[bool] = False
     independent_streams: ClassVar[bool] = False

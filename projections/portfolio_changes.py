@@ -50,6 +50,15 @@ def _share_after(happened: Facility.Event, share: FacilityShare) -> FacilityShar
             return replace(share, reservations=(*others, happened.dr_event_id))
         case Facility.Released():
             return replace(share, reservations=_without(share.reservations, happened.dr_event_id))
+        case Facility.OptedOut(dr_event_id=None):
+            return replace(share, opted_out=True)
+        case Facility.OptedIn(dr_event_id=None):
+            return replace(share, opted_out=False)
+        case Facility.RestoreAwaited():
+            others = _without(share.not_restored_from, happened.dr_event_id)
+            return replace(share, not_restored_from=(*others, happened.dr_event_id))
+        case Facility.RestoreConfirmed():
+            return replace(share, not_restored_from=_without(share.not_restored_from, happened.dr_event_id))
         case _:
             return share
 
@@ -57,6 +66,7 @@ def _share_after(happened: Facility.Event, share: FacilityShare) -> FacilityShar
 def _with_share(row: PortfolioRow, share: FacilityShare, *, sign: int) -> PortfolioRow:
     """The sums with (sign 1) or without (sign -1) a facility."""
     active, reserved = share.status == "active", bool(share.reservations)
+    free = active and not reserved
     kw = sign * share.declared_kw
     return replace(
         row,
@@ -65,7 +75,9 @@ def _with_share(row: PortfolioRow, share: FacilityShare, *, sign: int) -> Portfo
         deactivated_facilities=row.deactivated_facilities + sign * (share.status == "deactivated"),
         reserved_facilities=row.reserved_facilities + sign * (active and reserved),
         declared_kw=sum_kw(row.declared_kw, kw if share.status != "deactivated" else 0.0),
-        available_kw=sum_kw(row.available_kw, kw if active and not reserved else 0.0),
+        available_kw=sum_kw(row.available_kw, kw if free and not share.withheld else 0.0),
+        withheld_facilities=row.withheld_facilities + sign * (free and share.withheld),
+        withheld_kw=sum_kw(row.withheld_kw, kw if free and share.withheld else 0.0),
         reserved_kw=sum_kw(row.reserved_kw, kw if active and reserved else 0.0),
     )
 
@@ -166,8 +178,8 @@ def _measured(happened: DREvent.Measured, row: PortfolioRow, rows: Rows[Portfoli
     )
 
 
-def _without(reservations: tuple[UUID, ...], dr_event_id: UUID) -> tuple[UUID, ...]:
-    return tuple(known for known in reservations if known != dr_event_id)
+def _without(dr_event_ids: tuple[UUID, ...], dr_event_id: UUID) -> tuple[UUID, ...]:
+    return tuple(known for known in dr_event_ids if known != dr_event_id)
 
 
 CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRows]], PortfolioRow]] = {
@@ -179,6 +191,10 @@ CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRows
     Facility.Deactivated: _facility_changed,
     Facility.Reserved: _facility_changed,
     Facility.Released: _facility_changed,
+    Facility.OptedOut: _facility_changed,
+    Facility.OptedIn: _facility_changed,
+    Facility.RestoreAwaited: _facility_changed,
+    Facility.RestoreConfirmed: _facility_changed,
     Dispatch.Planned: _planned,
     Dispatch.Committed: _committed,
     Dispatch.VerifiedByMeter: _verified,

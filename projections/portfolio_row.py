@@ -25,8 +25,11 @@ class PortfolioRow(msgspec.Struct, frozen=True, kw_only=True, tag="portfolio"):
     declared_kw: float = 0.0
     """Curtailable, over all facilities that are not deactivated."""
     available_kw: float = 0.0
-    """The part of it that is active and not reserved."""
+    """The part of it that is active, not reserved and not withheld."""
     reserved_kw: float = 0.0
+    withheld_facilities: int = 0
+    """Active ones without a reservation that have opted out of every DR event, or are kept until they are restored."""
+    withheld_kw: float = 0.0
     committed_kw: float = 0.0
     """Targets of dispatches whose buildings are curtailed now."""
     delivering_kw: float = 0.0
@@ -47,6 +50,13 @@ class FacilityShare(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     status: FacilityStatus
     zones_kw: dict[str, float] = {}
     reservations: tuple[UUID, ...] = ()
+    opted_out: bool = False
+    """Of every DR event: of one of them does not keep it from others."""
+    not_restored_from: tuple[UUID, ...] = ()
+
+    @property
+    def withheld(self) -> bool:
+        return self.opted_out or bool(self.not_restored_from)
 
     @property
     def declared_kw(self) -> float:

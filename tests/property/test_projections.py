@@ -236,14 +236,17 @@ def test_the_portfolio_is_the_sum_of_its_facilities(entries: list[LogEntry]) -> 
     own = [state for state in states if isinstance(state, FacilityState)]
     kw = {state.facility_id: sum(zone.curtailable_kw for zone in state.zones.values()) for state in own}
     active = [state for state in own if state.status == "active"]
-    free = [state for state in active if not state.reservations]
+    withheld = [s for s in active if not s.reservations and (s.opted_out or s.not_restored_from)]
+    free = [state for state in active if not state.reservations and state not in withheld]
     assert row.registered_facilities == len(own)
     assert row.active_facilities == len(active)
     assert row.facilities_in_maintenance == sum(state.status == "maintenance" for state in own)
     declared = [kw[state.facility_id] for state in own if state.status != "deactivated"]
     assert row.declared_kw == pytest.approx(sum(declared), abs=1e-6)
     assert row.available_kw == pytest.approx(sum(kw[state.facility_id] for state in free), abs=1e-6)
-    assert row.available_kw + row.reserved_kw == pytest.approx(
+    assert row.withheld_facilities == len(withheld)
+    assert row.withheld_kw == pytest.approx(sum(kw[state.facility_id] for state in withheld), abs=1e-6)
+    assert row.available_kw + row.reserved_kw + row.withheld_kw == pytest.approx(
         sum(kw[state.facility_id] for state in active), abs=1e-6
     )
     dispatches = [state for state in states if isinstance(state, DispatchState)]

@@ -38,7 +38,8 @@ const tone = (status) => GOOD.has(status) ? "good" : BAD.has(status) ? "bad" : "
 function showPortfolio(row) {
   const figures = [
     ["available", kw(row.available_kw) + " kW"], ["reserved", kw(row.reserved_kw) + " kW"],
-    ["committed", kw(row.committed_kw) + " kW"], ["delivering", kw(row.delivering_kw) + " kW"],
+    ["withheld", kw(row.withheld_kw) + " kW"], ["committed", kw(row.committed_kw) + " kW"],
+    ["delivering", kw(row.delivering_kw) + " kW"],
     ["facilities", row.active_facilities + " of " + row.registered_facilities],
     ["DR events open", row.open_dr_events], ["running now", row.active_dr_events],
   ];

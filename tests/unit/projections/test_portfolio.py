@@ -1,0 +1,63 @@
+"""What the portfolio counts as available: nobody who would be refused at the door."""
+
+import pytest
+
+from application.commands.dispatch import RestoreByHand
+from application.commands.facility import OptInFacility, OptOutFacility
+from projections.portfolio import KEY, PortfolioRow
+from tests.fakes.read_models import FakeReadModels
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID
+
+BOTH = ("fac-001", "fac-002")
+
+
+def portfolio(there: InProcess) -> PortfolioRow:
+    row = FakeReadModels(there.story.store.read_after(0, 10_000)).portfolio.get(KEY)
+    assert isinstance(row, PortfolioRow)
+    return row
+
+
+def sums(there: InProcess) -> tuple[float, float, float]:
+    """Available, reserved and withheld kW."""
+    row = portfolio(there)
+    return (row.available_kw, row.reserved_kw, row.withheld_kw)
+
+
+@pytest.fixture
+def there() -> InProcess:
+    """Two facilities of 100 kW, and one DR event over both."""
+    return InProcess.accepted(*BOTH)
+
+
+def test_who_has_opted_out_of_everything_is_withheld_until_it_opts_in(there: InProcess) -> None:
+    there.until("completed")
+    assert sums(there) == (200.0, 0.0, 0.0)
+    there.do(OptOutFacility(facility_id="fac-001", dr_event_id=None, reason="a wedding in the hall"))
+    assert sums(there) == (100.0, 0.0, 100.0)
+    assert portfolio(there).withheld_facilities == 1
+    there.do(OptInFacility(facility_id="fac-001", dr_event_id=None, reason="it was called off"))
+    assert sums(there) == (200.0, 0.0, 0.0)
+
+
+def test_who_has_opted_out_of_one_dr_event_is_there_for_others(there: InProcess) -> None:
+    there.do(OptOutFacility(facility_id="fac-001", dr_event_id=DR_EVENT_ID, reason="a wedding in the hall"))
+    there.until("completed")
+    assert sums(there) == (200.0, 0.0, 0.0)
+
+
+def test_who_is_kept_until_it_is_restored_is_withheld_until_then(there: InProcess) -> None:
+    there.until("active")
+    there.control.fail_next("fac-002", "refuse")
+    there.until("completed")
+    assert sums(there) == (100.0, 0.0, 100.0)
+    there.do(RestoreByHand(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="told by phone"))
+    assert sums(there) == (200.0, 0.0, 0.0)
+
+
+def test_what_is_reserved_is_reserved_whoever_opts_out(there: InProcess) -> None:
+    there.until("scheduled")
+    there.do(OptOutFacility(facility_id="fac-001", dr_event_id=None, reason="a wedding in the hall"))
+    row = portfolio(there)
+    assert row.available_kw + row.reserved_kw + row.withheld_kw == 200.0
+    assert row.available_kw == 0.0
