@@ -50,6 +50,12 @@ def _share_after(happened: Facility.Event, share: FacilityShare) -> FacilityShar
             return replace(share, reservations=(*others, happened.dr_event_id))
         case Facility.Released():
             return replace(share, reservations=_without(share.reservations, happened.dr_event_id))
+        case _:
+            return _withheld_after(happened, share)
+
+
+def _withheld_after(happened: Facility.Event, share: FacilityShare) -> FacilityShare:
+    match happened:
         case Facility.OptedOut(dr_event_id=None):
             return replace(share, opted_out=True)
         case Facility.OptedIn(dr_event_id=None):

@@ -60,8 +60,7 @@ class NotificationController(Controller):
         answers = edge.answers
         if (known := answers.find(utility_id, key, body)) is not None:
             return told(*known, 202)
-        async with edge.judging.turn():
-            signs, response = await asyncio.to_thread(_taken, request, edge.collaborators, body, key)
+        signs, response = await edge.judging.judged(_taken, request, edge.collaborators, body, key)
         if not signs:
             answers.note_unsigned(utility_id)
         if response.status_code == 202:
@@ -78,8 +77,7 @@ class NotificationController(Controller):
         """The whole notification anew, with a higher `modification_number`. What is refused leaves the old standing."""
         body = await read_body(request)
         edge = edge_of(request)
-        async with edge.judging.turn():
-            return await asyncio.to_thread(_modified, request, edge.collaborators, body, utility_event_id)
+        return await edge.judging.judged(_modified, request, edge.collaborators, body, utility_event_id)
 
     @delete(
         "/{utility_event_id:str}",

@@ -5,8 +5,8 @@ the event loop, which answers the repeats, gets one turn in so many; with a few,
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from interfaces.web.problems import try_again
 
@@ -15,6 +15,8 @@ JUDGED_AT_ONCE = 8
 TURN_WITHIN_S = 10.0
 """Wall seconds; a turn takes hundredths of one, unless PostgreSQL hangs."""
 BUSY_RETRY_AFTER_S = 5.0
+TArguments = ParamSpec("TArguments")
+TAnswer = TypeVar("TAnswer")
 
 
 class JudgingTurns:
@@ -24,9 +26,14 @@ class JudgingTurns:
         self._turns = asyncio.Semaphore(at_once)
         self._within_s = within_s
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Raises the problem `unavailable` where none comes in time."""
+    async def judged(
+        self, judge: Callable[TArguments, TAnswer], *args: TArguments.args, **kwargs: TArguments.kwargs
+    ) -> TAnswer:
+        """What `judge` returns or raises, in a thread. The turn is given back when that thread has ended.
+
+        Whoever asked may go away before: a thread cannot be stopped, so its turn is not over.
+        Raises the problem `unavailable` where none comes in time.
+        """
         try:
             async with asyncio.timeout(self._within_s):
                 await self._turns.acquire()
@@ -34,7 +41,6 @@ class JudgingTurns:
             raise try_again(
                 "unavailable", "the store answers too slowly; try again", retry_after_s=BUSY_RETRY_AFTER_S
             ) from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+        judging = asyncio.ensure_future(asyncio.to_thread(judge, *args, **kwargs))
+        judging.add_done_callback(lambda _: self._turns.release())
+        return await asyncio.shield(judging)

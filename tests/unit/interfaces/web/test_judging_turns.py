@@ -1,53 +1,91 @@
 """A few posts are judged at a time, in the order of asking, and nobody waits for ever."""
 
 import asyncio
+from threading import Barrier, Event, Lock
 
 import pytest
 
 from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.problems import Problem
 
+PATIENCE_S = 30.0
 
-def test_no_more_are_judged_at_once_than_may_and_all_in_the_order_of_asking() -> None:
-    inside, most, order = 0, 0, []
 
-    async def judged(turns: JudgingTurns, number: int) -> None:
+def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
+    counting, together, inside, most = Lock(), Barrier(3), 0, 0
+
+    def judge() -> None:
         nonlocal inside, most
-        async with turns.turn():
+        with counting:
             inside += 1
             most = max(most, inside)
-            order.append(number)
-            await asyncio.sleep(0)
+        together.wait(PATIENCE_S)
+        with counting:
             inside -= 1
 
     async def story() -> None:
         turns = JudgingTurns(3)
-        await asyncio.gather(*(judged(turns, number) for number in range(20)))
+        await asyncio.gather(*(turns.judged(judge) for _ in range(12)))
 
     asyncio.run(story())
-    assert (most, order) == (3, list(range(20)))
+    assert most == 3
+
+
+def test_turns_are_taken_in_the_order_of_asking() -> None:
+    async def story() -> list[int]:
+        turns, order = JudgingTurns(1), list[int]()
+        await asyncio.gather(*(turns.judged(order.append, number) for number in range(20)))
+        return order
+
+    assert asyncio.run(story()) == list(range(20))
 
 
 def test_one_that_is_refused_gives_its_turn_back() -> None:
+    def refuse() -> None:
+        raise RuntimeError("refused")
+
     async def story() -> None:
         turns = JudgingTurns(1)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="refused"):
-                async with turns.turn():
-                    raise RuntimeError("refused")
+                await turns.judged(refuse)
 
     asyncio.run(story())
 
 
 def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
     async def story() -> None:
-        turns = JudgingTurns(1, within_s=0.0)
-        async with turns.turn():
-            with pytest.raises(Problem) as refusal:
-                async with turns.turn():
-                    pass
-            assert (refusal.value.name, "Retry-After" in refusal.value.headers) == ("unavailable", True)
-        async with turns.turn():
-            pass
+        turns, go_on = JudgingTurns(1, within_s=0.0), Event()
+        first = asyncio.create_task(turns.judged(go_on.wait, PATIENCE_S))
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as refusal:
+            await turns.judged(len, "")
+        assert (refusal.value.name, "Retry-After" in refusal.value.headers) == ("unavailable", True)
+        go_on.set()
+        assert await first
+        assert await turns.judged(len, "free") == 4
+
+    asyncio.run(story())
+
+
+def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> None:
+    async def story() -> None:
+        turns, begun, go_on = JudgingTurns(1), Event(), Event()
+
+        def judge() -> None:
+            begun.set()
+            go_on.wait(PATIENCE_S)
+
+        gone = asyncio.create_task(turns.judged(judge))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        following = asyncio.create_task(turns.judged(go_on.is_set))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not following.done(), "its thread still judges"
+        go_on.set()
+        assert await following
 
     asyncio.run(story())
