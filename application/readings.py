@@ -20,6 +20,7 @@ from application.lenient_readings import (
     lenient_reading,
 )
 from application.ports.meter_feed import MAX_PAYLOAD_BYTES
+from application.trace_context import trace_id_in
 from domain.meter_reading import (
     IDENTIFIER,
     MAX_ABS_KW,
@@ -37,7 +38,6 @@ MAX_READINGS_PER_MESSAGE = 1_000
 MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
 """Of an oversized message only so much is kept with its dead letter."""
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
 
 
@@ -205,7 +205,7 @@ def addressed(topic: str) -> tuple[str, str]:
 
 def carried_trace(*said: str | None) -> str | None:
     """The first that is one of W3C's: what a device sends becomes a header of the log, and is archived."""
-    return next((trace for trace in said if trace is not None and _TRACEPARENT.fullmatch(trace)), None)
+    return next((trace for trace in said if trace is not None and trace_id_in(trace)), None)
 
 
 def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:

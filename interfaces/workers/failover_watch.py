@@ -7,7 +7,9 @@ should know of it: the new server may have no standby of its own yet.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import structlog
 
@@ -24,6 +26,8 @@ from projections.views import ReadModelsUnavailable, View
 
 ALERT, SUBJECT = "database_failover", "event store"
 UNDER_WAY: tuple[DREventStatus, ...] = ("preparing", "active", "recovering")
+MOST_NAMED = 10
+"""DR events in the detail of an alert; the others are at `GET /api/dr-events?status=...`."""
 LOOK_EVERY_S = 5.0
 """Wall seconds: a failover is measured in those, whatever the speed of the clock."""
 log = structlog.get_logger("schedule")
@@ -54,21 +58,27 @@ class FailoverWatch:
     def look(self) -> None:
         """Raise the alert where it moved during a DR event; clear it once none of that time is under way any more."""
         place = self.server.place()
-        under_way = self._under_way()
+        under_way = _named(self._under_way())
         moved = self._known is not None and place != self._known
         if moved:
             log.warning("the database failed over", was=self._known, now=place, dr_events=under_way)
         if moved and under_way:
-            detail = f"{_told(self._known)} is now {_told(place)}; under way: {', '.join(under_way)}"
+            detail = f"{_told(self._known)} is now {_told(place)}; under way: {under_way}"
             self.alerts.raise_alert(ALERT, SUBJECT, detail, at=self.clock.now())
         elif not under_way:
             self.alerts.clear(ALERT, SUBJECT, at=self.clock.now())
         self._known = place  # only now: where the register is away, it is told at the next look
 
-    def _under_way(self) -> list[str]:
-        return [
-            row.utility_event_id for status in UNDER_WAY for row in every_row(self.dr_events, status=status)
-        ]
+    def _under_way(self) -> Iterator[str]:
+        for status in UNDER_WAY:
+            for row in every_row(self.dr_events, status=status):
+                yield row.utility_event_id
+
+
+def _named(utility_event_ids: Iterator[str]) -> str:
+    """The first of them, however many there are; nothing where there is none."""
+    some = list(islice(utility_event_ids, MOST_NAMED + 1))
+    return ", ".join(some[:MOST_NAMED]) + (" and others" if len(some) > MOST_NAMED else "")
 
 
 def _told(place: ServerPlace | None) -> str:

@@ -1,6 +1,8 @@
 """A database that goes on elsewhere is told while a DR event is under way, and only then."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,6 +61,23 @@ def test_a_failover_during_a_dr_event_is_told_with_both_servers(status: DREventS
         f"10.0.0.1:5432 on timeline 1 is now 10.0.0.2:5432 on timeline 2; under way: {UTILITY_EVENT}"
     )
     assert watched.look() == [detail], "as long as it is under way"
+
+
+def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = during("active")
+    watched.server.fail_over()
+    read = 0
+
+    def every_row(_: object, *, status: DREventStatus) -> Iterator[SimpleNamespace]:
+        nonlocal read
+        for number in range(5_000):
+            read += 1
+            yield SimpleNamespace(utility_event_id=f"{status}-{number}")
+
+    monkeypatch.setattr("interfaces.workers.failover_watch.every_row", every_row)
+    [detail] = watched.look()
+    assert detail.endswith("preparing-8, preparing-9 and others")
+    assert (len(detail) < 300, read) == (True, 11)
 
 
 def test_it_clears_once_no_dr_event_is_under_way() -> None:
