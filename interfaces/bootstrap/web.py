@@ -85,6 +85,7 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
         clock=stores.clock,
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
         cache=current_cache(stores),
+        waits=stores.projection_waits(),
         probes=_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,

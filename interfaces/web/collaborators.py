@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
@@ -29,8 +30,10 @@ from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.remembered_answers import RememberedAnswers
 from projections.story_log import StoryLog
 from projections.views import ReadModels
+from projections.waiting import ProjectionWaits
 
 TReply = TypeVar("TReply")
+READS_WAITING_AT_ONCE = 8
 
 
 class Commands(Protocol):
@@ -96,6 +99,8 @@ class WebCollaborators:
     """None: dead letters are replayed on the command line only."""
     cache: CurrentCache | None = None
     """Shares current values with other processes; None: each remembers for itself."""
+    waits: ProjectionWaits | None = None
+    """None: no read waits for what was just written."""
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     """DR events accepted and not yet scheduled, at which the door answers 503."""
@@ -112,6 +117,8 @@ class Edge:
     histories: LoadHistories
     answers: RememberedAnswers = field(default_factory=RememberedAnswers)
     judging: JudgingTurns = field(default_factory=JudgingTurns)
+    waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_WAITING_AT_ONCE))
+    """For read models: of those who asked to."""
 
 
 def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
@@ -15,6 +15,7 @@ from application.commands.dr_event import CancelDREvent, Cancellation
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.command_context import context_of
+from interfaces.web.fresh_reads import when_caught_up
 from interfaces.web.notification_answers import ended
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
 from interfaces.web.past import AsOfQuery, dr_events_of, past_of, story_of
@@ -95,8 +96,10 @@ class DREventController(Controller):
     @get("/{dr_event_id:uuid}", summary="One DR event")
     async def one(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
-    ) -> DREventRow:
-        return (await story_of(request, dr_event_id, past_of(as_of))).dr_event
+    ) -> Response[DREventRow]:
+        """With `Prefer: wait=N` (s, at most 10) it knows all that was answered before if it says that it waited."""
+        headers = await when_caught_up(request, "dr_events")
+        return Response((await story_of(request, dr_event_id, past_of(as_of))).dr_event, headers=headers)
 
     @get("/{dr_event_id:uuid}/dispatches", summary="Each facility's part in it")
     async def dispatches(
@@ -107,7 +110,9 @@ class DREventController(Controller):
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
-    ) -> Listing[DispatchDocument]:
+    ) -> Response[Listing[DispatchDocument]]:
+        """`Prefer: wait=N` as for the DR event itself."""
+        headers = await when_caught_up(request, "dr_events", "dispatches")
         page = await asyncio.to_thread(
             listing_of,
             (await story_of(request, dr_event_id, past_of(as_of))).dispatches,
@@ -116,7 +121,8 @@ class DREventController(Controller):
             cursor=cursor,
             limit=limit,
         )
-        return Listing(items=tuple(map(_document, page.rows)), next_cursor=page.next_cursor)
+        listing = Listing(items=tuple(map(_document, page.rows)), next_cursor=page.next_cursor)
+        return Response(listing, headers=headers)
 
     @post(
         "/{dr_event_id:uuid}/cancellation",

@@ -24,6 +24,7 @@ from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.meter_powers import PostgresMeterPowers
 from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.projection_waits import PostgresProjectionWaits
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.story_log import PostgresStoryLog
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
@@ -185,6 +186,7 @@ def running_door(
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
             queue_depth=queue_depth,
+            waits=PostgresProjectionWaits(database.app_dsn),
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
         )
         with _serving(collaborators) as url:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -47,6 +48,24 @@ def test_the_status_url_shows_the_dr_event(door: Door) -> None:
     assert shown["status"] == "accepted"
     assert datetime.fromisoformat(shown["starts_at"]) == day(3)
     assert shown["capacity_kw"] == 200.0
+
+
+def test_who_prefers_to_wait_reads_what_was_accepted_before_once_it_is_projected(door: Door) -> None:
+    door.project()
+    url = door.post(notification(starts_at=day(21))).json()["status_url"]
+    key = door.header("utility", "util-1")
+
+    def read(prefer: str) -> httpx.Response:
+        return httpx.get(door.url + url, headers=key | {"Prefer": prefer}, timeout=30)
+
+    late = read("wait=0")
+    assert (late.status_code, late.headers.get("preference-applied")) == (404, None)
+    with ThreadPoolExecutor(1) as waiting:
+        reading = waiting.submit(read, "wait=10")
+        door.project()
+        answer = reading.result(timeout=30)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=10")
+    assert answer.json()["status"] == "accepted"
 
 
 def test_a_utility_does_not_see_anothers_dr_event(door: Door) -> None:

@@ -1,0 +1,91 @@
+"""Who asks to wait reads what was written before, or is told that it may not be there yet."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+
+from interfaces.web import collaborators
+from projections.dr_events import DREventRow
+from projections.views import ProjectionPosition, ReadModelsUnavailable
+from projections.waiting import ReadModelBehind
+from tests.unit.interfaces.web.edge import NOW, Edge
+
+ID = UUID("00000000-0000-0000-0000-000000000001")
+URL = f"/api/dr-events/{ID}"
+
+
+@dataclass
+class Waits:
+    error: Exception | None = None
+    asked: list[tuple[str, int, float]] = field(default_factory=list)
+
+    def wait_for(self, projection: str, position: int, *, timeout_s: float) -> int:
+        self.asked.append((projection, position, timeout_s))
+        if self.error is not None:
+            raise self.error
+        return position
+
+
+def row() -> DREventRow:
+    return DREventRow(
+        dr_event_id=ID,
+        utility_id="util-1",
+        utility_event_id="U-1",
+        status="accepted",
+        opened_at=NOW,
+        changed_at=NOW,
+        correlation_id=ID,
+        trace_id="0" * 31 + "1",
+        domain_events=2,
+    )
+
+
+def position(name: str, at: int) -> ProjectionPosition:
+    return ProjectionPosition(
+        name=name, version=1, position=at, head=10, behind_since=None if at == 10 else NOW
+    )
+
+
+def asked(waits: Waits, prefer: str | None, path: str = URL) -> tuple[int, str | None]:
+    """The status, and whether the wish was fulfilled."""
+    edge = Edge(others={"waits": waits})
+    edge.read_models.dr_events.rows = {str(ID): row()}
+    positions = [position("dr_events", 7), position("dispatches", 10), position("portfolio", 1)]
+    edge.read_models.positions = lambda: positions  # type: ignore[method-assign]
+    headers = edge.key("operator") | ({} if prefer is None else {"Prefer": prefer})
+    with edge.client() as client:
+        answer = client.get(path, headers=headers)
+    return answer.status_code, answer.headers.get("preference-applied")
+
+
+def test_it_waits_for_what_its_answer_is_made_of_and_is_behind() -> None:
+    waits = Waits()
+    assert asked(waits, "wait=5") == (200, "wait=5")
+    assert asked(waits, "respond-async, wait=3", f"{URL}/dispatches") == (200, "wait=3")
+    assert waits.asked == [("dr_events", 10, 5), ("dr_events", 10, 3)]
+
+
+def test_nobody_waits_longer_than_ten_seconds() -> None:
+    waits = Waits()
+    assert asked(waits, "wait=9999") == (200, "wait=10")
+    assert waits.asked == [("dr_events", 10, 10)]
+
+
+@pytest.mark.parametrize("prefer", [None, "", "respond-async", "wait=", "wait=-1", "wait=99999", "await=5"])
+def test_who_does_not_ask_to_wait_does_not(prefer: str | None) -> None:
+    waits = Waits()
+    assert asked(waits, prefer) == (200, None)
+    assert waits.asked == []
+
+
+@pytest.mark.parametrize("error", [ReadModelBehind("too late"), ReadModelsUnavailable("no answer")])
+def test_what_did_not_come_in_time_is_not_said_to_be_there(error: Exception) -> None:
+    assert asked(Waits(error), "wait=1") == (200, None)
+
+
+def test_where_too_many_wait_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collaborators, "READS_WAITING_AT_ONCE", 0)
+    waits = Waits()
+    assert asked(waits, "wait=5") == (200, None)
+    assert waits.asked == []
