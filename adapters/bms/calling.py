@@ -26,8 +26,8 @@ POLITE_S = 2.0
 """Clock seconds that a call which is not urgent waits for urgent ones of its process."""
 GOES_ON_S = 0.1
 """Wall seconds: who was answered just now, and is called again, is being commanded."""
-CallListener = Callable[[str, str, float], None]
-"""`(operation, outcome, seconds)`: outcome `answered`, `refused`, or the name of the BmsError; clock seconds."""
+CallListener = Callable[[str, str, str, float], None]
+"""`(facility_id, operation, outcome, seconds)`: `answered`, `refused`, or the name of the BmsError; clock seconds."""
 
 
 class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,11 +136,10 @@ class SoapCalls:
             try:
                 answer = _decoded(codec, operation, await self._sent(connection, body, headers))
             except BmsError as error:
-                self._tell(
-                    operation, "refused" if isinstance(error, BmsRefused) else type(error).__name__, began
-                )
+                outcome = "refused" if isinstance(error, BmsRefused) else type(error).__name__
+                self._tell(connection.facility_id, operation, outcome, began)
                 raise
-            self._tell(operation, "answered", began)
+            self._tell(connection.facility_id, operation, "answered", began)
             self._ended_at[connection.facility_id] = time.perf_counter()
             return answer
 
@@ -166,9 +165,9 @@ class SoapCalls:
             limits=self._call_limits,
         )
 
-    def _tell(self, operation: str, outcome: str, began: float) -> None:
+    def _tell(self, facility_id: str, operation: str, outcome: str, began: float) -> None:
         if self._listener is not None:
-            self._listener(operation, outcome, (time.perf_counter() - began) * self._speed)
+            self._listener(facility_id, operation, outcome, (time.perf_counter() - began) * self._speed)
 
     def _credentials(self, connection: BmsConnection) -> tuple[str, bytes] | None:
         if connection.credentials_ref is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from interfaces.bootstrap.operations import breaker_alert, redelivery_s
+from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores
 from interfaces.failpoints import failpoint
 
@@ -86,18 +86,13 @@ def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> Bui
     from adapters.bms.soap import SoapBuildingControl, SoapLimits
     from interfaces.secrets import resolve_secret
 
-    settings, told = stores.settings, breaker_alert(stores)
-
-    def breaker_changed(facility_id: str, state: str) -> None:
-        health.breaker_changed(facility_id, state)
-        told(facility_id, state)
-
+    settings = stores.settings
     control: BuildingControl = SoapBuildingControl(
         clock=stores.clock,
         secret=resolve_secret,
         slots=slots,
         limits=SoapLimits(connect_s=settings.bms_connect_timeout_s, total_s=settings.bms_total_timeout_s),
-        breaker_listener=breaker_changed,
+        breaker_listener=health.breaker_changed,
         call_listener=health.call_ended,
     )
     if settings.planted_fault == "resend":

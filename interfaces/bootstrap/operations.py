@@ -1,10 +1,9 @@
-"""Wiring of what operators see and do: alerts of breakers, replaying dead letters."""
+"""Wiring of what operators do: replaying dead letters."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -84,18 +83,3 @@ def _nats_url(stores: Stores) -> str:
     if stores.settings.nats_url is None:
         raise NoRunningSystem("no NATS is known: set GRIDPROOF_NATS_URL, or start `gridproof up`")
     return stores.settings.nats_url
-
-
-def breaker_alert(stores: Stores) -> Callable[[str, str], None]:
-    """Tells the operators when a BMS is left alone for a while, and when it answers again."""
-    alerts, clock = stores.alerts(), stores.clock
-    telling = ThreadPoolExecutor(1, thread_name_prefix="breaker-alerts")
-
-    def changed(facility_id: str, state: str) -> None:
-        if state == "opened":
-            detail = "its BMS timed out five times in a row; calls to it wait"
-            telling.submit(alerts.raise_alert, "bms_breaker_open", facility_id, detail, at=clock.now())
-        elif state == "closed":
-            telling.submit(alerts.clear, "bms_breaker_open", facility_id, at=clock.now())
-
-    return changed

@@ -1,4 +1,4 @@
-"""How the BMSs answer: metrics of every call and breaker, and an alert when the slowest hundredth takes too long."""
+"""How the BMSs answer: metrics of every call and breaker, alerts of open breakers and of a slow slowest hundredth."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.operations import OperationsUnavailable
+from interfaces.workers.breaker_watch import BreakerWatch
 from interfaces.workers.holding import sleep_unless
 
 SLOW_S = 5.0
@@ -42,6 +43,7 @@ class BmsHealth:
     """Not known at first: whoever was here before may have raised it."""
 
     def __post_init__(self) -> None:
+        self._breakers = BreakerWatch(self.clock, self.alerts)
         self._seconds = Histogram(
             "gridproof_bms_call_seconds",
             "From the call to the whole answer, or to giving up on it",
@@ -62,13 +64,15 @@ class BmsHealth:
             registry=self.registry,
         )
 
-    def call_ended(self, operation: str, outcome: str, seconds: float) -> None:
+    def call_ended(self, facility_id: str, operation: str, outcome: str, seconds: float) -> None:
+        self._breakers.call_ended(facility_id, outcome)
         self._seconds.labels(operation).observe(seconds)
         self._outcomes.labels(operation, outcome).inc()
         with self._lock:
             self._calls.append((self.clock.now(), seconds))
 
     def breaker_changed(self, facility_id: str, state: str) -> None:
+        self._breakers.changed(facility_id, state)
         self._open.labels(facility_id).set(0.0 if state == "closed" else 1.0)
 
     def p99_s(self) -> float | None:
@@ -84,7 +88,8 @@ class BmsHealth:
         return seconds[ceil(len(seconds) * 0.99) - 1]
 
     def look(self) -> None:
-        """Raise the alert, keep it up, or clear it. Raises OperationsUnavailable."""
+        """Raise the alerts, keep them up, or clear them. Raises OperationsUnavailable."""
+        self._breakers.look()
         p99_s, now = self.p99_s(), self.clock.now()
         if p99_s is not None and p99_s > SLOW_S:
             detail = (

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from interfaces.bootstrap import open_stores
-from interfaces.bootstrap.operations import breaker_alert
 from interfaces.bootstrap.stores import Stores
 from interfaces.running_system import PROCESSES, RunningSystem
 from interfaces.settings import Settings, read_settings
@@ -40,15 +39,6 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.02)
-
-
-def test_a_bms_that_is_left_alone_is_told_until_it_answers_again(stores: Stores) -> None:
-    changed = breaker_alert(stores)
-    changed("fac-001", "opened")
-    eventually(lambda: is_told(stores) == [("bms_breaker_open", "fac-001")])
-    changed("fac-001", "half-opened")
-    changed("fac-001", "closed")
-    eventually(lambda: is_told(stores) == [])
 
 
 def test_a_process_that_was_killed_is_started_again_and_told(settings: Settings, stores: Stores) -> None:

@@ -21,7 +21,7 @@ def health() -> BmsHealth:
 
 def calls(health: BmsHealth, *seconds: float) -> None:
     for taken in seconds:
-        health.call_ended("CommitCommand", "answered", taken)
+        health.call_ended("fac-009", "CommitCommand", "answered", taken)
 
 
 def open_alerts(health: BmsHealth) -> list[str]:
@@ -92,7 +92,7 @@ def test_calls_may_end_while_others_are_looked_through(health: BmsHealth) -> Non
 
 def test_calls_and_breakers_are_served_as_metrics(health: BmsHealth) -> None:
     calls(health, 0.3)
-    health.call_ended("CommitCommand", "BmsTimedOut", 30.0)
+    health.call_ended("fac-009", "CommitCommand", "BmsTimedOut", 30.0)
     health.breaker_changed("fac-001", "opened")
     health.breaker_changed("fac-002", "closed")
     with socket.socket() as taken:
