@@ -1,6 +1,6 @@
 """The decision at the door."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -135,6 +135,41 @@ def test_the_limit_of_a_day_is_counted_on_the_facilitys_own_days() -> None:
     assert codes(story.when(judge("second", **one, **same_day)).reply) == [("daily_limit", "fac-001")]
     next_day = {"starts_at": ENDS_AT + timedelta(hours=6), "ends_at": ENDS_AT + timedelta(hours=7)}
     assert story.when(judge("third", **one, **next_day)).reply.status == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        # New York's 1 November has 25 hours, until 05:00 UTC.
+        (
+            datetime(2026, 11, 2, 2, 30, tzinfo=UTC),
+            datetime(2026, 11, 2, 4, 15, tzinfo=UTC),
+            [("daily_limit", "fac-001")],
+        ),
+        (datetime(2026, 11, 2, 2, 30, tzinfo=UTC), datetime(2026, 11, 2, 5, 0, tzinfo=UTC), []),
+        # Its 8 March has 23, until 04:00 UTC.
+        (datetime(2026, 3, 9, 2, 30, tzinfo=UTC), datetime(2026, 3, 9, 4, 0, tzinfo=UTC), []),
+        (
+            datetime(2026, 3, 8, 5, 0, tzinfo=UTC),
+            datetime(2026, 3, 9, 3, 0, tzinfo=UTC),
+            [("daily_limit", "fac-001")],
+        ),
+    ],
+)
+def test_the_limit_of_a_day_is_counted_on_days_of_23_and_25_hours(
+    first: datetime, second: datetime, refused: list[tuple[str, str]]
+) -> None:
+    story = given().at(first - timedelta(days=1))
+    story.after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
+
+    def asked(name: str, starts_at: datetime) -> Judgement:
+        ends_at = starts_at + timedelta(minutes=30)
+        one = judge(name, facility_ids=("fac-001",), target_kw=50.0, starts_at=starts_at, ends_at=ends_at)
+        reply: Judgement = story.when(one).reply
+        return reply
+
+    assert asked("first", first).status == "accepted"
+    assert codes(asked("second", second)) == refused
 
 
 def test_a_repeated_notification_changes_nothing_and_says_so(story: Story) -> None:

@@ -318,6 +318,27 @@ def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
     assert rig.dispatch.status == "prepared"
 
 
+def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All BMSs that went away together are not called again together."""
+    slept: list[float] = []
+
+    async def sleep(wall_s: float) -> None:
+        slept.append(wall_s * rig.story.clock.speed)
+
+    async def paused() -> None:
+        for number in range(8):
+            for _ in range(20):
+                await rig.calls.pause(number)
+
+    monkeypatch.setattr("interfaces.workers.bms_calls.asyncio.sleep", sleep)
+    asyncio.run(paused())
+    for number in range(8):
+        drawn, longest_s = slept[number * 20 : number * 20 + 20], min(30.0, 2.0 * 2**number)
+        assert longest_s * 0.499 < min(drawn) < max(drawn) < longest_s * 1.001
+
+
 def test_an_unreachable_bms_was_sent_nothing(rig: Rig) -> None:
     rig.fail_next(*["unreachable"] * MAX_TRIES)
     rig.carry_out("prepare")
