@@ -12,7 +12,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from application.canonical_series import canonical
-from application.commands.dispatch import RecordMeasurement, RecordMeterVerification, RecordNotMeasurable
+from application.commands.dispatch import (
+    RecordMeasurement,
+    RecordMeterVerification,
+    RecordNotMeasurable,
+    RecordRemeasurement,
+    WithdrawMeasurement,
+)
 from domain.baseline import (
     Baseline,
     BaselineImpossible,
@@ -107,6 +113,7 @@ def measurement_of(
         coverage_pct=round(100.0 * known * INTERVAL_S / duration_s, 3),
         delivered_kw=delivered_kw,
         data_hash=data_hash(metered),
+        figures_hash=_figures_hash(baseline, basis),
     )
 
 
@@ -133,6 +140,33 @@ def verification_of(
 def data_hash(metered: IntervalSeries) -> str:
     """SHA-256 (hex) of the readings that a measurement was computed from."""
     return sha256(canonical(metered)).hexdigest()
+
+
+def remeasurement_of(
+    dispatch: DispatchState, metered: IntervalSeries, basis: MeasuringBasis, *, corrected_at: datetime
+) -> RecordRemeasurement | WithdrawMeasurement:
+    """As `measurement_of`, for one that was measured before; nothing is waited for any more."""
+    found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
+    if isinstance(found, RecordMeasurement):
+        figures = {name: getattr(found, name) for name in RecordMeasurement.__struct_fields__}
+        return RecordRemeasurement(**figures, corrected_at=corrected_at)
+    return WithdrawMeasurement(
+        dr_event_id=dispatch.dr_event_id,
+        facility_id=dispatch.facility_id,
+        corrected_at=corrected_at,
+        reason=found.reason if found is not None else "the window holds nothing to measure",
+    )
+
+
+def _figures_hash(baseline: Baseline, basis: MeasuringBasis) -> str:
+    """SHA-256 (hex) of what a measurement says, whatever else was looked at on the way."""
+    said = (
+        basis.baseline_method,
+        [day.isoformat() for day in baseline.days],
+        (baseline.adjustment.kind, baseline.adjustment.value, baseline.adjustment.clipped),
+        _intervals(baseline),
+    )
+    return sha256(msgspec.json.encode(said)).hexdigest()
 
 
 def _baseline(metered: IntervalSeries, window: TimeWindow, basis: MeasuringBasis) -> Baseline | str:

@@ -35,6 +35,12 @@ class NotAllowedNow(DomainError):
     code = "not_allowed_now"
 
 
+class MeasurementClosed(DomainError):
+    """Corrected readings came too late: what was measured is final."""
+
+    code = "measurement_closed"
+
+
 class UnknownBmsCommand(DomainError):
     """An outcome was reported for a command that was never requested."""
 

@@ -44,6 +44,11 @@ def forecast_id(facility_id: str, cycle_start: datetime, input_hash: str) -> UUI
     return uuid5(NAMESPACE, f"forecast:{facility_id}:{cycle_start.isoformat()}:{input_hash}")
 
 
+def correction_cause_id(correction_id: int) -> UUID:
+    """The cause of what follows from a correction of readings."""
+    return uuid5(NAMESPACE, f"telemetry-correction:{correction_id}")
+
+
 def followed_command_id(domain_event: UUID, index: int) -> UUID:
     """The id of the command that a saga derives from a domain event."""
     return uuid5(domain_event, f"command:{index}")

@@ -14,9 +14,9 @@ from application.measuring import (
     readings_window,
 )
 from application.ports.telemetry_store import TelemetryStore
-from domain.dispatch import Dispatch, DispatchState
+from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
-from domain.identifiers import dispatch_id, facility_stream_id
+from domain.identifiers import facility_stream_id
 from projections.audit_replay import AuditDocument
 from projections.story_log import StoryLog
 from projections.what_if import Remeasured
@@ -42,8 +42,7 @@ def _remeasured(
     metered = telemetry.interval_series(dispatch.facility_id, readings_window(window))
     basis = basis_of(_facility(dispatch.facility_id, document, log), method, dispatch.dr_event_id)
     found = measurement_of(dispatch, metered, basis, now=dispatch.ends_at + GIVE_UP_AFTER)
-    hash_then = _recorded_hash(dispatch, document, log)
-    same = None if hash_then is None else hash_then == data_hash(metered)
+    same = None if dispatch.data_hash is None else dispatch.data_hash == data_hash(metered)
     if found is None or isinstance(found, RecordNotMeasurable):
         return Remeasured(delivered_kw=None, why=found.reason if found else None, same_readings=same)
     return Remeasured(delivered_kw=found.delivered_kw, same_readings=same)
@@ -64,11 +63,3 @@ def _facility(facility_id: str, document: AuditDocument, log: StoryLog) -> Facil
     if state is None:
         raise LookupError(f"facility {facility_id} of a dispatch is not in the log")
     return state
-
-
-def _recorded_hash(dispatch: DispatchState, document: AuditDocument, log: StoryLog) -> str | None:
-    stream_id = dispatch_id(dispatch.dr_event_id, dispatch.facility_id)
-    for entry in log.entries_of([stream_id], topics=[Dispatch.Measured.TOPIC]):
-        if isinstance(entry.domain_event, Dispatch.Measured) and entry.position <= document.position:
-            return entry.domain_event.data_hash
-    return None

@@ -222,8 +222,12 @@ def _aborted(happened: Dispatch.Aborted, changed: Changed) -> None:
     changed["concluded_at"] = happened.recorded_at
 
 
-def _measured(happened: Dispatch.Measured, changed: Changed) -> None:
+def _measured(happened: Dispatch.Measured | Dispatch.Remeasured, changed: Changed) -> None:
+    changed["not_measurable_reason"] = None
     changed["measurement"] = MeasurementRow(
+        revision=changed["state"].measurements,
+        previous_kw=happened.previous_kw if isinstance(happened, Dispatch.Remeasured) else None,
+        corrected_at=happened.corrected_at if isinstance(happened, Dispatch.Remeasured) else None,
         baseline_method=happened.baseline_method,
         days=happened.days,
         adjustment_kind=happened.adjustment_kind,
@@ -240,6 +244,10 @@ def _measured(happened: Dispatch.Measured, changed: Changed) -> None:
 
 def _not_measurable(happened: Dispatch.NotMeasurable, changed: Changed) -> None:
     changed["not_measurable_reason"] = happened.reason
+
+
+def _withdrawn(happened: Dispatch.MeasurementWithdrawn, changed: Changed) -> None:
+    changed["measurement"], changed["not_measurable_reason"] = None, happened.reason
 
 
 def _mean(values_kw: Iterable[float | None]) -> float | None:
@@ -268,4 +276,6 @@ _NOTES: dict[type[DomainEvent], Callable[[Any, Changed], None]] = {
     Dispatch.Aborted: _aborted,
     Dispatch.Measured: _measured,
     Dispatch.NotMeasurable: _not_measurable,
+    Dispatch.Remeasured: _measured,
+    Dispatch.MeasurementWithdrawn: _withdrawn,
 }

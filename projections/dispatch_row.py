@@ -59,6 +59,12 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
     metered_kw: float | None
     """Means over the intervals that are not missing; `baseline_kw` is the adjusted one."""
     data_hash: str
+    revision: int = 1
+    """Above 1 it replaces what was stated before, which the log keeps."""
+    previous_kw: float | None = None
+    """What was delivered by the measurement that this one replaces."""
+    corrected_at: datetime | None = None
+    """Of the newest correction of readings that it was asked for."""
 
 
 class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,6 +149,18 @@ def _not_measurable(happened: Dispatch.NotMeasurable, facility: str) -> str:
     return f"What {facility} delivered cannot be measured"
 
 
+def _remeasured(happened: Dispatch.Remeasured, facility: str) -> str:
+    before = "not measurable" if happened.previous_kw is None else kw_text(happened.previous_kw)
+    return (
+        f"{facility} is measured again on corrected readings (revision {happened.revision}): it delivered "
+        f"{kw_text(happened.delivered_kw)}, before {before}"
+    )
+
+
+def _measurement_withdrawn(happened: Dispatch.MeasurementWithdrawn, facility: str) -> str:
+    return f"Corrected readings no longer show what {facility} delivered; {kw_text(happened.previous_kw)} does not hold"
+
+
 DISPATCH_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     Dispatch.Planned: _planned,
     Dispatch.Blocked: _blocked,
@@ -178,4 +190,6 @@ DISPATCH_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     Dispatch.Aborted: _aborted,
     Dispatch.Measured: _dispatch_measured,
     Dispatch.NotMeasurable: _not_measurable,
+    Dispatch.Remeasured: _remeasured,
+    Dispatch.MeasurementWithdrawn: _measurement_withdrawn,
 }

@@ -21,7 +21,7 @@ def key_of(dr_event_id: UUID, facility_id: str) -> str:
 
 class DispatchesProjection:
     name: ClassVar[str] = "dispatches"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     row_type: ClassVar[type[DispatchRow]] = DispatchRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Dispatch.Event,)

@@ -204,6 +204,15 @@ def _measured(happened: DREvent.Measured, row: DREventRow) -> Changed:
     }
 
 
+def _remeasured(happened: DREvent.Remeasured, row: DREventRow) -> Changed:
+    return {
+        "delivered_kw": happened.delivered_kw,
+        "measured_facilities": happened.measured_facilities,
+        "unmeasured_facilities": happened.unmeasured_facilities,
+        "remeasured_at": happened.recorded_at,
+    }
+
+
 def _callback_requested(happened: DREvent.CallbackRequested, row: DREventRow) -> Changed:
     requested = CallbackRow(kind=happened.kind, state="requested", requested_at=happened.recorded_at)
     return {"callbacks": {**row.callbacks, str(happened.callback_id): requested}}
@@ -254,6 +263,7 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, DREventRow], Changed]] = {
     DREvent.WoundUp: _wound_up,
     DREvent.Withdrawn: _withdrawn,
     DREvent.Measured: _measured,
+    DREvent.Remeasured: _remeasured,
     DREvent.CallbackRequested: _callback_requested,
     DREvent.CallbackDelivered: _callback_delivered,
     DREvent.CallbackUndeliverable: _callback_undeliverable,

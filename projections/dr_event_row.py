@@ -93,6 +93,8 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
     """When the batch was let go before its end: cancelled while active, or aborted."""
     cancelled_at: datetime | None = None
     measured_at: datetime | None = None
+    remeasured_at: datetime | None = None
+    """When corrected readings last changed what was delivered."""
     changed_at: datetime
     correlation_id: UUID
     trace_id: str

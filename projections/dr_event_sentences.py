@@ -128,6 +128,12 @@ def _measured(happened: DREvent.Measured, facility: str) -> str:
     return f"Measured: {kw_text(happened.delivered_kw)} delivered by {happened.measured_facilities} facilities{without}"
 
 
+def _remeasured(happened: DREvent.Remeasured, facility: str) -> str:
+    return (
+        f"Measured again: {kw_text(happened.delivered_kw)} delivered, before {kw_text(happened.previous_kw)}"
+    )
+
+
 def _callback_requested(happened: DREvent.CallbackRequested, facility: str) -> str:
     return f"The utility is to be told: {happened.kind}"
 
@@ -177,6 +183,7 @@ DR_EVENT_SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {
     DREvent.WoundUp: _wound_up,
     DREvent.Withdrawn: _withdrawn,
     DREvent.Measured: _measured,
+    DREvent.Remeasured: _remeasured,
     DREvent.CallbackRequested: _callback_requested,
     DREvent.CallbackDelivered: _callback_delivered,
     DREvent.CallbackUndeliverable: _callback_undeliverable,

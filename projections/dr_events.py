@@ -19,7 +19,7 @@ def key_of(dr_event_id: UUID) -> str:
 
 class DREventsProjection:
     name: ClassVar[str] = "dr_events"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     row_type: ClassVar[type[DREventRow]] = DREventRow
     newest_first: ClassVar[bool] = True
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (DREvent.Event,)

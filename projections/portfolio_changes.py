@@ -118,8 +118,8 @@ def _verified(
 def _requested(
     happened: Dispatch.BmsCommandRequested, row: PortfolioRow, rows: Rows[PortfolioRows]
 ) -> PortfolioRow:
-    undoing = happened.command.phase in {"restore", "abort"}
-    return _dispatch_over(happened, row, rows) if undoing else row
+    """An abort says nothing of the whole: a changed plan may drop one zone, and keep the others prepared."""
+    return _dispatch_over(happened, row, rows) if happened.command.phase == "restore" else row
 
 
 def _amended(happened: Dispatch.Amended, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
@@ -184,6 +184,12 @@ def _measured(happened: DREvent.Measured, row: PortfolioRow, rows: Rows[Portfoli
     )
 
 
+def _remeasured(happened: DREvent.Remeasured, row: PortfolioRow, rows: Rows[PortfolioRows]) -> PortfolioRow:
+    if row.last_measured_dr_event != happened.originator_id:
+        return row
+    return replace(row, last_delivered_kw=happened.delivered_kw)
+
+
 def _without(dr_event_ids: tuple[UUID, ...], dr_event_id: UUID) -> tuple[UUID, ...]:
     return tuple(known for known in dr_event_ids if known != dr_event_id)
 
@@ -218,4 +224,5 @@ CHANGES: dict[type[DomainEvent], Callable[[Any, PortfolioRow, Rows[PortfolioRows
     DREvent.CancelledWhileActive: _cancelled_while_active,
     DREvent.BatchAborted: _batch_aborted,
     DREvent.Measured: _measured,
+    DREvent.Remeasured: _remeasured,
 }

@@ -182,6 +182,12 @@ class DREventWalk(Walk):
             self.provenance, delivered_kw=74.5, measured_facilities=1, unmeasured_facilities=()
         )
 
+    def remeasure(self) -> None:
+        less_kw = (self.aggregate.state.delivered_kw or 0.0) - 1.0
+        self.aggregate.remeasure(
+            self.provenance, delivered_kw=less_kw, measured_facilities=1, unmeasured_facilities=()
+        )
+
 
 def dispatch_walk(zones: Sequence[str] = ("hall",)) -> "DispatchWalk":
     return DispatchWalk(

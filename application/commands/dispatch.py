@@ -139,6 +139,23 @@ class RecordMeasurement(DispatchCommand, frozen=True, kw_only=True):
     coverage_pct: float
     delivered_kw: float
     data_hash: str
+    figures_hash: str | None = None
+    """Two measurements with the same one say the same."""
+
+
+class RecordRemeasurement(RecordMeasurement, frozen=True, kw_only=True):
+    """The same on corrected readings, beside what was measured before."""
+
+    figures_hash: str
+    corrected_at: datetime
+    """Of the newest correction that it was asked for."""
+
+
+class WithdrawMeasurement(DispatchCommand, frozen=True, kw_only=True):
+    """Corrected readings do not suffice for a measurement any more."""
+
+    corrected_at: datetime
+    reason: str
 
 
 class RecordNotMeasurable(DispatchCommand, frozen=True, kw_only=True):

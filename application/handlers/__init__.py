@@ -19,11 +19,13 @@ from application.commands.dispatch import (
     RecordMeasurement,
     RecordMeterVerification,
     RecordNotMeasurable,
+    RecordRemeasurement,
     RecordZoneStates,
     ReissueBmsCommand,
     RestoreByHand,
     RestoreDispatch,
     RetryRestore,
+    WithdrawMeasurement,
 )
 from application.commands.dr_event import (
     CancelDREvent,
@@ -55,6 +57,7 @@ from application.handlers import (
     callback,
     cancellation,
     completion,
+    measuring,
     modification,
     notification,
     planning,
@@ -109,6 +112,8 @@ HANDLERS: dict[type, Handler] = {
     RecordZoneStates: on_dispatch.record_zone_states,
     ReconcileDispatch: on_dispatch.reconcile_dispatch,
     RecordMeterVerification: on_dispatch.record_meter_verification,
-    RecordMeasurement: on_dispatch.record_measurement,
-    RecordNotMeasurable: on_dispatch.record_not_measurable,
+    RecordMeasurement: measuring.record_measurement,
+    RecordNotMeasurable: measuring.record_not_measurable,
+    RecordRemeasurement: measuring.record_remeasurement,
+    WithdrawMeasurement: measuring.withdraw_measurement,
 }

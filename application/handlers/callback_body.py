@@ -35,6 +35,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: Deciding) -> 
         "capacity_degraded_kw": state.capacity_degraded_kw,
         "shortfall_kw": state.shortfall_kw,
         "delivered_kw": state.delivered_kw,
+        "measurement_revision": state.measurements or None,
         "facilities": None if state.batch is None else _counts(state.batch),
         "reasons": [
             {"code": r.code, "detail": r.detail, "facility_id": r.facility_id} for r in state.reasons

@@ -39,18 +39,19 @@ def complete_dr_event(command: CompleteDREvent, deciding: Deciding) -> Decision:
 
 
 def measure_dr_event(command: MeasureDREvent, deciding: Deciding) -> Decision:
-    """Add up the dispatches that ran, once all of them are measured."""
+    """Add up the dispatches that ran, once all of them are measured, and again when one was measured anew."""
     dr_event = deciding.dr_event(command.dr_event_id)
     state = dr_event.state
     over = state.status in {"completed", "cancelled_while_active"} and state.batch is not None
-    if not over or state.settlement_status != "none":
+    if not over:
         return Decision()
     dispatches = _all_that(dr_event, deciding, are=lambda d: d.measured or not d.was_committed)
     if dispatches is None:
         return Decision()
     ran = [dispatch.state for dispatch in dispatches if dispatch.state.was_committed]
     known = [dispatch for dispatch in ran if dispatch.delivered_kw is not None]
-    dr_event.measure(
+    state_it = dr_event.measure if state.settlement_status == "none" else dr_event.remeasure
+    state_it(
         deciding.provenance,
         delivered_kw=fsum(_delivered_kw(dr_event, dispatch) for dispatch in known),
         measured_facilities=len(known),

@@ -15,9 +15,7 @@ from application.commands.dispatch import (
     RecordBmsGivenUp,
     RecordBmsRefusal,
     RecordBmsSuccess,
-    RecordMeasurement,
     RecordMeterVerification,
-    RecordNotMeasurable,
     RecordZoneStates,
     ReissueBmsCommand,
     RestoreByHand,
@@ -202,29 +200,6 @@ def record_meter_verification(command: RecordMeterVerification, deciding: Decidi
     dispatch.verify_by_meter(
         deciding.provenance, delivered_kw=command.delivered_kw, measured_at=command.measured_at
     )
-    return Decision(dispatch)
-
-
-def record_measurement(command: RecordMeasurement, deciding: Deciding) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.measure(
-        deciding.provenance,
-        baseline_method=command.baseline_method,
-        days=command.days,
-        adjustment_kind=command.adjustment_kind,
-        adjustment_value=command.adjustment_value,
-        adjustment_clipped=command.adjustment_clipped,
-        intervals=command.intervals,
-        coverage_pct=command.coverage_pct,
-        delivered_kw=command.delivered_kw,
-        data_hash=command.data_hash,
-    )
-    return Decision(dispatch)
-
-
-def record_not_measurable(command: RecordNotMeasurable, deciding: Deciding) -> Decision:
-    dispatch = _load(command, deciding)
-    dispatch.not_measurable(deciding.provenance, reason=command.reason)
     return Decision(dispatch)
 
 

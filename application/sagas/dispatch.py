@@ -165,6 +165,10 @@ RULES: dict[type[DomainEvent], Rule] = {
     Dispatch.Measured: _add_up,
     Dispatch.NotMeasurable: _add_up,
     DREvent.Measured: _tell("measured"),
+    # Readings that came late or were corrected
+    Dispatch.Remeasured: _add_up,
+    Dispatch.MeasurementWithdrawn: _add_up,
+    DREvent.Remeasured: _tell("measured"),
     # Change
     DREvent.Modified: _modified,
     DREvent.Replanned: _replanned,

@@ -6,6 +6,7 @@ outcome. Nothing is guessed: a command without a known outcome stays open until 
 
 from domain.dispatch.aggregate import Dispatch
 from domain.dispatch.conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
+from domain.dispatch.measuring import REMEASURED_FOR
 from domain.dispatch.state import (
     CURTAILED,
     FINAL,
@@ -27,6 +28,7 @@ __all__ = [
     "CURTAILED",
     "FINAL",
     "LONGEST_RESTORE_RETRY",
+    "REMEASURED_FOR",
     "RESTORE_RETRY",
     "UNDOING",
     "BmsCommand",

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.dispatch import amending, command_events, event_base, events, seen_events
 from domain.dispatch.facts import requests, zones_in_order
+from domain.dispatch.measuring import MeasuringPart
 from domain.dispatch.outcomes import Outcomes
 from domain.dispatch.restoring import AT_ONCE, Place, restoring, restoring_all, undoing
 from domain.dispatch.state import CURTAILED, DispatchState, DispatchStatus, LeaveCause, ZonePlan
@@ -18,7 +19,7 @@ from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
 
 
-class Dispatch(Outcomes, Verifying, Aggregate[DispatchState]):
+class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
     TOPIC: ClassVar[str] = "dispatch"
 
     Event: TypeAlias = event_base.Event
@@ -50,6 +51,8 @@ class Dispatch(Outcomes, Verifying, Aggregate[DispatchState]):
     Aborted: TypeAlias = events.Aborted
     Measured: TypeAlias = seen_events.Measured
     NotMeasurable: TypeAlias = seen_events.NotMeasurable
+    Remeasured: TypeAlias = seen_events.Remeasured
+    MeasurementWithdrawn: TypeAlias = seen_events.MeasurementWithdrawn
 
     def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **facts: Any) -> None:
         """Append a domain event of this dispatch; each names its DR event and facility."""

@@ -51,9 +51,36 @@ class Measured(Event, frozen=True, kw_only=True):
     coverage_pct: float
     delivered_kw: float
     data_hash: str
+    figures_hash: str | None = None
+    """Two measurements with the same one say the same. None: recorded before it was taken down."""
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, measured=True, delivered_kw=self.delivered_kw)
+        return _measured(state, self)
+
+
+class Remeasured(Event, frozen=True, kw_only=True):
+    """Measured once more, on readings that came or were corrected since; what was measured before stays recorded."""
+
+    TOPIC: ClassVar[str] = "dispatch.remeasured.v1"
+    revision: int
+    """Of the measurement: 2 is the first that replaces another."""
+    corrected_at: datetime
+    """Of the newest correction that it was asked for."""
+    previous_kw: float | None
+    """What was delivered by the measurement that it replaces; None: it was not measurable."""
+    baseline_method: str
+    days: tuple[str, ...]
+    adjustment_kind: str
+    adjustment_value: float | None
+    adjustment_clipped: bool
+    intervals: tuple[Interval, ...]
+    coverage_pct: float
+    delivered_kw: float
+    data_hash: str
+    figures_hash: str
+
+    def evolve(self, state: DispatchState) -> DispatchState:
+        return _measured(state, self)
 
 
 class NotMeasurable(Event, frozen=True, kw_only=True):
@@ -63,4 +90,30 @@ class NotMeasurable(Event, frozen=True, kw_only=True):
     reason: str
 
     def evolve(self, state: DispatchState) -> DispatchState:
-        return replace(state, measured=True)
+        return replace(state, measured=True, measurements=state.measurements + 1)
+
+
+class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
+    """Corrected readings do not suffice for a measurement any more: what was measured does not hold."""
+
+    TOPIC: ClassVar[str] = "dispatch.measurement-withdrawn.v1"
+    revision: int
+    corrected_at: datetime
+    previous_kw: float
+    reason: str
+
+    def evolve(self, state: DispatchState) -> DispatchState:
+        return replace(
+            state, delivered_kw=None, data_hash=None, figures_hash=None, measurements=self.revision
+        )
+
+
+def _measured(state: DispatchState, said: Measured | Remeasured) -> DispatchState:
+    return replace(
+        state,
+        measured=True,
+        measurements=state.measurements + 1,
+        delivered_kw=said.delivered_kw,
+        data_hash=said.data_hash,
+        figures_hash=said.figures_hash,
+    )

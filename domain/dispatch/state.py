@@ -138,6 +138,12 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """The plan was changed after it was prepared, in what a commit cannot carry: window or zones."""
     delivered_kw: float | None = None
     measured: bool = False
+    measurements: int = 0
+    """How often what it delivered was stated: a number, that there is none, or that the last one does not hold."""
+    data_hash: str | None = None
+    """Of the readings that the newest measurement was computed from; None without one."""
+    figures_hash: str | None = None
+    """Of what it says."""
     restore_failures: int = 0
     """How often its restore has failed."""
 

@@ -1,4 +1,4 @@
-"""What is seen of a dispatch: its BMS's own states, drift, and the meter; a part of `Dispatch`."""
+"""What is seen of a dispatch: its BMS's own states, drift, and what its meter confirms; a part of `Dispatch`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from datetime import datetime
 
 from domain.dispatch import amending, seen_events
 from domain.dispatch.part import Part
-from domain.dispatch.state import Interval, Setpoint
-from domain.errors import NotAllowedNow
+from domain.dispatch.state import Setpoint
 from domain.event_sourcing import Provenance
 
 
@@ -41,40 +40,3 @@ class Verifying(Part):
             self.record(
                 seen_events.VerifiedByMeter, provenance, delivered_kw=delivered_kw, measured_at=measured_at
             )
-
-    def measure(
-        self,
-        provenance: Provenance,
-        *,
-        baseline_method: str,
-        days: tuple[str, ...],
-        adjustment_kind: str,
-        adjustment_value: float | None,
-        adjustment_clipped: bool,
-        intervals: tuple[Interval, ...],
-        coverage_pct: float,
-        delivered_kw: float,
-        data_hash: str,
-    ) -> None:
-        """Record the measurement; only once (a later correction is a resettlement)."""
-        if self.state.measured:
-            return
-        if not self.state.was_committed:
-            raise NotAllowedNow(f"{self.state.facility_id} was never committed: there is nothing to measure")
-        self.record(
-            seen_events.Measured,
-            provenance,
-            baseline_method=baseline_method,
-            days=days,
-            adjustment_kind=adjustment_kind,
-            adjustment_value=adjustment_value,
-            adjustment_clipped=adjustment_clipped,
-            intervals=intervals,
-            coverage_pct=coverage_pct,
-            delivered_kw=delivered_kw,
-            data_hash=data_hash,
-        )
-
-    def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
-        if not self.state.measured:
-            self.record(seen_events.NotMeasurable, provenance, reason=reason)

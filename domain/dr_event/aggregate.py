@@ -40,6 +40,7 @@ class DREvent(Judging, Planning, Telling, Aggregate[DREventState]):
     WoundUp: TypeAlias = events.WoundUp
     Withdrawn: TypeAlias = events.Withdrawn
     Measured: TypeAlias = events.Measured
+    Remeasured: TypeAlias = events.Remeasured
     CallbackRequested: TypeAlias = events.CallbackRequested
     CallbackDelivered: TypeAlias = events.CallbackDelivered
     CallbackUndeliverable: TypeAlias = events.CallbackUndeliverable

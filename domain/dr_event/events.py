@@ -203,7 +203,31 @@ class Measured(Event, frozen=True, kw_only=True):
     unmeasured_facilities: tuple[str, ...]
 
     def evolve(self, state: DREventState) -> DREventState:
-        return replace(state, settlement_status="measured", delivered_kw=self.delivered_kw)
+        return replace(
+            state,
+            settlement_status="measured",
+            delivered_kw=self.delivered_kw,
+            unmeasured=self.unmeasured_facilities,
+            measurements=state.measurements + 1,
+        )
+
+
+class Remeasured(Event, frozen=True, kw_only=True):
+    """Added up once more, after a facility was measured again; what was stated before stays recorded."""
+
+    TOPIC: ClassVar[str] = "dr-event.remeasured.v1"
+    previous_kw: float
+    delivered_kw: float
+    measured_facilities: int
+    unmeasured_facilities: tuple[str, ...]
+
+    def evolve(self, state: DREventState) -> DREventState:
+        return replace(
+            state,
+            delivered_kw=self.delivered_kw,
+            unmeasured=self.unmeasured_facilities,
+            measurements=state.measurements + 1,
+        )
 
 
 class CallbackRequested(Event, frozen=True, kw_only=True):

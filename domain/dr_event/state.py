@@ -153,6 +153,10 @@ class DREventState(msgspec.Struct, frozen=True, kw_only=True):
     opted_out_facilities: tuple[str, ...] = ()
     """With those that served, all that were asked; known once the batch is."""
     delivered_kw: float | None = None
+    unmeasured: tuple[str, ...] = ()
+    """The facilities that ran and are not in `delivered_kw`."""
+    measurements: int = 0
+    """How often it was added up; above 1 it was measured again."""
     callbacks: dict[str, Literal["requested", "delivered", "undeliverable"]] = {}
 
     @property

@@ -34,6 +34,29 @@ class Telling(Part):
             unmeasured_facilities=unmeasured_facilities,
         )
 
+    def remeasure(
+        self,
+        provenance: Provenance,
+        *,
+        delivered_kw: float,
+        measured_facilities: int,
+        unmeasured_facilities: tuple[str, ...],
+    ) -> None:
+        """Record a sum that became another; the same one again records nothing."""
+        previous_kw = self.state.delivered_kw
+        if previous_kw is None:
+            raise NotAllowedNow(f"DR event {self.id} was not measured yet: there is nothing to correct")
+        if (delivered_kw, unmeasured_facilities) == (previous_kw, self.state.unmeasured):
+            return
+        self.record(
+            events.Remeasured,
+            provenance,
+            previous_kw=previous_kw,
+            delivered_kw=delivered_kw,
+            measured_facilities=measured_facilities,
+            unmeasured_facilities=unmeasured_facilities,
+        )
+
     def request_callback(self, provenance: Provenance, *, kind: CallbackKind, body: str) -> None:
         """Record that the utility is to be told, if it gave an address."""
         notice = self.state.notice

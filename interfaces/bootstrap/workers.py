@@ -198,7 +198,9 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.reader_positions import PostgresReaderPositions
     from interfaces.workers import measure
+    from interfaces.workers.remeasure import Remeasuring
 
     measuring = measure.Measuring(
         due=stores.read_models().deadlines.due,
@@ -207,7 +209,17 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         bus=stores.bus,
         clock=stores.clock,
     )
-    await measure.run(measuring=measuring, locks=AdvisoryLocks(stores.database_url), stop=stop)
+    remeasuring = Remeasuring(
+        corrections=stores.rollups(),
+        positions=PostgresReaderPositions(stores.pool),
+        row_of=stores.read_models().dispatches.get,
+        store=stores.events,
+        telemetry=stores.telemetry(),
+        bus=stores.bus,
+        clock=stores.clock,
+    )
+    locks = AdvisoryLocks(stores.database_url)
+    await measure.run(measuring=measuring, remeasuring=remeasuring, locks=locks, stop=stop)
 
 
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:

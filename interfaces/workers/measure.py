@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
 import structlog
 
+from application.agreed_baseline import agreed_baseline
 from application.command_bus import CommandBus, TooManyConflicts
 from application.deciding import CommandContext
 from application.measuring import (
@@ -32,9 +34,8 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.facility import Facility
-from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
+from domain.identifiers import dispatch_id, facility_stream_id
 from domain.meter_intervals import interval_start
-from domain.program import Program
 from domain.time_windows import IntervalSeries, TimeWindow
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.deadlines import DeadlineRow
@@ -124,7 +125,7 @@ class Measuring:
         """The dispatches with their meters' quarter-hours, in blocks read over all of their windows."""
         if not states:
             return
-        method = self._baseline_method(dr_event)
+        method = agreed_baseline(self.store, dr_event)
         for start in range(0, len(states), FACILITIES_AT_ONCE):
             block_states = states[start : start + FACILITIES_AT_ONCE]
             window = _window_of(block_states, until)
@@ -134,16 +135,6 @@ class Measuring:
                 facility = self.store.load(Facility, facility_stream_id(state.facility_id))
                 basis = basis_of(facility.state, method, state.dr_event_id)
                 yield state, block.series(state.facility_id), basis
-
-    def _baseline_method(self, dr_event: DREvent) -> str:
-        notice = dr_event.state.notice
-        if notice is None:
-            raise LookupError(f"DR event {dr_event.id} has targets but no notice")
-        program = self.store.load(Program, program_stream_id(notice.program_id))
-        terms = program.state.versions.get(dr_event.state.program_version)
-        if terms is None:
-            raise LookupError(f"program {notice.program_id} has no version {dr_event.state.program_version}")
-        return terms.baseline_method
 
     def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:
         context = CommandContext(
@@ -177,18 +168,28 @@ def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeW
     return TimeWindow(starts_at, max(last, starts_at + timedelta(minutes=15)))
 
 
-async def run(*, measuring: Measuring, locks: Locks, stop: asyncio.Event) -> None:
+class Pass(Protocol):
+    """What is done again and again: `pass_once` gives the number of commands."""
+
+    def pass_once(self) -> int: ...
+
+
+async def run(
+    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, remeasuring: Pass | None = None
+) -> None:
     """Until `stop`. Of several workers one is active."""
-    await while_held(locks, LOCK, lambda: _measure(measuring, stop), stop=stop)
+    passes = [measuring] if remeasuring is None else [measuring, remeasuring]
+    await while_held(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
 
 
-async def _measure(measuring: Measuring, stop: asyncio.Event) -> None:
-    pause_s = max(measuring.clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
+async def _measure(clock: Clock, passes: Sequence[Pass], stop: asyncio.Event) -> None:
+    pause_s = max(clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
     while not stop.is_set():
-        try:
-            given = await asyncio.to_thread(measuring.pass_once)
-            if given:
-                _log.info("measured", commands=given)
-        except PUTS_OFF as error:
-            _log.warning("measuring put off", error=str(error))
+        for one in passes:
+            try:
+                given = await asyncio.to_thread(one.pass_once)
+                if given:
+                    _log.info("measured", commands=given, by=type(one).__name__)
+            except PUTS_OFF as error:
+                _log.warning("measuring put off", by=type(one).__name__, error=str(error))
         await sleep_unless(stop, pause_s)

@@ -261,6 +261,8 @@ class PortfolioWalk:
             yield partial(self.complete, dr_event)
         if status == "completed":
             yield partial(self._measured, dr_event)
+            if dr_event.state.delivered_kw is not None:
+                yield partial(self._remeasured, dr_event, number)
 
     def _possible_for(self, dispatch: Dispatch, number: int) -> Iterator[Action]:
         state = dispatch.state
@@ -301,6 +303,10 @@ class PortfolioWalk:
         if state.was_committed and not state.measured:
             yield partial(self._measure, dispatch)
             yield partial(self._do, dispatch, partial(dispatch.not_measurable, reason="no readings"), saga)
+        if state.was_committed and state.measured:
+            yield partial(self._remeasure, dispatch, number)
+            if state.delivered_kw is not None:
+                yield partial(self._withdraw_measurement, dispatch)
 
     # -------------------------------------------------------------------------------------------- single steps
 
@@ -386,6 +392,15 @@ class PortfolioWalk:
             dr_event.start(provenance, now=notice.starts_at)
         if not dr_event.pending_events:
             dr_event.end(provenance, now=notice.ends_at)
+        self._save(dr_event)
+
+    def _remeasured(self, dr_event: DREvent, number: int) -> None:
+        dr_event.remeasure(
+            self.provenance(actor="saga:dispatch", cause=True),
+            delivered_kw=27.3 - number,
+            measured_facilities=3,
+            unmeasured_facilities=(),
+        )
         self._save(dr_event)
 
     def _measured(self, dr_event: DREvent) -> None:
@@ -504,6 +519,28 @@ class PortfolioWalk:
             delivered_kw=9.5,
             data_hash="0" * 64,
         )
+        self._save(dispatch)
+
+    def _remeasure(self, dispatch: Dispatch, number: int) -> None:
+        dispatch.remeasure(
+            self.provenance(actor="worker:measure"),
+            corrected_at=self.now,
+            baseline_method="caiso-10-in-10",
+            days=("2026-07-13",),
+            adjustment_kind="none",
+            adjustment_value=None,
+            adjustment_clipped=False,
+            intervals=(),
+            coverage_pct=99.0,
+            delivered_kw=9.5 - number,
+            data_hash=f"{number:064d}",
+            figures_hash=f"{number:064x}",
+        )
+        self._save(dispatch)
+
+    def _withdraw_measurement(self, dispatch: Dispatch) -> None:
+        provenance = self.provenance(actor="worker:measure")
+        dispatch.withdraw_measurement(provenance, corrected_at=self.now, reason="no readings left")
         self._save(dispatch)
 
     def provenance(

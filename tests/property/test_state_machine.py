@@ -55,22 +55,22 @@ cut_short     | .           .         .          .           x         x        
 wound_up      | .           .         .          .           x         short_measure .
 short_measure | .           .         .          .           x         .             .
 
-state         | modify modify_stale refuse_modification replan_far replan_near preempt abort_batch
-opened        | x      x            x                   x          x           x       x
-rejected      | x      x            x                   x          x           x       x
-withdrawn     | x      x            x                   x          x           x       x
-accepted      | =      x            =                   x          x           =       x
-scheduled     | =      x            =                   =          =           =       recovering
-preparing     | =      x            =                   scheduled  =           =       recovering
-active        | =      x            =                   =          =           =       recovering
-recovering    | x      x            x                   x          x           x       x
-completed     | x      x            x                   x          x           x       x
-given_up      | x      x            x                   x          x           x       x
-measured      | x      x            x                   x          x           x       x
-cancelled     | x      x            x                   x          x           x       x
-cut_short     | x      x            x                   x          x           x       x
-wound_up      | x      x            x                   x          x           x       x
-short_measure | x      x            x                   x          x           x       x
+state         | modify modify_stale refuse_modification replan_far replan_near preempt abort_batch remeasure
+opened        | x      x            x                   x          x           x       x           x
+rejected      | x      x            x                   x          x           x       x           x
+withdrawn     | x      x            x                   x          x           x       x           x
+accepted      | =      x            =                   x          x           =       x           x
+scheduled     | =      x            =                   =          =           =       recovering  x
+preparing     | =      x            =                   scheduled  =           =       recovering  x
+active        | =      x            =                   =          =           =       recovering  x
+recovering    | x      x            x                   x          x           x       x           x
+completed     | x      x            x                   x          x           x       x           x
+given_up      | x      x            x                   x          x           x       x           x
+measured      | x      x            x                   x          x           x       x           =
+cancelled     | x      x            x                   x          x           x       x           x
+cut_short     | x      x            x                   x          x           x       x           x
+wound_up      | x      x            x                   x          x           x       x           x
+short_measure | x      x            x                   x          x           x       x           =
 """
 # Too early is never too late: nothing happens, in whatever state.
 EARLY = ("prepare_early", "start_early", "end_early", "give_up_early")

@@ -116,6 +116,33 @@ WHAT_FOLLOWS: list[tuple[DomainEvent, list[msgspec.Struct]]] = [
         [tell("measured")],
     ),
     (
+        of_dispatch(
+            Dispatch.Remeasured,
+            **MEASURED,
+            revision=2,
+            corrected_at=ENDS_AT,
+            previous_kw=None,
+            figures_hash="abc",
+        ),
+        [ADD_UP],
+    ),
+    (
+        of_dispatch(
+            Dispatch.MeasurementWithdrawn, revision=2, corrected_at=ENDS_AT, previous_kw=1.0, reason="bad"
+        ),
+        [ADD_UP],
+    ),
+    (
+        recorded(
+            DREvent.Remeasured,
+            previous_kw=140.0,
+            delivered_kw=90.0,
+            measured_facilities=2,
+            unmeasured_facilities=(),
+        ),
+        [tell("measured")],
+    ),
+    (
         recorded(DREvent.Rejected, notice=notice(), reasons=(Reason(code="overlap", detail="taken"),)),
         [tell("rejected")],
     ),

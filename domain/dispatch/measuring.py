@@ -1,0 +1,121 @@
+"""What the meters say that a dispatch delivered, and what they say later; a part of `Dispatch`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from domain.dispatch import seen_events
+from domain.dispatch.part import Part
+from domain.dispatch.state import Interval
+from domain.errors import MeasurementClosed, NotAllowedNow
+from domain.event_sourcing import Provenance
+
+REMEASURED_FOR = timedelta(days=60)
+"""After the end: so long late and corrected readings change what was delivered. Within the 90 days for which single
+readings are kept, so that what is measured again can still be looked into."""
+
+
+class MeasuringPart(Part):
+    def measure(
+        self,
+        provenance: Provenance,
+        *,
+        baseline_method: str,
+        days: tuple[str, ...],
+        adjustment_kind: str,
+        adjustment_value: float | None,
+        adjustment_clipped: bool,
+        intervals: tuple[Interval, ...],
+        coverage_pct: float,
+        delivered_kw: float,
+        data_hash: str,
+        figures_hash: str | None = None,
+    ) -> None:
+        """Record the measurement; only once: what is corrected later is measured again, beside it."""
+        if self.state.measured:
+            return
+        if not self.state.was_committed:
+            raise NotAllowedNow(f"{self.state.facility_id} was never committed: there is nothing to measure")
+        self.record(
+            seen_events.Measured,
+            provenance,
+            baseline_method=baseline_method,
+            days=days,
+            adjustment_kind=adjustment_kind,
+            adjustment_value=adjustment_value,
+            adjustment_clipped=adjustment_clipped,
+            intervals=intervals,
+            coverage_pct=coverage_pct,
+            delivered_kw=delivered_kw,
+            data_hash=data_hash,
+            figures_hash=figures_hash,
+        )
+
+    def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
+        if not self.state.measured:
+            self.record(seen_events.NotMeasurable, provenance, reason=reason)
+
+    def remeasure(
+        self,
+        provenance: Provenance,
+        *,
+        corrected_at: datetime,
+        baseline_method: str,
+        days: tuple[str, ...],
+        adjustment_kind: str,
+        adjustment_value: float | None,
+        adjustment_clipped: bool,
+        intervals: tuple[Interval, ...],
+        coverage_pct: float,
+        delivered_kw: float,
+        data_hash: str,
+        figures_hash: str,
+    ) -> None:
+        """Record what corrected readings say beside what was measured before; the same figures record nothing.
+
+        Raises MeasurementClosed, or NotAllowedNow before the first measurement.
+        """
+        if figures_hash == self.state.figures_hash or data_hash == self.state.data_hash:
+            return
+        self._require_open(provenance)
+        self.record(
+            seen_events.Remeasured,
+            provenance,
+            revision=self.state.measurements + 1,
+            corrected_at=corrected_at,
+            previous_kw=self.state.delivered_kw,
+            baseline_method=baseline_method,
+            days=days,
+            adjustment_kind=adjustment_kind,
+            adjustment_value=adjustment_value,
+            adjustment_clipped=adjustment_clipped,
+            intervals=intervals,
+            coverage_pct=coverage_pct,
+            delivered_kw=delivered_kw,
+            data_hash=data_hash,
+            figures_hash=figures_hash,
+        )
+
+    def withdraw_measurement(self, provenance: Provenance, *, corrected_at: datetime, reason: str) -> None:
+        """Record that corrected readings do not suffice any more; where nothing was measured, nothing."""
+        self._require_open(provenance)
+        if self.state.delivered_kw is None:
+            return
+        self.record(
+            seen_events.MeasurementWithdrawn,
+            provenance,
+            revision=self.state.measurements + 1,
+            corrected_at=corrected_at,
+            previous_kw=self.state.delivered_kw,
+            reason=reason,
+        )
+
+    def _require_open(self, provenance: Provenance) -> None:
+        state = self.state
+        if not state.measured or not state.was_committed:
+            raise NotAllowedNow(f"{state.facility_id} was not measured yet: there is nothing to correct")
+        if provenance.recorded_at > state.ends_at + REMEASURED_FOR:
+            raise MeasurementClosed(
+                f"what {state.facility_id} delivered until {state.ends_at:%Y-%m-%d %H:%M} is final since "
+                f"{state.ends_at + REMEASURED_FOR:%Y-%m-%d %H:%M}"
+            )

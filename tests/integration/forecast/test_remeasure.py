@@ -1,0 +1,284 @@
+"""From a late or corrected reading to a renewed measurement beside the old one, on a real PostgreSQL."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.reader_positions import PostgresReaderPositions
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.command_bus import CommandBus
+from application.demand_response import DemandResponse
+from application.handlers import HANDLERS
+from application.ports.reader_positions import ReaderPositions
+from application.ports.telemetry_store import ImportedIntervals
+from domain.dispatch import REMEASURED_FOR, Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
+from domain.facility import Facility
+from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
+from domain.meter_reading import MeterReading, partition_of
+from interfaces.workers.measure import Measuring
+from interfaces.workers.remeasure import READER, RIPE_AFTER, Remeasuring
+from projections.deadlines import DeadlineRow
+from projections.dispatch_changes import planned_row
+from projections.dispatches import DispatchRow
+from tests.made_up import (
+    BMS,
+    CONTEXT,
+    DR_EVENT_ID,
+    ENDS_AT,
+    NOW,
+    STARTS_AT,
+    TRACE,
+    UTILITY,
+    UTILITY_EVENT,
+    facility_entry,
+    notice,
+    portfolio_commands,
+    provenance,
+    target,
+)
+from tests.servers import Database
+
+FACILITY = "fac-001"
+LAST_QUARTER = ENDS_AT - timedelta(minutes=15)
+BEFORE = STARTS_AT - timedelta(hours=5)
+"""From then on its meter's own readings are there, and history before."""
+
+
+@dataclass
+class SettableClock:
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds / 1_000
+
+
+class KilledBeforeItRemembers:
+    """The positions of a worker that ends after what it did, and before it remembers that."""
+
+    def __init__(self, positions: ReaderPositions) -> None:
+        self._positions = positions
+
+    def position(self, reader: str) -> int:
+        return self._positions.position(reader)
+
+    def move(self, reader: str, position: int) -> None:
+        raise KeyboardInterrupt
+
+
+@dataclass
+class House:
+    """One facility, curtailed from 800 to 700 kW in the window of a DR event, and measured."""
+
+    store: PostgresEventStore
+    telemetry: PostgresTelemetryStore
+    rollups: PostgresTelemetryRollups
+    positions: PostgresReaderPositions
+    clock: SettableClock
+    bus: CommandBus
+    batches: int = 0
+
+    def readings(self, starts_at: datetime, ends_at: datetime, kw: float, *, revision: int = 0) -> None:
+        """One a minute."""
+        self.batches += 1
+        minutes = int((ends_at - starts_at).total_seconds() // 60)
+        self.telemetry.write_readings(
+            partition_of(FACILITY),
+            self.batches,
+            [
+                MeterReading(FACILITY, "main", starts_at + timedelta(minutes=n), kw, None, revision=revision)
+                for n in range(minutes)
+            ],
+        )
+
+    def settle(self) -> None:
+        self.rollups.settle(partition_of(FACILITY), limit=1_000)
+
+    def measure(self) -> int:
+        due = DeadlineRow(
+            kind="measure",
+            stream_id=DR_EVENT_ID,
+            due_at=ENDS_AT,
+            dr_event_id=DR_EVENT_ID,
+            facility_id=None,
+            starts_at=STARTS_AT,
+            ends_at=ENDS_AT,
+            caused_by=CONTEXT.causation_id,
+            correlation_id=CONTEXT.correlation_id,
+            trace_id=TRACE,
+            tenant=UTILITY,
+        )
+        return Measuring(lambda now: [due], self.store, self.telemetry, self.bus, self.clock).pass_once()
+
+    def measure_again(self, positions: ReaderPositions | None = None) -> int:
+        return Remeasuring(
+            corrections=self.rollups,
+            positions=positions or self.positions,
+            row_of=self._row,
+            store=self.store,
+            telemetry=self.telemetry,
+            bus=self.bus,
+            clock=self.clock,
+        ).pass_once()
+
+    def facts(self) -> list[DomainEvent]:
+        """What was recorded of the measuring of its dispatch."""
+        stated = (
+            Dispatch.Measured,
+            Dispatch.Remeasured,
+            Dispatch.MeasurementWithdrawn,
+            Dispatch.NotMeasurable,
+        )
+        entries = self.store.read_after(0, 1_000)
+        return [e.domain_event for e in entries if isinstance(e.domain_event, stated)]
+
+    def _row(self, key: str) -> DispatchRow | None:
+        assert key == str(dispatch_id(DR_EVENT_ID, FACILITY))
+        entries = self.store.read_after(0, 1_000)
+        (planned,) = [e.domain_event for e in entries if isinstance(e.domain_event, Dispatch.Planned)]
+        return planned_row(planned)
+
+
+@pytest.fixture
+def house(database: Database) -> Iterator[House]:
+    clock = SettableClock(ENDS_AT + timedelta(minutes=3))
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
+        bus = CommandBus(store, clock, HANDLERS, forecasts=PostgresForecastBook(pool))
+        for command in portfolio_commands(facility_entry(FACILITY)):
+            bus.handle(command, CONTEXT)
+        made = House(
+            store=store,
+            telemetry=PostgresTelemetryStore(pool, clock),
+            rollups=PostgresTelemetryRollups(pool, clock),
+            positions=PostgresReaderPositions(pool),
+            clock=clock,
+            bus=bus,
+        )
+        _run_dr_event(store)
+        _history(made.telemetry)
+        made.readings(BEFORE, STARTS_AT, 600.0)
+        made.readings(STARTS_AT, LAST_QUARTER, 700.0)
+        yield made
+    store.close()
+
+
+def _run_dr_event(store: PostgresEventStore) -> None:
+    dr_event = DREvent.open(provenance(), utility_id=UTILITY, utility_event_id=UTILITY_EVENT)
+    dr_event.accept(
+        provenance(),
+        notice=notice(facility_ids=(FACILITY,)),
+        program_version=1,
+        capacity_kw=300.0,
+        capacity_source="forecast",
+        shortfall_kw=0.0,
+    )
+    dr_event.schedule(provenance(), prepare_at=NOW, targets=(target(FACILITY),), missing_kw=0.0)
+    dispatch = Dispatch.plan(
+        provenance(),
+        dr_event_id=DR_EVENT_ID,
+        facility_id=FACILITY,
+        plan_revision=1,
+        starts_at=STARTS_AT,
+        ends_at=ENDS_AT,
+        expires_at=ENDS_AT + timedelta(minutes=30),
+        target_kw=100.0,
+        bms=BMS,
+        zones=(),
+        forecast_id=None,
+        data_quality="full",
+    )
+    dispatch.record(Dispatch.Committed, provenance(STARTS_AT))
+    facility = store.load(Facility, facility_stream_id(FACILITY))
+    facility.reserve(provenance(), dr_event_id=DR_EVENT_ID, starts_at=STARTS_AT, ends_at=ENDS_AT)
+    store.save([dr_event, dispatch, facility])
+
+
+def _history(telemetry: PostgresTelemetryStore) -> None:
+    """600 kW, and 800 in the hours of the window, on 46 days."""
+    first_s = int((STARTS_AT - timedelta(days=46)).timestamp())
+    starts_s = np.arange(first_s, int(BEFORE.timestamp()), 900)
+    hour = (starts_s / 3600) % 24
+    kw = np.where((hour >= 21) & (hour < 23), 800.0, 600.0)
+    count = len(starts_s)
+    telemetry.import_intervals(
+        ImportedIntervals(
+            (FACILITY,), np.zeros(count, int), starts_s, np.full(count, 900), kw, np.full(count, np.nan)
+        )
+    )
+
+
+def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_measured(house: House) -> None:
+    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.settle()
+    assert house.measure() == 1
+    house.clock.at += RIPE_AFTER  # what was settled hours after it was measured
+    house.measure_again()
+    assert len(house.facts()) == 1, "nothing was corrected, and the same figures record nothing"
+
+    house.clock.at = ENDS_AT + timedelta(days=1)
+    house.readings(LAST_QUARTER, ENDS_AT, 780.0)  # a gateway that was away tells the last quarter-hour
+    house.readings(STARTS_AT, STARTS_AT + timedelta(minutes=15), 740.0, revision=1)
+    house.settle()
+    corrected_at = house.clock.at
+    house.measure_again()
+    assert len(house.facts()) == 1, "more may come at once"
+    house.clock.at += RIPE_AFTER
+    with pytest.raises(KeyboardInterrupt):
+        house.measure_again(KilledBeforeItRemembers(house.positions))
+    house.measure_again()
+    assert house.measure_again() == 0
+
+    first, second = house.facts()
+    assert isinstance(first, Dispatch.Measured)
+    assert isinstance(second, Dispatch.Remeasured)
+    assert [first.delivered_kw, first.coverage_pct] == pytest.approx([100.0, 87.5])
+    # Six quarter-hours of 100 kW, one of 60 and one of 20.
+    assert [second.delivered_kw, second.coverage_pct] == pytest.approx([85.0, 100.0])
+    assert (second.revision, second.previous_kw) == (2, first.delivered_kw)
+    assert second.corrected_at == corrected_at
+    corrections = house.rollups.corrections_after(0, limit=100)
+    assert second.causation_id in {correction_cause_id(one.correction_id) for one in corrections}
+    assert (second.correlation_id, second.tenant, second.trace_id) == (CONTEXT.correlation_id, UTILITY, TRACE)
+    assert house.positions.position(READER) == corrections[-1].correction_id
+
+
+def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> None:
+    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.readings(LAST_QUARTER, ENDS_AT, 700.0)
+    house.settle()
+    house.measure()
+    house.clock.at = ENDS_AT + timedelta(days=1)
+    yesterday = STARTS_AT - timedelta(days=1)
+    house.readings(yesterday, yesterday + timedelta(hours=2), 900.0)
+    house.settle()
+    house.clock.at += RIPE_AFTER
+    assert house.measure_again() == 1
+    *_, second = house.facts()
+    assert isinstance(second, Dispatch.Remeasured)
+    # One of the ten days is 100 kW higher.
+    assert second.delivered_kw == pytest.approx(110.0)
+
+
+def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(house: House) -> None:
+    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.settle()
+    house.measure()
+    house.clock.at = ENDS_AT + REMEASURED_FOR
+    house.readings(LAST_QUARTER, ENDS_AT, 700.0)
+    house.settle()
+    house.clock.at += RIPE_AFTER
+    assert house.measure_again() == 0
+    assert len(house.facts()) == 1
+    assert house.positions.position(READER) > 0

@@ -1,0 +1,140 @@
+"""What corrected readings change of a measurement, and until when."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from application.commands.dispatch import (
+    RecordMeasurement,
+    RecordNotMeasurable,
+    RecordRemeasurement,
+    WithdrawMeasurement,
+)
+from application.commands.dr_event import MeasureDREvent
+from domain.dispatch import REMEASURED_FOR, Dispatch
+from domain.dr_event import DREvent
+from domain.errors import MeasurementClosed, NotAllowedNow
+from domain.event_sourcing import DomainEvent
+from tests.given import Story, fact, given
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID, ENDS_AT
+from tests.walks import dispatch_walk
+
+CORRECTED_AT = ENDS_AT + timedelta(days=3)
+FIGURES: dict[str, Any] = {
+    "dr_event_id": DR_EVENT_ID,
+    "facility_id": "fac-001",
+    "baseline_method": "caiso-10-in-10",
+    "days": (),
+    "adjustment_kind": "none",
+    "adjustment_value": None,
+    "adjustment_clipped": False,
+    "intervals": (),
+    "coverage_pct": 100.0,
+}
+MEASURED = RecordMeasurement(**FIGURES, delivered_kw=70.0, data_hash="a", figures_hash="A")
+
+
+def again(delivered_kw: float, data_hash: str, figures_hash: str) -> RecordRemeasurement:
+    return RecordRemeasurement(
+        **FIGURES,
+        delivered_kw=delivered_kw,
+        data_hash=data_hash,
+        figures_hash=figures_hash,
+        corrected_at=CORRECTED_AT,
+    )
+
+
+def withdrawal() -> WithdrawMeasurement:
+    return WithdrawMeasurement(
+        dr_event_id=DR_EVENT_ID, facility_id="fac-001", corrected_at=CORRECTED_AT, reason="all of it was bad"
+    )
+
+
+def committed() -> list[DomainEvent]:
+    walk = dispatch_walk()
+    for step in ("prepare", "success", "commit", "success"):
+        walk.take(step)
+    return list(walk.recorded)
+
+
+def measured(at: datetime = CORRECTED_AT) -> Story:
+    return given(committed()).after(MEASURED).at(at)
+
+
+def test_corrected_readings_are_measured_beside_what_was_measured() -> None:
+    measured().when(again(66.0, "b", "B")).then(
+        fact(Dispatch.Remeasured, revision=2, previous_kw=70.0, delivered_kw=66.0, corrected_at=CORRECTED_AT)
+    )
+
+
+def test_every_further_correction_is_a_revision_of_its_own() -> None:
+    measured().after(again(66.0, "b", "B")).when(again(68.0, "c", "C")).then(
+        fact(Dispatch.Remeasured, revision=3, previous_kw=66.0, delivered_kw=68.0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("data_hash", "figures_hash"),
+    [("a", "A"), ("b", "A"), ("a", "B")],
+    ids=["nothing new", "no figure changed", "the same readings"],
+)
+def test_the_same_readings_or_the_same_figures_record_nothing(data_hash: str, figures_hash: str) -> None:
+    measured().when(again(70.0, data_hash, figures_hash)).then()
+
+
+def test_readings_that_came_too_late_for_the_first_measurement_make_it_measurable() -> None:
+    walk = dispatch_walk()
+    for step in ("prepare", "success", "commit", "success", "not_measurable"):
+        walk.take(step)
+    given(walk.recorded).at(CORRECTED_AT).when(again(66.0, "b", "B")).then(
+        fact(Dispatch.Remeasured, revision=2, previous_kw=None, delivered_kw=66.0)
+    )
+
+
+def test_what_corrected_readings_show_no_longer_is_withdrawn_once_and_may_be_measured_again() -> None:
+    story = measured()
+    story.when(withdrawal()).then(fact(Dispatch.MeasurementWithdrawn, revision=2, previous_kw=70.0))
+    story.when(withdrawal()).then()
+    story.when(again(70.0, "a", "A")).then(fact(Dispatch.Remeasured, revision=3, previous_kw=None))
+
+
+def test_until_its_last_day_a_measurement_may_be_corrected_and_then_it_is_final() -> None:
+    last = ENDS_AT + REMEASURED_FOR
+    measured(last).when(again(66.0, "b", "B")).then(fact(Dispatch.Remeasured))
+    late = measured(last + timedelta(seconds=1))
+    late.when(again(66.0, "b", "B")).refused(MeasurementClosed, saying="is final since")
+    late.when(withdrawal()).refused(MeasurementClosed)
+    late.when(again(70.0, "b", "A")).then()
+
+
+def test_nothing_is_corrected_before_it_is_measured() -> None:
+    given(committed()).at(CORRECTED_AT).when(again(66.0, "b", "B")).refused(
+        NotAllowedNow, saying="not measured"
+    )
+
+
+def test_the_dr_event_is_added_up_again_and_the_utility_told_once_for_each_sum() -> None:
+    there = InProcess.accepted("fac-001", "fac-002").until("completed")
+    there.do(
+        MEASURED, RecordNotMeasurable(dr_event_id=DR_EVENT_ID, facility_id="fac-002", reason="no readings")
+    )
+    for command in (again(66.0, "b", "B"), again(66.0, "c", "B"), withdrawal()):
+        there.do(command)
+    sums = [
+        (e.previous_kw, e.delivered_kw, e.unmeasured_facilities)
+        for e in there.recorded(DREvent.Remeasured)
+        if isinstance(e, DREvent.Remeasured)
+    ]
+    assert sums == [(70.0, 66.0, ("fac-002",)), (66.0, 0.0, ("fac-001", "fac-002"))]
+    told = [e for e in there.recorded(DREvent.CallbackRequested) if isinstance(e, DREvent.CallbackRequested)]
+    bodies = [json.loads(e.body) for e in told if e.kind == "measured"]
+    assert [(b["delivered_kw"], b["measurement_revision"]) for b in bodies] == [
+        (70.0, 1),
+        (66.0, 2),
+        (0.0, 3),
+    ]
+    assert there.dr_event.settlement_status == "measured"
+    there.story.when(MeasureDREvent(dr_event_id=DR_EVENT_ID)).then()
