@@ -12,8 +12,7 @@ from adapters.embedded.data_folder import DataFolder, write_private
 from adapters.embedded.errors import ForeignServer
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
-
-USER, METERS = "gridproof", "meters"
+from adapters.embedded.meter_logins import METERS, USER, USERS_FILE, write_users
 
 _CONFIGURATION = """\
 server_name: "{server_name}"
@@ -25,16 +24,7 @@ jetstream {{ store_dir: "{store}" }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
 # max_ack_pending: so many may be under way to ingest, which acknowledges them in packs (default 1,024).
 mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: 16384 }}
-authorization {{
-  users: [
-    {{ user: "gridproof", password: "{password}" }}
-    # A meter may publish readings and nothing else; $MQTT.* is what the listener does in its name.
-    {{ user: "meters", password: "{meters_password}", permissions: {{
-        publish: {{ allow: ["meters.>", "$MQTT.deliver.pubrel.>"] }}
-        subscribe: {{ allow: ["$MQTT.sub.>"] }}
-    }} }}
-  ]
-}}
+authorization {{ include "{users}" }}
 """
 
 
@@ -43,7 +33,8 @@ class _Varz(msgspec.Struct):
 
 
 class EmbeddedNats(EmbeddedServer):
-    """One nats-server, one account; the users `gridproof` (everything) and `meters` (readings only)."""
+    """One nats-server, one account; the users `gridproof` (everything), `meters` (readings of every facility, for
+    simulators) and one for each facility that was given a login (adapters.embedded.meter_logins)."""
 
     name = "nats"
     port_names = ("nats", "mqtt", "nats_monitor")
@@ -79,11 +70,13 @@ class EmbeddedNats(EmbeddedServer):
 
     def command(self) -> list[str]:
         file = self._folder / "nats.conf"
+        write_users(
+            self._folder, password=self.data.password(USER), meters_password=self.data.password(METERS)
+        )
         text = _CONFIGURATION.format(
             server_name=self.data.identity,
             store=self._folder / "jetstream",
-            password=self.data.password(USER),
-            meters_password=self.data.password(METERS),
+            users=USERS_FILE,
             **self.ports,
         )
         write_private(file, text.encode("utf-8"))

@@ -10,7 +10,8 @@ from typing import Self, TypedDict, TypeVar
 
 from adapters.embedded.data_folder import LEAST_FREE_BYTES, DataFolder
 from adapters.embedded.launcher import EmbeddedServer
-from adapters.embedded.nats import METERS, EmbeddedNats
+from adapters.embedded.meter_logins import METERS
+from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres
 from adapters.embedded.valkey import EmbeddedValkey
 from adapters.embedded.watch import OnFailure, OnRestart, ServerWatch
@@ -152,7 +153,7 @@ class EmbeddedServers:
 
     @property
     def meters_mqtt_url(self) -> str:
-        """For meters: may publish under `meters/` and nothing else."""
+        """For simulators: readings of every facility, and nothing else. A real meter gets its facility's login."""
         return self.nats.url("mqtt", "mqtt", METERS)
 
     @property

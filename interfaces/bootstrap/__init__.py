@@ -12,6 +12,7 @@ from interfaces.bootstrap.ledger import (
     verify_ledger,
     wait_until_sealed,
 )
+from interfaces.bootstrap.meter_logins import meter_logins
 from interfaces.bootstrap.meters_and_forecasts import forecast_cycle
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.servers import (
@@ -47,6 +48,7 @@ __all__ = [
     "forecast_cycle",
     "ledger_status",
     "load_forecaster",
+    "meter_logins",
     "migrate_database",
     "open_api_keys",
     "open_readings_file",

@@ -1,4 +1,4 @@
-"""`gridproof keys`: API keys, shown once and stored hashed."""
+"""`gridproof keys`: API keys, shown once and stored hashed; `keys meters` is about the broker's logins."""
 
 import secrets
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import msgspec
 from application.api_keys import ID_BYTES, ROLES, SECRET_BYTES, InvalidApiKeyScope, issue
 from application.ports.api_keys import ApiKey, ApiKeyNotFound, ApiKeys, ApiKeysUnavailable, Role
 from application.ports.clock import Clock
+from interfaces.cli.keys_meters import meters_group
 
 CREATE_EXAMPLE = """
 \b
@@ -41,7 +42,10 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.group("keys")
 def keys_group() -> None:
-    """API keys of utilities, operators, auditors and dashboards."""
+    """API keys of utilities, operators, auditors and dashboards; and the logins of meters."""
+
+
+keys_group.add_command(meters_group)
 
 
 @contextmanager

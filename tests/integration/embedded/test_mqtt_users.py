@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ from gmqtt.mqtt.constants import MQTTv311
 from nats.aio.msg import Msg
 
 from adapters.embedded import EmbeddedServers
+from adapters.embedded.meter_logins import MeterLoginRefused, MeterLogins, NoEmbeddedBroker
+from adapters.mqtt import packets
 from tests.servers import nats_server
 
 _TOPIC = "meters/fac-001/m-1/readings"
@@ -119,3 +123,116 @@ def test_nobody_enters_without_a_password(servers: EmbeddedServers) -> None:
 
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         asyncio.run(refused())
+
+
+def _login(servers: EmbeddedServers, facility_id: str) -> str:
+    password = MeterLogins(servers.data_dir).create(facility_id)
+    return f"mqtt://{facility_id}:{password}@127.0.0.1:{servers.nats.ports['mqtt']}"
+
+
+FOREIGN = (
+    "meters/fac-002/m-1/readings",
+    "meters/fac-001-b/m-1/readings",
+    "meters/fac-001",
+    "meters/fac-001/m-1/other",
+    "commands/fac-001",
+)
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
+    servers: EmbeddedServers, qos: int
+) -> None:
+    """Seen from a session at QoS 1, as ingest's is. Each on a connection of its own: it may be closed for it."""
+    url = _login(servers, f"fac-00{qos + 3}")
+
+    async def story() -> list[tuple[str, bytes]]:
+        received: list[tuple[str, bytes]] = []
+        last = asyncio.Event()
+
+        async def on_message(client: Client, topic: str, payload: bytes, qos: int, properties: object) -> int:
+            received.append((topic, payload))
+            if payload == b"last":
+                last.set()
+            return 0
+
+        ingest = await _connected(servers.mqtt_url, f"ingest-{qos}", on_message)
+        subscribed = asyncio.Event()
+        ingest.on_subscribe = lambda *_: subscribed.set()
+        ingest.subscribe("#", qos=1)
+        await asyncio.wait_for(subscribed.wait(), 10)
+        own = urlsplit(url).username or ""
+        for n, topic in enumerate((*FOREIGN, f"meters/{own}/m-1/readings")):
+            meter = await _connected(url, f"meter-{qos}-{n}")
+            meter.publish(topic.replace("fac-001", own), b"last" if own in topic else b"{}", qos=qos)
+            await meter.disconnect()
+        await asyncio.wait_for(last.wait(), 10)
+        await ingest.disconnect()
+        return received
+
+    _wait_until_it_may_log_in(url)
+    assert asyncio.run(story()) == [(f"meters/{urlsplit(url).username}/m-1/readings", b"last")]
+
+
+def test_logins_are_given_and_taken_back_while_the_server_runs(servers: EmbeddedServers) -> None:
+    kept = _login(servers, "fac-008")
+
+    async def story() -> None:
+        ingest = await _connected(servers.mqtt_url, "ingest-2")
+        left = asyncio.Event()
+        ingest.on_disconnect = lambda *_: left.set()
+        url = await asyncio.to_thread(_login, servers, "fac-009")
+        await asyncio.to_thread(_wait_until_it_may_log_in, url)
+        meter = await _connected(url, "meter-9")
+        gone = asyncio.Event()
+        meter.on_disconnect = lambda *_: gone.set()
+        meter.set_config({"reconnect_retries": 0})
+        with pytest.raises(MeterLoginRefused, match="has a login already"):
+            _login(servers, "fac-009")
+        await asyncio.to_thread(MeterLogins(servers.data_dir).revoke, "fac-009")
+        await asyncio.wait_for(gone.wait(), 10)
+        assert not left.is_set(), "who is still among the users stays connected"
+        await ingest.disconnect()
+        assert not await _may_log_in(url)
+
+    asyncio.run(story())
+    servers.nats.kill()
+    servers.nats.start()
+    assert asyncio.run(_may_log_in(kept))
+
+
+@pytest.mark.parametrize("facility_id", ["meters", "gridproof", "*", "fac.001", 'fac"', "", "a" * 64])
+def test_what_is_no_facility_gets_no_login(servers: EmbeddedServers, facility_id: str) -> None:
+    with pytest.raises(MeterLoginRefused):
+        MeterLogins(servers.data_dir).create(facility_id)
+
+
+def test_a_folder_without_a_broker_has_no_logins(tmp_path: Path) -> None:
+    with pytest.raises(NoEmbeddedBroker):
+        MeterLogins(tmp_path)
+
+
+async def _may_log_in(url: str) -> bool:
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    login = packets.connect(
+        "3.1.1",
+        "tries",
+        user=parts.username,
+        password=parts.password,
+        keepalive_s=60,
+        receive_maximum=1,
+        session_expiry_s=None,
+    )
+    writer.write(login)
+    answer = await asyncio.wait_for(reader.read(4), 10)
+    writer.close()
+    return answer[3:4] == b"\x00"
+
+
+def _wait_until_it_may_log_in(url: str) -> None:
+    """The server reads its users again when it is told to, not before the command returns."""
+    deadline_s = time.monotonic() + 10
+    while not asyncio.run(_may_log_in(url)):
+        assert time.monotonic() < deadline_s, "the login is still refused"
+        time.sleep(0.02)

@@ -1,0 +1,128 @@
+"""The logins of the embedded nats-server: ours, the simulators', and one per facility for its meters.
+
+A login of a facility may publish the readings of that facility and nothing else. Such logins are given and taken back
+while the server runs: it reads its users again (SIGHUP), and who is still among them stays connected.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from adapters.embedded.data_folder import Remembered, write_private
+from adapters.embedded.orphans import running_in
+
+USER, METERS = "gridproof", "meters"
+USERS_FILE, LOGINS_FILE = "users.conf", "meter_logins.json"
+PROGRAM = "nats-server"
+_FACILITY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_OURS = frozenset({USER, METERS})
+
+# $MQTT.* is what the listener does in a meter's name.
+_USERS = """\
+users: [
+  {{ user: "gridproof", password: "{password}" }}
+  # For simulators and load: readings of every facility, and nothing else.
+  {{ user: "meters", password: "{meters_password}", permissions: {{
+      publish: {{ allow: ["meters.>", "$MQTT.deliver.pubrel.>"] }}
+      subscribe: {{ allow: ["$MQTT.sub.>"] }}
+  }} }}
+{facilities}]
+"""
+_FACILITY = """\
+  {{ user: "{facility_id}", password: "{password}", allowed_connection_types: ["MQTT"], permissions: {{
+      publish: {{ allow: ["meters.{facility_id}.*.readings", "$MQTT.deliver.pubrel.>"] }}
+      subscribe: {{ allow: ["$MQTT.sub.>"] }}
+  }} }}
+"""
+
+
+class NoEmbeddedBroker(LookupError):
+    """No embedded nats-server was ever started in that data folder."""
+
+
+class MeterLoginRefused(ValueError):
+    """That facility cannot have a login, has one already, or has none to take back; the text says which."""
+
+
+class MeterLogins:
+    """Those of the server in `data_dir`, which need not run. Raises NoEmbeddedBroker."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir.resolve() / "nats"
+        self._servers = data_dir.resolve() / "servers.json"
+        if not self._folder.is_dir() or not self._servers.is_file():
+            raise NoEmbeddedBroker(f"no broker of `gridproof up` was ever started in {data_dir}")
+
+    def facility_ids(self) -> list[str]:
+        return sorted(logins_in(self._folder))
+
+    def create(self, facility_id: str) -> str:
+        """The password of the new login, whose user is the facility's id. Raises MeterLoginRefused."""
+        if not _FACILITY_ID.fullmatch(facility_id) or facility_id in _OURS:
+            raise MeterLoginRefused(f"{facility_id!r} cannot be the user of a facility's meters")
+        with self._alone():
+            logins = logins_in(self._folder)
+            if facility_id in logins:
+                raise MeterLoginRefused(f"{facility_id} has a login already; revoke it for another password")
+            logins[facility_id] = secrets.token_urlsafe(24)
+            self._put(logins)
+            return logins[facility_id]
+
+    def revoke(self, facility_id: str) -> None:
+        """Take it back; who is connected with it is disconnected. Raises MeterLoginRefused."""
+        with self._alone():
+            logins = logins_in(self._folder)
+            if logins.pop(facility_id, None) is None:
+                raise MeterLoginRefused(f"{facility_id} has no login")
+            self._put(logins)
+
+    def mqtt_port(self) -> int | None:
+        """Where the server listens, or did when it last ran."""
+        return self._remembered().ports.get("mqtt")
+
+    def _put(self, logins: Mapping[str, str]) -> None:
+        write_private(self._folder / LOGINS_FILE, msgspec.json.encode(logins))
+        ours = self._remembered().passwords
+        if USER in ours and METERS in ours:  # else it never ran, and writes them when it first does
+            write_users(self._folder, password=ours[USER], meters_password=ours[METERS])
+            for pid in running_in(self._folder, PROGRAM):
+                os.kill(pid, signal.SIGHUP)
+
+    def _remembered(self) -> Remembered:
+        return msgspec.json.decode(self._servers.read_bytes(), type=Remembered)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = os.open(self._folder / "meter_logins.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def logins_in(folder: Path) -> dict[str, str]:
+    """Facility -> password, of the server that runs in `folder`."""
+    try:
+        return msgspec.json.decode((folder / LOGINS_FILE).read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return {}
+
+
+def write_users(folder: Path, *, password: str, meters_password: str) -> None:
+    """The file of users that the server's configuration includes (mode 0600)."""
+    facilities = "".join(
+        _FACILITY.format(facility_id=facility_id, password=own)
+        for facility_id, own in sorted(logins_in(folder).items())
+    )
+    text = _USERS.format(password=password, meters_password=meters_password, facilities=facilities)
+    write_private(folder / USERS_FILE, text.encode("utf-8"))
