@@ -40,6 +40,9 @@ ALERTS: dict[str, AlertDefinition] = {
     "retention_held_back": AlertDefinition(
         "warning", "readings are due to be let go of, and the archive does not hold them yet"
     ),
+    "settling_behind": AlertDefinition(
+        "critical", "a quarter-hour of telemetry that is over has waited for 10 minutes to be settled"
+    ),
     "raw_archive_behind": AlertDefinition(
         "critical",
         "the telemetry log has not been archived for 15 minutes, or the archive contradicts itself",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings import Settings
     from interfaces.workers.retention import Retention
+    from interfaces.workers.settling_watch import SettlingWatch
 
 
 def current_cache(stores: Stores) -> CurrentCache | None:
@@ -60,6 +61,19 @@ def serve_telemetry_metrics(settings: Settings) -> int | None:
 
     bind = settings.telemetry_metrics_bind
     return None if bind is None else serve_metrics(REGISTRY, bind)
+
+
+def settling_watch(stores: Stores) -> SettlingWatch:
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.settling_lag import PostgresSettlingLag
+    from interfaces.workers.settling_watch import SettlingWatch
+
+    return SettlingWatch(
+        lag=PostgresSettlingLag(stores.pool),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
 
 
 def telemetry_retention(stores: Stores) -> Retention | None:

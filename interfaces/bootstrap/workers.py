@@ -14,7 +14,7 @@ from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_forecas
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
-from interfaces.bootstrap.telemetry import telemetry_retention
+from interfaces.bootstrap.telemetry import settling_watch, telemetry_retention
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
 
@@ -134,12 +134,14 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         locks=AdvisoryLocks(stores.database_url),
     )
     retention = telemetry_retention(stores)
+    settling = settling_watch(stores)
     async with asyncio.TaskGroup() as all_of_them:
         all_of_them.create_task(schedule.run(stop), name="schedule")
         all_of_them.create_task(overdue.run(stop), name="overdue letters")
         all_of_them.create_task(watch.run(stop), name="forecast watch")
         all_of_them.create_task(failover.run(stop), name="failover watch")
         all_of_them.create_task(door.run(stop), name="door watch")
+        all_of_them.create_task(settling.run(stop), name="settling watch")
         if retention is not None:
             all_of_them.create_task(retention.run(stop), name="retention")
 

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
 
+from application.ports.settling_lag import SettlingBehind
 from interfaces.workers.forecast_watch import ForecastWatch
 from interfaces.workers.overdue_letters import OverdueLetters
+from interfaces.workers.settling_watch import SettlingWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -18,6 +21,11 @@ from tests.made_up import NOW
 
 PATIENCE_S = 5.0
 """Shorter than these loops pause; nothing but the stop ends them."""
+
+
+class NothingWaits:
+    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
+        return None
 
 
 def overdue_letters() -> OverdueLetters:
@@ -36,11 +44,15 @@ def forecast_watch() -> ForecastWatch:
     )
 
 
-@pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch])
+def settling_watch() -> SettlingWatch:
+    return SettlingWatch(NothingWaits(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks())
+
+
+@pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch, settling_watch])
 def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], Any]) -> None:
     async def story() -> None:
         looked, stop = asyncio.Event(), asyncio.Event()
-        watching = cast("OverdueLetters | ForecastWatch", watcher())
+        watching = cast("OverdueLetters | ForecastWatch | SettlingWatch", watcher())
         loop, look = asyncio.get_running_loop(), watching.look
 
         def looking() -> None:

@@ -1,0 +1,75 @@
+"""Settling that is behind is told, by the age of what has waited longest; on a real PostgreSQL."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.settling_lag import PostgresSettlingLag
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from domain.meter_reading import MeterReading, partition_of
+from interfaces.workers.settling_watch import BEHIND_S, SettlingWatch
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
+from tests.fakes.locks import FakeLocks
+from tests.servers import Database
+
+NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+
+
+class Watched:
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self.pool, self.clock, self.alerts = pool, FakeClock(NOW), FakeAlertRegistry()
+        self.store = PostgresTelemetryStore(pool, self.clock)
+        self.rollups = PostgresTelemetryRollups(pool, self.clock)
+
+    def write(self, at: datetime) -> None:
+        reading = MeterReading("fac-001", "m1", at, 10.0, 1.0)
+        self.store.write_readings(partition_of("fac-001"), 1, [reading])
+
+    def noted_ago(self, age: timedelta) -> None:
+        with self.pool.connection() as conn:
+            conn.execute("UPDATE unsettled_quarters SET noted_at = clock_timestamp() - %s", (age,))
+
+    def look(self) -> list[str]:
+        watch = SettlingWatch(PostgresSettlingLag(self.pool), self.alerts, self.clock, FakeLocks())
+        watch.look()
+        return [alert.detail for alert in self.alerts.listed()]
+
+
+@pytest.fixture
+def watched(database: Database) -> Iterator[Watched]:
+    with ConnectionPool[Any](database.owner_dsn, min_size=1, max_size=2) as pool:
+        yield Watched(pool)
+
+
+def test_a_quarter_hour_that_stays_unsettled_is_told_of_until_it_is_settled(watched: Watched) -> None:
+    watched.write(NOW - timedelta(hours=2))
+    watched.noted_ago(timedelta(minutes=100))
+    [detail] = watched.look()
+    assert "1 quarter-hours wait to be settled, that of fac-001 from 2026-07-14 10:00Z" in detail
+    watched.rollups.settle(partition_of("fac-001"), limit=10)
+    assert watched.look() == []
+
+
+def test_a_reading_of_long_ago_that_has_just_come_is_not_behind(watched: Watched) -> None:
+    watched.write(NOW - timedelta(days=30))
+    assert watched.look() == []
+
+
+def test_a_quarter_hour_that_is_not_over_is_not_behind(watched: Watched) -> None:
+    watched.write(NOW - timedelta(minutes=14))
+    watched.noted_ago(timedelta(days=1))
+    assert watched.look() == []
+
+
+def test_how_long_it_waits_is_counted_on_the_wall(watched: Watched) -> None:
+    """Two simulated hours are two minutes at 60 times the speed."""
+    watched.write(NOW - timedelta(hours=2))
+    watched.noted_ago(timedelta(days=1))
+    watched.clock = FakeClock(NOW, speed=60.0)
+    assert BEHIND_S > 2 * 60
+    assert watched.look() == []
