@@ -85,10 +85,15 @@ def read_entry(name: str, content: bytes) -> ManifestEntry:
     return entry
 
 
+def entry_names(archive: Archive, log_id: str, partition: int) -> list[str]:
+    """In order; others' files are left out. Raises ArchiveUnavailable."""
+    folder = f"{MANIFEST}/{log_id}/{PARTITION_NAMES[partition]}"
+    return [name for name in archive.listed(folder) if OURS.fullmatch(name)]
+
+
 def newest_entry(archive: Archive, log_id: str, partition: int) -> tuple[ManifestEntry, str] | None:
     """With its digest; None where nothing is archived. Raises ArchiveUnavailable or ArchiveContradicted."""
-    folder = f"{MANIFEST}/{log_id}/{PARTITION_NAMES[partition]}"
-    names = [name for name in archive.listed(folder) if OURS.fullmatch(name)]
+    names = entry_names(archive, log_id, partition)
     if not names:
         return None
     content = archive.get(names[-1])
@@ -123,14 +128,3 @@ def entries(archive: Archive, names: Sequence[str]) -> Iterator[tuple[ManifestEn
             some = names[first : first + _AT_ONCE]
             for name, content in zip(some, readers.map(archive.get, some), strict=True):
                 yield read_entry(name, content), digest(content)
-
-
-def archived_before(archive: Archive, log_id: str, partition: int, moment: datetime) -> int:
-    """The last sequence of the objects whose periods began before `moment`; 0 where there is none.
-
-    Raises ArchiveUnavailable or ArchiveContradicted.
-    """
-    folder = f"{MANIFEST}/{log_id}/{PARTITION_NAMES[partition]}"
-    names = map(OURS.fullmatch, archive.listed(folder))
-    older = [ours[0] for ours in names if ours and ours["period"] < f"{moment:%Y%m%dT%H}"]
-    return read_entry(older[-1], archive.get(older[-1])).contents.last_seq if older else 0

@@ -1,23 +1,28 @@
-"""Back from the raw archive: readings measured in a range, written as the aggregate worker writes them.
+"""Back from the raw archive: readings measured in a range, written as the aggregate worker writes them, and what was
+malformed among what was received in it, to the dead letters.
 
 They do not pass the telemetry log again: it would be archived a second time, and its lag alerts would take old
 readings for late ones. What is stored already is left as it is, so that a range may be restored any number of times.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
+from application.malformed_letters import letters_of
 from application.ports.archive import Archive
+from application.ports.dead_letters import DeadLetters
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import ReadingsRefused, TelemetryStore
 from application.raw_archive_manifest import ArchiveContradicted, ManifestEntry, chains, digest, entries
 from application.raw_archive_object import BrokenObject, messages_of
-from application.readings import MalformedBatch, unpack
+from application.readings import MalformedBatch, MalformedMessages, ReadingBatch, unpack, unpack_malformed
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
 
 READINGS_AT_ONCE = 5_000
+LOGGED_WITHIN = timedelta(days=1)
+"""Ingest holds what the log does not take for minutes; a broker hands it out again then, and it is received again."""
 SETTLED_AT_ONCE = 200
 """Quarter-hours of facilities in one transaction, as the aggregate worker has them."""
 
@@ -36,6 +41,8 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     refused_messages: int
     """That the store will never take: poison, as it was when it first came."""
     undecodable_messages: int
+    malformed: int
+    """Meter messages received in the range that could not be used; they are among the dead letters then."""
     dry_run: bool
 
 
@@ -54,9 +61,23 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             and (self.facility_ids is None or r.facility_id in self.facility_ids)
         ]
 
+    def malformed_of(self, messages: MalformedMessages) -> MalformedMessages:
+        """Those that were received in the range, of the facilities' topics."""
+        found = messages.malformed if self.starts_at <= messages.received_at < self.ends_at else []
+        if self.facility_ids is not None:
+            found = [one for one in found if _facility_of(one.topic) in self.facility_ids]
+        return msgspec.structs.replace(messages, malformed=found)
+
     def may_be_in(self, entry: ManifestEntry) -> bool:
-        oldest, newest = entry.contents.readings_from, entry.contents.readings_through
-        if entry.partition == MALFORMED or oldest is None or newest is None:
+        contents = entry.contents
+        if entry.partition == MALFORMED:
+            # What is received is logged after it, and later still where the log was away.
+            return (
+                contents.logged_through >= self.starts_at
+                and contents.logged_from < self.ends_at + LOGGED_WITHIN
+            )
+        oldest, newest = contents.readings_from, contents.readings_through
+        if oldest is None or newest is None:
             return False
         if self.facility_ids is not None and entry.partition not in map(partition_of, self.facility_ids):
             return False
@@ -110,24 +131,28 @@ def restore(
     wanted: Wanted,
     *,
     rollups: TelemetryRollups | None = None,
+    dead_letters: DeadLetters | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> RestoreReport:
-    """Write those readings into the store and their intervals into `rollups` (None: the store makes them itself).
+    """Write those readings into the store and their intervals into `rollups` (None: the store makes them itself), and
+    park what was malformed in `dead_letters`: a letter that is there stays as somebody decided on it.
 
     In a dry run they are only counted.
 
-    Raises ArchiveContradicted for an object that is not what the manifest says, ArchiveUnavailable, NotArchived, or
-    TelemetryStoreUnavailable: then what was restored stays, and it can be restored again.
+    Raises ArchiveContradicted for an object that is not what the manifest says, ArchiveUnavailable, NotArchived,
+    OperationsUnavailable or TelemetryStoreUnavailable: then what was restored stays, and it can be restored again.
     """
     chosen = [entry for entry in _all_entries(archive) if wanted.may_be_in(entry)]
-    of, done, readings, undecodable = sum(entry.stored_bytes for entry in chosen), 0, 0, 0
+    of, done, readings, undecodable, malformed = sum(entry.stored_bytes for entry in chosen), 0, 0, 0, 0
     restoring = _Restoring(None if dry_run else store)
     for entry in chosen:
         for found in _packs(archive, entry):
             if found is None:
                 undecodable += 1
-            elif in_range := wanted.of(found):
+            elif isinstance(found, MalformedMessages):
+                malformed += _park(wanted.malformed_of(found), None if dry_run else dead_letters)
+            elif in_range := wanted.of(found.readings):
                 readings += len(in_range)
                 restoring.take(in_range)
         done += entry.stored_bytes
@@ -141,8 +166,22 @@ def restore(
         added=restoring.added,
         refused_messages=restoring.refused,
         undecodable_messages=undecodable,
+        malformed=malformed,
         dry_run=dry_run,
     )
+
+
+def _park(messages: MalformedMessages, dead_letters: DeadLetters | None) -> int:
+    """How many it are."""
+    letters = list(letters_of(messages))
+    if dead_letters is not None:
+        for letter in letters:
+            dead_letters.park(letter)
+    return len(letters)
+
+
+def _facility_of(topic: str) -> str:
+    return topic.split("/")[1] if topic.count("/") > 1 else ""
 
 
 def _settle(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
@@ -157,8 +196,9 @@ def _all_entries(archive: Archive) -> Iterator[ManifestEntry]:
             yield entry
 
 
-def _packs(archive: Archive, entry: ManifestEntry) -> Iterator[list[MeterReading] | None]:
-    """The readings of each message; None for one that is no pack."""
+def _packs(archive: Archive, entry: ManifestEntry) -> Iterator[ReadingBatch | MalformedMessages | None]:
+    """What each message holds; None for one that is no pack."""
+    read = unpack_malformed if entry.partition == MALFORMED else unpack
     content = archive.get(entry.object)
     if digest(content) != entry.sha256:
         raise ArchiveContradicted(
@@ -168,7 +208,7 @@ def _packs(archive: Archive, entry: ManifestEntry) -> Iterator[list[MeterReading
         _, messages = messages_of(content)
         for message in messages:
             try:
-                yield unpack(message.body).readings
+                yield read(message.body)
             except MalformedBatch:
                 yield None
     except BrokenObject as error:

@@ -36,6 +36,8 @@ Examples:
 Readings count by when they were measured. They are written as the aggregate worker writes them, into the same rows and
 intervals; what is stored already is left as it is. Days older than GRIDPROOF_TELEMETRY_RAW_DAYS stay for
 GRIDPROOF_TELEMETRY_RESTORED_DAYS; InfluxDB takes none of them: raise the former and `gridproof migrate` first.
+
+Malformed messages count by when they were received. They are dead letters again; one that still is stays as it is.
 """
 VERIFY_EXAMPLE = """
 \b
@@ -155,7 +157,7 @@ def _print_report(report: ArchiveReport) -> None:
 def restore(
     starts_at: datetime, ends_at: datetime, facility_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
-    """Bring the readings of a range back from the archive."""
+    """Bring the readings of a range back from the archive, and what was malformed in it."""
     from application.raw_archive_restore import Wanted
     from application.raw_archive_restore import restore as restored
     from interfaces.bootstrap import raw_archive
@@ -169,6 +171,7 @@ def restore(
             stores.telemetry(),
             wanted,
             rollups=stores.rollups(),
+            dead_letters=stores.dead_letters(),
             dry_run=dry_run,
             on_progress=on_progress,
         )

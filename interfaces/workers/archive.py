@@ -17,7 +17,8 @@ from application.ports.operations import OperationsUnavailable
 from application.ports.raw_archive_progress import ArchiveProgress, RawArchiveProgress
 from application.ports.raw_log import RawLog, Waiting
 from application.ports.telemetry_stream import StreamFill, StreamUnavailable, TelemetryStream
-from application.raw_archive_manifest import ArchiveContradicted, archived_before
+from application.raw_archive_age import ArchivedAges
+from application.raw_archive_manifest import ArchiveContradicted
 from application.raw_archive_object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archiving import HOUR, PartitionArchiver
 from domain.meter_reading import MALFORMED, PARTITIONS
@@ -71,6 +72,7 @@ class ArchiveWorker:
         self._allowed = timedelta(seconds=max(BEHIND_AFTER_S, LEAST_BEHIND_WALL_S / second))
         self._log_id = ""
         self._archivers: dict[int, PartitionArchiver] = {}
+        self._ages: dict[int, ArchivedAges] = {}
         self._good_at = clock.now()
         self._rounds = 0
 
@@ -132,6 +134,7 @@ class ArchiveWorker:
             )
             await opened[partition].open()
         self._archivers = opened
+        self._ages = {p: ArchivedAges(self._archive, log_id, p) for p in _ALL}
 
     async def _archive_partition(
         self, partition: int, archiver: PartitionArchiver, fill: StreamFill, *, pressed: bool
@@ -143,6 +146,7 @@ class ArchiveWorker:
                 break
             if (entry := await archiver.archive_next()) is None:
                 break
+            self._ages[partition].note(entry)
             log.info("archived", object=entry.object, messages=entry.contents.messages)
         await self._tell(partition, archiver, waiting, asked_at)
 
@@ -175,4 +179,4 @@ class ArchiveWorker:
     def _archived_long_ago(self) -> dict[int, int]:
         """Partition -> the last sequence of what was archived and is older than the log keeps it."""
         before = self._clock.now() - LOG_KEPT - self._period
-        return {p: archived_before(self._archive, self._log_id, p, before) for p in _ALL}
+        return {p: ages.last_seq_before(before) for p, ages in self._ages.items()}

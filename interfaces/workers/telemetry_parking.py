@@ -1,22 +1,19 @@
 """What cannot be stored leaves the telemetry log for the dead letters: malformed messages, and batches that fail."""
 
 import asyncio
-from hashlib import sha256
-from uuid import UUID, uuid5
 
 import structlog
 
+from application.malformed_letters import letter_id, letter_text, letters_of
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
+from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
 from application.readings import unpack_malformed
 from interfaces.workers.alert_switch import AlertSwitch
 
 _log = structlog.get_logger(__name__)
-
-DEAD_LETTER_IDS = UUID("6d1f0a52-6d0e-5c1b-9b39-2f1f7a9c5a11")
 
 
 class TelemetryParking:
@@ -32,28 +29,17 @@ class TelemetryParking:
 
     async def park_malformed(self, batch: StreamedBatch) -> None:
         """A letter for each message of a malformed batch. Raises MalformedBatch, TelemetryStoreUnavailable."""
-        messages = unpack_malformed(batch.body)
-        for message in messages.malformed:
-            letter = DeadLetter(
-                dead_letter_id=_letter_id(
-                    "meter_message", message.body, f"{message.topic} {messages.received_at:%Y-%m-%dT%H}"
-                ),
-                queue="meter_message",
-                subject=_text(message.topic),
-                reason=_text(message.reason),
-                body=message.body,
-                parked_at=messages.received_at,
-            )
+        for letter in letters_of(unpack_malformed(batch.body)):
             await self._park(letter)
 
     async def parked(self, batch: StreamedBatch, error: Exception) -> bool:
         """Whether the poison is in the dead letters now; only then may it leave the log."""
         subject = f"partition {self._partition}"
         letter = DeadLetter(
-            dead_letter_id=_letter_id("telemetry_batch", batch.body, str(batch.stream_seq)),
+            dead_letter_id=letter_id("telemetry_batch", batch.body, str(batch.stream_seq)),
             queue="telemetry_batch",
             subject=f"{subject}, sequence {batch.stream_seq}",
-            reason=_text(f"{type(error).__name__}: {error}"),
+            reason=letter_text(f"{type(error).__name__}: {error}"),
             body=batch.body,
             parked_at=self._clock.now(),
         )
@@ -72,13 +58,3 @@ class TelemetryParking:
         except Exception as error:
             # Whatever keeps a dead letter from being kept, the message stays in the log and is tried again.
             raise TelemetryStoreUnavailable(f"dead letter not kept: {error}") from error
-
-
-def _letter_id(queue: DeadLetterQueue, body: bytes, occasion: str) -> UUID:
-    """Of the content and its occasion: what is handed out again is parked once, but a replay that fails again,
-    or a meter that errs again an hour later, is a new letter."""
-    return uuid5(DEAD_LETTER_IDS, f"{queue}:{occasion}:{sha256(body).hexdigest()}")
-
-
-def _text(value: str) -> str:
-    return value.replace("\0", "\\0")[:1_000]

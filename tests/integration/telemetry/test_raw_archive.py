@@ -18,10 +18,12 @@ from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application import raw_archive_object
 from application.ports.archive import Archive
+from application.ports.dead_letters import DeadLetter
 from application.ports.raw_log import RawMessage
 from application.raw_archive_manifest import chains, entries
 from application.raw_archive_object import messages_of
@@ -140,7 +142,21 @@ def restored_into(dsn: str, archive: Archive, wanted: Wanted = EVERYTHING) -> Re
     with ConnectionPool[Any](dsn, min_size=1, max_size=2) as pool:
         clock = SystemClock()
         rollups = PostgresTelemetryRollups(pool, clock)
-        return restore(archive, PostgresTelemetryStore(pool, clock), wanted, rollups=rollups)
+        store, dead_letters = PostgresTelemetryStore(pool, clock), PostgresDeadLetters(pool)
+        return restore(archive, store, wanted, rollups=rollups, dead_letters=dead_letters)
+
+
+def letters(dsn: str) -> list[DeadLetter]:
+    """Of meter messages, whatever became of them."""
+    with ConnectionPool[Any](dsn, min_size=1, max_size=1) as pool:
+        return PostgresDeadLetters(pool).listed(queue="meter_message", status=None)
+
+
+def decide(dsn: str, letter: DeadLetter) -> None:
+    with ConnectionPool[Any](dsn, min_size=1, max_size=1) as pool:
+        PostgresDeadLetters(pool).decide(
+            letter.dead_letter_id, status="discarded", by="operator", reason="seen", at=START
+        )
 
 
 def settle_all(path: TelemetryPath) -> None:
@@ -179,8 +195,13 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
         assert first.readings > first.added > len(live["meter_readings"])  # doubled, and corrected ones
         assert (first.refused_messages, first.undecodable_messages) == (1, 1)
         assert telemetry_rows(fresh.app_dsn) == live
+        [letter] = letters(fresh.app_dsn)
+        assert [letter] == path.dead_letters.listed(queue="meter_message"), "as the live system parked it"
+        assert first.malformed == 1
+        decide(fresh.app_dsn, letter)
         again = restored_into(fresh.app_dsn, archive)
         assert (again.added, again.readings) == (0, first.readings)
+        assert [found.status for found in letters(fresh.app_dsn)] == ["discarded"], "decided is decided"
         assert telemetry_rows(fresh.app_dsn) == live
     assert restored_into(path.database.app_dsn, archive).added == 0
     assert telemetry_rows(path.database.app_dsn) == live
@@ -207,8 +228,8 @@ def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPa
         )
         assert telemetry_rows(path.database.app_dsn)["meter_readings"] == []
         report = restore(archive, store, hour)
-    assert (dry.added, dry.readings, dry.objects) == (0, report.readings, 1)
-    assert told == [(told[0][1], told[0][1])]
+    assert (dry.added, dry.readings, dry.malformed) == (0, report.readings, 0)
+    assert told[-1] == (told[0][1], told[0][1])
     rows = telemetry_rows(path.database.app_dsn)["meter_readings"]
     assert 200 < len(rows) == report.added < report.readings
     with psycopg.connect(path.database.app_dsn) as connection:
