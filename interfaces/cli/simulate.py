@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,10 @@ from interfaces.cli.simulate_meters import meters
 
 if TYPE_CHECKING:
     from application.ports.clock import Clock
-    from interfaces.simulators.world_spec import WorldAddresses, WorldSpec
+    from interfaces.simulators.world_spec import WorldSpec
+
+Part = tuple[Mapping[str, str], Sequence[asyncio.Task[None]]]
+"""What runs: its addresses by name, and its tasks, which never end by themselves."""
 
 WORLD_EXAMPLE = """
 \b
@@ -30,18 +35,30 @@ where everything is, once all of it answers.
 """
 BMS_EXAMPLE = """
 \b
-Example:
+Examples:
   gridproof simulate bms --portfolio portfolio.yaml --bind 127.0.0.1:9100
+  gridproof simulate bms --portfolio portfolio.yaml --directory /tmp/buildings
+
+The buildings' SOAP servers are at ADDRESS/buildings/FACILITY/bms; what was done to them stands in bms-journal.jsonl.
+Nothing else of the world runs; `simulate meters` lets their meters speak.
 """
 WEATHER_EXAMPLE = """
 \b
-Example:
-  gridproof simulate weather --portfolio portfolio.yaml --bind 127.0.0.1:9200
+Examples:
+  gridproof simulate weather --bind 127.0.0.1:9200
+  gridproof simulate weather --fail-first 3 --quota 1000
+
+Set GRIDPROOF_WEATHER_URL to the address that it prints. Every cell has a climate of its own, drawn from its name; with
+--portfolio those of its facilities are the ones that their loads follow.
 """
 UTILITY_EXAMPLE = """
 \b
-Example:
-  gridproof simulate utility --portfolio portfolio.yaml --bind 127.0.0.1:9300 --fail-first 3
+Examples:
+  gridproof simulate utility --bind 127.0.0.1:9300 --secret env:CALLBACK_SECRET
+  gridproof simulate utility --fail-first 3
+
+Give the address that it prints as `callback_url` of a notification; what came stands in callbacks.jsonl. Without a
+secret (of --secret, or of the portfolio's first utility) signatures are not asked for.
 """
 portfolio_option = click.option(
     "--portfolio",
@@ -49,10 +66,15 @@ portfolio_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The portfolio file (YAML or JSON) whose buildings these are.",
 )
+optional_portfolio_option = click.option(
+    "--portfolio",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A portfolio file (YAML or JSON) that it is to fit.",
+)
 directory_option = click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    help="Takes the journals. [default: world in the data folder]",
+    help="Takes the journal. [default: world in the data folder]",
 )
 bind_option = click.option(
     "--bind", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Port 0: a free one."
@@ -78,9 +100,25 @@ simulate_group.add_command(meters)
 )
 def world(spec_file: Path) -> None:
     """The whole world, until SIGTERM or Ctrl-C."""
-    from interfaces.simulators.world_spec import read_world_spec
+    from interfaces.secrets import resolve_secret
+    from interfaces.simulators.world import opened_world
+    from interfaces.simulators.world_spec import read_world_spec, write_addresses
 
-    _run(read_world_spec(spec_file), ("bms_url", "utility_url", "weather_url", "callback_url"))
+    spec = read_world_spec(spec_file)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Part]:
+        async with opened_world(spec, clock=_clock(spec), secret=resolve_secret) as (addresses, tasks):
+            write_addresses(Path(spec.directory), addresses)
+            shown = {
+                "bms": addresses.bms_url,
+                "utility": addresses.utility_url,
+                "weather": addresses.weather_url,
+                "callback": addresses.callback_url,
+            }
+            yield shown, tasks
+
+    _run(opened())
 
 
 @simulate_group.command("bms", epilog=BMS_EXAMPLE)
@@ -88,59 +126,103 @@ def world(spec_file: Path) -> None:
 @directory_option
 @bind_option
 def bms(portfolio: Path, directory: Path | None, bind: str) -> None:
-    """The BMS SOAP servers of the buildings."""
-    from msgspec.structs import replace
+    """The BMS SOAP servers of the buildings, and nothing else."""
+    from interfaces.secrets import resolve_secret
+    from interfaces.simulators.parts import opened_bms
+    from interfaces.simulators.world_spec import read_portfolio
 
-    _run(replace(_spec(portfolio, directory), bms_bind=bind), ("bms_url",))
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Part]:
+        buildings = read_portfolio(portfolio)
+        folder = _folder(directory)
+        async with opened_bms(buildings, folder, bind, clock=_clock(), secret=resolve_secret) as (
+            url,
+            _,
+            tasks,
+        ):
+            yield {"bms": url}, tasks
+
+    _run(opened())
 
 
 @simulate_group.command("weather", epilog=WEATHER_EXAMPLE)
-@portfolio_option
-@directory_option
+@optional_portfolio_option
 @bind_option
-def weather(portfolio: Path, directory: Path | None, bind: str) -> None:
-    """A weather service for the buildings' cells."""
-    from msgspec.structs import replace
+@click.option("--fail-first", type=click.IntRange(min=0), default=0, help="So many calls are answered 503.")
+@click.option("--down", is_flag=True, help="Every call is answered 503.")
+@click.option("--quota", type=click.IntRange(min=1), help="Calls a day; above it 429 with Retry-After.")
+def weather(portfolio: Path | None, bind: str, fail_first: int, *, down: bool, quota: int | None) -> None:
+    """A weather service, and nothing else."""
+    from interfaces.simulators.parts import opened_weather
+    from interfaces.simulators.weather import WeatherFaults
+    from interfaces.simulators.world import cells_of
+    from interfaces.simulators.world_spec import read_portfolio
 
-    _run(replace(_spec(portfolio, directory), weather_bind=bind), ("weather_url",))
+    faults = WeatherFaults(fail_first=fail_first, down=down, quota_per_day=quota)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Part]:
+        cells = {} if portfolio is None else cells_of(read_portfolio(portfolio))
+        async with opened_weather(bind, clock=_clock(), cells=cells, faults=faults) as url:
+            yield {"weather": url}, []
+
+    _run(opened())
 
 
 @simulate_group.command("utility", epilog=UTILITY_EXAMPLE)
-@portfolio_option
+@optional_portfolio_option
 @directory_option
 @bind_option
+@click.option(
+    "--secret", "secret_ref", metavar="REF", help="Of the callbacks' signatures: env:NAME or file:/PATH."
+)
 @click.option("--fail-first", type=click.IntRange(min=0), default=0, help="So many calls are answered 503.")
 @click.option("--always-fail", is_flag=True, help="Every call is answered 503.")
-def utility(portfolio: Path, directory: Path | None, bind: str, fail_first: int, always_fail: bool) -> None:
-    """A utility that takes callbacks, checks their signatures and journals them."""
-    from msgspec.structs import replace
-
+def utility(
+    portfolio: Path | None,
+    directory: Path | None,
+    bind: str,
+    secret_ref: str | None,
+    fail_first: int,
+    *,
+    always_fail: bool,
+) -> None:
+    """A utility that takes callbacks, checks their signatures and journals them, and nothing else."""
+    from interfaces.secrets import resolve_secret
+    from interfaces.simulators.parts import opened_utility
     from interfaces.simulators.utility import UtilityFaults
+    from interfaces.simulators.world import callback_secret_ref
+    from interfaces.simulators.world_spec import read_portfolio
 
     faults = UtilityFaults(fail_first=fail_first, always_fail=always_fail)
-    _run(replace(_spec(portfolio, directory), utility_bind=bind, utility=faults), ("callback_url",))
+    agreed = None if portfolio is None else callback_secret_ref(read_portfolio(portfolio))
+    named = secret_ref or agreed
+    secret = None if named is None else resolve_secret(named)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Part]:
+        folder = _folder(directory)
+        async with opened_utility(folder, bind, clock=_clock(), secret=secret, faults=faults) as url:
+            yield {"callback": f"{url}/callbacks"}, []
+
+    _run(opened())
 
 
-def _spec(portfolio: Path, directory: Path | None) -> "WorldSpec":
-    from interfaces.simulators.world_spec import WorldSpec
-
-    folder = directory or current_settings().data_dir / "world"
-    return WorldSpec(portfolio=str(portfolio), directory=str(folder))
+def _folder(directory: Path | None) -> Path:
+    return directory or current_settings().data_dir / "world"
 
 
-def _run(spec: "WorldSpec", shown: tuple[str, ...]) -> None:
-    """Run the world until a signal; its addresses are printed once they answer."""
-    from interfaces.secrets import resolve_secret
-    from interfaces.simulators.world import opened_world
-    from interfaces.simulators.world_spec import write_addresses
+def _run(opened: AbstractAsyncContextManager[Part]) -> None:
+    """Run it until a signal; its addresses are printed once they answer."""
 
     async def run() -> None:
         stopping = asyncio.Event()
         for wanted in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(wanted, stopping.set)
-        async with opened_world(spec, clock=_clock(spec), secret=resolve_secret) as (addresses, tasks):
-            write_addresses(Path(spec.directory), addresses)
-            _print(addresses, shown)
+        async with opened as (addresses, tasks):
+            for name, url in addresses.items():
+                click.echo(f"{name} {url}")
+            click.echo("ready; stop it with Ctrl-C")
             stop = asyncio.create_task(stopping.wait())
             done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
@@ -150,16 +232,10 @@ def _run(spec: "WorldSpec", shown: tuple[str, ...]) -> None:
     asyncio.run(run())
 
 
-def _print(addresses: "WorldAddresses", shown: tuple[str, ...]) -> None:
-    for name in shown:
-        click.echo(f"{name.removesuffix('_url')} {getattr(addresses, name)}")
-    click.echo("ready; stop it with Ctrl-C")
-
-
-def _clock(spec: "WorldSpec") -> "Clock":
+def _clock(spec: "WorldSpec | None" = None) -> "Clock":
     """The one that the specification names, else that of the settings."""
     from interfaces.bootstrap import accelerated_clock, clock_of
 
-    if spec.clock is None:
+    if spec is None or spec.clock is None:
         return clock_of(current_settings())
     return accelerated_clock(spec.clock.epoch, spec.clock.started_at, spec.clock.speed)

@@ -3,23 +3,27 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from application.portfolio import Portfolio
 from application.ports.clock import Clock
-from interfaces.simulators.bms_server import BmsServer, create_bms_app
 from interfaces.simulators.building import Building
-from interfaces.simulators.building_faults import FaultBook
-from interfaces.simulators.http_host import hosted
-from interfaces.simulators.journal import Journal
 from interfaces.simulators.load_model import LoadModel, LoadSource
 from interfaces.simulators.meters import MeteredBuilding, MeterFleet
 from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.parts import (
+    BMS_JOURNAL,
+    CALLBACK_JOURNAL,
+    Secret,
+    opened_bms,
+    opened_utility,
+    opened_weather,
+    running,
+)
 from interfaces.simulators.recorded_load import read_recordings
-from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, create_utility_app
-from interfaces.simulators.weather import SimulatedWeather, Temperature, create_weather_app
+from interfaces.simulators.weather import Temperature
 from interfaces.simulators.world_spec import (
     InvalidWorld,
     WorldAddresses,
@@ -27,11 +31,6 @@ from interfaces.simulators.world_spec import (
     read_portfolio,
     write_addresses,
 )
-
-ADVANCE_EVERY_S = 0.05
-"""Wall seconds: how often the buildings look at their clock, so that an expiry takes effect unasked."""
-
-Secret = Callable[[str], bytes]
 
 
 def load_sources(
@@ -71,36 +70,29 @@ async def opened_world(
     directory = Path(spec.directory)
     portfolio = read_portfolio(Path(spec.portfolio))
     sources = load_sources(portfolio, readings=spec.readings, readings_end_at=spec.readings_end_at)
-    async with contextlib.AsyncExitStack() as stack:
-        journal = stack.enter_context(contextlib.closing(Journal(directory / "bms-journal.jsonl")))
-        callbacks = stack.enter_context(contextlib.closing(CallbackJournal(directory / "callbacks.jsonl")))
-        buildings = {
-            entry.facility_id: Building.of(entry, record=journal.append, shed_factor=spec.shed_factor)
-            for entry in portfolio.facilities
-        }
-        bms = BmsServer(
-            buildings, clock=clock, faults=FaultBook(spec.faults), passwords=_passwords(portfolio, secret)
-        )
-        utility = SimulatedUtility(
+    secret_ref = spec.callback_secret_ref or callback_secret_ref(portfolio)
+    async with (
+        opened_bms(
+            portfolio,
+            directory,
+            spec.bms_bind,
             clock=clock,
-            journal=callbacks,
-            secret=_callback_secret(spec, portfolio, secret),
+            secret=secret,
+            faults=spec.faults,
+            shed_factor=spec.shed_factor,
+        ) as (bms_url, buildings, tasks),
+        opened_utility(
+            directory,
+            spec.utility_bind,
+            clock=clock,
+            secret=None if secret_ref is None else secret(secret_ref),
             faults=spec.utility,
-        )
-        weather = SimulatedWeather(clock=clock, cells=_cells(portfolio, sources), faults=spec.weather)
-        bms_url = await stack.enter_async_context(hosted(create_bms_app(bms), spec.bms_bind))
-        utility_url = await stack.enter_async_context(hosted(create_utility_app(utility), spec.utility_bind))
-        weather_url = await stack.enter_async_context(hosted(create_weather_app(weather), spec.weather_bind))
-        work = [_advance(list(buildings.values()), clock)]
-        if spec.mqtt_url is not None:
-            outbox = MqttOutbox(spec.mqtt_url, spec.mqtt_client_id)
-            metered = _metered(portfolio, buildings, sources)
-            fleet = MeterFleet(
-                metered, outbox=outbox, clock=clock, cadence_s=spec.meter_cadence_s, silent=spec.silent_meters
-            )
-            fleet.paused = spec.all_meters_silent
-            work += [outbox.run(), fleet.run()]
-        tasks = await stack.enter_async_context(_running(work))
+        ) as utility_url,
+        opened_weather(
+            spec.weather_bind, clock=clock, cells=cells_of(portfolio, sources), faults=spec.weather
+        ) as weather_url,
+        running(_meters(spec, portfolio, buildings, sources, clock)) as meters,
+    ):
         yield (
             WorldAddresses(
                 pid=os.getpid(),
@@ -108,30 +100,29 @@ async def opened_world(
                 utility_url=utility_url,
                 weather_url=weather_url,
                 callback_url=f"{utility_url}/callbacks",
-                bms_journal=str((directory / "bms-journal.jsonl").resolve()),
-                callback_journal=str((directory / "callbacks.jsonl").resolve()),
+                bms_journal=str((directory / BMS_JOURNAL).resolve()),
+                callback_journal=str((directory / CALLBACK_JOURNAL).resolve()),
             ),
-            tasks,
+            [*tasks, *meters],
         )
 
 
-@contextlib.asynccontextmanager
-async def _running(work: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(coroutine) for coroutine in work]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-
-async def _advance(buildings: Sequence[Building], clock: Clock) -> None:
-    while True:
-        now = clock.now()
-        for building in buildings:
-            building.advance(now)
-        await asyncio.sleep(ADVANCE_EVERY_S)
+def _meters(
+    spec: WorldSpec,
+    portfolio: Portfolio,
+    buildings: Mapping[str, Building],
+    sources: Mapping[str, LoadSource],
+    clock: Clock,
+) -> list[Coroutine[None, None, None]]:
+    if spec.mqtt_url is None:
+        return []
+    outbox = MqttOutbox(spec.mqtt_url, spec.mqtt_client_id)
+    metered = _metered(portfolio, buildings, sources)
+    fleet = MeterFleet(
+        metered, outbox=outbox, clock=clock, cadence_s=spec.meter_cadence_s, silent=spec.silent_meters
+    )
+    fleet.paused = spec.all_meters_silent
+    return [outbox.run(), fleet.run()]
 
 
 def _metered(
@@ -148,23 +139,16 @@ def _metered(
     ]
 
 
-def _cells(portfolio: Portfolio, sources: Mapping[str, LoadSource]) -> dict[str, Temperature]:
-    """The weather of a cell is what the first building in it feels."""
+def cells_of(portfolio: Portfolio, sources: Mapping[str, LoadSource] | None = None) -> dict[str, Temperature]:
+    """The weather of a cell is what the first building in it feels; by its load model, where no sources are given."""
+    loads = load_sources(portfolio) if sources is None else sources
     cells: dict[str, Temperature] = {}
     for entry in portfolio.facilities:
-        cells.setdefault(entry.weather_cell, sources[entry.facility_id].temperature_c)
+        cells.setdefault(entry.weather_cell, loads[entry.facility_id].temperature_c)
     return cells
 
 
-def _passwords(portfolio: Portfolio, secret: Secret) -> dict[str, bytes]:
-    return {
-        entry.facility_id: secret(entry.bms.credentials_ref)
-        for entry in portfolio.facilities
-        if entry.bms.credentials_ref is not None
-    }
-
-
-def _callback_secret(spec: WorldSpec, portfolio: Portfolio, secret: Secret) -> bytes | None:
-    refs = [spec.callback_secret_ref, *(utility.callback_secret_ref for utility in portfolio.utilities)]
-    ref = next((ref for ref in refs if ref is not None), None)
-    return None if ref is None else secret(ref)
+def callback_secret_ref(portfolio: Portfolio) -> str | None:
+    """Of its first utility that has one."""
+    refs = (utility.callback_secret_ref for utility in portfolio.utilities)
+    return next((ref for ref in refs if ref is not None), None)

@@ -60,25 +60,41 @@ def test_a_world_says_where_everything_is(tmp_path: Path, portfolio: Path) -> No
         assert wsdl.status_code in (200, 405)
 
 
-def test_a_utility_takes_callbacks_after_its_faults(tmp_path: Path, portfolio: Path) -> None:
-    arguments = ["utility", "--portfolio", str(portfolio), "--fail-first", "1"]
-    with gridproof(tmp_path, *arguments) as (_, [line]):
-        url = line.split()[1]
+def test_a_utility_takes_callbacks_after_its_faults_and_nothing_else_runs(tmp_path: Path) -> None:
+    with gridproof(tmp_path, "utility", "--fail-first", "1") as (_, [line]):
+        name, url = line.split()
         statuses = [httpx.post(url, json={"kind": "started"}, timeout=10).status_code for _ in range(2)]
 
-    assert statuses == [503, 200]
-    journal = tmp_path / "data" / "world" / "callbacks.jsonl"
-    assert [callback.status for callback in read_callbacks(journal)] == [503, 200]
+    assert (name, statuses) == ("callback", [503, 200])
+    folder = tmp_path / "data" / "world"
+    assert [callback.status for callback in read_callbacks(folder / "callbacks.jsonl")] == [503, 200]
+    assert [file.name for file in folder.iterdir()] == ["callbacks.jsonl"]
 
 
-@pytest.mark.parametrize(("part", "address"), [("bms", "bms"), ("weather", "weather")])
-def test_a_part_of_the_world_says_where_it_is(
-    tmp_path: Path, portfolio: Path, part: str, address: str
-) -> None:
-    with gridproof(tmp_path, part, "--portfolio", str(portfolio)) as (_, [line]):
+def test_a_utility_with_a_secret_refuses_what_is_not_signed_with_it(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whispered")
+    with gridproof(tmp_path, "utility", "--secret", f"file:{secret}") as (_, [line]):
+        assert httpx.post(line.split()[1], json={"kind": "started"}, timeout=10).status_code == 401
+
+
+def test_bms_servers_answer_for_the_buildings_and_nothing_else_runs(tmp_path: Path, portfolio: Path) -> None:
+    arguments = ["bms", "--portfolio", str(portfolio), "--directory", str(tmp_path / "buildings")]
+    with gridproof(tmp_path, *arguments) as (_, [line]):
         name, url = line.split()
-        assert name == address
-        assert httpx.get(url, timeout=10).status_code < 500
+        wsdl = httpx.get(f"{url}/contract/building_control.wsdl", timeout=10)
+        elsewhere = httpx.post(f"{url}/callbacks", json={}, timeout=10)
+    assert (name, wsdl.status_code, elsewhere.status_code) == ("bms", 200, 404)
+    assert [file.name for file in (tmp_path / "buildings").iterdir()] == ["bms-journal.jsonl"]
+
+
+def test_a_weather_service_knows_every_cell_and_its_quota(tmp_path: Path) -> None:
+    with gridproof(tmp_path, "weather", "--quota", "1") as (_, [line]):
+        name, url = line.split()
+        query = {"cell": "anywhere", "from": "2026-07-14T00:00:00Z", "to": "2026-07-14T06:00:00Z"}
+        answers = [httpx.get(f"{url}/v1/forecast", params=query, timeout=10) for _ in range(2)]
+    assert (name, [answer.status_code for answer in answers]) == ("weather", [200, 429])
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_specification_that_cannot_be_run_says_what_to_change(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""Each part of the simulated world by itself: the buildings' BMSs, a weather service, a utility."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+
+from application.portfolio import Portfolio
+from application.ports.clock import Clock
+from interfaces.simulators.bms_server import BmsServer, create_bms_app
+from interfaces.simulators.building import Building
+from interfaces.simulators.building_faults import FaultBook, FaultOrder
+from interfaces.simulators.http_host import hosted
+from interfaces.simulators.journal import Journal
+from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults, create_utility_app
+from interfaces.simulators.weather import SimulatedWeather, Temperature, WeatherFaults, create_weather_app
+
+ADVANCE_EVERY_S = 0.05
+"""Wall seconds: how often the buildings look at their clock, so that an expiry takes effect unasked."""
+BMS_JOURNAL, CALLBACK_JOURNAL = "bms-journal.jsonl", "callbacks.jsonl"
+
+Secret = Callable[[str], bytes]
+Tasks = list[asyncio.Task[None]]
+
+
+@contextlib.asynccontextmanager
+async def opened_bms(
+    portfolio: Portfolio,
+    directory: Path,
+    bind: str,
+    *,
+    clock: Clock,
+    secret: Secret,
+    faults: Sequence[FaultOrder] = (),
+    shed_factor: float = 1.0,
+) -> AsyncIterator[tuple[str, dict[str, Building], Tasks]]:
+    """The BMS servers' address, the buildings behind them, and what keeps those going while the block runs.
+
+    What is done to the buildings is journalled in `directory`.
+    """
+    with contextlib.closing(Journal(directory / BMS_JOURNAL)) as journal:
+        buildings = {
+            entry.facility_id: Building.of(entry, record=journal.append, shed_factor=shed_factor)
+            for entry in portfolio.facilities
+        }
+        server = BmsServer(
+            buildings, clock=clock, faults=FaultBook(faults), passwords=_passwords(portfolio, secret)
+        )
+        async with (
+            hosted(create_bms_app(server), bind) as url,
+            running([_advance(list(buildings.values()), clock)]) as tasks,
+        ):
+            yield url, buildings, tasks
+
+
+@contextlib.asynccontextmanager
+async def opened_weather(
+    bind: str,
+    *,
+    clock: Clock,
+    cells: Mapping[str, Temperature] | None = None,
+    faults: WeatherFaults | None = None,
+) -> AsyncIterator[str]:
+    """The weather service's address. A cell that `cells` does not name has the climate that its name draws."""
+    weather = SimulatedWeather(clock=clock, cells=cells, faults=faults)
+    async with hosted(create_weather_app(weather), bind) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def opened_utility(
+    directory: Path, bind: str, *, clock: Clock, secret: bytes | None, faults: UtilityFaults | None = None
+) -> AsyncIterator[str]:
+    """The utility's address; its callbacks go to `/callbacks` and are journalled in `directory`.
+
+    Without a secret, signatures are not asked for.
+    """
+    with contextlib.closing(CallbackJournal(directory / CALLBACK_JOURNAL)) as journal:
+        utility = SimulatedUtility(
+            clock=clock, journal=journal, secret=secret, faults=faults or UtilityFaults()
+        )
+        async with hosted(create_utility_app(utility), bind) as url:
+            yield url
+
+
+@contextlib.asynccontextmanager
+async def running(work: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[Tasks]:
+    """The work as tasks, which end with the block."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _advance(buildings: Sequence[Building], clock: Clock) -> None:
+    while True:
+        now = clock.now()
+        for building in buildings:
+            building.advance(now)
+        await asyncio.sleep(ADVANCE_EVERY_S)
+
+
+def _passwords(portfolio: Portfolio, secret: Secret) -> dict[str, bytes]:
+    return {
+        entry.facility_id: secret(entry.bms.credentials_ref)
+        for entry in portfolio.facilities
+        if entry.bms.credentials_ref is not None
+    }
