@@ -15,7 +15,8 @@ from application.ports.telemetry_retention import TelemetryRetention
 
 _log = structlog.get_logger(__name__)
 
-ROLLUPS_AT_ONCE = 5_000
+ROLLUPS_AT_ONCE = 50_000
+"""A transaction of a fraction of a second. An hour of ten thousand facilities' rollups is 13 of them."""
 
 ArchivedThrough = Callable[[], datetime | None]
 """Up to when everything that was received is in the archive; None: nothing is yet."""

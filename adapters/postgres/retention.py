@@ -19,13 +19,34 @@ DELETE FROM {table} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {table} WHERE {is_old} LIMIT %(limit)s
 ))
 """
-_ROLLUPS = {
-    "rollups": "starts_at < %(moment)s",
+# Facility by facility, each from its oldest row on: what is looked at is what goes, however large the table. A BRIN
+# index knows no better than "somewhere" once old pages are filled anew (ADR 0035).
+DELETE_ROLLUPS = """
+DELETE FROM rollups WHERE ctid = ANY (ARRAY(
+    WITH RECURSIVE facility AS (
+        (SELECT facility_id FROM rollups ORDER BY facility_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.facility_id FROM rollups r WHERE r.facility_id > f.facility_id ORDER BY facility_id LIMIT 1)
+        FROM facility f WHERE f.facility_id IS NOT NULL
+    )
+    SELECT old.ctid FROM facility f, (VALUES (60), (900), (3600)) AS s (step_s), LATERAL (
+        SELECT r.ctid FROM rollups r
+        WHERE r.facility_id = f.facility_id AND r.step_s = s.step_s AND r.starts_at < %(moment)s
+        ORDER BY r.starts_at LIMIT %(limit)s
+    ) old
+    LIMIT %(limit)s
+))
+"""
+_OLD = {
     "interval_readings": "source = 'meter' AND starts_at < %(moment)s",
     "telemetry_corrections": "corrected_at < %(moment)s",
     "meter_days": "day < (%(moment)s AT TIME ZONE 'UTC')::date - 1",
 }
-"""What was computed from readings, and which of it is old. A day after it, presence still says what is missing."""
+"""Which of what was computed from readings is old. A day after it, presence still says what is missing."""
+_STATEMENTS = (
+    DELETE_ROLLUPS,
+    *(_DELETE.format(table=table, is_old=is_old) for table, is_old in _OLD.items()),
+)
 
 
 class PostgresTelemetryRetention:
@@ -51,9 +72,8 @@ class PostgresTelemetryRetention:
     def delete_rollups_before(self, moment: datetime, *, limit: int) -> int:
         deleted = 0
         with telemetry_connection(self._pool) as conn:
-            for table, is_old in _ROLLUPS.items():
+            for statement in _STATEMENTS:
                 if deleted < limit:
-                    statement = _DELETE.format(table=table, is_old=is_old)
                     bounds = {"moment": moment, "limit": limit - deleted}
                     deleted += conn.execute(statement.encode(), bounds).rowcount
         return deleted

@@ -31,7 +31,7 @@ async def opened_bms(
     *,
     clock: Clock,
     secret: Secret,
-    faults: Sequence[FaultOrder] = (),
+    faults: tuple[FaultOrder, ...] = (),
     shed_factor: float = 1.0,
 ) -> AsyncIterator[tuple[str, dict[str, Building], Tasks]]:
     """The BMS servers' address, the buildings behind them, and what keeps those going while the block runs.

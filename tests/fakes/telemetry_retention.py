@@ -22,7 +22,8 @@ class FakeTelemetryRetention:
 
     def delete_rollups_before(self, moment: datetime, *, limit: int) -> int:
         due = sorted(at for at in self.rollups if at < moment)[:limit]
-        self.rollups = [at for at in self.rollups if at not in due]
+        gone = set(due)
+        self.rollups = [at for at in self.rollups if at not in gone]
         return len(due)
 
     def now(self) -> datetime:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.retention import PostgresTelemetryRetention
+from adapters.postgres.retention import DELETE_ROLLUPS, PostgresTelemetryRetention
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import ImportedIntervals
@@ -114,6 +114,49 @@ def test_intervals_outlive_their_readings_and_go_after_two_years(kept: Kept) -> 
     kept.retention().round()
     assert kept.moments() == []
     assert set(kept.coverage()) == {edge, later}
+
+
+def test_of_every_facility_and_step_the_old_rollups_go_and_no_other_however_small_the_bites(
+    kept: Kept,
+) -> None:
+    bound = NOW - timedelta(days=730)
+    with kept.pool.connection() as conn:
+        conn.execute(
+            """INSERT INTO rollups (facility_id, starts_at, step_s, coverage_pct, readings, replaced, rows_seen,
+                settled_at)
+            SELECT 'f' || f, %s + n * s * interval '1 second', s, 0, 0, 0, 0, now()
+            FROM generate_series(1, 40) f, unnest(ARRAY[60, 900, 3600]) s, generate_series(-100, 99) n""",
+            (bound,),
+        )
+    store = PostgresTelemetryRetention(kept.pool)
+    bites = list(iter(lambda: store.delete_rollups_before(bound, limit=5_000), 0))
+    assert bites == [5_000, 5_000, 2_000]
+    with kept.pool.connection() as conn:
+        left = conn.execute(
+            "SELECT step_s, min(starts_at), count(*) FROM rollups GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    assert [(step_s, at.astimezone(UTC), n) for step_s, at, n in left] == [
+        (step_s, bound, 40 * 100) for step_s in (60, 900, 3_600)
+    ]
+
+
+def test_what_goes_is_found_without_looking_at_what_stays(kept: Kept) -> None:
+    """Whatever order the rows lie in: by the primary key, from each facility's oldest on."""
+    with kept.pool.connection() as conn:
+        conn.execute(
+            """INSERT INTO rollups (facility_id, starts_at, step_s, coverage_pct, readings, replaced, rows_seen,
+                settled_at)
+            SELECT 'f' || f, %s + n * interval '1 minute', 60, 0, 0, 0, 0, now()
+            FROM generate_series(1, 20) f, generate_series(1, 1000) n ORDER BY random()""",
+            (NOW,),
+        )
+    with kept.pool.connection() as conn:
+        conn.execute("SET LOCAL enable_seqscan = off")  # one that is left over has no other way
+        bounds = {"moment": NOW, "limit": 1_000}
+        plan = "\n".join(line for (line,) in conn.execute(f"EXPLAIN {DELETE_ROLLUPS}".encode(), bounds))
+    assert "Seq Scan on rollups" not in plan
+    assert "rollups_starts_at" not in plan
+    assert "starts_at < " in plan
 
 
 def test_imported_history_stays(kept: Kept) -> None:
