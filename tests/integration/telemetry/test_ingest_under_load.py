@@ -11,11 +11,12 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.mqtt import MqttMeterFeed
+from adapters.mqtt import MqttMeterFeed, packets
 from adapters.nats.telemetry_stream import NatsTelemetryStream
+from application.malformed_letters import letters_of
 from application.ports.telemetry_stream import StreamUnavailable
 from application.reading_packer import ReadingPacker
-from application.readings import MalformedReading, unpack, unpack_malformed
+from application.readings import MalformedMessages, MalformedReading, unpack, unpack_malformed
 from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad
@@ -210,6 +211,35 @@ async def send(
     meters.close()
 
 
+async def answer_to(url: str, topic: bytes, payload: bytes) -> bytes:
+    """What the broker says to a message at QoS 1 before it closes the connection."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    login = packets.connect(
+        "3.1.1",
+        "huge",
+        user=parts.username,
+        password=parts.password,
+        keepalive_s=60,
+        receive_maximum=1,
+        session_expiry_s=None,
+    )
+    writer.write(login)
+    assert (await reader.readexactly(4))[3] == 0
+    body = len(topic).to_bytes(2, "big") + topic + b"\0\x01" + payload
+    writer.write(b"\x32" + packets.varint(len(body)) + body)
+    async with asyncio.timeout(20):
+        answer = b""
+        try:
+            while more := await reader.read(4_096):
+                answer += more
+        except ConnectionResetError:  # it did not even read all of it
+            return answer
+        finally:
+            writer.close()
+    return answer
+
+
 @pytest.mark.parametrize("kind", ["nats", "mosquitto"])
 def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
     path: TelemetryPath, kind: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -234,6 +264,9 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
             sent = [(topic, payload) for topic, payload, _ in messages]
             if kind == "mosquitto":
                 sent[1_500:1_500] = huge
+            else:  # takes 1 MB at most: a meter is told, since it gets no acknowledgement
+                for topic, payload in huge:
+                    assert await answer_to(meters_url, topic, payload) == b""
             await send(port, sent, parts.username, parts.password)
             await eventually(
                 lambda: ("malformed_readings", "storm-1") in {(a.name, a.subject) for a in alerts.listed()}
@@ -272,6 +305,10 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
     for what in ("wrong facility", "future", "ancient", "no such topic", "too long"):
         assert reasons[what] >= expected[what], what
     assert all(m.reason for m in malformed)
+    letters = letters_of(MalformedMessages(received_at=NOW, malformed=malformed))
+    assert len({letter.dead_letter_id for letter in letters}) == len(malformed), (
+        "each has a letter of its own"
+    )
     assert {r.incomplete for r in readings} == {True, False}
 
 
