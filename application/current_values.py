@@ -22,6 +22,10 @@ WRITE_THROUGH_EVERY_S = 1.0
 WRITTEN_AT_ONCE = 500
 """Facilities in one round: what keeping the cache warm may cost, however many facilities there are."""
 WAITING_AT_MOST = 10_000
+METER_BYTES = 300
+"""About what the values of one meter take in memory."""
+CURRENT_BYTES = 32_000_000
+"""Of what is remembered while the cache is away."""
 
 
 class CurrentValues:
@@ -29,7 +33,15 @@ class CurrentValues:
 
     def __init__(self, store: TelemetryStore, clock: Clock, cache: CurrentCache | None = None) -> None:
         self._store = store
-        self._current = FreshAnswers("current", self._load_current, CurrentValue, clock, cache)
+        self._current = FreshAnswers(
+            "current",
+            self._load_current,
+            CurrentValue,
+            clock,
+            cache,
+            remembered_bytes=CURRENT_BYTES,
+            size_of=lambda value: METER_BYTES * (1 + len(value.meters)),
+        )
 
     async def current(self, facility_ids: Sequence[str]) -> dict[str, Answer[CurrentValue]]:
         """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere."""

@@ -30,6 +30,10 @@ STORE_WITHIN_S = 2.0
 STORE_LEFT_ALONE_S = 1.0
 """Wall seconds, after it failed, in which only those ask it who have no old answer."""
 
+REMEMBERED_BYTES = 16_000_000
+LEAST_BYTES = 300
+"""Of an answer with its key, whatever is in it."""
+
 Source = Literal["cache", "store", "last_known"]
 TValue = TypeVar("TValue", bound=msgspec.Struct)
 
@@ -54,7 +58,8 @@ class FreshAnswers(Generic[TValue]):
     """Of one kind (`name`), by text keys; of one event loop.
 
     `load` is synchronous and called in a thread: many keys in one round trip; it leaves out what it does not know, and
-    raises TelemetryStoreUnavailable.
+    raises TelemetryStoreUnavailable. `size_of` says about how many bytes of memory an answer takes: at most
+    `remembered` of them and `remembered_bytes` are remembered here.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class FreshAnswers(Generic[TValue]):
         *,
         kept_s: float = 86_400.0,
         remembered: int = 10_000,
+        remembered_bytes: int = REMEMBERED_BYTES,
+        size_of: Callable[[TValue], int] = lambda _: LEAST_BYTES,
         loads_at_once: int = 1,
     ) -> None:
         self._name = name
@@ -78,7 +85,9 @@ class FreshAnswers(Generic[TValue]):
         kept_type: Any = _Kept[kind]  # type: ignore[valid-type]
         self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kept_type).decode
         self._remembered: OrderedDict[str, _Kept[TValue]] = OrderedDict()
-        self._most_remembered = remembered
+        self._most_remembered, self._most_bytes = remembered, remembered_bytes
+        self._size_of = size_of
+        self._remembered_bytes = 0
         self._from_cache = JoinedAsks(self._ask_cache)
         self._from_store = JoinedAsks(self._ask_store, most=500, at_once=loads_at_once)
         self._store_alone_until = 0.0
@@ -182,11 +191,19 @@ class FreshAnswers(Generic[TValue]):
 
     def _remember(self, kept: Mapping[str, _Kept[TValue]]) -> None:
         for key, one in kept.items():
-            if _is_newer(one, self._remembered.get(key)):
+            before = self._remembered.get(key)
+            if _is_newer(one, before):
                 self._remembered[key] = one
+                self._remembered_bytes += self._size(one) - self._size(before)
             self._remembered.move_to_end(key)
-        while len(self._remembered) > self._most_remembered:
-            self._remembered.popitem(last=False)
+        while len(self._remembered) > self._most_remembered or self._remembered_bytes > self._most_bytes:
+            _, forgotten = self._remembered.popitem(last=False)
+            self._remembered_bytes -= self._size(forgotten)
+
+    def _size(self, kept: _Kept[TValue] | None) -> int:
+        if kept is None:
+            return 0
+        return LEAST_BYTES if kept.value is None else max(LEAST_BYTES, self._size_of(kept.value))
 
     async def _put_quietly(self, kept: Mapping[str, _Kept[TValue]]) -> None:
         try:

@@ -99,6 +99,7 @@ class LoadHistories:
             cache,
             kept_s=HISTORY_KEPT_S,
             remembered=HISTORIES_REMEMBERED,
+            size_of=lambda history: len(history.columns),
             loads_at_once=HISTORIES_AT_ONCE,
         )
 

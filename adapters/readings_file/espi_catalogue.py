@@ -4,8 +4,9 @@ A feed is a flat list of entries that name each other by links (NAESB REQ.21), i
 for this, and once more for the intervals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from sys import intern
 
@@ -15,6 +16,8 @@ from application.ports.readings_file import BadValue, UnreadableFile
 MAX_ENTRIES = 1_000_000
 MAX_LINKS = 1_000
 """Of one entry."""
+MAX_LINK = 1_000
+"""Characters."""
 _KINDS = frozenset({"UsagePoint", "MeterReading", "ReadingType", "IntervalBlock", "LocalTimeParameters"})
 _FIELDS = frozenset(
     {
@@ -66,7 +69,11 @@ def whole_number(path: Path, line: int, name: str, written: str) -> int:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Entries by kind, and for each entry of the feed (in its order) the link that its blocks hang on ("" for none)."""
+    """Entries by kind, and for each entry of the feed (in its order) the link that its blocks hang on ("" for none).
+
+    Entries are found by their links, and the first in the feed's order counts: a feed of a million of them is asked
+    once for each.
+    """
 
     entries: Mapping[str, list[Entry]]
     blocks: list[str]
@@ -74,20 +81,60 @@ class Catalogue:
     # Where no link says which, the only one of the feed is meant.
 
     def reading_type_of(self, meter_reading: Entry) -> Entry | None:
-        found = [one for one in self.entries["ReadingType"] if one.itself in meter_reading.related]
-        return found[0] if found else _only(self.entries["ReadingType"])
+        found = self._first("ReadingType", (self._types.get(link) for link in meter_reading.related))
+        return found or _only(self.entries["ReadingType"])
 
     def usage_point_of(self, meter_reading: Entry) -> Entry | None:
-        for one in self.entries["UsagePoint"]:
-            if meter_reading.up in one.related or meter_reading.itself.startswith(f"{one.itself}/"):
-                return one
-        return _only(self.entries["UsagePoint"])
+        above = (self._points.get(parent) for parent in _parents(meter_reading.itself))
+        found = self._first("UsagePoint", (self._related_points.get(meter_reading.up), *above))
+        return found or _only(self.entries["UsagePoint"])
 
     def meter_reading_of(self, block_up: str) -> Entry | None:
-        for one in self.entries["MeterReading"]:
-            if block_up in one.related or block_up == f"{one.itself}/IntervalBlock":
-                return one
-        return _only(self.entries["MeterReading"])
+        by_name = self._readings.get(_parent(block_up)) if block_up.endswith("/IntervalBlock") else None
+        found = self._first("MeterReading", (self._related_readings.get(block_up), by_name))
+        return found or _only(self.entries["MeterReading"])
+
+    def _first(self, kind: str, places: Iterable[int | None]) -> Entry | None:
+        """Of those places among the entries of that kind."""
+        first = min((place for place in places if place is not None), default=None)
+        return None if first is None else self.entries[kind][first]
+
+    @cached_property
+    def _types(self) -> dict[str, int]:
+        return _places((one.itself,) for one in self.entries["ReadingType"])
+
+    @cached_property
+    def _points(self) -> dict[str, int]:
+        return _places((one.itself,) for one in self.entries["UsagePoint"])
+
+    @cached_property
+    def _related_points(self) -> dict[str, int]:
+        return _places(one.related for one in self.entries["UsagePoint"])
+
+    @cached_property
+    def _readings(self) -> dict[str, int]:
+        return _places((one.itself,) for one in self.entries["MeterReading"])
+
+    @cached_property
+    def _related_readings(self) -> dict[str, int]:
+        return _places(one.related for one in self.entries["MeterReading"])
+
+
+def _places(links: Iterable[Iterable[str]]) -> dict[str, int]:
+    """Link -> the first entry that has it."""
+    found: dict[str, int] = {}
+    for place, some in enumerate(links):
+        for link in some:
+            found.setdefault(link, place)
+    return found
+
+
+def _parents(href: str) -> Iterator[str]:
+    """What stands before each slash of it."""
+    at = href.find("/")
+    while at >= 0:
+        yield href[:at]
+        at = href.find("/", at + 1)
 
 
 def _only(entries: list[Entry]) -> Entry | None:
@@ -121,7 +168,10 @@ class _Listing:
             self._entry.kind = name.removeprefix("espi:")
 
     def _link(self, entry: Entry, attributes: dict[str, str], line: int) -> None:
-        href = intern(attributes.get("href", "").strip().rstrip("/"))
+        written = attributes.get("href", "").strip()
+        if len(written) > MAX_LINK:
+            raise UnreadableFile(self._path, line, f"has a link of more than {MAX_LINK} characters")
+        href = intern(written.rstrip("/"))
         match attributes.get("rel", ""):
             case "self":
                 entry.itself = href

@@ -1,0 +1,67 @@
+"""What a process remembers of answers is bounded in memory, whatever is in them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from application.fresh_answers import LEAST_BYTES, FreshAnswers
+from tests.fakes.clock import FakeClock
+
+NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+
+
+class Text(msgspec.Struct, frozen=True):
+    value: bytes
+
+
+class House:
+    """Without a cache; the store answers "key:size" with so many bytes."""
+
+    def __init__(self, remembered_bytes: int) -> None:
+        self.asked: list[str] = []
+        self.answers = FreshAnswers(
+            "text",
+            self._load,
+            Text,
+            FakeClock(NOW),
+            remembered_bytes=remembered_bytes,
+            size_of=lambda text: len(text.value),
+        )
+
+    def _load(self, keys: Sequence[str]) -> Mapping[str, Text]:
+        self.asked += keys
+        return {key: Text(b"x" * int(key.partition(":")[2])) for key in keys if not key.startswith("unknown")}
+
+    def ask(self, *keys: str) -> list[str]:
+        """One after the other; those that the store was asked for."""
+
+        async def story() -> None:
+            for key in keys:
+                await self.answers.get(key)
+
+        self.asked = []
+        asyncio.run(story())
+        return self.asked
+
+
+def test_large_answers_are_forgotten_before_their_number_is_reached() -> None:
+    house = House(10_000)
+    assert house.ask("a:4000", "b:4000", "a:4000") == ["a:4000", "b:4000"]
+    assert house.ask("c:4000") == ["c:4000"]
+    # What came longest ago went.
+    assert house.ask("c:4000", "b:4000", "a:4000") == ["a:4000"]
+
+
+def test_an_answer_larger_than_all_of_it_is_given_and_not_remembered() -> None:
+    house = House(1_000)
+    assert house.ask("a:2000", "a:2000") == ["a:2000", "a:2000"]
+    assert house.ask("b:500", "b:500") == ["b:500"]
+
+
+def test_small_and_unknown_answers_count_too() -> None:
+    house = House(3 * LEAST_BYTES)
+    many = [f"unknown-{n}:0" for n in range(4)]
+    house.ask(*many)
+    assert house.ask(*reversed(many)) == [many[0]]
