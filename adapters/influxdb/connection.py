@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar, cast
 
@@ -90,12 +92,23 @@ class InfluxConnection:
     def version(self) -> str:
         """As the server says, without a leading `v`. Raises TelemetryStoreUnavailable."""
 
+        return self._ping("X-Influxdb-Version").removeprefix("v")
+
+    def now(self) -> datetime | None:
+        """What its clock reads, to the second; None where something on the way takes that from its answers.
+
+        Raises TelemetryStoreUnavailable.
+        """
+        said = self._ping("Date")
+        return parsedate_to_datetime(said).astimezone(UTC) if said else None
+
+    def _ping(self, header: str) -> str:
         def ask() -> str:
             client = self._client.api_client
             _, _, headers = client.call_api("/ping", "GET", _preload_content=False)  # type: ignore[no-untyped-call]
-            return str(headers.get("X-Influxdb-Version", ""))
+            return str(headers.get(header, ""))
 
-        return self._tried(ask).removeprefix("v")
+        return self._tried(ask)
 
     def close(self) -> None:
         self._writer.close()  # type: ignore[no-untyped-call]

@@ -99,6 +99,28 @@ def test_what_influxdb_refuses_for_good_is_a_dead_letter_and_the_next_goes_in(
     assert path.influx.position(0) == 2
 
 
+def test_a_clock_that_jumped_ahead_alone_passes_no_reading_over(
+    influxd: InfluxServer, database: Database
+) -> None:
+    """Nor does it keep what is too old by the server's clock too."""
+    now = datetime.now(UTC)
+    ahead = FakeClock(now + timedelta(days=1_000))
+    with (
+        ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
+        influx_connection(influxd) as connection,
+    ):
+        store = InfluxTelemetryStore(connection, PostgresTelemetryProgress(pool, ahead), ahead, raw_days=90)
+        readings = [
+            MeterReading("a", "m", now - timedelta(days=days), 10.0, None) for days in (0, 89, 90, 400)
+        ]
+        assert store.write_readings(0, 1, readings) == 2
+        accelerated = FakeClock(now + timedelta(days=1_000), speed=60.0)
+        fast = InfluxTelemetryStore(
+            connection, PostgresTelemetryProgress(pool, accelerated), accelerated, raw_days=90
+        )
+        assert fast.write_readings(0, 2, readings) == 0
+
+
 def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
     path: Path, influxd: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
