@@ -1,6 +1,8 @@
 """From a late or corrected reading to a renewed measurement beside the old one, on a real PostgreSQL."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.advisory_locks import AdvisoryLocks
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.reader_positions import PostgresReaderPositions
@@ -24,6 +27,7 @@ from domain.event_sourcing import DomainEvent
 from domain.facility import Facility
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
 from domain.meter_reading import MeterReading, partition_of
+from interfaces.workers import measure
 from interfaces.workers.measure import Measuring
 from interfaces.workers.remeasure import READER, RIPE_AFTER, Remeasuring
 from projections.deadlines import DeadlineRow
@@ -122,6 +126,9 @@ class House:
         return Measuring(lambda now: [due], self.store, self.telemetry, self.bus, self.clock).pass_once()
 
     def measure_again(self, positions: ReaderPositions | None = None) -> int:
+        return self.remeasuring(positions).pass_once()
+
+    def remeasuring(self, positions: ReaderPositions | None = None) -> Remeasuring:
         return Remeasuring(
             corrections=self.rollups,
             positions=positions or self.positions,
@@ -130,7 +137,7 @@ class House:
             telemetry=self.telemetry,
             bus=self.bus,
             clock=self.clock,
-        ).pass_once()
+        )
 
     def facts(self) -> list[DomainEvent]:
         """What was recorded of the measuring of its dispatch."""
@@ -269,6 +276,31 @@ def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> 
     assert isinstance(second, Dispatch.Remeasured)
     # One of the ten days is 100 kW higher.
     assert second.delivered_kw == pytest.approx(110.0)
+
+
+def test_the_worker_measures_again_on_its_own(house: House, database: Database) -> None:
+    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.settle()
+    house.measure()
+    house.readings(LAST_QUARTER, ENDS_AT, 780.0)
+    house.settle()
+    house.clock.at += RIPE_AFTER
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        async with asyncio.timeout(25):
+            while len(await asyncio.to_thread(house.facts)) < 2:  # noqa: ASYNC110 - a log sends no signal
+                await asyncio.sleep(0.05)
+        stop.set()
+
+    async def story() -> None:
+        measuring = Measuring(lambda now: [], house.store, house.telemetry, house.bus, house.clock)
+        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+            worker = measure.run(measuring=measuring, remeasuring=house.remeasuring(), locks=locks, stop=stop)
+            await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
+
+    asyncio.run(story())
+    assert isinstance(house.facts()[-1], Dispatch.Remeasured)
 
 
 def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(house: House) -> None:
