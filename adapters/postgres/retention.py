@@ -20,7 +20,7 @@ DELETE FROM {table} WHERE ctid = ANY (ARRAY(
 ))
 """
 # Facility by facility, each from its oldest row on: what is looked at is what goes, however large the table. A BRIN
-# index knows no better than "somewhere" once old pages are filled anew (ADR 0035).
+# index knows no better than "somewhere" once old pages are filled anew (ADR 0032).
 DELETE_ROLLUPS = """
 DELETE FROM rollups WHERE ctid = ANY (ARRAY(
     WITH RECURSIVE facility AS (

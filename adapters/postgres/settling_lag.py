@@ -6,8 +6,8 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry_connection import telemetry_connection
-from adapters.postgres.telemetry_settling import SETTLED_AFTER
 from application.ports.settling_lag import SettlingBehind
+from domain.rollups import SETTLED_AFTER
 
 # A late reading makes an old quarter-hour wait from the moment it came, not from its own end.
 _LONGEST = """
