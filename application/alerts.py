@@ -48,6 +48,7 @@ ALERTS: dict[str, AlertDefinition] = {
         "the telemetry log has not been archived for 15 minutes, or the archive contradicts itself",
     ),
     "weather_unavailable": AlertDefinition("warning", "no usable weather for a forecast cycle"),
+    "weather_quota": AlertDefinition("warning", "over 80 % of the month's weather calls are used"),
     "degraded_forecast": AlertDefinition(
         "warning", "a DR event within 4 h asks for a facility whose newest forecast is degraded"
     ),

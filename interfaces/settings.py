@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from interfaces import setting_parsers as parse
 from interfaces.env_file import read_env_file
@@ -86,6 +87,14 @@ class Settings:
     telemetry_archive: bool = _setting(parse.boolean, True)
     """Whether `worker archive` keeps each message of the telemetry log; the log then drops none not yet archived."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    weather_key: str | None = _setting(parse.text, None)
+    """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with it that service is asked."""
+    weather_quota_per_month: int = _setting(parse.whole_number(100, 1_000_000_000), 100_000)
+    """Calls that the contract allows; no 31 days have more."""
+    weather_forecast_days: int = _setting(parse.whole_number(1, 14), 3)
+    """Which the contract covers, today among them."""
+    weather_history_days: int = _setting(parse.whole_number(0, 3_650), 1)
+    """How far back the contract covers the weather that was."""
     telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
     telemetry_raw_days: int = _setting(parse.whole_number(2, 3_650), 90)
     """Readings of a UTC day that ended longer ago are let go of; in clock days."""
@@ -180,6 +189,10 @@ def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> S
             problems.append(_unknown(name, list(fields)))
     settings = Settings(**values)
     problems.extend(_contradictions(settings, refused={line.partition(":")[0] for line in problems}))
+    if settings.weather_key and _sends_in_clear(settings.weather_url):
+        problems.append(
+            "GRIDPROOF_WEATHER_URL: the key would travel in clear; begin the address with https://"
+        )
     if problems:
         raise SettingsError(problems)
     return settings
@@ -230,6 +243,12 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
         yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
     if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
+
+
+def _sends_in_clear(url: str | None) -> bool:
+    """Over plain HTTP to another machine."""
+    parts = urlsplit(url or "")
+    return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
 
 
 def _as_text(value: object) -> str:

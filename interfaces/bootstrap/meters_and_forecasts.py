@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics, watched_telemetry
+from interfaces.bootstrap.weather import weather_source
 
 if TYPE_CHECKING:
     import ssl
@@ -134,17 +135,15 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
     """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
     from adapters.forecasting import StatsmodelsLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
-    from adapters.weather import HttpWeatherSource
     from application.command_bus import CommandBus
     from application.forecasts import Forecasts
     from application.handlers.forecast import FORECAST_HANDLERS
     from interfaces.workers.forecast_cycle import ForecastCycle
 
-    weather_url = stores.settings.weather_url
     return ForecastCycle(
         facilities=lambda: forecast_sites(stores),
         telemetry=stores.telemetry(),
-        weather=None if weather_url is None else HttpWeatherSource(weather_url, stores.clock),
+        weather=weather_source(stores),
         forecaster=StatsmodelsLoadForecaster(),
         book=stores.forecasts,
         bus=CommandBus(

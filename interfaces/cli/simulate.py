@@ -152,18 +152,20 @@ def bms(portfolio: Path, directory: Path | None, bind: str) -> None:
 @click.option("--down", is_flag=True, help="Every call is answered 503.")
 @click.option("--quota", type=click.IntRange(min=1), help="Calls a day; above it 429 with Retry-After.")
 def weather(portfolio: Path | None, bind: str, fail_first: int, *, down: bool, quota: int | None) -> None:
-    """A weather service, and nothing else."""
+    """A weather service, and nothing else; in the shape of WeatherAPI.com too, for the places of the portfolio."""
     from interfaces.simulators.parts import opened_weather
     from interfaces.simulators.weather import WeatherFaults
-    from interfaces.simulators.world import cells_of
+    from interfaces.simulators.world import cells_of, weather_places_of
     from interfaces.simulators.world_spec import read_portfolio
 
     faults = WeatherFaults(fail_first=fail_first, down=down, quota_per_day=quota)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Part]:
-        cells = {} if portfolio is None else cells_of(read_portfolio(portfolio))
-        async with opened_weather(bind, clock=_clock(), cells=cells, faults=faults) as url:
+        known = None if portfolio is None else read_portfolio(portfolio)
+        cells = {} if known is None else cells_of(known)
+        places = {} if known is None else weather_places_of(known)
+        async with opened_weather(bind, clock=_clock(), cells=cells, places=places, faults=faults) as url:
             yield {"weather": url}, []
 
     _run(opened())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from application.portfolio import Portfolio
 from application.ports.clock import Clock
+from application.weather_places import WeatherPlace
 from interfaces.simulators.bms_server import BmsServer, create_bms_app
 from interfaces.simulators.building import Building
 from interfaces.simulators.building_faults import FaultBook, FaultOrder
@@ -14,6 +15,7 @@ from interfaces.simulators.http_host import hosted
 from interfaces.simulators.journal import Journal
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults, create_utility_app
 from interfaces.simulators.weather import SimulatedWeather, Temperature, WeatherFaults, create_weather_app
+from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 
 ADVANCE_EVERY_S = 0.05
 """Wall seconds: how often the buildings look at their clock, so that an expiry takes effect unasked."""
@@ -59,11 +61,17 @@ async def opened_weather(
     *,
     clock: Clock,
     cells: Mapping[str, Temperature] | None = None,
+    places: Mapping[str, WeatherPlace] | None = None,
     faults: WeatherFaults | None = None,
 ) -> AsyncIterator[str]:
-    """The weather service's address. A cell that `cells` does not name has the climate that its name draws."""
+    """The weather service's address. A cell that `cells` does not name has the climate that its name draws.
+
+    In the shape of WeatherAPI.com it answers for `places` too.
+    """
     weather = SimulatedWeather(clock=clock, cells=cells, faults=faults)
-    async with hosted(create_weather_app(weather), bind) as url:
+    weatherapi = SimulatedWeatherApi(weather, places or {}, clock=clock)
+    app = create_weather_app(weather, forecast_json, history_json, weatherapi=weatherapi)
+    async with hosted(app, bind) as url:
         yield url
 
 

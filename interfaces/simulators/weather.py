@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 import numpy as np
 from litestar import Litestar, Request, get
 from litestar.datastructures import State
 from litestar.response import Response
+from litestar.types import ControllerRouterHandler
 
 from application.ports.clock import Clock
 from interfaces.simulators.climate import Climate, seed_of, smooth_noise
@@ -19,6 +21,7 @@ FORECAST_ERROR_C = 1.7
 
 Temperature = Callable[[datetime], float]
 Answer = Response[bytes]
+Fault = Literal["down", "over quota"]
 
 
 class WeatherFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,21 +66,31 @@ class SimulatedWeather:
     async def answer(self, cell: str, starts_at: datetime, ends_at: datetime) -> Answer:
         """The hours of `[starts_at, ends_at)`."""
         now = self._clock.now()
-        await asyncio.sleep(self._clock.wall_seconds(self._faults.latency_s))
-        self._calls += 1
-        if self._faults.down or self._calls <= self._faults.fail_first:
-            return _problem(503, "the weather service is down")
-        if self._over_quota(now):
-            return _problem(429, "the day's quota is used up", {"Retry-After": "3600"})
+        match await self.fault():
+            case "down":
+                return _problem(503, "the weather service is down")
+            case "over quota":
+                return _problem(429, "the day's quota is used up", {"Retry-After": "3600"})
         if not starts_at < ends_at <= starts_at + LONGEST_RANGE:
             return _problem(400, f"from must be before to, by at most {LONGEST_RANGE.days} days")
         issued_at = now.replace(minute=0, second=0, microsecond=0)
         hours = [
-            WeatherHour(at, round(self._seen_at(cell, at, issued_at), 2)) for at in _hours(starts_at, ends_at)
+            WeatherHour(at, round(self.temperature_c(cell, at, issued_at), 2))
+            for at in _hours(starts_at, ends_at)
         ]
-        return _json(200, WeatherAnswer(cell, issued_at, hours))
+        return json_answer(200, WeatherAnswer(cell, issued_at, hours))
 
-    def _seen_at(self, cell: str, at: datetime, issued_at: datetime) -> float:
+    async def fault(self) -> Fault | None:
+        """What befalls the call that has just come, after the time that an answer takes."""
+        now = self._clock.now()
+        await asyncio.sleep(self._clock.wall_seconds(self._faults.latency_s))
+        self._calls += 1
+        if self._faults.down or self._calls <= self._faults.fail_first:
+            return "down"
+        return "over quota" if self._over_quota(now) else None
+
+    def temperature_c(self, cell: str, at: datetime, issued_at: datetime) -> float:
+        """What a forecast issued at `issued_at` says of `at`: the truth, where that is over by then."""
         actual_c = self._cells[cell](at) if cell in self._cells else Climate(cell).temperature_c(at)
         ahead_h = (at - issued_at).total_seconds() / 3600.0
         if ahead_h <= 0:
@@ -102,7 +115,7 @@ def _hours(starts_at: datetime, ends_at: datetime) -> list[datetime]:
     return [first + timedelta(hours=index) for index in range(count)]
 
 
-def _json(status: int, document: object, headers: dict[str, str] | None = None) -> Answer:
+def json_answer(status: int, document: object, headers: dict[str, str] | None = None) -> Answer:
     return Response(
         msgspec.json.encode(document),
         status_code=status,
@@ -112,12 +125,14 @@ def _json(status: int, document: object, headers: dict[str, str] | None = None) 
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Answer:
-    return _json(status, {"detail": detail}, headers)
+    return json_answer(status, {"detail": detail}, headers)
 
 
-def create_weather_app(weather: SimulatedWeather) -> Litestar:
-    """`GET /v1/forecast?cell=..&from=..&to=..`."""
-    return Litestar([forecast], state=State({"weather": weather}), openapi_config=None)
+def create_weather_app(
+    weather: SimulatedWeather, *others: ControllerRouterHandler, **state: object
+) -> Litestar:
+    """`GET /v1/forecast?cell=..&from=..&to=..`; and what else serves the same weather, with its `state`."""
+    return Litestar([forecast, *others], state=State({"weather": weather} | state), openapi_config=None)
 
 
 @get("/v1/forecast")

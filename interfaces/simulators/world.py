@@ -9,6 +9,7 @@ from pathlib import Path
 
 from application.portfolio import Portfolio
 from application.ports.clock import Clock
+from application.weather_places import WeatherPlace, places_of
 from interfaces.simulators.building import Building
 from interfaces.simulators.load_model import LoadModel, LoadSource
 from interfaces.simulators.meters import MeteredBuilding, MeterFleet
@@ -89,7 +90,11 @@ async def opened_world(
             faults=spec.utility,
         ) as utility_url,
         opened_weather(
-            spec.weather_bind, clock=clock, cells=cells_of(portfolio, sources), faults=spec.weather
+            spec.weather_bind,
+            clock=clock,
+            cells=cells_of(portfolio, sources),
+            places=weather_places_of(portfolio),
+            faults=spec.weather,
         ) as weather_url,
         running(_meters(spec, portfolio, buildings, sources, clock)) as meters,
     ):
@@ -146,6 +151,14 @@ def cells_of(portfolio: Portfolio, sources: Mapping[str, LoadSource] | None = No
     for entry in portfolio.facilities:
         cells.setdefault(entry.weather_cell, loads[entry.facility_id].temperature_c)
     return cells
+
+
+def weather_places_of(portfolio: Portfolio) -> dict[str, WeatherPlace]:
+    """Where each cell lies: WeatherAPI.com knows no cells."""
+    return places_of(
+        (entry.weather_cell, WeatherPlace(latitude=entry.latitude, longitude=entry.longitude, tz=entry.tz))
+        for entry in portfolio.facilities
+    )
 
 
 def callback_secret_ref(portfolio: Portfolio) -> str | None:

@@ -1,18 +1,28 @@
-"""The weather of a forecast cycle: one call per cell, and the last good report while the source is away."""
+"""The weather of a forecast cycle: one call per cell, and while the source is away what was known last.
+
+First the last report, as far as its forecast reaches; then the temperature of the day before; then none. The age of
+the report tells which it was: from three hours on forecasts are `degraded_stale_weather`, without one
+`degraded_no_weather`.
+"""
 
 import asyncio
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import msgspec
+import numpy as np
 import structlog
 
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherSource, WeatherUnavailable
 from domain.forecast import STALE_WEATHER_S
+from domain.time_windows import IntervalSeries
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 8
+HOURS_A_DAY = 24
+DAYS_BEFORE = 2
+"""How often yesterday stands for today, and that for tomorrow: the horizon of a forecast."""
 
 
 class CellWeather(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -49,7 +59,9 @@ class WeatherDesk:
         problems = await asyncio.gather(
             *(self._refresh(self._source, cell, first, last, places) for cell in wanted)
         )
-        return {cell: self._known(cell, problem) for cell, problem in zip(wanted, problems, strict=True)}
+        return {
+            cell: self._known(cell, problem, last) for cell, problem in zip(wanted, problems, strict=True)
+        }
 
     async def _refresh(
         self,
@@ -68,8 +80,25 @@ class WeatherDesk:
                 return str(error)
         return None
 
-    def _known(self, cell: str, problem: str | None) -> CellWeather:
+    def _known(self, cell: str, problem: str | None, until: datetime) -> CellWeather:
         if (report := self._last.get(cell)) is None:
             return CellWeather(report=None, age_s=None, problem=problem)
-        age_s = (self._clock.now() - report.issued_at).total_seconds()
-        return CellWeather(report=report, age_s=max(age_s, 0.0), problem=problem)
+        age_s = max((self._clock.now() - report.issued_at).total_seconds(), 0.0)
+        if age_s > STALE_WEATHER_S:
+            problem = problem or f"the newest weather is {age_s / 3600:.0f} h old"
+            report = with_days_before(report, until)
+        return CellWeather(report=report, age_s=age_s, problem=problem)
+
+
+def with_days_before(report: WeatherReport, until: datetime) -> WeatherReport:
+    """The report, with the hours up to `until` that it does not know taken from the same hour a day or two before."""
+    known = report.temp_c
+    hours = max(len(known.values), -((known.starts_at - until) // timedelta(hours=1)))
+    values = np.full(hours, np.nan)
+    values[: len(known.values)] = known.values
+    filled = values.copy()
+    for days in range(1, DAYS_BEFORE + 1):
+        before = np.full(hours, np.nan)
+        before[days * HOURS_A_DAY :] = values[: max(0, hours - days * HOURS_A_DAY)]
+        filled = np.where(np.isnan(filled), before, filled)
+    return msgspec.structs.replace(report, temp_c=IntervalSeries(known.starts_at, known.step_s, filled))

@@ -35,6 +35,10 @@ A_FULL_SYSTEM = {
     "GRIDPROOF_ARCHIVE_S3_KEY_ID": "AKIA0",
     "GRIDPROOF_ARCHIVE_S3_SECRET": "file:/etc/gridproof/s3.secret",
     "GRIDPROOF_WEATHER_URL": "https://weather.example/v1?key=hunter6",
+    "GRIDPROOF_WEATHER_KEY": "env:WEATHER_KEY",
+    "GRIDPROOF_WEATHER_QUOTA_PER_MONTH": "3000000",
+    "GRIDPROOF_WEATHER_FORECAST_DAYS": "7",
+    "GRIDPROOF_WEATHER_HISTORY_DAYS": "30",
     "GRIDPROOF_TELEMETRY_STORE": "influx",
     "GRIDPROOF_TELEMETRY_ARCHIVE": "false",
     "GRIDPROOF_INFLUX_TOKEN": "env:INFLUX_TOKEN",
@@ -121,6 +125,13 @@ def test_an_empty_setting_counts_as_not_given() -> None:
 
 def test_other_programs_variables_are_left_alone() -> None:
     assert read_settings({"PATH": "/bin", "PGPASSWORD": "x"}) == Settings()
+
+
+def test_a_weather_key_does_not_travel_in_clear() -> None:
+    key = {"GRIDPROOF_WEATHER_KEY": "env:WEATHER_KEY"}
+    assert read_settings(key | {"GRIDPROOF_WEATHER_URL": "http://127.0.0.1:9"}).weather_key
+    (problem,) = problems_of(key | {"GRIDPROOF_WEATHER_URL": "http://weather.example"})
+    assert problem.startswith("GRIDPROOF_WEATHER_URL: the key would travel in clear")
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:

@@ -1,0 +1,42 @@
+"""Hours that a weather service told of, in their places."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+
+from application.ports.weather import WeatherUnavailable
+from domain.time_windows import IntervalSeries
+from domain.units import outdoor_celsius
+
+HOUR = timedelta(hours=1)
+
+
+def hourly_series(
+    hours: Iterable[tuple[datetime, float]], starts_at: datetime, ends_at: datetime
+) -> IntervalSeries:
+    """The hours that were asked for, degrees Celsius; whatever else there is is left out.
+
+    Raises WeatherUnavailable where none of them is there, and InvalidQuantity.
+    """
+    values = np.full(max(0, int((ends_at - starts_at) / HOUR)), np.nan)
+    for at, temp_c in hours:
+        index = (at - starts_at) / HOUR
+        if index == int(index) and 0 <= index < len(values):
+            values[int(index)] = outdoor_celsius(temp_c, name="temp_c")
+    if not np.isfinite(values).any():
+        raise WeatherUnavailable("the weather source's answer holds none of the hours asked for")
+    return IntervalSeries(starts_at, int(HOUR.total_seconds()), values)
+
+
+def on_the_hour(hours: Iterable[tuple[datetime, float]]) -> Iterator[tuple[datetime, float]]:
+    """The same at whole hours of UTC, between two where a place's own hours begin at its half or quarter."""
+    known = sorted(hours)
+    for at, temp_c in known:
+        if not at.minute:
+            yield at, temp_c
+    for (before, earlier_c), (after, later_c) in pairwise(known):
+        if before.minute and after - before == HOUR:
+            share = 1.0 - before.minute / 60.0
+            yield after.replace(minute=0), earlier_c + (later_c - earlier_c) * share

@@ -1,0 +1,143 @@
+"""WeatherAPI.com: `forecast.json` for today and the days to come, `history.json` for those that are over.
+
+Days are local to the place. Those that are over cost calls of their own: up to a week one each, as every contract
+allows, beyond that one for each 30 (`end_dt`, which the larger contracts allow).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+
+from adapters.weather.bounded_get import BoundedGet
+from adapters.weather.hours import HOUR, hourly_series, on_the_hour
+from adapters.weather.weatherapi_answers import Answer, Hour, NotInPlan, may_pass, read_answer
+from application.ports.clock import Clock
+from application.ports.weather import WeatherReport, WeatherUnavailable
+from application.ports.weather_quota import WeatherQuota
+from application.weather_places import WeatherPlace
+from domain.time_windows import local_date, local_day
+from domain.units import InvalidQuantity
+
+_log = structlog.get_logger(__name__)
+DAYS_ONE_BY_ONE = 7
+DAYS_AT_ONCE = 30
+PLACES_FOR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+class WeatherApiPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the contract covers."""
+
+    forecast_days: int = 3
+    """Today among them; 14 at most."""
+    history_days: int = 1
+
+
+class WeatherApiSource:
+    """Implements WeatherSource. `places` (called in a thread) says where each weather cell is."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        clock: Clock,
+        *,
+        places: Callable[[], Mapping[str, WeatherPlace]],
+        quota: WeatherQuota,
+        plan: WeatherApiPlan | None = None,
+    ) -> None:
+        self._base = base_url.rstrip("/") + "/v1"
+        self._key = key
+        self._clock = clock
+        self._read_places = places
+        self._places: Mapping[str, WeatherPlace] = {}
+        self._places_read_at: datetime | None = None
+        self._quota = quota
+        self._plan = plan or WeatherApiPlan()
+        self._http = BoundedGet(clock, before_try=self._take_call, may_pass=may_pass)
+
+    async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
+        """Hours that the contract does not cover are missing."""
+        place = await self._place(cell)
+        now = self._clock.now()
+        today = local_date(now, ZoneInfo(place.tz))
+        midnight = local_day(today, ZoneInfo(place.tz)).starts_at
+        issued_at, hours = now, list[Hour]()
+        if starts_at < min(midnight, ends_at):
+            hours += await self._past(place, today, starts_at, min(midnight, ends_at))
+        if max(midnight, starts_at) < ends_at:
+            told = await self._ahead(place, today, ends_at)
+            hours += told.hours()
+            issued_at = _issued_at(told, now)
+        try:
+            told_of = on_the_hour((hour.at, hour.temp_c) for hour in hours)
+            temp_c = hourly_series(told_of, starts_at, ends_at)
+        except InvalidQuantity as error:
+            raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
+        return WeatherReport(cell=cell, issued_at=issued_at, temp_c=temp_c)
+
+    async def _ahead(self, place: WeatherPlace, today: date, ends_at: datetime) -> Answer:
+        last = local_date(ends_at - HOUR, ZoneInfo(place.tz))
+        days = min((last - today).days + 1, self._plan.forecast_days)
+        query = {"days": str(days), "aqi": "no", "alerts": "no"}
+        return await self._get("forecast.json", place, query)
+
+    async def _past(
+        self, place: WeatherPlace, today: date, starts_at: datetime, ends_at: datetime
+    ) -> list[Hour]:
+        zone = ZoneInfo(place.tz)
+        first = max(local_date(starts_at, zone), today - DAY * self._plan.history_days)
+        last = local_date(ends_at - HOUR, zone)
+        hours: list[Hour] = []
+        try:
+            for query in _histories(first, last):
+                hours += (await self._get("history.json", place, query)).hours()
+        except NotInPlan as error:
+            _log.warning("the past's weather stays unknown", why=str(error))
+        return hours
+
+    async def _get(self, method: str, place: WeatherPlace, query: dict[str, str]) -> Answer:
+        where = {"key": self._key, "q": f"{place.latitude:.4f},{place.longitude:.4f}"}
+        return read_answer(await self._http.get(f"{self._base}/{method}", where | query))
+
+    async def _take_call(self) -> None:
+        use = await self._quota.take()
+        if not use.allowed:
+            raise WeatherUnavailable(
+                f"the quota of {use.quota} weather calls a month leaves none now ({use.used} are used); "
+                f"one is due in {use.retry_after_s:.0f} s"
+            )
+
+    async def _place(self, cell: str) -> WeatherPlace:
+        """Read again for a cell not known yet, and now and then: facilities come, and are moved."""
+        now = self._clock.now()
+        read_at = self._places_read_at
+        if cell not in self._places or read_at is None or now - read_at >= PLACES_FOR:
+            self._places = await asyncio.to_thread(self._read_places)
+            self._places_read_at = now
+        if cell not in self._places:
+            raise WeatherUnavailable(f"no facility is in the weather cell {cell}, so it lies nowhere")
+        return self._places[cell]
+
+
+def _histories(first: date, last: date) -> Iterator[dict[str, str]]:
+    """Calls for the days from `first` to `last`, both among them."""
+    one_by_one = (last - first).days < DAYS_ONE_BY_ONE
+    while first <= last:
+        until = first if one_by_one else min(last, first + DAY * (DAYS_AT_ONCE - 1))
+        yield {"dt": first.isoformat()} | ({"end_dt": until.isoformat()} if until > first else {})
+        first = until + DAY
+
+
+def _issued_at(told: Answer, now: datetime) -> datetime:
+    """When the service last renewed what it says of the place. Raises WeatherUnavailable for a time to come."""
+    if told.current is None:
+        raise WeatherUnavailable("the weather source does not say how old its answer is")
+    issued_at = datetime.fromtimestamp(told.current.last_updated_epoch, UTC)
+    if issued_at > now + HOUR:
+        raise WeatherUnavailable("the weather source answered with a forecast from the future")
+    return issued_at

@@ -1,0 +1,104 @@
+"""What WeatherAPI.com answers, as far as it is read here: its documentation's forecast, history and error bodies."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from adapters.weather.bounded_get import Answered
+from application.ports.weather import WeatherUnavailable
+from domain.struct_decoders import json_decoder
+
+
+class Location(msgspec.Struct, frozen=True):
+    tz_id: str
+    localtime_epoch: int
+
+
+class Current(msgspec.Struct, frozen=True):
+    last_updated_epoch: int
+
+
+class Hour(msgspec.Struct, frozen=True):
+    time_epoch: int
+    temp_c: float
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(self.time_epoch, UTC)
+
+
+class Day(msgspec.Struct, frozen=True):
+    date: str
+    hour: list[Hour] = []
+
+
+class Days(msgspec.Struct, frozen=True):
+    forecastday: list[Day]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """History says nothing of `current`."""
+
+    location: Location
+    forecast: Days
+    current: Current | None = None
+
+    def hours(self) -> list[Hour]:
+        return [hour for day in self.forecast.forecastday for hour in day.hour]
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    error: _Error
+
+
+class NotInPlan(WeatherUnavailable):
+    """The contract does not cover what was asked for."""
+
+
+REFUSALS = {
+    1002: "no key arrived; set GRIDPROOF_WEATHER_KEY",
+    1003: "no place arrived; this is a fault of Gridproof's",
+    1005: "the address is wrong; correct GRIDPROOF_WEATHER_URL",
+    1006: "it knows no such place; correct the facilities' latitude and longitude",
+    2006: "the key is invalid; renew what GRIDPROOF_WEATHER_KEY refers to",
+    2007: "the month's quota is used up; wait for the next month, or raise the contract",
+    2008: "the key has been disabled; renew what GRIDPROOF_WEATHER_KEY refers to",
+    2009: "the contract does not cover this; lower GRIDPROOF_WEATHER_FORECAST_DAYS or GRIDPROOF_WEATHER_HISTORY_DAYS",
+}
+"""By the service's own codes. Its sentences are not repeated: whose they are is not known."""
+INTERNAL_ERROR, NOT_IN_PLAN = 9999, 2009
+
+
+def code_of(answered: Answered) -> int | None:
+    """The code of a failure; None where there is none, or it is not understood."""
+    if answered.status == 200:
+        return None
+    try:
+        return json_decoder(_Failure).decode(answered.body).error.code
+    except msgspec.DecodeError:
+        return None
+
+
+def may_pass(answered: Answered) -> str | None:
+    if code_of(answered) == INTERNAL_ERROR:
+        return f"the weather source has an internal error ({INTERNAL_ERROR})"
+    return None
+
+
+def read_answer(answered: Answered) -> Answer:
+    """Raises WeatherUnavailable for a refusal, NotInPlan for one that the contract makes."""
+    if answered.status == 200:
+        try:
+            return json_decoder(Answer).decode(answered.body)
+        except msgspec.DecodeError as error:
+            raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
+    code = code_of(answered)
+    if code is None:
+        raise WeatherUnavailable(f"the weather source answered HTTP {answered.status}")
+    why = REFUSALS.get(code, "see its documentation for the code")
+    refusal = NotInPlan if code == NOT_IN_PLAN else WeatherUnavailable
+    raise refusal(f"the weather source refuses ({code}): {why}")

@@ -1,0 +1,136 @@
+"""The weather quota in Redis or Valkey; counted here while that is down, and added there once it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from application.ports.clock import Clock
+from application.ports.weather_quota import QuotaUse
+from application.token_bucket import Bucket, BucketRule
+
+log = structlog.get_logger("weather_quota")
+
+ANSWER_WITHIN_S = 0.25
+LEFT_ALONE_S = 5.0
+KEPT_WALL_S = 63 * 86_400
+
+# The bucket of application/token_bucket.py, in one step; ARGV: now, capacity, per second, month, calls made meanwhile.
+_TAKE = """
+local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')
+local now, capacity, per_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local tokens, at = tonumber(kept[1] or capacity), tonumber(kept[2] or now)
+local used = kept[3] == ARGV[4] and tonumber(kept[4] or '0') or 0
+tokens = math.min(capacity, tokens + math.max(0, now - at) * per_s) - tonumber(ARGV[5])
+used = used + tonumber(ARGV[5])
+local allowed = 0
+if tokens >= 1 then
+    allowed, tokens, used = 1, tokens - 1, used + 1
+end
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.9f', tokens), 'at', string.format('%.6f', math.max(now, at)),
+    'month', ARGV[4], 'used', string.format('%d', used))
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+return {allowed, string.format('%.9f', tokens), used}
+"""
+
+
+class CachedWeatherQuota:
+    """Implements WeatherQuota, in time of the clock. `redis_url` None counts in this process only."""
+
+    def __init__(
+        self,
+        quota_per_month: int,
+        clock: Clock,
+        *,
+        redis_url: str | None = None,
+        namespace: str = "gridproof",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._quota = quota_per_month
+        self._key = f"{namespace}:weather-quota"
+        self._rule = BucketRule.under(quota_per_month)
+        self._clock = clock
+        self._monotonic = monotonic
+        self._redis = None if redis_url is None else _client(redis_url)
+        self._script = None if self._redis is None else self._redis.register_script(_TAKE)
+        self._bucket = Bucket(tokens=self._rule.capacity, at_s=clock.now().timestamp())
+        """As last seen: what is shared, or this process's own."""
+        self._month, self._used = "", 0
+        self._owed = 0
+        """Calls allowed here that what is shared does not know of yet."""
+        self._alone_until = 0.0
+        self._one_by_one = asyncio.Lock()
+        """So that what is owed is told once, over one connection."""
+
+    async def take(self) -> QuotaUse:
+        async with self._one_by_one:
+            return await self._take()
+
+    async def _take(self) -> QuotaUse:
+        if self._script is not None and self._monotonic() >= self._alone_until:
+            try:
+                return await self._take_shared()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._alone_until = self._monotonic() + LEFT_ALONE_S
+                log.warning("the weather quota is counted in this process", why=type(error).__name__)
+        return self._take_here()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    async def _take_shared(self) -> QuotaUse:
+        now = self._clock.now()
+        rule, owed = self._rule, self._owed
+        asked: list[str | float] = [
+            now.timestamp(),
+            rule.capacity,
+            rule.per_s,
+            f"{now:%Y-%m}",
+            owed,
+            KEPT_WALL_S,
+        ]
+        assert self._script is not None  # noqa: S101 - for the type alone: the one caller asked
+        allowed, tokens, used = await self._script(keys=[self._key], args=asked)
+        self._owed -= owed
+        self._bucket = Bucket(tokens=float(tokens), at_s=now.timestamp())
+        self._month, self._used = f"{now:%Y-%m}", int(used)
+        return self._use(allowed=bool(allowed), shared=True)
+
+    def _take_here(self) -> QuotaUse:
+        now = self._clock.now()
+        if self._month != (month := f"{now:%Y-%m}"):
+            self._month, self._used = month, 0
+        bucket = self._bucket.filled(self._rule, now.timestamp())
+        allowed = bucket.tokens >= 1
+        if allowed:
+            bucket = Bucket(tokens=bucket.tokens - 1, at_s=bucket.at_s)
+            self._used += 1
+            self._owed += 1
+        self._bucket = bucket
+        return self._use(allowed=allowed, shared=self._redis is None)
+
+    def _use(self, *, allowed: bool, shared: bool) -> QuotaUse:
+        wait_s = 0.0 if allowed else self._bucket.wait_s(self._rule)
+        return QuotaUse(
+            allowed=allowed, retry_after_s=wait_s, used=self._used, quota=self._quota, shared=shared
+        )
+
+
+def _client(redis_url: str) -> Redis:
+    """Without retries: a call that waits for the cache would be a forecast that waits for it."""
+    return Redis.from_url(
+        redis_url,
+        socket_timeout=ANSWER_WITHIN_S,
+        socket_connect_timeout=ANSWER_WITHIN_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=1,
+    )

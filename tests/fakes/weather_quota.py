@@ -1,0 +1,19 @@
+"""A weather quota in memory; it passes the contract suite of the shared one."""
+
+from application.ports.weather_quota import QuotaUse
+from application.token_bucket import BucketRule
+
+
+class FakeWeatherQuota:
+    """What may go at once, and nothing more: its clock stands still."""
+
+    def __init__(self, quota_per_month: int) -> None:
+        self.quota = quota_per_month
+        self.used = 0
+
+    async def take(self) -> QuotaUse:
+        rule = BucketRule.under(self.quota)
+        allowed = self.used + 1 <= rule.capacity
+        self.used += allowed
+        wait_s = 0.0 if allowed else 1 / rule.per_s
+        return QuotaUse(allowed=allowed, retry_after_s=wait_s, used=self.used, quota=self.quota)
