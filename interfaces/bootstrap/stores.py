@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from application.ports.dead_letters import DeadLetters
     from application.ports.forecast_book import ForecastBook
     from application.ports.meter_powers import MeterPowersView
+    from application.ports.past_forecasts import PastForecasts
     from application.ports.stored_readings import StoredReadings
     from application.ports.telemetry_rollups import TelemetryRollups
     from application.ports.telemetry_store import TelemetryStore
@@ -101,6 +102,11 @@ class Stores:
         from adapters.postgres.meter_powers import PostgresMeterPowers
 
         return PostgresMeterPowers(self.pool)
+
+    def past_forecasts(self) -> PastForecasts:
+        from adapters.postgres.past_forecasts import PostgresPastForecasts
+
+        return PostgresPastForecasts(self.pool)
 
     def utilities(self) -> Utilities:
         from adapters.postgres.utilities import PostgresUtilities

@@ -81,6 +81,7 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
         telemetry=telemetry,
         rollups=WatchedRollups(stores.rollups(), health),
         meter_powers=WatchedMeterPowers(stores.meter_powers(), health),
+        past_forecasts=stores.past_forecasts(),
         ledger=StoredLedger(stores),
         clock=stores.clock,
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,

@@ -12,6 +12,7 @@ import msgspec
 from application.ports.load_forecaster import LoadForecaster, TooLittleHistory
 from application.ports.readings_file import ReadingsFile, ReadingsFileError
 from application.predicting import PREDICTED, Prediction, UnusableStep, predict_load
+from interfaces.cli.forecast_reads import show
 from interfaces.cli.parameter_types import moment, time_zone
 from interfaces.cli.printing import print_fields, print_json, print_table
 
@@ -32,6 +33,9 @@ Examples:
 @click.group("forecast")
 def forecast_group() -> None:
     """Load forecasts: quarter-hourly, as 10, 50 and 90 % quantiles."""
+
+
+forecast_group.add_command(show)
 
 
 @forecast_group.command("run", epilog=RUN_EXAMPLE)

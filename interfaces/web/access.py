@@ -43,6 +43,7 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     f"GET {FACILITY}": READER,
     f"GET {FACILITY}/current": READER,
     f"GET {FACILITY}/history": READER,
+    f"GET {FACILITY}/forecast": READER,
     f"POST {FACILITY}/maintenance": OPERATOR,
     f"POST {FACILITY}/opt-out": OPERATOR,
     f"POST {FACILITY}/opt-in": OPERATOR,
@@ -69,7 +70,13 @@ ACCESS: dict[str, frozenset[Role] | None] = {
 }
 
 FOR_ONE_FACILITY = frozenset(
-    {"GET /api/facilities", f"GET {FACILITY}", f"GET {FACILITY}/current", f"GET {FACILITY}/history"}
+    {
+        "GET /api/facilities",
+        f"GET {FACILITY}",
+        f"GET {FACILITY}/current",
+        f"GET {FACILITY}/history",
+        f"GET {FACILITY}/forecast",
+    }
 )
 """What a dashboard key of one facility may read, of that facility."""
 

@@ -20,6 +20,7 @@ from interfaces.web.dr_event import DREventController
 from interfaces.web.dr_notification import NotificationController
 from interfaces.web.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.facility import FacilityController
+from interfaces.web.forecast import ForecastController
 from interfaces.web.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.platform import PlatformController
 from interfaces.web.portfolio import PortfolioController
@@ -30,6 +31,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
     DREventController,
     FacilityController,
+    ForecastController,
     PortfolioController,
     AuditController,
     AlertController,

@@ -22,6 +22,7 @@ from application.ports.clock import Clock
 from application.ports.current_cache import CurrentCache
 from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.meter_powers import MeterPowersView
+from application.ports.past_forecasts import PastForecasts
 from application.ports.rate_limit import RateLimiter
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
@@ -91,6 +92,7 @@ class WebCollaborators:
     telemetry: TelemetryStore
     rollups: TelemetryRollups
     meter_powers: MeterPowersView
+    past_forecasts: PastForecasts
     ledger: Ledger
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)

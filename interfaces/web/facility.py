@@ -85,7 +85,7 @@ class FacilityController(Controller):
         limit: Limit = 100,
     ) -> Listing[FacilityRow]:
         if request.user.facility_id is not None:
-            return Listing(items=(await _visible(request, request.user.facility_id),))
+            return Listing(items=(await visible_facility(request, request.user.facility_id),))
         page = await asyncio.to_thread(
             listing_of,
             collaborators_of(request).read_models.facilities,
@@ -98,11 +98,11 @@ class FacilityController(Controller):
 
     @get("/{facility_id:str}", summary="One facility")
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityRow:
-        return await _visible(request, facility_id)
+        return await visible_facility(request, facility_id)
 
     @get("/{facility_id:str}/current", summary="What it draws now")
     async def current(self, request: ApiRequest, facility_id: FromPath[str]) -> CurrentDocument:
-        await _visible(request, facility_id)
+        await visible_facility(request, facility_id)
         answers = await edge_of(request).current_values.current([facility_id])
         return _current(facility_id, answers[facility_id], collaborators_of(request).clock)
 
@@ -119,7 +119,7 @@ class FacilityController(Controller):
         limit: Steps = MOST_STEPS,
     ) -> HistoryDocument:
         """15s for at most a day at once, out of single readings; 1m for 31 days; 15m and 1h for 92, imports too."""
-        await _visible(request, facility_id)
+        await visible_facility(request, facility_id)
         step_s = STEPS_S[resolution]
         window = window_of(first, last, step_s)
         try:
@@ -167,7 +167,8 @@ async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -
     return reply
 
 
-async def _visible(request: ApiRequest, facility_id: str) -> FacilityRow:
+async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow:
+    """Raises Problem (404) where there is none, or the key may not see it."""
     row = None
     if request.user.facility_id in (None, facility_id):
         view = collaborators_of(request).read_models.facilities

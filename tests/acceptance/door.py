@@ -23,6 +23,7 @@ from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.meter_powers import PostgresMeterPowers
+from adapters.postgres.past_forecasts import PostgresPastForecasts
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.projection_waits import PostgresProjectionWaits
 from adapters.postgres.read_models import PostgresReadModels
@@ -182,6 +183,7 @@ def running_door(
             telemetry=PostgresTelemetryStore(pool, CLOCK),
             rollups=PostgresTelemetryRollups(pool, CLOCK),
             meter_powers=PostgresMeterPowers(pool),
+            past_forecasts=PostgresPastForecasts(pool),
             ledger=_ledger(pool, data_dir),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,

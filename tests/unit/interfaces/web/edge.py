@@ -136,7 +136,7 @@ class Edge:
 
     def app(self) -> Litestar:
         unused = dict.fromkeys(
-            ("story_log", "dead_letters", "telemetry", "rollups", "meter_powers", "ledger"),
+            ("story_log", "dead_letters", "telemetry", "rollups", "meter_powers", "past_forecasts", "ledger"),
             cast("Any", None),
         )
         return create_app(

@@ -1,0 +1,133 @@
+"""`gridproof forecast show`: what was foreseen, as the running system knows it or knew it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from interfaces.cli.parameter_types import moment
+from interfaces.cli.printing import print_fields, print_json, print_table
+from interfaces.cli.session import opened_stores
+
+if TYPE_CHECKING:
+    from application.forecast_documents import ForecastDocument, LeadTimeDocument
+
+SHOW_EXAMPLE = """
+\b
+Examples:
+  gridproof forecast show fac-001
+  gridproof forecast show fac-001 --as-of 2026-07-14T17:00:00Z --json
+  gridproof forecast show fac-001 --lead-time-h 4 --from 2026-07-14T00:00:00Z --to 2026-07-15T00:00:00Z
+"""
+STEP_COLUMNS = ("starts at", "p10 kW", "p50 kW", "p90 kW")
+
+
+@click.command("show", epilog=SHOW_EXAMPLE)
+@click.argument("facility_id", metavar="FACILITY")
+@click.option("--as-of", metavar="TIME", type=moment, help="What was known at that moment. [default: now]")
+@click.option(
+    "--lead-time-h",
+    type=click.FloatRange(0, 48),
+    help="Each quarter-hour as foreseen so many hours ahead; with --from and --to.",
+)
+@click.option("--from", "first", type=moment, metavar="TIME", help="With --lead-time-h.")
+@click.option("--to", "last", type=moment, metavar="TIME", help="Not in it any more; at most 7 days on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def show(
+    facility_id: str,
+    *,
+    as_of: datetime | None,
+    lead_time_h: float | None,
+    first: datetime | None,
+    last: datetime | None,
+    as_json: bool,
+) -> None:
+    """The forecast of FACILITY, the newest, as of a past moment or by lead time, with the quality of its inputs."""
+    if lead_time_h is None and first is None and last is None:
+        forecast = _newest(facility_id, as_of)
+        print_json(forecast) if as_json else _print_newest(forecast)
+        return
+    if lead_time_h is None or first is None or last is None:
+        raise click.UsageError("--lead-time-h, --from and --to go together; give all three")
+    ahead = _ahead(facility_id, timedelta(hours=lead_time_h), first, last, as_of)
+    print_json(ahead) if as_json else _print_ahead(ahead)
+
+
+def _newest(facility_id: str, as_of: datetime | None) -> ForecastDocument:
+    from application.forecast_documents import forecast_document
+    from application.forecast_reading import newest_at
+    from application.ports.event_store import EventStoreUnavailable
+
+    try:
+        with opened_stores() as stores:
+            now = stores.clock.now()
+            at = min(as_of or now, now)
+            found = newest_at(stores.past_forecasts(), [facility_id], at)
+    except EventStoreUnavailable as error:
+        raise click.ClickException(f"{error}; ask again when the database is back") from error
+    if facility_id not in found:
+        raise click.ClickException(
+            f"no forecast was issued for {facility_id} in the two hours before {at.isoformat()}; "
+            "see `gridproof facilities list`, and run one with `gridproof forecast run`"
+        )
+    return forecast_document(found[facility_id], at)
+
+
+def _ahead(
+    facility_id: str, lead_time: timedelta, first: datetime, last: datetime, as_of: datetime | None
+) -> LeadTimeDocument:
+    from application.forecast_documents import lead_time_document
+    from application.forecast_reading import LeadTimeRefused, by_lead_time
+    from application.ports.event_store import EventStoreUnavailable
+    from domain.time_windows import InvalidWindow, TimeWindow
+
+    try:
+        with opened_stores() as stores:
+            now = stores.clock.now()
+            at = min(as_of or now, now)
+            steps = by_lead_time(stores.past_forecasts(), facility_id, TimeWindow(first, last), lead_time, at)
+    except (LeadTimeRefused, InvalidWindow) as error:
+        raise click.UsageError(str(error)) from error
+    except EventStoreUnavailable as error:
+        raise click.ClickException(f"{error}; ask again when the database is back") from error
+    return lead_time_document(facility_id, steps, lead_time, at)
+
+
+def _print_newest(forecast: ForecastDocument) -> None:
+    weather = "none" if not forecast.weather_available else f"{_hours(forecast.weather_age_s)} old"
+    model = forecast.model
+    print_fields(
+        [
+            ("facility", forecast.facility_id),
+            ("cycle", forecast.cycle_start),
+            ("issued", forecast.issued_at),
+            ("as of", forecast.as_of),
+            ("quality as issued", forecast.data_quality),
+            ("counts as", forecast.counts_as),
+            ("weather", weather),
+            ("sensor coverage %", forecast.sensor_coverage_pct),
+            ("newest reading", f"{_hours(forecast.reading_age_s)} before the cycle"),
+            ("model", f"{model.name} {model.version}, trained {_hours(model.age_s)} before the cycle"),
+        ]
+    )
+    print_table(
+        STEP_COLUMNS, [(step.starts_at, step.kw.p10, step.kw.p50, step.kw.p90) for step in forecast.steps]
+    )
+
+
+def _print_ahead(found: LeadTimeDocument) -> None:
+    click.echo(f"{found.facility_id}, foreseen {found.lead_time_h:g} h ahead")
+    rows = []
+    for step in found.steps:
+        kw, forecast = step.kw, step.forecast
+        quantiles = (None,) * 3 if kw is None else (kw.p10, kw.p50, kw.p90)
+        rows.append(
+            (step.starts_at, *quantiles, "no forecast" if forecast is None else forecast.data_quality)
+        )
+    print_table((*STEP_COLUMNS, "quality"), rows)
+
+
+def _hours(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds / 3600:.1f} h"

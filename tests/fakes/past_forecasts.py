@@ -1,0 +1,30 @@
+"""Past forecasts in memory; they pass the contract suite of PostgreSQL's."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from application.ports.past_forecasts import ForecastPlace
+from domain.forecast import Forecast, ForecastState
+
+
+class FakePastForecasts:
+    """`note` what was recorded of a forecast, each time it is saved."""
+
+    def __init__(self) -> None:
+        self.recorded: list[ForecastState] = []
+        self.asked: list[int] = []
+        """How many places each call was about."""
+
+    def note(self, forecast: Forecast) -> None:
+        self.recorded.append(forecast.state)
+
+    def standing(
+        self, places: Collection[ForecastPlace], *, at: datetime
+    ) -> dict[ForecastPlace, ForecastState]:
+        self.asked.append(len(places))
+        found: dict[ForecastPlace, ForecastState] = {}
+        for state in self.recorded:
+            place = ForecastPlace(state.facility_id, state.cycle_start)
+            if place in places and state.issued_at <= at:
+                found[place] = state
+        return found

@@ -1,0 +1,52 @@
+"""`gridproof forecast show` on a database of its own, with the settings a person would have."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.clock import SystemClock
+from adapters.postgres.event_store import PostgresEventStore
+from application.forecasts import Forecasts
+from domain.forecast import CYCLE, cycle_start_of
+from tests.acceptance.terminal import Terminal
+from tests.issued import issued_forecast
+from tests.servers import Database
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    store = PostgresEventStore(Forecasts, database.app_dsn)
+    latest = cycle_start_of(SystemClock().now())
+    for cycles_ago in (1, 2, 6):
+        store.save([issued_forecast("fac-001", latest - CYCLE * cycles_ago, 100.0 - cycles_ago)])
+    store.close()
+    return Terminal(database, tmp_path)
+
+
+def test_it_shows_the_newest_as_of_a_moment_and_by_lead_time(terminal: Terminal) -> None:
+    newest = terminal.document("forecast", "show", "fac-001")
+    latest = datetime.fromisoformat(newest["cycle_start"]) + CYCLE
+    assert (newest["steps"][0]["kw"]["p50"], newest["data_quality"], newest["model"]["name"]) == (
+        99.0,
+        "full",
+        "towt",
+    )
+    as_of = (latest - CYCLE * 2 + timedelta(minutes=5)).isoformat()
+    assert terminal.document("forecast", "show", "fac-001", "--as-of", as_of)["steps"][0]["kw"]["p50"] == 98.0
+    window = ("--from", (latest - CYCLE * 2).isoformat(), "--to", latest.isoformat())
+    ahead = terminal.document("forecast", "show", "fac-001", "--lead-time-h", "1", *window)
+    assert [step["kw"] and step["kw"]["p50"] for step in ahead["steps"]] == [94.0, None]
+    shown = terminal.run("forecast", "show", "fac-001")
+    assert "quality as issued" in shown.stdout
+    shown = terminal.run("forecast", "show", "fac-001", "--lead-time-h", "1", *window)
+    assert "no forecast" in shown.stdout
+
+
+def test_what_is_not_there_or_makes_no_sense_is_said_with_the_next_step(terminal: Terminal) -> None:
+    missing = terminal.run("forecast", "show", "fac-009")
+    assert missing.exit_code == 1
+    assert "gridproof facilities list" in missing.stderr
+    alone = terminal.run("forecast", "show", "fac-001", "--lead-time-h", "1")
+    assert alone.exit_code == 2
+    assert "give all three" in alone.stderr

@@ -1,0 +1,178 @@
+"""What people see of a facility's forecast: how good it was, what was known when, what was foreseen by lead time."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from application.ports.event_store import EventStoreUnavailable
+from domain.forecast import CYCLE
+from projections.facilities import FacilityRow, key_of
+from tests.fakes.past_forecasts import FakePastForecasts
+from tests.issued import CYCLE_START, issued_forecast, reissued
+from tests.unit.interfaces.web.edge import NOW, Edge, codes_of, problem_of
+
+AT = CYCLE_START + timedelta(minutes=10)
+FORECAST = "/api/facilities/fac-001/forecast"
+
+
+class Foreseen:
+    """One facility behind an edge, and the forecasts that the test notes."""
+
+    def __init__(self) -> None:
+        self.past = FakePastForecasts()
+        self.edge = Edge(others={"past_forecasts": self.past})
+        self.edge.clock.moment = AT
+        self.edge.read_models.facilities.rows = {
+            key_of("fac-001"): FacilityRow(
+                facility_id="fac-001",
+                tz="UTC",
+                latitude=0.0,
+                longitude=0.0,
+                weather_cell="default",
+                status="active",
+                registered_at=NOW,
+                changed_at=NOW,
+            )
+        }
+        self.key = self.edge.key("dashboard")
+
+    def issue(self, cycles_ago: int, kw: float, *, full: bool = True) -> None:
+        self.past.note(issued_forecast("fac-001", CYCLE_START - CYCLE * cycles_ago, kw, full=full))
+
+    def get(self, query: str = "", path: str = FORECAST) -> Any:
+        with self.edge.client() as client:
+            return client.get(path + query, headers=self.key)
+
+    def document(self, query: str = "") -> dict[str, Any]:
+        answer = self.get(query)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+
+def test_the_newest_comes_with_its_steps_and_the_quality_of_its_inputs() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(1, 90.0)
+    foreseen.issue(0, 100.0)
+    document = foreseen.document()
+    steps = document.pop("steps")
+    assert len(steps) == 96
+    assert steps[1] == {
+        "starts_at": "2026-07-14T20:15:00Z",
+        "ends_at": "2026-07-14T20:30:00Z",
+        "kw": {"p10": 99.0, "p50": 100.0, "p90": 101.0},
+    }
+    assert document.pop("forecast_id")
+    assert document == {
+        "facility_id": "fac-001",
+        "cycle_start": "2026-07-14T20:00:00Z",
+        "issued_at": "2026-07-14T20:00:30Z",
+        "as_of": "2026-07-14T20:10:00Z",
+        "age_s": 570.0,
+        "stale": False,
+        "data_quality": "full",
+        "counts_as": "full",
+        "weather_available": True,
+        "weather_age_s": 1800.0,
+        "sensor_coverage_pct": 100.0,
+        "newest_reading_at": "2026-07-14T19:50:00Z",
+        "reading_age_s": 600.0,
+        "model": {"name": "towt", "version": "1", "trained_at": "2026-07-14T14:00:00Z", "age_s": 21600.0},
+        "step_s": 900,
+    }
+
+
+def test_a_forecast_older_than_two_cycles_says_what_it_counts_as() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(3, 90.0)
+    document = foreseen.document()
+    assert (document["data_quality"], document["counts_as"]) == ("full", "degraded_stale_data")
+    assert document["stale"]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "kw"), [("19:59:00Z", 90.0), ("20:01:00Z", 100.0), ("22:05:00%2B02:00", 110.0)]
+)
+def test_as_of_a_moment_it_is_what_was_known_then(as_of: str, kw: float) -> None:
+    foreseen = Foreseen()
+    foreseen.issue(1, 90.0)
+    newest = issued_forecast("fac-001", CYCLE_START, 100.0, full=False)
+    foreseen.past.note(newest)
+    reissued(newest, 110.0, at=CYCLE_START + timedelta(minutes=3))
+    foreseen.past.note(newest)
+    assert foreseen.document(f"?as_of=2026-07-14T{as_of}")["steps"][0]["kw"]["p50"] == kw
+
+
+def test_of_the_future_no_more_is_known_than_now() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(0, 100.0)
+    assert foreseen.document("?as_of=2030-01-01T00:00:00Z")["as_of"] == "2026-07-14T20:10:00Z"
+
+
+def test_by_lead_time_each_quarter_hour_is_as_the_cycle_so_long_before_foresaw_it() -> None:
+    foreseen = Foreseen()
+    for cycles_ago in (4, 3, 1):
+        foreseen.issue(cycles_ago, 100.0 - cycles_ago)
+    window = "&from=2026-07-14T20:00:00Z&to=2026-07-14T21:00:00Z"
+    document = foreseen.document("?lead_time_h=1" + window)
+    assert (document["lead_time_h"], document["step_s"]) == (1.0, 900)
+    seen = [
+        (step["kw"] and step["kw"]["p50"], step["forecast"] and step["forecast"]["data_quality"])
+        for step in document["steps"]
+    ]
+    assert seen == [(96.0, "full"), (97.0, "full"), (None, None), (99.0, "full")]
+    assert document["steps"][0]["forecast"]["cycle_start"] == "2026-07-14T19:00:00Z"
+    beyond = foreseen.document("?lead_time_h=24" + window)
+    assert {step["kw"] is None for step in beyond["steps"]} == {True}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?as_of=2026-07-14T20:00:00",
+        "?as_of=0001-01-01T00:00:00%2B23:00",
+        "?from=2026-07-14T20:00:00Z",
+        "?lead_time_h=4",
+        "?lead_time_h=0.1&from=2026-07-14T20:00:00Z&to=2026-07-14T21:00:00Z",
+        "?lead_time_h=nan&from=2026-07-14T20:00:00Z&to=2026-07-14T21:00:00Z",
+        "?lead_time_h=49&from=2026-07-14T20:00:00Z&to=2026-07-14T21:00:00Z",
+        "?lead_time_h=4&from=2026-07-14T20:01:00Z&to=2026-07-14T21:01:00Z",
+        "?lead_time_h=4&from=2026-07-14T20:00:00Z&to=2026-07-22T20:00:00Z",
+        "?lead_time_h=4&from=2026-07-14T20:00:00Z&to=2026-07-14T20:00:00Z",
+    ],
+)
+def test_what_cannot_be_asked_is_refused_and_nothing_is_read(query: str) -> None:
+    foreseen = Foreseen()
+    assert problem_of(foreseen.get(query))["status"] == 400
+    assert foreseen.past.asked == []
+
+
+def test_without_a_forecast_the_next_step_is_named() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(9, 100.0)
+    document = problem_of(foreseen.get())
+    assert (document["status"], codes_of(document)) == (404, ["not_found"])
+    assert "forecast worker" in document["detail"]
+
+
+def test_a_facility_that_is_unknown_or_another_keys_is_not_there() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(0, 100.0)
+    assert problem_of(foreseen.get(path="/api/facilities/fac-002/forecast"))["status"] == 404
+    foreseen.key = foreseen.edge.key("dashboard", facility="fac-002")
+    assert problem_of(foreseen.get())["status"] == 404
+    foreseen.key = foreseen.edge.key("dashboard", facility="fac-001")
+    assert foreseen.get().status_code == 200
+
+
+def test_a_log_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    foreseen = Foreseen()
+
+    def away(*_: object, **__: object) -> None:
+        raise EventStoreUnavailable("away")
+
+    monkeypatch.setattr(foreseen.past, "standing", away)
+    answer = foreseen.get()
+    assert problem_of(answer)["status"] == 503
+    assert answer.headers["retry-after"]
