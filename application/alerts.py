@@ -52,6 +52,10 @@ ALERTS: dict[str, AlertDefinition] = {
     "degraded_forecast": AlertDefinition(
         "warning", "a DR event within 4 h asks for a facility whose newest forecast is degraded"
     ),
+    "forecast_drift": AlertDefinition(
+        "warning",
+        "a facility's forecasts err 1.5 times their usual in a week, or their intervals cover too little",
+    ),
     "forecast_conflicts": AlertDefinition("warning", "over 0.1 % of forecasts were refused as conflicting"),
     "bms_breaker_open": AlertDefinition(
         "critical", "a BMS timed out five times in a row; calls are suspended"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from application.ports.turn_shares import TurnShares
     from interfaces.settings import Settings
     from interfaces.workers.forecast_cycle import ForecastCycle
+    from interfaces.workers.forecast_scoring import ForecastScoring
     from interfaces.workers.ingest_sessions import IngestSession
 
 
@@ -123,12 +124,11 @@ async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from interfaces.workers import forecast
 
-    await forecast.run(
-        cycle=forecast_cycle(stores),
-        clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
-        stop=stop,
-    )
+    locks = AdvisoryLocks(stores.database_url)
+    cycles = forecast.run(cycle=forecast_cycle(stores), clock=stores.clock, locks=locks, stop=stop)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(forecast_scoring(stores).run(locks, stop), name="forecast scoring")
+        await cycles
 
 
 def forecast_cycle(stores: Stores) -> ForecastCycle:
@@ -152,6 +152,19 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
             FORECAST_HANDLERS,
             forecasts=stores.forecasts,
         ),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+    )
+
+
+def forecast_scoring(stores: Stores) -> ForecastScoring:
+    from interfaces.workers.forecast_scoring import ForecastScoring
+
+    return ForecastScoring(
+        facilities=lambda: [site.facility_id for site in forecast_sites(stores)],
+        telemetry=stores.telemetry(),
+        past=stores.past_forecasts(),
+        scores=stores.forecast_scores(),
         alerts=stores.alerts(),
         clock=stores.clock,
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from application.ports.api_keys import ApiKeys
     from application.ports.dead_letters import DeadLetters
     from application.ports.forecast_book import ForecastBook
+    from application.ports.forecast_scores import ForecastScores
     from application.ports.meter_powers import MeterPowersView
     from application.ports.past_forecasts import PastForecasts
     from application.ports.stored_readings import StoredReadings
@@ -102,6 +103,11 @@ class Stores:
         from adapters.postgres.meter_powers import PostgresMeterPowers
 
         return PostgresMeterPowers(self.pool)
+
+    def forecast_scores(self) -> ForecastScores:
+        from adapters.postgres.forecast_scores import PostgresForecastScores
+
+        return PostgresForecastScores(self.pool)
 
     def past_forecasts(self) -> PastForecasts:
         from adapters.postgres.past_forecasts import PostgresPastForecasts

@@ -82,6 +82,7 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
         rollups=WatchedRollups(stores.rollups(), health),
         meter_powers=WatchedMeterPowers(stores.meter_powers(), health),
         past_forecasts=stores.past_forecasts(),
+        forecast_scores=stores.forecast_scores(),
         ledger=StoredLedger(stores),
         clock=stores.clock,
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,

@@ -12,7 +12,7 @@ import msgspec
 from application.ports.load_forecaster import LoadForecaster, TooLittleHistory
 from application.ports.readings_file import ReadingsFile, ReadingsFileError
 from application.predicting import PREDICTED, Prediction, UnusableStep, predict_load
-from interfaces.cli.forecast_reads import show
+from interfaces.cli.forecast_reads import READS
 from interfaces.cli.parameter_types import moment, time_zone
 from interfaces.cli.printing import print_fields, print_json, print_table
 
@@ -35,7 +35,8 @@ def forecast_group() -> None:
     """Load forecasts: quarter-hourly, as 10, 50 and 90 % quantiles."""
 
 
-forecast_group.add_command(show)
+for read in READS:
+    forecast_group.add_command(read)
 
 
 @forecast_group.command("run", epilog=RUN_EXAMPLE)

@@ -1,4 +1,4 @@
-"""`gridproof forecast show`: what was foreseen, as the running system knows it or knew it."""
+"""`gridproof forecast show`, `portfolio` and `accuracy`: what was foreseen, as known now or then, and what came."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from interfaces.cli.printing import print_fields, print_json, print_table
 from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
+    from application.forecast_accuracy import Accuracy
     from application.forecast_documents import ForecastDocument, LeadTimeDocument
 
 SHOW_EXAMPLE = """
@@ -20,6 +21,20 @@ Examples:
   gridproof forecast show fac-001
   gridproof forecast show fac-001 --as-of 2026-07-14T17:00:00Z --json
   gridproof forecast show fac-001 --lead-time-h 4 --from 2026-07-14T00:00:00Z --to 2026-07-15T00:00:00Z
+"""
+ACCURACY_EXAMPLE = """
+\b
+Examples:
+  gridproof forecast accuracy
+  gridproof forecast accuracy --facility fac-001 --days 7 --json
+
+Skill is 1 - RMSE / RMSE of the load a week before: below zero, last week's load would have been the better forecast.
+"""
+PORTFOLIO_EXAMPLE = """
+\b
+Examples:
+  gridproof forecast portfolio
+  gridproof forecast portfolio --as-of 2026-07-14T17:00:00Z --json
 """
 STEP_COLUMNS = ("starts at", "p10 kW", "p50 kW", "p90 kW")
 
@@ -53,6 +68,91 @@ def show(
         raise click.UsageError("--lead-time-h, --from and --to go together; give all three")
     ahead = _ahead(facility_id, timedelta(hours=lead_time_h), first, last, as_of)
     print_json(ahead) if as_json else _print_ahead(ahead)
+
+
+@click.command("accuracy", epilog=ACCURACY_EXAMPLE)
+@click.option("--facility", "facility_ids", multiple=True, help="Only this one; may be repeated.")
+@click.option(
+    "--days", type=click.IntRange(1, 97), default=28, show_default=True, help="The last so many UTC days."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def accuracy(*, facility_ids: tuple[str, ...], days: int, as_json: bool) -> None:
+    """How forecasts turned out beside the meters, by facility, lead time and quality."""
+    from application.forecast_accuracy import facility_accuracies
+    from application.ports.operations import OperationsUnavailable
+
+    try:
+        with opened_stores() as stores:
+            last = stores.clock.now().date()
+            first = last - timedelta(days=days - 1)
+            found = facility_accuracies(stores.forecast_scores(), first, last, facility_ids or None)
+    except OperationsUnavailable as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json({"first": first, "last": last, "facilities": found})
+        return
+    if not found:
+        click.echo("nothing is scored yet; the forecast worker scores each hour half an hour after its end")
+        return
+    columns = ("facility", "h ahead", "quality", "quarters", "RMSE kW", "bias kW", "covered %", "skill")
+    print_table(columns, [_accuracy_row(one.facility_id, row) for one in found for row in one.accuracy])
+
+
+@click.command("portfolio", epilog=PORTFOLIO_EXAMPLE)
+@click.option("--as-of", metavar="TIME", type=moment, help="What was known at that moment. [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
+    """What all facilities will draw together, with intervals as wide as their errors went together."""
+    from application.forecast_reading import newest_at
+    from application.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
+    from application.ports.event_store import EventStoreUnavailable
+    from application.ports.operations import OperationsUnavailable
+    from projections.paging import every_row
+
+    try:
+        with opened_stores() as stores:
+            now = stores.clock.now()
+            at = min(as_of or now, now)
+            rows = every_row(stores.read_models().facilities)
+            ids = [row.facility_id for row in rows if row.status != "deactivated"]
+            states = newest_at(stores.past_forecasts(), ids, at)
+            estimates = measured_correlations(stores.forecast_scores(), at.date())
+        found = portfolio_forecast(states.values(), ids, estimates, at)
+    except (NothingForeseen, EventStoreUnavailable, OperationsUnavailable) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json(found)
+        return
+    known = [
+        f"{one.lead_h} h: {one.correlation:.2f}{'' if one.measured else ' (assumed)'}"
+        for one in found.correlations
+    ]
+    print_fields(
+        [
+            ("as of", found.as_of),
+            ("facilities", found.facilities),
+            ("without forecast", found.without_forecast),
+            ("count as", [f"{count} {quality}" for quality, count in found.counts_as.items()]),
+            ("correlation", known),
+        ]
+    )
+    print_table(
+        STEP_COLUMNS, [(step.starts_at, step.kw.p10, step.kw.p50, step.kw.p90) for step in found.steps]
+    )
+
+
+def _accuracy_row(facility_id: str, row: Accuracy) -> tuple[object, ...]:
+    skill = "-" if row.skill is None else f"{row.skill:.2f}"
+    return (
+        facility_id,
+        row.lead_h,
+        row.data_quality,
+        row.quarters,
+        row.rmse_kw,
+        row.bias_kw,
+        row.coverage_pct,
+        skill,
+    )
 
 
 def _newest(facility_id: str, as_of: datetime | None) -> ForecastDocument:
@@ -131,3 +231,7 @@ def _print_ahead(found: LeadTimeDocument) -> None:
 
 def _hours(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds / 3600:.1f} h"
+
+
+READS = (show, accuracy, portfolio)
+"""Of the group `forecast`."""

@@ -44,10 +44,12 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     f"GET {FACILITY}/current": READER,
     f"GET {FACILITY}/history": READER,
     f"GET {FACILITY}/forecast": READER,
+    f"GET {FACILITY}/forecast/accuracy": READER,
     f"POST {FACILITY}/maintenance": OPERATOR,
     f"POST {FACILITY}/opt-out": OPERATOR,
     f"POST {FACILITY}/opt-in": OPERATOR,
     "GET /api/portfolio": READER,
+    "GET /api/portfolio/forecast": READER,
     "GET /api/audit/dr-events/{dr_event_id}": AUDITOR,
     "GET /api/audit/dr-events/{dr_event_id}/proof": AUDITOR,
     "GET /api/audit/ledger": AUDITOR | OPERATOR,
@@ -76,6 +78,7 @@ FOR_ONE_FACILITY = frozenset(
         f"GET {FACILITY}/current",
         f"GET {FACILITY}/history",
         f"GET {FACILITY}/forecast",
+        f"GET {FACILITY}/forecast/accuracy",
     }
 )
 """What a dashboard key of one facility may read, of that facility."""

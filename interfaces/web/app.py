@@ -21,6 +21,7 @@ from interfaces.web.dr_notification import NotificationController
 from interfaces.web.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.facility import FacilityController
 from interfaces.web.forecast import ForecastController
+from interfaces.web.forecast_accuracy import ForecastAccuracyController
 from interfaces.web.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.platform import PlatformController
 from interfaces.web.portfolio import PortfolioController
@@ -32,6 +33,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     DREventController,
     FacilityController,
     ForecastController,
+    ForecastAccuracyController,
     PortfolioController,
     AuditController,
     AlertController,

@@ -21,6 +21,7 @@ from application.ports.api_keys import ApiKeys
 from application.ports.clock import Clock
 from application.ports.current_cache import CurrentCache
 from application.ports.dead_letters import DeadLetter, DeadLetters
+from application.ports.forecast_scores import ForecastScores
 from application.ports.meter_powers import MeterPowersView
 from application.ports.past_forecasts import PastForecasts
 from application.ports.rate_limit import RateLimiter
@@ -93,6 +94,7 @@ class WebCollaborators:
     rollups: TelemetryRollups
     meter_powers: MeterPowersView
     past_forecasts: PastForecasts
+    forecast_scores: ForecastScores
     ledger: Ledger
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)

@@ -22,6 +22,7 @@ from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.forecast_scores import PostgresForecastScores
 from adapters.postgres.meter_powers import PostgresMeterPowers
 from adapters.postgres.past_forecasts import PostgresPastForecasts
 from adapters.postgres.projection_runner import ProjectionRunner
@@ -184,6 +185,7 @@ def running_door(
             rollups=PostgresTelemetryRollups(pool, CLOCK),
             meter_powers=PostgresMeterPowers(pool),
             past_forecasts=PostgresPastForecasts(pool),
+            forecast_scores=PostgresForecastScores(pool),
             ledger=_ledger(pool, data_dir),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,

@@ -136,7 +136,16 @@ class Edge:
 
     def app(self) -> Litestar:
         unused = dict.fromkeys(
-            ("story_log", "dead_letters", "telemetry", "rollups", "meter_powers", "past_forecasts", "ledger"),
+            (
+                "story_log",
+                "dead_letters",
+                "telemetry",
+                "rollups",
+                "meter_powers",
+                "past_forecasts",
+                "forecast_scores",
+                "ledger",
+            ),
             cast("Any", None),
         )
         return create_app(

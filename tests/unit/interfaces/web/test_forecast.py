@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from application.ports.event_store import EventStoreUnavailable
+from application.ports.forecast_scores import ForecastScore
 from domain.forecast import CYCLE
 from projections.facilities import FacilityRow, key_of
+from tests.fakes.forecast_scores import FakeForecastScores
 from tests.fakes.past_forecasts import FakePastForecasts
 from tests.issued import CYCLE_START, issued_forecast, reissued
 from tests.unit.interfaces.web.edge import NOW, Edge, codes_of, problem_of
@@ -15,13 +17,31 @@ from tests.unit.interfaces.web.edge import NOW, Edge, codes_of, problem_of
 AT = CYCLE_START + timedelta(minutes=10)
 FORECAST = "/api/facilities/fac-001/forecast"
 
+SCORE = ForecastScore(
+    facility_id="fac-001",
+    lead_h=4,
+    data_quality="full",
+    quarters=4,
+    load_kw=400.0,
+    error_kw=8.0,
+    abs_kw=8.0,
+    square_kw2=16.0,
+    pinball_kw=2.0,
+    below=1,
+    above=0,
+    compared=4,
+    compared_square_kw2=16.0,
+    naive_square_kw2=64.0,
+)
+
 
 class Foreseen:
     """One facility behind an edge, and the forecasts that the test notes."""
 
     def __init__(self) -> None:
         self.past = FakePastForecasts()
-        self.edge = Edge(others={"past_forecasts": self.past})
+        self.scores = FakeForecastScores()
+        self.edge = Edge(others={"past_forecasts": self.past, "forecast_scores": self.scores})
         self.edge.clock.moment = AT
         self.edge.read_models.facilities.rows = {
             key_of("fac-001"): FacilityRow(
@@ -176,3 +196,36 @@ def test_a_log_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPat
     answer = foreseen.get()
     assert problem_of(answer)["status"] == 503
     assert answer.headers["retry-after"]
+
+
+def test_accuracy_comes_by_lead_time_and_is_empty_before_the_first_score() -> None:
+    foreseen = Foreseen()
+    path = f"{FORECAST}/accuracy"
+    assert foreseen.get(path=path).json() == {
+        "facility_id": "fac-001",
+        "first": "2026-06-17",
+        "last": "2026-07-14",
+        "accuracy": [],
+    }
+    foreseen.scores.kept.append((AT.date(), SCORE))
+    (everything, full) = foreseen.get("?days=1", path=path).json()["accuracy"]
+    assert (everything["data_quality"], full["data_quality"]) == ("all", "full")
+    assert (full["lead_h"], full["rmse_kw"], full["coverage_pct"], full["skill"]) == (4, 2.0, 75.0, 0.5)
+    assert problem_of(foreseen.get("?days=98", path=path))["status"] == 400
+    assert problem_of(foreseen.get(path="/api/facilities/fac-002/forecast/accuracy"))["status"] == 404
+
+
+def test_the_portfolio_is_foreseen_together_with_what_is_missing() -> None:
+    foreseen = Foreseen()
+    path = "/api/portfolio/forecast"
+    assert problem_of(foreseen.get(path=path))["status"] == 404
+    foreseen.issue(0, 100.0)
+    document = foreseen.get(path=path).json()
+    assert (document["facilities"], document["without_forecast"], document["counts_as"]) == (
+        1,
+        0,
+        {"full": 1},
+    )
+    assert document["steps"][0]["kw"] == {"p10": 99.0, "p50": 100.0, "p90": 101.0}
+    assert {one["measured"] for one in document["correlations"]} == {False}
+    assert problem_of(foreseen.get("?as_of=2026-07-14T19:00:00Z", path=path))["status"] == 404
