@@ -22,7 +22,8 @@ ANSWER_WITHIN_S = 0.25
 LEFT_ALONE_S = 5.0
 KEPT_WALL_S = 63 * 86_400
 
-# The bucket of application/token_bucket.py, in one step; ARGV: now, capacity, per second, month, calls made meanwhile.
+# The bucket of application/token_bucket.py, in one step. ARGV: now, capacity, per second, month, calls made meanwhile,
+# for how long it is kept, how many to take.
 _TAKE = """
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')
 local now, capacity, per_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -32,7 +33,7 @@ tokens = math.min(capacity, tokens + math.max(0, now - at) * per_s) - tonumber(A
 used = used + tonumber(ARGV[5])
 local allowed = 0
 if tokens >= 1 then
-    allowed, tokens, used = 1, tokens - 1, used + 1
+    allowed, tokens, used = 1, tokens - tonumber(ARGV[7]), used + tonumber(ARGV[7])
 end
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.9f', tokens), 'at', string.format('%.6f', math.max(now, at)),
     'month', ARGV[4], 'used', string.format('%d', used))
@@ -70,24 +71,30 @@ class CachedWeatherQuota:
         """So that what is owed is told once, over one connection."""
 
     async def take(self) -> QuotaUse:
-        async with self._one_by_one:
-            return await self._take()
+        return await self._asked(1)
 
-    async def _take(self) -> QuotaUse:
+    async def standing(self) -> QuotaUse:
+        return await self._asked(0)
+
+    async def _asked(self, calls: int) -> QuotaUse:
+        async with self._one_by_one:
+            return await self._ask(calls)
+
+    async def _ask(self, calls: int) -> QuotaUse:
         if self._script is not None and self._monotonic() >= self._alone_until:
             try:
-                return await self._take_shared()
+                return await self._ask_shared(calls)
             except (RedisError, OSError, TimeoutError) as error:
                 self._alone_until = self._monotonic() + LEFT_ALONE_S
                 log.warning("the weather quota is counted in this process", why=type(error).__name__)
-        return self._take_here()
+        return self._ask_here(calls)
 
     async def aclose(self) -> None:
         """Close the connections."""
         if self._redis is not None:
             await self._redis.aclose()
 
-    async def _take_shared(self) -> QuotaUse:
+    async def _ask_shared(self, calls: int) -> QuotaUse:
         now = self._clock.now()
         rule, owed = self._rule, self._owed
         asked: list[str | float] = [
@@ -97,6 +104,7 @@ class CachedWeatherQuota:
             f"{now:%Y-%m}",
             owed,
             KEPT_WALL_S,
+            calls,
         ]
         assert self._script is not None  # noqa: S101 - for the type alone: the one caller asked
         allowed, tokens, used = await self._script(keys=[self._key], args=asked)
@@ -105,16 +113,16 @@ class CachedWeatherQuota:
         self._month, self._used = f"{now:%Y-%m}", int(used)
         return self._use(allowed=bool(allowed), shared=True)
 
-    def _take_here(self) -> QuotaUse:
+    def _ask_here(self, calls: int) -> QuotaUse:
         now = self._clock.now()
         if self._month != (month := f"{now:%Y-%m}"):
             self._month, self._used = month, 0
         bucket = self._bucket.filled(self._rule, now.timestamp())
         allowed = bucket.tokens >= 1
         if allowed:
-            bucket = Bucket(tokens=bucket.tokens - 1, at_s=bucket.at_s)
-            self._used += 1
-            self._owed += 1
+            bucket = Bucket(tokens=bucket.tokens - calls, at_s=bucket.at_s)
+            self._used += calls
+            self._owed += calls
         self._bucket = bucket
         return self._use(allowed=allowed, shared=self._redis is None)
 

@@ -42,7 +42,7 @@ class KeptWeather(msgspec.Struct, frozen=True, array_like=True):
 
     def values(self, starts_at: datetime, ends_at: datetime) -> FloatArray:
         """NaN where nothing is known."""
-        return on_hours(IntervalSeries.of(self.starts_at, 3600, self.temp_c), starts_at, ends_at)
+        return hours_of(IntervalSeries.of(self.starts_at, 3600, self.temp_c), starts_at, ends_at)
 
 
 class RememberedWeather:
@@ -90,7 +90,7 @@ class RememberedWeather:
         report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
         since = starts_at if kept is None else max(kept.starts_at, now - KEPT_PAST)
         until = max(report.temp_c.ends_at, ends_at)
-        told = on_hours(report.temp_c, since, until)
+        told = hours_of(report.temp_c, since, until)
         if kept is not None:
             told = np.where(np.isnan(told), kept.values(since, until), told)
         renewed = KeptWeather(
@@ -129,7 +129,7 @@ class RememberedWeather:
             _log.debug("the weather stays in this process", cell=cell, why=str(error))
 
 
-def on_hours(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> FloatArray:
+def hours_of(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> FloatArray:
     """The hours of an hourly series in that range, NaN where it knows nothing."""
     found = np.full(max(0, (ends_at - starts_at) // HOUR), np.nan)
     first = (starts_at - series.starts_at) // HOUR

@@ -35,6 +35,9 @@ class WatchedQuota:
             await self._tell(use, clear=False)
         return use
 
+    async def standing(self) -> QuotaUse:
+        return await self._quota.standing()
+
     async def _tell(self, use: QuotaUse, *, clear: bool) -> None:
         now = self._clock.now()
         try:

@@ -12,7 +12,7 @@ class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float = 0.0
     """Clock seconds until one will be allowed; 0 where it is."""
     used: int
-    """Calls of this calendar month (UTC), this one too where it is allowed."""
+    """Calls of this calendar month (UTC), one that was allowed just now among them."""
     quota: int
     """Calls a month that the contract allows."""
     shared: bool = True
@@ -28,4 +28,8 @@ class WeatherQuota(Protocol):
 
     async def take(self) -> QuotaUse:
         """Ask for one call, before every try. Never raises for an outside system that is down."""
+        ...
+
+    async def standing(self) -> QuotaUse:
+        """What `take` would say now, without taking anything; likewise never raises."""
         ...

@@ -16,6 +16,7 @@ from interfaces.bootstrap.ledger_checkup import ledger_found
 from interfaces.bootstrap.raw_archive_checkup import raw_archive_found
 from interfaces.bootstrap.servers import check_schema
 from interfaces.bootstrap.stores import clock_of, database_url, open_stores
+from interfaces.bootstrap.weather import weather_found
 from interfaces.settings import Settings
 
 WITHIN_S = 5.0
@@ -41,6 +42,12 @@ def check_up(settings: Settings) -> Iterator[Found]:
     )
     if settings.telemetry_store == "influx":
         yield _found("influxdb", lambda: influx_found(settings), "check GRIDPROOF_INFLUX_URL and _TOKEN")
+    weather = settings.weather_key or settings.weather_url
+    yield _found(
+        "weather",
+        None if weather is None else lambda: weather_found(settings, clock_of(settings)),
+        "check GRIDPROOF_WEATHER_KEY; without weather, forecasts are degraded",
+    )
     yield _found("disk", lambda: _disk(settings.data_dir))
 
 

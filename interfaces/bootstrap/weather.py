@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.telemetry import current_cache
 
 if TYPE_CHECKING:
+    from adapters.weather_quota import CachedWeatherQuota
+    from application.ports.clock import Clock
     from application.ports.weather import WeatherSource
     from application.weather_places import WeatherPlace
+    from interfaces.settings import Settings
 
 WEATHERAPI_URL = "https://api.weatherapi.com"
 
@@ -30,20 +34,41 @@ def weather_source(stores: Stores) -> WeatherSource | None:
     return RememberedWeather(source, stores.clock, current_cache(stores))
 
 
+async def weather_found(settings: Settings, clock: Clock) -> str:
+    """What `doctor` says of it; no call is made, for each costs one of the quota. Raises SecretError."""
+    from interfaces.secrets import resolve_secret
+
+    if settings.weather_key is None:
+        return f"{urlsplit(settings.weather_url or '').hostname}, no key"
+    resolve_secret(settings.weather_key)
+    quota = _quota(settings, clock)
+    try:
+        use = await quota.standing()
+    finally:
+        await quota.aclose()
+    counted = "by all processes" if use.shared else "by this process alone, the cache is away"
+    host = urlsplit(settings.weather_url or WEATHERAPI_URL).hostname
+    return f"WeatherAPI.com at {host}, {use.used} of {use.quota} calls of the month used, counted {counted}"
+
+
+def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:
+    from adapters.weather_quota import CachedWeatherQuota
+
+    return CachedWeatherQuota(settings.weather_quota_per_month, clock, redis_url=settings.redis_url)
+
+
 def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
     from adapters.weather import WeatherApiPlan, WeatherApiSource
-    from adapters.weather_quota import CachedWeatherQuota
     from application.weather_quota_alert import WatchedQuota
     from interfaces.secrets import resolve_secret
 
     settings, clock = stores.settings, stores.clock
-    quota = CachedWeatherQuota(settings.weather_quota_per_month, clock, redis_url=settings.redis_url)
     return WeatherApiSource(
         settings.weather_url or WEATHERAPI_URL,
         resolve_secret(key_ref).decode(),
         clock,
         places=lambda: weather_places(stores),
-        quota=WatchedQuota(quota, stores.alerts(), clock),
+        quota=WatchedQuota(_quota(settings, clock), stores.alerts(), clock),
         plan=WeatherApiPlan(
             forecast_days=settings.weather_forecast_days, history_days=settings.weather_history_days
         ),

@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 import structlog
 
+from application.forecasting import LEAST_WEATHER
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherSource, WeatherUnavailable
+from application.remembered_weather import hours_of
 from domain.forecast import STALE_WEATHER_S
 from domain.time_windows import IntervalSeries
 
@@ -31,11 +33,13 @@ class CellWeather(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     report: WeatherReport | None
     age_s: float | None
     problem: str | None
+    reaches: bool = True
+    """Whether it says enough of the hours to come."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is there and not stale."""
-        return self.age_s is not None and self.age_s <= STALE_WEATHER_S
+        """Whether it is there, reaches far enough and is not stale."""
+        return self.reaches and self.age_s is not None and self.age_s <= STALE_WEATHER_S
 
 
 class WeatherDesk:
@@ -87,7 +91,19 @@ class WeatherDesk:
         if age_s > STALE_WEATHER_S:
             problem = problem or f"the newest weather is {age_s / 3600:.0f} h old"
             report = with_days_before(report, until)
-        return CellWeather(report=report, age_s=age_s, problem=problem)
+        reaches = _reaches(report, self._clock.now(), until)
+        if not reaches:
+            problem = (
+                problem
+                or "the weather source says too little of the hours to come; see what the contract covers"
+            )
+        return CellWeather(report=report, age_s=age_s, problem=problem, reaches=reaches)
+
+
+def _reaches(report: WeatherReport, now: datetime, until: datetime) -> bool:
+    """Whether as much of the hours from now to `until` is known as a forecast wants of its horizon."""
+    told = hours_of(report.temp_c, now.replace(minute=0, second=0, microsecond=0), until)
+    return not len(told) or float(np.isfinite(told).mean()) >= LEAST_WEATHER
 
 
 def with_days_before(report: WeatherReport, until: datetime) -> WeatherReport:

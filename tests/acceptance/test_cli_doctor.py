@@ -27,6 +27,8 @@ def test_the_doctor_finds_a_healthy_system_healthy(
     environ = {
         "GRIDPROOF_MQTT_URL": nats_server.mqtt_url,
         "GRIDPROOF_REDIS_URL": valkey_server.redis_url,
+        "GRIDPROOF_WEATHER_KEY": "env:GRIDPROOF_SECRET_WEATHER",
+        "GRIDPROOF_SECRET_WEATHER": "9f8e7d6c5b4a",
     }
 
     result = terminal.run("doctor", "--json", environ=environ)
@@ -36,8 +38,9 @@ def test_the_doctor_finds_a_healthy_system_healthy(
     wrong = {check["check"]: check["detail"] for check in found["checks"] if check["state"] == "wrong"}
     assert set(wrong) <= {"disk"}, wrong
     states = {check["check"]: check["state"] for check in found["checks"]}
-    reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache")
+    reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache", "weather")
     assert {states[name] for name in reached} == {"ok"}
+    assert "9f8e7d6c5b4a" not in result.output
     assert result.exit_code == (3 if wrong else 0)
 
 

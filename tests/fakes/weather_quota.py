@@ -1,5 +1,7 @@
 """A weather quota in memory; it passes the contract suite of the shared one."""
 
+from msgspec.structs import replace
+
 from application.ports.weather_quota import QuotaUse
 from application.token_bucket import BucketRule
 
@@ -12,8 +14,12 @@ class FakeWeatherQuota:
         self.used = 0
 
     async def take(self) -> QuotaUse:
+        use = await self.standing()
+        self.used += use.allowed
+        return replace(use, used=self.used)
+
+    async def standing(self) -> QuotaUse:
         rule = BucketRule.under(self.quota)
         allowed = self.used + 1 <= rule.capacity
-        self.used += allowed
         wait_s = 0.0 if allowed else 1 / rule.per_s
         return QuotaUse(allowed=allowed, retry_after_s=wait_s, used=self.used, quota=self.quota)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from application.ports.weather import WeatherReport, WeatherUnavailable
-from application.remembered_weather import RememberedWeather, on_hours
+from application.remembered_weather import RememberedWeather, hours_of
 from domain.forecast import data_quality
 from domain.time_windows import IntervalSeries
 from interfaces.workers.weather_desk import WeatherDesk
@@ -26,6 +26,7 @@ class Told:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.away = False
+        self.ahead = 2 * DAY
         self.asked: list[tuple[datetime, datetime]] = []
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
@@ -33,7 +34,7 @@ class Told:
             raise WeatherUnavailable("away")
         self.asked.append((starts_at, ends_at))
         hours = [starts_at + HOUR * n for n in range((ends_at - starts_at) // HOUR)]
-        told = [float(at.hour) if at < self.clock.moment + 2 * DAY else None for at in hours]
+        told = [float(at.hour) if at < self.clock.moment + self.ahead else None for at in hours]
         return WeatherReport(
             cell=cell, issued_at=self.clock.moment, temp_c=IntervalSeries.of(starts_at, 3600, told)
         )
@@ -165,7 +166,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
         found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
         told = np.full(24, np.nan)
         if found.report is not None:
-            told = on_hours(
+            told = hours_of(
                 found.report.temp_c, clock.moment.replace(minute=0), clock.moment.replace(minute=0) + DAY
             )
         available = bool(np.isfinite(told).mean() >= 0.7)
@@ -199,5 +200,22 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
         assert (await quality(desk))[::2] == ("none", "degraded_no_weather")
         service.away = False
         assert await quality(desk) == ("right", "", "full")
+
+    asyncio.run(story())
+
+
+def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
+    clock: FakeClock, service: Told
+) -> None:
+    """As where the contract covers one day alone: yesterday's temperature would pass as a forecast of full quality."""
+
+    async def story() -> None:
+        service.ahead = timedelta(hours=8)
+        desk = WeatherDesk(service, clock)
+        found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
+        assert (found.is_usable, found.age_s) == (False, 0.0)
+        assert "see what the contract covers" in (found.problem or "")
+        assert found.report is not None
+        assert np.isfinite(hours_of(found.report.temp_c, START.replace(minute=0), START + HORIZON)).sum() == 9
 
     asyncio.run(story())
