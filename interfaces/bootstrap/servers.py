@@ -102,7 +102,10 @@ def resolve_addresses(settings: Settings) -> Settings:
             f"no running system: start one with `gridproof up`, or name its servers "
             f"(GRIDPROOF_DATABASE_URL ...); looked for {path}"
         ) from None
-    return read_settings(saved | settings.to_environ())
+    # A default names nothing: it would hide what the running system was told.
+    defaults = Settings().to_environ()
+    named = {name: value for name, value in settings.to_environ().items() if defaults.get(name) != value}
+    return read_settings(saved | named)
 
 
 def spawn_child(

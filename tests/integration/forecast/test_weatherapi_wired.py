@@ -1,0 +1,99 @@
+"""A cycle with WeatherAPI.com's key in the settings, against a server that answers as that service does."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.embedded import EmbeddedServers
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.ports.telemetry_store import ImportedIntervals
+from application.weather_places import WeatherPlace
+from interfaces.simulators.http_host import hosted
+from interfaces.simulators.weather import SimulatedWeather, create_weather_app
+from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
+from tests.acceptance.terminal import Terminal
+from tests.servers import Database
+
+KEY = "9f8e7d6c5b4a"
+
+
+@contextmanager
+def weather_service() -> Iterator[tuple[str, SimulatedWeatherApi]]:
+    """In a thread with a loop of its own, since a command runs its own."""
+    clock = SystemClock()
+    weather = SimulatedWeather(clock=clock, cells={"default": lambda at: 15.0 + at.hour / 2})
+    places = {"default": WeatherPlace(latitude=0.0, longitude=0.0, tz="America/Los_Angeles")}
+    api = SimulatedWeatherApi(weather, places, clock=clock, key=KEY)
+    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        app = create_weather_app(weather, forecast_json, history_json, weatherapi=api)
+        async with hosted(app, "127.0.0.1:0") as url:
+            urls.append(url)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield urls[0], api
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        loop.close()
+
+
+def metered(database: Database, facility_ids: list[str]) -> None:
+    """Fifteen flat days, to the end of this hour."""
+    last_s = int(SystemClock().now().timestamp()) // 3600 * 3600 + 3600
+    starts_s = np.arange(last_s - 15 * 86_400, last_s, 900)
+    times, count = len(facility_ids), len(starts_s)
+    intervals = ImportedIntervals(
+        tuple(facility_ids),
+        np.repeat(np.arange(times), count),
+        np.tile(starts_s, times),
+        np.full(times * count, 900),
+        np.full(times * count, 50.0),
+        np.full(times * count, np.nan),
+    )
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
+        PostgresTelemetryStore(pool, SystemClock()).import_intervals(intervals)
+
+
+def test_a_cycle_has_weather_under_the_quota_and_the_next_process_asks_for_none(
+    database: Database, valkey_server: EmbeddedServers, tmp_path: Path
+) -> None:
+    terminal = Terminal(database, tmp_path)
+    terminal.import_portfolio()
+    terminal.project()
+    metered(database, ["fac-001", "fac-002"])
+    with weather_service() as (url, api):
+        environ = {
+            "GRIDPROOF_WEATHER_URL": url,
+            "GRIDPROOF_WEATHER_KEY": "env:GRIDPROOF_SECRET_WEATHER",
+            "GRIDPROOF_SECRET_WEATHER": KEY,
+            "GRIDPROOF_WEATHER_HISTORY_DAYS": "60",
+            "GRIDPROOF_REDIS_URL": valkey_server.redis_url,
+        }
+        first = terminal.run("forecast", "run", "--facility", "fac-001", environ=environ)
+        calls = len(api.asked)
+        second = terminal.run("forecast", "run", "--facility", "fac-002", environ=environ)
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
+    # The days to come, and the past in months; nothing for the second, whose cell is remembered.
+    assert {"days", "dt"} <= {name for query in api.asked for name in query}
+    assert len(api.asked) == calls
+    forecast = terminal.document("forecast", "show", "fac-001")
+    assert forecast["weather_available"]
+    assert forecast["weather_age_s"] < 3_600
+    found = terminal.run("doctor", environ=environ)
+    assert "calls of the month used, counted by all processes" in found.stdout
+    assert KEY not in found.output + first.output
