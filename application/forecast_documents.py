@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from application.forecast_reading import LeadStep
-from domain.forecast import CYCLE, STALE_FORECAST, DataQuality, ForecastState, quality_at
+from domain.forecast import CYCLE, STALE_FORECAST, DataQuality, ForecastState, QuantileSteps, quality_at
 
 
 class QuantilesDocument(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class LeadTimeDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forecast_document(state: ForecastState, as_of: datetime) -> ForecastDocument:
-    age_s = (as_of - state.issued_at).total_seconds()
+    age_s, steps = (as_of - state.issued_at).total_seconds(), state.steps
     return ForecastDocument(
         **_issued(state),
         facility_id=state.facility_id,
@@ -89,8 +89,8 @@ def forecast_document(state: ForecastState, as_of: datetime) -> ForecastDocument
         age_s=age_s,
         stale=as_of - state.cycle_start > STALE_FORECAST,
         counts_as=quality_at(state.data_quality, state.cycle_start, as_of),
-        step_s=state.steps.step_s,
-        steps=tuple(_step(state, number) for number in range(len(state.steps.p50_kw))),
+        step_s=steps.step_s,
+        steps=tuple(_step(steps, number) for number in range(len(steps.p50_kw))),
     )
 
 
@@ -106,7 +106,7 @@ def lead_time_document(
             LeadStepDocument(
                 starts_at=step.starts_at,
                 ends_at=step.starts_at + CYCLE,
-                kw=None if step.forecast is None else _step(step.forecast, step.index).kw,
+                kw=None if step.kw is None else QuantilesDocument(*step.kw),
                 forecast=None if step.forecast is None else IssuedDocument(**_issued(step.forecast)),
             )
             for step in steps
@@ -136,8 +136,8 @@ def _issued(state: ForecastState) -> dict[str, Any]:
     }
 
 
-def _step(state: ForecastState, number: int) -> StepDocument:
-    quantiles, step = state.steps, timedelta(seconds=state.steps.step_s)
+def _step(quantiles: QuantileSteps, number: int) -> StepDocument:
+    step = timedelta(seconds=quantiles.step_s)
     return StepDocument(
         starts_at=quantiles.starts_at + step * number,
         ends_at=quantiles.starts_at + step * (number + 1),

@@ -25,11 +25,8 @@ class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime
     forecast: ForecastState | None
     """None: that cycle issued none, or none that reaches so far."""
-
-    @property
-    def index(self) -> int:
-        """Of the forecast's step that is this quarter-hour."""
-        return 0 if self.forecast is None else (self.starts_at - self.forecast.cycle_start) // CYCLE
+    kw: tuple[float, float, float] | None
+    """The forecast's 10, 50 and 90 % quantiles of this quarter-hour."""
 
 
 def newest_at(past: PastForecasts, facility_ids: Collection[str], at: datetime) -> dict[str, ForecastState]:
@@ -65,9 +62,12 @@ def by_lead_time(
     starts = [window.starts_at + CYCLE * n for n in range((window.ends_at - window.starts_at) // CYCLE)]
     places = {starts_at: ForecastPlace(facility_id, starts_at - lead_time) for starts_at in starts}
     standing = past.standing(list(places.values()), at=at)
-    steps = []
-    for starts_at in starts:
-        state = standing.get(places[starts_at])
-        reaches = state is not None and lead_time // CYCLE < len(state.steps.p50_kw)
-        steps.append(LeadStep(starts_at=starts_at, forecast=state if reaches else None))
-    return steps
+    return [_lead_step(at, standing.get(places[at]), lead_time // CYCLE) for at in starts]
+
+
+def _lead_step(starts_at: datetime, state: ForecastState | None, index: int) -> LeadStep:
+    steps = None if state is None else state.steps
+    if steps is None or index >= len(steps.p50_kw):
+        return LeadStep(starts_at=starts_at, forecast=None, kw=None)
+    kw = (steps.p10_kw[index], steps.p50_kw[index], steps.p90_kw[index])
+    return LeadStep(starts_at=starts_at, forecast=state, kw=kw)

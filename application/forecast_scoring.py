@@ -56,9 +56,11 @@ def score_hour(
     for row, place in enumerate(places_to_score(metered.facility_ids, hour, lead_h)):
         state, load_kw = foreseen.get(place), metered.load_kw[row]
         known = np.isfinite(load_kw)
-        if state is None or len(state.steps.p50_kw) < first + QUARTERS or not known.any():
+        if state is None or not known.any():
             continue
         steps = state.steps
+        if len(steps.p50_kw) < first + QUARTERS:
+            continue
         quantiles_kw = np.array(
             [values[first : first + QUARTERS] for values in (steps.p10_kw, steps.p50_kw, steps.p90_kw)]
         )

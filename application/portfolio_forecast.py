@@ -19,7 +19,7 @@ import numpy as np
 from application.forecast_documents import QuantilesDocument, StepDocument
 from application.forecast_scoring import LEADS_H
 from application.ports.forecast_scores import ErrorCorrelation, ForecastScores
-from domain.forecast import CYCLE, ForecastState, cycle_start_of, quality_at
+from domain.forecast import CYCLE, ForecastState, QuantileSteps, cycle_start_of, quality_at
 from domain.time_windows import FloatArray
 
 MEASURED_OVER = timedelta(days=28)
@@ -98,7 +98,8 @@ def portfolio_forecast(
     foreseen = {state.facility_id for state in states}
     missing = sorted(set(asked) - foreseen)
     first = cycle_start_of(as_of)
-    last = min((state.steps.ends_at for state in states), default=first)
+    quantiles = [state.steps for state in states]
+    last = min((steps.ends_at for steps in quantiles), default=first)
     count = max(0, (last - first) // CYCLE)
     if not states or not count:
         raise NothingForeseen(
@@ -107,7 +108,7 @@ def portfolio_forecast(
         )
     lead_h = np.arange(count) * (CYCLE / timedelta(hours=1))
     correlation = np.interp(lead_h, [e.lead_h for e in estimates], [e.correlation for e in estimates])
-    p10, p50, p90 = together(_stacked(states, first, count), correlation)
+    p10, p50, p90 = together(_stacked(quantiles, first, count), correlation)
     inputs = [state.inputs for state in states]
     return PortfolioForecastDocument(
         as_of=as_of,
@@ -123,9 +124,9 @@ def portfolio_forecast(
         step_s=int(CYCLE.total_seconds()),
         steps=tuple(
             StepDocument(
-                starts_at=first + CYCLE * n, ends_at=first + CYCLE * (n + 1), kw=QuantilesDocument(*quantiles)
+                starts_at=first + CYCLE * n, ends_at=first + CYCLE * (n + 1), kw=QuantilesDocument(*kw)
             )
-            for n, quantiles in enumerate(np.round([p10, p50, p90], 3).T.tolist())
+            for n, kw in enumerate(np.round([p10, p50, p90], 3).T.tolist())
         ),
     )
 
@@ -142,10 +143,10 @@ def together(kw: FloatArray, correlation: FloatArray) -> FloatArray:
     return np.stack([middle - below, middle, middle + above])
 
 
-def _stacked(states: Collection[ForecastState], first: datetime, count: int) -> FloatArray:
+def _stacked(quantiles: Iterable[QuantileSteps], first: datetime, count: int) -> FloatArray:
     rows = []
-    for state in states:
-        skipped = (first - state.steps.starts_at) // CYCLE
-        whole = np.array([state.steps.p10_kw, state.steps.p50_kw, state.steps.p90_kw])
+    for steps in quantiles:
+        skipped = (first - steps.starts_at) // CYCLE
+        whole = np.array([steps.p10_kw, steps.p50_kw, steps.p90_kw])
         rows.append(whole[:, skipped : skipped + count])
     return np.stack(rows, axis=1)
