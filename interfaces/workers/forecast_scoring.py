@@ -37,7 +37,6 @@ from projections.views import ReadModelsUnavailable
 _log = structlog.get_logger(__name__)
 LOCK = "forecast-scoring"
 SCORED_AFTER = timedelta(minutes=30)
-FIRST_BACK = timedelta(hours=24)
 LONGEST_BACK = timedelta(hours=48)
 FACILITIES_AT_ONCE = 250
 LOOK_EVERY_S, LEAST_WALL_S, RETRY_WALL_S = 60.0, 0.5, 1.0
@@ -89,7 +88,7 @@ class ForecastScoring:
         latest = (self.clock.now() - SCORED_AFTER).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         if through is not None and through >= latest:
             return False
-        begins = latest - FIRST_BACK if through is None else max(through, latest - LONGEST_BACK)
+        begins = latest - HOUR if through is None else max(through, latest - LONGEST_BACK)
         if through is not None and begins > through:
             _log.warning("hours are not scored any more", since=through.isoformat(), until=begins.isoformat())
         if not self._score(begins, after=through):

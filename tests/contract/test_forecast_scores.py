@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
@@ -94,6 +95,16 @@ def test_old_days_are_let_go_of(scores: ForecastScores) -> None:
     assert scores.forget_before(DAY + timedelta(days=1)) == 1
     assert scores.totals(DAY, DAY + timedelta(days=1)) == [SCORE]
     assert scores.correlations(DAY, DAY) == []
+
+
+def test_an_hour_that_cannot_be_kept_whole_leaves_nothing_behind(database: Database) -> None:
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=1, open=True) as pool:
+        scores = PostgresForecastScores(pool)
+        assert scores.record(HOUR, [SCORE], [PAIRS], after=None)
+        with pytest.raises(psycopg.DataError):
+            scores.record(HOUR + ONE, [SCORE], [replace(PAIRS, lead_h=40_000)], after=HOUR + ONE)
+        assert scores.scored_through() == HOUR + ONE
+        assert scores.totals(DAY, DAY) == [SCORE]
 
 
 def test_a_database_that_is_away_is_named(database: Database) -> None:

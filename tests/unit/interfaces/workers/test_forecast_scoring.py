@@ -51,6 +51,7 @@ class Scored:
         self.telemetry = FakeTelemetryStore()
         self.past = FakePastForecasts()
         self.scores = FakeForecastScores()
+        self.scores.through = LATEST - 24 * HOUR
         self.alerts = FakeAlertRegistry()
         self.draw(100.0, LATEST - timedelta(days=9), 9 * 24)
         for hours_ago in range(days * 24):
@@ -101,6 +102,13 @@ def test_each_hour_is_scored_once_at_each_lead_time_half_an_hour_after_its_end()
     assert there.all_due() == 0
     there.clock.advance(minutes=1)
     assert there.all_due() == 1
+
+
+def test_a_new_system_begins_with_the_hour_that_has_just_ended() -> None:
+    there = Scored()
+    there.scores.through = None
+    assert there.all_due() == 1
+    assert {score.quarters for _, score in there.scores.kept} == {4}
 
 
 def test_errors_that_cancel_out_count_as_negative_correlation() -> None:
