@@ -11,6 +11,8 @@ from domain.time_windows import TimeWindow
 
 CYCLES_BACK = 8
 """Two hours, as far back as plans look: an older forecast is none."""
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2199
+"""Nothing was forecast before, and moments near the ends of the calendar cannot be moved."""
 LONGEST_WINDOW = timedelta(days=7)
 LONGEST_LEAD = timedelta(hours=48)
 
@@ -31,6 +33,8 @@ class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
 
 def newest_at(past: PastForecasts, facility_ids: Collection[str], at: datetime) -> dict[str, ForecastState]:
     """Of each facility the newest forecast issued by `at`; those without one in the two hours before are left out."""
+    if at.year < EARLIEST_YEAR:
+        return {}
     latest = cycle_start_of(at)
     cycles = [latest - CYCLE * back for back in range(CYCLES_BACK + 1)]
     found: dict[str, ForecastState] = {}
@@ -57,6 +61,8 @@ def by_lead_time(
         window.ends_at
     ):
         raise LeadTimeRefused("the window begins and ends on quarter-hours")
+    if window.starts_at.year < EARLIEST_YEAR or window.ends_at.year > LATEST_YEAR:
+        raise LeadTimeRefused(f"the window is in the years {EARLIEST_YEAR} to {LATEST_YEAR}")
     if window.ends_at - window.starts_at > LONGEST_WINDOW:
         raise LeadTimeRefused(f"the window is at most {LONGEST_WINDOW.days} days long; ask for a part of it")
     starts = [window.starts_at + CYCLE * n for n in range((window.ends_at - window.starts_at) // CYCLE)]

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from application.forecast_documents import QuantilesDocument, StepDocument
+from application.forecast_reading import EARLIEST_YEAR
 from application.forecast_scoring import LEADS_H
 from application.ports.forecast_scores import ErrorCorrelation, ForecastScores
 from domain.forecast import CYCLE, ForecastState, QuantileSteps, cycle_start_of, quality_at
@@ -66,9 +67,12 @@ class PortfolioForecastDocument(msgspec.Struct, frozen=True, kw_only=True):
     """As far as all of them reach."""
 
 
-def measured_correlations(scores: ForecastScores, last: date) -> list[CorrelationEstimate]:
-    """Over the four weeks that end with `last`; one estimate for each lead time that is scored."""
-    found = {one.lead_h: one for one in scores.correlations(last - MEASURED_OVER + timedelta(days=1), last)}
+def measured_correlations(scores: ForecastScores, day: date) -> list[CorrelationEstimate]:
+    """Over the four weeks before `day`, what is known as it begins; an estimate for each lead time that is scored."""
+    found: dict[int, ErrorCorrelation] = {}
+    if day.year >= EARLIEST_YEAR:
+        first, last = day - MEASURED_OVER, day - timedelta(days=1)
+        found = {one.lead_h: one for one in scores.correlations(first, last)}
     return [_estimate(lead_h, found.get(lead_h)) for lead_h in LEADS_H]
 
 

@@ -47,6 +47,9 @@ def test_what_is_not_there_or_makes_no_sense_is_said_with_the_next_step(terminal
     missing = terminal.run("forecast", "show", "fac-009")
     assert missing.exit_code == 1
     assert "gridproof facilities list" in missing.stderr
+    long_ago = ("--lead-time-h", "1", "--from", "0001-01-01T00:00:00Z", "--to", "0001-01-01T01:00:00Z")
+    refused = terminal.run("forecast", "show", "fac-001", *long_ago)
+    assert (refused.exit_code, "in the years 2000 to 2199" in refused.stderr) == (2, True)
     alone = terminal.run("forecast", "show", "fac-001", "--lead-time-h", "1")
     assert alone.exit_code == 2
     assert "give all three" in alone.stderr

@@ -82,7 +82,7 @@ def test_a_correlation_is_found_again_in_scores_of_errors_that_have_it(
             error = np.sqrt(correlation) * factor + np.sqrt(1 - correlation) * rng.normal(size=4)
             tally.add(4, spread * error, np.full(4, spread / too_narrow))
         scores.pairs += [(DAY - timedelta(days=hour // 24), one) for one in tally.correlations()]
-    estimate = next(one for one in measured_correlations(scores, DAY) if one.lead_h == 4)
+    estimate = next(one for one in measured_correlations(scores, DAY + timedelta(days=1)) if one.lead_h == 4)
     assert (estimate.measured, estimate.quarters) == (True, LEAST_QUARTERS)
     assert estimate.correlation == pytest.approx(correlation, abs=0.06)
 
@@ -103,7 +103,7 @@ def test_the_interval_holds_what_it_says_for_errors_with_a_common_factor() -> No
 
 
 def test_without_a_week_of_scores_the_widest_interval_is_assumed() -> None:
-    estimates = measured_correlations(FakeForecastScores(), DAY)
+    estimates = measured_correlations(FakeForecastScores(), DAY + timedelta(days=1))
     assert [(one.lead_h, one.correlation, one.measured) for one in estimates] == [
         (lead_h, 1.0, False) for lead_h in LEADS_H
     ]
@@ -116,7 +116,7 @@ def test_errors_that_cancel_out_are_not_relied_on() -> None:
         tally.add(1, np.full(4, 5.0), np.full(4, 5.0))
         tally.add(1, np.full(4, -5.0), np.full(4, 5.0))
         scores.pairs += [(DAY - timedelta(days=n % 20), one) for one in tally.correlations()]
-    assert measured_correlations(scores, DAY)[0].correlation == 0.0
+    assert measured_correlations(scores, DAY + timedelta(days=1))[0].correlation == 0.0
 
 
 def test_between_lead_times_the_correlation_changes_evenly() -> None:
@@ -153,3 +153,15 @@ def test_it_says_who_is_missing_and_how_good_the_rest_is() -> None:
 def test_without_any_forecast_nothing_is_summed() -> None:
     with pytest.raises(NothingForeseen, match="none of 1 facilities"):
         portfolio_forecast([], ["fac-1"], known(0.0), datetime(2026, 7, 14, tzinfo=UTC))
+
+
+def test_as_of_a_day_only_what_was_scored_before_it_counts() -> None:
+    scores = FakeForecastScores()
+    tally = CorrelationTally()
+    for _ in range(2):
+        tally.add(1, np.full(4, 5.0), np.full(4, 5.0))
+    scores.pairs = [(DAY, one) for one in tally.correlations()]
+    assert [measured_correlations(scores, day)[0].quarters for day in (DAY, DAY + timedelta(days=1))] == [
+        0,
+        4,
+    ]

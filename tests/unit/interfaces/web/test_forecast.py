@@ -176,6 +176,15 @@ def test_without_a_forecast_the_next_step_is_named() -> None:
     assert "forecast worker" in document["detail"]
 
 
+def test_before_the_first_forecast_of_all_times_there_is_none() -> None:
+    foreseen = Foreseen()
+    assert problem_of(foreseen.get("?as_of=0001-01-01T00:00:00Z"))["status"] == 404
+    assert (
+        problem_of(foreseen.get("?as_of=0001-01-01T00:00:00Z", path="/api/portfolio/forecast"))["status"]
+        == 404
+    )
+
+
 def test_a_facility_that_is_unknown_or_another_keys_is_not_there() -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
