@@ -10,6 +10,7 @@ import psycopg
 
 from interfaces.bench.bed import Bed
 from interfaces.bench.story_log import StoredRow, story_log
+from interfaces.bootstrap.bench import import_log
 
 _COPY_IN = (
     "COPY gridproof.demand_response_events (originator_id, originator_version, topic, state) "
@@ -21,12 +22,11 @@ _COPY_OUT = "COPY gridproof.demand_response_events TO STDOUT (FORMAT BINARY)"
 def filled(bed: Bed, url: str, wanted: int) -> int:
     """Store at least `wanted` domain events; how many there are then."""
     bed.tell(f"storing {wanted:,} domain events")
-    with psycopg.connect(url) as connection:
-        insert(connection, story_log(wanted))
-        row = connection.execute("SELECT count(*) FROM gridproof.demand_response_events").fetchone()
+    rows = ((row.originator_id, row.originator_version, row.topic, row.state) for row in story_log(wanted))
+    count = import_log(url, rows)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE gridproof.demand_response_events")
-    return int(row[0]) if row else 0
+    return count
 
 
 def insert(connection: psycopg.Connection[Any], rows: Iterable[StoredRow]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 
@@ -142,3 +143,12 @@ def _refuse_volatile(url: str) -> None:
                 raise NotDurable(
                     f"{setting} is {row and row[0]}: figures of a store that may forget are no figures"
                 )
+
+
+def import_log(url: str, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
+    """Fill the log of demand response by the event store's own import; how many domain events."""
+    from adapters.postgres.event_store import PostgresEventStore
+    from application.demand_response import DemandResponse
+
+    with closing(PostgresEventStore(DemandResponse, url)) as store:
+        return store.import_rows(rows)
