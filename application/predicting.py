@@ -1,17 +1,28 @@
-"""A prediction from a readings file: train on what lies before a moment, forecast from it; pure but for the port."""
+"""Predictions from a readings file: train on what lies before a moment, forecast from it; pure but for the port."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 
-from application.ports.load_forecaster import FacilityHistory, LoadForecaster
+from application.ports.load_forecaster import (
+    FacilityHistory,
+    LoadForecaster,
+    LoadQuantiles,
+    TooLittleHistory,
+    TrainedModel,
+)
 from application.ports.readings_file import FacilityReadings
+from domain.forecast import STALE_READING, DataQuality, data_quality
 from domain.time_windows import IntervalSeries
 
 PREDICTED = timedelta(hours=48)
-TRAINED_ON = timedelta(days=400)
+TRAINED_ON = timedelta(days=1_100)
 """Older load counts for next to nothing, and costs time."""
+SILENT_FOR = timedelta(days=28)
+"""What a facility drew longer ago says nothing of what it draws now."""
 
 
 class UnusableStep(ValueError):
@@ -22,6 +33,7 @@ class PredictedStep(msgspec.Struct, frozen=True, kw_only=True):
     """Mean kW of one step, as quantiles."""
 
     starts_at: datetime
+    ends_at: datetime
     p10_kw: float
     p50_kw: float
     p90_kw: float
@@ -32,57 +44,133 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     facility_id: str
     tz: str
-    step_s: int
+    data_quality: DataQuality
     model: str
-    model_version: str
+    """Its name and version, `name@version`."""
     used_weather: bool
+    notes: tuple[str, ...]
     steps: tuple[PredictedStep, ...]
 
 
-def predict_load(
-    readings: FacilityReadings, forecaster: LoadForecaster, *, at: datetime, tz: ZoneInfo, with_weather: bool
-) -> Prediction:
+def predict_loads(
+    readings: Sequence[FacilityReadings],
+    forecaster: LoadForecaster,
+    *,
+    at: datetime,
+    zones: Mapping[str, ZoneInfo],
+    with_weather: bool,
+    region: str | None = None,
+) -> tuple[list[Prediction], dict[str, str]]:
     """48 hours from the first step that starts at `at` or later, from the steps that ended by then.
 
-    Temperatures from `at` on stand for the weather forecast, if `with_weather`. Raises TooLittleHistory or
-    UnusableStep.
+    Temperatures from `at` on stand for the weather forecast, if `with_weather`. Beside the predictions: facility ->
+    why there is none. `zones` has one for each facility; `region` (as FacilityHistory.region) is that of all.
     """
-    step_s = readings.step_s
-    if 3600 % step_s:
-        raise UnusableStep(f"{readings.facility_id} has steps of {step_s} s; use ones that divide an hour")
-    load_kw, temp_c = readings.load_kw(), readings.temperature_c()
-    starts_at = _first_step(load_kw, at)
-    history = FacilityHistory(
-        facility_id=readings.facility_id,
+    histories: list[tuple[FacilityReadings, FacilityHistory]] = []
+    refused: dict[str, str] = {}
+    for one in readings:
+        try:
+            histories.append((one, history_before(one, at, zones[one.facility_id], region)))
+        except (UnusableStep, TooLittleHistory) as error:
+            refused[one.facility_id] = str(error)
+    models = forecaster.train_many([history for _, history in histories], at=at)
+    predictions = []
+    for (one, history), model in zip(histories, models, strict=True):
+        if isinstance(model, TooLittleHistory):
+            refused[one.facility_id] = str(model)
+        else:
+            predictions.append(_prediction(one, history, model, forecaster, at=at, with_weather=with_weather))
+    return predictions, refused
+
+
+def history_before(
+    readings: FacilityReadings, at: datetime, tz: ZoneInfo, region: str | None = None
+) -> FacilityHistory:
+    """What had ended by `at`. Raises UnusableStep or TooLittleHistory."""
+    facility_id, step_s = readings.facility_id, readings.step_s
+    check_step(readings)
+    load_kw = _before(readings.load_kw(), at)
+    known = np.flatnonzero(np.isfinite(load_kw.values))
+    if known.size:
+        newest = load_kw.starts_at + timedelta(seconds=step_s * (int(known[-1]) + 1))
+        if at - newest > SILENT_FOR:
+            raise TooLittleHistory(
+                f"the readings of {facility_id} end at {newest.isoformat()}, more than {SILENT_FOR.days} days before "
+                f"{at.isoformat()}; give an earlier --at"
+            )
+    return FacilityHistory(
+        facility_id=facility_id,
         tz=tz.key,
-        mean_kw=_before(load_kw, at),
-        temp_c=_before(temp_c, at),
+        mean_kw=load_kw,
+        temp_c=_before(readings.temperature_c(), at),
+        region=region,
     )
-    model = forecaster.train(history, at=at)
+
+
+def check_step(readings: FacilityReadings) -> None:
+    """Raises UnusableStep."""
+    step_s = readings.step_s
+    if 3600 % step_s or (step_s < 900 and 900 % step_s):
+        raise UnusableStep(
+            f"{readings.facility_id} has steps of {step_s} s; use ones that divide a quarter-hour or an hour"
+        )
+
+
+def _prediction(
+    readings: FacilityReadings,
+    history: FacilityHistory,
+    model: TrainedModel,
+    forecaster: LoadForecaster,
+    *,
+    at: datetime,
+    with_weather: bool,
+) -> Prediction:
+    starts_at = _first_step(readings.load_kw(), at)
     found = forecaster.forecast(
         model,
         history,
         starts_at=starts_at,
-        steps=int(PREDICTED.total_seconds()) // step_s,
-        temperatures=temp_c if with_weather else None,
+        steps=int(PREDICTED.total_seconds()) // readings.step_s,
+        temperatures=readings.temperature_c() if with_weather else None,
     )
-    values = zip(found.p10_kw.tolist(), found.p50_kw.tolist(), found.p90_kw.tolist(), strict=True)
     return Prediction(
         facility_id=readings.facility_id,
-        tz=tz.key,
-        step_s=step_s,
-        model=model.name,
-        model_version=model.version,
+        tz=history.tz,
+        data_quality=_quality(history, found, at),
+        model=f"{model.name}@{model.version}",
         used_weather=found.used_weather,
-        steps=tuple(
-            PredictedStep(
-                starts_at=starts_at + timedelta(seconds=step_s * index),
-                p10_kw=round(low, 4),
-                p50_kw=round(middle, 4),
-                p90_kw=round(high, 4),
-            )
-            for index, (low, middle, high) in enumerate(values)
-        ),
+        notes=model.notes,
+        steps=_steps(found, starts_at, timedelta(seconds=readings.step_s)),
+    )
+
+
+def _quality(history: FacilityHistory, found: LoadQuantiles, at: datetime) -> DataQuality:
+    """As that of a recorded forecast; a step that had not ended yet makes nothing stale."""
+    series = history.mean_kw
+    step = timedelta(seconds=series.step_s)
+    known = np.isfinite(series.values)
+    newest = series.starts_at + step * (int(np.flatnonzero(known)[-1]) + 1)
+    day = known[-(timedelta(days=1) // step) :]
+    return data_quality(
+        at=at,
+        newest_reading_at=at if at - newest < max(step, STALE_READING) else newest,
+        sensor_coverage_pct=100.0 * float(day.mean()),
+        weather_available=found.used_weather,
+        weather_age_s=0.0,
+    )
+
+
+def _steps(found: LoadQuantiles, starts_at: datetime, step: timedelta) -> tuple[PredictedStep, ...]:
+    values = zip(found.p10_kw.tolist(), found.p50_kw.tolist(), found.p90_kw.tolist(), strict=True)
+    return tuple(
+        PredictedStep(
+            starts_at=starts_at + step * index,
+            ends_at=starts_at + step * (index + 1),
+            p10_kw=round(low, 4),
+            p50_kw=round(middle, 4),
+            p90_kw=round(high, 4),
+        )
+        for index, (low, middle, high) in enumerate(values)
     )
 
 

@@ -1,5 +1,6 @@
-"""Load forecasts: regression on time of week and temperature, corrected by what it lately got wrong."""
+"""Load forecasts: regression on time of week and temperature, corrected by its latest errors, mixed and guarded."""
 
-from adapters.forecasting.load_forecaster import StatsmodelsLoadForecaster
+from adapters.forecasting.backtest import BatchedRollingForecasts
+from adapters.forecasting.load_forecaster import BatchedLoadForecaster
 
-__all__ = ["StatsmodelsLoadForecaster"]
+__all__ = ["BatchedLoadForecaster", "BatchedRollingForecasts"]

@@ -4,7 +4,7 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
-from interfaces.bootstrap.files import load_forecaster, open_readings_file
+from interfaces.bootstrap.files import load_forecaster, open_readings_file, rolling_forecasts
 from interfaces.bootstrap.ledger import (
     ledger_status,
     prove_dr_event,
@@ -60,6 +60,7 @@ __all__ = [
     "read_public_key",
     "read_release",
     "resolve_addresses",
+    "rolling_forecasts",
     "run_worker",
     "save_addresses",
     "spawn_child",

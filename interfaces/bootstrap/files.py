@@ -4,6 +4,7 @@ from pathlib import Path
 
 from application.ports.load_forecaster import LoadForecaster
 from application.ports.readings_file import ReadingsFile
+from application.ports.rolling_forecasts import RollingForecasts
 
 
 def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFile:
@@ -14,6 +15,12 @@ def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFi
 
 
 def load_forecaster() -> LoadForecaster:
-    from adapters.forecasting import StatsmodelsLoadForecaster
+    from adapters.forecasting import BatchedLoadForecaster
 
-    return StatsmodelsLoadForecaster()
+    return BatchedLoadForecaster()
+
+
+def rolling_forecasts() -> RollingForecasts:
+    from adapters.forecasting import BatchedRollingForecasts
+
+    return BatchedRollingForecasts()

@@ -133,7 +133,7 @@ async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
 
 def forecast_cycle(stores: Stores) -> ForecastCycle:
     """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
-    from adapters.forecasting import StatsmodelsLoadForecaster
+    from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
     from application.command_bus import CommandBus
     from application.forecasts import Forecasts
@@ -144,7 +144,7 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
         facilities=lambda: forecast_sites(stores),
         telemetry=stores.telemetry(),
         weather=weather_source(stores),
-        forecaster=StatsmodelsLoadForecaster(),
+        forecaster=BatchedLoadForecaster(),
         book=stores.forecasts,
         bus=CommandBus(
             PostgresEventStore(Forecasts, stores.database_url),

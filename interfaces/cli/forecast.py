@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-import msgspec
 
-from application.ports.load_forecaster import LoadForecaster, TooLittleHistory
-from application.ports.readings_file import ReadingsFile, ReadingsFileError
-from application.predicting import PREDICTED, Prediction, UnusableStep, predict_load
+from application.ports.load_forecaster import LoadForecaster
+from application.ports.readings_file import FacilityReadings, ReadingsFile, ReadingsFileError
+from application.predicting import Prediction, predict_loads
+from interfaces.cli.backtest import backtest
 from interfaces.cli.forecast_reads import READS
 from interfaces.cli.parameter_types import moment, time_zone
 from interfaces.cli.printing import print_fields, print_json, print_table
@@ -28,6 +28,8 @@ Examples:
   gridproof forecast predict --readings load.csv --at 2026-07-14T00:00:00Z
   gridproof forecast predict --readings load.parquet --at 2026-07-14T00:00:00Z --facility fac-001 --json
 """
+
+REGION_HELP = "Whose public holidays are kept, such as US-CA. [default: as the time zone says]"
 
 
 @click.group("forecast")
@@ -102,6 +104,7 @@ def load_forecaster() -> LoadForecaster:
 @click.option("--facility", "facility_ids", multiple=True, help="Only this one; may be repeated.")
 @click.option("--no-weather", is_flag=True, help="Leave the file's temperatures after TIME out.")
 @click.option("--tz", type=time_zone, metavar="ZONE", help="Where facilities.csv names none. [default: UTC]")
+@click.option("--region", metavar="CC[-RR]", help=REGION_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def predict(
     *,
@@ -110,53 +113,71 @@ def predict(
     facility_ids: tuple[str, ...],
     no_weather: bool,
     tz: ZoneInfo | None,
+    region: str | None,
     as_json: bool,
 ) -> None:
     """Forecast 48 h from a readings file, without a running system.
 
     The file's temperatures after TIME stand for the weather forecast. Steps are the file's own.
     """
-    forecaster = load_forecaster()
-    predictions: list[Prediction] = []
-    refused: dict[str, str] = {}
+    found: list[FacilityReadings] = []
+    zones: dict[str, ZoneInfo] = {}
     try:
         file = open_readings(readings)
-        zones = file.time_zones()
-        for facility_id, found in file.read(facility_ids or None).items():
-            zone = zones.get(facility_id) or tz or ZoneInfo("UTC")
-            try:
-                predictions.append(
-                    predict_load(found, forecaster, at=at, tz=zone, with_weather=not no_weather)
-                )
-            except (TooLittleHistory, UnusableStep) as error:
-                refused[facility_id] = str(error)
+        known = file.time_zones()
+        for facility_id, one in file.read(facility_ids or None).items():
+            zones[facility_id] = known.get(facility_id) or tz or ZoneInfo("UTC")
+            found.append(one)
     except ReadingsFileError as error:
         raise click.ClickException(str(error)) from error
+    predictions, refused = predict_loads(
+        found, load_forecaster(), at=at, zones=zones, with_weather=not no_weather, region=region
+    )
     if not predictions:
         reasons = "; ".join(f"{one}: {why}" for one, why in refused.items())
         raise click.ClickException(f"nothing can be predicted: {reasons or 'the file holds no facility'}")
     if as_json:
-        print_json(_document(at, predictions, refused))
+        print_json(_document(at, predictions))
     else:
-        _print(predictions, refused)
+        _print(predictions)
+    for facility_id, why in refused.items():
+        click.echo(f"{facility_id}: {why}", err=True)
+    for prediction in predictions:
+        for note in prediction.notes:
+            click.echo(f"{prediction.facility_id}: {note}", err=True)
 
 
-def _document(at: datetime, predictions: Sequence[Prediction], refused: dict[str, str]) -> dict[str, object]:
+def _document(at: datetime, predictions: Sequence[Prediction]) -> dict[str, object]:
     return {
-        "at": at,
-        "horizon_h": PREDICTED / timedelta(hours=1),
-        "facilities": [msgspec.to_builtins(prediction) for prediction in predictions],
-        "refused": refused,
+        "issued_at": at,
+        "facilities": {
+            one.facility_id: {
+                "data_quality": one.data_quality,
+                "model": one.model,
+                "steps": [
+                    {
+                        "starts_at": step.starts_at,
+                        "ends_at": step.ends_at,
+                        "kw": {"p10": step.p10_kw, "p50": step.p50_kw, "p90": step.p90_kw},
+                    }
+                    for step in one.steps
+                ],
+            }
+            for one in predictions
+        },
     }
 
 
-def _print(predictions: Sequence[Prediction], refused: dict[str, str]) -> None:
+def _print(predictions: Sequence[Prediction]) -> None:
     for prediction in predictions:
         weather = "with weather" if prediction.used_weather else "without weather"
-        click.echo(f"{prediction.facility_id}: {prediction.model} {weather}, {prediction.tz}")
+        click.echo(
+            f"{prediction.facility_id}: {prediction.model} {weather}, {prediction.data_quality}, {prediction.tz}"
+        )
         print_table(
             ("starts at", "p10 kW", "p50 kW", "p90 kW"),
             [(step.starts_at, step.p10_kw, step.p50_kw, step.p90_kw) for step in prediction.steps],
         )
-    for facility_id, why in refused.items():
-        click.echo(f"{facility_id}: {why}", err=True)
+
+
+forecast_group.add_command(backtest)

@@ -5,15 +5,22 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from adapters.forecasting import StatsmodelsLoadForecaster
-from application.ports.load_forecaster import FacilityHistory, LoadForecaster, TooLittleHistory
+from adapters.forecasting import BatchedLoadForecaster
+from application.ports.load_forecaster import (
+    FacilityHistory,
+    LoadForecaster,
+    RecentBlock,
+    TemperaturesAhead,
+    TooLittleHistory,
+    TrainedModel,
+)
 from domain.time_windows import IntervalSeries
 from tests.fakes.load_forecaster import FakeLoadForecaster
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=[FakeLoadForecaster, StatsmodelsLoadForecaster], ids=["fake", "statsmodels"])
+@pytest.fixture(params=[FakeLoadForecaster, BatchedLoadForecaster], ids=["fake", "batched"])
 def forecaster(request: pytest.FixtureRequest) -> LoadForecaster:
     made: LoadForecaster = request.param()
     return made
@@ -35,7 +42,7 @@ def history(days: float, *, step_s: int = 900, seed: int = 1) -> FacilityHistory
 
 
 def test_the_day_ahead_follows_the_days_before(forecaster: LoadForecaster) -> None:
-    past = history(28)
+    past = history(42)
     ends_at = past.mean_kw.ends_at
     model = forecaster.train(past, at=ends_at)
     found = forecaster.forecast(model, past, starts_at=ends_at, steps=96, temperatures=None)
@@ -47,9 +54,9 @@ def test_the_day_ahead_follows_the_days_before(forecaster: LoadForecaster) -> No
 
 
 def test_the_same_history_gives_the_same_model_and_forecast(forecaster: LoadForecaster) -> None:
-    models = [forecaster.train(history(28), at=START) for _ in range(2)]
+    models = [forecaster.train(history(42), at=START) for _ in range(2)]
     assert models[0] == models[1]
-    past = history(28)
+    past = history(42)
     found = [
         forecaster.forecast(model, past, starts_at=past.mean_kw.ends_at, steps=96, temperatures=None)
         for model in models
@@ -77,11 +84,11 @@ def test_a_day_is_enough_for_a_forecast_by_time_of_day(forecaster: LoadForecaste
 
 
 def test_what_comes_after_the_start_is_not_looked_at(forecaster: LoadForecaster) -> None:
-    past = history(28)
-    starts_at = START + timedelta(days=20)
-    model = forecaster.train(history(20), at=starts_at)
+    past = history(42)
+    starts_at = START + timedelta(days=40)
+    model = forecaster.train(history(40), at=starts_at)
     changed = past.mean_kw.values.copy()
-    changed[20 * 96 :] = 9_999.0
+    changed[40 * 96 :] = 9_999.0
     future = FacilityHistory(
         facility_id="fac-001",
         tz="UTC",
@@ -96,7 +103,7 @@ def test_what_comes_after_the_start_is_not_looked_at(forecaster: LoadForecaster)
 
 
 def test_weather_is_used_where_it_is_given_and_only_there(forecaster: LoadForecaster) -> None:
-    past = history(28)
+    past = history(42)
     ends_at = past.mean_kw.ends_at
     model = forecaster.train(past, at=ends_at)
     warm = IntervalSeries(ends_at, 3600, np.full(24, 22.0))
@@ -111,7 +118,7 @@ def test_weather_is_used_where_it_is_given_and_only_there(forecaster: LoadForeca
 
 
 def test_two_days_ahead_is_the_longest(forecaster: LoadForecaster) -> None:
-    past = history(28, step_s=3600)
+    past = history(42, step_s=3600)
     ends_at = past.mean_kw.ends_at
     model = forecaster.train(past, at=ends_at)
     found = forecaster.forecast(model, past, starts_at=ends_at, steps=48, temperatures=None)
@@ -121,13 +128,44 @@ def test_two_days_ahead_is_the_longest(forecaster: LoadForecaster) -> None:
 
 
 def test_a_silent_week_before_the_start_still_gives_a_forecast(forecaster: LoadForecaster) -> None:
-    past = history(28)
+    past = history(42)
     model = forecaster.train(past, at=past.mean_kw.ends_at)
     silent = FacilityHistory(
         facility_id="fac-001",
         tz="UTC",
-        mean_kw=IntervalSeries(START, 900, np.full(28 * 96, np.nan)),
+        mean_kw=IntervalSeries(START, 900, np.full(42 * 96, np.nan)),
         temp_c=past.temp_c,
     )
     found = forecaster.forecast(model, silent, starts_at=past.mean_kw.ends_at, steps=96, temperatures=None)
     assert np.isfinite(found.p50_kw).all()
+
+
+def test_many_at_once_are_each_as_alone(forecaster: LoadForecaster) -> None:
+    pasts = [history(42, seed=1), history(42, seed=2), history(42, seed=3)]
+    ends_at = pasts[0].mean_kw.ends_at
+    together = forecaster.train_many([*pasts, history(0.5)], at=ends_at)
+    assert isinstance(together.pop(), TooLittleHistory)
+    models = [model for model in together if isinstance(model, TrainedModel)]
+    assert [model.uses_weather for model in models] == [True] * 3
+    block = RecentBlock(
+        facility_ids=("a", "b", "c"),
+        tz=("UTC",) * 3,
+        regions=(None,) * 3,
+        starts_at=ends_at - timedelta(days=2),
+        step_s=900,
+        mean_kw=np.stack([past.mean_kw.values[-192:] for past in pasts]),
+        temp_c=np.stack([past.temp_c.values[-192:] for past in pasts]),
+    )
+    warm = TemperaturesAhead(starts_at=ends_at, temp_c=np.array([[24.0] * 24, [np.nan] * 24, [24.0] * 24]))
+    found = forecaster.forecast_many(models, block, starts_at=ends_at, steps=96, temperatures=warm)
+    assert found.used_weather == (True, False, True)
+    for row, (model, past) in enumerate(zip(models, pasts, strict=True)):
+        alone = forecaster.forecast(
+            model,
+            past,
+            starts_at=ends_at,
+            steps=96,
+            temperatures=IntervalSeries(ends_at, 3600, warm.temp_c[row]),
+        )
+        assert found.of(row).p50_kw == pytest.approx(alone.p50_kw, rel=1e-6)
+        assert found.of(row).p90_kw == pytest.approx(alone.p90_kw, rel=1e-6)

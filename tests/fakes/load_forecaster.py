@@ -1,11 +1,20 @@
 """A forecaster that knows the mean of the time of day; it passes the contract suite of the real one."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
 
-from application.ports.load_forecaster import FacilityHistory, LoadQuantiles, TooLittleHistory, TrainedModel
+from application.ports.load_forecaster import (
+    BlockQuantiles,
+    FacilityHistory,
+    LoadQuantiles,
+    RecentBlock,
+    TemperaturesAhead,
+    TooLittleHistory,
+    TrainedModel,
+)
 from domain.time_windows import IntervalSeries
 
 
@@ -30,6 +39,41 @@ class FakeLoadForecaster:
             trained_at=at,
             uses_weather=bool(np.isfinite(history.temp_c.values).any()),
             parameters=msgspec.json.encode(means),
+        )
+
+    def train_many(
+        self, histories: Sequence[FacilityHistory], *, at: datetime
+    ) -> list[TrainedModel | TooLittleHistory]:
+        found: list[TrainedModel | TooLittleHistory] = []
+        for history in histories:
+            try:
+                found.append(self.train(history, at=at))
+            except TooLittleHistory as error:
+                found.append(error)
+        return found
+
+    def forecast_many(
+        self,
+        models: Sequence[TrainedModel],
+        recent: RecentBlock,
+        *,
+        starts_at: datetime,
+        steps: int,
+        temperatures: TemperaturesAhead | None,
+    ) -> BlockQuantiles:
+        found = []
+        for row, model in enumerate(models):
+            alone = FacilityHistory(
+                facility_id=recent.facility_ids[row],
+                tz=recent.tz[row],
+                mean_kw=IntervalSeries(recent.starts_at, recent.step_s, recent.mean_kw[row]),
+                temp_c=IntervalSeries(recent.starts_at, recent.step_s, recent.temp_c[row]),
+            )
+            told = temperatures and IntervalSeries(temperatures.starts_at, 3600, temperatures.temp_c[row])
+            found.append(self.forecast(model, alone, starts_at=starts_at, steps=steps, temperatures=told))
+        return BlockQuantiles(
+            kw=np.stack([[one.p10_kw, one.p50_kw, one.p90_kw] for one in found], axis=1),
+            used_weather=tuple(one.used_weather for one in found),
         )
 
     def forecast(

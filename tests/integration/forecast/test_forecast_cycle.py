@@ -12,7 +12,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import AcceleratedClock
-from adapters.forecasting import StatsmodelsLoadForecaster
+from adapters.forecasting import BatchedLoadForecaster
 from adapters.postgres.advisory_locks import AdvisoryLocks
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
@@ -71,7 +71,7 @@ class House:
             facilities=lambda: self.sites,
             telemetry=self.telemetry,
             weather=self.weather,
-            forecaster=StatsmodelsLoadForecaster(),
+            forecaster=BatchedLoadForecaster(),
             book=self.book,
             bus=CommandBus(self.events, self.clock, FORECAST_HANDLERS, forecasts=self.book),
             alerts=self.alerts,

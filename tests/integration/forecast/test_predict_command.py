@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from adapters.forecasting import StatsmodelsLoadForecaster
+from adapters.forecasting import BatchedLoadForecaster
 from adapters.readings_file import open_readings_file
 from interfaces.cli.forecast import forecast_group
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
-AT = START + timedelta(days=30)
+AT = START + timedelta(days=40)
 REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
 """Real load data beside the repository, where it is there."""
 
@@ -25,7 +25,7 @@ REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
 @pytest.fixture(autouse=True)
 def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The composition root's choices, without the rest of it."""
-    monkeypatch.setattr("interfaces.cli.forecast.load_forecaster", StatsmodelsLoadForecaster)
+    monkeypatch.setattr("interfaces.cli.forecast.load_forecaster", BatchedLoadForecaster)
     monkeypatch.setattr("interfaces.cli.forecast.open_readings", open_readings_file)
 
 
@@ -43,7 +43,7 @@ def written(
     *,
     load: Callable[[int], float] = usual_kwh,
     warmth: Callable[[int], float] = temp_c,
-    hours: int = 40 * 24,
+    hours: int = 50 * 24,
 ) -> Path:
     path = folder / "load.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -64,11 +64,14 @@ def run(path: Path, *arguments: object, at: datetime = AT) -> Result:
 def predicted(path: Path, *arguments: object, at: datetime = AT) -> dict[str, Any]:
     result = run(path, *arguments, "--json", at=at)
     assert result.exit_code == 0, result.output
-    return {found["facility_id"]: found for found in json.loads(result.stdout)["facilities"]}
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert datetime.fromisoformat(document["issued_at"]) == at
+    found: dict[str, Any] = document["facilities"]
+    return found
 
 
 def medians(found: dict[str, Any]) -> list[float]:
-    return [step["p50_kw"] for step in found["steps"]]
+    return [step["kw"]["p50"] for step in found["steps"]]
 
 
 def test_two_days_are_predicted_in_the_steps_of_the_file(tmp_path: Path) -> None:
@@ -77,34 +80,34 @@ def test_two_days_are_predicted_in_the_steps_of_the_file(tmp_path: Path) -> None
     one = found["fac-001"]
     starts = [datetime.fromisoformat(step["starts_at"]) for step in one["steps"]]
     assert starts == [AT + timedelta(hours=hour) for hour in range(48)]
-    assert one["used_weather"] is True
-    assert found["fac-002"]["used_weather"] is False
-    truth = [usual_kwh(30 * 24 + hour) for hour in range(48)]
+    assert [datetime.fromisoformat(step["ends_at"]) for step in one["steps"][:-1]] == starts[1:]
+    assert (one["data_quality"], found["fac-002"]["data_quality"]) == ("full", "degraded_no_weather")
+    truth = [usual_kwh(40 * 24 + hour) for hour in range(48)]
     assert medians(one) == pytest.approx(truth, rel=0.1)
-    assert all(step["p10_kw"] <= step["p50_kw"] <= step["p90_kw"] for step in one["steps"])
+    assert all(step["kw"]["p10"] <= step["kw"]["p50"] <= step["kw"]["p90"] for step in one["steps"])
 
 
 def test_load_from_the_moment_on_changes_nothing(tmp_path: Path) -> None:
     before = predicted(written(tmp_path))
-    after = predicted(written(tmp_path, load=lambda hour: usual_kwh(hour) if hour < 720 else 9_999.0))
+    after = predicted(written(tmp_path, load=lambda hour: usual_kwh(hour) if hour < 960 else 9_999.0))
     assert after == before
-    assert predicted(written(tmp_path, hours=720), "--no-weather") == predicted(
+    assert predicted(written(tmp_path, hours=960), "--no-weather") == predicted(
         written(tmp_path), "--no-weather"
     )
 
 
 def test_temperatures_from_the_moment_on_are_the_weather_forecast(tmp_path: Path) -> None:
     usual = predicted(written(tmp_path))["fac-001"]
-    hot = predicted(written(tmp_path, warmth=lambda hour: temp_c(hour) + 6 * (hour >= 720)))["fac-001"]
+    hot = predicted(written(tmp_path, warmth=lambda hour: temp_c(hour) + 6 * (hour >= 960)))["fac-001"]
     assert np.mean(medians(hot)) > np.mean(medians(usual)) + 10
 
 
 def test_without_weather_they_are_not_looked_at(tmp_path: Path) -> None:
     usual = predicted(written(tmp_path), "--no-weather")["fac-001"]
-    hot = predicted(written(tmp_path, warmth=lambda hour: temp_c(hour) + 6 * (hour >= 720)), "--no-weather")[
+    hot = predicted(written(tmp_path, warmth=lambda hour: temp_c(hour) + 6 * (hour >= 960)), "--no-weather")[
         "fac-001"
     ]
-    assert usual["used_weather"] is False
+    assert usual["data_quality"] == "degraded_no_weather"
     assert hot == usual
 
 
@@ -112,7 +115,7 @@ def test_a_step_that_had_not_ended_is_not_looked_at(tmp_path: Path) -> None:
     at = AT + timedelta(minutes=30)
     usual = predicted(written(tmp_path), at=at)["fac-001"]
     assert usual["steps"][0]["starts_at"] == (AT + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
-    spike = predicted(written(tmp_path, load=lambda hour: 9_999.0 if hour == 720 else usual_kwh(hour)), at=at)
+    spike = predicted(written(tmp_path, load=lambda hour: 9_999.0 if hour == 960 else usual_kwh(hour)), at=at)
     assert spike["fac-001"] == usual
 
 
@@ -141,8 +144,8 @@ def test_what_cannot_be_predicted_says_why(
 def test_people_get_a_table(tmp_path: Path) -> None:
     result = run(written(tmp_path), "--facility", "fac-001")
     assert result.exit_code == 0
-    assert "fac-001: time-of-week-and-temperature with weather, UTC" in result.stdout
-    assert "2026-07-01 00:00:00Z" in result.stdout
+    assert "fac-001: time-of-week-and-temperature@2 with weather, full, UTC" in result.stdout
+    assert "2026-07-11 00:00:00Z" in result.stdout
 
 
 @pytest.mark.parametrize("facility_id", ["cam_b19", "cam_b112", "school_us"])
@@ -160,7 +163,7 @@ def test_on_real_load_the_day_ahead_is_better_than_last_week(facility_id: str) -
         actual = np.array([load_kw.at(at + timedelta(hours=hour)) for hour in range(24)])
         week = np.array([load_kw.at(at + timedelta(hours=hour - 168)) for hour in range(24)])
         known = np.isfinite(actual) & np.isfinite(week)
-        p50 = np.array([step["p50_kw"] for step in steps])
+        p50 = np.array([step["kw"]["p50"] for step in steps])
         errors += ((p50 - actual)[known] ** 2).tolist()
         naive += ((week - actual)[known] ** 2).tolist()
     assert len(errors) > 100

@@ -1,0 +1,117 @@
+"""What training found out about a batch of facilities, as arrays, and the forecasts that follow from it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from adapters.forecasting.autoregression import foreseen, without_lags
+from adapters.forecasting.conformal import Spread
+from adapters.forecasting.guard import mixed
+from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray, day_kind_hour
+from adapters.forecasting.mean_models import MEMBERS, Means
+from adapters.forecasting.naive_methods import NAMES, naive
+from adapters.forecasting.normal_equations import Coefficients
+from adapters.forecasting.residual_correction import HORIZON_H, WINDOW_H, corrections
+from adapters.forecasting.temperature_columns import Climate
+from domain.time_windows import FloatArray
+
+CANDIDATES = (*(f"member {number}" for number in range(len(MEMBERS))), "autoregression", *NAMES)
+MODELS = len(MEMBERS) + 1
+NEEDS_WEATHER = np.array([*(kind.weather for kind in MEMBERS), True, *(False for _ in NAMES)])
+FULL, NO_WEATHER = 0, 1
+MODES = 2
+AUTOREGRESSION_UP_TO_H = 3
+"""With older data the autoregression starts from values that it made up, and is left out."""
+
+
+class Window(NamedTuple):
+    """A batch at its origin: the past four weeks and the two days ahead."""
+
+    load_kw: FloatArray
+    """Shape (facilities, 672), gaps filled, as of naive_methods."""
+    residual_kw: FloatArray
+    """Shape (members, facilities, 672), metered less mean, NaN where unknown."""
+    week: IntArray
+    """Shape (facilities, 49), hours of the week of the clock hours ahead, from the one that the origin lies in."""
+    columns: FloatArray
+    """Shape (facilities, 49, DENSE), of the same hours."""
+    age_h: int = 0
+    """How many of the last hours are not known."""
+    phase: float = 0.0
+    """How far into a clock hour the origin is, 0 to 1: the hours before and after it begin there."""
+
+    def shifted(self, by_clock_hour: FloatArray) -> FloatArray:
+        """Of values (..., 49) of clock hours: (..., 48) of the hours that begin at the origin's phase."""
+        return shifted(by_clock_hour, self.phase)
+
+    @property
+    def place(self) -> IntArray:
+        """Of the hours ahead, as of day_kind_hour: shape (facilities, 48)."""
+        return day_kind_hour(self.week[:, :HORIZON_H])
+
+
+class Learned(NamedTuple):
+    climate: Climate
+    means: Means
+    autoregression: Coefficients
+    corrections: FloatArray
+    """Shape (members, facilities, blocks, FEATURES)."""
+    weights: FloatArray
+    """Shape (MODES, candidates, facilities, spans)."""
+    spreads: tuple[Spread, ...]
+    """One for each of MODES."""
+
+    def candidates(self, window: Window) -> FloatArray:
+        """What each of CANDIDATES says: shape (candidates, facilities, 48)."""
+        mean = window.shifted(self.means.fitted(window.week, window.columns))
+        added = [
+            corrections(weights, residual, window.age_h)
+            for weights, residual in zip(self.corrections, window.residual_kw, strict=True)
+        ]
+        ahead = window.shifted(without_lags(self.autoregression).fitted(window.week, window.columns))
+        lags = foreseen(self.autoregression, window.load_kw[:, -HOURS_A_WEEK - 1 :], ahead)
+        return np.concatenate(
+            [mean + np.stack(added), lags[None], naive(window.load_kw, HORIZON_H, window.age_h)]
+        )
+
+    def mixed(self, candidates_kw: FloatArray, mode: int, age_h: int = 0) -> FloatArray:
+        """The forecast: shape (facilities, 48)."""
+        weights = self.weights[mode]
+        if age_h > AUTOREGRESSION_UP_TO_H:
+            weights = weights.copy()
+            weights[MODELS - 1] = 0.0
+            weights /= np.maximum(weights.sum(axis=0), 1e-300)
+        return mixed(weights, candidates_kw, age_h)
+
+    def around(self, window: Window, mode: int) -> FloatArray:
+        """Shape (2, facilities, 48): the 10 and 90 % quantiles of the error."""
+        return self.spreads[mode].around(window.place, window.age_h)
+
+
+def shifted(by_clock_hour: FloatArray, phase: float) -> FloatArray:
+    """Means over the hours that begin `phase` of an hour later, one fewer: each has a share in two clock hours."""
+    if not phase:
+        return by_clock_hour[..., :-1]
+    return (1.0 - phase) * by_clock_hour[..., :-1] + phase * by_clock_hour[..., 1:]
+
+
+def by_local_clock(values: FloatArray, clocks_h: IntArray, clock_then_h: IntArray) -> FloatArray:
+    """Hours (..., facilities, n) moved so that the same hour on days before is so by the local clock.
+
+    `clocks_h` (facilities, n) is what clocks were ahead of UTC at each hour, `clock_then_h` (facilities,) what they are
+    at the hours to be foreseen. All stays where it is but for the weeks after clocks have changed.
+    """
+    shift = clock_then_h[:, None] - clocks_h
+    if not shift.any():
+        return values
+    index = np.clip(np.arange(values.shape[-1]) + shift, 0, values.shape[-1] - 1)
+    return np.take_along_axis(values, np.broadcast_to(index, values.shape), axis=-1)
+
+
+def window_of(values: FloatArray, end: IntArray) -> FloatArray:
+    """The WINDOW_H hours before index `end` (facilities,) of each row; NaN before the beginning. Any leading axes."""
+    index = end[:, None] + np.arange(-WINDOW_H, 0)
+    found: FloatArray = np.take_along_axis(
+        values, np.broadcast_to(np.maximum(index, 0), (*values.shape[:-1], WINDOW_H)), axis=-1
+    )
+    return np.where(index >= 0, found, np.nan)

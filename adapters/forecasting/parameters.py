@@ -1,0 +1,134 @@
+"""The parameters of one facility as one vector, and of many as one array: what is kept of a trained model.
+
+About 4,000 numbers of 4 bytes. The last four weeks are among them, so that a forecast needs only what came since.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from adapters.forecasting.autoregression import LAGS_H
+from adapters.forecasting.conformal import PLACES, Spread
+from adapters.forecasting.guard import SPANS_H
+from adapters.forecasting.learned import CANDIDATES, MODES, Learned
+from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
+from adapters.forecasting.mean_models import MEMBERS, Means
+from adapters.forecasting.normal_equations import Coefficients
+from adapters.forecasting.residual_correction import BLOCKS, FEATURES, WINDOW_H
+from adapters.forecasting.temperature_columns import DENSE, QUANTILES, Climate
+from domain.time_windows import FloatArray
+
+QUARTERS_A_DAY = 96
+_MEMBER_DENSE = tuple(DENSE if kind.weather else 1 for kind in MEMBERS)
+
+LAYOUT: dict[str, tuple[int, ...]] = {
+    "knots_c": (len(QUANTILES),),
+    "occupied": (HOURS_A_WEEK,),
+    "climate_known": (1,),
+    **{f"week_{member}": (HOURS_A_WEEK,) for member in range(len(MEMBERS))},
+    **{f"dense_{member}": (count,) for member, count in enumerate(_MEMBER_DENSE)},
+    "lag_week": (HOURS_A_WEEK,),
+    "lag_dense": (len(LAGS_H) + DENSE,),
+    "corrections": (len(MEMBERS), len(BLOCKS), FEATURES),
+    "weights": (MODES, len(CANDIDATES), len(SPANS_H)),
+    "scale_kw": (MODES, PLACES),
+    "quantiles": (MODES, len(BLOCKS), 2),
+    "within_hour_kw": (2 * QUARTERS_A_DAY,),
+    "within_hour_sd_kw": (PLACES,),
+    "reach_kw": (2,),
+    "smooth_c": (1,),
+    "load_kw": (WINDOW_H,),
+    "residual_kw": (len(MEMBERS), WINDOW_H),
+}
+"""Name -> shape, in the order they stand in."""
+SIZE = sum(int(np.prod(shape)) for shape in LAYOUT.values())
+
+
+class StoredParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """As they are kept of one facility."""
+
+    layout: int
+    ends_hour: int
+    """Hours since 1970, UTC: where `load_kw` and `residual_kw` end."""
+    is_model: bool
+    """Whether the models are used, or the naive methods alone."""
+    values: bytes
+    """float32, little-endian, in the order of LAYOUT."""
+
+
+LAYOUT_VERSION = 2
+_DECODER = msgspec.msgpack.Decoder(StoredParameters)
+
+
+class OtherLayout(ValueError):
+    """The parameters were stored by another release; train anew."""
+
+
+class Block(NamedTuple):
+    """The parameters of several facilities, float64: name -> shape (facilities, *LAYOUT[name])."""
+
+    values: dict[str, FloatArray]
+    ends_hour: tuple[int, ...]
+    is_model: tuple[bool, ...]
+
+    def learned(self, rows: IntArray | slice = slice(None)) -> Learned:
+        """In the form that forecasts are made from, of some rows."""
+        own = {name: values[rows] for name, values in self.values.items()}
+        spreads = tuple(Spread(own["scale_kw"][:, mode], own["quantiles"][:, mode]) for mode in range(MODES))
+        return Learned(
+            climate=Climate(own["knots_c"], own["occupied"], own["climate_known"][:, 0]),
+            means=Means(
+                tuple(Coefficients(own[f"week_{i}"], own[f"dense_{i}"]) for i in range(len(MEMBERS)))
+            ),
+            autoregression=Coefficients(own["lag_week"], own["lag_dense"]),
+            corrections=own["corrections"].swapaxes(0, 1),
+            weights=own["weights"].transpose(1, 2, 0, 3),
+            spreads=spreads,
+        )
+
+
+def values_of(learned: Learned) -> dict[str, FloatArray]:
+    """The part of LAYOUT that `learned` says."""
+    return {
+        "knots_c": learned.climate.knots_c,
+        "occupied": learned.climate.occupied,
+        "climate_known": learned.climate.known[:, None],
+        **{f"week_{i}": one.week for i, one in enumerate(learned.means.members)},
+        **{f"dense_{i}": one.dense for i, one in enumerate(learned.means.members)},
+        "lag_week": learned.autoregression.week,
+        "lag_dense": learned.autoregression.dense,
+        "corrections": learned.corrections.swapaxes(0, 1),
+        "weights": learned.weights.transpose(2, 0, 1, 3),
+        "scale_kw": np.stack([spread.scale_kw for spread in learned.spreads], axis=1),
+        "quantiles": np.stack([spread.quantiles for spread in learned.spreads], axis=1),
+    }
+
+
+def packed(block: Block) -> list[bytes]:
+    """One for each facility."""
+    count = len(block.ends_hour)
+    table = np.concatenate([block.values[name].reshape(count, -1) for name in LAYOUT], axis=1)
+    rows = table.astype("<f4")
+    return [
+        msgspec.msgpack.encode(
+            StoredParameters(
+                layout=LAYOUT_VERSION, ends_hour=ends_hour, is_model=is_model, values=row.tobytes()
+            )
+        )
+        for row, ends_hour, is_model in zip(rows, block.ends_hour, block.is_model, strict=True)
+    ]
+
+
+def unpacked(parameters: list[bytes]) -> Block:
+    """Raises OtherLayout."""
+    stored = [_DECODER.decode(one) for one in parameters]
+    if any(one.layout != LAYOUT_VERSION or len(one.values) != 4 * SIZE for one in stored):
+        raise OtherLayout("the parameters of a model are of another release; train it anew")
+    table = np.frombuffer(b"".join(one.values for one in stored), dtype="<f4").reshape(len(stored), SIZE)
+    values, first = {}, 0
+    for name, shape in LAYOUT.items():
+        size = int(np.prod(shape))
+        values[name] = table[:, first : first + size].reshape(len(stored), *shape).astype(np.float64)
+        first += size
+    return Block(values, tuple(one.ends_hour for one in stored), tuple(one.is_model for one in stored))

@@ -1,0 +1,218 @@
+"""The batch learns day by day, as it would have as the days came: nothing looks ahead of the day it is used on.
+
+Each day begins with the mean models of all days before it; what they then get wrong are the out-of-sample residuals
+that the corrections are fitted to once a week. Every 18 hours a forecast is made as a trial, and its errors, once they
+are all known, weigh the candidates and spread the intervals. Training runs this to the present, a backtest further.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from adapters.forecasting.autoregression import lagged
+from adapters.forecasting.learned import MODES, Learned, Window, by_local_clock, window_of
+from adapters.forecasting.local_week import HOURS_A_DAY, HOURS_A_WEEK, IntArray
+from adapters.forecasting.mean_models import MEMBERS, MeanModels
+from adapters.forecasting.naive_methods import filled_day
+from adapters.forecasting.residual_correction import (
+    BLOCKS,
+    FEATURES,
+    HORIZON_H,
+    WINDOW_H,
+    CorrectionFit,
+)
+from adapters.forecasting.temperature_columns import carried_on, climate_of, columns, smoothed
+from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials
+from domain.time_windows import FloatArray
+
+LEAST_KNOWN_H = 14 * HOURS_A_DAY
+"""The residuals of a mean model of less are not looked at."""
+USED_FROM_H = 35 * HOURS_A_DAY
+"""Models are used from so many known hours on; before, the naive methods alone."""
+RENEWED_AFTER_DAYS = (14, 28, 56, 112)
+RENEWED_EVERY_DAYS = 91
+"""When knots and occupied hours are looked at afresh: after so many days, and then every so many."""
+LEARNING_DAYS = 28 + 7 * 13 + 45 + 28
+"""What trials need to be made as they would have been: residuals, corrections, weights and errors behind them."""
+AT_ONCE = 64
+"""Facilities whose whole past is turned into columns at a time."""
+
+
+class Batch(NamedTuple):
+    """Hourly histories on one grid that begins with a UTC day; NaN where unknown. Shapes (facilities, hours)."""
+
+    first_hour: int
+    """Hours since 1970, UTC; a multiple of 24."""
+    load_kw: FloatArray
+    temp_c: FloatArray
+    week: IntArray
+    """Hours of the week; it goes on for two days after the others."""
+    clocks_h: IntArray
+    """What local clocks are ahead of UTC; as long as `week`."""
+
+    @property
+    def days(self) -> int:
+        """Whole days."""
+        return int(self.load_kw.shape[1]) // HOURS_A_DAY
+
+
+class Rolling:
+    """What was learnt of a batch up to a day. `open_day` and `close_day` take turns."""
+
+    def __init__(self, batch: Batch, *, learn_from_day: int) -> None:
+        """From `learn_from_day` on residuals and trials are kept; the days before only add to the mean models."""
+        self.batch = batch
+        self.facilities, self.hours = batch.load_kw.shape
+        self.temp_c = carried_on(batch.temp_c)
+        """Without gaps, as the models see it."""
+        self._smooth_c = smoothed(self.temp_c, np.full(self.facilities, np.nan))
+        self._filled_kw = np.zeros((self.facilities, self.hours))
+        self._residual_kw = np.full((len(MEMBERS), self.facilities, self.hours), np.nan)
+        self._known_h = np.cumsum(np.isfinite(batch.load_kw), axis=1)
+        self._corrections = CorrectionFit()
+        self._trials = Trials(self.facilities)
+        self._from = learn_from_day
+        self.day = 0
+        while self.day < learn_from_day:
+            self._fill()
+            self.day += 1
+        self._renew(self.day * HOURS_A_DAY)
+
+    def open_day(self) -> None:
+        """Learn of all that was before today, and see what today's hours are beside their means."""
+        first = self.day * HOURS_A_DAY
+        if self._is_renewed_today():
+            self._renew(first)
+        self._means = self._models.means(first)
+        if (self.day - self._from) % 7 == 0:
+            self._autoregression = self._models.autoregression(first)
+            self._learn_corrections(first)
+        self._fill()
+        self._see_residuals(first)
+        for hour in range(first, first + HOURS_A_DAY):
+            if (self.batch.first_hour + hour) % TRIAL_EVERY_H == 0 and hour + HORIZON_H <= self.hours:
+                self._try(hour)
+
+    def close_day(self) -> None:
+        """Add today to the mean models."""
+        today = self._today()
+        self._models.add(
+            today.start,
+            self.batch.load_kw[:, today],
+            self.batch.week[:, today],
+            self._columns(today),
+            lagged(self.batch.load_kw, today.start, today.stop - today.start),
+        )
+        self.day += 1
+
+    def known_h(self, end: int) -> IntArray:
+        """How many hours of each facility's load are known before index `end`."""
+        found: IntArray = self._known_h[:, end - 1] if end else np.zeros(self.facilities, dtype=np.int64)
+        return found
+
+    def learned(self, end: int) -> Learned:
+        """All of it as of index `end`, which lies in today or ends it."""
+        spreads = self._trials.spreads(end, self._usual_kw(end))
+        return self._learned_without_spreads(end)._replace(spreads=spreads)
+
+    def tails(self) -> dict[str, FloatArray]:
+        """The last four weeks up to the end: load (NaN where unknown), residuals, and the smoothed temperature."""
+        end = np.full(self.facilities, self.hours)
+        return {
+            "load_kw": window_of(self.batch.load_kw, end),
+            "residual_kw": window_of(self._residual_kw, end).swapaxes(0, 1),
+            "smooth_c": self._smooth_c[:, -1:],
+        }
+
+    def window(self, end: IntArray, temp_c: FloatArray, age_h: int = 0) -> Window:
+        """At the origins `end` (facilities,), `temp_c` (facilities, 49) foreseen, the last `age_h` hours unknown."""
+        ahead = end[:, None] + np.arange(HORIZON_H + 1)
+        week = np.take_along_axis(self.batch.week, ahead, axis=1)
+        smooth = np.take_along_axis(self._smooth_c, np.maximum(end - 1, 0)[:, None], axis=1)[:, 0]
+        past = np.maximum(end[:, None] + np.arange(-WINDOW_H, 0), 0)
+        clocks_h = np.take_along_axis(self.batch.clocks_h, past, axis=1)
+        clock_then_h = np.take_along_axis(self.batch.clocks_h, end[:, None] + HOURS_A_DAY, axis=1)[:, 0]
+        load_kw = by_local_clock(np.nan_to_num(window_of(self._filled_kw, end)), clocks_h, clock_then_h)
+        residual_kw = by_local_clock(window_of(self._residual_kw, end), clocks_h, clock_then_h)
+        if age_h:
+            residual_kw[:, :, -age_h:] = np.nan
+            hours = np.arange(WINDOW_H - age_h, WINDOW_H)
+            load_kw[:, hours] = load_kw[:, hours - HOURS_A_WEEK * -(-age_h // HOURS_A_WEEK)]
+        return Window(
+            load_kw=load_kw,
+            residual_kw=residual_kw,
+            week=week,
+            columns=columns(self._climate, week, temp_c, smoothed(temp_c, smooth)),
+            age_h=age_h,
+        )
+
+    def _is_renewed_today(self) -> bool:
+        last = RENEWED_AFTER_DAYS[-1]
+        later = self.day > last and (self.day - last) % RENEWED_EVERY_DAYS == 0
+        return self.day > self._from and (self.day in RENEWED_AFTER_DAYS or later)
+
+    def _renew(self, end: int) -> None:
+        """Knots and occupied hours out of all before index `end`, and the mean models from their beginning."""
+        past = slice(0, end)
+        self._climate = climate_of(
+            self.batch.week[:, past], self.batch.load_kw[:, past], self.batch.temp_c[:, past]
+        )
+        self._models = MeanModels(self.facilities)
+        if end:
+            self._models.add(
+                0,
+                self.batch.load_kw[:, past],
+                self.batch.week[:, past],
+                self._columns(past),
+                lagged(self.batch.load_kw, 0, end),
+            )
+
+    def _learn_corrections(self, first: int) -> None:
+        begin = first - HORIZON_H - HOURS_A_WEEK - WINDOW_H
+        if begin >= self._from * HOURS_A_DAY - WINDOW_H:
+            past = self._residual_kw[:, :, max(begin, 0) : first]
+            past = np.pad(past, ((0, 0), (0, 0), (max(-begin, 0), 0)), constant_values=np.nan)
+            self._corrections.add_week(past.reshape(-1, past.shape[2]))
+        weights = self._corrections.weights(len(MEMBERS) * self.facilities)
+        self._weights = weights.reshape(len(MEMBERS), self.facilities, len(BLOCKS), FEATURES)
+
+    def _fill(self) -> None:
+        today = self._today()
+        self._filled_kw[:, today] = filled_day(self.batch.load_kw[:, today], self._filled_kw, today.start)
+
+    def _see_residuals(self, first: int) -> None:
+        today = self._today()
+        mean = self._means.fitted(self.batch.week[:, today], self._columns(today))
+        ready = self.known_h(first) >= LEAST_KNOWN_H
+        self._residual_kw[:, :, today] = np.where(ready[:, None], self.batch.load_kw[:, today] - mean, np.nan)
+
+    def _try(self, hour: int) -> None:
+        learned = self._learned_without_spreads(hour)
+        ahead = slice(hour, hour + HORIZON_H)
+        # The 49th hour counts for nothing where the origin is a full hour.
+        temp_c = np.pad(self.temp_c[:, ahead], ((0, 0), (0, 1)), mode="edge")
+        window = self.window(np.full(self.facilities, hour), temp_c)
+        said = learned.candidates(window)
+        unready = self.known_h(hour) < LEAST_KNOWN_H
+        said[MODEL[:, None] & unready] = np.nan
+        mixes = np.stack([learned.mixed(said, mode) for mode in range(MODES)])
+        self._trials.add(hour, said, mixes, self.batch.load_kw[:, ahead], window.place)
+
+    def _learned_without_spreads(self, end: int) -> Learned:
+        weights = self._trials.weights(end, self.known_h(end) >= USED_FROM_H, self._climate.known > 0)
+        return Learned(self._climate, self._means, self._autoregression, self._weights, weights, ())
+
+    def _usual_kw(self, end: int) -> FloatArray:
+        """A guess at the size of errors, before there are any: a quarter of how much the last week varied."""
+        last = self._filled_kw[:, max(end - HOURS_A_WEEK, 0) : end]
+        found: FloatArray = 0.25 * last.std(axis=1) + 0.05 * np.abs(last.mean(axis=1))
+        return found
+
+    def _today(self) -> slice:
+        first = self.day * HOURS_A_DAY
+        return slice(first, min(first + HOURS_A_DAY, self.hours))
+
+    def _columns(self, hours: slice) -> FloatArray:
+        return columns(
+            self._climate, self.batch.week[:, hours], self.temp_c[:, hours], self._smooth_c[:, hours]
+        )

@@ -1,0 +1,114 @@
+"""From histories to parameters: the batch is rolled up to the present, and what it then knows is kept."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps, stuck
+from adapters.forecasting.local_week import (
+    HOUR_S,
+    HOURS_A_DAY,
+    clocks_ahead_h,
+    hours_of_week,
+)
+from adapters.forecasting.parameters import Block, values_of
+from adapters.forecasting.public_holidays import region_of
+from adapters.forecasting.residual_correction import HORIZON_H
+from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Batch, Rolling
+from adapters.forecasting.within_hour import QUARTERS, within_hour
+from application.ports.load_forecaster import FacilityHistory
+from domain.time_windows import FloatArray
+
+WITHIN_HOUR_DAYS = 90
+REACH_DAYS = 400
+LEAST_DAYS = 7
+"""Days whose trials are not made, since naive methods look back a week."""
+
+
+class Histories(NamedTuple):
+    """Several facilities' histories, cleaned, on one grid."""
+
+    batch: Batch
+    quarters_kw: FloatArray
+    """Shape (facilities, last hours, 4); NaN where only the hour is known."""
+    stuck: tuple[NDArray[np.bool_], ...]
+    """Of each facility, which of its own steps were left out."""
+    reach_kw: FloatArray
+    """Shape (facilities, 2): the lowest and the highest step."""
+
+
+def gathered(
+    histories: Sequence[FacilityHistory], *, quarters_of_days: int | None = WITHIN_HOUR_DAYS
+) -> Histories:
+    """Hourly means from the first UTC day to the last full hour of any; quarters of the last days (None: all)."""
+    first = min(hour_of(one.mean_kw.starts_at) for one in histories) // HOURS_A_DAY * HOURS_A_DAY
+    last = max(hour_of(one.mean_kw.ends_at) for one in histories)
+    hours = max(last - first, 1)
+    shape = (len(histories), hours)
+    load, temp = np.full(shape, np.nan), np.full(shape, np.nan)
+    recent = hours if quarters_of_days is None else min(quarters_of_days * HOURS_A_DAY, hours)
+    quarters = np.full((len(histories), recent, QUARTERS), np.nan)
+    reach, left_out = np.zeros((len(histories), 2)), []
+    for row, one in enumerate(histories):
+        clean, marked = _clean(one)
+        left_out.append(marked)
+        load[row] = on_steps(clean.mean_kw, first * HOUR_S, HOUR_S, hours)
+        temp[row] = on_steps(clean.temp_c, first * HOUR_S, HOUR_S, hours)
+        reach[row] = _reach(clean)
+        if clean.mean_kw.step_s <= QUARTER_S:
+            began_s = (first + hours - recent) * HOUR_S
+            parts = on_steps(clean.mean_kw, began_s, QUARTER_S, recent * QUARTERS)
+            quarters[row] = parts.reshape(recent, QUARTERS)
+    week = np.stack(
+        [
+            hours_of_week(first, hours + HORIZON_H + 1, one.tz, region_of(one.tz, one.region))
+            for one in histories
+        ]
+    )
+    clocks_h = np.stack([clocks_ahead_h(first, hours + HORIZON_H + 1, one.tz) for one in histories])
+    return Histories(Batch(first, load, temp, week, clocks_h), quarters, tuple(left_out), reach)
+
+
+def learnt(histories: Histories) -> Block:
+    """The parameters as of the batch's last hour."""
+    batch = histories.batch
+    hours = batch.load_kw.shape[1]
+    rolling = Rolling(batch, learn_from_day=first_day_to_learn(batch.days))
+    while rolling.day < batch.days:
+        rolling.open_day()
+        rolling.close_day()
+    rolling.open_day()
+    values = values_of(rolling.learned(hours))
+    values |= rolling.tails()
+    recent = slice(hours - histories.quarters_kw.shape[1], hours)
+    shape = within_hour(histories.quarters_kw, batch.week[:, recent])
+    values |= {"within_hour_kw": shape.pattern_kw, "within_hour_sd_kw": shape.noise_kw}
+    values["reach_kw"] = histories.reach_kw
+    return Block(
+        values,
+        (batch.first_hour + hours,) * len(batch.load_kw),
+        tuple(bool(known >= USED_FROM_H) for known in rolling.known_h(hours)),
+    )
+
+
+def first_day_to_learn(days: int) -> int:
+    return max(days - LEARNING_DAYS, min(LEAST_DAYS, days))
+
+
+def _clean(history: FacilityHistory) -> tuple[FacilityHistory, NDArray[np.bool_]]:
+    """Without what a stuck meter said."""
+    series = history.mean_kw
+    marked = stuck(series.values, series.step_s)
+    if not marked.any():
+        return history, marked
+    values = np.where(marked, np.nan, series.values)
+    return history.with_load(values), marked
+
+
+def _reach(history: FacilityHistory) -> tuple[float, float]:
+    steps = REACH_DAYS * HOURS_A_DAY * HOUR_S // history.mean_kw.step_s
+    recent = history.mean_kw.values[-steps:]
+    known = recent[np.isfinite(recent)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)

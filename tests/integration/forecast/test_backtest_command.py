@@ -1,0 +1,144 @@
+"""`gridproof forecast backtest` from the outside: no look-ahead, degraded inputs, a table, a document, a picture."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from lxml import etree
+
+from adapters.forecasting import BatchedRollingForecasts
+from adapters.readings_file import open_readings_file
+from application.ports.load_forecaster import FacilityHistory
+from application.ports.rolling_forecasts import BacktestConditions, FacilityRun
+from domain.time_windows import FloatArray, IntervalSeries
+from interfaces.cli.forecast import forecast_group
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+DAYS = 140
+
+
+@pytest.fixture(autouse=True)
+def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The composition root's choices, without the rest of it."""
+    monkeypatch.setattr("interfaces.cli.backtest.rolling_forecasts", BatchedRollingForecasts)
+    monkeypatch.setattr("interfaces.cli.backtest.open_readings", open_readings_file)
+
+
+def temp_c(hour: FloatArray) -> FloatArray:
+    return 15 + 8 * np.sin((hour - 9) * np.pi / 12) + 6 * np.sin(hour / 110)
+
+
+def load_kw(hour: FloatArray) -> FloatArray:
+    """More by day, much more when it is warm, and days like the one before."""
+    drawn = np.random.default_rng(1)
+    levels = np.convolve(drawn.normal(0, 8, 400), 0.8 ** np.arange(40))
+    daily = levels[(hour // 24).astype(np.int64)]
+    warm = 6 * np.clip(temp_c(hour) - 15, 0, None)
+    return 100 + 100 * ((hour % 24 >= 8) & (hour % 24 < 18)) + warm + daily + drawn.normal(0, 4, len(hour))
+
+
+def written(folder: Path, days: int = DAYS, *, name: str = "load.csv") -> Path:
+    hour = np.arange(days * 24.0)
+    rows = zip(hour.tolist(), load_kw(hour).tolist(), temp_c(hour).tolist(), strict=True)
+    path = folder / name
+    path.write_text(
+        "facility,timestamp,load_kwh,temp_c\n"
+        + "".join(
+            f"fac-001,{(START + timedelta(hours=at)).isoformat()},{kw:.3f},{warm:.2f}\n"
+            for at, kw, warm in rows
+        )
+    )
+    return path
+
+
+def run(path: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(forecast_group, ["backtest", "--readings", str(path), *map(str, arguments)])
+
+
+def tried(path: Path, *arguments: object) -> dict[str, Any]:
+    result = run(path, "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def rmse_kw(document: dict[str, Any]) -> float:
+    (facility,) = document["facilities"]
+    found: float = facility["spans"]["day_ahead"]["methods"]["forecast"]["rmse_kw"]
+    return found
+
+
+def test_forecasts_are_scored_beside_the_naive_methods(tmp_path: Path) -> None:
+    document = tried(written(tmp_path))
+    (facility,) = document["facilities"]
+    assert (facility["facility_id"], facility["origins"]) == ("fac-001", DAYS - 120)
+    assert set(facility["spans"]) == {"day_ahead", "second_day"}
+    day = document["summary"]["day_ahead"]
+    assert day["rmse_to_best_naive"] < 0.95
+    assert day["rmse_to"]["last_week"] < 0.9
+    assert 0.6 < day["coverage_80"] < 0.95
+
+
+def test_worse_inputs_are_simulated_and_cost_accuracy(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    full, dry = rmse_kw(tried(path)), rmse_kw(tried(path, "--weather", "none"))
+    old, yesterday = (
+        rmse_kw(tried(path, *arguments)) for arguments in (("--stale-hours", 24), ("--weather", "yesterday"))
+    )
+    assert dry > full
+    assert old > full
+    assert math.isfinite(yesterday)
+
+
+def test_people_get_a_table_and_a_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "backtest.html"
+    result = run(written(tmp_path), "--plot", picture)
+    assert result.exit_code == 0, result.output
+    assert "RMSE / last week" in result.stdout
+    assert "above 1.03 of their best naive method: none" in result.stdout
+    text = picture.read_text()
+    assert "<script" not in text
+    assert "http" not in text
+    for part in text.split("<svg")[1:]:
+        etree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")
+    assert text.count("<svg") == 2
+
+
+def test_too_little_to_try_says_why(tmp_path: Path) -> None:
+    result = run(written(tmp_path, 100))
+    assert result.exit_code == 1
+    assert "less than 120 days" in result.stderr
+
+
+def rolled(load: FloatArray, warm: FloatArray, step_s: int = 3600) -> FacilityRun:
+    history = FacilityHistory(
+        facility_id="fac-001",
+        tz="Europe/London",
+        mean_kw=IntervalSeries(START, step_s, load),
+        temp_c=IntervalSeries(START, step_s, warm),
+    )
+    (found,) = BatchedRollingForecasts().runs([history], BacktestConditions(learn_days=90))
+    return found
+
+
+@pytest.mark.parametrize("step_s", [3600, 900])
+def test_nothing_from_an_origin_on_changes_its_forecast_but_the_weather_forecast(step_s: int) -> None:
+    """Loads after an origin, and temperatures after the two days that were foreseen, are poisoned."""
+    hour = np.arange(100 * 24.0 * 3600 / step_s) * step_s / 3600
+    load, warm = load_kw(hour), temp_c(hour)
+    honest = rolled(load, warm, step_s)
+    for number in (2, 7):
+        after = (int(honest.origins_s[number]) - int(START.timestamp())) // step_s
+        poisoned_load, poisoned_warm = load.copy(), warm.copy()
+        poisoned_load[after:] = 1e6 * np.random.default_rng(2).random(len(load) - after)
+        poisoned_warm[after + 48 * 3600 // step_s :] = 60.0
+        poisoned = rolled(poisoned_load, poisoned_warm, step_s)
+        upto = number + 1
+        assert (honest.origins_s[:upto] == poisoned.origins_s[:upto]).all()
+        assert (honest.kw[:, :upto] == poisoned.kw[:, :upto]).all()
+        assert not np.allclose(honest.kw[:, upto + 1], poisoned.kw[:, upto + 1])

@@ -1,0 +1,143 @@
+"""What the forecaster makes of facilities as they are: new, shut, moved, stuck, exporting, silent."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from adapters.forecasting import BatchedLoadForecaster
+from application.ports.load_forecaster import FacilityHistory, LoadQuantiles
+from domain.time_windows import FloatArray, IntervalSeries
+
+START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
+DAY = 24
+
+
+def usual(days: int, seed: int = 1) -> FloatArray:
+    """100 kW by night and at weekends, 300 kW by day from Monday to Friday."""
+    hour = np.arange(days * DAY)
+    busy = (hour % DAY >= 8) & (hour % DAY < 18) & (hour // DAY % 7 < 5)
+    return 100 + 200.0 * busy + np.random.default_rng(seed).normal(0, 5, len(hour))
+
+
+def history(load: FloatArray, *, step_s: int = 3600, tz: str = "UTC") -> FacilityHistory:
+    unknown = IntervalSeries(START, step_s, np.full(len(load), np.nan))
+    return FacilityHistory(
+        facility_id="fac-001", tz=tz, mean_kw=IntervalSeries(START, step_s, load), temp_c=unknown
+    )
+
+
+def day_ahead(known: FacilityHistory, at: datetime | None = None, steps: int = DAY) -> LoadQuantiles:
+    """Trained on all of it, and forecast from its end (or `at`)."""
+    forecaster = BatchedLoadForecaster()
+    ends_at = known.mean_kw.ends_at
+    model = forecaster.train(known, at=ends_at)
+    return forecaster.forecast(model, known, starts_at=at or ends_at, steps=steps, temperatures=None)
+
+
+def test_less_than_five_weeks_is_naive_and_says_so() -> None:
+    forecaster = BatchedLoadForecaster()
+    names = [forecaster.train(history(usual(days)), at=START).name for days in (34, 35)]
+    assert names == ["naive", "time-of-week-and-temperature"]
+    new = day_ahead(history(usual(21)))
+    assert new.p50_kw[10:17] == pytest.approx(300, abs=15)
+
+
+def test_a_new_level_is_followed_within_weeks() -> None:
+    load = usual(112)
+    load[84 * DAY :] *= 2.0
+    found = day_ahead(history(load))
+    assert found.p50_kw[10:17] == pytest.approx(600, rel=0.12)
+
+
+def test_a_closure_is_not_forecast_for_ever() -> None:
+    load = usual(112)
+    load[77 * DAY : 91 * DAY] = 20.0 + np.random.default_rng(2).normal(0, 1, 14 * DAY)
+    assert day_ahead(history(load)).p50_kw[10:17] == pytest.approx(300, rel=0.15)
+
+
+def test_a_stuck_meter_is_named_and_left_out() -> None:
+    load = usual(112)
+    load[100 * DAY : 105 * DAY] = 777.0
+    model = BatchedLoadForecaster().train(history(load), at=START)
+    (note,) = model.notes
+    assert "stood still from 2026-06-11T00:00:00+00:00 to 2026-06-15T00:00:00+00:00" in note
+    assert day_ahead(history(load)).p50_kw.max() < 350
+
+
+def test_a_meter_that_is_stuck_now_counts_as_silent() -> None:
+    load = usual(112)
+    load[110 * DAY :] = 250.0
+    found = day_ahead(history(load))
+    assert found.p50_kw[10:17] == pytest.approx(300, rel=0.1)
+    assert found.p50_kw[:6] == pytest.approx(100, rel=0.3)
+
+
+def test_a_facility_that_exports_is_forecast_below_zero() -> None:
+    hour = np.arange(84 * DAY) % DAY
+    sun = 80 * np.clip(np.sin((hour - 6) * np.pi / 12), 0, None)
+    found = day_ahead(history(30 - sun + np.random.default_rng(3).normal(0, 2, len(sun))))
+    assert found.p50_kw[12] == pytest.approx(-50, abs=8)
+    assert found.p50_kw[0] == pytest.approx(30, abs=8)
+    assert (found.p10_kw <= found.p50_kw).all()
+
+
+def test_gaps_are_no_zeros() -> None:
+    load = usual(84)
+    load[np.random.default_rng(4).random(len(load)) < 0.3] = np.nan
+    assert day_ahead(history(load)).p50_kw[10:17] == pytest.approx(300, rel=0.1)
+
+
+def test_the_interval_widens_with_the_age_of_the_data() -> None:
+    load = usual(112, seed=6) + np.cumsum(np.random.default_rng(7).normal(0, 3, 112 * DAY)) * 0.5
+    fresh = day_ahead(history(load))
+    silent = load.copy()
+    silent[-3 * DAY :] = np.nan
+    old = day_ahead(history(silent))
+    assert (old.p90_kw - old.p10_kw).mean() > 1.2 * (fresh.p90_kw - fresh.p10_kw).mean()
+
+
+def test_local_clocks_are_followed_over_their_change() -> None:
+    """Work begins at 8 by the wall clock, an hour earlier in UTC from 29 March on."""
+    start = START - timedelta(days=56)
+    london = ZoneInfo("Europe/London")
+    local = [(start + timedelta(hours=i)).astimezone(london) for i in range(83 * DAY)]
+    load = np.array([300.0 if 8 <= at.hour < 18 and at.weekday() < 5 else 100.0 for at in local])
+    load += np.random.default_rng(8).normal(0, 3, len(load))
+    known = FacilityHistory(
+        facility_id="fac-001",
+        tz="Europe/London",
+        mean_kw=IntervalSeries(start, 3600, load),
+        temp_c=IntervalSeries(start, 3600, np.full(len(load), np.nan)),
+    )
+    found = day_ahead(known, steps=48)  # from Sunday 29 March, when clocks change, to the end of Monday
+    assert known.mean_kw.ends_at == datetime(2026, 3, 29, tzinfo=UTC)
+    assert found.p50_kw[DAY + 7] == pytest.approx(300, rel=0.15)
+    assert found.p50_kw[DAY + 17] == pytest.approx(100, rel=0.3)
+
+
+def test_quarters_keep_their_shape_and_origins_between_hours_are_served() -> None:
+    hourly = usual(63)
+    quarters = np.repeat(hourly, 4) + np.tile([-15.0, -5.0, 5.0, 15.0], len(hourly))
+    known = history(quarters, step_s=900)
+    at = known.mean_kw.ends_at - timedelta(minutes=30)
+    found = day_ahead(known, at=at, steps=96)
+    shape = found.p50_kw[2:].reshape(-1, 2)[:44].reshape(-1, 4)
+    assert (shape[:, 3] - shape[:, 0]).mean() == pytest.approx(30, abs=8)
+
+
+def test_an_origin_in_mid_hour_looks_at_nothing_after_it() -> None:
+    quarters = np.repeat(usual(63), 4)
+    known = history(quarters, step_s=900)
+    at = known.mean_kw.ends_at - timedelta(hours=10, minutes=15)
+    forecaster = BatchedLoadForecaster()
+    model = forecaster.train(history(quarters[:-48], step_s=900), at=at)
+    poisoned = quarters.copy()
+    poisoned[-41:] = 9_999.0
+    both = [
+        forecaster.forecast(model, history(one, step_s=900), starts_at=at, steps=96, temperatures=None)
+        for one in (quarters, poisoned)
+    ]
+    assert (both[0].p50_kw == both[1].p50_kw).all()
+    assert (both[0].p90_kw == both[1].p90_kw).all()

@@ -1,0 +1,139 @@
+"""Parts of the forecasting engine: corrections, the guard, the intervals, stuck meters, stored parameters."""
+
+import numpy as np
+import pytest
+
+from adapters.forecasting.conformal import spread_of
+from adapters.forecasting.guard import mean_squares, mixed, mixing_weights
+from adapters.forecasting.hourly import on_grid, stuck
+from adapters.forecasting.naive_methods import naive, without_gaps
+from adapters.forecasting.parameters import LAYOUT, SIZE, Block, OtherLayout, packed, unpacked
+from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
+from domain.time_windows import FloatArray
+
+
+def test_a_feature_looks_at_nothing_from_the_origin_on() -> None:
+    residual = np.random.default_rng(1).normal(size=(2, WINDOW_H + 60))
+    poisoned = residual.copy()
+    poisoned[:, WINDOW_H:] = 1e9
+    horizons = np.arange(1, 49)
+    origins = np.full(48, WINDOW_H)
+    assert (features(residual, origins, horizons) == features(poisoned, origins, horizons)).all()
+
+
+def test_a_residual_that_lasts_is_learnt_and_foreseen() -> None:
+    """Each hour's residual is most of the last one's."""
+    drawn = np.random.default_rng(2)
+    hours = WINDOW_H + 168 + 48
+    fit = CorrectionFit()
+    for _ in range(8):
+        residual = np.zeros((1, hours))
+        for hour in range(1, hours):
+            residual[:, hour] = 0.95 * residual[:, hour - 1] + drawn.normal()
+        fit.add_week(residual)
+    weights = fit.weights(1)
+    high = np.zeros((1, WINDOW_H))
+    high[:, -24:] = 10.0
+    found = corrections(weights, high, 0)[0]
+    assert found[0] == pytest.approx(9.5, abs=1.0)
+    assert np.abs(found[23:]).max() < 3.0
+
+
+def test_old_data_is_corrected_as_from_so_many_hours_further_ahead() -> None:
+    drawn = np.random.default_rng(3)
+    weights = drawn.normal(size=(1, 8, 8))
+    residual = drawn.normal(size=(1, WINDOW_H))
+    old = residual.copy()
+    old[:, -3:] = np.nan
+    longer = np.concatenate([np.full((1, 3), np.nan), residual[:, :-3]], axis=1)
+    assert corrections(weights, old, 3)[0, :45] == pytest.approx(corrections(weights, longer, 0)[0, 3:])
+
+
+def test_the_guard_leans_on_whoever_erred_least() -> None:
+    errors = np.ones((3, 1, 48)) * np.array([1.0, 2.0, 8.0])[:, None, None]
+    weights = mixing_weights(mean_squares(errors), np.ones((3, 1), dtype=np.bool_), np.zeros(3))
+    assert weights.sum(axis=0) == pytest.approx(1.0)
+    assert weights[0, 0] == pytest.approx(64 / 65, abs=1e-2)
+    assert mixed(weights, np.full((3, 1, 48), 7.0)) == pytest.approx(7.0)
+
+
+def test_who_may_not_speak_has_no_weight() -> None:
+    allowed = np.array([[False], [True], [True]])
+    tried = mixing_weights(mean_squares(np.ones((3, 1, 48))), allowed, np.ones(3))
+    untried = mixing_weights(mean_squares(np.full((3, 1, 48), np.nan)), allowed, np.array([1.0, 1.0, 0.0]))
+    assert tried[:, 0, 0].tolist() == pytest.approx([0.0, 0.5, 0.5])
+    assert untried[:, 0, 0].tolist() == [0.0, 1.0, 0.0]
+
+
+def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
+    """Errors twice as large by day as by night, and lopsided."""
+    drawn = np.random.default_rng(4)
+    hour = np.arange(48) % 24
+
+    def errors(origins: int) -> FloatArray:
+        size = np.where((hour >= 8) & (hour < 20), 2.0, 1.0)
+        made: FloatArray = size * (drawn.exponential(size=(origins, 20, 48)) - 1.0)
+        return made
+
+    place = np.broadcast_to(hour, (60, 20, 48))
+    spread = spread_of(errors(60), place, np.ones(20))
+    low, high = spread.around(np.broadcast_to(hour, (20, 48)))
+    new = errors(400)
+    assert ((new >= low) & (new <= high)).mean() == pytest.approx(0.8, abs=0.02)
+    older = spread.around(np.broadcast_to(hour, (20, 48)), age_h=96)
+    assert (older[1] >= 0).all()
+    assert older[1].mean() > high[:, 36:].mean()
+
+
+def test_without_any_errors_the_interval_is_the_normal_ones() -> None:
+    nothing = np.full((1, 2, 48), np.nan)
+    spread = spread_of(nothing, np.zeros((1, 2, 48), dtype=np.int64), np.array([1.0, 10.0]))
+    low, high = spread.around(np.zeros((2, 48), dtype=np.int64))
+    assert (high == -low).all()
+    assert high[:, 0].tolist() == pytest.approx([1.2816, 12.816])
+
+
+def test_a_meter_that_repeats_a_value_for_a_day_stands_still_until_it_moves() -> None:
+    values = np.random.default_rng(5).normal(size=240)
+    values[100:160] = 7.0
+    assert np.flatnonzero(stuck(values, 3600)).tolist() == list(range(124, 160))
+    assert not stuck(np.full(240, 7.0), 3600).any()
+    shut = values.copy()
+    shut[100:160] = np.nan
+    assert not stuck(shut, 3600).any()
+
+
+def test_naive_methods_look_back_past_what_is_not_known() -> None:
+    load = np.arange(672.0)[None]
+    fresh, old = naive(load, 48), naive(load, 48, 30)
+    assert fresh[:, 0, 0].tolist() == [504, np.mean([648 - 24 * i for i in range(7)]), 648, 252]
+    assert fresh[2, 0, 24] == 648
+    assert old[2].max() < 672 - 30
+    assert old[0, 0, 0] == 504
+
+
+def test_gaps_are_filled_from_the_week_before() -> None:
+    load = np.tile(np.arange(168.0), 4)[None].copy()
+    load[0, 400:500] = np.nan
+    load[0, :10] = np.nan
+    assert without_gaps(load, np.zeros(1))[0, 10:] == pytest.approx(np.tile(np.arange(168.0), 4)[10:])
+    assert without_gaps(np.full((1, 672), np.nan), np.array([5.0])).max() == 5.0
+
+
+def test_finer_steps_are_averaged_and_longer_ones_copied() -> None:
+    assert on_grid(np.array([1.0, 3.0, 5.0, np.nan]), 0, 900, 0, 1800, 2)[0] == 2.0
+    assert np.isnan(on_grid(np.array([1.0, 3.0, 5.0, np.nan]), 0, 900, 0, 1800, 2)[1])
+    assert on_grid(np.array([1.0, 3.0]), 0, 3600, 1800, 900, 6).tolist()[:4] == [1.0, 1.0, 3.0, 3.0]
+
+
+def test_parameters_come_back_as_they_were_kept() -> None:
+    drawn = np.random.default_rng(6)
+    values = {name: drawn.normal(size=(2, *shape)) for name, shape in LAYOUT.items()}
+    kept = packed(Block(values, (10, 11), (True, False)))
+    assert len(kept[0]) < 4 * SIZE + 40
+    found = unpacked(kept)
+    assert (found.ends_hour, found.is_model) == ((10, 11), (True, False))
+    for name, value in values.items():
+        assert found.values[name] == pytest.approx(value, rel=1e-6)
+    with pytest.raises(OtherLayout, match="train it anew"):
+        unpacked([kept[0].replace(b"\x94\x02", b"\x94\x01", 1)])
