@@ -1,5 +1,6 @@
-"""From a facility's history, a trained model and the weather to the command that issues its forecast; pure."""
+"""From facilities' histories, trained models and the weather to the commands that issue forecasts; pure."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -8,17 +9,23 @@ import numpy as np
 
 from application.canonical_series import canonical
 from application.commands.forecast import IssueForecast
-from application.ports.load_forecaster import FacilityHistory, LoadForecaster, LoadQuantiles, TrainedModel
+from application.ports.load_forecaster import (
+    RECENT_DAYS,
+    FacilityHistory,
+    LoadForecaster,
+    RecentBlock,
+    TemperaturesAhead,
+    TrainedModel,
+)
 from application.ports.weather import WeatherReport
-from domain.forecast import CYCLE, ForecastInputs, ForecastModel, QuantileSteps
+from domain.forecast import CYCLE, ForecastInputs, ForecastModel
+from domain.quantile_steps import CompactSteps
 from domain.time_windows import FloatArray, IntervalSeries
 
 STEP_S = int(CYCLE.total_seconds())
 HORIZON = timedelta(hours=24)
-TRAINED_ON = timedelta(days=42)
-RETRAIN_AFTER = timedelta(hours=24)
-RETRAIN_WEAK_AFTER = timedelta(hours=6)
-"""A model without weekly pattern or weather is tried again sooner: more history may have come."""
+TRAINED_ON = timedelta(days=400)
+STOOD_STILL_H = 24
 COVERAGE_OF = timedelta(days=1)
 LEAST_WEATHER = 0.7
 """The share of the horizon's hours that a weather report must cover to count as available."""
@@ -30,13 +37,15 @@ class ForecastSite(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
     tz: str
     weather_cell: str
+    region: str | None = None
+    """Of its public holidays, as FacilityHistory.region."""
 
 
 class SiteInputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is known of a site when its cycle begins."""
 
     history: FacilityHistory
-    """Up to the start of the cycle, quarter-hourly."""
+    """Up to the start of the cycle, quarter-hourly; what came since the model's history ended, a day at least."""
     sensor_coverage_pct: float
     """Of the last day before the cycle."""
     newest_reading_at: datetime
@@ -44,33 +53,76 @@ class SiteInputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     weather_age_s: float | None
 
 
-def is_due_for_training(model: TrainedModel | None, at: datetime) -> bool:
-    if model is None:
-        return True
-    return at - model.trained_at >= (RETRAIN_AFTER if model.uses_weather else RETRAIN_WEAK_AFTER)
-
-
-def forecast_command(
-    inputs: SiteInputs, model: TrainedModel, cycle_start: datetime, forecaster: LoadForecaster
-) -> IssueForecast:
-    """Forecast the day from `cycle_start` on, and say from what."""
-    steps = int(HORIZON.total_seconds()) // STEP_S
-    ahead = inputs.weather.temp_c if inputs.weather and covers(inputs.weather, cycle_start) else None
-    quantiles = forecaster.forecast(
-        model, inputs.history, starts_at=cycle_start, steps=steps, temperatures=ahead
+def forecast_commands(
+    inputs: Sequence[SiteInputs],
+    models: Sequence[TrainedModel],
+    cycle_start: datetime,
+    forecaster: LoadForecaster,
+) -> list[IssueForecast]:
+    """Forecast the day from `cycle_start` on, and say from what. The histories are on one grid."""
+    ahead = [
+        one.weather.temp_c if one.weather and covers(one.weather, cycle_start) else None for one in inputs
+    ]
+    found = forecaster.forecast_many(
+        models,
+        _recent(inputs),
+        starts_at=cycle_start,
+        steps=int(HORIZON.total_seconds()) // STEP_S,
+        temperatures=_ahead(ahead, cycle_start),
     )
-    return IssueForecast(
-        facility_id=inputs.history.facility_id,
-        cycle_start=cycle_start,
-        inputs=ForecastInputs(
-            input_hash=input_hash(inputs.history, model, ahead, cycle_start),
-            newest_reading_at=inputs.newest_reading_at,
-            sensor_coverage_pct=round(inputs.sensor_coverage_pct, 2),
-            weather_available=ahead is not None,
-            weather_age_s=inputs.weather_age_s if ahead is not None else None,
-        ),
-        model=ForecastModel(name=model.name, version=model.version, trained_at=model.trained_at),
-        steps=quantile_steps(quantiles, cycle_start),
+    return [
+        IssueForecast(
+            facility_id=one.history.facility_id,
+            cycle_start=cycle_start,
+            inputs=ForecastInputs(
+                input_hash=input_hash(one.history, model, told, cycle_start),
+                newest_reading_at=_newest_reading_at(one, found.ages_h[row], cycle_start),
+                sensor_coverage_pct=round(one.sensor_coverage_pct, 2),
+                weather_available=told is not None,
+                weather_age_s=one.weather_age_s if told is not None else None,
+            ),
+            model=ForecastModel(name=model.name, version=model.version, trained_at=model.trained_at),
+            steps=CompactSteps.of(cycle_start, STEP_S, found.kw[:, row]),
+        )
+        for row, (one, model, told) in enumerate(zip(inputs, models, ahead, strict=True))
+    ]
+
+
+def _newest_reading_at(inputs: SiteInputs, age_h: int, cycle_start: datetime) -> datetime:
+    """A meter that repeats one value for a day has said nothing since that day began."""
+    if age_h < STOOD_STILL_H:
+        return inputs.newest_reading_at
+    return min(inputs.newest_reading_at, cycle_start - timedelta(hours=age_h))
+
+
+def _recent(inputs: Sequence[SiteInputs]) -> RecentBlock:
+    histories = [one.history for one in inputs]
+    grid = histories[0].mean_kw
+    return RecentBlock(
+        facility_ids=tuple(one.facility_id for one in histories),
+        tz=tuple(one.tz for one in histories),
+        regions=tuple(one.region for one in histories),
+        starts_at=grid.starts_at,
+        step_s=grid.step_s,
+        mean_kw=np.stack([one.mean_kw.values for one in histories]),
+        temp_c=np.stack([one.temp_c.values for one in histories]),
+    )
+
+
+def _ahead(told: Sequence[IntervalSeries | None], cycle_start: datetime) -> TemperaturesAhead | None:
+    """By the hour from two days before the cycle's on; sites of one cell share a report, and its row."""
+    if not any(told):
+        return None
+    starts_at = cycle_start.replace(minute=0) - timedelta(days=RECENT_DAYS)
+    hours = RECENT_DAYS * 24 + HORIZON // timedelta(hours=1) + 2
+    rows: dict[int, FloatArray] = {}
+    for one in told:
+        if one is not None and id(one) not in rows:
+            rows[id(one)] = on_steps(one, starts_at, 3600, hours)
+    nothing = np.full(hours, np.nan)
+    return TemperaturesAhead(
+        starts_at=starts_at,
+        temp_c=np.stack([nothing if one is None else rows[id(one)] for one in told]),
     )
 
 
@@ -78,21 +130,6 @@ def covers(report: WeatherReport, starts_at: datetime) -> bool:
     """Whether the report says enough of the horizon."""
     hours = int(HORIZON.total_seconds()) // 3600
     return float(np.isfinite(on_steps(report.temp_c, starts_at, 3600, hours)).mean()) >= LEAST_WEATHER
-
-
-def quantile_steps(quantiles: LoadQuantiles, starts_at: datetime) -> QuantileSteps:
-    """To the watt, so that what is stored is compact; rounding keeps the order of the quantiles."""
-    return QuantileSteps(
-        starts_at=starts_at,
-        step_s=STEP_S,
-        p10_kw=_to_the_watt(quantiles.p10_kw),
-        p50_kw=_to_the_watt(quantiles.p50_kw),
-        p90_kw=_to_the_watt(quantiles.p90_kw),
-    )
-
-
-def _to_the_watt(kw: FloatArray) -> tuple[float, ...]:
-    return tuple(round(value, 3) for value in kw.tolist())
 
 
 def input_hash(

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from domain.quantile_steps import QuantileSteps, compact
+
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -23,11 +25,18 @@ class UpcasterCycle(ValueError):
     """A chain of upcasters that comes back to itself never ends at a class."""
 
 
-UPCASTERS: dict[str, Upcaster] = {}
-"""Old topic -> how it becomes the next. None yet: every version ever released is the present one. An entry is for ever:
+def _with_compact_steps(stored: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 of a forecast spelt its quantiles out, in kW."""
+    steps = msgspec.convert(stored["steps"], QuantileSteps)
+    kept = {name: value for name, value in stored.items() if name != "steps"}
+    return kept | {"compact_steps": msgspec.to_builtins(compact(steps))}
 
-    "dr-event.accepted.v1": Upcaster("dr-event.accepted.v2", accepted_v1_to_v2),
-"""
+
+UPCASTERS: dict[str, Upcaster] = {
+    "forecast.issued.v1": Upcaster("forecast.issued.v2", _with_compact_steps),
+    "forecast.reissued.v1": Upcaster("forecast.reissued.v2", _with_compact_steps),
+}
+"""Old topic -> how it becomes the next. An entry is for ever."""
 
 
 def present_topic(topic: str) -> str:

@@ -7,7 +7,6 @@ replace the forecast only where the data quality is better.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from math import isfinite
 from typing import ClassVar, Literal, Self
 from uuid import UUID
 
@@ -18,6 +17,8 @@ from domain.errors import DomainError
 from domain.event_sourcing import Aggregate, CreationEvent, Provenance
 from domain.identifiers import forecast_id, forecast_stream_id
 from domain.meter_intervals import interval_start
+from domain.quantile_steps import CompactSteps, UnreadableSteps, compact
+from domain.quantile_steps import QuantileSteps as QuantileSteps  # noqa: PLC0414 - part of what a forecast says
 
 CYCLE = timedelta(minutes=15)
 SHORTEST_HORIZON = timedelta(hours=24)
@@ -97,20 +98,6 @@ def cycle_start_of(moment: datetime) -> datetime:
     return interval_start(moment)
 
 
-class QuantileSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean kW of consecutive steps of `step_s` seconds from `starts_at` on: three tuples of one length."""
-
-    starts_at: datetime
-    step_s: int
-    p10_kw: tuple[float, ...]
-    p50_kw: tuple[float, ...]
-    p90_kw: tuple[float, ...]
-
-    @property
-    def ends_at(self) -> datetime:
-        return self.starts_at + timedelta(seconds=self.step_s * len(self.p50_kw))
-
-
 class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What the forecast was made from; `sensor_coverage_pct` is that of the last day."""
 
@@ -137,7 +124,11 @@ class ForecastState(msgspec.Struct, frozen=True, kw_only=True):
     data_quality: DataQuality
     inputs: ForecastInputs
     model: ForecastModel
-    steps: QuantileSteps
+    compact_steps: CompactSteps
+
+    @property
+    def steps(self) -> QuantileSteps:
+        return self.compact_steps.spelt_out()
 
 
 class Forecast(Aggregate[ForecastState]):
@@ -147,7 +138,7 @@ class Forecast(Aggregate[ForecastState]):
         TOPIC: ClassVar[str] = "forecast.event"
 
     class Issued(CreationEvent, Event, frozen=True, kw_only=True):
-        TOPIC: ClassVar[str] = "forecast.issued.v1"
+        TOPIC: ClassVar[str] = "forecast.issued.v2"
         originator_topic: str
         forecast_id: UUID
         facility_id: str
@@ -156,7 +147,11 @@ class Forecast(Aggregate[ForecastState]):
         data_quality: DataQuality
         inputs: ForecastInputs
         model: ForecastModel
-        steps: QuantileSteps
+        compact_steps: CompactSteps
+
+        @property
+        def steps(self) -> QuantileSteps:
+            return self.compact_steps.spelt_out()
 
         def initial_state(self) -> ForecastState:
             return ForecastState(
@@ -167,19 +162,23 @@ class Forecast(Aggregate[ForecastState]):
                 data_quality=self.data_quality,
                 inputs=self.inputs,
                 model=self.model,
-                steps=self.steps,
+                compact_steps=self.compact_steps,
             )
 
     class Reissued(Event, frozen=True, kw_only=True):
         """Better inputs came in for the same cycle."""
 
-        TOPIC: ClassVar[str] = "forecast.reissued.v1"
+        TOPIC: ClassVar[str] = "forecast.reissued.v2"
         forecast_id: UUID
         issued_at: datetime
         data_quality: DataQuality
         inputs: ForecastInputs
         model: ForecastModel
-        steps: QuantileSteps
+        compact_steps: CompactSteps
+
+        @property
+        def steps(self) -> QuantileSteps:
+            return self.compact_steps.spelt_out()
 
         def evolve(self, state: ForecastState) -> ForecastState:
             return replace(
@@ -189,7 +188,7 @@ class Forecast(Aggregate[ForecastState]):
                 data_quality=self.data_quality,
                 inputs=self.inputs,
                 model=self.model,
-                steps=self.steps,
+                compact_steps=self.compact_steps,
             )
 
     @classmethod
@@ -201,10 +200,10 @@ class Forecast(Aggregate[ForecastState]):
         cycle_start: datetime,
         inputs: ForecastInputs,
         model: ForecastModel,
-        steps: QuantileSteps,
+        steps: QuantileSteps | CompactSteps,
     ) -> Self:
         """The first forecast of that cycle. Raises InvalidForecast."""
-        _check(cycle_start, steps)
+        checked = _checked(cycle_start, steps)
         return cls.open_stream(
             forecast_stream_id(facility_id, cycle_start),
             cls.Issued,
@@ -216,11 +215,16 @@ class Forecast(Aggregate[ForecastState]):
             data_quality=_quality_of(inputs, cycle_start),
             inputs=inputs,
             model=model,
-            steps=steps,
+            compact_steps=checked,
         )
 
     def reissue(
-        self, provenance: Provenance, *, inputs: ForecastInputs, model: ForecastModel, steps: QuantileSteps
+        self,
+        provenance: Provenance,
+        *,
+        inputs: ForecastInputs,
+        model: ForecastModel,
+        steps: QuantileSteps | CompactSteps,
     ) -> None:
         """Replace the forecast by one from better inputs; the same inputs again record nothing.
 
@@ -236,7 +240,7 @@ class Forecast(Aggregate[ForecastState]):
                 f"{known.cycle_start.isoformat()}; one of {quality} from other inputs does not replace it, "
                 "wait for the next cycle"
             )
-        _check(known.cycle_start, steps)
+        checked = _checked(known.cycle_start, steps)
         self.record(
             self.Reissued,
             provenance,
@@ -245,7 +249,7 @@ class Forecast(Aggregate[ForecastState]):
             data_quality=quality,
             inputs=inputs,
             model=model,
-            steps=steps,
+            compact_steps=checked,
         )
 
 
@@ -259,14 +263,24 @@ def _quality_of(inputs: ForecastInputs, cycle_start: datetime) -> DataQuality:
     )
 
 
-def _check(cycle_start: datetime, steps: QuantileSteps) -> None:
+def _checked(cycle_start: datetime, steps: QuantileSteps | CompactSteps) -> CompactSteps:
     if cycle_start != cycle_start_of(cycle_start):
         raise InvalidForecast(f"a cycle starts on a quarter-hour, not at {cycle_start.isoformat()}")
-    lengths = {len(steps.p10_kw), len(steps.p50_kw), len(steps.p90_kw)}
-    if len(lengths) != 1 or steps.starts_at != cycle_start or steps.step_s != CYCLE.total_seconds():
-        raise InvalidForecast("the steps are quarter-hours from the cycle's start, with three quantiles each")
-    if steps.ends_at - cycle_start < SHORTEST_HORIZON:
-        raise InvalidForecast(f"a forecast reaches 24 h or more, not only to {steps.ends_at.isoformat()}")
-    for low, middle, high in zip(steps.p10_kw, steps.p50_kw, steps.p90_kw, strict=True):
-        if not (isfinite(low) and isfinite(high) and low <= middle <= high):
-            raise InvalidForecast(f"the quantiles {low}, {middle}, {high} kW are not finite and in order")
+    try:
+        found = compact(steps)
+        low, middle, high = found.kw()
+    except (ValueError, UnreadableSteps) as error:
+        raise InvalidForecast(
+            f"the steps are quarter-hours with three finite quantiles each: {error}"
+        ) from error
+    if found.starts_at != cycle_start or found.step_s != CYCLE.total_seconds():
+        raise InvalidForecast("the steps are quarter-hours from the cycle's start")
+    if found.ends_at - cycle_start < SHORTEST_HORIZON:
+        raise InvalidForecast(f"a forecast reaches 24 h or more, not only to {found.ends_at.isoformat()}")
+    crossed = (low > middle) | (middle > high)
+    if crossed.any():
+        first = int(crossed.argmax())
+        raise InvalidForecast(
+            f"the quantiles {low[first]}, {middle[first]}, {high[first]} kW are not in order"
+        )
+    return found

@@ -15,7 +15,7 @@ from adapters.forecasting.public_holidays import region_of
 from adapters.forecasting.residual_correction import HORIZON_H, WINDOW_H
 from adapters.forecasting.temperature_columns import carried_on, columns, smoothed
 from adapters.forecasting.within_hour import StepShape, in_steps
-from application.ports.load_forecaster import RECENT_DAYS, RecentBlock, TemperaturesAhead
+from application.ports.load_forecaster import RECENT_DAYS, BlockQuantiles, RecentBlock, TemperaturesAhead
 from domain.time_windows import FloatArray
 
 LEAST_TEMPERATURES = 0.7
@@ -57,8 +57,8 @@ def block_quantiles(
     starts_at: datetime,
     steps: int,
     temperatures: TemperaturesAhead | None,
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Quantiles of shape (3, facilities, steps), and of which facilities weather was used (facilities,)."""
+) -> BlockQuantiles:
+    """Of `steps` steps from `starts_at` on, of every facility of `block` and `recent`."""
     origin = Origin(int(starts_at.timestamp()))
     around = _surroundings(block, recent, origin, steps, temperatures)
     load_kw, residual_kw = _windows(block, recent, origin, around)
@@ -82,7 +82,11 @@ def block_quantiles(
     shape_kw = _shape(block, around, used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
     kw = in_steps(shape, found, shape_kw, around.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
-    return _within_reach(block, kw[:, :, :steps]), used & np.array(block.is_model)
+    return BlockQuantiles(
+        kw=_within_reach(block, kw[:, :, :steps]),
+        used_weather=tuple((used & np.array(block.is_model)).tolist()),
+        ages_h=tuple(ages.tolist()),
+    )
 
 
 def _quantiles(learned: Learned, window: Window, used_weather: NDArray[np.bool_]) -> FloatArray:

@@ -46,11 +46,13 @@ def mixing_weights(sums: FloatArray, allowed: NDArray[np.bool_], prior: FloatArr
 
 
 def mixed(weights: FloatArray, candidates_kw: FloatArray, age_h: int = 0) -> FloatArray:
-    """Shape (facilities, 48), of candidates (candidates, facilities, 48); those without weight may be NaN.
+    """Shape (facilities, 48), of candidates (candidates, facilities, 48); one that is NaN is not heard.
 
     With data `age_h` old the weights are those of so many hours further ahead.
     """
-    usable = np.where(np.isfinite(candidates_kw), candidates_kw, 0.0)
     span = SPAN_OF[np.minimum(np.arange(len(SPAN_OF)) + age_h, len(SPAN_OF) - 1)]
-    found: FloatArray = np.einsum("cfs,cfs->fs", weights[:, :, span], usable)
+    said = np.isfinite(candidates_kw)
+    heard = weights[:, :, span] * said
+    total = np.einsum("cfs,cfs->fs", heard, np.where(said, candidates_kw, 0.0))
+    found: FloatArray = total / np.maximum(heard.sum(axis=0), 1e-300)
     return found

@@ -102,8 +102,7 @@ class BatchedLoadForecaster:
                 f"at most {HORIZON_H} hours of steps that divide an hour, not {steps} of {recent.step_s} s"
             )
         block = unpacked([model.parameters for model in models])
-        kw, used = block_quantiles(block, recent, starts_at, steps, temperatures)
-        return BlockQuantiles(kw=kw, used_weather=tuple(used.tolist()))
+        return block_quantiles(block, recent, starts_at, steps, temperatures)
 
     def _model(
         self,

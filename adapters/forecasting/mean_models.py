@@ -19,7 +19,7 @@ class Member(NamedTuple):
     weather: bool
 
 
-MEMBERS = (Member(180.0, True), Member(1000.0, True), Member(180.0, False), Member(1000.0, False))
+MEMBERS = (Member(180.0, True), Member(1000.0, True), Member(30.0, False), Member(1000.0, False))
 AUTOREGRESSION_HALF_LIFE_DAYS = 365.0
 WEEK_RIDGE = 0.3
 """In hours: how many at the facility's level each hour of the week is mixed with."""

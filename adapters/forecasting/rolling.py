@@ -34,8 +34,8 @@ RENEWED_EVERY_DAYS = 91
 """When knots and occupied hours are looked at afresh: after so many days, and then every so many."""
 LEARNING_DAYS = 28 + 7 * 13 + 45 + 28
 """What trials need to be made as they would have been: residuals, corrections, weights and errors behind them."""
-AT_ONCE = 64
-"""Facilities whose whole past is turned into columns at a time."""
+GAP_H = 6
+"""A longer gap of the temperature is not bridged; its hours teach the models with weather nothing."""
 
 
 class Batch(NamedTuple):
@@ -63,7 +63,7 @@ class Rolling:
         """From `learn_from_day` on residuals and trials are kept; the days before only add to the mean models."""
         self.batch = batch
         self.facilities, self.hours = batch.load_kw.shape
-        self.temp_c = carried_on(batch.temp_c)
+        self.temp_c = carried_on(batch.temp_c, GAP_H)
         """Without gaps, as the models see it."""
         self._smooth_c = smoothed(self.temp_c, np.full(self.facilities, np.nan))
         self._filled_kw = np.zeros((self.facilities, self.hours))

@@ -16,6 +16,9 @@ QUANTILES = (0.2, 0.5, 0.8)
 PIECES = len(QUANTILES) + 1
 DENSE = 1 + 2 * PIECES + 1
 SMOOTHED_H = 24.0
+LEAST_SHARE, LEAST_KNOWN_H = 0.7, 35 * 24
+"""Of the hours whose load is known, the temperature must be known of so many; hours without it are left out."""
+LEAST_SPAN_K = 2.0
 KELVIN = 10.0
 """Columns are in tens of kelvin, so that the ridge means the same for each."""
 
@@ -44,8 +47,9 @@ def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Clima
     knots = np.take_along_axis(ordered, places, axis=1)
     span = np.take_along_axis(ordered, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0] - ordered[:, 0]
     loaded = np.isfinite(load_kw)
-    enough = (loaded & np.isfinite(temp_c)).sum(axis=1) >= 0.7 * np.maximum(loaded.sum(axis=1), 1)
-    usable = enough & (np.nan_to_num(span) >= 2.0)
+    both, needed = (loaded & np.isfinite(temp_c)).sum(axis=1), LEAST_SHARE * loaded.sum(axis=1)
+    enough = (both > 0) & (both >= np.minimum(needed, LEAST_KNOWN_H))
+    usable = enough & (np.nan_to_num(span) >= LEAST_SPAN_K)
     return Climate(np.where(usable[:, None], knots, 0.0), _occupied(week, load_kw), usable * 1.0)
 
 
@@ -78,12 +82,12 @@ def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
     return found
 
 
-def carried_on(values: FloatArray) -> FloatArray:
-    """Gaps filled with the last known value before them (the first known one at the very beginning)."""
-    known = np.isfinite(values)
-    last = np.maximum.accumulate(np.where(known, np.arange(values.shape[1]), -1), axis=1)
-    first = np.argmax(known, axis=1)[:, None]
-    return np.take_along_axis(values, np.where(last >= 0, last, first), axis=1)
+def carried_on(values: FloatArray, most: int | None = None) -> FloatArray:
+    """Gaps filled with the last known value before them, for at most `most` steps (None: for as long as they are)."""
+    places = np.arange(values.shape[1])
+    last = np.maximum.accumulate(np.where(np.isfinite(values), places, 0), axis=1)
+    found = np.take_along_axis(values, last, axis=1)
+    return found if most is None else np.where(places - last <= most, found, np.nan)
 
 
 def _occupied(week: IntArray, load_kw: FloatArray) -> FloatArray:

@@ -16,6 +16,8 @@ from domain.time_windows import FloatArray
 TRIAL_EVERY_H = 18
 """So that every six hours of the day have their turn within three days."""
 WEIGHED_OVER_H = 28 * HOURS_A_DAY
+FORGOTTEN_BY_HALF_H = 10 * HOURS_A_DAY
+"""Of what a candidate erred; so that after a change those who follow are soon preferred."""
 PRIOR = np.array([1.0] * len(MEMBERS) + [0.5] + [0.0] * (len(CANDIDATES) - len(MEMBERS) - 1))
 """The weights before the first errors are known."""
 
@@ -53,7 +55,11 @@ class Trials:
 
         `models_may` (facilities,): where models are used at all. Without weather, models that need it are not.
         """
-        recent = [trial.squares for trial in self._over(end) if trial.hour >= end - WEIGHED_OVER_H]
+        recent = [
+            trial.squares * 0.5 ** ((end - trial.hour) / FORGOTTEN_BY_HALF_H)
+            for trial in self._over(end)
+            if trial.hour >= end - WEIGHED_OVER_H
+        ]
         shape = (len(CANDIDATES), self._facilities, len(SPANS_H), 2)
         sums = np.sum(recent, axis=0) if recent else np.zeros(shape)
         full = ~MODEL[:, None] | models_may

@@ -1,6 +1,6 @@
 """How load moves within its hours: what each quarter is beside its hour, and how surely."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,13 @@ class StepShape(NamedTuple):
 def within_hour(quarters_kw: FloatArray, week: IntArray) -> StepShape:
     """`quarters_kw` has shape (facilities, hours, 4), NaN where unknown; `week` (facilities, hours)."""
     facilities = len(quarters_kw)
-    complete: NDArray[np.bool_] = np.isfinite(quarters_kw).all(axis=2)
-    apart = np.where(complete[:, :, None], quarters_kw - means(quarters_kw)[:, :, None], 0.0)
+    complete = np.asarray(np.isfinite(quarters_kw).all(axis=2))
+    apart: FloatArray = np.where(complete[:, :, None], quarters_kw - means(quarters_kw)[:, :, None], 0.0)
     weight = np.repeat(complete[:, :, None], QUARTERS, axis=2) * 1.0
     place = quarter_places(week)
     pattern = _sums(place, apart, 2 * QUARTERS_A_DAY) / (_sums(place, weight, 2 * QUARTERS_A_DAY) + SHRINKAGE)
     told = np.take_along_axis(pattern, place.reshape(facilities, -1), axis=1).reshape(apart.shape)
-    square = np.square(apart - told) * weight
+    square: FloatArray = np.square(apart - told) * weight
     hour = np.repeat(day_kind_hour(week)[:, :, None], QUARTERS, axis=2)
     noise = np.sqrt(_sums(hour, square, PLACES) / np.maximum(_sums(hour, weight, PLACES), 1.0))
     return StepShape(pattern, noise)
@@ -87,7 +87,7 @@ def in_steps(
     return np.repeat(found, size // step_s, axis=2)
 
 
-def _sums(place: IntArray, values: FloatArray, size: int) -> FloatArray:
+def _sums(place: IntArray, values: NDArray[np.floating[Any]], size: int) -> FloatArray:
     facilities = len(place)
     flat = place.reshape(facilities, -1) + size * np.arange(facilities)[:, None]
     sums: FloatArray = np.bincount(flat.ravel(), values.ravel(), facilities * size).astype(np.float64)

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.forecast import DataQuality, ForecastInputs, ForecastModel, QuantileSteps
+from domain.forecast import DataQuality, ForecastInputs, ForecastModel
+from domain.quantile_steps import CompactSteps, QuantileSteps
 
 
 class IssueForecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +20,7 @@ class IssueForecast(msgspec.Struct, frozen=True, kw_only=True):
     cycle_start: datetime
     inputs: ForecastInputs
     model: ForecastModel
-    steps: QuantileSteps
+    steps: QuantileSteps | CompactSteps
 
 
 class Issue(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,8 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     kw: FloatArray
     """Shape (3, facilities, steps): p10, p50, p90."""
     used_weather: tuple[bool, ...]
+    ages_h: tuple[int, ...]
+    """Whole hours before the start of which nothing is known, a meter that stands still counting as silent."""
 
     def of(self, row: int) -> LoadQuantiles:
         return LoadQuantiles(

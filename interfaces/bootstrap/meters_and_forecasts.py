@@ -135,9 +135,8 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
     """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
     from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
-    from application.command_bus import CommandBus
     from application.forecasts import Forecasts
-    from application.handlers.forecast import FORECAST_HANDLERS
+    from application.issuing import ForecastIssuing
     from interfaces.workers.forecast_cycle import ForecastCycle
 
     return ForecastCycle(
@@ -145,13 +144,7 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
         telemetry=stores.telemetry(),
         weather=weather_source(stores),
         forecaster=BatchedLoadForecaster(),
-        book=stores.forecasts,
-        bus=CommandBus(
-            PostgresEventStore(Forecasts, stores.database_url),
-            stores.clock,
-            FORECAST_HANDLERS,
-            forecasts=stores.forecasts,
-        ),
+        issuing=ForecastIssuing(PostgresEventStore(Forecasts, stores.database_url), stores.clock),
         alerts=stores.alerts(),
         clock=stores.clock,
     )

@@ -3,16 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import msgspec
 import structlog
 
-from application.command_bus import CommandBus
-from application.commands.forecast import Issue, IssueForecast
+from application.commands.forecast import IssueForecast
 from application.deciding import CommandContext
 from application.forecasting import (
     COVERAGE_OF,
@@ -21,32 +20,37 @@ from application.forecasting import (
     TRAINED_ON,
     ForecastSite,
     SiteInputs,
-    forecast_command,
-    is_due_for_training,
+    forecast_commands,
     with_past_weather,
 )
+from application.issuing import ForecastIssuing, Standing
+from application.model_shelf import ModelShelf
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.forecast_book import ForecastBook
 from application.ports.load_forecaster import (
     RECENT_DAYS,
     FacilityHistory,
     LoadForecaster,
+    TooLittleHistory,
     TrainedModel,
 )
 from application.ports.telemetry_store import TelemetryStore
 from application.ports.weather import WeatherSource
 from domain.errors import DomainError
 from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
-from domain.identifiers import NAMESPACE
+from domain.identifiers import NAMESPACE, forecast_stream_id
 from domain.interval_block import IntervalBlock
 from domain.time_windows import IntervalSeries, TimeWindow
 from interfaces.workers.forecast_alerts import ForecastAlerts
 from interfaces.workers.weather_desk import CellWeather, WeatherDesk
 
 _log = structlog.get_logger(__name__)
-FACILITIES_AT_ONCE = 200
-"""How many facilities' histories are in memory at a time."""
+FACILITIES_AT_ONCE = 250
+"""How many are read, forecast and recorded at a time."""
+TRAINED_AT_ONCE = 64
+"""How many facilities' whole histories are in memory at a time."""
+PAST_WEATHER = timedelta(days=42)
+"""How far back a weather source is asked for a facility whose model is trained."""
 CONFLICT_CYCLES = 96
 CONFLICT_SHARE = 0.001
 
@@ -82,20 +86,19 @@ class ForecastCycle:
         telemetry: TelemetryStore,
         weather: WeatherSource | None,
         forecaster: LoadForecaster,
-        book: ForecastBook,
-        bus: CommandBus,
+        issuing: ForecastIssuing,
         alerts: AlertRegistry,
         clock: Clock,
+        models: ModelShelf | None = None,
     ) -> None:
         self._facilities = facilities
         self._telemetry = telemetry
         self._desk = WeatherDesk(weather, clock)
         self._forecaster = forecaster
-        self._book = book
-        self._bus = bus
+        self._issuing = issuing
         self._alerts = ForecastAlerts(alerts)
         self._clock = clock
-        self._models: dict[str, TrainedModel] = {}
+        self._models = models or ModelShelf()
         self._tries: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
 
     async def run(
@@ -107,52 +110,54 @@ class ForecastCycle:
         """
         began = perf_counter()
         report = CycleReport(cycle_start=cycle_start_of(at))
-        sites = await asyncio.to_thread(self._sites_to_do, report, only)
+        sites = [
+            site
+            for site in await asyncio.to_thread(self._facilities)
+            if only is None or site.facility_id in only
+        ]
+        due = set(self._models.due([site.facility_id for site in sites], report.cycle_start))
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
-            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], report, actor)
+            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], due, report, actor)
         await self._alert(report)
         report.seconds = round(perf_counter() - began, 3)
         return report
 
-    def _sites_to_do(self, report: CycleReport, only: Collection[str] | None) -> list[ForecastSite]:
-        sites = [site for site in self._facilities() if only is None or site.facility_id in only]
-        known = self._book.newest_of([site.facility_id for site in sites], at=self._clock.now())
-        to_do = []
-        for site in sites:
-            newest = known.get(site.facility_id)
-            if newest and newest.cycle_start == report.cycle_start and newest.data_quality == "full":
-                report.already_full.append(site.facility_id)
-            else:
-                to_do.append(site)
-        return to_do
-
-    async def _forecast(self, sites: Sequence[ForecastSite], report: CycleReport, actor: str) -> None:
+    async def _forecast(
+        self, sites: Sequence[ForecastSite], due: set[str], report: CycleReport, actor: str
+    ) -> None:
         at = report.cycle_start
-        new = [site for site in sites if is_due_for_training(self._models.get(site.facility_id), at)]
+        standing = await asyncio.to_thread(self._issuing.standing, _streams(sites, at))
+        to_do = [site for site in sites if not _is_full(standing, site, at)]
+        report.already_full += [site.facility_id for site in sites if _is_full(standing, site, at)]
+        new = [site for site in to_do if site.facility_id in due]
         new_cells = {site.weather_cell for site in new}
-        old_cells = {site.weather_cell for site in sites} - new_cells
+        old_cells = {site.weather_cell for site in to_do} - new_cells
         back = CYCLE * (RECENT_DAYS * 96)
-        weather = await self._desk.ask(new_cells, at - TRAINED_ON, at + HORIZON)
+        weather = await self._desk.ask(new_cells, at - PAST_WEATHER, at + HORIZON)
         weather |= await self._desk.ask(old_cells, at - back, at + HORIZON)
         report.weather |= {
             cell: None if found.is_usable else found.problem for cell, found in weather.items()
         }
-        await asyncio.to_thread(self._train, new, weather, report)
-        await asyncio.to_thread(self._issue_all, sites, weather, report, actor)
+        for start in range(0, len(new), TRAINED_AT_ONCE):
+            await asyncio.to_thread(self._train, new[start : start + TRAINED_AT_ONCE], weather, report)
+        await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, standing)
 
     def _train(
         self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
     ) -> None:
-        for site, inputs in self._inputs(sites, weather, report.cycle_start, days=TRAINED_ON.days):
-            self._models.pop(site.facility_id, None)
-            if isinstance(inputs, NoTelemetry):
-                continue
-            try:
-                model = self._forecaster.train(inputs.history, at=report.cycle_start)
-            except (ValueError, KeyError) as error:  # too little history, or odd data: of this facility alone
-                report.refused[site.facility_id] = _why(error)
+        known = [
+            inputs.history
+            for _, inputs in self._inputs(sites, weather, report.cycle_start, days=TRAINED_ON.days)
+            if isinstance(inputs, SiteInputs)
+        ]
+        models = self._forecaster.train_many(known, at=report.cycle_start)
+        for history, model in zip(known, models, strict=True):
+            if isinstance(model, TooLittleHistory):
+                report.refused[history.facility_id] = _why(model)
             else:
-                self._models[site.facility_id] = model
+                self._models.put(history.facility_id, model)
+                for note in model.notes:
+                    _log.warning("history left out", facility=history.facility_id, note=note)
 
     def _issue_all(
         self,
@@ -160,18 +165,31 @@ class ForecastCycle:
         weather: Mapping[str, CellWeather],
         report: CycleReport,
         actor: str,
+        standing: Standing,
     ) -> None:
-        for site, inputs in self._inputs(sites, weather, report.cycle_start, days=RECENT_DAYS):
+        known: list[SiteInputs] = []
+        models: list[TrainedModel] = []
+        for site, inputs in self._inputs(
+            sites, weather, report.cycle_start, days=self._days_to_read(sites, report.cycle_start)
+        ):
             model = self._models.get(site.facility_id)
             if isinstance(inputs, NoTelemetry):
                 report.refused[site.facility_id] = str(inputs)
-            elif model is not None:
-                try:
-                    command = forecast_command(inputs, model, report.cycle_start, self._forecaster)
-                except ValueError as error:
-                    report.refused[site.facility_id] = _why(error)
-                else:
-                    self._issue(command, report, actor)
+            elif model is None:
+                report.refused.setdefault(site.facility_id, "its model waits its turn to be trained")
+            else:
+                known.append(inputs)
+                models.append(model)
+        if not known:
+            return
+        commands = forecast_commands(known, models, report.cycle_start, self._forecaster)
+        self._issue(commands, report, actor, standing)
+
+    def _days_to_read(self, sites: Sequence[ForecastSite], at: datetime) -> int:
+        """So many that nothing is missed since the models' histories ended; a day for the coverage at least."""
+        models = [self._models.get(site.facility_id) for site in sites]
+        ends = [model.known_until for model in models if model and model.known_until]
+        return min(max([1, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
 
     def _inputs(
         self,
@@ -199,19 +217,21 @@ class ForecastCycle:
             else:
                 yield site, _site_inputs(site, block, row, newest_at, weather.get(site.weather_cell))
 
-    def _issue(self, command: IssueForecast, report: CycleReport, actor: str) -> None:
-        facility_id = command.facility_id
-        try:
-            issue: Issue = self._bus.handle(command, _context(command, actor))
-        except ForecastConflict as error:
-            report.conflicts.append(facility_id)
-            _log.info("forecast refused", facility=facility_id, error=str(error))
-        except DomainError as error:
-            report.refused[facility_id] = str(error)
-        else:
-            getattr(report, issue.outcome).append(facility_id)
-            if issue.data_quality != "full":
-                report.degraded[facility_id] = issue.data_quality
+    def _issue(
+        self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing
+    ) -> None:
+        outcomes = self._issuing.issue([(one, _context(one, actor)) for one in commands], standing)
+        for command, outcome in zip(commands, outcomes, strict=True):
+            facility_id = command.facility_id
+            if isinstance(outcome, ForecastConflict):
+                report.conflicts.append(facility_id)
+                _log.info("forecast refused", facility=facility_id, error=str(outcome))
+            elif isinstance(outcome, DomainError):
+                report.refused[facility_id] = str(outcome)
+            else:
+                getattr(report, outcome.outcome).append(facility_id)
+                if outcome.data_quality != "full":
+                    report.degraded[facility_id] = outcome.data_quality
 
     async def _alert(self, report: CycleReport) -> None:
         wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
@@ -222,6 +242,16 @@ class ForecastCycle:
         if refused > CONFLICT_SHARE * total:
             wrong[conflicts] = f"{refused} of {total} forecasts were refused"
         await self._alerts.tell(wrong=wrong, right={*right, conflicts}, at=self._clock.now())
+
+
+def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]:
+    return [forecast_stream_id(site.facility_id, cycle_start) for site in sites]
+
+
+def _is_full(standing: Standing, site: ForecastSite, cycle_start: datetime) -> bool:
+    """Whether it has a forecast for that cycle that none could be better than."""
+    known = standing.get(forecast_stream_id(site.facility_id, cycle_start))
+    return known is not None and known.state.data_quality == "full"
 
 
 def _context(command: IssueForecast, actor: str) -> CommandContext:
@@ -250,6 +280,7 @@ def _site_inputs(
         history=FacilityHistory(
             facility_id=site.facility_id,
             tz=site.tz,
+            region=site.region,
             mean_kw=IntervalSeries(block.starts_at, block.step_s, block.mean_kw[row]),
             temp_c=with_past_weather(
                 IntervalSeries(block.starts_at, block.step_s, block.temp_c[row]), report

@@ -69,11 +69,14 @@ class FakeLoadForecaster:
                 mean_kw=IntervalSeries(recent.starts_at, recent.step_s, recent.mean_kw[row]),
                 temp_c=IntervalSeries(recent.starts_at, recent.step_s, recent.temp_c[row]),
             )
-            told = temperatures and IntervalSeries(temperatures.starts_at, 3600, temperatures.temp_c[row])
+            told = None
+            if temperatures is not None:
+                told = IntervalSeries(temperatures.starts_at, 3600, temperatures.temp_c[row])
             found.append(self.forecast(model, alone, starts_at=starts_at, steps=steps, temperatures=told))
         return BlockQuantiles(
             kw=np.stack([[one.p10_kw, one.p50_kw, one.p90_kw] for one in found], axis=1),
             used_weather=tuple(one.used_weather for one in found),
+            ages_h=(0,) * len(found),
         )
 
     def forecast(

@@ -42,4 +42,4 @@ def _plain(kind: Any, name: str, random: Random) -> Any:
         return UUID(int=random.getrandbits(128), version=5)
     if kind is float:
         return round(random.uniform(-1_000, 1_000), 3)
-    return {str: f"{name} ü 1", int: random.randrange(1, 10_000), bool: True}[kind]
+    return {str: f"{name} ü 1", int: random.randrange(1, 10_000), bool: True, bytes: name.encode()}[kind]

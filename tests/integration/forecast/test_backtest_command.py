@@ -30,7 +30,8 @@ def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def temp_c(hour: FloatArray) -> FloatArray:
-    return 15 + 8 * np.sin((hour - 9) * np.pi / 12) + 6 * np.sin(hour / 110)
+    found: FloatArray = 15 + 8 * np.sin((hour - 9) * np.pi / 12) + 6 * np.sin(hour / 110)
+    return found
 
 
 def load_kw(hour: FloatArray) -> FloatArray:

@@ -17,10 +17,9 @@ from adapters.postgres.advisory_locks import AdvisoryLocks
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.command_bus import CommandBus
 from application.forecasting import ForecastSite
 from application.forecasts import Forecasts
-from application.handlers.forecast import FORECAST_HANDLERS
+from application.issuing import ForecastIssuing
 from application.ports.clock import Clock
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.telemetry_store import ImportedIntervals
@@ -72,8 +71,7 @@ class House:
             telemetry=self.telemetry,
             weather=self.weather,
             forecaster=BatchedLoadForecaster(),
-            book=self.book,
-            bus=CommandBus(self.events, self.clock, FORECAST_HANDLERS, forecasts=self.book),
+            issuing=ForecastIssuing(self.events, self.clock),
             alerts=self.alerts,
             clock=self.clock,
         )
@@ -150,7 +148,7 @@ def test_a_forecast_states_its_whole_origin(house: House) -> None:
     (entry,) = house.events.read_after(0, 10)
     fact = entry.domain_event
     assert isinstance(fact, Forecast.Issued)
-    assert entry.topic == "forecast.issued.v1"
+    assert entry.topic == "forecast.issued.v2"
     assert (fact.actor, fact.tenant) == ("worker:forecast", None)
     assert fact.inputs.newest_reading_at == CYCLE_START
     assert (fact.inputs.sensor_coverage_pct, fact.inputs.weather_age_s) == (100.0, 30.0)

@@ -1,0 +1,113 @@
+"""The forecasts of a cycle, recorded many at a time: one round trip to see what stands, one save for all of them.
+
+Each is decided on its own, from the command IssueForecast, so that a refusal is exact: of two schedulers that
+issue the same cycle one is first, and the other is told what stands.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from uuid import UUID
+
+from application.commands.forecast import Issue, IssueForecast
+from application.deciding import CommandContext
+from application.ports.clock import Clock
+from application.ports.event_store import EventStore, SaveBounds, VersionConflict
+from domain.errors import DomainError
+from domain.event_sourcing import Provenance
+from domain.forecast import Forecast
+from domain.identifiers import forecast_stream_id
+
+MOST_AT_ONCE = 250
+OF_A_CYCLE = SaveBounds(MOST_AT_ONCE, 512 * 1024)
+"""Forecasts of different facilities that share a save for speed alone; about a kilobyte each."""
+MAX_ATTEMPTS = 12
+
+Standing = Mapping[UUID, Forecast]
+"""Stream id -> the forecast that stands for a facility and cycle."""
+
+
+class TooManyRaces(RuntimeError):
+    """A batch kept losing races; none of it was saved. The next cycle tries again."""
+
+
+class ForecastIssuing:
+    """Issues forecasts in batches."""
+
+    def __init__(self, store: EventStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+        """Those that are recorded, of these streams. Raises EventStoreUnavailable."""
+        return self._store.load_many(Forecast, stream_ids)
+
+    def issue(
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+    ) -> list[Issue | DomainError]:
+        """What became of each; `standing` is what was known of their streams, and is looked up again after a lost race.
+
+        At most MOST_AT_ONCE share a save. Raises EventStoreUnavailable or TooManyRaces; batches before stay.
+        """
+        found: list[Issue | DomainError] = []
+        for start in range(0, len(commands), MOST_AT_ONCE):
+            found += self._issue_batch(commands[start : start + MOST_AT_ONCE], standing)
+        return found
+
+    def _issue_batch(
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+    ) -> list[Issue | DomainError]:
+        streams = [forecast_stream_id(one.facility_id, one.cycle_start) for one, _ in commands]
+        for _ in range(MAX_ATTEMPTS):
+            outcomes: list[Issue | DomainError] = []
+            forecasts: list[Forecast] = []
+            for (command, context), stream_id in zip(commands, streams, strict=True):
+                try:
+                    forecast, issue = decided(command, standing.get(stream_id), self._provenance(context))
+                except DomainError as error:
+                    outcomes.append(error)
+                else:
+                    forecasts.append(forecast)
+                    outcomes.append(issue)
+            try:
+                self._store.save(forecasts, bounds=OF_A_CYCLE)
+            except VersionConflict:
+                standing = self.standing(streams)
+                continue
+            return outcomes
+        raise TooManyRaces(
+            f"{len(commands)} forecasts lost {MAX_ATTEMPTS} races; is another scheduler running?"
+        )
+
+    def _provenance(self, context: CommandContext) -> Provenance:
+        return Provenance(
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            actor=context.actor,
+            tenant=context.tenant,
+            trace_id=context.trace_id,
+            recorded_at=self._clock.now(),
+        )
+
+
+def decided(command: IssueForecast, known: Forecast | None, provenance: Provenance) -> tuple[Forecast, Issue]:
+    """The forecast that stands after `command`, with what it has to record; `known` stood before.
+
+    Raises ForecastConflict or InvalidForecast.
+    """
+    if known is None:
+        forecast = Forecast.issue(
+            provenance,
+            facility_id=command.facility_id,
+            cycle_start=command.cycle_start,
+            inputs=command.inputs,
+            model=command.model,
+            steps=command.steps,
+        )
+        return forecast, _issue(forecast, "issued")
+    known.reissue(provenance, inputs=command.inputs, model=command.model, steps=command.steps)
+    return known, _issue(known, "reissued" if known.pending_events else "unchanged")
+
+
+def _issue(forecast: Forecast, outcome: Literal["issued", "reissued", "unchanged"]) -> Issue:
+    state = forecast.state
+    return Issue(forecast_id=state.forecast_id, outcome=outcome, data_quality=state.data_quality)

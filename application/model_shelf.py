@@ -1,0 +1,44 @@
+"""Which facilities' models are trained in a cycle: new ones first, the others once a day, spread over it; pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from application.ports.load_forecaster import TrainedModel
+
+RETRAIN_AFTER = timedelta(hours=24)
+RETRAIN_WEAK_AFTER = timedelta(hours=6)
+"""A model that is naive or without weather is tried again sooner: more history may have come."""
+CYCLES_A_DAY = 96
+NEW_AT_ONCE = 1_000
+"""Of facilities without a model, so many are trained in a cycle; the others wait their turn."""
+LEAST_AT_ONCE = 4
+
+
+class ModelShelf:
+    """The trained models of this process, by facility."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, TrainedModel] = {}
+
+    def get(self, facility_id: str) -> TrainedModel | None:
+        return self._models.get(facility_id)
+
+    def put(self, facility_id: str, model: TrainedModel) -> None:
+        self._models[facility_id] = model
+
+    def due(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
+        """Those to be trained in the cycle of `at`: new ones, and of the rest the oldest, no more than a day's share.
+
+        The share is half as much again as needed, so that what fell behind is caught up with.
+        """
+        new = [one for one in facility_ids if one not in self._models][:NEW_AT_ONCE]
+        old = sorted(
+            (one for one in facility_ids if one in self._models and _is_due(self._models[one], at)),
+            key=lambda one: (self._models[one].trained_at, one),
+        )
+        share = max(LEAST_AT_ONCE, -(-len(facility_ids) * 3 // (CYCLES_A_DAY * 2)))
+        return new + old[:share]
+
+
+def _is_due(model: TrainedModel, at: datetime) -> bool:
+    return at - model.trained_at >= (RETRAIN_AFTER if model.uses_weather else RETRAIN_WEAK_AFTER)
