@@ -6,7 +6,7 @@ issue the same cycle one is first, and the other is told what stands.
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from application.commands.forecast import Issue, IssueForecast
 from application.deciding import CommandContext
@@ -15,7 +15,7 @@ from application.ports.event_store import EventStore, SaveBounds, VersionConflic
 from domain.errors import DomainError
 from domain.event_sourcing import Provenance
 from domain.forecast import Forecast
-from domain.identifiers import forecast_stream_id
+from domain.identifiers import NAMESPACE, forecast_stream_id
 
 MOST_AT_ONCE = 250
 OF_A_CYCLE = SaveBounds(MOST_AT_ONCE, 512 * 1024)
@@ -111,3 +111,15 @@ def decided(command: IssueForecast, known: Forecast | None, provenance: Provenan
 def _issue(forecast: Forecast, outcome: Literal["issued", "reissued", "unchanged"]) -> Issue:
     state = forecast.state
     return Issue(forecast_id=state.forecast_id, outcome=outcome, data_quality=state.data_quality)
+
+
+def cycle_context(command: IssueForecast, actor: str) -> CommandContext:
+    """A cycle is one story; its ids follow from its start, so that a repeat tells the same one."""
+    correlation = uuid5(NAMESPACE, f"forecast-cycle:{command.cycle_start.isoformat()}")
+    return CommandContext(
+        correlation_id=correlation,
+        causation_id=uuid5(correlation, command.facility_id),
+        actor=actor,
+        tenant=None,
+        trace_id=correlation.hex,
+    )

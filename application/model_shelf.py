@@ -1,4 +1,4 @@
-"""Which facilities' models are trained in a cycle: new ones first, the others once a day, spread over it; pure."""
+"""Whose models are trained in a cycle: new facilities' before it, the others' after it, once a day, spread over it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -26,18 +26,21 @@ class ModelShelf:
     def put(self, facility_id: str, model: TrainedModel) -> None:
         self._models[facility_id] = model
 
+    def new(self, facility_ids: Sequence[str]) -> list[str]:
+        """Those without a model that are trained in this cycle, before it forecasts."""
+        return [one for one in facility_ids if one not in self._models][:NEW_AT_ONCE]
+
     def due(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
-        """Those to be trained in the cycle of `at`: new ones, and of the rest the oldest, no more than a day's share.
+        """Those to be trained again after the cycle of `at`: the oldest models, no more than a day's share.
 
         The share is half as much again as needed, so that what fell behind is caught up with.
         """
-        new = [one for one in facility_ids if one not in self._models][:NEW_AT_ONCE]
         old = sorted(
             (one for one in facility_ids if one in self._models and _is_due(self._models[one], at)),
             key=lambda one: (self._models[one].trained_at, one),
         )
         share = max(LEAST_AT_ONCE, -(-len(facility_ids) * 3 // (CYCLES_A_DAY * 2)))
-        return new + old[:share]
+        return old[:share]
 
 
 def _is_due(model: TrainedModel, at: datetime) -> bool:

@@ -144,11 +144,14 @@ def _windows(
     def metered(first_s: int, hours: int) -> FloatArray:
         return on_grid(recent.mean_kw, starts_s, recent.step_s, first_s, HOUR_S, hours)
 
-    said = metered((hour - MOST_RECENT_H) * HOUR_S, MOST_RECENT_H)
-    load_kw[:, -MOST_RECENT_H:] = np.where(np.isfinite(said), said, load_kw[:, -MOST_RECENT_H:])
+    hours = min(max(hour - starts_s // HOUR_S, 1), MOST_RECENT_H)
+    said = metered((hour - hours) * HOUR_S, hours)
+    load_kw[:, -hours:] = np.where(np.isfinite(said), said, load_kw[:, -hours:])
+    stood_still: list[int] = []
     for row in np.flatnonzero(load_kw[:, -1] == load_kw[:, -2]).tolist():
-        still = stuck_to_the_end(load_kw[row])
-        load_kw[row, WINDOW_H - still :] = np.nan
+        if still_h := stuck_to_the_end(load_kw[row]):
+            load_kw[row, WINDOW_H - still_h :] = np.nan
+            stood_still.append(row)
     mean_kw = block.learned().means.fitted(around.week[:, : back + 1], around.columns[:, : back + 1])
     new = np.arange(-back, 0) >= moved[:, None]
     since = load_kw[:, -back:] - mean_kw[:, :, :back]
@@ -161,6 +164,7 @@ def _windows(
     if origin.phase:
         # Of hours that begin at the origin's minute; the last one is known by its own steps.
         last = metered(origin.at_s - HOUR_S, 1)
+        last[stood_still] = np.nan
         last_mean = shifted(mean_kw[:, :, back - 1 :], origin.phase)
         load_kw = np.concatenate([shifted(load_kw, origin.phase), last], axis=1)
         residual_kw = np.concatenate([shifted(residual_kw, origin.phase), last - last_mean], axis=2)
@@ -169,10 +173,14 @@ def _windows(
 
 def _moved(values: FloatArray, by: IntArray) -> FloatArray:
     """Windows (..., facilities, 672) that end `by` hours (facilities,) after another end, as they are before that."""
-    index = np.arange(WINDOW_H) - by[:, None]
-    inside = (index >= 0) & (index < WINDOW_H)
-    place = np.broadcast_to(np.clip(index, 0, WINDOW_H - 1), values.shape)
-    return np.where(inside, np.take_along_axis(values, place, axis=-1), np.nan)
+    found = np.full(values.shape, np.nan, dtype=values.dtype)
+    for hours in np.unique(by).tolist():
+        rows = np.flatnonzero(by == hours)
+        if -WINDOW_H < hours <= 0:
+            found[..., rows, : WINDOW_H + hours] = values[..., rows, -hours:]
+        elif 0 < hours < WINDOW_H:
+            found[..., rows, hours:] = values[..., rows, : WINDOW_H - hours]
+    return found
 
 
 def _mean(load_kw: FloatArray) -> FloatArray:

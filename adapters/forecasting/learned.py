@@ -102,10 +102,12 @@ def by_local_clock(values: FloatArray, clocks_h: IntArray, clock_then_h: IntArra
     at the hours to be foreseen. All stays where it is but for the weeks after clocks have changed.
     """
     shift = clock_then_h[:, None] - clocks_h
-    if not shift.any():
-        return values
-    index = np.clip(np.arange(values.shape[-1]) + shift, 0, values.shape[-1] - 1)
-    return np.take_along_axis(values, np.broadcast_to(index, values.shape), axis=-1)
+    found = values
+    for hours in range(int(shift.min()), int(shift.max()) + 1):
+        if hours:
+            places = np.clip(np.arange(values.shape[-1]) + hours, 0, values.shape[-1] - 1)
+            found = np.where(shift == hours, values[..., places], found)
+    return found
 
 
 def window_of(values: FloatArray, end: IntArray) -> FloatArray:

@@ -42,6 +42,8 @@ LAYOUT: dict[str, tuple[int, ...]] = {
     "residual_kw": (len(MEMBERS), WINDOW_H),
 }
 """Name -> shape, in the order they stand in."""
+WINDOWS = ("load_kw", "residual_kw")
+"""Most of it, and read only: not worth a copy of twice the size."""
 SIZE = sum(int(np.prod(shape)) for shape in LAYOUT.values())
 
 
@@ -66,7 +68,7 @@ class OtherLayout(ValueError):
 
 
 class Block(NamedTuple):
-    """The parameters of several facilities, float64: name -> shape (facilities, *LAYOUT[name])."""
+    """The parameters of several facilities: name -> shape (facilities, *LAYOUT[name])."""
 
     values: dict[str, FloatArray]
     ends_hour: tuple[int, ...]
@@ -129,6 +131,7 @@ def unpacked(parameters: list[bytes]) -> Block:
     values, first = {}, 0
     for name, shape in LAYOUT.items():
         size = int(np.prod(shape))
-        values[name] = table[:, first : first + size].reshape(len(stored), *shape).astype(np.float64)
+        own = table[:, first : first + size].reshape(len(stored), *shape)
+        values[name] = own if name in WINDOWS else own.astype(np.float64)
         first += size
     return Block(values, tuple(one.ends_hour for one in stored), tuple(one.is_model for one in stored))

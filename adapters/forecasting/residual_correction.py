@@ -31,22 +31,23 @@ def features(residual_kw: FloatArray, origins: IntArray, horizons: IntArray) -> 
     `origins` (n,) are the indices of the first hours not known, `horizons` (n,) the hours from there to the target's
     end, 1 or more. Unknown residuals count as 0, and the means are those of the known ones.
     """
-    known = np.isfinite(residual_kw)
-    values = np.where(known, residual_kw, 0.0)
-    total = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
-    count = np.pad(np.cumsum(known, axis=1), ((0, 0), (1, 0)))
+    # Sums over the hours that a mean looks at, and not over the weeks before them.
+    start = max(int(origins.min()) - HOURS_A_WEEK, 0)
+    recent = residual_kw[:, start : int(origins.max())]
+    known = np.isfinite(recent)
+    total = np.pad(np.cumsum(np.where(known, recent, 0.0), axis=1), ((0, 0), (1, 0)))
+    count = np.pad(np.cumsum(known, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
     target = origins + horizons - 1
     yesterday = target - HOURS_A_DAY * -(-horizons // HOURS_A_DAY)
     last_week = target - HOURS_A_WEEK * -(-horizons // HOURS_A_WEEK)
 
     def at(index: IntArray) -> FloatArray:
-        return np.where(index >= 0, values[:, np.maximum(index, 0)], 0.0)
+        found = residual_kw[:, np.maximum(index, 0)]
+        return np.where((index >= 0) & np.isfinite(found), found, 0.0)
 
     def mean_before(hours: int) -> FloatArray:
-        begin = np.maximum(origins - hours, 0)
-        found: FloatArray = (total[:, origins] - total[:, begin]) / np.maximum(
-            count[:, origins] - count[:, begin], 1
-        )
+        end, begin = origins - start, np.maximum(origins - hours, 0) - start
+        found: FloatArray = (total[:, end] - total[:, begin]) / np.maximum(count[:, end] - count[:, begin], 1)
         return found
 
     weeks = [at(last_week - HOURS_A_WEEK * back) for back in range(4)]

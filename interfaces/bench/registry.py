@@ -14,6 +14,7 @@ REGISTRY: dict[str, str] = {
     "command": "interfaces.bench.command:command",
     "dispatch": "interfaces.bench.dispatch:dispatch",
     "door": "interfaces.bench.door:door",
+    "forecast": "interfaces.bench.forecast:forecast",
     "ingest": "interfaces.bench.ingest:ingest",
     "ingest-mosquitto": "interfaces.bench.ingest:ingest_mosquitto",
     "ingest-write": "interfaces.bench.ingest_write:ingest_write",

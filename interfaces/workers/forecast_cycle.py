@@ -2,34 +2,28 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 import structlog
 
 from application.commands.forecast import IssueForecast
-from application.deciding import CommandContext
 from application.forecasting import (
-    COVERAGE_OF,
     HORIZON,
-    STEP_S,
     TRAINED_ON,
     ForecastSite,
     SiteInputs,
     forecast_commands,
-    with_past_weather,
 )
-from application.issuing import ForecastIssuing, Standing
+from application.issuing import ForecastIssuing, Standing, cycle_context
 from application.model_shelf import ModelShelf
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.load_forecaster import (
     RECENT_DAYS,
-    FacilityHistory,
     LoadForecaster,
     TooLittleHistory,
     TrainedModel,
@@ -38,10 +32,9 @@ from application.ports.telemetry_store import TelemetryStore
 from application.ports.weather import WeatherSource
 from domain.errors import DomainError
 from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
-from domain.identifiers import NAMESPACE, forecast_stream_id
-from domain.interval_block import IntervalBlock
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.identifiers import forecast_stream_id
 from interfaces.workers.forecast_alerts import ForecastAlerts
+from interfaces.workers.forecast_inputs import inputs_of
 from interfaces.workers.weather_desk import CellWeather, WeatherDesk
 
 _log = structlog.get_logger(__name__)
@@ -115,39 +108,55 @@ class ForecastCycle:
             for site in await asyncio.to_thread(self._facilities)
             if only is None or site.facility_id in only
         ]
-        due = set(self._models.due([site.facility_id for site in sites], report.cycle_start))
+        new = set(self._models.new([site.facility_id for site in sites]))
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
-            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], due, report, actor)
+            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
         await self._alert(report)
         report.seconds = round(perf_counter() - began, 3)
+        # Whose model is a day old is trained for the next cycle: nobody waits for that.
+        due = set(self._models.due([site.facility_id for site in sites], report.cycle_start))
+        again = [site for site in sites if site.facility_id in due]
+        weather = await self._past_weather(again, report.cycle_start)
+        await self._train(again, weather, report)
         return report
 
     async def _forecast(
-        self, sites: Sequence[ForecastSite], due: set[str], report: CycleReport, actor: str
+        self, sites: Sequence[ForecastSite], new: set[str], report: CycleReport, actor: str
     ) -> None:
         at = report.cycle_start
         standing = await asyncio.to_thread(self._issuing.standing, _streams(sites, at))
         to_do = [site for site in sites if not _is_full(standing, site, at)]
         report.already_full += [site.facility_id for site in sites if _is_full(standing, site, at)]
-        new = [site for site in to_do if site.facility_id in due]
-        new_cells = {site.weather_cell for site in new}
-        old_cells = {site.weather_cell for site in to_do} - new_cells
+        first = [site for site in to_do if site.facility_id in new]
+        weather = await self._past_weather(first, at)
+        others = {site.weather_cell for site in to_do} - {site.weather_cell for site in first}
         back = CYCLE * (RECENT_DAYS * 96)
-        weather = await self._desk.ask(new_cells, at - PAST_WEATHER, at + HORIZON)
-        weather |= await self._desk.ask(old_cells, at - back, at + HORIZON)
+        weather |= await self._desk.ask(others, at - back, at + HORIZON)
         report.weather |= {
             cell: None if found.is_usable else found.problem for cell, found in weather.items()
         }
-        for start in range(0, len(new), TRAINED_AT_ONCE):
-            await asyncio.to_thread(self._train, new[start : start + TRAINED_AT_ONCE], weather, report)
+        await self._train(first, weather, report)
         await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, standing)
 
-    def _train(
+    async def _past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
+        cells = {site.weather_cell for site in sites}
+        return await self._desk.ask(cells, at - PAST_WEATHER, at + HORIZON)
+
+    async def _train(
+        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
+    ) -> None:
+        for start in range(0, len(sites), TRAINED_AT_ONCE):
+            some = sites[start : start + TRAINED_AT_ONCE]
+            await asyncio.to_thread(self._train_some, some, weather, report)
+
+    def _train_some(
         self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
     ) -> None:
         known = [
             inputs.history
-            for _, inputs in self._inputs(sites, weather, report.cycle_start, days=TRAINED_ON.days)
+            for _, inputs in inputs_of(
+                self._telemetry, sites, weather, report.cycle_start, days=TRAINED_ON.days
+            )
             if isinstance(inputs, SiteInputs)
         ]
         models = self._forecaster.train_many(known, at=report.cycle_start)
@@ -169,8 +178,12 @@ class ForecastCycle:
     ) -> None:
         known: list[SiteInputs] = []
         models: list[TrainedModel] = []
-        for site, inputs in self._inputs(
-            sites, weather, report.cycle_start, days=self._days_to_read(sites, report.cycle_start)
+        for site, inputs in inputs_of(
+            self._telemetry,
+            sites,
+            weather,
+            report.cycle_start,
+            days=self._days_to_read(sites, report.cycle_start),
         ):
             model = self._models.get(site.facility_id)
             if isinstance(inputs, NoTelemetry):
@@ -191,36 +204,10 @@ class ForecastCycle:
         ends = [model.known_until for model in models if model and model.known_until]
         return min(max([1, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
 
-    def _inputs(
-        self,
-        sites: Sequence[ForecastSite],
-        weather: Mapping[str, CellWeather],
-        cycle_start: datetime,
-        *,
-        days: int,
-    ) -> Iterable[tuple[ForecastSite, SiteInputs | NoTelemetry]]:
-        if not sites:
-            return
-        ids = [site.facility_id for site in sites]
-        newest = self._telemetry.newest_readings_at(ids)
-        window = TimeWindow(cycle_start - CYCLE * (96 * days), cycle_start)
-        block = self._telemetry.interval_series_of(ids, window, STEP_S)
-        for row, site in enumerate(sites):
-            newest_at = newest.get(site.facility_id)
-            if newest_at is None:
-                yield (
-                    site,
-                    NoTelemetry(
-                        f"nothing was ever metered at {site.facility_id}; import history, or connect its meters"
-                    ),
-                )
-            else:
-                yield site, _site_inputs(site, block, row, newest_at, weather.get(site.weather_cell))
-
     def _issue(
         self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing
     ) -> None:
-        outcomes = self._issuing.issue([(one, _context(one, actor)) for one in commands], standing)
+        outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], standing)
         for command, outcome in zip(commands, outcomes, strict=True):
             facility_id = command.facility_id
             if isinstance(outcome, ForecastConflict):
@@ -254,40 +241,6 @@ def _is_full(standing: Standing, site: ForecastSite, cycle_start: datetime) -> b
     return known is not None and known.state.data_quality == "full"
 
 
-def _context(command: IssueForecast, actor: str) -> CommandContext:
-    """A cycle is one story; its ids follow from its start, so that a repeat tells the same one."""
-    correlation = uuid5(NAMESPACE, f"forecast-cycle:{command.cycle_start.isoformat()}")
-    return CommandContext(
-        correlation_id=correlation,
-        causation_id=uuid5(correlation, command.facility_id),
-        actor=actor,
-        tenant=None,
-        trace_id=correlation.hex,
-    )
-
-
 def _why(error: Exception) -> str:
     _log.warning("no forecast", reason=str(error), kind=type(error).__name__)
     return f"{type(error).__name__}: {error}"
-
-
-def _site_inputs(
-    site: ForecastSite, block: IntervalBlock, row: int, newest_at: datetime, weather: CellWeather | None
-) -> SiteInputs:
-    report = weather.report if weather else None
-    last_day: Any = block.coverage_pct[row, -(COVERAGE_OF // CYCLE) :]
-    return SiteInputs(
-        history=FacilityHistory(
-            facility_id=site.facility_id,
-            tz=site.tz,
-            region=site.region,
-            mean_kw=IntervalSeries(block.starts_at, block.step_s, block.mean_kw[row]),
-            temp_c=with_past_weather(
-                IntervalSeries(block.starts_at, block.step_s, block.temp_c[row]), report
-            ),
-        ),
-        sensor_coverage_pct=float(last_day.mean()),
-        newest_reading_at=newest_at,
-        weather=report,
-        weather_age_s=weather.age_s if weather else None,
-    )

@@ -1,11 +1,13 @@
 """Forecast cycles on a real PostgreSQL: history in, forecasts out, quality stated, alerts raised and cleared."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.forecasting import ForecastSite
 from application.forecasts import Forecasts
-from application.issuing import ForecastIssuing
+from application.issuing import ForecastIssuing, Standing
 from application.ports.clock import Clock
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.telemetry_store import ImportedIntervals
@@ -65,13 +67,13 @@ class House:
         default_factory=lambda: FakeWeatherSource(issued_at=CYCLE_START, temp_c=24.0)
     )
 
-    def cycle(self) -> ForecastCycle:
+    def cycle(self, issuing: ForecastIssuing | None = None) -> ForecastCycle:
         return ForecastCycle(
             facilities=lambda: self.sites,
             telemetry=self.telemetry,
             weather=self.weather,
             forecaster=BatchedLoadForecaster(),
-            issuing=ForecastIssuing(self.events, self.clock),
+            issuing=issuing or ForecastIssuing(self.events, self.clock),
             alerts=self.alerts,
             clock=self.clock,
         )
@@ -230,6 +232,37 @@ def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(house: House) -> Non
     house.remember(ALL, 41, until=CYCLE_START - timedelta(days=1))
     house.remember(ALL, 0.25)
     assert set(house.run().degraded.values()) == {"degraded_stale_data"}
+
+
+def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
+    house.sites = [
+        ForecastSite(facility_id=f"fac-{number:03}", tz="UTC", weather_cell="cell-1") for number in range(12)
+    ]
+    ids = [site.facility_id for site in house.sites]
+    house.remember(ids, 2)
+    reports: list[CycleReport] = []
+    # Both have looked at what stands before either saves.
+    both = threading.Barrier(2)
+
+    class Waiting(ForecastIssuing):
+        def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+            found = super().standing(stream_ids)
+            if not found:
+                both.wait(20)
+            return found
+
+    def schedule() -> None:
+        cycle = house.cycle(Waiting(house.events, house.clock))
+        reports.append(house.run(cycle))
+
+    threads = [threading.Thread(target=schedule) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(reports[0].issued + reports[1].issued) == ids
+    assert sorted(reports[0].unchanged + reports[1].unchanged) == ids
+    assert len(house.events.read_after(0, 1_000)) == 12
 
 
 def test_only_the_facilities_asked_for_are_forecast(house: House) -> None:

@@ -1,0 +1,63 @@
+"""What is known of many sites when a forecast cycle begins, read in one go."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from application.forecasting import COVERAGE_OF, STEP_S, ForecastSite, SiteInputs, with_past_weather
+from application.ports.load_forecaster import FacilityHistory
+from application.ports.telemetry_store import TelemetryStore
+from domain.forecast import CYCLE, NoTelemetry
+from domain.interval_block import IntervalBlock
+from domain.time_windows import IntervalSeries, TimeWindow
+from interfaces.workers.weather_desk import CellWeather
+
+
+def inputs_of(
+    telemetry: TelemetryStore,
+    sites: Sequence[ForecastSite],
+    weather: Mapping[str, CellWeather],
+    cycle_start: datetime,
+    *,
+    days: int,
+) -> Iterable[tuple[ForecastSite, SiteInputs | NoTelemetry]]:
+    """Of each site, the last `days` before the cycle. Raises TelemetryStoreUnavailable."""
+    if not sites:
+        return
+    ids = [site.facility_id for site in sites]
+    newest = telemetry.newest_readings_at(ids)
+    window = TimeWindow(cycle_start - CYCLE * (96 * days), cycle_start)
+    block = telemetry.interval_series_of(ids, window, STEP_S)
+    for row, site in enumerate(sites):
+        newest_at = newest.get(site.facility_id)
+        if newest_at is None:
+            yield (
+                site,
+                NoTelemetry(
+                    f"nothing was ever metered at {site.facility_id}; import history, or connect its meters"
+                ),
+            )
+        else:
+            yield site, _site_inputs(site, block, row, newest_at, weather.get(site.weather_cell))
+
+
+def _site_inputs(
+    site: ForecastSite, block: IntervalBlock, row: int, newest_at: datetime, weather: CellWeather | None
+) -> SiteInputs:
+    report = weather.report if weather else None
+    last_day: Any = block.coverage_pct[row, -(COVERAGE_OF // CYCLE) :]
+    return SiteInputs(
+        history=FacilityHistory(
+            facility_id=site.facility_id,
+            tz=site.tz,
+            region=site.region,
+            mean_kw=IntervalSeries(block.starts_at, block.step_s, block.mean_kw[row]),
+            temp_c=with_past_weather(
+                IntervalSeries(block.starts_at, block.step_s, block.temp_c[row]), report
+            ),
+        ),
+        sensor_coverage_pct=float(last_day.mean()),
+        newest_reading_at=newest_at,
+        weather=report,
+        weather_age_s=weather.age_s if weather else None,
+    )

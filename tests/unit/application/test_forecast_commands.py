@@ -1,0 +1,82 @@
+"""From what is known of sites to commands: the same inputs always give the same forecast under the same hash."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from adapters.forecasting import BatchedLoadForecaster
+from application.commands.forecast import IssueForecast
+from application.forecasting import SiteInputs, forecast_commands
+from application.ports.load_forecaster import FacilityHistory, TrainedModel
+from application.ports.weather import WeatherReport
+from domain.time_windows import FloatArray, IntervalSeries
+
+AT = datetime(2026, 7, 14, 20, 15, tzinfo=UTC)
+DAYS = 49
+
+
+def load_kw(days: int = DAYS) -> FloatArray:
+    hour = np.arange(days * 96) / 4
+    found: FloatArray = (
+        100 + 50 * ((hour % 24 >= 8) & (hour % 24 < 18)) + np.random.default_rng(1).normal(0, 3, len(hour))
+    )
+    return found
+
+
+def inputs(load: FloatArray, *, last_days: int = DAYS) -> SiteInputs:
+    load = load[-last_days * 96 :]
+    starts_at = AT - timedelta(minutes=15) * len(load)
+    step = np.arange(float(len(load)))
+    warm: FloatArray = 20 + 5 * np.sin(step * np.pi / 48) + step % 7
+    return SiteInputs(
+        history=FacilityHistory(
+            facility_id="fac-001",
+            tz="UTC",
+            mean_kw=IntervalSeries(starts_at, 900, load),
+            temp_c=IntervalSeries(starts_at, 900, warm),
+        ),
+        sensor_coverage_pct=100.0,
+        newest_reading_at=AT,
+        weather=WeatherReport(
+            cell="cell-1",
+            issued_at=AT,
+            temp_c=IntervalSeries(AT.replace(minute=0), 3600, np.full(30, 24.0)),
+        ),
+        weather_age_s=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return BatchedLoadForecaster().train(inputs(load_kw()).history, at=AT)
+
+
+def command(known: SiteInputs, model: TrainedModel) -> IssueForecast:
+    (found,) = forecast_commands([known], [model], AT, BatchedLoadForecaster())
+    return found
+
+
+def test_a_cycle_is_repeated_from_its_inputs_to_the_last_byte(model: TrainedModel) -> None:
+    first, again = (command(inputs(load_kw(), last_days=2), model) for _ in range(2))
+    assert first == again
+    assert (first.inputs.weather_available, first.steps.starts_at) == (True, AT)
+
+
+def test_another_reading_or_model_is_another_hash(model: TrainedModel) -> None:
+    changed = load_kw()
+    changed[-8] += 1.0
+    other_model = BatchedLoadForecaster().train(inputs(changed).history, at=AT)
+    hashes = {
+        command(inputs(load, last_days=2), one).inputs.input_hash
+        for load, one in ((load_kw(), model), (changed, model), (load_kw(), other_model))
+    }
+    assert len(hashes) == 3
+
+
+def test_a_meter_that_stands_still_counts_as_silent_since_then(model: TrainedModel) -> None:
+    stuck = load_kw()
+    stuck[-30 * 4 :] = 77.0
+    found = command(inputs(stuck, last_days=2), model)
+    assert found.inputs.newest_reading_at < AT - timedelta(hours=24)
+    assert command(inputs(load_kw(), last_days=2), model).inputs.newest_reading_at == AT
