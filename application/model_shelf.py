@@ -1,8 +1,9 @@
 """Whose models are trained in a cycle: new facilities' before it, the others' after it, once a day, spread over it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from application.ports.forecast_models import ForecastModels
 from application.ports.load_forecaster import TrainedModel
 
 RETRAIN_AFTER = timedelta(hours=24)
@@ -15,16 +16,31 @@ LEAST_AT_ONCE = 4
 
 
 class ModelShelf:
-    """The trained models of this process, by facility."""
+    """The trained models of this process, by facility, and `kept` between processes; None: they are not."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: ForecastModels | None = None, *, version: str | None = None) -> None:
+        """Of the kept ones those of another `version` than the forecaster's are left alone."""
+        self._kept = kept
+        self._version = version
         self._models: dict[str, TrainedModel] = {}
 
     def get(self, facility_id: str) -> TrainedModel | None:
         return self._models.get(facility_id)
 
-    def put(self, facility_id: str, model: TrainedModel) -> None:
-        self._models[facility_id] = model
+    def put(self, models: Mapping[str, TrainedModel]) -> None:
+        """Raises OperationsUnavailable; this process has them all the same."""
+        self._models |= models
+        if self._kept is not None and models:
+            self._kept.keep(models)
+
+    def recall(self, facility_ids: Sequence[str]) -> None:
+        """Take over what was kept of those that this process has no model of. Raises OperationsUnavailable."""
+        unknown = [one for one in facility_ids if one not in self._models]
+        if self._kept is None or not unknown:
+            return
+        for facility_id, model in self._kept.of(unknown).items():
+            if self._version in {None, model.version}:
+                self._models[facility_id] = model
 
     def new(self, facility_ids: Sequence[str]) -> list[str]:
         """Those without a model that are trained in this cycle, before it forecasts."""

@@ -110,7 +110,7 @@ def cycle_of(
             model = models[number % len(models)]
             # Parameters of its own, as in life: they are most of the memory.
             own = bytes(bytearray(model.parameters))
-            shelf.put(site.facility_id, msgspec.structs.replace(model, parameters=own))
+            shelf.put({site.facility_id: msgspec.structs.replace(model, parameters=own)})
         reading: TelemetryStore = timed("read", telemetry)
         writing: ForecastIssuing = timed("write", ForecastIssuing(store, clock))
         computing: LoadForecaster = timed("compute", forecaster())

@@ -135,8 +135,10 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
     """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
     from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.forecast_models import PostgresForecastModels
     from application.forecasts import Forecasts
     from application.issuing import ForecastIssuing
+    from application.model_shelf import ModelShelf
     from interfaces.workers.forecast_cycle import ForecastCycle
 
     return ForecastCycle(
@@ -147,6 +149,7 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
         issuing=ForecastIssuing(PostgresEventStore(Forecasts, stores.database_url), stores.clock),
         alerts=stores.alerts(),
         clock=stores.clock,
+        models=ModelShelf(PostgresForecastModels(stores.pool), version=BatchedLoadForecaster.VERSION),
     )
 
 

@@ -9,6 +9,7 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.locks import Locks
+from application.ports.operations import OperationsUnavailable
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
@@ -17,6 +18,13 @@ from projections.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "forecast"
+UNAVAILABLE = (
+    TelemetryStoreUnavailable,
+    EventStoreUnavailable,
+    ReadModelsUnavailable,
+    OperationsUnavailable,
+)
+"""A store that a cycle needs is away: it is tried again."""
 SETTLE = timedelta(seconds=20)
 """Into the quarter-hour, so that the last readings of the one before are stored."""
 RETRY_WALL_S = 1.0
@@ -32,7 +40,7 @@ async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> No
         began = clock.now()
         try:
             report = await cycle.run(at=began)
-        except (TelemetryStoreUnavailable, EventStoreUnavailable, ReadModelsUnavailable) as error:
+        except UNAVAILABLE as error:
             _log.warning("forecast cycle put off", error=str(error))
             await _pause(RETRY_WALL_S, stop)
             continue

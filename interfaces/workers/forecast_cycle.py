@@ -99,7 +99,7 @@ class ForecastCycle:
     ) -> CycleReport:
         """The cycle that `at` falls in, of all facilities or only those named.
 
-        Raises TelemetryStoreUnavailable or EventStoreUnavailable; what was issued until then stays.
+        Raises TelemetryStoreUnavailable, EventStoreUnavailable or OperationsUnavailable; what was issued stays.
         """
         began = perf_counter()
         report = CycleReport(cycle_start=cycle_start_of(at))
@@ -108,13 +108,15 @@ class ForecastCycle:
             for site in await asyncio.to_thread(self._facilities)
             if only is None or site.facility_id in only
         ]
-        new = set(self._models.new([site.facility_id for site in sites]))
+        ids = [site.facility_id for site in sites]
+        await asyncio.to_thread(self._models.recall, ids)
+        new = set(self._models.new(ids))
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
         await self._alert(report)
         report.seconds = round(perf_counter() - began, 3)
         # Whose model is a day old is trained for the next cycle: nobody waits for that.
-        due = set(self._models.due([site.facility_id for site in sites], report.cycle_start))
+        due = set(self._models.due(ids, report.cycle_start))
         again = [site for site in sites if site.facility_id in due]
         weather = await self._past_weather(again, report.cycle_start)
         await self._train(again, weather, report)
@@ -160,13 +162,15 @@ class ForecastCycle:
             if isinstance(inputs, SiteInputs)
         ]
         models = self._forecaster.train_many(known, at=report.cycle_start)
+        trained: dict[str, TrainedModel] = {}
         for history, model in zip(known, models, strict=True):
             if isinstance(model, TooLittleHistory):
                 report.refused[history.facility_id] = _why(model)
             else:
-                self._models.put(history.facility_id, model)
+                trained[history.facility_id] = model
                 for note in model.notes:
                     _log.warning("history left out", facility=history.facility_id, note=note)
+        self._models.put(trained)
 
     def _issue_all(
         self,

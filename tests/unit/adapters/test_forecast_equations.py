@@ -1,7 +1,6 @@
 """The batched regressions against statsmodels, which fits one facility at a time."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from statsmodels.regression.linear_model import WLS
 from statsmodels.tsa.ar_model import AutoReg
@@ -76,7 +75,7 @@ def test_the_autoregression_is_that_of_statsmodels() -> None:
     found = equations.solve(1e-10, ridge)
     said = foreseen(found, load[:, :count], without_lags(found).fitted(week[:, ahead], dense[:, ahead]))
     for row in range(FACILITIES):
-        outside = pd.DataFrame(np.hstack([one_hot(week[row]), dense[row, :, 1:]]))
+        outside = np.hstack([one_hot(week[row]), dense[row, :, 1:]])
         fitted = AutoReg(load[row, :count], lags=list(LAGS_H), trend="n", exog=outside[:count]).fit()
         ours = np.concatenate([found.dense[row, : len(LAGS_H)], found.week[row]])
         assert ours == pytest.approx(fitted.params[: len(ours)], rel=1e-4, abs=1e-4)

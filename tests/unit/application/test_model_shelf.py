@@ -3,8 +3,11 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from application.model_shelf import NEW_AT_ONCE, ModelShelf
 from application.ports.load_forecaster import TrainedModel
+from tests.fakes.forecast_models import FakeForecastModels
 
 START = datetime(2026, 7, 14, tzinfo=UTC)
 CYCLE = timedelta(minutes=15)
@@ -19,14 +22,14 @@ def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
     assert shelf.new(ids) == ids
     assert shelf.due(ids, START) == []
     for one in ids:
-        shelf.put(one, model(START))
+        shelf.put({one: model(START)})
     assert shelf.due(ids, START + timedelta(hours=23)) == []
     assert shelf.due(ids, START + timedelta(hours=24)) == ids
 
 
 def test_a_model_without_weather_is_tried_again_sooner() -> None:
     shelf = ModelShelf()
-    shelf.put("a", model(START, uses_weather=False))
+    shelf.put({"a": model(START, uses_weather=False)})
     assert shelf.due(["a"], START + timedelta(hours=5)) == []
     assert shelf.due(["a"], START + timedelta(hours=6)) == ["a"]
 
@@ -40,7 +43,7 @@ def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after
         due = shelf.new(ids) + shelf.due(ids, at)
         trained[cycle] = len(due)
         for one in due:
-            shelf.put(one, model(at))
+            shelf.put({one: model(at)})
             latest[one] = at
     assert trained[0] == NEW_AT_ONCE
     # A day's share and a half of that, from the second day on; nobody's model gets older than two days.
@@ -51,5 +54,15 @@ def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after
 def test_new_facilities_do_not_wait_for_old_ones() -> None:
     shelf, ids = ModelShelf(), [f"fac-{number:04}" for number in range(500)]
     for one in ids:
-        shelf.put(one, model(START))
+        shelf.put({one: model(START)})
     assert shelf.new([*ids, "new"]) == ["new"]
+
+
+def test_another_process_goes_on_with_the_models_of_this_one() -> None:
+    kept = FakeForecastModels()
+    ModelShelf(kept).put({"a": model(START), "b": model(START)})
+    kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
+    other = ModelShelf(kept, version="1")
+    other.recall(["a", "b", "c", "d"])
+    assert other.new(["a", "b", "c", "d"]) == ["c", "d"]
+    assert other.get("a") == model(START)
