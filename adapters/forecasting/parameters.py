@@ -1,6 +1,7 @@
 """The parameters of one facility as one vector, and of many as one array: what is kept of a trained model.
 
-About 4,000 numbers of 4 bytes. The last four weeks are among them, so that a forecast needs only what came since.
+About 5,000 numbers of 4 bytes, half of them the last four weeks, so that a forecast needs only
+what came since.
 """
 
 from typing import NamedTuple

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from application.ports.load_forecaster import TrainedModel
 
 SIZES = (100, 1_000, 10_000)
-TRAINED = 64
+TRAINED, TRAINED_DAYS = 64, 200
 BLOCK = 250
 
 
@@ -37,14 +37,15 @@ def forecast(bed: Bed) -> list[Figure]:
 
     at = cycle_start()
     bed.tell(f"training {TRAINED} facilities")
-    known = histories(bed.sized(TRAINED, least=2), at - timedelta(hours=12))
+    days = bed.sized(TRAINED_DAYS, least=60)
+    known = histories(bed.sized(TRAINED, least=2), at - timedelta(hours=12), days)
     started = time.process_time()
     trainer = forecaster()
     models: list[Any] = trainer.train_many(known, at=at)
     trained_ms = 1000 * (time.process_time() - started) / len(known)
     for hours in (1, 6, 18):
         # Facilities are trained at all hours, and what came since is of another length for each.
-        models += trainer.train_many(histories(2, at - timedelta(hours=hours)), at=at)
+        models += trainer.train_many(histories(2, at - timedelta(hours=hours), days), at=at)
     one_by_one = statsmodels_ms(known[0])
     lightgbm = lightgbm_ms(known[0])
     if lightgbm is None:

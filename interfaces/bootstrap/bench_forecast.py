@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from interfaces.workers.forecast_cycle import ForecastCycle
 
 QUARTER_S = 900
-TRAINED_DAYS = 200
 KINDS = 64
 """So many different histories; facilities beyond share their models, which cost the same to use."""
 TZ = "America/Los_Angeles"
@@ -43,7 +42,7 @@ def temp_c(starts_s: FloatArray) -> FloatArray:
     return found
 
 
-def histories(count: int, ends_at: datetime, days: int = TRAINED_DAYS) -> list[FacilityHistory]:
+def histories(count: int, ends_at: datetime, days: int) -> list[FacilityHistory]:
     """Quarter-hours of one facility of each of the first `count` kinds."""
     starts_at = ends_at - timedelta(days=days)
     starts_s = starts_at.timestamp() + QUARTER_S * np.arange(days * 96.0)

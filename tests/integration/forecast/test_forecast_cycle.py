@@ -22,6 +22,7 @@ from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.forecasting import ForecastSite
 from application.forecasts import Forecasts
 from application.issuing import ForecastIssuing, Standing
+from application.model_shelf import ModelShelf
 from application.ports.clock import Clock
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.telemetry_store import ImportedIntervals
@@ -29,6 +30,7 @@ from domain.forecast import Forecast
 from interfaces.workers import forecast as forecast_worker
 from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
 from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.forecast_models import FakeForecastModels
 from tests.fakes.weather import FakeWeatherSource
 from tests.servers import Database, PostgresServer
 
@@ -67,7 +69,9 @@ class House:
         default_factory=lambda: FakeWeatherSource(issued_at=CYCLE_START, temp_c=24.0)
     )
 
-    def cycle(self, issuing: ForecastIssuing | None = None) -> ForecastCycle:
+    def cycle(
+        self, issuing: ForecastIssuing | None = None, models: ModelShelf | None = None
+    ) -> ForecastCycle:
         return ForecastCycle(
             facilities=lambda: self.sites,
             telemetry=self.telemetry,
@@ -76,6 +80,7 @@ class House:
             issuing=issuing or ForecastIssuing(self.events, self.clock),
             alerts=self.alerts,
             clock=self.clock,
+            models=models,
         )
 
     def run(self, cycle: ForecastCycle | None = None) -> CycleReport:
@@ -232,6 +237,18 @@ def test_gaps_of_the_last_day_give_a_forecast_on_stale_data(house: House) -> Non
     house.remember(ALL, 41, until=CYCLE_START - timedelta(days=1))
     house.remember(ALL, 0.25)
     assert set(house.run().degraded.values()) == {"degraded_stale_data"}
+
+
+def test_a_scheduler_that_starts_again_goes_on_with_the_models_that_were_kept(house: House) -> None:
+    house.remember(ALL, 42)
+    kept = FakeForecastModels()
+    house.run(house.cycle(models=ModelShelf(kept)))
+    house.stopped.at = NOW + timedelta(minutes=15)
+    report = house.run(house.cycle(models=ModelShelf(kept)))
+    assert report.issued == ALL
+    newest = house.events.read_after(0, 100)[-1].domain_event
+    assert isinstance(newest, Forecast.Issued)
+    assert (newest.cycle_start, newest.model.trained_at) == (house.stopped.at.replace(second=0), CYCLE_START)
 
 
 def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:

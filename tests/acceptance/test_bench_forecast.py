@@ -1,0 +1,23 @@
+"""`gridproof bench forecast` runs, however small, and tells the parts of a cycle apart; no figure is judged here."""
+
+import json
+
+from click.testing import CliRunner
+
+from interfaces.cli import main
+
+
+def test_a_cycle_is_measured_part_by_part_beside_one_facility_at_a_time() -> None:
+    result = CliRunner().invoke(
+        main, ["bench", "forecast", "--json", "--scale", "0.001"], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    training, *cycles = json.loads(result.stdout)["figures"]
+    assert training["name"] == "forecast-train"
+    assert training["details"]["daily_update_ms_cpu"] > 0
+    assert len(cycles) == 3
+    for found in cycles:
+        parts = [found["details"][f"{part}_s"] for part in ("read", "compute", "write")]
+        assert min(parts) > 0
+        assert sum(parts) < found["ours"]
+        assert found["ratio"] > 0
