@@ -147,6 +147,9 @@ class _NoAlerts:
 
     def clear(self, name: str, subject: str, *, at: datetime) -> None: ...
 
+    def open_by_name(self) -> dict[str, int]:
+        return {}
+
     def listed(self, **_: object) -> list[Any]:
         return []
 

@@ -8,16 +8,13 @@ from threading import Barrier
 from uuid import UUID
 
 import pytest
-from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from application.command_bus import CommandBus
 from application.commands.forecast import Issue, IssueForecast
 from application.deciding import CommandContext
 from application.forecasts import Forecasts
-from application.handlers.forecast import FORECAST_HANDLERS
-from domain.forecast import Forecast, ForecastConflict
+from application.issuing import ForecastIssuing
+from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
 from tests.issued import CYCLE_START, issued_forecast
 from tests.servers import Database
@@ -41,40 +38,36 @@ def schedulers(database: Database) -> Iterator[list[PostgresEventStore]]:
         store.close()
 
 
-def issue_all(store: PostgresEventStore, database: Database, kw: float, start: Barrier) -> Counter[str]:
+def issue_all(store: PostgresEventStore, kw: float, start: Barrier) -> Counter[str]:
     """What became of one scheduler's forecasts of the cycle."""
-    outcomes: Counter[str] = Counter()
-    with ConnectionPool(database.app_dsn, min_size=1, max_size=1, open=True) as pool:
-        clock = FakeClock(CYCLE_START + timedelta(seconds=20))
-        bus = CommandBus(store, clock, FORECAST_HANDLERS, forecasts=PostgresForecastBook(pool))
-        start.wait(30)
-        for facility_id in IDS:
-            state = issued_forecast(facility_id, CYCLE_START, kw).state
-            command = IssueForecast(
-                facility_id=facility_id,
-                cycle_start=CYCLE_START,
-                inputs=state.inputs,
-                model=state.model,
-                steps=state.steps,
-            )
-            try:
-                reply: Issue = bus.handle(command, CONTEXT)
-            except ForecastConflict:
-                outcomes["refused"] += 1
-            else:
-                outcomes[reply.outcome] += 1
-    return outcomes
+    issuing = ForecastIssuing(store, FakeClock(CYCLE_START + timedelta(seconds=20)))
+    commands = []
+    for facility_id in IDS:
+        state = issued_forecast(facility_id, CYCLE_START, kw).state
+        command = IssueForecast(
+            facility_id=facility_id,
+            cycle_start=CYCLE_START,
+            inputs=state.inputs,
+            model=state.model,
+            steps=state.steps,
+        )
+        commands.append((command, CONTEXT))
+    start.wait(30)
+    return Counter(
+        one.outcome if isinstance(one, Issue) else type(one).__name__ for one in issuing.issue(commands, {})
+    )
 
 
-@pytest.mark.parametrize(("seen_kw", "second"), [((100.0, 100.0), "unchanged"), ((100.0, 101.0), "refused")])
+@pytest.mark.parametrize(
+    ("seen_kw", "second"), [((100.0, 100.0), "unchanged"), ((100.0, 101.0), "ForecastConflict")]
+)
 def test_a_cycle_is_issued_once_by_two_schedulers_that_run_at_once(
-    schedulers: list[PostgresEventStore], database: Database, seen_kw: tuple[float, float], second: str
+    schedulers: list[PostgresEventStore], seen_kw: tuple[float, float], second: str
 ) -> None:
     start = Barrier(2)
     with ThreadPoolExecutor(2) as threads:
         runs = [
-            threads.submit(issue_all, store, database, kw, start)
-            for store, kw in zip(schedulers, seen_kw, strict=True)
+            threads.submit(issue_all, store, kw, start) for store, kw in zip(schedulers, seen_kw, strict=True)
         ]
         outcomes = sum((run.result(60) for run in runs), Counter[str]())
     assert outcomes == {"issued": len(IDS), second: len(IDS)}
