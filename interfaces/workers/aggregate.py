@@ -34,6 +34,8 @@ BATCHES_AT_ONCE = 64
 WRITE_EVERY_S = 0.25
 """Wall seconds between two writes of a partition that is not behind: many small ones cost more than they help."""
 SETTLE_EVERY_S = 2.0
+SETTLE_AGAIN_AFTER_S = 30.0
+"""After an error that nobody foresaw."""
 SETTLED_AT_ONCE = 200
 """Quarter-hours of facilities in one transaction: nobody else writes readings of the partition meanwhile."""
 _PULL_FOR_S = 1.0
@@ -109,6 +111,10 @@ class Aggregator:
             settled = await asyncio.to_thread(self._rollups.settle, self._partition, limit=SETTLED_AT_ONCE)
         except TelemetryStoreUnavailable as error:
             _log.warning("settling put off", partition=self._partition, error=str(error))
+            return
+        except Exception:  # noqa: BLE001 - readings are stored all the same, and `settling_behind` tells of what waits
+            _log.exception("settling failed", partition=self._partition)
+            self._settle_at_s = at_s + SETTLE_AGAIN_AFTER_S
             return
         if settled.quarters == SETTLED_AT_ONCE:
             self._settle_at_s = at_s

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from application.ports.telemetry_rollups import Settled
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
 from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.aggregate import MAX_TRIES, SETTLE_AGAIN_AFTER_S, Aggregator
 from interfaces.workers.telemetry_housekeeping import keep_house
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -223,6 +224,33 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
         stop.set()
         await working
         assert list(rollups.settled) == [("fac-001", T0)]
+
+    asyncio.run(story())
+
+
+def test_an_error_while_settling_holds_up_no_reading() -> None:
+    class Failing(FakeTelemetryRollups):
+        calls = 0
+
+        def settle(self, partition: int, *, limit: int) -> Settled:
+            self.calls += 1
+            raise ArithmeticError("a quarter-hour that nobody foresaw")
+
+    async def story() -> None:
+        store = FailingStore()
+        told = Aggregating(store, partition=partition_of("fac-001"))
+        rollups = Failing(store, told.clock)
+        aggregator, stop = told.aggregator(rollups), asyncio.Event()
+        working = asyncio.create_task(aggregator.run(stop))
+        await eventually(lambda: rollups.calls > 0)
+        await told.publish(1)
+        await eventually(lambda: bool(store.readings))
+        stop.set()
+        await working
+        await aggregator.settle_if_due(asyncio.get_running_loop().time())
+        assert rollups.calls == 1, "it waits before it tries again"
+        await aggregator.settle_if_due(asyncio.get_running_loop().time() + SETTLE_AGAIN_AFTER_S)
+        assert rollups.calls == 2
 
     asyncio.run(story())
 
