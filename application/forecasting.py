@@ -18,7 +18,7 @@ from application.ports.load_forecaster import (
     TrainedModel,
 )
 from application.ports.weather import WeatherReport
-from domain.forecast import CYCLE, ForecastInputs, ForecastModel
+from domain.forecast import CYCLE, STALE_WEATHER_S, ForecastInputs, ForecastModel
 from domain.quantile_steps import CompactSteps
 from domain.time_windows import FloatArray, IntervalSeries
 
@@ -68,7 +68,7 @@ def forecast_commands(
         _recent(inputs),
         starts_at=cycle_start,
         steps=int(HORIZON.total_seconds()) // STEP_S,
-        temperatures=_ahead(ahead, cycle_start),
+        temperatures=_ahead(ahead, [one.weather_age_s for one in inputs], cycle_start),
     )
     return [
         IssueForecast(
@@ -109,7 +109,9 @@ def _recent(inputs: Sequence[SiteInputs]) -> RecentBlock:
     )
 
 
-def _ahead(told: Sequence[IntervalSeries | None], cycle_start: datetime) -> TemperaturesAhead | None:
+def _ahead(
+    told: Sequence[IntervalSeries | None], ages_s: Sequence[float | None], cycle_start: datetime
+) -> TemperaturesAhead | None:
     """By the hour from two days before the cycle's on; sites of one cell share a report, and its row."""
     if not any(told):
         return None
@@ -123,6 +125,7 @@ def _ahead(told: Sequence[IntervalSeries | None], cycle_start: datetime) -> Temp
     return TemperaturesAhead(
         starts_at=starts_at,
         temp_c=np.stack([nothing if one is None else rows[id(one)] for one in told]),
+        stale=tuple(age_s is None or age_s > STALE_WEATHER_S for age_s in ages_s),
     )
 
 

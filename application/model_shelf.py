@@ -23,6 +23,7 @@ class ModelShelf:
         self._kept = kept
         self._version = version
         self._models: dict[str, TrainedModel] = {}
+        self._tries: dict[str, int] = {}
 
     def get(self, facility_id: str) -> TrainedModel | None:
         return self._models.get(facility_id)
@@ -43,8 +44,15 @@ class ModelShelf:
                 self._models[facility_id] = model
 
     def new(self, facility_ids: Sequence[str]) -> list[str]:
-        """Those without a model that are trained in this cycle, before it forecasts."""
-        return [one for one in facility_ids if one not in self._models][:NEW_AT_ONCE]
+        """Those without a model that are trained in this cycle, before it forecasts; who was tried waits longest.
+
+        So that facilities that cannot be trained, for want of history, keep nobody from being so.
+        """
+        waiting = [one for one in facility_ids if one not in self._models]
+        chosen = sorted(waiting, key=lambda one: self._tries.get(one, 0))[:NEW_AT_ONCE]
+        for one in chosen:
+            self._tries[one] = self._tries.get(one, 0) + 1
+        return chosen
 
     def due(self, facility_ids: Sequence[str], at: datetime) -> list[str]:
         """Those to be trained again after the cycle of `at`: the oldest models, no more than a day's share.

@@ -34,7 +34,7 @@ class QuantileSteps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompactSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """The same to the watt, about a third of a kilobyte a day instead of 2.5."""
+    """The same to the watt, under a kilobyte a day instead of 2.5."""
 
     starts_at: datetime
     step_s: int

@@ -6,6 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
+from adapters.forecasting.conformal import widened
 from adapters.forecasting.grouping import alike
 from adapters.forecasting.hourly import on_steps, spans
 from adapters.forecasting.learned import FULL, NO_WEATHER
@@ -96,8 +97,12 @@ class _Run:
         temp_c = np.take_along_axis(self._temp_c, np.maximum(ahead, 0), axis=1)
         window = rolling.window(origins, temp_c, conditions.stale_h)
         mode = NO_WEATHER if conditions.weather == "none" else FULL
-        middle = learned.mixed(learned.candidates(window), mode, conditions.stale_h)
-        low, high = learned.around(window, mode)
+        said = learned.candidates(window)
+        middle = learned.mixed(said, mode, conditions.stale_h)
+        errors = learned.around(window, mode)
+        if conditions.weather == "yesterday":
+            errors = widened(errors, middle - learned.mixed(said, NO_WEATHER, conditions.stale_h))
+        low, high = errors
         mean = learned.means.fitted(window.week, window.columns)[-1 if mode == NO_WEATHER else 0]
         for row in rows:
             kw = np.stack([middle[row] + low[row], middle[row], middle[row] + high[row]])

@@ -42,6 +42,15 @@ class Spread(NamedTuple):
         return found
 
 
+def widened(errors_kw: FloatArray, weather_kw: FloatArray) -> FloatArray:
+    """Errors (2, facilities, 48) with old temperatures: by as much as weather makes of the forecast, `weather_kw`.
+
+    Facilities that do not mind the weather stay as sure as they were.
+    """
+    low, high = errors_kw
+    return np.stack([-np.hypot(low, weather_kw), np.hypot(high, weather_kw)])
+
+
 def spread_of(errors_kw: FloatArray, place: IntArray, usual_kw: FloatArray) -> Spread:
     """From errors (origins, facilities, 48), metered less forecast, NaN where not metered.
 

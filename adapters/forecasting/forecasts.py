@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.forecasting.conformal import widened
 from adapters.forecasting.hourly import on_grid, stuck_to_the_end
 from adapters.forecasting.learned import FULL, NO_WEATHER, Learned, Window, by_local_clock, shifted
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, clocks_ahead_h, hours_of_week
@@ -65,6 +66,9 @@ def block_quantiles(
     ages = _ages(load_kw)
     filled_kw = without_gaps(load_kw, _mean(block.values["load_kw"]))
     used = around.has_weather & (block.values["climate_known"][:, 0] > 0)
+    stale = np.zeros(len(ages), dtype=np.bool_)
+    if temperatures is not None and temperatures.stale:
+        stale = np.array(temperatures.stale)
     found = np.empty((3, len(ages), HORIZON_H))
     ahead = slice(around.back, None)
     for age_h in np.unique(ages).tolist():
@@ -78,7 +82,7 @@ def block_quantiles(
             age_h=age_h,
             phase=origin.phase,
         )
-        found[:, own] = _quantiles(block.learned(own), window, used[own])
+        found[:, own] = _quantiles(block.learned(own), window, used[own], stale[own])
     shape_kw = _shape(block, around, used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
     kw = in_steps(shape, found, shape_kw, around.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
@@ -89,11 +93,16 @@ def block_quantiles(
     )
 
 
-def _quantiles(learned: Learned, window: Window, used_weather: NDArray[np.bool_]) -> FloatArray:
+def _quantiles(
+    learned: Learned, window: Window, used_weather: NDArray[np.bool_], stale: NDArray[np.bool_]
+) -> FloatArray:
     """Shape (3, facilities, 48), by the hour."""
     said = learned.candidates(window)
     middle = [learned.mixed(said, mode, window.age_h) for mode in (FULL, NO_WEATHER)]
     errors = [learned.around(window, mode) for mode in (FULL, NO_WEATHER)]
+    if stale.any():
+        wider = widened(errors[FULL], middle[FULL] - middle[NO_WEATHER])
+        errors[FULL] = np.where(stale[:, None], wider, errors[FULL])
     chosen = used_weather[:, None]
     p50 = np.where(chosen, middle[FULL], middle[NO_WEATHER])
     low, high = np.where(chosen, errors[FULL], errors[NO_WEATHER])

@@ -78,6 +78,8 @@ class TemperaturesAhead(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     starts_at: datetime
     temp_c: FloatArray
     """Shape (facilities, hours), NaN where unknown."""
+    stale: tuple[bool, ...] = ()
+    """Whose are old: their forecasts are less sure. Empty: nobody's."""
 
 
 class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -10,7 +10,7 @@ from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
 from adapters.forecasting.normal_equations import NormalEquations
 from domain.time_windows import FloatArray
 
-FACILITIES, HOURS, DENSE = 3, 10 * HOURS_A_WEEK, 4
+FACILITIES, HOURS, DENSE = 2, 6 * HOURS_A_WEEK, 4
 WEEK_RIDGE = 0.3
 DENSE_RIDGE = np.array([1e-3, 2.0, 2.0, 5.0])
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from application.commands.forecast import IssueForecast
 from application.forecasting import SiteInputs, forecast_commands
 from application.ports.load_forecaster import FacilityHistory, TrainedModel
 from application.ports.weather import WeatherReport
+from domain.quantile_steps import CompactSteps
 from domain.time_windows import FloatArray, IntervalSeries
 
 AT = datetime(2026, 7, 14, 20, 15, tzinfo=UTC)
@@ -80,3 +82,16 @@ def test_a_meter_that_stands_still_counts_as_silent_since_then(model: TrainedMod
     found = command(inputs(stuck, last_days=2), model)
     assert found.inputs.newest_reading_at < AT - timedelta(hours=24)
     assert command(inputs(load_kw(), last_days=2), model).inputs.newest_reading_at == AT
+
+
+def test_old_weather_widens_the_interval_where_weather_matters(model: TrainedModel) -> None:
+    fresh = inputs(load_kw(), last_days=2)
+    old = msgspec.structs.replace(fresh, weather_age_s=4 * 3600.0)
+    spreads = []
+    for known in (fresh, old):
+        found = command(known, model).steps
+        assert isinstance(found, CompactSteps)
+        low, _, high = found.kw()
+        spreads.append(high - low)
+    assert (spreads[1] >= spreads[0]).all()
+    assert spreads[1].mean() > spreads[0].mean()

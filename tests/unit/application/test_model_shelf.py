@@ -66,3 +66,11 @@ def test_another_process_goes_on_with_the_models_of_this_one() -> None:
     other.recall(["a", "b", "c", "d"])
     assert other.new(["a", "b", "c", "d"]) == ["c", "d"]
     assert other.get("a") == model(START)
+
+
+def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
+    shelf = ModelShelf()
+    ids = [f"fac-{number:04}" for number in range(NEW_AT_ONCE + 10)]
+    first = shelf.new(ids)
+    assert first == ids[:NEW_AT_ONCE]
+    assert shelf.new(ids)[:10] == ids[NEW_AT_ONCE:]
