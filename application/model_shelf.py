@@ -13,6 +13,7 @@ CYCLES_A_DAY = 96
 NEW_AT_ONCE = 1_000
 """Of facilities without a model, so many are trained in a cycle; the others wait their turn."""
 LEAST_AT_ONCE = 4
+RECALLED_AT_ONCE = 500
 
 
 class ModelShelf:
@@ -37,11 +38,15 @@ class ModelShelf:
     def recall(self, facility_ids: Sequence[str]) -> None:
         """Take over what was kept of those that this process has no model of. Raises OperationsUnavailable."""
         unknown = [one for one in facility_ids if one not in self._models]
-        if self._kept is None or not unknown:
+        if self._kept is None:
             return
-        for facility_id, model in self._kept.of(unknown).items():
-            if self._version in {None, model.version}:
-                self._models[facility_id] = model
+        for start in range(0, len(unknown), RECALLED_AT_ONCE):
+            found = self._kept.of(unknown[start : start + RECALLED_AT_ONCE])
+            self._models |= {
+                facility_id: model
+                for facility_id, model in found.items()
+                if self._version in {None, model.version}
+            }
 
     def new(self, facility_ids: Sequence[str]) -> list[str]:
         """Those without a model that are trained in this cycle, before it forecasts; who was tried waits longest.

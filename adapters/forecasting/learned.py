@@ -102,11 +102,15 @@ def by_local_clock(values: FloatArray, clocks_h: IntArray, clock_then_h: IntArra
     at the hours to be foreseen. All stays where it is but for the weeks after clocks have changed.
     """
     shift = clock_then_h[:, None] - clocks_h
-    found = values
+    if not shift.any():
+        return values
+    found = values.copy()
     for hours in range(int(shift.min()), int(shift.max()) + 1):
-        if hours:
-            places = np.clip(np.arange(values.shape[-1]) + hours, 0, values.shape[-1] - 1)
-            found = np.where(shift == hours, values[..., places], found)
+        moved = shift == hours
+        columns = np.flatnonzero(moved.any(axis=0))
+        if hours and columns.size:
+            from_there = values[..., np.clip(columns + hours, 0, values.shape[-1] - 1)]
+            found[..., columns] = np.where(moved[:, columns], from_there, found[..., columns])
     return found
 
 
