@@ -6,6 +6,7 @@ the one that takes writes is taken.
 
 from __future__ import annotations
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _UNLESS_SAID = {
@@ -21,6 +22,15 @@ _UNLESS_SAID = {
 }
 
 
+class UnreadableAddress(ValueError):
+    """No address that libpq understands. It is not quoted: it may hold a password."""
+
+
 def for_failover(database_url: str) -> str:
-    """The address for psycopg, as `name=value` pairs; it may hold a password. Raises psycopg.ProgrammingError."""
-    return make_conninfo("", **(_UNLESS_SAID | conninfo_to_dict(database_url)))
+    """The address for psycopg, as `name=value` pairs; it may hold a password. Raises UnreadableAddress."""
+    try:
+        return make_conninfo("", **(_UNLESS_SAID | conninfo_to_dict(database_url)))
+    except psycopg.ProgrammingError:
+        raise UnreadableAddress(
+            "the address of PostgreSQL has a parameter that libpq does not know, or a broken %-escape"
+        ) from None  # libpq quotes what it did not understand

@@ -14,7 +14,7 @@ from interfaces.bootstrap.found import Found, Wrong
 from interfaces.bootstrap.influx import influx_found
 from interfaces.bootstrap.ledger_checkup import ledger_found
 from interfaces.bootstrap.raw_archive_checkup import raw_archive_found
-from interfaces.bootstrap.servers import check_schema
+from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.stores import clock_of, database_url, open_stores
 from interfaces.bootstrap.weather import weather_found
 from interfaces.settings import Settings
@@ -56,7 +56,11 @@ def _database_checks(settings: Settings) -> Iterator[Found]:
     if settings.database_url is None:
         yield Found(check="postgresql", state="wrong", detail="no address is known", advice=advice)
         return
-    url = database_url(settings)
+    try:
+        url = database_url(settings)
+    except NoRunningSystem as error:
+        yield Found(check="postgresql", state="wrong", detail=str(error), advice=advice)
+        return
     found = _found("postgresql", lambda: _postgres(url), advice)
     yield found
     if found.state != "ok":

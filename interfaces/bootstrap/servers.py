@@ -147,6 +147,9 @@ def _owner_url(settings: Settings) -> str:
     url = settings.migration_database_url or settings.database_url
     if url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_MIGRATION_DATABASE_URL (the owner's role)")
-    from adapters.postgres.address import for_failover
+    from adapters.postgres.address import UnreadableAddress, for_failover
 
-    return for_failover(url)
+    try:
+        return for_failover(url)
+    except UnreadableAddress as error:
+        raise NoRunningSystem(f"{error}: correct GRIDPROOF_MIGRATION_DATABASE_URL") from error

@@ -152,9 +152,12 @@ def database_url(settings: Settings) -> str:
     """Where the application's role connects, with what a failover asks of a connection."""
     if settings.database_url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_DATABASE_URL, or start `gridproof up`")
-    from adapters.postgres.address import for_failover
+    from adapters.postgres.address import UnreadableAddress, for_failover
 
-    return for_failover(settings.database_url)
+    try:
+        return for_failover(settings.database_url)
+    except UnreadableAddress as error:
+        raise NoRunningSystem(f"{error}: correct GRIDPROOF_DATABASE_URL") from error
 
 
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:

@@ -1,8 +1,9 @@
 """What every connection to PostgreSQL asks for, unless its address says otherwise."""
 
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.address import for_failover
+from adapters.postgres.address import UnreadableAddress, for_failover
 
 PAIR = "postgresql://app:p%40ss@db-1:5432,db-2:5433/gridproof?options=-csearch_path%3Dgridproof"
 
@@ -25,3 +26,13 @@ def test_what_an_address_says_itself_stands() -> None:
 
 def test_it_is_an_address_like_any_other() -> None:
     assert for_failover(for_failover(PAIR)) == for_failover(PAIR)
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://app:hunter2%zz@db/g", "postgresql://app:hunter2@db/g?bogus=1"]
+)
+def test_one_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(UnreadableAddress) as refusal:
+        for_failover(address)
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
