@@ -15,6 +15,7 @@ NUMBERS: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**53), 2**53),
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
+    bytes: st.binary(max_size=24),
     datetime: MOMENTS,
     UUID: st.uuids(),
     type(None): st.none(),
