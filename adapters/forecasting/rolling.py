@@ -22,7 +22,7 @@ from adapters.forecasting.residual_correction import (
     CorrectionFit,
 )
 from adapters.forecasting.temperature_columns import carried_on, climate_of, columns, smoothed
-from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials
+from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials, forecast_error_k
 from domain.time_windows import FloatArray
 
 LEAST_KNOWN_H = 14 * HOURS_A_DAY
@@ -190,7 +190,8 @@ class Rolling:
         learned = self._learned_without_spreads(hour)
         ahead = slice(hour, hour + HORIZON_H)
         # The 49th hour counts for nothing where the origin is a full hour.
-        temp_c = np.pad(self.temp_c[:, ahead], ((0, 0), (0, 1)), mode="edge")
+        came_c = np.pad(self.temp_c[:, ahead], ((0, 0), (0, 1)), mode="edge")
+        temp_c = came_c + forecast_error_k(self.batch.first_hour + hour)
         window = self.window(np.full(self.facilities, hour), temp_c)
         said = learned.candidates(window)
         unready = self.known_h(hour) < LEAST_KNOWN_H

@@ -9,6 +9,7 @@ from adapters.forecasting.hourly import on_grid, stuck
 from adapters.forecasting.naive_methods import naive, without_gaps
 from adapters.forecasting.parameters import LAYOUT, SIZE, Block, OtherLayout, packed, unpacked
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
+from adapters.forecasting.trials import forecast_error_k
 from domain.time_windows import FloatArray
 
 
@@ -137,3 +138,10 @@ def test_parameters_come_back_as_they_were_kept() -> None:
         assert found.values[name] == pytest.approx(value, rel=1e-6)
     with pytest.raises(OtherLayout, match="train it anew"):
         unpacked([kept[0].replace(b"\x94\x02", b"\x94\x01", 1)])
+
+
+def test_the_made_up_error_of_the_weather_is_the_same_at_every_asking_and_of_the_size_it_says() -> None:
+    paths = np.stack([forecast_error_k(hour) for hour in range(480_000, 480_400)])
+    assert (forecast_error_k(480_000) == paths[0]).all()
+    assert paths.std() == pytest.approx(1.7, rel=0.1)
+    assert np.corrcoef(paths[:, 10], paths[:, 11])[0, 1] == pytest.approx(0.95, abs=0.03)
