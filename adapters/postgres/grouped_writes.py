@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry_store import TelemetryStoreUnavailable
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -33,8 +33,8 @@ class _Waiting(Generic[Asked, Answer]):
 
 
 class GroupedWrites(Generic[Asked, Answer]):
-    """`write` takes what several callers ask, in one transaction, and answers each. What is refused together is tried
-    one by one: the rows of one caller are not another's fault."""
+    """`write` takes what several callers ask, in one transaction, and answers each. What fails together is tried one by
+    one, unless the store is away: the rows of one caller are not another's fault."""
 
     def __init__(self, write: Callable[[Sequence[Asked]], Sequence[Answer]]) -> None:
         self._write = write
@@ -59,15 +59,15 @@ class GroupedWrites(Generic[Asked, Answer]):
             answers = self._write([one.asked for one in group])
             for one, answer in zip(group, answers, strict=True):
                 one.answer.append(answer)
-        except ReadingsRefused as error:
+        except TelemetryStoreUnavailable as error:
+            for one in group:
+                one.failure = error
+        except Exception as error:  # noqa: BLE001 - whatever it was, its caller hears of it
             if len(group) == 1:
                 group[0].failure = error
             else:
                 for one in group:
                     self._settle([one])
-        except Exception as error:  # noqa: BLE001 - whatever it was, each caller hears of it
-            for one in group:
-                one.failure = error
         finally:
             for one in group:
                 one.is_over = True

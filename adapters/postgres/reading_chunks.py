@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from adapters.postgres.binary_arrays import NULL, array_of, element, text
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER, POSTGRES_EPOCH_S, fields_of
+from application.ports.telemetry_store import ReadingsRefused
 from domain.meter_intervals import INTERVAL_S
 from domain.meter_reading import TRUST, MeterReading
 from domain.minute_spans import MINUTE_S
@@ -25,6 +26,9 @@ from domain.reading_columns import MOST_TRUSTED
 
 COLUMNS = "quarter, facility_id, meter_ids, ts, kw, kwh_total, seq, trust, revision, incomplete, extra"
 _COPY = f"COPY reading_chunks ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
+
+SEPARATOR = "\x1f"
+"""Between the ids of meters where they are read together; in no id."""
 
 _BIGINT, _SMALLINT, _INTEGER, _BOOLEAN, _FLOAT8, _TEXT, _TIMESTAMPTZ = 20, 21, 23, 16, 701, 25, 1184
 _FIELDS = Struct("!hiq")
@@ -43,7 +47,9 @@ class Chunks(msgspec.Struct, frozen=True):
 
 
 def chunks_of(readings: Sequence[MeterReading]) -> Chunks:
-    """Of one batch, in any order."""
+    """Of one batch, in any order. Raises ReadingsRefused for a meter id that could not be read again."""
+    if SEPARATOR in "".join([r.meter_id for r in readings]):
+        raise ReadingsRefused("a meter id holds the control character 0x1f")
     unix_s = np.array([r.ts.timestamp() for r in readings], dtype=np.float64)
     minutes = (unix_s // MINUTE_S).astype(np.int64).tolist()
     groups: dict[tuple[str, int], list[int]] = {}

@@ -16,14 +16,15 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
-from adapters.postgres.reading_chunks import chunks_of, copy_chunks
+from adapters.postgres.reading_chunks import SEPARATOR, chunks_of, copy_chunks
 from domain.meter_intervals import INTERVAL, interval_start
 from domain.meter_reading import TRUST, MeterReading, precedence
+from domain.minute_spans import MINUTE_S
 from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, standing
 
 Connection = psycopg.Connection[Any]
 
-_SEPARATOR = "\x1f"
+MINUTE = timedelta(seconds=MINUTE_S)
 _HEADER_BYTES, _ELEMENT_BYTES = 20, 12
 _EIGHTS = (">i8", ">f8", ">f8", ">i8")
 """ts, kw, kwh_total and seq."""
@@ -125,7 +126,7 @@ def _plain(rows: Sequence[Any]) -> _Part:
     readings = len(chunk)
     return _Part(
         [row[0] for row in rows],
-        [row[1].split(_SEPARATOR) for row in rows],
+        [row[1].split(SEPARATOR) for row in rows],
         [
             *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
             np.full(readings, MOST_TRUSTED),
@@ -149,7 +150,7 @@ def _whole(rows: Sequence[Any]) -> _Part:
     columns[4:6] = [column.astype(np.int64) for column in columns[4:6]]
     columns[6] = columns[6].astype(np.bool_)
     extra = np.array([text for row in rows for text in row[9]], dtype=np.object_)
-    return _Part([row[0] for row in rows], [row[1].split(_SEPARATOR) for row in rows], [*columns, extra])
+    return _Part([row[0] for row in rows], [row[1].split(SEPARATOR) for row in rows], [*columns, extra])
 
 
 def _merged(parts: Sequence[_Part]) -> StoredReadings:
@@ -177,9 +178,15 @@ def _merged(parts: Sequence[_Part]) -> StoredReadings:
 
 def new_to(conn: Connection, readings: Sequence[MeterReading]) -> list[MeterReading]:
     """Those of `readings` that would count beside what is stored, one a meter and moment."""
-    quarters = sorted({(r.facility_id, interval_start(r.ts)) for r in readings})
-    spans = [Span(n, f, start, start, start + INTERVAL) for n, (f, start) in enumerate(quarters)]
-    stored = {_place(r): r for r in _readings(readings_in(conn, spans), [f for f, _ in quarters])}
+    # Minute by minute, as chunks are: a backlog that is caught up with would else read each quarter-hour many times.
+    minutes = sorted(
+        {(r.facility_id, r.ts.astimezone(UTC).replace(second=0, microsecond=0)) for r in readings}
+    )
+    spans = [
+        Span(n, facility_id, interval_start(start), start, start + MINUTE)
+        for n, (facility_id, start) in enumerate(minutes)
+    ]
+    stored = {_place(r): r for r in _readings(readings_in(conn, spans), [f for f, _ in minutes])}
     best: dict[tuple[str, str, datetime], MeterReading] = {}
     for reading in readings:
         place = _place(reading)

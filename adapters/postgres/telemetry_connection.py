@@ -22,9 +22,9 @@ _LOCK_CLASS = 0x7E1E
 
 @contextmanager
 def telemetry_connection(
-    pool: ConnectionPool[Any], *, partitions: Iterable[int] = ()
+    pool: ConnectionPool[Any], *, partitions: Iterable[int] = (), waits: str = "60s"
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Alone on `partitions`: one writes their readings or settles them.
+    """Alone on `partitions`: one writes their readings or settles them. For their locks it waits so long.
 
     Raises ReadingsRefused where the rows are at fault, TelemetryStoreUnavailable for anything else."""
     try:
@@ -33,7 +33,7 @@ def telemetry_connection(
             locked = "".join(
                 _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
             )
-            conn.execute(f"{_BOUNDED}; {locked}".encode())
+            conn.execute(f"{_BOUNDED}; SET LOCAL lock_timeout = '{waits}'; {locked}".encode())
             yield conn
     except psycopg.Error as error:
         state = error.sqlstate or ""

@@ -6,13 +6,15 @@ there, in all that is not settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import msgspec
 import numpy as np
 import psycopg
+from msgspec.structs import replace
 
 from adapters.postgres.binary_rows import POSTGRES_EPOCH
 from adapters.postgres.quarter_news import unsettled
@@ -29,8 +31,9 @@ _RECENT = timedelta(seconds=75)
 # One look into the index a quarter-hour.
 _LATEST = """
 SELECT t.ord - 1, (SELECT max(c.ts[1]) FROM reading_chunks c
-    WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id)
-FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS t (facility_id, quarter, ord)
+    WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id
+        AND c.quarter >= %(first)s AND c.quarter <= %(last)s)
+FROM unnest(%(facilities)s::text[], %(starts)s::timestamptz[]) WITH ORDINALITY AS t (facility_id, quarter, ord)
 """
 _SETTLED = """
 SELECT facility_id, meter_id, kw, kw_at, kwh_total, kwh_total_at, newest_reading_at FROM current_values
@@ -46,6 +49,19 @@ class Newest(msgspec.Struct, frozen=True):
     kw_at: datetime | None = None
     kwh_total: float | None = None
     kwh_total_at: datetime | None = None
+
+    def at(self, value: str) -> datetime | None:
+        """When a value was measured."""
+        return self.kw_at if value == "kw" else self.kwh_total_at
+
+    def says(self, value: str) -> bool:
+        return self.at(value) is not None
+
+    def without(self, value: str) -> Newest:
+        return replace(self, **{value: None, f"{value}_at": None})
+
+    def only(self, value: str) -> Newest:
+        return self.without("kwh_total" if value == "kw" else "kw")
 
     def over(self, earlier: Newest) -> Newest:
         """Both in one, where `earlier` is what was known before."""
@@ -65,6 +81,10 @@ class Newest(msgspec.Struct, frozen=True):
 
 Meters = dict[str, Newest]
 """Of one facility, by meter id."""
+VALUES = ("kw", "kwh_total")
+Lost = tuple[str, str, str]
+"""Facility, meter and one of VALUES."""
+_NOTHING = Newest(_ALWAYS[0])
 
 
 def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
@@ -72,19 +92,27 @@ def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, C
     open_quarters: dict[str, list[datetime]] = {}
     for facility_id, start in unsettled(conn, facility_ids, *_ALWAYS):
         open_quarters.setdefault(facility_id, []).append(start)
+    latest = _latest(conn, open_quarters)
     settled = _settled(conn, facility_ids)
     # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
-    recent = newest_in(conn, _recent_spans(conn, {f: q for f, q in open_quarters.items() if f in settled}))
-    unclear = [f for f in open_quarters if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
-    recent |= newest_in(conn, [Span(0, f, start, *_ALWAYS) for f in unclear for start in open_quarters[f]])
+    recent = newest_in(conn, _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in settled}))
+    unclear = [f for f in latest if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
+    recent |= newest_in(conn, _open_spans(latest, {f: open_quarters[f] for f in unclear}))
+    kept = {f: _without_outdated(settled.get(f, {}), open_quarters.get(f, ())) for f in facility_ids}
+    lost = {
+        (f, name, value): start
+        for f, (_, gone) in kept.items()
+        for (name, value), start in gone.items()
+        if not recent.get(f, {}).get(name, _NOTHING).says(value)
+    }
+    earlier = look_back(conn, lost)
     found = {}
     for facility_id in facility_ids:
-        before, now = settled.get(facility_id, {}), recent.get(facility_id, {})
-        quarters = open_quarters.get(facility_id, ())
-        meters = [
-            _meter_value(name, _value(conn, (facility_id, name), quarters, before.get(name), now.get(name)))
-            for name in sorted(before.keys() | now.keys())
-        ]
+        before, now = kept[facility_id][0], recent.get(facility_id, {})
+        meters = []
+        for name in sorted(before.keys() | now.keys()):
+            known = [now.get(name), earlier.get((facility_id, name)), before.get(name)]
+            meters.append(_meter_value(name, reduce(Newest.over, [one for one in known if one is not None])))
         if meters:
             found[facility_id] = CurrentValue.of(facility_id, meters)
     return found
@@ -125,11 +153,39 @@ def newest_in(conn: Connection, spans: Sequence[Span]) -> dict[str, Meters]:
     return said
 
 
-def look_back(conn: Connection, meter: tuple[str, str], before: datetime) -> Newest | None:
-    """What the meter (of a facility) last said in the day before a quarter-hour that says nothing usable any more."""
-    facility_id, meter_id = meter
-    spans = spans_between(0, facility_id, before - RETIRED_AFTER, before)
-    return newest_in(conn, spans).get(facility_id, {}).get(meter_id)
+def look_back(conn: Connection, lost: Mapping[Lost, datetime]) -> dict[tuple[str, str], Newest]:
+    """What meters last said in the day before quarter-hours that say nothing usable any more, by facility and meter.
+
+    `lost`: which values, and the start of their quarter-hours.
+    """
+    by_start: dict[datetime, set[str]] = {}
+    for (facility_id, _, _), start in lost.items():
+        by_start.setdefault(start, set()).add(facility_id)
+    found: dict[tuple[str, str], Newest] = {}
+    for start, facility_ids in by_start.items():
+        wanted = {one for one, at in lost.items() if at == start}
+        # Nearly always it is said in the quarter-hour before; a day of many facilities would not fit into memory.
+        spans = [span for f in facility_ids for span in spans_between(0, f, start - INTERVAL, start)]
+        missing = _found_in(newest_in(conn, spans), wanted, found)
+        for facility_id in {facility_id for facility_id, _, _ in missing}:
+            day = newest_in(conn, spans_between(0, facility_id, start - RETIRED_AFTER, start))
+            _found_in(day, {one for one in missing if one[0] == facility_id}, found)
+    return found
+
+
+def _found_in(
+    said: Mapping[str, Meters], wanted: Collection[Lost], found: dict[tuple[str, str], Newest]
+) -> list[Lost]:
+    """Add to `found` what was said; what was not."""
+    missing = []
+    for facility_id, meter_id, value in wanted:
+        one = said.get(facility_id, {}).get(meter_id, _NOTHING)
+        if one.says(value):
+            place = facility_id, meter_id
+            found[place] = one.only(value).over(found.get(place, _NOTHING))
+        else:
+            missing.append((facility_id, meter_id, value))
+    return missing
 
 
 def _settled(conn: Connection, facility_ids: Sequence[str]) -> dict[str, Meters]:
@@ -142,22 +198,63 @@ def _settled(conn: Connection, facility_ids: Sequence[str]) -> dict[str, Meters]
     return found
 
 
-def _recent_spans(conn: Connection, open_quarters: Mapping[str, Sequence[datetime]]) -> list[Span]:
+def _latest(conn: Connection, open_quarters: Mapping[str, Sequence[datetime]]) -> dict[str, datetime]:
+    """About when each facility last said anything in its open quarter-hours; those that did not are left out."""
     places = [(facility_id, start) for facility_id, starts in open_quarters.items() for start in starts]
     if not places:
-        return []
+        return {}
+    facilities, starts = (list(column) for column in zip(*places, strict=True))
+    params = {"facilities": facilities, "starts": starts, "first": min(starts), "last": max(starts)}
     latest: dict[str, datetime] = {}
-    for n, first_at in conn.execute(_LATEST, tuple(list(column) for column in zip(*places, strict=True))):
+    for n, first_at in conn.execute(_LATEST, params):
         if first_at is not None:
-            facility_id = places[n][0]
+            facility_id = facilities[n]
             latest[facility_id] = max(_utc(first_at), latest.get(facility_id, _ALWAYS[0]))
+    return latest
+
+
+def _recent_spans(
+    latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
+) -> list[Span]:
     spans = []
-    for facility_id, start in places:
+    for facility_id, starts in open_quarters.items():
         if facility_id in latest:
             low = (latest[facility_id] - _RECENT).replace(second=0, microsecond=0)
-            if start + INTERVAL > low:
-                spans.append(Span(0, facility_id, start, low, _ALWAYS[1]))
+            spans += [
+                Span(0, facility_id, start, low, _ALWAYS[1]) for start in starts if start + INTERVAL > low
+            ]
     return spans
+
+
+def _open_spans(
+    latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
+) -> list[Span]:
+    """Whoever said nothing for longer counts no more, however much is still to be settled."""
+    return [
+        Span(0, facility_id, start, *_ALWAYS)
+        for facility_id, starts in open_quarters.items()
+        for start in starts
+        if start > latest[facility_id] - RETIRED_AFTER - INTERVAL
+    ]
+
+
+def _without_outdated(
+    settled: Meters, open_quarters: Collection[datetime]
+) -> tuple[Meters, dict[tuple[str, str], datetime]]:
+    """What was settled of a quarter-hour with news in it is what the news says, and no longer what it was.
+
+    What still counts, and by meter and value the start of the quarter-hours of what does not.
+    """
+    kept, gone = {}, {}
+    for meter_id, one in settled.items():
+        still = one
+        for value in VALUES:
+            start = _quarter(one.at(value))
+            if start is not None and start in open_quarters:
+                gone[meter_id, value] = start
+                still = still.without(value)
+        kept[meter_id] = still
+    return kept, gone
 
 
 def _is_unclear(known: Meters, said: Meters) -> bool:
@@ -173,35 +270,6 @@ def _is_unclear(known: Meters, said: Meters) -> bool:
         if is_partial and last_at >= newest_at - RETIRED_AFTER:
             return True
     return False
-
-
-def _value(
-    conn: Connection,
-    meter: tuple[str, str],
-    open_quarters: Iterable[datetime],
-    before: Newest | None,
-    now: Newest | None,
-) -> Newest:
-    """Of what was settled and what has come since, of which there is at least one."""
-    if before is None:
-        assert now is not None  # noqa: S101 - for the type checker
-        return now
-    # What was settled of a quarter-hour with news in it is what the news says, and no longer what it was.
-    outdated = {_quarter(at) for at in (before.kw_at, before.kwh_total_at)} & {*open_quarters}
-    if outdated:
-        power_stays, register_stays = (
-            _quarter(at) not in outdated for at in (before.kw_at, before.kwh_total_at)
-        )
-        kept = Newest(
-            before.newest_at,
-            before.kw if power_stays else None,
-            before.kw_at if power_stays else None,
-            before.kwh_total if register_stays else None,
-            before.kwh_total_at if register_stays else None,
-        )
-        earlier = look_back(conn, meter, min(start for start in outdated if start is not None))
-        before = kept if earlier is None else kept.over(earlier)
-    return before if now is None else now.over(before)
 
 
 def _last(found: StoredReadings, which: Any) -> IntArray:

@@ -103,11 +103,20 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
 def _without_late_repeats(
     conn: Connection, readings: Sequence[MeterReading], at: datetime
 ) -> Sequence[MeterReading]:
-    settled_until = at - SETTLED_AFTER + INTERVAL
-    late = [r for r in readings if r.ts < settled_until]
-    if not late:
+    if not has_late(readings, at):
         return readings
+    settled_until = _settled_until(at)
+    late = [r for r in readings if r.ts < settled_until]
     return [*new_to(conn, late), *(r for r in readings if r.ts >= settled_until)]
+
+
+def has_late(readings: Sequence[MeterReading], at: datetime) -> bool:
+    """Whether one of them may be of a quarter-hour that was settled already."""
+    return bool(readings) and min([r.ts for r in readings]) < _settled_until(at)
+
+
+def _settled_until(at: datetime) -> datetime:
+    return at - SETTLED_AFTER + INTERVAL
 
 
 def _news(firsts: dict[tuple[str, int], int]) -> set[tuple[str, int]]:

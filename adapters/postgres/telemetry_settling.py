@@ -1,7 +1,7 @@
 """Settling: quarter-hours with news in them are written down as rollups, in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapters.postgres.binary_rows import copy_of, timestamps
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
 from adapters.postgres.stored_chunks import make_one_word
-from adapters.postgres.telemetry_current import look_back
+from adapters.postgres.telemetry_current import VALUES, Lost, look_back
 from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed
 from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
@@ -194,36 +194,27 @@ def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
         conn.execute(_CURRENT, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
-def _outdated(conn: Connection, again: Sequence[Quarter]) -> dict[tuple[str, str], datetime]:
-    """Meters whose current values were of quarter-hours settled `again`, and the start of the earliest."""
-    found: dict[tuple[str, str], datetime] = {}
+def _outdated(conn: Connection, again: Sequence[Quarter]) -> dict[Lost, datetime]:
+    """The current values that were of quarter-hours settled `again`, and are no more, with the starts of these."""
+    found: dict[Lost, datetime] = {}
     if again:
-        for value in ("kw", "kwh_total"):
-            for facility_id, meter_id, start in conn.execute(
-                _OUTDATED.format(value=value).encode(), columns(again)
-            ):
-                place = facility_id, meter_id
-                found[place] = min(start, found.get(place, start))
+        for value in VALUES:
+            query = _OUTDATED.format(value=value).encode()
+            for facility_id, meter_id, start in conn.execute(query, columns(again)):
+                found[facility_id, meter_id, value] = start.astimezone(UTC)
     return found
 
 
 def _looked_up(
-    conn: Connection, outdated: Mapping[tuple[str, str], datetime], newest: Sequence[NewestOfMeter]
+    conn: Connection, outdated: Mapping[Lost, datetime], newest: Sequence[NewestOfMeter]
 ) -> list[NewestOfMeter]:
-    """What the meters said before, of which the quarter-hour says nothing usable any more."""
-    said = {
-        (one.facility_id, one.meter_id)
-        for one in newest
-        if one.kw_at is not None and one.kwh_total_at is not None
-    }
-    found = []
-    for meter, start in outdated.items():
-        earlier = None if meter in said else look_back(conn, meter, start)
-        if earlier is not None:
-            at = earlier.newest_at
-            values = msgspec.structs.astuple(earlier)[1:]
-            found.append(NewestOfMeter(*meter, at, at, *values))
-    return found
+    """What the meters said before, of which the quarter-hours say nothing usable any more."""
+    said = {(one.facility_id, one.meter_id, "kw") for one in newest if one.kw_at is not None}
+    said |= {(one.facility_id, one.meter_id, "kwh_total") for one in newest if one.kwh_total_at is not None}
+    earlier = look_back(conn, {lost: start for lost, start in outdated.items() if lost not in said})
+    return [
+        NewestOfMeter(*meter, one.newest_at, *msgspec.structs.astuple(one)) for meter, one in earlier.items()
+    ]
 
 
 def _keep(conn: Connection, found: ComputedQuarters, old: Old, at: datetime) -> int:

@@ -12,7 +12,14 @@ from adapters.postgres.grouped_writes import GroupedWrites
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_current import current_values
 from adapters.postgres.telemetry_intervals import put_imported, stored_intervals
-from adapters.postgres.telemetry_readings import Batch, QuarterNotes, add_batches, days_between, days_of
+from adapters.postgres.telemetry_readings import (
+    Batch,
+    QuarterNotes,
+    add_batches,
+    days_between,
+    days_of,
+    has_late,
+)
 from application.ports.clock import Clock
 from application.ports.telemetry_store import (
     CurrentValue,
@@ -62,13 +69,16 @@ class PostgresTelemetryStore:
         self._days_ready: set[datetime] = set()
         self._notes: dict[int, QuarterNotes] = {}
         """By partition; touched in the turn of a write alone."""
+        self._server = ""
         self._grouped = GroupedWrites(self._write)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._prepare(sorted(days_of(readings) - self._days_ready))
         notes = self._notes.setdefault(partition, QuarterNotes())
         try:
-            return self._grouped(Batch(partition, stream_seq, readings, notes))
+            batch = Batch(partition, stream_seq, readings, notes)
+            # What is compared with what is stored takes longer: nobody else waits for it.
+            return self._write([batch])[0] if has_late(readings, self._clock.now()) else self._grouped(batch)
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise
@@ -76,16 +86,24 @@ class PostgresTelemetryStore:
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
 
     def _write(self, batches: Sequence[Batch]) -> list[int]:
+        partitions = [batch.partition for batch in batches]
         try:
-            with telemetry_connection(self._pool, partitions=[batch.partition for batch in batches]) as conn:
+            with telemetry_connection(self._pool, partitions=partitions, waits="5s") as conn:
+                self._know(f"{conn.info.host}:{conn.info.port}")
                 found = add_batches(conn, batches, at=self._clock.now())
         except TelemetryStoreUnavailable:
-            for batch in batches:
-                batch.notes.forget()
+            self._know("")
             raise
         for batch, added in zip(batches, found, strict=True):
             batch.notes.remember(added.noted)
         return [added.readings for added in found]
+
+    def _know(self, server: str) -> None:
+        """Another server may have lost what this process knows to be noted."""
+        if server != self._server:
+            self._server = server
+            for notes in list(self._notes.values()):
+                notes.forget()
 
     def position(self, partition: int) -> int:
         with self._connection() as conn:

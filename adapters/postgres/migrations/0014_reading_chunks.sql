@@ -90,7 +90,11 @@ BEGIN
 END
 $$;
 
--- What is there moves over, a chunk a minute; when each day was made is remembered.
+-- What is there moves over, a chunk a minute; when each day was made is remembered. Writers of before wait meanwhile, and
+-- then meet the trigger: nothing is committed that is not copied. In the order in which days are made and dropped.
+SELECT pg_advisory_xact_lock(hashtext('gridproof.prepare_readings_day'));
+LOCK TABLE readings IN SHARE ROW EXCLUSIVE MODE;
+
 DO $$
 DECLARE
     days record;
@@ -107,10 +111,12 @@ INSERT INTO reading_chunks
 SELECT date_bin('15 minutes', min(ts), 'epoch'), facility_id, array_agg(meter_id ORDER BY ts, meter_id),
     array_agg(ts ORDER BY ts, meter_id), array_agg(coalesce(kw, 'NaN') ORDER BY ts, meter_id),
     array_agg(coalesce(kwh_total, 'NaN') ORDER BY ts, meter_id), array_agg(coalesce(seq, -1) ORDER BY ts, meter_id),
-    array_agg((array_position(ARRAY['missing', 'bad', 'unknown', 'estimated', 'substituted', 'measured'], quality) - 1)
-        ::smallint ORDER BY ts, meter_id),
-    array_agg(revision ORDER BY ts, meter_id), array_agg(incomplete ORDER BY ts, meter_id),
-    array_agg(extra::text ORDER BY ts, meter_id)
+    CASE WHEN bool_or(quality <> 'measured') THEN array_agg((array_position(
+        ARRAY['missing', 'bad', 'unknown', 'estimated', 'substituted', 'measured'], quality) - 1)::smallint
+        ORDER BY ts, meter_id) END,
+    CASE WHEN bool_or(revision <> 0) THEN array_agg(revision ORDER BY ts, meter_id) END,
+    CASE WHEN bool_or(incomplete) THEN array_agg(incomplete ORDER BY ts, meter_id) END,
+    CASE WHEN bool_or(extra IS NOT NULL) THEN array_agg(extra::text ORDER BY ts, meter_id) END
 FROM readings GROUP BY facility_id, date_trunc('minute', ts, 'UTC');
 
 -- An older release takes this for a store that is away: it keeps what it has in the log, and tries again.
