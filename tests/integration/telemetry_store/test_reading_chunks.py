@@ -1,6 +1,6 @@
 """Readings in chunks on a real PostgreSQL: what goes in comes out, each word that counts once, no note is missed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres import migrate as migrations
+from adapters.postgres import stored_chunks
 from adapters.postgres.migrate import migrate, migration_files
 from adapters.postgres.stored_chunks import new_to
 from adapters.postgres.telemetry_readings import QuarterNotes
@@ -109,6 +110,39 @@ def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[An
     corrected = said(15, 12.0, revision=1)
     assert store.write_readings(0, 2, [*readings, corrected]) == 1
     assert words(pool) == len(readings) + 1
+
+
+def test_a_backlog_is_compared_with_its_own_minutes_alone(
+    pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[stored_chunks.Span] = []
+    read = stored_chunks.readings_in
+
+    def reading(conn: Any, spans: Sequence[stored_chunks.Span]) -> stored_chunks.StoredReadings:
+        asked.extend(spans)
+        return read(conn, spans)
+
+    monkeypatch.setattr(stored_chunks, "readings_in", reading)
+    PostgresTelemetryStore(pool, clock).write_readings(0, 1, [said(s, 10.0) for s in range(0, 900, 15)])
+    clock.advance(hours=1)
+    PostgresTelemetryStore(pool, clock).write_readings(0, 2, [said(s + 5, 10.0) for s in (30, 45, 840)])
+    assert [(span.low, span.high - span.low) for span in asked] == [
+        (T0, timedelta(minutes=1)),
+        (T0 + timedelta(minutes=14), timedelta(minutes=1)),
+    ]
+
+
+def test_a_late_write_waits_for_no_other_and_a_settling_partition_is_waited_for_a_moment(
+    pool: ConnectionPool[Any], clock: FakeClock
+) -> None:
+    store = PostgresTelemetryStore(pool, clock)
+    with pool.connection() as conn:
+        conn.execute("SELECT pg_advisory_xact_lock(%s, 7)", (0x7E1E,))
+        with pytest.raises(TelemetryStoreUnavailable, match="LockNotAvailable"):
+            store.write_readings(7, 1, [said(0, 10.0)])
+        store.write_readings(6, 1, [said(0, 10.0)])
+    store.write_readings(7, 1, [said(0, 10.0)])
+    assert (store.position(6), store.position(7)) == (1, 1)
 
 
 def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(

@@ -27,6 +27,8 @@ class Store:
             raise TelemetryStoreUnavailable("away")
         if "poison" in asked:
             raise ReadingsRefused("poison")
+        if "broken" in asked:
+            raise ArithmeticError("broken")
         return [one.upper() for one in asked]
 
 
@@ -58,6 +60,14 @@ def test_what_is_refused_together_is_tried_one_by_one() -> None:
     with pytest.raises(ReadingsRefused, match="poison"):
         poison.result()
     assert sorted(store.groups[2:]) == [["a"], ["b"], ["poison"]]
+
+
+def test_an_error_that_nobody_foresaw_is_its_own_callers_alone() -> None:
+    store = Store()
+    _, (a, broken) = behind_a_first(store, "a", "broken")
+    assert a.result() == "A"
+    with pytest.raises(ArithmeticError):
+        broken.result()
 
 
 def test_a_store_that_is_away_is_away_for_each() -> None:
