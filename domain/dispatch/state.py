@@ -94,6 +94,11 @@ class CommandRecord(msgspec.Struct, frozen=True, kw_only=True):
     issue: int = 1
     """How often it was put to work: a person or the schedule may issue the same id again."""
 
+    @property
+    def may_be_done(self) -> bool:
+        """Whether the BMS carried it out, or may have: of one that was refused, an earlier attempt may have been."""
+        return self.state in {"succeeded", "gave_up"} or (self.state == "refused" and self.attempts > 1)
+
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """One interval of a measurement, mean kW; None where the meter or the baseline is missing."""
@@ -205,7 +210,7 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         undo: list[tuple[str, Literal["abort", "restore"]]] = []
         for zone_id in sorted(self.zones):
             commit, prepare = commits.get(zone_id), prepares.get(zone_id)
-            if commit is not None and commit.state in {"succeeded", "gave_up"}:
+            if commit is not None and commit.may_be_done:
                 undo.append((zone_id, "restore"))
             elif prepare is not None and prepare.state == "succeeded":
                 undo.append((zone_id, "abort"))
@@ -219,7 +224,7 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     def may_have_curtailed(self) -> bool:
         """Whether a commit reached its building, or may have, or still may."""
         return any(
-            record.command.phase == "commit" and record.state != "refused"
+            record.command.phase == "commit" and (record.state == "requested" or record.may_be_done)
             for record in self.commands.values()
         )
 

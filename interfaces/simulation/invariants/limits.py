@@ -48,6 +48,8 @@ def only_curtailments_count(evidence: Evidence) -> Iterator[Found]:
     """
     streams = {facility_stream_id(entry.facility_id): entry.facility_id for entry in evidence.plan.facilities}
     open_commits: dict[tuple[str, UUID], set[UUID]] = {}
+    unclear: set[UUID] = set()
+    """Attempted more than once: the BMS may have carried out what it refused the second time."""
     prepared: set[tuple[str, UUID]] = set()
     taken: set[tuple[UUID, datetime]] = set()
     for entry in evidence.entries:
@@ -56,7 +58,9 @@ def only_curtailments_count(evidence: Evidence) -> Iterator[Found]:
             case Dispatch.BmsCommandRequested(command=command) if command.phase == "commit":
                 place = (fact.facility_id, fact.dr_event_id)
                 open_commits.setdefault(place, set()).add(command.command_id)
-            case Dispatch.BmsCommandRefused(command_id=command_id):
+            case Dispatch.BmsCommandAttempted(command_id=command_id, attempt=attempt) if attempt > 1:
+                unclear.add(command_id)
+            case Dispatch.BmsCommandRefused(command_id=command_id) if command_id not in unclear:
                 open_commits.get((fact.facility_id, fact.dr_event_id), set()).discard(command_id)
             case Dispatch.Prepared():
                 prepared.add((fact.facility_id, fact.dr_event_id))

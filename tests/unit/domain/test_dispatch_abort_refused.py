@@ -27,6 +27,19 @@ def test_a_zone_that_is_curtailed_after_all_is_restored() -> None:
     assert walk.aggregate.state.status == "compensated"
 
 
+def test_a_commit_refused_after_an_attempt_whose_answer_was_lost_is_undone_as_if_it_had_been_done() -> None:
+    """Found by the fault storms of seed 119354: the BMS had done it, lied about it, and refused the repeat."""
+    walk = dispatch_walk()
+    for step in ("prepare", "success", "commit", "attempt", "attempt", "refusal", "compensate"):
+        getattr(walk, step)()
+    state = walk.aggregate.state
+    assert state.may_have_curtailed
+    phases = [record.command.phase for record in state.commands.values() if record.state == "requested"]
+    assert phases == ["restore"]
+    walk.success()
+    assert walk.aggregate.state.status == "compensated"
+
+
 def test_an_abort_refused_for_another_reason_is_let_be() -> None:
     """The hold of a prepare ends by itself."""
     walk = failed_at_its_commit()
