@@ -18,7 +18,7 @@ from application.forecasting import (
     SiteInputs,
     forecast_commands,
 )
-from application.issuing import ForecastIssuing, Standing, cycle_context
+from application.issuing import ForecastIssuing, Standing, TooManyRaces, cycle_context
 from application.model_shelf import ModelShelf
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
@@ -217,7 +217,7 @@ class ForecastCycle:
             if isinstance(outcome, ForecastConflict):
                 report.conflicts.append(facility_id)
                 _log.info("forecast refused", facility=facility_id, error=str(outcome))
-            elif isinstance(outcome, DomainError):
+            elif isinstance(outcome, DomainError | TooManyRaces):
                 report.refused[facility_id] = str(outcome)
             else:
                 getattr(report, outcome.outcome).append(facility_id)
