@@ -1,6 +1,6 @@
 """Whose models are trained in a cycle: new facilities' before it, the others' after it, once a day, spread over it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from application.ports.forecast_models import ForecastModels
@@ -19,10 +19,15 @@ RECALLED_AT_ONCE = 500
 class ModelShelf:
     """The trained models of this process, by facility, and `kept` between processes; None: they are not."""
 
-    def __init__(self, kept: ForecastModels | None = None, *, version: str | None = None) -> None:
-        """Of the kept ones those of another `version` than the forecaster's are left alone."""
+    def __init__(
+        self,
+        kept: ForecastModels | None = None,
+        *,
+        readable: Callable[[TrainedModel], bool] = lambda _: True,
+    ) -> None:
+        """Of the kept ones those that the forecaster does not read, as another release's, are left alone."""
         self._kept = kept
-        self._version = version
+        self._readable = readable
         self._models: dict[str, TrainedModel] = {}
         self._tries: dict[str, int] = {}
 
@@ -42,11 +47,7 @@ class ModelShelf:
             return
         for start in range(0, len(unknown), RECALLED_AT_ONCE):
             found = self._kept.of(unknown[start : start + RECALLED_AT_ONCE])
-            self._models |= {
-                facility_id: model
-                for facility_id, model in found.items()
-                if self._version in {None, model.version}
-            }
+            self._models |= {one: model for one, model in found.items() if self._readable(model)}
 
     def new(self, facility_ids: Sequence[str]) -> list[str]:
         """Those without a model that are trained in this cycle, before it forecasts; who was tried waits longest.

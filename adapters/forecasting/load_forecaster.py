@@ -9,7 +9,7 @@ from adapters.forecasting.forecasts import block_quantiles
 from adapters.forecasting.grouping import alike
 from adapters.forecasting.hourly import hour_of, on_steps, spans
 from adapters.forecasting.local_week import HOUR_S
-from adapters.forecasting.parameters import Block, packed, unpacked
+from adapters.forecasting.parameters import Block, is_of_this_layout, packed, unpacked
 from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.training import Histories, gathered, learnt
 from application.ports.load_forecaster import (
@@ -33,6 +33,11 @@ class BatchedLoadForecaster:
     NAIVE_NAME = "naive"
     """Of facilities with less than five weeks of history."""
     VERSION = "2"
+
+    @classmethod
+    def reads(cls, model: TrainedModel) -> bool:
+        """Whether it is of this release: a model of another version or layout is trained anew."""
+        return model.version == cls.VERSION and is_of_this_layout(model.parameters)
 
     def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:
         (found,) = self.train_many([history], at=at)

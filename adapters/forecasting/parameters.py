@@ -123,10 +123,21 @@ def packed(block: Block) -> list[bytes]:
     ]
 
 
+def is_of_this_layout(parameters: bytes) -> bool:
+    try:
+        return _fits(_DECODER.decode(parameters))
+    except msgspec.DecodeError:
+        return False
+
+
+def _fits(stored: StoredParameters) -> bool:
+    return stored.layout == LAYOUT_VERSION and len(stored.values) == 4 * SIZE
+
+
 def unpacked(parameters: list[bytes]) -> Block:
     """Raises OtherLayout."""
     stored = [_DECODER.decode(one) for one in parameters]
-    if any(one.layout != LAYOUT_VERSION or len(one.values) != 4 * SIZE for one in stored):
+    if not all(map(_fits, stored)):
         raise OtherLayout("the parameters of a model are of another release; train it anew")
     table = np.frombuffer(b"".join(one.values for one in stored), dtype="<f4").reshape(len(stored), SIZE)
     values, first = {}, 0

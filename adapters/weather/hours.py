@@ -11,6 +11,8 @@ from domain.time_windows import IntervalSeries
 from domain.units import outdoor_celsius
 
 HOUR = timedelta(hours=1)
+NONSENSE = (UnicodeDecodeError, OverflowError, RecursionError)
+"""What decoding an answer raises that is no text, holds a number that is none of ours, or is nested too deeply."""
 
 
 def hourly_series(

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from adapters.weather.bounded_get import BoundedGet
-from adapters.weather.hours import HOUR, hourly_series
+from adapters.weather.hours import HOUR, NONSENSE, hourly_series
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherUnavailable
 from domain.struct_decoders import json_decoder
@@ -54,6 +54,6 @@ class HttpWeatherSource:
             if answer.issued_at > self._clock.now() + HOUR:
                 raise WeatherUnavailable("the weather source answered with a forecast from the future")
             temp_c = hourly_series(((hour.at, hour.temp_c) for hour in answer.hours), starts_at, ends_at)
-        except (msgspec.DecodeError, InvalidQuantity) as error:
+        except (msgspec.DecodeError, InvalidQuantity, *NONSENSE) as error:
             raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
         return WeatherReport(cell=cell, issued_at=answer.issued_at, temp_c=temp_c)

@@ -6,7 +6,7 @@ allows, beyond that one for each 30 (`end_dt`, which the larger contracts allow)
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,7 +14,7 @@ import structlog
 
 from adapters.weather.bounded_get import BoundedGet
 from adapters.weather.hours import HOUR, hourly_series, on_the_hour
-from adapters.weather.weatherapi_answers import Answer, Hour, NotInPlan, may_pass, read_answer
+from adapters.weather.weatherapi_answers import Answer, Hour, NotInPlan, may_pass, moment, read_answer
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherUnavailable
 from application.ports.weather_quota import WeatherQuota
@@ -137,7 +137,7 @@ def _issued_at(told: Answer, now: datetime) -> datetime:
     """When the service last renewed what it says of the place. Raises WeatherUnavailable for a time to come."""
     if told.current is None:
         raise WeatherUnavailable("the weather source does not say how old its answer is")
-    issued_at = datetime.fromtimestamp(told.current.last_updated_epoch, UTC)
+    issued_at = moment(told.current.last_updated_epoch)
     if issued_at > now + HOUR:
         raise WeatherUnavailable("the weather source answered with a forecast from the future")
     return issued_at

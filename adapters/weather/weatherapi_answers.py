@@ -5,8 +5,17 @@ from datetime import UTC, datetime
 import msgspec
 
 from adapters.weather.bounded_get import Answered
+from adapters.weather.hours import NONSENSE
 from application.ports.weather import WeatherUnavailable
 from domain.struct_decoders import json_decoder
+
+
+def moment(epoch: int) -> datetime:
+    """Raises WeatherUnavailable for one that is in no year of ours."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC)
+    except (ValueError, OSError, OverflowError) as error:
+        raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -24,7 +33,7 @@ class Hour(msgspec.Struct, frozen=True):
 
     @property
     def at(self) -> datetime:
-        return datetime.fromtimestamp(self.time_epoch, UTC)
+        return moment(self.time_epoch)
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -79,7 +88,7 @@ def code_of(answered: Answered) -> int | None:
         return None
     try:
         return json_decoder(_Failure).decode(answered.body).error.code
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, *NONSENSE):
         return None
 
 
@@ -94,7 +103,7 @@ def read_answer(answered: Answered) -> Answer:
     if answered.status == 200:
         try:
             return json_decoder(Answer).decode(answered.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, *NONSENSE) as error:
             raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
     code = code_of(answered)
     if code is None:

@@ -149,7 +149,7 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
         issuing=ForecastIssuing(PostgresEventStore(Forecasts, stores.database_url), stores.clock),
         alerts=stores.alerts(),
         clock=stores.clock,
-        models=ModelShelf(PostgresForecastModels(stores.pool), version=BatchedLoadForecaster.VERSION),
+        models=ModelShelf(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),
     )
 
 

@@ -12,7 +12,8 @@ from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from domain.forecast import CYCLE, cycle_start_of
-from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+from interfaces.workers.cycle_report import CycleReport
+from interfaces.workers.forecast_cycle import ForecastCycle
 from interfaces.workers.holding import while_held
 from projections.views import ReadModelsUnavailable
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
-import msgspec
 import structlog
 
 from application.commands.forecast import IssueForecast
@@ -25,7 +24,6 @@ from application.ports.clock import Clock
 from application.ports.load_forecaster import (
     RECENT_DAYS,
     LoadForecaster,
-    TooLittleHistory,
     TrainedModel,
 )
 from application.ports.telemetry_store import TelemetryStore
@@ -33,6 +31,8 @@ from application.ports.weather import WeatherSource
 from domain.errors import DomainError
 from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
 from domain.identifiers import forecast_stream_id
+from interfaces.workers.cycle_report import CycleReport
+from interfaces.workers.each_alone import each_alone
 from interfaces.workers.forecast_alerts import ForecastAlerts
 from interfaces.workers.forecast_inputs import inputs_of
 from interfaces.workers.weather_desk import CellWeather, WeatherDesk
@@ -46,27 +46,6 @@ PAST_WEATHER = timedelta(days=42)
 """How far back a weather source is asked for a facility whose model is trained."""
 CONFLICT_CYCLES = 96
 CONFLICT_SHARE = 0.001
-
-
-class CycleReport(msgspec.Struct, kw_only=True):
-    """What a cycle came to; facility ids, and why where there is a reason."""
-
-    cycle_start: datetime
-    issued: list[str] = []
-    reissued: list[str] = []
-    unchanged: list[str] = []
-    already_full: list[str] = []
-    """They had a forecast of full quality for this cycle, and were not looked at again."""
-    degraded: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    conflicts: list[str] = []
-    weather: dict[str, str | None] = {}
-    """Weather cell -> why it has no usable weather; None where it has."""
-    seconds: float = 0.0
-
-    def has_forecast(self) -> list[str]:
-        """The facilities that have a forecast for this cycle that was looked at."""
-        return [*self.issued, *self.reissued, *self.unchanged, *self.already_full]
 
 
 class ForecastCycle:
@@ -161,10 +140,10 @@ class ForecastCycle:
             )
             if isinstance(inputs, SiteInputs)
         ]
-        models = self._forecaster.train_many(known, at=report.cycle_start)
+        answers = each_alone(known, lambda some: self._forecaster.train_many(some, at=report.cycle_start))
         trained: dict[str, TrainedModel] = {}
-        for history, model in zip(known, models, strict=True):
-            if isinstance(model, TooLittleHistory):
+        for history, model in zip(known, answers, strict=True):
+            if isinstance(model, Exception):
                 report.refused[history.facility_id] = _why(model)
             else:
                 trained[history.facility_id] = model
@@ -180,8 +159,7 @@ class ForecastCycle:
         actor: str,
         standing: Standing,
     ) -> None:
-        known: list[SiteInputs] = []
-        models: list[TrainedModel] = []
+        known: list[tuple[SiteInputs, TrainedModel]] = []
         for site, inputs in inputs_of(
             self._telemetry,
             sites,
@@ -195,12 +173,21 @@ class ForecastCycle:
             elif model is None:
                 report.refused.setdefault(site.facility_id, "its model waits its turn to be trained")
             else:
-                known.append(inputs)
-                models.append(model)
-        if not known:
-            return
-        commands = forecast_commands(known, models, report.cycle_start, self._forecaster)
+                known.append((inputs, model))
+        commands = []
+        answers = each_alone(known, lambda some: self._commands(some, report.cycle_start))
+        for (inputs, _), command in zip(known, answers, strict=True):
+            if isinstance(command, Exception):
+                report.refused[inputs.history.facility_id] = _why(command)
+            else:
+                commands.append(command)
         self._issue(commands, report, actor, standing)
+
+    def _commands(
+        self, known: Sequence[tuple[SiteInputs, TrainedModel]], at: datetime
+    ) -> list[IssueForecast]:
+        inputs, models = zip(*known, strict=True)
+        return forecast_commands(inputs, models, at, self._forecaster)
 
     def _days_to_read(self, sites: Sequence[ForecastSite], at: datetime) -> int:
         """So many that nothing is missed since the models' histories ended; a day for the coverage at least."""

@@ -83,6 +83,9 @@ class WeatherDesk:
             except WeatherUnavailable as error:
                 _log.warning("no weather", cell=cell, error=str(error))
                 return str(error)
+            except (ValueError, OSError, OverflowError, RecursionError) as error:
+                _log.warning("weather not understood", cell=cell, error=str(error), kind=type(error).__name__)
+                return f"the weather source's answer is not understood: {type(error).__name__}"
         return None
 
     def _known(self, cell: str, problem: str | None, until: datetime) -> CellWeather:

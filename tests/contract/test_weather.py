@@ -170,6 +170,8 @@ HOURS = b'[{"at":"2026-07-14T20:00:00Z","temp_c":%s}]'
     ("answer", "why"),
     [
         (_http(b"<html>"), "not understood"),
+        (_http(b'{"cell":"\xff\xfe"}'), "not understood"),
+        (_http(b"[" * 200_000), "not understood"),
         (
             _http(b'{"cell":"other","issued_at":"2026-07-14T20:00:00Z","hours":' + HOURS % b"20" + b"}"),
             "other",
@@ -184,7 +186,18 @@ HOURS = b'[{"at":"2026-07-14T20:00:00Z","temp_c":%s}]'
         (_http(b"x" * (1 << 21) + b"yy"), "more than"),
         (_http(b"", b"302 Found", b"Location: http://127.0.0.1:1/\r\n"), "302"),
     ],
-    ids=["html", "other cell", "naive", "future", "no hours", "fahrenheit", "large", "redirect"],
+    ids=[
+        "html",
+        "no text",
+        "nested",
+        "other cell",
+        "naive",
+        "future",
+        "no hours",
+        "fahrenheit",
+        "large",
+        "redirect",
+    ],
 )
 def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer: bytes, why: str) -> None:
     async def story() -> None:

@@ -226,8 +226,11 @@ DAYS = b'{"forecastday":[{"date":"x","hour":[{"time_epoch":1784059200,"temp_c":4
         (b'{"location":{"tz_id":"UTC","localtime_epoch":1},"forecast":{"forecastday":[]}}', "how old"),
         (HEAD % 1784200000 + DAYS, "future"),
         (HEAD % 1784060000 + DAYS, "at most 60"),
+        (b'{"location":{"tz_id":"\xff\xfe"}}', "not understood"),
+        (HEAD % 9223372036854775807 + DAYS, "not understood"),
+        (HEAD % 1784060000 + DAYS.replace(b"1784059200", b"9223372036854775807"), "not understood"),
     ],
-    ids=["html", "no age", "future", "fahrenheit"],
+    ids=["html", "no age", "future", "fahrenheit", "no text", "age of no year", "hour of no year"],
 )
 def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(body: bytes, why: str) -> None:
     async def story() -> None:

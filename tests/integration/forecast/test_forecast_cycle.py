@@ -28,7 +28,8 @@ from application.ports.event_store import EventStoreUnavailable
 from application.ports.telemetry_store import ImportedIntervals
 from domain.forecast import Forecast
 from interfaces.workers import forecast as forecast_worker
-from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+from interfaces.workers.cycle_report import CycleReport
+from interfaces.workers.forecast_cycle import ForecastCycle
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.forecast_models import FakeForecastModels
 from tests.fakes.weather import FakeWeatherSource
@@ -179,6 +180,14 @@ def test_less_than_a_day_of_history_is_refused_with_what_there_is(house: House) 
     report = house.run()
     assert "12 hours of load are known of new" in report.refused["new"]
     assert report.issued == ALL
+
+
+def test_one_facility_that_cannot_be_computed_keeps_nobody_from_a_forecast(house: House) -> None:
+    house.remember(ALL, 2)
+    house.sites = [ForecastSite(facility_id="fac-001", tz="Mars/Olympus", weather_cell="cell-1"), *SITES[1:]]
+    report = house.run()
+    assert report.issued == ALL[1:]
+    assert "Mars/Olympus" in report.refused["fac-001"]
 
 
 def test_the_same_cycle_again_issues_nothing(house: House) -> None:

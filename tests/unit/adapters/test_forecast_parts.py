@@ -7,7 +7,15 @@ from adapters.forecasting.conformal import spread_of
 from adapters.forecasting.guard import mean_squares, mixed, mixing_weights
 from adapters.forecasting.hourly import on_grid, stuck
 from adapters.forecasting.naive_methods import naive, without_gaps
-from adapters.forecasting.parameters import LAYOUT, SIZE, Block, OtherLayout, packed, unpacked
+from adapters.forecasting.parameters import (
+    LAYOUT,
+    SIZE,
+    Block,
+    OtherLayout,
+    is_of_this_layout,
+    packed,
+    unpacked,
+)
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
 from adapters.forecasting.trials import forecast_error_k
 from domain.time_windows import FloatArray
@@ -136,8 +144,10 @@ def test_parameters_come_back_as_they_were_kept() -> None:
     assert (found.ends_hour, found.is_model) == ((10, 11), (True, False))
     for name, value in values.items():
         assert found.values[name] == pytest.approx(value, rel=1e-6)
+    others = kept[0].replace(b"\x94\x02", b"\x94\x01", 1)
     with pytest.raises(OtherLayout, match="train it anew"):
-        unpacked([kept[0].replace(b"\x94\x02", b"\x94\x01", 1)])
+        unpacked([others])
+    assert [is_of_this_layout(one) for one in (kept[0], others, b"", b"\xff")] == [True, False, False, False]
 
 
 def test_the_made_up_error_of_the_weather_is_the_same_at_every_asking_and_of_the_size_it_says() -> None:

@@ -62,7 +62,7 @@ def test_another_process_goes_on_with_the_models_of_this_one() -> None:
     kept = FakeForecastModels()
     ModelShelf(kept).put({"a": model(START), "b": model(START)})
     kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
-    other = ModelShelf(kept, version="1")
+    other = ModelShelf(kept, readable=lambda one: one.version == "1")
     other.recall(["a", "b", "c", "d"])
     assert other.new(["a", "b", "c", "d"]) == ["c", "d"]
     assert other.get("a") == model(START)

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from domain.forecast import cycle_start_of
 from interfaces.workers import forecast as forecast_worker
-from interfaces.workers.forecast_cycle import CycleReport, ForecastCycle
+from interfaces.workers.cycle_report import CycleReport
+from interfaces.workers.forecast_cycle import ForecastCycle
 from tests.fakes.locks import FakeLocks
 
 NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
