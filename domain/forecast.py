@@ -106,8 +106,9 @@ class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
     newest_reading_at: datetime
     sensor_coverage_pct: float
     weather_available: bool
+    """Whether a weather forecast was there and was used; a model that has not learnt of the weather cannot use it."""
     weather_age_s: float | None
-    """How old the weather forecast was; None where there was none."""
+    """How old the weather forecast was; None where none was used."""
 
 
 class ForecastModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -210,7 +210,7 @@ def _shape(block: Block, around: Surroundings, used_weather: NDArray[np.bool_]) 
     """The mean of the clock hours ahead, which says how load moves within an hour: (facilities, 49)."""
     ahead = slice(around.back, None)
     means = block.learned().means.fitted(around.week[:, ahead], around.columns[:, ahead])
-    found: FloatArray = np.where(used_weather[:, None], means[0], means[-1])
+    found: FloatArray = np.where(used_weather[:, None] & np.isfinite(means[0]), means[0], means[-1])
     return found
 
 

@@ -48,19 +48,20 @@ class Means(NamedTuple):
 class MeanModels:
     """The normal equations of a batch of facilities. Hours weigh less the older they are."""
 
-    def __init__(self, facilities: int) -> None:
+    def __init__(self, facilities: int, began_h: int | None = None) -> None:
+        """`began_h`: the index at which an hour weighs 1; None: where the first ones that are added end."""
         self._equations = [NormalEquations(facilities, DENSE if kind.weather else 1) for kind in MEMBERS]
         self._lagged = NormalEquations(facilities, len(LAGS_H) + DENSE)
-        self._began_h: int | None = None
+        self.began_h = began_h
 
     def add(
         self, first: int, load_kw: FloatArray, week: IntArray, columns: FloatArray, lags_kw: FloatArray
     ) -> None:
         """The hours from index `first` on: shapes (f, n), (f, n), (f, n, DENSE), (f, n, lags)."""
-        if self._began_h is None:
-            self._began_h = first + load_kw.shape[1]
+        if self.began_h is None:
+            self.began_h = first + load_kw.shape[1]
         # The present weighs 1 and more, not the past less, so that no sum has to be touched every day.
-        age_days = (first + np.arange(load_kw.shape[1]) - self._began_h) / HOURS_A_DAY
+        age_days = (first + np.arange(load_kw.shape[1]) - self.began_h) / HOURS_A_DAY
 
         def weights(half_life_days: float) -> FloatArray:
             return np.broadcast_to(np.exp2(age_days / half_life_days), load_kw.shape)
@@ -78,6 +79,12 @@ class MeanModels:
             load_kw,
             weights(AUTOREGRESSION_HALF_LIFE_DAYS),
         )
+
+    def put(self, rows: IntArray, own: "MeanModels") -> None:
+        """In place of what those rows have learnt, what `own` has, which began at the same hour."""
+        for equations, others in zip(self._equations, own._equations, strict=True):
+            equations.put(rows, others)
+        self._lagged.put(rows, own._lagged)
 
     def means(self, at_h: int) -> Means:
         """As of index `at_h`."""
@@ -99,4 +106,4 @@ class MeanModels:
 
     def _grown(self, at_h: int, half_life_days: float) -> float:
         """What an hour weighs now: ridges are in hours of now."""
-        return float(np.exp2((at_h - (self._began_h or at_h)) / HOURS_A_DAY / half_life_days))
+        return float(np.exp2((at_h - (self.began_h or at_h)) / HOURS_A_DAY / half_life_days))

@@ -62,6 +62,12 @@ class NormalEquations:
         self._dense += np.matmul(weighted.transpose(0, 2, 1), dense)
         self._dense_y += np.matmul(weighted.transpose(0, 2, 1), target[:, :, None])[:, :, 0]
 
+    def put(self, rows: IntArray, own: "NormalEquations") -> None:
+        """In place of those of `rows`, the equations of `own`, in their order."""
+        self._week[rows], self._week_y[rows] = own._week, own._week_y
+        self._cross[rows] = own._cross
+        self._dense[rows], self._dense_y[rows] = own._dense, own._dense_y
+
     def mean_square(self, columns: slice) -> FloatArray:
         """The weighted sum of squares of those dense columns, averaged over them: shape (facilities,)."""
         diagonal = np.diagonal(self._dense, axis1=1, axis2=2)[:, columns]

@@ -21,7 +21,14 @@ from adapters.forecasting.residual_correction import (
     WINDOW_H,
     CorrectionFit,
 )
-from adapters.forecasting.temperature_columns import carried_on, climate_of, columns, smoothed
+from adapters.forecasting.temperature_columns import (
+    Climate,
+    carried_on,
+    climate_of,
+    columns,
+    is_known_enough,
+    smoothed,
+)
 from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials, forecast_error_k
 from domain.time_windows import FloatArray
 
@@ -83,6 +90,8 @@ class Rolling:
         first = self.day * HOURS_A_DAY
         if self._is_renewed_today():
             self._renew(first)
+        elif (self.day - self._from) % 7 == 0:
+            self._renew_those_with_weather_now(first)
         self._means = self._models.means(first)
         if (self.day - self._from) % 7 == 0:
             self._autoregression = self._models.autoregression(first)
@@ -153,19 +162,31 @@ class Rolling:
 
     def _renew(self, end: int) -> None:
         """Knots and occupied hours out of all before index `end`, and the mean models from their beginning."""
-        past = slice(0, end)
-        self._climate = climate_of(
-            self.batch.week[:, past], self.batch.load_kw[:, past], self.batch.temp_c[:, past]
-        )
-        self._models = MeanModels(self.facilities)
+        everyone = np.arange(self.facilities)
+        self._climate = self._climate_of(everyone, end)
+        self._models = self._models_of(everyone, end, began_h=end or None)
+
+    def _renew_those_with_weather_now(self, end: int) -> None:
+        """The same for those alone whose temperatures were too little known when it was last done, and no more are."""
+        without = np.flatnonzero(self._climate.known == 0)
+        rows = without[is_known_enough(self.batch.load_kw[without, :end], self.batch.temp_c[without, :end])]
+        climate = self._climate_of(rows, end)
+        rows, climate = rows[climate.known > 0], climate.of(climate.known > 0)
+        if rows.size:
+            self._climate.put(rows, climate)
+            self._models.put(rows, self._models_of(rows, end, began_h=self._models.began_h))
+
+    def _climate_of(self, rows: IntArray, end: int) -> Climate:
+        batch = self.batch
+        return climate_of(batch.week[rows, :end], batch.load_kw[rows, :end], batch.temp_c[rows, :end])
+
+    def _models_of(self, rows: IntArray, end: int, *, began_h: int | None) -> MeanModels:
+        models, batch = MeanModels(len(rows), began_h), self.batch
         if end:
-            self._models.add(
-                0,
-                self.batch.load_kw[:, past],
-                self.batch.week[:, past],
-                self._columns(past),
-                lagged(self.batch.load_kw, 0, end),
-            )
+            week, load_kw = batch.week[rows, :end], batch.load_kw[rows, :end]
+            seen = columns(self._climate.of(rows), week, self.temp_c[rows, :end], self._smooth_c[rows, :end])
+            models.add(0, load_kw, week, seen, lagged(load_kw, 0, end))
+        return models
 
     def _learn_corrections(self, first: int) -> None:
         begin = first - HORIZON_H - HOURS_A_WEEK - WINDOW_H

@@ -8,6 +8,7 @@ its 20, 50 and 80 % quantiles, apart for occupied and other hours, and the tempe
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
 from domain.time_windows import FloatArray
@@ -33,6 +34,13 @@ class Climate(NamedTuple):
     known: FloatArray
     """Shape (facilities,), 1 where the temperature is known well enough to be used, else 0."""
 
+    def of(self, rows: IntArray | NDArray[np.bool_]) -> "Climate":
+        return Climate(self.knots_c[rows], self.occupied[rows], self.known[rows])
+
+    def put(self, rows: IntArray, own: "Climate") -> None:
+        """In place of that of `rows`, the climate of `own`."""
+        self.knots_c[rows], self.occupied[rows], self.known[rows] = own
+
 
 def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Climate:
     """Out of a past, shapes (facilities, n)."""
@@ -46,11 +54,16 @@ def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Clima
     places = np.floor(np.array(QUANTILES) * np.maximum(count - 1, 0)[:, None]).astype(np.int64)
     knots = np.take_along_axis(ordered, places, axis=1)
     span = np.take_along_axis(ordered, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0] - ordered[:, 0]
+    usable = is_known_enough(load_kw, temp_c) & (np.nan_to_num(span) >= LEAST_SPAN_K)
+    return Climate(np.where(usable[:, None], knots, 0.0), _occupied(week, load_kw), usable * 1.0)
+
+
+def is_known_enough(load_kw: FloatArray, temp_c: FloatArray) -> NDArray[np.bool_]:
+    """Whether the temperature is known of enough of a past, shapes (facilities, n), to be used."""
     loaded = np.isfinite(load_kw)
     both, needed = (loaded & np.isfinite(temp_c)).sum(axis=1), LEAST_SHARE * loaded.sum(axis=1)
-    enough = (both > 0) & (both >= np.minimum(needed, LEAST_KNOWN_H))
-    usable = enough & (np.nan_to_num(span) >= LEAST_SPAN_K)
-    return Climate(np.where(usable[:, None], knots, 0.0), _occupied(week, load_kw), usable * 1.0)
+    found: NDArray[np.bool_] = (both > 0) & (both >= np.minimum(needed, LEAST_KNOWN_H))
+    return found
 
 
 def columns(

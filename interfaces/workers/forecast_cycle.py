@@ -42,8 +42,8 @@ FACILITIES_AT_ONCE = 250
 """How many are read, forecast and recorded at a time."""
 TRAINED_AT_ONCE = 64
 """How many facilities' whole histories are in memory at a time."""
-PAST_WEATHER = timedelta(days=42)
-"""How far back a weather source is asked for a facility whose model is trained."""
+PAST_WEATHER = timedelta(days=56)
+"""How far back a weather source is asked for a facility whose model is trained: three weeks more than a model needs."""
 CONFLICT_CYCLES = 96
 CONFLICT_SHARE = 0.001
 

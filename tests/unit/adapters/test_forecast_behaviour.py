@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pytest
 
 from adapters.forecasting import BatchedLoadForecaster
-from application.ports.load_forecaster import FacilityHistory, LoadQuantiles
+from application.ports.load_forecaster import FacilityHistory, LoadQuantiles, TrainedModel
 from domain.time_windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -141,3 +142,39 @@ def test_an_origin_in_mid_hour_looks_at_nothing_after_it() -> None:
     ]
     assert (both[0].p50_kw == both[1].p50_kw).all()
     assert (both[0].p90_kw == both[1].p90_kw).all()
+
+
+def warm(days: int) -> FloatArray:
+    """A temperature (hourly, degrees Celsius) with days and weeks of its own."""
+    hour = np.arange(days * DAY)
+    found: FloatArray = 18 + 6 * np.sin((hour - 9) * np.pi / 12) + 3 * np.sin(hour / 90)
+    return found
+
+
+def with_weather(load: FloatArray, temp_c: FloatArray, step_s: int = 3600) -> FacilityHistory:
+    return msgspec.structs.replace(history(load, step_s=step_s), temp_c=IntervalSeries(START, step_s, temp_c))
+
+
+def test_weather_is_used_within_a_week_of_five_weeks_of_it_and_that_changes_nothing_for_others() -> None:
+    load, temp_c = usual(150), warm(150)
+    load += 5 * np.clip(temp_c - 18, 0, None)
+    late = np.where(np.arange(150 * DAY) < 108 * DAY, np.nan, temp_c)
+    forecaster = BatchedLoadForecaster()
+    mate = with_weather(load, temp_c)
+    models = forecaster.train_many([with_weather(load, late), mate], at=START)
+    assert isinstance(models[0], TrainedModel)
+    assert models[0].uses_weather
+    assert models[1] == forecaster.train(mate, at=START)
+
+
+def test_a_temperature_that_is_unknown_at_the_origin_leaves_no_quarter_without_a_forecast() -> None:
+    load = usual(63)
+    known = with_weather(np.repeat(load, 4), np.repeat(warm(63), 4), step_s=900)
+    forecaster = BatchedLoadForecaster()
+    model = forecaster.train(known, at=START)
+    ends_at = known.mean_kw.ends_at
+    told = IntervalSeries(ends_at, 3600, np.where(np.arange(26) < 3, np.nan, 20.0))
+    silent = with_weather(known.mean_kw.values, np.full(len(load) * 4, np.nan), step_s=900)
+    found = forecaster.forecast(model, silent, starts_at=ends_at, steps=96, temperatures=told)
+    assert found.used_weather
+    assert np.isfinite(found.p50_kw).all()

@@ -95,3 +95,12 @@ def test_old_weather_widens_the_interval_where_weather_matters(model: TrainedMod
         spreads.append(high - low)
     assert (spreads[1] >= spreads[0]).all()
     assert spreads[1].mean() > spreads[0].mean()
+
+
+def test_a_forecast_that_could_not_use_the_weather_does_not_call_itself_full() -> None:
+    known = inputs(load_kw())
+    unknown = IntervalSeries(known.history.temp_c.starts_at, 900, np.full(DAYS * 96, np.nan))
+    history = msgspec.structs.replace(known.history, temp_c=unknown)
+    model = BatchedLoadForecaster().train(history, at=AT)
+    found = command(msgspec.structs.replace(inputs(load_kw(), last_days=2)), model)
+    assert (found.inputs.weather_available, found.inputs.weather_age_s) == (False, None)
