@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
+from application.forecasting import STOOD_STILL_H
 from application.ports.load_forecaster import (
     FacilityHistory,
     LoadForecaster,
@@ -150,6 +151,8 @@ def _quality(history: FacilityHistory, found: LoadQuantiles, at: datetime) -> Da
     step = timedelta(seconds=series.step_s)
     known = np.isfinite(series.values)
     newest = series.starts_at + step * (int(np.flatnonzero(known)[-1]) + 1)
+    if found.age_h >= STOOD_STILL_H:
+        newest = min(newest, at - timedelta(hours=found.age_h))
     day = known[-(timedelta(days=1) // step) :]
     return data_quality(
         at=at,

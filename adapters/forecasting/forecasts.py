@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.conformal import widened
-from adapters.forecasting.hourly import on_grid, stuck_to_the_end
+from adapters.forecasting.hourly import on_grid, stuck, stuck_to_the_end
 from adapters.forecasting.learned import FULL, NO_WEATHER, Learned, Window, by_local_clock, shifted
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, clocks_ahead_h, hours_of_week
 from adapters.forecasting.naive_methods import without_gaps
@@ -155,12 +155,7 @@ def _windows(
 
     hours = min(max(hour - starts_s // HOUR_S, 1), MOST_RECENT_H)
     said = metered((hour - hours) * HOUR_S, hours)
-    load_kw[:, -hours:] = np.where(np.isfinite(said), said, load_kw[:, -hours:])
-    stood_still: list[int] = []
-    for row in np.flatnonzero(load_kw[:, -1] == load_kw[:, -2]).tolist():
-        if still_h := stuck_to_the_end(load_kw[row]):
-            load_kw[row, WINDOW_H - still_h :] = np.nan
-            stood_still.append(row)
+    stood_still = _hear(load_kw, said)
     mean_kw = block.learned().means.fitted(around.week[:, : back + 1], around.columns[:, : back + 1])
     new = np.arange(-back, 0) >= moved[:, None]
     since = load_kw[:, -back:] - mean_kw[:, :, :back]
@@ -178,6 +173,26 @@ def _windows(
         load_kw = np.concatenate([shifted(load_kw, origin.phase), last], axis=1)
         residual_kw = np.concatenate([shifted(residual_kw, origin.phase), last - last_mean], axis=2)
     return load_kw, residual_kw
+
+
+def _hear(load_kw: FloatArray, said_kw: FloatArray) -> list[int]:
+    """Put what was metered since, (facilities, hours), at the end of the windows `load_kw`, but for what a meter that
+    stands still repeats, as training leaves it out; the rows of those that stand still now.
+    """
+    since = slice(-said_kw.shape[1], None)
+    # What training left out is taken for the value before it: to go on with that is to stand still for longer.
+    heard = carried_on(load_kw)
+    load_kw[:, since] = np.where(np.isfinite(said_kw), said_kw, load_kw[:, since])
+    heard[:, since] = np.where(np.isfinite(said_kw), said_kw, heard[:, since])
+    repeats = np.flatnonzero((heard[:, 1:] == heard[:, :-1])[:, since].any(axis=1))
+    marked = stuck(heard[repeats], HOUR_S)[:, since]
+    load_kw[repeats, since] = np.where(marked, np.nan, load_kw[repeats, since])
+    stood_still: list[int] = []
+    for row in np.flatnonzero(said_kw[:, -1] == heard[:, -2]).tolist():
+        if still_h := stuck_to_the_end(heard[row]):
+            load_kw[row, WINDOW_H - still_h :] = np.nan
+            stood_still.append(row)
+    return stood_still
 
 
 def _moved(values: FloatArray, by: IntArray) -> FloatArray:

@@ -51,18 +51,30 @@ def means(parts: FloatArray) -> FloatArray:
 
 
 def stuck(values: FloatArray, step_s: int) -> NDArray[np.bool_]:
-    """Which steps repeat what the meter said for the last STUCK_FOR_H and more; shape (n,).
+    """Which steps repeat what the meter said for the last STUCK_FOR_H and more; shape (..., n).
 
     Nothing ahead of a step decides on it. A facility that draws the same most of the time is no stuck meter.
     """
     known = np.isfinite(values)
-    same = np.zeros(len(values), dtype=np.bool_)
-    same[1:] = known[1:] & (values[1:] == values[:-1])
-    places = np.arange(len(values))
-    since = places - np.maximum.accumulate(np.where(same, 0, places))
+    same = np.zeros(values.shape, dtype=np.bool_)
+    same[..., 1:] = known[..., 1:] & (values[..., 1:] == values[..., :-1])
+    places = np.arange(values.shape[-1])
+    since = places - np.maximum.accumulate(np.where(same, 0, places), axis=-1)
     still = since >= STUCK_FOR_H * HOUR_S // step_s
     # Its first day is not known for what it is before that day is over; by then most of it was seen moving, or not.
-    return still & (np.cumsum(same) * 2 < np.cumsum(known))
+    return still & (np.cumsum(same, axis=-1) * 2 < np.cumsum(known, axis=-1))
+
+
+def stuck_steps(series: IntervalSeries) -> NDArray[np.bool_]:
+    """As `stuck`, also where the hours repeat a value though most quarters do: those of a history by the hour."""
+    marked = stuck(series.values, series.step_s)
+    if series.step_s >= HOUR_S:
+        return marked
+    first = hour_of(series.starts_at)
+    by_hour = on_steps(series, first * HOUR_S, HOUR_S, hour_of(series.ends_at) + 1 - first)
+    starts_s = int(series.starts_at.timestamp()) + series.step_s * np.arange(len(series.values))
+    found: NDArray[np.bool_] = marked | stuck(by_hour, HOUR_S)[starts_s // HOUR_S - first]
+    return found
 
 
 def stuck_to_the_end(values: FloatArray) -> int:

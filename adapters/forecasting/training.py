@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps, stuck
+from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps, stuck_steps
 from adapters.forecasting.local_week import (
     HOUR_S,
     HOURS_A_DAY,
@@ -100,7 +100,7 @@ def first_day_to_learn(days: int) -> int:
 def _clean(history: FacilityHistory) -> tuple[FacilityHistory, NDArray[np.bool_]]:
     """Without what a stuck meter said."""
     series = history.mean_kw
-    marked = stuck(series.values, series.step_s)
+    marked = stuck_steps(series)
     if not marked.any():
         return history, marked
     values = np.where(marked, np.nan, series.values)

@@ -56,6 +56,8 @@ class LoadQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     p50_kw: FloatArray
     p90_kw: FloatArray
     used_weather: bool
+    age_h: int = 0
+    """As BlockQuantiles.ages_h."""
 
 
 class RecentBlock(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -97,6 +99,7 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             p50_kw=self.kw[1, row],
             p90_kw=self.kw[2, row],
             used_weather=self.used_weather[row],
+            age_h=self.ages_h[row],
         )
 
 

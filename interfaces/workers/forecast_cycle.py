@@ -21,11 +21,7 @@ from application.issuing import ForecastIssuing, Standing, TooManyRaces, cycle_c
 from application.model_shelf import ModelShelf
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.load_forecaster import (
-    RECENT_DAYS,
-    LoadForecaster,
-    TrainedModel,
-)
+from application.ports.load_forecaster import RECENT_DAYS, LoadForecaster, TrainedModel
 from application.ports.telemetry_store import TelemetryStore
 from application.ports.weather import WeatherSource
 from domain.errors import DomainError
@@ -34,7 +30,7 @@ from domain.identifiers import forecast_stream_id
 from interfaces.workers.cycle_report import CycleReport
 from interfaces.workers.each_alone import each_alone
 from interfaces.workers.forecast_alerts import ForecastAlerts
-from interfaces.workers.forecast_inputs import inputs_of
+from interfaces.workers.forecast_inputs import days_to_read, inputs_of
 from interfaces.workers.weather_desk import CellWeather, WeatherDesk
 
 _log = structlog.get_logger(__name__)
@@ -160,13 +156,8 @@ class ForecastCycle:
         standing: Standing,
     ) -> None:
         known: list[tuple[SiteInputs, TrainedModel]] = []
-        for site, inputs in inputs_of(
-            self._telemetry,
-            sites,
-            weather,
-            report.cycle_start,
-            days=self._days_to_read(sites, report.cycle_start),
-        ):
+        days = days_to_read([self._models.get(site.facility_id) for site in sites], report.cycle_start)
+        for site, inputs in inputs_of(self._telemetry, sites, weather, report.cycle_start, days=days):
             model = self._models.get(site.facility_id)
             if isinstance(inputs, NoTelemetry):
                 report.refused[site.facility_id] = str(inputs)
@@ -188,12 +179,6 @@ class ForecastCycle:
     ) -> list[IssueForecast]:
         inputs, models = zip(*known, strict=True)
         return forecast_commands(inputs, models, at, self._forecaster)
-
-    def _days_to_read(self, sites: Sequence[ForecastSite], at: datetime) -> int:
-        """So many that nothing is missed since the models' histories ended; a day for the coverage at least."""
-        models = [self._models.get(site.facility_id) for site in sites]
-        ends = [model.known_until for model in models if model and model.known_until]
-        return min(max([1, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
 
     def _issue(
         self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing

@@ -1,16 +1,27 @@
 """What is known of many sites when a forecast cycle begins, read in one go."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from application.forecasting import COVERAGE_OF, STEP_S, ForecastSite, SiteInputs, with_past_weather
-from application.ports.load_forecaster import FacilityHistory
+from application.ports.load_forecaster import RECENT_DAYS, FacilityHistory, TrainedModel
 from application.ports.telemetry_store import TelemetryStore
 from domain.forecast import CYCLE, NoTelemetry
 from domain.interval_block import IntervalBlock
 from domain.time_windows import IntervalSeries, TimeWindow
 from interfaces.workers.weather_desk import CellWeather
+
+LEAST_DAYS = 2
+
+
+def days_to_read(models: Sequence[TrainedModel | None], at: datetime) -> int:
+    """So many that nothing is missed since the models' histories ended.
+
+    Two at least: of one, an origin in mid-hour sees 23 whole hours, and not that a meter stood still for 24.
+    """
+    ends = [model.known_until for model in models if model and model.known_until]
+    return min(max([LEAST_DAYS, *(-(-(at - end) // timedelta(days=1)) for end in ends)]), RECENT_DAYS)
 
 
 def inputs_of(

@@ -111,6 +111,11 @@ def test_without_weather_they_are_not_looked_at(tmp_path: Path) -> None:
     assert hot == usual
 
 
+def test_a_meter_that_has_stood_still_for_three_days_is_no_full_forecast(tmp_path: Path) -> None:
+    stood = written(tmp_path, load=lambda hour: 123.0 if hour >= 960 - 72 else usual_kwh(hour))
+    assert predicted(stood)["fac-001"]["data_quality"] == "degraded_stale_data"
+
+
 def test_a_step_that_had_not_ended_is_not_looked_at(tmp_path: Path) -> None:
     at = AT + timedelta(minutes=30)
     usual = predicted(written(tmp_path), at=at)["fac-001"]

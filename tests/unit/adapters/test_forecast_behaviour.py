@@ -178,3 +178,20 @@ def test_a_temperature_that_is_unknown_at_the_origin_leaves_no_quarter_without_a
     found = forecaster.forecast(model, silent, starts_at=ends_at, steps=96, temperatures=told)
     assert found.used_weather
     assert np.isfinite(found.p50_kw).all()
+
+
+def test_what_a_meter_repeated_while_it_stood_still_is_not_heard_again_by_a_forecast() -> None:
+    """It stood still for five days and moves since yesterday; more than that is read again."""
+    stood = usual(112)
+    stood[106 * DAY : 111 * DAY] = 777.0
+    forecaster = BatchedLoadForecaster()
+    ends_at = history(stood).mean_kw.ends_at
+    model = forecaster.train(history(stood), at=ends_at)
+    left_out = stood.copy()
+    left_out[107 * DAY : 111 * DAY] = np.nan
+    raw, clean = (
+        forecaster.forecast(model, history(one), starts_at=ends_at, steps=DAY, temperatures=None)
+        for one in (stood, left_out)
+    )
+    assert (raw.p50_kw == clean.p50_kw).all()
+    assert (raw.age_h, clean.age_h) == (0, 0)

@@ -1,11 +1,13 @@
 """Parts of the forecasting engine: corrections, the guard, the intervals, stuck meters, stored parameters."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from adapters.forecasting.conformal import spread_of
 from adapters.forecasting.guard import mean_squares, mixed, mixing_weights
-from adapters.forecasting.hourly import on_grid, stuck
+from adapters.forecasting.hourly import on_grid, stuck, stuck_steps
 from adapters.forecasting.naive_methods import naive, without_gaps
 from adapters.forecasting.parameters import (
     LAYOUT,
@@ -18,7 +20,7 @@ from adapters.forecasting.parameters import (
 )
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
 from adapters.forecasting.trials import forecast_error_k
-from domain.time_windows import FloatArray
+from domain.time_windows import FloatArray, IntervalSeries
 
 
 def test_a_feature_looks_at_nothing_from_the_origin_on() -> None:
@@ -155,3 +157,10 @@ def test_the_made_up_error_of_the_weather_is_the_same_at_every_asking_and_of_the
     assert (forecast_error_k(480_000) == paths[0]).all()
     assert paths.std() == pytest.approx(1.7, rel=0.1)
     assert np.corrcoef(paths[:, 10], paths[:, 11])[0, 1] == pytest.approx(0.95, abs=0.03)
+
+
+def test_a_history_by_the_hour_in_quarters_is_seen_to_stand_still() -> None:
+    values = np.random.default_rng(5).normal(size=240)
+    values[100:160] = 7.0
+    series = IntervalSeries(datetime(2026, 3, 2, tzinfo=UTC), 900, np.repeat(values, 4))
+    assert np.flatnonzero(stuck_steps(series)).tolist() == list(range(124 * 4, 160 * 4))
