@@ -32,6 +32,7 @@ class _Said(NamedTuple):
     mean_kw: FloatArray
     """Shape (49,)."""
     day: int
+    """In whose course the newest reading that it knows was metered."""
 
 
 class BatchedRollingForecasts:
@@ -72,16 +73,19 @@ class _Run:
         rolling = self._rolling
         for day in range(rolling.day, self._known.batch.days):
             rolling.open_day()
-            if day >= self._first_day:
-                self._say(day)
+            self._say(day)
             rolling.close_day()
         for row, history in enumerate(self._histories):
             if self._said[row]:
                 yield self._facility(row, history)
 
     def _say(self, day: int) -> None:
-        """Forecast where a local midnight lies in this UTC day; on a day of 25 hours there may be none or two."""
-        hours = range(day * HOURS_A_DAY, (day + 1) * HOURS_A_DAY)
+        """Forecast where a local midnight lies so long after an hour of this UTC day as readings are old.
+
+        On a day of 25 hours there may be none or two.
+        """
+        first = day * HOURS_A_DAY + self._conditions.stale_h
+        hours = range(max(first, self._first_day * HOURS_A_DAY), first + HOURS_A_DAY)
         found = [[hour for hour in hours if hour in known] for known in self._midnights]
         for turn in range(max(map(len, found))):
             here = [row for row, own in enumerate(found) if len(own) > turn]
@@ -113,7 +117,7 @@ class _Run:
         step_s = history.mean_kw.step_s
         shown = [self._in_steps(row, one, step_s) for one in said]
         origins_h = np.array([one.origin_h for one in said])
-        is_model = self._rolling.known_h(int(origins_h[-1]))[row] >= USED_FROM_H
+        is_model = self._rolling.known_h(int(origins_h[-1]) - self._conditions.stale_h)[row] >= USED_FROM_H
         return FacilityRun(
             facility_id=history.facility_id,
             model=BatchedLoadForecaster.NAME if is_model else BatchedLoadForecaster.NAIVE_NAME,
@@ -155,7 +159,7 @@ class _Run:
         parts = max(HOUR_S // step_s, 1)
         first_s = self._known.batch.first_hour * HOUR_S
         steps = on_steps(history.mean_kw, first_s, step_s, int(origins_h[-1]) * parts)
-        last = origins_h * parts - 1
+        last = (origins_h - self._conditions.stale_h) * parts - 1
         lowest = np.fmin.accumulate(steps)[last][:, None]
         highest = np.fmax.accumulate(steps)[last][:, None]
         room = 0.2 * (highest - lowest)

@@ -141,12 +141,11 @@ class Rolling:
         past = np.maximum(end[:, None] + np.arange(-WINDOW_H, 0), 0)
         clocks_h = np.take_along_axis(self.batch.clocks_h, past, axis=1)
         clock_then_h = np.take_along_axis(self.batch.clocks_h, end[:, None] + HOURS_A_DAY, axis=1)[:, 0]
-        load_kw = by_local_clock(np.nan_to_num(window_of(self._filled_kw, end)), clocks_h, clock_then_h)
-        residual_kw = by_local_clock(window_of(self._residual_kw, end), clocks_h, clock_then_h)
-        if age_h:
-            residual_kw[:, :, -age_h:] = np.nan
-            hours = np.arange(WINDOW_H - age_h, WINDOW_H)
-            load_kw[:, hours] = load_kw[:, hours - HOURS_A_WEEK * -(-age_h // HOURS_A_WEEK)]
+        load_kw = np.nan_to_num(window_of(self._filled_kw, end))
+        residual_kw = window_of(self._residual_kw, end)
+        _forget(load_kw, residual_kw, age_h)
+        load_kw, residual_kw = (by_local_clock(one, clocks_h, clock_then_h) for one in (load_kw, residual_kw))
+        _forget(load_kw, residual_kw, age_h)  # where clocks change, an hour stands in for the one before it
         return Window(
             load_kw=load_kw,
             residual_kw=residual_kw,
@@ -238,3 +237,11 @@ class Rolling:
         return columns(
             self._climate, self.batch.week[:, hours], self.temp_c[:, hours], self._smooth_c[:, hours]
         )
+
+
+def _forget(load_kw: FloatArray, residual_kw: FloatArray, age_h: int) -> None:
+    """The last `age_h` hours of the windows: a week or more before stands for the load."""
+    if age_h:
+        residual_kw[:, :, -age_h:] = np.nan
+        hours = np.arange(WINDOW_H - age_h, WINDOW_H)
+        load_kw[:, hours] = load_kw[:, hours - HOURS_A_WEEK * -(-age_h // HOURS_A_WEEK)]

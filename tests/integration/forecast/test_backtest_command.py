@@ -116,29 +116,32 @@ def test_too_little_to_try_says_why(tmp_path: Path) -> None:
     assert "less than 120 days" in result.stderr
 
 
-def rolled(load: FloatArray, warm: FloatArray, step_s: int = 3600) -> FacilityRun:
+def rolled(load: FloatArray, warm: FloatArray, step_s: int = 3600, stale_h: int = 0) -> FacilityRun:
     history = FacilityHistory(
         facility_id="fac-001",
         tz="Europe/London",
         mean_kw=IntervalSeries(START, step_s, load),
         temp_c=IntervalSeries(START, step_s, warm),
     )
-    (found,) = BatchedRollingForecasts().runs([history], BacktestConditions(learn_days=90))
+    (found,) = BatchedRollingForecasts().runs([history], BacktestConditions(learn_days=90, stale_h=stale_h))
     return found
 
 
-@pytest.mark.parametrize("step_s", [3600, 900])
-def test_nothing_from_an_origin_on_changes_its_forecast_but_the_weather_forecast(step_s: int) -> None:
-    """Loads after an origin, and temperatures after the two days that were foreseen, are poisoned."""
+@pytest.mark.parametrize(("step_s", "stale_h"), [(3600, 0), (900, 0), (3600, 30)])
+def test_nothing_from_an_origin_on_changes_its_forecast_but_the_weather_forecast(
+    step_s: int, stale_h: int
+) -> None:
+    """Loads from where readings end on, and temperatures after the two days that were foreseen, are poisoned."""
     hour = np.arange(100 * 24.0 * 3600 / step_s) * step_s / 3600
     load, warm = load_kw(hour), temp_c(hour)
-    honest = rolled(load, warm, step_s)
+    honest = rolled(load, warm, step_s, stale_h)
     for number in (2, 7):
         after = (int(honest.origins_s[number]) - int(START.timestamp())) // step_s
         poisoned_load, poisoned_warm = load.copy(), warm.copy()
-        poisoned_load[after:] = 1e6 * np.random.default_rng(2).random(len(load) - after)
+        unknown = after - stale_h * 3600 // step_s
+        poisoned_load[unknown:] = 1e6 * np.random.default_rng(2).random(len(load) - unknown)
         poisoned_warm[after + 48 * 3600 // step_s :] = 60.0
-        poisoned = rolled(poisoned_load, poisoned_warm, step_s)
+        poisoned = rolled(poisoned_load, poisoned_warm, step_s, stale_h)
         upto = number + 1
         assert (honest.origins_s[:upto] == poisoned.origins_s[:upto]).all()
         assert (honest.kw[:, :upto] == poisoned.kw[:, :upto]).all()
