@@ -75,7 +75,7 @@ def forecast_commands(
             facility_id=one.history.facility_id,
             cycle_start=cycle_start,
             inputs=ForecastInputs(
-                input_hash=input_hash(one.history, model, told, cycle_start),
+                input_hash=input_hash(one, model, told, cycle_start),
                 newest_reading_at=_newest_reading_at(one, found.ages_h[row], cycle_start),
                 sensor_coverage_pct=round(one.sensor_coverage_pct, 2),
                 weather_available=found.used_weather[row],
@@ -106,6 +106,7 @@ def _recent(inputs: Sequence[SiteInputs]) -> RecentBlock:
         step_s=grid.step_s,
         mean_kw=np.stack([one.mean_kw.values for one in histories]),
         temp_c=np.stack([one.temp_c.values for one in histories]),
+        coverage=tuple(min(one.sensor_coverage_pct / 100.0, 1.0) for one in inputs),
     )
 
 
@@ -125,7 +126,7 @@ def _ahead(
     return TemperaturesAhead(
         starts_at=starts_at,
         temp_c=np.stack([nothing if one is None else rows[id(one)] for one in told]),
-        stale=tuple(age_s is None or age_s > STALE_WEATHER_S for age_s in ages_s),
+        stale=tuple(map(_is_stale, ages_s)),
     )
 
 
@@ -136,15 +137,22 @@ def covers(report: WeatherReport, starts_at: datetime) -> bool:
 
 
 def input_hash(
-    history: FacilityHistory, model: TrainedModel, ahead: IntervalSeries | None, cycle_start: datetime
+    inputs: SiteInputs, model: TrainedModel, ahead: IntervalSeries | None, cycle_start: datetime
 ) -> str:
     """SHA-256 (hex) over everything the forecast follows from."""
+    history = inputs.history
+    stale = ahead is not None and _is_stale(inputs.weather_age_s)
     digest = sha256(f"{history.facility_id}|{history.tz}|{cycle_start.isoformat()}".encode())
+    digest.update(f"|{history.region}|{inputs.sensor_coverage_pct:.2f}|{stale}".encode())
     digest.update(f"|{model.name}|{model.version}|".encode())
     digest.update(model.parameters)
     for series in (history.mean_kw, history.temp_c, ahead):
         digest.update(b"|none" if series is None else canonical(series))
     return digest.hexdigest()
+
+
+def _is_stale(weather_age_s: float | None) -> bool:
+    return weather_age_s is None or weather_age_s > STALE_WEATHER_S
 
 
 def with_past_weather(temp_c: IntervalSeries, report: WeatherReport | None) -> IntervalSeries:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.forecasting.local_week import IntArray
+from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
 from adapters.forecasting.residual_correction import BLOCK_OF, BLOCKS, HORIZON_H
 from domain.time_windows import FloatArray
 
@@ -49,6 +49,22 @@ def widened(errors_kw: FloatArray, weather_kw: FloatArray) -> FloatArray:
     """
     low, high = errors_kw
     return np.stack([-np.hypot(low, weather_kw), np.hypot(high, weather_kw)])
+
+
+def known_of_last_day(load_kw: FloatArray) -> FloatArray:
+    """Which share of its hours is known of loads (facilities, hours): shape (facilities,)."""
+    found: FloatArray = np.isfinite(load_kw[:, -HOURS_A_DAY:]).mean(axis=1)
+    return found
+
+
+def widened_by_gaps(kw: FloatArray, known: FloatArray, ages_h: IntArray) -> FloatArray:
+    """Quantiles (3, facilities, 48), wider by the share of the last day that is not `known` (facilities,).
+
+    But for the hours since the last one known: how old the data is has widened them already.
+    """
+    wider = 1.0 + np.maximum(1.0 - known - ages_h / HOURS_A_DAY, 0.0)[:, None]
+    low, middle, high = kw
+    return np.stack([middle + (low - middle) * wider, middle, middle + (high - middle) * wider])
 
 
 def spread_of(errors_kw: FloatArray, place: IntArray, usual_kw: FloatArray) -> Spread:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.forecasting.conformal import widened
+from adapters.forecasting.conformal import known_of_last_day, widened, widened_by_gaps
 from adapters.forecasting.hourly import on_grid, stuck, stuck_to_the_end
 from adapters.forecasting.learned import FULL, NO_WEATHER, Learned, Window, by_local_clock, shifted
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, clocks_ahead_h, hours_of_week
@@ -83,6 +83,8 @@ def block_quantiles(
             phase=origin.phase,
         )
         found[:, own] = _quantiles(block.learned(own), window, used[own], stale[own])
+    known = np.array(recent.coverage) if recent.coverage else known_of_last_day(load_kw)
+    found = widened_by_gaps(found, known, ages)
     shape_kw = _shape(block, around, used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
     kw = in_steps(shape, found, shape_kw, around.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
@@ -134,9 +136,12 @@ def _surroundings(
         temp_c = np.where(np.isfinite(temp_c), temp_c, told)
     horizon = -(-steps * recent.step_s // HOUR_S)
     has_weather = np.isfinite(temp_c[:, back : back + horizon]).mean(axis=1) >= LEAST_TEMPERATURES
-    temp_c = carried_on(temp_c)
+    # Of each facility only what came since its own history ended: it is to be forecast as it would be alone.
+    ends = np.minimum(np.array(block.ends_hour), origin.hour)[:, None] - first
+    hours = np.arange(count)
+    temp_c = carried_on(np.where(hours < np.minimum(ends, back - 1), np.nan, temp_c))
     learned = block.learned()
-    smooth = smoothed(temp_c, block.values["smooth_c"][:, 0])
+    smooth = smoothed(np.where(hours < ends, np.nan, temp_c), block.values["smooth_c"][:, 0])
     return Surroundings(back, week, columns(learned.climate, week, temp_c, smooth), has_weather)
 
 

@@ -85,12 +85,16 @@ def columns(
 
 
 def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
-    """Exponentially over a day, from `before_c` (facilities,) on: the heat that a building keeps. Shape of `temp_c`."""
+    """Exponentially over a day, from `before_c` (facilities,) on: the heat that a building keeps. Shape of `temp_c`.
+
+    It stays as it was while the temperature is not known.
+    """
     found = np.empty_like(temp_c)
     level = before_c
     for hour in range(temp_c.shape[1]):
         now = temp_c[:, hour]
-        level = np.where(np.isfinite(level), level + (now - level) / SMOOTHED_H, now)
+        moved = np.where(np.isfinite(level), level + (now - level) / SMOOTHED_H, now)
+        level = np.where(np.isfinite(now), moved, level)
         found[:, hour] = level
     return found
 

@@ -72,6 +72,8 @@ class RecentBlock(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mean_kw: FloatArray
     """Shape (facilities, steps)."""
     temp_c: FloatArray
+    coverage: tuple[float, ...] = ()
+    """The share of the last day that sensors told of, 0 to 1; empty: as `mean_kw` says."""
 
 
 class TemperaturesAhead(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from adapters.forecasting import BatchedLoadForecaster
-from application.ports.load_forecaster import FacilityHistory, LoadQuantiles, TrainedModel
+from application.ports.load_forecaster import (
+    FacilityHistory,
+    LoadQuantiles,
+    RecentBlock,
+    TemperaturesAhead,
+    TrainedModel,
+)
 from domain.time_windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -195,3 +201,39 @@ def test_what_a_meter_repeated_while_it_stood_still_is_not_heard_again_by_a_fore
     )
     assert (raw.p50_kw == clean.p50_kw).all()
     assert (raw.age_h, clean.age_h) == (0, 0)
+
+
+def test_a_facility_is_forecast_the_same_beside_one_whose_model_is_older() -> None:
+    load, temp_c = usual(70), warm(70)
+    load += 5 * np.clip(temp_c - 18, 0, None)
+    quarters = with_weather(np.repeat(load, 4), np.repeat(temp_c, 4), step_s=900)
+    forecaster = BatchedLoadForecaster()
+    ends_at = quarters.mean_kw.ends_at
+    older = with_weather(np.repeat(load[:-30], 4), np.repeat(temp_c[:-30], 4), step_s=900)
+    model = forecaster.train(quarters, at=ends_at)
+    late = ends_at + timedelta(minutes=30)
+
+    def block(facilities: int) -> RecentBlock:
+        return RecentBlock(
+            facility_ids=("fac-001",) * facilities,
+            tz=("UTC",) * facilities,
+            regions=(None,) * facilities,
+            starts_at=late - timedelta(days=2),
+            step_s=900,
+            mean_kw=np.tile(quarters.mean_kw.values[-192:], (facilities, 1)),
+            # Not known of the last hours, and warm before: nothing is to be carried on from there.
+            temp_c=np.tile(np.where(np.arange(192) < 186, 35.0, np.nan), (facilities, 1)),
+        )
+
+    def forecast(models: list[TrainedModel]) -> FloatArray:
+        told = TemperaturesAhead(
+            starts_at=ends_at + timedelta(hours=2), temp_c=np.full((len(models), 24), 21.0)
+        )
+        found = forecaster.forecast_many(
+            models, block(len(models)), starts_at=late, steps=96, temperatures=told
+        )
+        kw: FloatArray = found.kw[:, 0]
+        return kw
+
+    beside = forecast([model, forecaster.train(older, at=ends_at)])
+    assert beside == pytest.approx(forecast([model]), rel=1e-9)

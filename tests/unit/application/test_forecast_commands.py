@@ -76,6 +76,31 @@ def test_another_reading_or_model_is_another_hash(model: TrainedModel) -> None:
     assert len(hashes) == 3
 
 
+def test_another_region_staleness_or_coverage_is_another_hash(model: TrainedModel) -> None:
+    known = inputs(load_kw(), last_days=2)
+    replace = msgspec.structs.replace
+    others = [
+        replace(known, history=replace(known.history, region="US-CA")),
+        replace(known, weather_age_s=4 * 3600.0),
+        replace(known, sensor_coverage_pct=80.0),
+    ]
+    hashes = {command(one, model).inputs.input_hash for one in (known, *others)}
+    assert len(hashes) == 4
+
+
+def test_the_interval_is_wider_by_the_share_of_the_last_day_that_is_not_known(model: TrainedModel) -> None:
+    whole = inputs(load_kw(), last_days=2)
+    half = msgspec.structs.replace(whole, sensor_coverage_pct=50.0)
+    widths = []
+    for known in (whole, half):
+        found = command(known, model).steps
+        assert isinstance(found, CompactSteps)
+        low, middle, high = found.kw()
+        widths.append(np.array([middle - low, high - middle]))
+    assert (widths[1] >= widths[0]).all()
+    assert 1.3 < widths[1].mean() / widths[0].mean() < 1.6
+
+
 def test_a_meter_that_stands_still_counts_as_silent_since_then(model: TrainedModel) -> None:
     stuck = load_kw()
     stuck[-30 * 4 :] = 77.0
