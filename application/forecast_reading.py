@@ -26,7 +26,9 @@ class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
 
     starts_at: datetime
     forecast: ForecastState | None
-    """None: that cycle issued none, or none that reaches so far."""
+    """None: that cycle issued none, or none that reaches so far, or only after the quarter-hour had begun.
+
+    With no lead time at all, one that was issued in the course of it counts."""
     kw: tuple[float, float, float] | None
     """The forecast's 10, 50 and 90 % quantiles of this quarter-hour."""
 
@@ -72,8 +74,8 @@ def by_lead_time(
 
 
 def _lead_step(starts_at: datetime, state: ForecastState | None, index: int) -> LeadStep:
-    steps = None if state is None else state.steps
-    if steps is None or index >= len(steps.p50_kw):
+    known_by = starts_at if index else starts_at + CYCLE
+    if state is None or state.issued_at > known_by or index >= len((steps := state.steps).p50_kw):
         return LeadStep(starts_at=starts_at, forecast=None, kw=None)
     kw = (steps.p10_kw[index], steps.p50_kw[index], steps.p90_kw[index])
     return LeadStep(starts_at=starts_at, forecast=state, kw=kw)

@@ -40,14 +40,19 @@ class ModelShelf:
         if self._kept is not None and models:
             self._kept.keep(models)
 
-    def recall(self, facility_ids: Sequence[str]) -> None:
-        """Take over what was kept of those that this process has no model of. Raises OperationsUnavailable."""
+    def recall(self, facility_ids: Sequence[str], at: datetime) -> None:
+        """Take over what was kept by `at` of those that this process has no model of. Raises OperationsUnavailable.
+
+        For a cycle of the past, a model that was trained later would know what was to come.
+        """
         unknown = [one for one in facility_ids if one not in self._models]
         if self._kept is None:
             return
         for start in range(0, len(unknown), RECALLED_AT_ONCE):
             found = self._kept.of(unknown[start : start + RECALLED_AT_ONCE])
-            self._models |= {one: model for one, model in found.items() if self._readable(model)}
+            self._models |= {
+                one: model for one, model in found.items() if model.trained_at <= at and self._readable(model)
+            }
 
     def new(self, facility_ids: Sequence[str]) -> list[str]:
         """Those without a model that are trained in this cycle, before it forecasts; who was tried waits longest.

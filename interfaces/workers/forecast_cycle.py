@@ -84,7 +84,7 @@ class ForecastCycle:
             if only is None or site.facility_id in only
         ]
         ids = [site.facility_id for site in sites]
-        await asyncio.to_thread(self._models.recall, ids)
+        await asyncio.to_thread(self._models.recall, ids, report.cycle_start)
         new = set(self._models.new(ids))
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from application.forecasting import COVERAGE_OF, STEP_S, ForecastSite, SiteInputs, with_past_weather
 from application.ports.load_forecaster import RECENT_DAYS, FacilityHistory, TrainedModel
 from application.ports.telemetry_store import TelemetryStore
@@ -68,7 +70,13 @@ def _site_inputs(
             ),
         ),
         sensor_coverage_pct=float(last_day.mean()),
-        newest_reading_at=newest_at,
+        newest_reading_at=min(newest_at, _told_until(block, row)),
         weather=report,
         weather_age_s=weather.age_s if weather else None,
     )
+
+
+def _told_until(block: IntervalBlock, row: int) -> datetime:
+    """Where the last step ends that is known of: for a cycle of the past, newer readings were not there yet."""
+    known: Any = np.flatnonzero(block.coverage_pct[row] > 0)
+    return block.starts_at + timedelta(seconds=block.step_s * (int(known[-1]) + 1 if known.size else 0))

@@ -63,9 +63,17 @@ def test_another_process_goes_on_with_the_models_of_this_one() -> None:
     ModelShelf(kept).put({"a": model(START), "b": model(START)})
     kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
     other = ModelShelf(kept, readable=lambda one: one.version == "1")
-    other.recall(["a", "b", "c", "d"])
+    other.recall(["a", "b", "c", "d"], START)
     assert other.new(["a", "b", "c", "d"]) == ["c", "d"]
     assert other.get("a") == model(START)
+
+
+def test_a_cycle_of_the_past_knows_no_model_that_was_trained_later() -> None:
+    kept = FakeForecastModels()
+    kept.keep({"a": model(START), "b": model(START + CYCLE)})
+    shelf = ModelShelf(kept)
+    shelf.recall(["a", "b"], START)
+    assert shelf.new(["a", "b"]) == ["b"]
 
 
 def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:

@@ -147,6 +147,19 @@ def test_by_lead_time_each_quarter_hour_is_as_the_cycle_so_long_before_foresaw_i
     assert {step["kw"] is None for step in beyond["steps"]} == {True}
 
 
+def test_by_lead_time_nothing_counts_that_was_issued_when_the_quarter_hour_had_begun() -> None:
+    """As by `forecast run --at` of a cycle that had been missed."""
+    foreseen = Foreseen()
+    late = issued_forecast("fac-001", CYCLE_START - CYCLE * 4, 100.0, full=False)
+    reissued(late, 120.0, at=CYCLE_START + timedelta(minutes=1))
+    foreseen.past.note(late)
+    foreseen.issue(0, 200.0)
+    window = "&from=2026-07-14T20:00:00Z&to=2026-07-14T20:15:00Z"
+    (an_hour_ago,) = foreseen.document("?lead_time_h=1" + window)["steps"]
+    (just_now,) = foreseen.document("?lead_time_h=0" + window)["steps"]
+    assert (an_hour_ago["kw"], just_now["kw"]["p50"]) == (None, 200.0)
+
+
 @pytest.mark.parametrize(
     "query",
     [
