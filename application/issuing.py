@@ -14,7 +14,7 @@ from application.ports.clock import Clock
 from application.ports.event_store import EventStore, SaveBounds, SaveTooLarge, VersionConflict
 from domain.errors import DomainError
 from domain.event_sourcing import Provenance
-from domain.forecast import Forecast
+from domain.forecast import Forecast, is_better, quality_of
 from domain.identifiers import NAMESPACE, forecast_stream_id
 
 MOST_AT_ONCE = 100
@@ -125,6 +125,17 @@ def decided(command: IssueForecast, known: Forecast | None, provenance: Provenan
         return forecast, _issue(forecast, "issued")
     known.reissue(provenance, inputs=command.inputs, model=command.model, steps=command.steps)
     return known, _issue(known, "reissued" if known.pending_events else "unchanged")
+
+
+def merely_of_a_newer_model(command: IssueForecast, known: Forecast | None) -> bool:
+    """Whether what stands was made with an older model, and `command` with one trained since but from no better inputs.
+
+    So it is after a restart within a cycle: no conflict, and no reason to replace what stands.
+    """
+    if known is None or command.model.trained_at <= known.state.model.trained_at:
+        return False
+    quality = quality_of(command.inputs, command.cycle_start)
+    return not is_better(quality, than=known.state.data_quality)
 
 
 def _issue(forecast: Forecast, outcome: Literal["issued", "reissued", "unchanged"]) -> Issue:

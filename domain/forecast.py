@@ -213,7 +213,7 @@ class Forecast(Aggregate[ForecastState]):
             facility_id=facility_id,
             cycle_start=cycle_start,
             issued_at=provenance.recorded_at,
-            data_quality=_quality_of(inputs, cycle_start),
+            data_quality=quality_of(inputs, cycle_start),
             inputs=inputs,
             model=model,
             compact_steps=checked,
@@ -234,7 +234,7 @@ class Forecast(Aggregate[ForecastState]):
         known = self.state
         if inputs.input_hash == known.inputs.input_hash:
             return
-        quality = _quality_of(inputs, known.cycle_start)
+        quality = quality_of(inputs, known.cycle_start)
         if not is_better(quality, than=known.data_quality):
             raise ForecastConflict(
                 f"{known.facility_id} has a forecast of quality {known.data_quality} for the cycle of "
@@ -254,7 +254,8 @@ class Forecast(Aggregate[ForecastState]):
         )
 
 
-def _quality_of(inputs: ForecastInputs, cycle_start: datetime) -> DataQuality:
+def quality_of(inputs: ForecastInputs, cycle_start: datetime) -> DataQuality:
+    """What a forecast made from `inputs` for that cycle says of itself."""
     return data_quality(
         at=cycle_start,
         newest_reading_at=inputs.newest_reading_at,

@@ -17,7 +17,13 @@ from application.forecasting import (
     SiteInputs,
     forecast_commands,
 )
-from application.issuing import ForecastIssuing, Standing, TooManyRaces, cycle_context
+from application.issuing import (
+    ForecastIssuing,
+    Standing,
+    TooManyRaces,
+    cycle_context,
+    merely_of_a_newer_model,
+)
 from application.model_shelf import ModelShelf
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
@@ -168,8 +174,13 @@ class ForecastCycle:
         commands = []
         answers = each_alone(known, lambda some: self._commands(some, report.cycle_start))
         for (inputs, _), command in zip(known, answers, strict=True):
+            facility_id = inputs.history.facility_id
+            known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))
             if isinstance(command, Exception):
-                report.refused[inputs.history.facility_id] = _why(command)
+                report.refused[facility_id] = _why(command)
+            elif known_forecast is not None and merely_of_a_newer_model(command, known_forecast):
+                report.unchanged.append(facility_id)
+                report.degraded[facility_id] = known_forecast.state.data_quality
             else:
                 commands.append(command)
         self._issue(commands, report, actor, standing)

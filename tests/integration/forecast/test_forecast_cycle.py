@@ -225,6 +225,21 @@ def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(house
     assert ("forecast_conflicts", "forecasts") in house.open_alerts()
 
 
+def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(house: House) -> None:
+    """As by a scheduler that starts again after models were trained for the next cycle."""
+    house.remember(ALL, 8)
+    kept = FakeForecastModels()
+    house.weather.available = False
+    older = house.cycle(models=ModelShelf(kept))
+    house.stopped.at = NOW - timedelta(minutes=15)
+    house.run(older)
+    house.stopped.at = NOW
+    assert house.run(older).issued == ALL
+    again = house.run(house.cycle())
+    assert (again.unchanged, again.conflicts, set(again.degraded)) == (ALL, [], set(ALL))
+    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+
+
 def test_the_last_good_weather_serves_on_and_goes_stale(house: House) -> None:
     house.remember(ALL, 42)
     cycle = house.cycle()
