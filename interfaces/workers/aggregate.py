@@ -36,11 +36,20 @@ WRITE_EVERY_S = 0.25
 SETTLE_EVERY_S = 2.0
 SETTLE_AGAIN_AFTER_S = 30.0
 """After an error that nobody foresaw."""
-SETTLED_AT_ONCE = 200
-"""Quarter-hours of facilities in one transaction: nobody else writes readings of the partition meanwhile."""
+FEWEST_SETTLED, FIRST_SETTLED, MOST_SETTLED = 5, 25, 200
+"""Quarter-hours of facilities in one transaction."""
+SETTLING_LASTS_S = 0.1
+"""Wall seconds: nobody else writes readings of the partition meanwhile, and it has four writes a second."""
 _PULL_FOR_S = 1.0
 _WATCH_EVERY_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
+
+
+def next_limit(limit: int, took_s: float) -> int:
+    """How many quarter-hours to settle at once, where `limit` took so long: facilities have few meters or many."""
+    if took_s > 2 * SETTLING_LASTS_S:
+        return max(FEWEST_SETTLED, limit // 2)
+    return min(MOST_SETTLED, 2 * limit) if took_s < SETTLING_LASTS_S / 2 else limit
 
 
 class Aggregator:
@@ -69,6 +78,7 @@ class Aggregator:
         self._oldest_at: datetime | None = None
         """When what is in hand was received; None: all is stored."""
         self._settle_at_s = 0.0
+        self._settled_at_once = FIRST_SETTLED
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; a batch in hand is finished first."""
@@ -107,8 +117,10 @@ class Aggregator:
         if self._rollups is None or self._partition == MALFORMED or at_s < self._settle_at_s:
             return
         self._settle_at_s = at_s + SETTLE_EVERY_S
+        limit, loop = self._settled_at_once, asyncio.get_running_loop()
+        began_s = loop.time()
         try:
-            settled = await asyncio.to_thread(self._rollups.settle, self._partition, limit=SETTLED_AT_ONCE)
+            settled = await asyncio.to_thread(self._rollups.settle, self._partition, limit=limit)
         except TelemetryStoreUnavailable as error:
             _log.warning("settling put off", partition=self._partition, error=str(error))
             return
@@ -116,8 +128,9 @@ class Aggregator:
             _log.exception("settling failed", partition=self._partition)
             self._settle_at_s = at_s + SETTLE_AGAIN_AFTER_S
             return
-        if settled.quarters == SETTLED_AT_ONCE:
+        if settled.quarters == limit:
             self._settle_at_s = at_s
+            self._settled_at_once = next_limit(limit, loop.time() - began_s)
         if settled.corrected:
             _log.info("telemetry corrected", partition=self._partition, quarters=settled.corrected)
 

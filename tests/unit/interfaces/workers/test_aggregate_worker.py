@@ -10,7 +10,15 @@ from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
 from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers.aggregate import MAX_TRIES, SETTLE_AGAIN_AFTER_S, Aggregator
+from interfaces.workers.aggregate import (
+    FEWEST_SETTLED,
+    FIRST_SETTLED,
+    MAX_TRIES,
+    MOST_SETTLED,
+    SETTLE_AGAIN_AFTER_S,
+    Aggregator,
+    next_limit,
+)
 from interfaces.workers.telemetry_housekeeping import keep_house
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -226,6 +234,13 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
         assert list(rollups.settled) == [("fac-001", T0)]
 
     asyncio.run(story())
+
+
+def test_so_many_quarter_hours_are_settled_at_once_as_hold_up_no_reading_for_long() -> None:
+    limits = [FIRST_SETTLED]
+    for took_s in (0.01, 0.01, 0.01, 0.01, 0.07, 0.5, 0.5, 9.0, 9.0, 9.0, 9.0):
+        limits.append(next_limit(limits[-1], took_s))
+    assert limits == [25, 50, 100, 200, MOST_SETTLED, 200, 100, 50, 25, 12, 6, FEWEST_SETTLED]
 
 
 def test_an_error_while_settling_holds_up_no_reading() -> None:
