@@ -20,7 +20,8 @@ from application.forecast_documents import QuantilesDocument, StepDocument
 from application.forecast_reading import EARLIEST_YEAR
 from application.forecast_scoring import LEADS_H
 from application.ports.forecast_scores import ErrorCorrelation, ForecastScores
-from domain.forecast import CYCLE, ForecastState, QuantileSteps, cycle_start_of, quality_at
+from domain.forecast import CYCLE, ForecastState, cycle_start_of, quality_at
+from domain.quantile_steps import CompactSteps
 from domain.time_windows import FloatArray
 
 MEASURED_OVER = timedelta(days=28)
@@ -102,7 +103,7 @@ def portfolio_forecast(
     foreseen = {state.facility_id for state in states}
     missing = sorted(set(asked) - foreseen)
     first = cycle_start_of(as_of)
-    quantiles = [state.steps for state in states]
+    quantiles = [state.compact_steps for state in states]
     last = min((steps.ends_at for steps in quantiles), default=first)
     count = max(0, (last - first) // CYCLE)
     if not states or not count:
@@ -147,10 +148,9 @@ def together(kw: FloatArray, correlation: FloatArray) -> FloatArray:
     return np.stack([middle - below, middle, middle + above])
 
 
-def _stacked(quantiles: Iterable[QuantileSteps], first: datetime, count: int) -> FloatArray:
+def _stacked(quantiles: Iterable[CompactSteps], first: datetime, count: int) -> FloatArray:
     rows = []
     for steps in quantiles:
         skipped = (first - steps.starts_at) // CYCLE
-        whole = np.array([steps.p10_kw, steps.p50_kw, steps.p90_kw])
-        rows.append(whole[:, skipped : skipped + count])
+        rows.append(steps.kw()[:, skipped : skipped + count])
     return np.stack(rows, axis=1)
