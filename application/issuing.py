@@ -83,11 +83,11 @@ class ForecastIssuing:
                     raise
                 return self._in_halves(commands, self.standing(streams))
             return outcomes
-        error = TooManyRaces(
+        lost = TooManyRaces(
             f"{len(commands)} forecasts lost {MAX_ATTEMPTS} races, the next cycle tries again; "
             "is another scheduler running?"
         )
-        return [error] * len(commands)
+        return [lost] * len(commands)
 
     def _in_halves(
         self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing

@@ -55,7 +55,7 @@ def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Clima
     knots = np.take_along_axis(ordered, places, axis=1)
     span = np.take_along_axis(ordered, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0] - ordered[:, 0]
     usable = is_known_enough(load_kw, temp_c) & (np.nan_to_num(span) >= LEAST_SPAN_K)
-    return Climate(np.where(usable[:, None], knots, 0.0), _occupied(week, load_kw), usable * 1.0)
+    return Climate(np.where(usable[:, None], knots, 0.0), _occupied(week, load_kw), usable.astype(np.float64))
 
 
 def is_known_enough(load_kw: FloatArray, temp_c: FloatArray) -> NDArray[np.bool_]:

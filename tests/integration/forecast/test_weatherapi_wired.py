@@ -53,9 +53,9 @@ def weather_service() -> Iterator[tuple[str, SimulatedWeatherApi]]:
 
 
 def metered(database: Database, facility_ids: list[str]) -> None:
-    """Fifteen flat days, to the end of this hour."""
+    """Fifty flat days, to the end of this hour: enough for a model that uses the weather."""
     last_s = int(SystemClock().now().timestamp()) // 3600 * 3600 + 3600
-    starts_s = np.arange(last_s - 15 * 86_400, last_s, 900)
+    starts_s = np.arange(last_s - 50 * 86_400, last_s, 900)
     times, count = len(facility_ids), len(starts_s)
     intervals = ImportedIntervals(
         tuple(facility_ids),
