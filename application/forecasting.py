@@ -10,6 +10,7 @@ import numpy as np
 from application.canonical_series import canonical
 from application.commands.forecast import IssueForecast
 from application.ports.load_forecaster import (
+    NAIVE,
     RECENT_DAYS,
     FacilityHistory,
     LoadForecaster,
@@ -78,13 +79,15 @@ def forecast_commands(
                 input_hash=input_hash(one, model, told, cycle_start),
                 newest_reading_at=_newest_reading_at(one, found.ages_h[row], cycle_start),
                 sensor_coverage_pct=round(one.sensor_coverage_pct, 2),
-                weather_available=found.used_weather[row],
-                weather_age_s=one.weather_age_s if found.used_weather[row] else None,
+                weather_available=has_weather,
+                weather_age_s=one.weather_age_s if has_weather else None,
             ),
             model=ForecastModel(name=model.name, version=model.version, trained_at=model.trained_at),
             steps=CompactSteps.of(cycle_start, STEP_S, found.kw[:, row]),
         )
         for row, (one, model, told) in enumerate(zip(inputs, models, ahead, strict=True))
+        # A new facility is forecast without weather and named so; that it has little history makes no input worse.
+        for has_weather in [found.used_weather[row] or (told is not None and model.name == NAIVE)]
     ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from application.forecasting import STOOD_STILL_H
 from application.ports.load_forecaster import (
+    NAIVE,
     FacilityHistory,
     LoadForecaster,
     LoadQuantiles,
@@ -127,17 +128,19 @@ def _prediction(
     with_weather: bool,
 ) -> Prediction:
     starts_at = _first_step(readings.load_kw(), at)
+    told = readings.temperature_c() if with_weather else None
     found = forecaster.forecast(
         model,
         history,
         starts_at=starts_at,
         steps=int(PREDICTED.total_seconds()) // readings.step_s,
-        temperatures=readings.temperature_c() if with_weather else None,
+        temperatures=told,
     )
+    is_needless = model.name == NAIVE and told is not None and bool(np.isfinite(told.values).any())
     return Prediction(
         facility_id=readings.facility_id,
         tz=history.tz,
-        data_quality=_quality(history, found, at),
+        data_quality=_quality(history, found, at, has_weather=found.used_weather or is_needless),
         model=f"{model.name}@{model.version}",
         used_weather=found.used_weather,
         notes=model.notes,
@@ -145,7 +148,9 @@ def _prediction(
     )
 
 
-def _quality(history: FacilityHistory, found: LoadQuantiles, at: datetime) -> DataQuality:
+def _quality(
+    history: FacilityHistory, found: LoadQuantiles, at: datetime, *, has_weather: bool
+) -> DataQuality:
     """As that of a recorded forecast; a step that had not ended yet makes nothing stale."""
     series = history.mean_kw
     step = timedelta(seconds=series.step_s)
@@ -158,7 +163,7 @@ def _quality(history: FacilityHistory, found: LoadQuantiles, at: datetime) -> Da
         at=at,
         newest_reading_at=at if at - newest < max(step, STALE_READING) else newest,
         sensor_coverage_pct=100.0 * float(day.mean()),
-        weather_available=found.used_weather,
+        weather_available=has_weather,
         weather_age_s=0.0,
     )
 

@@ -13,6 +13,7 @@ from adapters.forecasting.parameters import Block, is_of_this_layout, packed, un
 from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.training import Histories, gathered, learnt
 from application.ports.load_forecaster import (
+    NAIVE,
     BlockQuantiles,
     FacilityHistory,
     LoadQuantiles,
@@ -30,7 +31,7 @@ class BatchedLoadForecaster:
     """Implements LoadForecaster; the package's modules say how, one part each."""
 
     NAME = "time-of-week-and-temperature"
-    NAIVE_NAME = "naive"
+    NAIVE_NAME = NAIVE
     """Of facilities with less than five weeks of history."""
     VERSION = "2"
 

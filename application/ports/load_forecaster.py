@@ -12,6 +12,10 @@ RECENT_DAYS = 8
 """How many days of history before the origin a forecast from a trained model looks at."""
 
 
+NAIVE = "naive"
+"""The name of models of facilities with little history, which know no weather by design."""
+
+
 class TooLittleHistory(ValueError):
     """Less than a day of load is known: a forecast would be a guess. The message says how much there is."""
 

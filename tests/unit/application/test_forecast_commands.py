@@ -9,7 +9,7 @@ import pytest
 from adapters.forecasting import BatchedLoadForecaster
 from application.commands.forecast import IssueForecast
 from application.forecasting import SiteInputs, forecast_commands
-from application.ports.load_forecaster import FacilityHistory, TrainedModel
+from application.ports.load_forecaster import NAIVE, FacilityHistory, TrainedModel
 from application.ports.weather import WeatherReport
 from domain.quantile_steps import CompactSteps
 from domain.time_windows import FloatArray, IntervalSeries
@@ -120,6 +120,15 @@ def test_old_weather_widens_the_interval_where_weather_matters(model: TrainedMod
         spreads.append(high - low)
     assert (spreads[1] >= spreads[0]).all()
     assert spreads[1].mean() > spreads[0].mean()
+
+
+def test_little_history_makes_no_input_worse() -> None:
+    short = inputs(load_kw(20), last_days=20)
+    model = BatchedLoadForecaster().train(short.history, at=AT)
+    found = command(short, model)
+    assert model.name == NAIVE
+    assert found.inputs.weather_available
+    assert not command(msgspec.structs.replace(short, weather=None), model).inputs.weather_available
 
 
 def test_a_forecast_that_could_not_use_the_weather_does_not_call_itself_full() -> None:
