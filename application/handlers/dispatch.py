@@ -31,7 +31,10 @@ from domain.dr_event import OVER, DREventState
 def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
     """Commit if the window is running; release a dispatch that was prepared for nothing."""
     dispatch = _load(command, deciding)
-    status = deciding.dr_event(command.dr_event_id).state.status
+    dr_event = deciding.dr_event(command.dr_event_id).state
+    status = dr_event.status
+    if status == "active" and dispatch.state.facility_id not in dr_event.judged_notice.facility_ids:
+        return Decision(dispatch)  # a modification has given it back, and the plan without it is on its way
     if dispatch.state.left is not None:
         dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
     elif status == "active" and _is_kept(dispatch, deciding):

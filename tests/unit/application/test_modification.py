@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from application.commands.dr_event import CancelDREvent, Modification, ModifyDREvent
+from application.commands.dispatch import CommitDispatch
+from application.commands.dr_event import CancelDREvent, Modification, ModifyDREvent, StartDREvent
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, DREventStatus
 from domain.errors import UnknownDREvent
@@ -210,6 +211,18 @@ def test_a_facility_removed_before_the_start_is_released_at_once() -> None:
     there.do(changed(facility_ids=("fac-001",), target_kw=50.0))
     assert [a for i, a in there.actions() if i == "fac-002"] == ["prepare", "abort"]
     assert there.story.store.load(Facility, facility_stream_id("fac-002")).state.reservations == {}
+
+
+def test_one_removed_as_the_window_begins_is_not_curtailed_while_its_plan_is_on_its_way() -> None:
+    """Found by the fault storms of seed 102907: it was given back as if it had never served, and then committed."""
+    there = InProcess.accepted(*BOTH).until("preparing")
+    modify(there, facility_ids=("fac-001",), target_kw=50.0)
+    there.story.at(STARTS_AT)
+    there.story.when(StartDREvent(dr_event_id=DR_EVENT_ID))
+    there.story.when(CommitDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002")).then()
+    there.until("completed")
+    assert [a for i, a in there.actions() if i == "fac-002"] == ["prepare", "abort"]
+    assert there.dr_event.outcome == "full"
 
 
 def test_the_utility_is_told_of_each_change() -> None:
