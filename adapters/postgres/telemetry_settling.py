@@ -10,9 +10,9 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import copy_of, timestamps
+from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
 from adapters.postgres.stored_chunks import make_one_word
-from adapters.postgres.telemetry_current import VALUES, Lost, look_back
 from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed
 from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
