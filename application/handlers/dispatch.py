@@ -23,6 +23,7 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.deciding import Deciding, Decision
+from application.handlers.preparation import was_given_back
 from domain.dispatch import Dispatch
 from domain.dispatch.restoring import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
@@ -31,10 +32,9 @@ from domain.dr_event import OVER, DREventState
 def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
     """Commit if the window is running; release a dispatch that was prepared for nothing."""
     dispatch = _load(command, deciding)
-    dr_event = deciding.dr_event(command.dr_event_id).state
-    status = dr_event.status
-    if status == "active" and dispatch.state.facility_id not in dr_event.judged_notice.facility_ids:
-        return Decision(dispatch)  # a modification has given it back, and the plan without it is on its way
+    status = deciding.dr_event(command.dr_event_id).state.status
+    if status == "active" and was_given_back(dispatch, deciding):
+        return Decision(dispatch)
     if dispatch.state.left is not None:
         dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
     elif status == "active" and _is_kept(dispatch, deciding):

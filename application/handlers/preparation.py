@@ -18,7 +18,7 @@ def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     dr_event = deciding.dr_event(command.dr_event_id)
     status = dr_event.state.status
-    if status in {"preparing", "active"}:
+    if status in {"preparing", "active"} and not was_given_back(dispatch, deciding):
         facility = deciding.facility(dispatch.state.facility_id)
         _leave_if_opted_out(dispatch, dr_event, facility, deciding)
         is_kept = facility is not None and facility.state.is_kept_from(dr_event.id)
@@ -30,6 +30,17 @@ def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
     elif status in OVER and dispatch.state.status == "planned":
         dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
     return Decision(dispatch)
+
+
+def was_given_back(dispatch: Dispatch, deciding: Deciding) -> bool:
+    """Whether a modification or a stronger DR event has taken the facility, and the dispatch has yet to hear of it.
+
+    It counts as not having served, so that nothing may be begun at its building any more.
+    """
+    if dispatch.state.left is not None:
+        return False
+    facility = deciding.facility(dispatch.state.facility_id)
+    return facility is not None and str(dispatch.state.dr_event_id) not in facility.state.reservations
 
 
 def _leave_if_opted_out(
