@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,8 +54,14 @@ class PostgresServer:
         return self.embedded.url(SUPERUSER, "postgres", search_path=False)
 
     def kill(self) -> None:
-        """kill -9; `start` brings it back on the same port."""
+        """kill -9, and until nobody answers for it any more; `start` brings it back on the same port."""
+        backends = _children(self.embedded.pid)
         self.embedded.kill()
+        # A backend that is not waiting just then answers one more query before it sees that its server is gone.
+        deadline = time.monotonic() + 20.0
+        while any(_runs(pid) for pid in backends):
+            assert time.monotonic() < deadline, "backends outlive their server"
+            time.sleep(0.01)
 
     def start(self) -> None:
         self.embedded.start()
@@ -72,6 +79,25 @@ class PostgresServer:
             create_database(connection, _TEMPLATE)
         migrate(self.dsns(_TEMPLATE).owner_dsn, app_role=APP)
         self._has_template = True
+
+
+def _children(parent: int | None) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+        if int(fields[1]) == parent:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def drop_database(connection: psycopg.Connection, name: str) -> None:
