@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import uniform
 from typing import Any
 from uuid import UUID, uuid5
@@ -26,10 +26,13 @@ from interfaces.failpoints import Failpoint
 from interfaces.workers.bms_execution import MAX_TRIES, Execution
 from interfaces.workers.bms_successes import Successes
 from interfaces.workers.bms_translation import connection_of, from_bms
+from interfaces.workers.precedence import Precedence
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 30.0
 COMPANY_S = 0.5
 """Clock seconds that a learned outcome waits for those of the building's other zones."""
+GIVE_WAY_S = 20.0
+"""Clock seconds that a check waits for commands of other buildings, at most."""
 DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
 __all__ = ["MAX_TRIES", "BmsCalls"]
 log = structlog.get_logger("dispatch")
@@ -46,6 +49,7 @@ class BmsCalls:
     dead_letters: DeadLetters
     alerts: AlertRegistry
     reached: Failpoint
+    precedence: Precedence = field(default_factory=Precedence)
 
     async def do(self, work: BmsWork) -> None:
         """Whatever the work asks for."""
@@ -54,11 +58,17 @@ class BmsCalls:
             return
         match work.task:
             case "command":
-                await self.carry_out(work)
+                with self.precedence.command():
+                    await self.carry_out(work)
             case "verify":
+                await self._give_way()
                 await self.verify(work)
             case "reconcile":
+                await self._give_way()
                 await self.reconcile(work)
+
+    async def _give_way(self) -> None:
+        await self.precedence.give_way(self.clock.wall_seconds(GIVE_WAY_S))
 
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order; one that has one is left alone."""

@@ -23,6 +23,11 @@ from interfaces.workers.holding import sleep_unless
 from projections.views import ReadModelsUnavailable
 
 WAIT_S = 30.0
+ENOUGH = 16
+"""Pieces of work. A worker with so many under way gives every other new one back, once: the queue hands it to whoever
+has waited for that facility's work longest, and that may be one worker for all facilities that start together."""
+ASIDE_S = 0.02
+"""Until one that gave work back asks for that facility's again: enough for another to have it."""
 RETRY_S = 0.5
 REFRESH_S = 2.0
 COMES_AGAIN = (
@@ -51,6 +56,8 @@ class DispatchWorker:
     locks: Locks
     facilities: Callable[[], list[str]]
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _under_way: int = 0
+    _gave_back: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
@@ -77,14 +84,30 @@ class DispatchWorker:
         while not stop.is_set():
             try:
                 item = await self.source.next_bms(facility_id, wait_s=WAIT_S)
-                if item is not None:
+                if item is not None and not await self._given_back(item):
                     await self._work(facility_id, item)
             except COMES_AGAIN as error:
                 # Not acknowledged: the work comes again, and the BMS is asked what became of it.
                 log.warning("not concluded; it comes again", facility=facility_id, why=str(error))
                 await asyncio.sleep(RETRY_S)
 
+    async def _given_back(self, item: WorkItem) -> bool:
+        if self._under_way < ENOUGH or item.deliveries > 1:
+            return False
+        self._gave_back = not self._gave_back
+        if self._gave_back:
+            await item.again_after(0.0)
+            await asyncio.sleep(ASIDE_S)
+        return self._gave_back
+
     async def _work(self, facility_id: str, item: WorkItem) -> None:
+        self._under_way += 1
+        try:
+            await self._carried_out(facility_id, item)
+        finally:
+            self._under_way -= 1
+
+    async def _carried_out(self, facility_id: str, item: WorkItem) -> None:
         async with kept(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
             try:
                 work = json_decoder(BmsWork).decode(item.body)

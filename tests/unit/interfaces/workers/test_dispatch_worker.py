@@ -206,3 +206,40 @@ def test_what_may_be_otherwise_the_next_time_is_not_parked_but_comes_again(error
         assert calls.done == [("command", "fac-1", 1)]
 
     asyncio.run(story())
+
+
+def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "ENOUGH", 2)
+    queue, facilities = FakeWorkQueue(), [f"fac-{number}" for number in range(20)]
+    first, second = Calls(takes_s=0.05), Calls(takes_s=0.05)
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(worker(queue, first, facilities).run(stop))
+            await asyncio.sleep(0.01)
+            running.create_task(worker(queue, second, facilities).run(stop))
+            await publish(queue, *(work(facility_id, 1) for facility_id in facilities))
+            await until(lambda: len(first.done) + len(second.done) == len(facilities))
+            stop.set()
+
+    asyncio.run(scenario())
+    done = [facility_id for _, facility_id, _ in first.done + second.done]
+    assert sorted(done) == sorted(facilities)
+    assert min(len(first.done), len(second.done)) >= len(facilities) // 5
+
+
+def test_a_worker_that_is_alone_does_all_of_it_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "ENOUGH", 0)
+    queue, calls = FakeWorkQueue(), Calls()
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        await publish(queue, *(work("fac-1", number) for number in range(1, 6)))
+        async with asyncio.TaskGroup() as running:
+            running.create_task(worker(queue, calls, ["fac-1"]).run(stop))
+            await until(lambda: len(calls.done) == 5)
+            stop.set()
+
+    asyncio.run(scenario())
+    assert [number for _, _, number in calls.done] == [1, 2, 3, 4, 5]

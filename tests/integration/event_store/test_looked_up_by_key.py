@@ -1,0 +1,50 @@
+"""Aggregates are loaded by their key, also where the statement was planned on a small table."""
+
+import time
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import psycopg
+
+from adapters.postgres.stream_loading import StreamLoader
+from tests.integration.event_store.recorded import TABLE, datastore
+from tests.servers import Database
+
+PLANNED_FOR_GOOD_AFTER = 6
+"""Runs of a prepared statement, as PostgreSQL does it."""
+
+
+def test_no_load_reads_the_log_from_end_to_end(database: Database) -> None:
+    store = datastore(database.app_dsn)
+    loader = StreamLoader(store, events_table=TABLE, snapshots_table=None)
+    try:
+        for _ in range(PLANNED_FOR_GOOD_AFTER):
+            loader.load([uuid4() for _ in range(50)])
+        fill(database, [uuid4() for _ in range(5_000)])
+        before = scanned(database)
+        for _ in range(PLANNED_FOR_GOOD_AFTER):
+            loader.load([uuid4() for _ in range(50)])
+    finally:
+        loader.close()
+        store.close()
+    assert scanned(database) == before
+
+
+def fill(database: Database, stream_ids: Sequence[UUID]) -> None:
+    with psycopg.connect(database.app_dsn) as connection:
+        connection.execute(
+            f"INSERT INTO gridproof.{TABLE} (originator_id, originator_version, topic, state)"
+            " SELECT id, 1, 'facility.registered.v1', '' FROM unnest(%s::uuid[]) AS id",
+            (list(stream_ids),),
+        )
+
+
+def scanned(database: Database) -> int:
+    """Rows of the log read by whole scans so far, once every session that is over has told its own."""
+    time.sleep(1.1)  # PostgreSQL's sessions tell what they did once a second
+    with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = %s", (TABLE,)
+        ).fetchone()
+    assert row is not None
+    return int(row[0])

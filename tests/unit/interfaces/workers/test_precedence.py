@@ -1,0 +1,57 @@
+"""Checks give way to commands, but not for ever."""
+
+import asyncio
+
+from interfaces.workers.precedence import Precedence
+
+
+def test_a_check_waits_until_the_last_command_is_carried_out() -> None:
+    async def run() -> list[str]:
+        precedence, order = Precedence(), []
+        first, second = asyncio.Event(), asyncio.Event()
+
+        async def command(name: str, ends: asyncio.Event) -> None:
+            with precedence.command():
+                await ends.wait()
+                order.append(name)
+
+        async def check() -> None:
+            await precedence.give_way(60.0)
+            order.append("check")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(command("first", first))
+            tasks.create_task(command("second", second))
+            await asyncio.sleep(0)
+            tasks.create_task(check())
+            await asyncio.sleep(0)
+            first.set()
+            await asyncio.sleep(0.01)
+            second.set()
+        return order
+
+    assert asyncio.run(run()) == ["first", "second", "check"]
+
+
+def test_a_check_waits_for_no_command_that_hangs() -> None:
+    async def run() -> str:
+        precedence = Precedence()
+        with precedence.command():
+            await precedence.give_way(0.01)
+            return "checked"
+
+    assert asyncio.run(run()) == "checked"
+
+
+def test_with_no_command_a_check_begins_at_once() -> None:
+    async def run() -> bool:
+        precedence = Precedence()
+        try:
+            with precedence.command():
+                raise RuntimeError("a command that ends by an error is over too")
+        except RuntimeError:
+            waiting = asyncio.ensure_future(precedence.give_way(60.0))
+            await asyncio.sleep(0.01)
+            return waiting.done()
+
+    assert asyncio.run(run())
