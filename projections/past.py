@@ -9,10 +9,15 @@ from uuid import UUID
 import msgspec
 from eventsourcing.utils import get_topic
 
+from domain.dispatch import Dispatch, Interval
 from domain.dr_event import DREvent
+from domain.facility import Facility
+from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit_replay import past_story
 from projections.dispatches import DispatchesProjection, DispatchRow
 from projections.dr_events import DREventRow, DREventsProjection
+from projections.facilities import FacilitiesProjection, FacilityRow
+from projections.facilities import key_of as facility_key_of
 from projections.memory_rows import MemoryRows
 from projections.memory_view import MemoryView
 from projections.read_model import Projection, TRow
@@ -25,6 +30,8 @@ DR_EVENT_TOPICS = tuple(
         if isinstance(kind, type) and issubclass(kind, DREvent.Event) and kind is not DREvent.Event
     )
 )
+
+_MEASUREMENTS = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn)
 
 
 class PastStory(msgspec.Struct, frozen=True):
@@ -64,6 +71,32 @@ def dr_events_as_of(log: StoryLog, as_of: AsOf) -> PastDREvents:
     position = position_as_of(log, as_of)
     entries = log.entries_about(DR_EVENT_TOPICS, until=position)
     return PastDREvents(position, MemoryView(_folded(DREventsProjection(), entries)))
+
+
+def facility_as_of(log: StoryLog, facility_id: str, as_of: AsOf) -> FacilityRow | None:
+    """One facility as it stood; None where it was not known then. Raises as `dr_event_as_of`."""
+    position = position_as_of(log, as_of)
+    own = log.entries_of([facility_stream_id(facility_id)])
+    served = {
+        entry.domain_event.dr_event_id for entry in own if isinstance(entry.domain_event, Facility.Reserved)
+    }
+    dispatches = log.entries_of([dispatch_id(dr_event_id, facility_id) for dr_event_id in sorted(served)])
+    story = sorted([*own, *dispatches], key=lambda entry: entry.position)
+    rows = _folded(FacilitiesProjection(), (entry for entry in story if entry.position <= position))
+    view: MemoryView[FacilityRow] = MemoryView(rows)
+    return view.get(facility_key_of(facility_id))
+
+
+def measured_intervals(log: StoryLog, dispatch_stream: UUID, as_of: AsOf | None) -> tuple[Interval, ...]:
+    """The intervals of the measurement in force then; none where there is none, or it was withdrawn.
+
+    Raises PositionAhead or StoryLogUnavailable.
+    """
+    position = position_as_of(log, as_of)
+    entries = log.entries_of([dispatch_stream], topics=[get_topic(kind) for kind in _MEASUREMENTS])
+    said = [entry.domain_event for entry in entries if entry.position <= position]
+    last = said[-1] if said else None
+    return last.intervals if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else ()
 
 
 def _folded(projection: Projection[TRow], entries: Iterable[StoryEntry]) -> MemoryRows[TRow]:

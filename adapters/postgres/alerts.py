@@ -26,6 +26,11 @@ SELECT name, subject, severity, detail, raised_at, last_seen_at, cleared_at FROM
 WHERE %s OR cleared_at IS NULL
 ORDER BY raised_at DESC, alert_id DESC LIMIT %s
 """
+_ABOUT = """
+SELECT name, subject, severity, detail, raised_at, last_seen_at, cleared_at FROM gridproof.alerts
+WHERE cleared_at IS NULL AND (subject = %(subject)s OR starts_with(subject, %(subject)s || '/'))
+ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
+"""
 
 
 class PostgresAlerts:
@@ -52,6 +57,11 @@ class PostgresAlerts:
     def open_by_name(self) -> dict[str, int]:
         with operations_connection(self._pool) as connection:
             return dict(connection.execute(_COUNT).fetchall())
+
+    def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
+        asked = {"subject": storable(subject), "limit": limit}
+        with operations_connection(self._pool) as connection:
+            return [_alert(row) for row in connection.execute(_ABOUT, asked)]
 
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
         with operations_connection(self._pool) as connection:

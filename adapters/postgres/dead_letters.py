@@ -14,6 +14,7 @@ from application.ports.dead_letters import (
     DeadLetterNotFound,
     DeadLetterQueue,
     DeadLetterStatus,
+    OpenLetters,
 )
 from domain.errors import ReasonRequired
 
@@ -34,6 +35,9 @@ WHERE status = 'open' AND queue = ANY(%(queues)s) AND parked_at <= %(moment)s
     AND (%(after_at)s::timestamptz IS NULL OR (parked_at, dead_letter_id) > (%(after_at)s, %(after_id)s::uuid))
 ORDER BY parked_at, dead_letter_id LIMIT %(limit)s
 """  # noqa: S608 - our own column names
+_OPEN = """
+SELECT queue, count(*), min(parked_at) FROM gridproof.dead_letters WHERE status = 'open' GROUP BY queue ORDER BY queue
+"""
 _GET = f"SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = %s"  # noqa: S608 - our own column names
 _DECIDE = f"""
 UPDATE gridproof.dead_letters SET status = %s, decided_at = %s, decided_by = %s, decision_reason = %s
@@ -80,6 +84,14 @@ class PostgresDeadLetters:
         }
         with operations_connection(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_OPEN_BEFORE, asked)]
+
+    def open_by_queue(self) -> list[OpenLetters]:
+        with operations_connection(self._pool) as connection:
+            found = connection.execute(_OPEN).fetchall()
+        return [
+            OpenLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
+            for queue, count, oldest_at in found
+        ]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         with operations_connection(self._pool) as connection:

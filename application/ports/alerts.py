@@ -36,6 +36,10 @@ class AlertRegistry(Protocol):
         """How many are open of each name that has one."""
         ...
 
+    def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
+        """Open ones about `subject` or a part of it (`subject/part`), the newest first."""
+        ...
+
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
         """The newest first."""
         ...

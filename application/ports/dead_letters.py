@@ -27,6 +27,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     decision_reason: str | None = None
 
 
+class OpenLetters(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of one queue nobody has decided yet."""
+
+    queue: DeadLetterQueue
+    open: int
+    oldest_at: datetime
+
+
 class DeadLetterNotFound(LookupError):
     """No dead letter has that id."""
 
@@ -64,6 +72,10 @@ class DeadLetters(Protocol):
 
         `after`: the last of the page before, decided meanwhile or not.
         """
+        ...
+
+    def open_by_queue(self) -> list[OpenLetters]:
+        """Of every queue that has any, by name."""
         ...
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:

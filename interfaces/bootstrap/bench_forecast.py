@@ -150,6 +150,9 @@ class _NoAlerts:
     def open_by_name(self) -> dict[str, int]:
         return {}
 
+    def open_about(self, subject: str, *, limit: int = 100) -> list[Any]:
+        return []
+
     def listed(self, **_: object) -> list[Any]:
         return []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from application.ports.meter_powers import MeterPowersView
     from application.ports.past_forecasts import PastForecasts
     from application.ports.stored_readings import StoredReadings
+    from application.ports.system_state import SystemState
     from application.ports.telemetry_rollups import TelemetryRollups
     from application.ports.telemetry_store import TelemetryStore
     from application.ports.utilities import Utilities
@@ -133,6 +134,26 @@ class Stores:
         from adapters.postgres.projection_waits import PostgresProjectionWaits
 
         return PostgresProjectionWaits(self.database_url)
+
+    def known_programs(self, program_ids: Collection[str]) -> list[str]:
+        """Those of the named programs that there are."""
+        from application.ports.event_store import StreamNotFound
+        from domain.identifiers import program_stream_id
+        from domain.program import Program
+
+        known = []
+        for program_id in sorted(set(program_ids)):
+            try:
+                self.events.load(Program, program_stream_id(program_id))
+            except StreamNotFound:
+                continue
+            known.append(program_id)
+        return known
+
+    def system_state(self) -> SystemState:
+        from adapters.postgres.system_state import PostgresSystemState
+
+        return PostgresSystemState(self.pool)
 
     def close(self) -> None:
         self.events.close()

@@ -63,6 +63,7 @@ def _spare_what_is_there(_: str) -> None:
 
 
 def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: TelemetryHealth) -> WebCollaborators:
+    from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.rate_limit import CachedRateLimiter
     from interfaces.secrets import resolve_secret
     from interfaces.web.collaborators import WebCollaborators
@@ -74,6 +75,9 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
         read_models=stores.read_models(),
         story_log=stores.story_log(),
         api_keys=stores.api_keys(),
+        known_programs=stores.known_programs,
+        queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),
+        system_state=stores.system_state(),
         dead_letter_replay=dead_letter_replay(stores),
         rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
         alerts=stores.alerts(),

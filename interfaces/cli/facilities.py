@@ -1,7 +1,6 @@
 """`gridproof facilities`: the portfolio of utilities, programs and facilities."""
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,22 +100,13 @@ def import_file(file: Path, as_json: bool) -> None:
 
 def _check(portfolio: "Portfolio", stores: "Stores") -> None:
     from application.portfolio_problems import check_references
-    from application.ports.event_store import StreamNotFound
-    from domain.identifiers import program_stream_id
-    from domain.program import Program
-
-    def known_programs() -> Iterator[str]:
-        for program_id in {name for facility in portfolio.facilities for name in facility.programs}:
-            try:
-                stores.events.load(Program, program_stream_id(program_id))
-            except StreamNotFound:
-                continue
-            yield program_id
 
     check_references(
         portfolio,
         known_utilities=[entry.utility_id for entry in stores.utilities().listed()],
-        known_programs=list(known_programs()),
+        known_programs=stores.known_programs(
+            [name for facility in portfolio.facilities for name in facility.programs]
+        ),
     )
 
 

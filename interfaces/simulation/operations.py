@@ -18,6 +18,7 @@ from application.ports.dead_letters import (
     DeadLetterNotFound,
     DeadLetterQueue,
     DeadLetterStatus,
+    OpenLetters,
 )
 from domain.errors import ReasonRequired
 
@@ -60,6 +61,14 @@ class MemoryAlertRegistry:
 
     def open_by_name(self) -> dict[str, int]:
         return dict(Counter(name for name, _ in self._open))
+
+    def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
+        about = [
+            alert
+            for alert in self.listed(limit=len(self._alerts))
+            if alert.subject == subject or alert.subject.startswith(f"{subject}/")
+        ]
+        return about[:limit]
 
     def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
         shown = [alert for alert in self._alerts[::-1] if include_cleared or alert.cleared_at is None]
@@ -113,6 +122,17 @@ class MemoryDeadLetters:
             if after is None or _age(letter) > _age(after)
         ]
         return sorted(found, key=_age)[:limit]
+
+    def open_by_queue(self) -> list[OpenLetters]:
+        still_open = [letter for letter in self._letters.values() if letter.status == "open"]
+        return [
+            OpenLetters(
+                queue=queue,
+                open=sum(letter.queue == queue for letter in still_open),
+                oldest_at=min(letter.parked_at for letter in still_open if letter.queue == queue),
+            )
+            for queue in sorted({letter.queue for letter in still_open})
+        ]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         if dead_letter_id not in self._letters:

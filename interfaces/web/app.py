@@ -13,6 +13,7 @@ from interfaces.web.access import MAX_BODY_BYTES, admit
 from interfaces.web.alert import AlertController
 from interfaces.web.audit import AuditController
 from interfaces.web.authentication import Authenticator
+from interfaces.web.callback import CallbackController
 from interfaces.web.collaborators import Edge, WebCollaborators
 from interfaces.web.dashboard import DashboardController
 from interfaces.web.dead_letter import DeadLetterController
@@ -20,9 +21,13 @@ from interfaces.web.dr_event import DREventController
 from interfaces.web.dr_notification import NotificationController
 from interfaces.web.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.facility import FacilityController
+from interfaces.web.facility_commands import FacilityCommandController
+from interfaces.web.facility_health import FacilityHealthController
 from interfaces.web.forecast import ForecastController
 from interfaces.web.forecast_accuracy import ForecastAccuracyController
 from interfaces.web.metrics import MetricsMiddleware, WebMetrics
+from interfaces.web.operations import OperationsController
+from interfaces.web.performance import PerformanceController
 from interfaces.web.platform import PlatformController
 from interfaces.web.portfolio import PortfolioController
 from interfaces.web.projection import ProjectionController
@@ -31,7 +36,11 @@ from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
     DREventController,
+    PerformanceController,
+    CallbackController,
     FacilityController,
+    FacilityCommandController,
+    FacilityHealthController,
     ForecastController,
     ForecastAccuracyController,
     PortfolioController,
@@ -39,6 +48,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     AlertController,
     DeadLetterController,
     ProjectionController,
+    OperationsController,
     PlatformController,
     DashboardController,
 ]

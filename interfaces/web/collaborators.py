@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
@@ -25,6 +25,7 @@ from application.ports.forecast_scores import ForecastScores
 from application.ports.meter_powers import MeterPowersView
 from application.ports.past_forecasts import PastForecasts
 from application.ports.rate_limit import RateLimiter
+from application.ports.system_state import Queues, SystemState
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
 from interfaces.web.authentication import Authenticator
@@ -99,6 +100,11 @@ class WebCollaborators:
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
+    known_programs: Callable[[Collection[str]], Collection[str]] = lambda _: ()
+    """Those of the named programs that there are, by the log."""
+    queues: Queues | None = None
+    """None: what waits between processes is not known here."""
+    system_state: SystemState | None = None
     dead_letter_replay: Replaying | None = None
     """None: dead letters are replayed on the command line only."""
     cache: CurrentCache | None = None

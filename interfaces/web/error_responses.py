@@ -13,6 +13,7 @@ from application.command_bus import IdempotencyMismatch, TooManyConflicts
 from application.dead_letter_replay import NotReplayable
 from application.event_mapper import UnknownTopic
 from application.ledger_proof import NotProvable
+from application.portfolio_problems import PortfolioInvalid
 from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from application.ports.event_store import EventStoreUnavailable, SaveTooLarge
@@ -118,6 +119,15 @@ def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
     return problem_response(request, Problem(name, str(error), (reason,)))
 
 
+def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes]:
+    """Each by its field; an entry posted alone has no place in a list."""
+    reasons = []
+    for problem in error.problems:
+        path, _, detail = problem.removeprefix("facilities[0].").partition(": ")
+        reasons.append(ProblemReason(code="invalid_field", detail=detail, field=path))
+    return problem_response(request, Problem("invalid-request", "some fields are wrong", tuple(reasons)))
+
+
 def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A store is down: nothing was lost that was answered, and what was not answered can be sent again."""
     log.warning("store unavailable", error=str(error), trace_id=trace_id_of(request.scope))
@@ -189,6 +199,7 @@ EXCEPTION_HANDLERS = cast(
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
+        PortfolioInvalid: of_portfolio,
         SaveTooLarge: _named("body-too-large"),
         UnknownTopic: of_newer_release,
         Exception: unforeseen,

@@ -1,32 +1,23 @@
-"""Facilities: what is known of each, what it draws now and drew before, and its maintenance."""
+"""Facilities: what is known of each, what it draws now and drew before."""
 
 import asyncio
 from datetime import datetime
 from typing import Annotated, Literal
-from uuid import UUID
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from msgspec import Meta
 
-from application.commands.facility import (
-    EndMaintenance,
-    OptInFacility,
-    OptingOut,
-    OptOutFacility,
-    StartMaintenance,
-)
 from application.fresh_answers import Answer, Source
 from application.load_histories import MOST_STEPS
+from application.portfolio import FacilityEntry
 from application.ports.clock import Clock
 from application.ports.telemetry_store import CurrentValue
 from domain.interval_block import steps_in
 from domain.time_windows import NotAligned
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of, edge_of
-from interfaces.web.command_context import context_of
-from interfaces.web.dr_event import Text
+from interfaces.web.facility_registration import FacilityRegistration, registered
 from interfaces.web.load_history import (
     STEPS_S,
     HistoryDocument,
@@ -37,24 +28,13 @@ from interfaces.web.load_history import (
     window_of,
 )
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
+from interfaces.web.past import AsOfQuery, past_of
 from interfaces.web.problems import Problem
 from projections.facilities import FacilityRow, key_of
+from projections.past import facility_as_of
 
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15."""
-
-
-class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    action: Literal["start", "end"]
-    reason: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\x00]*$")] = ""
-    """Needed to start."""
-
-
-class OptingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without `dr_event_id` it is about every DR event, those to come too."""
-
-    reason: Text
-    dr_event_id: UUID | None = None
 
 
 class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,9 +76,28 @@ class FacilityController(Controller):
         )
         return Listing(items=page.rows, next_cursor=page.next_cursor)
 
+    @post("/", status_code=200, summary="Make a facility known, or change what is agreed with it")
+    async def register(
+        self, request: ApiRequest, data: JSONBody[FacilityEntry]
+    ) -> Response[FacilityRegistration]:
+        """One entry of a portfolio file. Again is the same as once: only differences are recorded."""
+        return await registered(request, data)
+
     @get("/{facility_id:str}", summary="One facility")
-    async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityRow:
-        return await visible_facility(request, facility_id)
+    async def one(
+        self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
+    ) -> FacilityRow:
+        """Its zones, limits, programs and reservations; how its BMS does is at `/health`."""
+        past = past_of(as_of)
+        if past is None:
+            return await visible_facility(request, facility_id)
+        row = None
+        if request.user.facility_id in (None, facility_id):
+            log = collaborators_of(request).story_log
+            row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
+        if row is None:
+            raise _unknown()
+        return row
 
     @get("/{facility_id:str}/current", summary="What it draws now")
     async def current(self, request: ApiRequest, facility_id: FromPath[str]) -> CurrentDocument:
@@ -130,42 +129,6 @@ class FacilityController(Controller):
             raise Problem("invalid-request", str(error)) from None
         return document_of(facility_id, found, window, page, collaborators_of(request).clock.now())
 
-    @post("/{facility_id:str}/maintenance", status_code=200, summary="Start or end maintenance")
-    async def maintain(
-        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[MaintenanceBody]
-    ) -> None:
-        command = (
-            StartMaintenance(facility_id=facility_id, reason=data.reason)
-            if data.action == "start"
-            else EndMaintenance(facility_id=facility_id)
-        )
-        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
-
-    @post("/{facility_id:str}/opt-out", status_code=200, summary="It does not serve: restored at once")
-    async def opt_out(
-        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
-    ) -> OptingOut:
-        """Of one DR event, or of any until it opts in again."""
-        return await _opted(
-            request,
-            OptOutFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason),
-        )
-
-    @post("/{facility_id:str}/opt-in", status_code=200, summary="It serves again")
-    async def opt_in(
-        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
-    ) -> OptingOut:
-        return await _opted(
-            request, OptInFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason)
-        )
-
-
-async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -> OptingOut:
-    reply: OptingOut = await asyncio.to_thread(
-        collaborators_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
-    )
-    return reply
-
 
 async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow:
     """Raises Problem (404) where there is none, or the key may not see it."""
@@ -174,8 +137,12 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
         view = collaborators_of(request).read_models.facilities
         row = await asyncio.to_thread(view.get, key_of(facility_id))
     if row is None:
-        raise Problem("not-found", "no such facility; list them at /api/facilities")
+        raise _unknown()
     return row
+
+
+def _unknown() -> Problem:
+    return Problem("not-found", "no such facility (then); list them at /api/facilities")
 
 
 def _current(facility_id: str, answer: Answer[CurrentValue], clock: Clock) -> CurrentDocument:

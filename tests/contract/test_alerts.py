@@ -124,3 +124,22 @@ def test_what_is_open_is_counted_by_name(alerts: AlertRegistry) -> None:
     alerts.clear("bms_drift", "fac-002", at=T0 + MINUTE)
     alerts.clear("queue_full", "door", at=T0 + MINUTE)
     assert alerts.open_by_name() == {"bms_drift": 2}
+
+
+def test_what_is_open_about_a_facility_is_about_its_parts_too(alerts: AlertRegistry) -> None:
+    for number, (name, subject) in enumerate(
+        [
+            ("bms_drift", "fac-001"),
+            ("restore_failing", "fac-001/z1"),
+            ("bms_drift", "fac-0011"),
+            ("bms_breaker_open", "fac-001"),
+            ("forecast_drift", "fac-001"),
+        ]
+    ):
+        alerts.raise_alert(name, subject, "x", at=T0 + number * MINUTE)
+    alerts.clear("bms_breaker_open", "fac-001", at=T0 + 9 * MINUTE)
+
+    about = alerts.open_about("fac-001")
+    assert [alert.name for alert in about] == ["forecast_drift", "restore_failing", "bms_drift"]
+    assert alerts.open_about("fac-001", limit=1) == about[:1]
+    assert alerts.open_about("fac-00_") == []

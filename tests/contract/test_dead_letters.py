@@ -167,3 +167,15 @@ def test_those_open_for_long_are_read_page_by_page(letters: DeadLetters) -> None
         after = page[-1]
         letters.decide(after.dead_letter_id, status="discarded", by="operator:1", reason="done", at=LATER)
     assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_what_is_open_is_counted_by_queue_with_its_oldest(letters: DeadLetters) -> None:
+    assert letters.open_by_queue() == []
+    letters.park(letter(1, parked_at=LATER))
+    letters.park(letter(2))
+    letters.park(letter(3, queue="bms_command", parked_at=LATER))
+    letters.park(letter(4, queue="meter_message"))
+    letters.decide(UUID(int=4), status="discarded", by="operator:1", reason="noise", at=LATER)
+
+    found = [(one.queue, one.open, one.oldest_at) for one in letters.open_by_queue()]
+    assert found == [("bms_command", 1, LATER), ("callback", 2, T0)]
