@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import struct
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -14,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from application.ports.current_cache import CacheUnavailable
+from application.ports.current_cache import CacheUnavailable, Taken, Turn
 
 log = structlog.get_logger("cache")
 
@@ -23,6 +24,24 @@ FAILURES = 2
 LEFT_ALONE_S = 5.0
 """After so many failures in a row it is not asked for so long; then one call tries it."""
 _NAMESPACE = "gridproof:answers:"
+_TURNS = "gridproof:turns:"
+# One reply for all: the client would read every element of an array by itself. Of each turn: how long to wait (ms), the
+# length of the answer or -1, the answer.
+_TAKE_TURNS = """
+local taken = {}
+for i = 1, #KEYS, 2 do
+    local wait, answer = 0, false
+    if redis.call('SET', KEYS[i], '', 'NX', 'PX', ARGV[1]) then
+        answer = redis.call('GET', KEYS[i + 1])
+    else
+        wait = math.max(1, redis.call('PTTL', KEYS[i]))
+    end
+    taken[#taken + 1] = struct.pack('>i4i4', wait, answer and #answer or -1)
+    taken[#taken + 1] = answer or ''
+end
+return table.concat(taken)
+"""
+_TAKEN = struct.Struct(">ii")
 
 
 class RedisCurrentCache:
@@ -36,6 +55,7 @@ class RedisCurrentCache:
             retry=Retry(NoBackoff(), 0),
             max_connections=16,
         )
+        self._take_turns = self._redis.register_script(_TAKE_TURNS)
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=FAILURES, default_ttl=LEFT_ALONE_S)
         self._breakers.add_listener(_log_change)
 
@@ -45,6 +65,14 @@ class RedisCurrentCache:
         async with self._guarded():
             found = await self._redis.mget([_NAMESPACE + key for key in keys])
         return cast("list[bytes | None]", found)
+
+    async def take_turns(self, turns: Sequence[Turn], *, every_wall_s: float) -> list[Taken]:
+        if not turns:
+            return []
+        keys = [name for turn in turns for name in (_TURNS + turn.caller, _NAMESPACE + turn.key)]
+        async with self._guarded():
+            packed = await self._take_turns(keys=keys, args=[max(1, int(every_wall_s * 1000))])
+        return list(_unpacked(cast("bytes", packed)))
 
     async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
         if not answers:
@@ -69,6 +97,16 @@ class RedisCurrentCache:
             raise CacheUnavailable("the cache failed lately and is left alone for a while") from error
         except (RedisError, OSError, TimeoutError) as error:
             raise CacheUnavailable(f"the cache: {type(error).__name__}: {error}") from error
+
+
+def _unpacked(packed: bytes) -> Iterator[Taken]:
+    place = 0
+    while place < len(packed):
+        wait_ms, length = _TAKEN.unpack_from(packed, place)
+        place += _TAKEN.size
+        end = place + max(0, length)
+        yield Taken(wait_ms / 1000, packed[place:end] if length >= 0 else None)
+        place = end
 
 
 def _log_change(name: str, kind: str, change: Event) -> None:

@@ -47,6 +47,14 @@ class CurrentValues:
         """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere."""
         return await self._current.get_many(facility_ids)
 
+    def cached_as(self, facility_id: str) -> str:
+        """The key of its value in the cache."""
+        return self._current.named(facility_id)
+
+    def fresh(self, facility_id: str, stored: bytes) -> Answer[CurrentValue] | None:
+        """What lay in the cache under that key, if it is fresh."""
+        return self._current.fresh(facility_id, stored)
+
     def _load_current(self, facility_ids: Sequence[str]) -> Mapping[str, CurrentValue]:
         return {value.facility_id: value for value in self._store.current(facility_ids)}
 

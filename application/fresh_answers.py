@@ -122,6 +122,18 @@ class FreshAnswers(Generic[TValue]):
                 answers[key] = Answer(old[key].value, "last_known", old[key].read_at)
         return answers
 
+    def named(self, key: str) -> str:
+        """How the cache calls the answer to `key`."""
+        return f"{self._name}:{key}"
+
+    def fresh(self, key: str, stored: bytes) -> Answer[TValue] | None:
+        """What somebody read out of the cache, if it is fresh; remembered as if it had been asked for here."""
+        kept = self._decoded(stored)
+        if kept is None:
+            return None
+        self._remember({key: kept})
+        return Answer(kept.value, "cache", kept.read_at) if self._is_fresh(kept.read_at) else None
+
     async def put_many(self, values: Mapping[str, TValue], read_at: datetime) -> None:
         """Into the cache, for all processes. Raises CacheUnavailable."""
         await self._put({key: _Kept(value, read_at) for key, value in values.items()})
@@ -142,7 +154,7 @@ class FreshAnswers(Generic[TValue]):
         return seen | newer
 
     async def _ask_cache(self, keys: Sequence[str]) -> dict[str, _Kept[TValue]]:
-        found = await cast("CurrentCache", self._cache).get_many([self._named(key) for key in keys])
+        found = await cast("CurrentCache", self._cache).get_many([self.named(key) for key in keys])
         kept = {
             key: one
             for key, answer in zip(keys, found, strict=True)
@@ -214,12 +226,9 @@ class FreshAnswers(Generic[TValue]):
     async def _put(self, kept: Mapping[str, _Kept[TValue]]) -> None:
         if self._cache is not None:
             await self._cache.put_many(
-                {self._named(key): self._encode(one) for key, one in kept.items()},
+                {self.named(key): self._encode(one) for key, one in kept.items()},
                 kept_wall_s=max(FRESH_S, self._clock.wall_seconds(self._kept_s)),
             )
-
-    def _named(self, key: str) -> str:
-        return f"{self._name}:{key}"
 
 
 def _is_newer(kept: _Kept[Any], seen: _Kept[Any] | None) -> bool:

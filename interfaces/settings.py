@@ -124,6 +124,10 @@ class Settings:
     reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
     """How often the state of a curtailed building is asked for."""
     http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)
+    http_current_per_key_per_s: float = _setting(parse.number(0.01, 100_000), 1.0)
+    """How often a key may read one facility's current value, over all processes."""
+    http_reads_per_key_per_s: float = _setting(parse.number(1, 1_000_000), 200.0)
+    """How often a key may call all else but the webhook, in each process."""
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
     """DR events accepted and not yet scheduled; above it the webhook answers 503."""
 

@@ -1,6 +1,6 @@
 """A view of rows in memory, with the tenants, filters and cursors of the live one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Generic
 
 from projections.cursors import checked_filters, cursor_after, read_cursor
@@ -23,6 +23,9 @@ class MemoryView(Generic[Row]):
             return None
         found: Row = row
         return found
+
+    def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
+        return {key: row for key in keys if (row := self.get(key)) is not None}
 
     def listed(
         self,

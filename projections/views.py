@@ -3,7 +3,7 @@
 `tenant` narrows to what one utility may see; None sees everything (operators, auditors, workers).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -35,6 +35,10 @@ class View(Protocol[Row]):
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         """The row of that key, if that tenant may see it."""
+        ...
+
+    def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
+        """Those of the rows that there are, whoever may see them."""
         ...
 
     def listed(

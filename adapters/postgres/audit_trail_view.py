@@ -30,6 +30,10 @@ class PostgresAuditTrailView:
             return None
         return told([step], self)[0]
 
+    def by_key(self, keys: Collection[str]) -> dict[str, AuditTrailRow]:
+        steps = self._steps.by_key(keys)
+        return dict(zip(steps, told(list(steps.values()), self), strict=True))
+
     def listed(
         self,
         *,

@@ -66,7 +66,7 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.rate_limit import CachedRateLimiter
     from interfaces.secrets import resolve_secret
-    from interfaces.web.collaborators import WebCollaborators
+    from interfaces.web.collaborators import ReadRates, WebCollaborators
     from interfaces.web.webhook_secrets import WebhookSecrets
 
     settings = stores.settings
@@ -92,6 +92,10 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
         cache=current_cache(stores),
         waits=stores.projection_waits(),
+        read_rates=ReadRates(
+            current_per_s=settings.http_current_per_key_per_s,
+            others_per_s=settings.http_reads_per_key_per_s,
+        ),
         probes=_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,

@@ -54,6 +54,7 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {FACILITY}/opt-out": OPERATOR,
     f"POST {FACILITY}/opt-in": OPERATOR,
     "GET /api/portfolio": READER,
+    "GET /api/portfolio/current": READER,
     "GET /api/portfolio/forecast": READER,
     "GET /api/audit/dr-events/{dr_event_id}": AUDITOR,
     "GET /api/audit/dr-events/{dr_event_id}/proof": AUDITOR,
@@ -110,7 +111,9 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     connection.scope["user"] = api_key
     if route.partition(" ")[2].startswith(WEBHOOK):
         await _check_rate(edge, api_key)
-    elif route.startswith("POST "):
+        return
+    _check_read_rate(edge, api_key)
+    if route.startswith("POST "):
         check_is_json(connection)
 
 
@@ -142,6 +145,12 @@ async def _check_rate(edge: Edge, api_key: ApiKey) -> None:
         raise try_again(
             "rate-exceeded", "too many requests with this key", retry_after_s=decision.retry_after_s
         )
+
+
+def _check_read_rate(edge: Edge, api_key: ApiKey) -> None:
+    wait_s = edge.rates.wait_s(api_key.key_id)
+    if wait_s > 0:
+        raise try_again("rate-exceeded", "too many requests with this key", retry_after_s=wait_s)
 
 
 def check_is_json(connection: ASGIConnection[Any, Any, Any, Any]) -> None:

@@ -1,12 +1,13 @@
 """The HTTP application: every controller, the guard, and what surrounds each request."""
 
 from litestar import Litestar
-from litestar.datastructures import MutableScopeHeaders, State
+from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler, Message, Scope
 
+from application.current_reads import CurrentReads
 from application.current_values import CurrentValues
 from application.load_histories import HistorySources, LoadHistories
 from interfaces.web.access import MAX_BODY_BYTES, admit
@@ -15,6 +16,8 @@ from interfaces.web.audit import AuditController
 from interfaces.web.authentication import Authenticator
 from interfaces.web.callback import CallbackController
 from interfaces.web.collaborators import Edge, WebCollaborators
+from interfaces.web.conditional import ConditionalMiddleware
+from interfaces.web.current_value import CurrentController, CurrentOfAllController
 from interfaces.web.dashboard import DashboardController
 from interfaces.web.dead_letter import DeadLetterController
 from interfaces.web.dr_event import DREventController
@@ -25,6 +28,9 @@ from interfaces.web.facility_commands import FacilityCommandController
 from interfaces.web.facility_health import FacilityHealthController
 from interfaces.web.forecast import ForecastController
 from interfaces.web.forecast_accuracy import ForecastAccuracyController
+from interfaces.web.key_rates import KeyRates
+from interfaces.web.known_facilities import KnownFacilities
+from interfaces.web.lean_current import LeanCurrent
 from interfaces.web.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.operations import OperationsController
 from interfaces.web.performance import PerformanceController
@@ -41,9 +47,11 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     FacilityController,
     FacilityCommandController,
     FacilityHealthController,
+    CurrentController,
     ForecastController,
     ForecastAccuracyController,
     PortfolioController,
+    CurrentOfAllController,
     AuditController,
     AlertController,
     DeadLetterController,
@@ -59,17 +67,21 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
     metrics = WebMetrics()
     clock, cache = collaborators.clock, collaborators.cache
     sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
+    values, rates = CurrentValues(collaborators.telemetry, clock, cache), collaborators.read_rates
     edge = Edge(
         collaborators,
         Authenticator(collaborators.api_keys),
-        CurrentValues(collaborators.telemetry, clock, cache),
+        values,
+        CurrentReads(values, cache, every_s=1 / rates.current_per_s),
+        KnownFacilities(collaborators.read_models.facilities),
+        KeyRates(rates.others_per_s),
         LoadHistories(sources, clock, cache),
     )
-    return Litestar(
+    app = Litestar(
         CONTROLLERS,
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
-        middleware=[MetricsMiddleware(metrics)],
+        middleware=[MetricsMiddleware(metrics), ConditionalMiddleware()],
         before_send=[_complete_headers],
         state=State({"edge": edge, "metrics": metrics}),
         openapi_config=_openapi(),
@@ -77,17 +89,26 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    app.asgi_handler = LeanCurrent(app.asgi_handler, edge, metrics)
+    return app
+
+
+_TRACE = TRACE_HEADER.lower().encode()
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 async def _complete_headers(message: Message, scope: Scope) -> None:
     """The trace id in every answer; and nothing is sniffed, framed or kept."""
     if message["type"] != "http.response.start":
         return
-    headers = MutableScopeHeaders.from_message(message)
-    headers[TRACE_HEADER] = trace_id_of(scope)
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    headers = message["headers"] = list(message["headers"])
+    given = {name.lower() for name, _ in headers}
+    headers.append((_TRACE, trace_id_of(scope).encode()))
+    headers.extend(header for header in _ALWAYS if header[0] not in given)
 
 
 def _openapi() -> OpenAPIConfig:

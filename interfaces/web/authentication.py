@@ -35,6 +35,15 @@ class Authenticator:
             raise unauthenticated()
         return stored.api_key
 
+    def remembered(self, authorization: str) -> ApiKey | None:
+        """The key, if nothing has to be looked up for it; None does not say that it is none."""
+        scheme, _, token = authorization.partition(" ")
+        parsed = parse_token(token.strip()) if scheme.lower() == "bearer" else None
+        known = None if parsed is None else self._remembered.get(parsed[0])
+        if parsed is None or known is None or self._monotonic() >= known[0] or known[1] is None:
+            return None
+        return known[1].api_key if is_genuine(known[1], parsed[1]) else None
+
     async def _find(self, key_id: str) -> StoredApiKey | None:
         known = self._remembered.get(key_id)
         if known is not None and self._monotonic() < known[0]:

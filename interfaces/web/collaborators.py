@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from litestar.connection import ASGIConnection
 
+from application.current_reads import CurrentReads
 from application.current_values import CurrentValues
 from application.deciding import CommandContext, IdempotencyKey
 from application.ledger_proof import ProofDocument
@@ -30,6 +31,8 @@ from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
 from interfaces.web.authentication import Authenticator
 from interfaces.web.judging_turns import JudgingTurns
+from interfaces.web.key_rates import KeyRates
+from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.remembered_answers import RememberedAnswers
 from projections.story_log import StoryLog
 from projections.views import ReadModels
@@ -81,6 +84,16 @@ class ReadinessProbe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadRates:
+    """How often one key may read."""
+
+    current_per_s: float = 1.0
+    """Of one facility's current value, over all processes."""
+    others_per_s: float = 200.0
+    """Of all other routes together, in each process."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WebCollaborators:
     """Everything the edge needs; stores are synchronous and called in threads."""
 
@@ -111,6 +124,7 @@ class WebCollaborators:
     """Shares current values with other processes; None: each remembers for itself."""
     waits: ProjectionWaits | None = None
     """None: no read waits for what was just written."""
+    read_rates: ReadRates = field(default_factory=ReadRates)
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     """DR events accepted and not yet scheduled, at which the door answers 503."""
@@ -124,6 +138,9 @@ class Edge:
     collaborators: WebCollaborators
     authenticator: Authenticator
     current_values: CurrentValues
+    current_reads: CurrentReads
+    facilities: KnownFacilities
+    rates: KeyRates
     histories: LoadHistories
     answers: RememberedAnswers = field(default_factory=RememberedAnswers)
     judging: JudgingTurns = field(default_factory=JudgingTurns)

@@ -2,17 +2,13 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from application.fresh_answers import Answer, Source
 from application.load_histories import MOST_STEPS
 from application.portfolio import FacilityEntry
-from application.ports.clock import Clock
-from application.ports.telemetry_store import CurrentValue
 from domain.interval_block import steps_in
 from domain.time_windows import NotAligned
 from interfaces.web.access import ApiRequest
@@ -32,22 +28,6 @@ from interfaces.web.past import AsOfQuery, past_of
 from interfaces.web.problems import Problem
 from projections.facilities import FacilityRow, key_of
 from projections.past import facility_as_of
-
-STALE_AFTER_S = 120.0
-"""Clock seconds; meters report every 15."""
-
-
-class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What a facility draws now, as far as its meters say."""
-
-    facility_id: str
-    kw: float | None
-    measured_at: datetime | None
-    age_s: float | None
-    """Clock seconds since `measured_at`."""
-    stale: bool
-    source: Source | Literal["none"]
-    """`last_known`: the store does not answer; `none`: no meter has ever said anything."""
 
 
 class FacilityController(Controller):
@@ -99,12 +79,6 @@ class FacilityController(Controller):
             raise _unknown()
         return row
 
-    @get("/{facility_id:str}/current", summary="What it draws now")
-    async def current(self, request: ApiRequest, facility_id: FromPath[str]) -> CurrentDocument:
-        await visible_facility(request, facility_id)
-        answers = await edge_of(request).current_values.current([facility_id])
-        return _current(facility_id, answers[facility_id], collaborators_of(request).clock)
-
     @get("/{facility_id:str}/history", summary="Load by 15 s, minute, quarter-hour or hour")
     async def history(
         self,
@@ -143,24 +117,3 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
 
 def _unknown() -> Problem:
     return Problem("not-found", "no such facility (then); list them at /api/facilities")
-
-
-def _current(facility_id: str, answer: Answer[CurrentValue], clock: Clock) -> CurrentDocument:
-    value = answer.value
-    if value is None:
-        return CurrentDocument(
-            facility_id=facility_id, kw=None, measured_at=None, age_s=None, stale=True, source="none"
-        )
-    age_s = _age_s(value.measured_at, clock)
-    return CurrentDocument(
-        facility_id=facility_id,
-        kw=value.kw,
-        measured_at=value.measured_at,
-        age_s=age_s,
-        stale=value.kw is None or age_s > STALE_AFTER_S or answer.source == "last_known",
-        source=answer.source,
-    )
-
-
-def _age_s(moment: datetime, clock: Clock) -> float:
-    return (clock.now() - moment).total_seconds()

@@ -11,7 +11,7 @@ import pytest
 from adapters import current_cache
 from adapters.current_cache import RedisCurrentCache
 from adapters.embedded import EmbeddedServers
-from application.ports.current_cache import CacheUnavailable, CurrentCache
+from application.ports.current_cache import CacheUnavailable, CurrentCache, Turn
 from tests.fakes.current_cache import FakeCurrentCache
 
 DEAD_CACHE = "redis://127.0.0.1:9/0"
@@ -72,6 +72,37 @@ def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) ->
     async def story(cache: CurrentCache, prefix: str) -> None:
         await cache.put_many({}, kept_wall_s=1.0)
         assert await cache.get_many([]) == []
+
+    tell(story)
+
+
+def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
+        turns = [
+            Turn(f"{prefix}{caller}", f"{prefix}{key}")
+            for caller, key in (("k1/a", "a"), ("k1/b", "b"), ("k1/a", "a"), ("k2/a", "none"))
+        ]
+        taken = await cache.take_turns(turns, every_wall_s=30.0)
+        assert [one.answer for one in taken] == [b"\x92\x00\xff", b"", None, None]
+        assert [one.wait_s > 0 for one in taken] == [False, False, True, False]
+        again = await cache.take_turns(turns[:1], every_wall_s=30.0)
+        assert 25.0 < again[0].wait_s <= 30.0
+        assert await cache.take_turns([], every_wall_s=1.0) == []
+
+    tell(story)
+
+
+def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        turn = Turn(f"{prefix}k", f"{prefix}a")
+        await cache.take_turns([turn], every_wall_s=0.2)
+        refused = 0
+        async with asyncio.timeout(20):
+            while (await cache.take_turns([turn], every_wall_s=0.2))[0].wait_s:
+                refused += 1
+                await asyncio.sleep(0.01)
+        assert refused
 
     tell(story)
 

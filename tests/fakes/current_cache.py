@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from application.ports.current_cache import CacheUnavailable
+from application.ports.current_cache import CacheUnavailable, Taken, Turn
 
 
 class FakeCurrentCache:
@@ -13,12 +13,25 @@ class FakeCurrentCache:
         self.available = True
         self.asked: list[tuple[str, ...]] = []
         self.kept: dict[str, tuple[bytes, float]] = {}
+        self.turn_at: dict[str, float] = {}
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         self._check()
         self.asked.append(tuple(keys))
         found = [self.kept.get(key) for key in keys]
         return [one[0] if one is not None and one[1] > time.monotonic() else None for one in found]
+
+    async def take_turns(self, turns: Sequence[Turn], *, every_wall_s: float) -> list[Taken]:
+        self._check()
+        found = []
+        for turn in turns:
+            now = time.monotonic()
+            wait_s = max(0.0, self.turn_at.get(turn.caller, now) - now)
+            if wait_s == 0.0:
+                self.turn_at[turn.caller] = now + every_wall_s
+            kept = self.kept.get(turn.key) if wait_s == 0.0 else None
+            found.append(Taken(wait_s, kept[0] if kept is not None and kept[1] > now else None))
+        return found
 
     async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
         self._check()

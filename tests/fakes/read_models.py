@@ -39,6 +39,9 @@ class FakeAuditTrailView(FakeView[AuditTrailRow]):
         step = self._steps.get(key, tenant=tenant)
         return None if step is None else told([step], self)[0]
 
+    def by_key(self, keys: Collection[str]) -> Mapping[str, AuditTrailRow]:
+        return {key: row for key in keys if (row := self.get(key)) is not None}
+
     def listed(
         self,
         *,

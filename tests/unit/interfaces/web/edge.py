@@ -1,7 +1,7 @@
 """The HTTP edge over stand-ins, for tests of the edge alone."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from application.deciding import CommandContext, IdempotencyKey
 from application.ports.api_keys import Role
 from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
-from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
 from projections.dr_events import DREventRow
 from projections.views import Page
 from tests.fakes.alerts import FakeAlertRegistry
@@ -82,6 +82,9 @@ class ListedRows(Generic[Row]):
         row = self.rows.get(key)
         return row if row is not None and tenant in (None, self.tenant_of(row)) else None
 
+    def by_key(self, keys: Collection[str]) -> dict[str, Row]:
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
     def listed(
         self,
         *,
@@ -123,6 +126,7 @@ class Edge:
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
     clock: SettableClock = field(default_factory=SettableClock)
     rate_per_s: int = 1_000
+    read_rates: ReadRates = field(default_factory=lambda: ReadRates(current_per_s=1e9, others_per_s=1e9))
     secrets: dict[str, bytes] = field(default_factory=dict)
     webhook_secret: Callable[[str], bytes | None] | None = None
     """Instead of `secrets`."""
@@ -156,6 +160,7 @@ class Edge:
                 rate_limiter=FakeRateLimiter(self.rate_per_s),
                 clock=self.clock,
                 webhook_secret=self.webhook_secret or self.secrets.get,
+                read_rates=self.read_rates,
                 probes=self.probes,
                 queue_depth=self.queue_depth,
                 allow_private_callbacks=self.allow_private_callbacks,

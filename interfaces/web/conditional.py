@@ -1,0 +1,125 @@
+"""What a caller has already is not sent again, and what is long is sent compressed.
+
+The tag of an answer is that of its content, whoever asked and as of when: another content, another tag. It is weak,
+since the compressed and the plain form carry the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
+from typing import Any
+
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+LEAST_BYTES = 1_024
+"""Shorter answers fit into a packet or two as they are."""
+BESIDE_BYTES = 64 * 1_024
+"""Longer ones are compressed in a thread: the event loop has others to answer."""
+LEVEL = 3
+VARY = b"Authorization, Cookie, Accept-Encoding"
+KEPT = b"private, no-cache"
+"""A caller may keep an answer, and asks each time whether it still holds."""
+_CONTENT = (
+    b"application/json",
+    b"application/vnd.oai.openapi+json",
+    b"text/html",
+    b"text/css",
+    b"text/javascript",
+)
+_ALWAYS_NEW = ("/health", "/ready", "/metrics", "/api/stream")
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class ConditionalMiddleware(ASGIMiddleware):
+    """Of whole answers to GET; what is streamed, and what is no 200, passes as it is."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if scope.get("method") != "GET" or scope["path"].startswith(_ALWAYS_NEW):
+            await next_app(scope, receive, send)
+            return
+        held: Message | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal held
+            if message["type"] == "http.response.start" and _is_content(message):
+                held = message
+                return
+            if held is not None and message["type"] == "http.response.body":
+                start, held = held, None
+                if not message.get("more_body", False):
+                    await _send_whole(scope, start, message["body"], send)
+                    return
+                await send(start)
+            await send(message)
+
+        await next_app(scope, receive, sending)
+
+
+def header_of(scope: Any, name: bytes) -> bytes:
+    """Of the request; empty where it is not there."""
+    return next((value for found, value in scope["headers"] if found == name), b"")
+
+
+def holds(if_none_match: bytes, tag: bytes) -> bool:
+    """Whether the caller has that very answer (RFC 9110, weak comparison)."""
+    if not if_none_match:
+        return False
+    known = [one.strip().removeprefix(b"W/") for one in if_none_match.split(b",")]
+    return b"*" in known or tag.removeprefix(b"W/") in known
+
+
+def _is_content(message: Message) -> bool:
+    if message["type"] != "http.response.start" or message["status"] != 200:
+        return False
+    content_type = _value(list(message["headers"]), b"content-type")
+    return content_type.startswith(_CONTENT)
+
+
+async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None:
+    headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
+    tag = _value(headers, b"etag")
+    if not tag:
+        tag = b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
+        headers.append((b"etag", tag))
+    headers.append((b"vary", VARY))
+    if not _value(headers, b"cache-control"):
+        headers.append((b"cache-control", KEPT))
+    if holds(header_of(scope, b"if-none-match"), tag):
+        kept = [(name, value) for name, value in headers if not name.startswith(b"content-")]
+        await send({"type": "http.response.start", "status": 304, "headers": kept})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return
+    if len(body) >= LEAST_BYTES and _takes_gzip(header_of(scope, b"accept-encoding")):
+        body = await _compressed(body)
+        headers = [(name, value) for name, value in headers if name != b"content-length"]
+        headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
+    start["headers"] = headers
+    await send(start)
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _value(headers: RawHeaders, name: bytes) -> bytes:
+    return next((value for found, value in headers if found.lower() == name), b"")
+
+
+def _takes_gzip(accept_encoding: bytes) -> bool:
+    """By name, or by `*`; `q=0` says no."""
+    said: dict[bytes, bool] = {}
+    for one in accept_encoding.lower().split(b","):
+        coding, _, quality = one.replace(b" ", b"").partition(b";q=")
+        said[coding] = not quality or quality.strip(b"0.") != b""
+    return said.get(b"gzip", said.get(b"*", False))
+
+
+async def _compressed(body: bytes) -> bytes:
+    return _gzip(body) if len(body) < BESIDE_BYTES else await asyncio.to_thread(_gzip, body)
+
+
+def _gzip(body: bytes) -> bytes:
+    """Without a time in it, so that the same is compressed to the same."""
+    compressor = zlib.compressobj(LEVEL, wbits=31)
+    return compressor.compress(body) + compressor.flush()

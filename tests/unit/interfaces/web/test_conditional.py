@@ -1,0 +1,138 @@
+"""What a caller has already is not sent again, and what is long is sent compressed."""
+
+import gzip
+from typing import Any
+
+import pytest
+
+from projections.facilities import key_of
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.story_log import FakeStoryLog
+from tests.property.projected_logs import PortfolioWalk
+from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
+from tests.unit.interfaces.web.test_facility_values import Watched
+from tests.unit.interfaces.web.test_reads import facility
+
+
+@pytest.fixture(scope="module")
+def walk() -> PortfolioWalk:
+    made = PortfolioWalk()
+    made.happy()
+    return made
+
+
+def shown(walk: PortfolioWalk) -> Edge:
+    edge = Edge(others={"story_log": FakeStoryLog(walk.entries)})
+    edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
+    return edge
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/dr-events", "/api/facilities", "/api/portfolio", "/schema", "/dashboard.js"]
+)
+def test_who_has_the_answer_is_told_that_it_still_holds_without_a_body(
+    walk: PortfolioWalk, path: str
+) -> None:
+    edge = shown(walk)
+    key = edge.key("operator")
+    with edge.client() as client:
+        first = client.get(path, headers=key)
+        tag = first.headers["etag"]
+        for said in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+            again = client.get(path, headers=key | {"If-None-Match": said})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+            assert not {"content-type", "content-length", "content-encoding"} & set(again.headers)
+        other = client.get(path, headers=key | {"If-None-Match": '"other"'})
+    assert (other.status_code, other.content) == (200, first.content)
+    assert "Authorization" in first.headers["vary"]
+    assert "no-cache" in first.headers["cache-control"]
+
+
+def test_another_past_another_tag_and_the_same_past_the_same(walk: PortfolioWalk) -> None:
+    edge = shown(walk)
+    key, path = edge.key("operator"), f"/api/dr-events/{walk.dr_events[0].id}"
+    head = walk.entries[-1].position
+    with edge.client() as client:
+        now, then = (client.get(f"{path}?as_of={at}", headers=key) for at in (head, head - 5))
+        assert now.headers["etag"] != then.headers["etag"]
+        asked = key | {"If-None-Match": then.headers["etag"]}
+        assert client.get(f"{path}?as_of={head - 5}", headers=asked).status_code == 304
+        assert client.get(f"{path}?as_of={head}", headers=asked).status_code == 200
+
+
+def test_a_tag_opens_nothing_to_another_tenant(walk: PortfolioWalk) -> None:
+    edge = shown(walk)
+    path = f"/api/dr-events/{walk.dr_events[0].id}"
+    own = edge.key("utility", utility=walk.dr_events[0].state.utility_id)
+    other = edge.key("utility", utility="somebody-else")
+    with edge.client() as client:
+        tag = client.get(path, headers=own).headers["etag"]
+        refused = client.get(path, headers=other | {"If-None-Match": tag})
+        assert problem_of(refused)["status"] == 404
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 401
+        listed = client.get("/api/dr-events", headers=own).headers["etag"]
+        assert client.get("/api/dr-events", headers=other | {"If-None-Match": listed}).status_code == 200
+
+
+def test_a_change_changes_the_tag() -> None:
+    edge = Edge()
+    edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
+    key = edge.key("operator")
+    with edge.client() as client:
+        tag = client.get("/api/facilities", headers=key).headers["etag"]
+        edge.read_models.facilities.rows[key_of("fac-002")] = facility("fac-002")
+        again = client.get("/api/facilities", headers=key | {"If-None-Match": tag})
+    assert (again.status_code, len(again.json()["items"])) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip", True),
+        ("br;q=1.0, gzip;q=0.8", True),
+        ("*", True),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("*, gzip;q=0.0", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("count", [20, 400])
+def test_a_long_answer_is_compressed_for_who_takes_that(
+    accepted: str, is_compressed: bool, count: int
+) -> None:
+    edge = Edge()
+    rows = (facility(f"fac-{number:03}") for number in range(count))
+    edge.read_models.facilities.rows = {key_of(row.facility_id): row for row in rows}
+    key = edge.key("operator")
+    with edge.client() as client:
+        headers = key | {"Accept-Encoding": accepted}
+        with client.stream("GET", "/api/facilities?limit=1000", headers=headers) as answer:
+            raw = b"".join(answer.iter_raw())
+    assert (answer.headers.get("content-encoding") == "gzip") == is_compressed
+    assert int(answer.headers["content-length"]) == len(raw)
+    plain = gzip.decompress(raw) if is_compressed else raw
+    assert plain.count(b'"facility_id"') == count
+
+
+def test_a_short_answer_stays_as_it_is() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        answer = client.get("/api/dr-events", headers=key | {"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+
+
+def test_a_current_value_holds_until_it_is_another_or_grows_old() -> None:
+    watched = Watched()
+    watched.reading()
+    said: list[Any] = []
+    with watched.edge.client() as client:
+        first = client.get("/api/facilities/fac-001/current", headers=watched.key)
+        headers = watched.key | {"If-None-Match": first.headers["etag"]}
+        for _ in range(2):
+            said.append(client.get("/api/facilities/fac-001/current", headers=headers).status_code)
+        watched.edge.clock.moment = NOW.replace(hour=13)
+        watched.store.available = False
+        said.append(client.get("/api/facilities/fac-001/current", headers=headers).status_code)
+    assert said == [304, 304, 200]
