@@ -54,6 +54,8 @@ class Settings:
 
     database_url: str | None = _setting(parse.database, None, secret=True)
     """Several hosts (`db-1:5432,db-2:5432`) are tried in their order, for the one that takes writes."""
+    database_replica_url: str | None = _setting(parse.database, None, secret=True)
+    """A standby that people's reads go to; where it is away or far behind, the primary answers them."""
     migration_database_url: str | None = _setting(parse.database, None, secret=True)
     """The owner's role, for `gridproof migrate` alone."""
     postgres_bindir: Path | None = _setting(parse.path, None)

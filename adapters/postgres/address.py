@@ -6,6 +6,8 @@ the one that takes writes is taken.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -22,14 +24,27 @@ _UNLESS_SAID = {
 }
 
 
+_FOR_READING = _UNLESS_SAID | {"target_session_attrs": "any", "connect_timeout": "2"}
+"""A standby is what is wanted; one that does not answer is done without."""
+
+
 class UnreadableAddress(ValueError):
     """No address that libpq understands. It is not quoted: it may hold a password."""
 
 
 def for_failover(database_url: str) -> str:
     """The address for psycopg, as `name=value` pairs; it may hold a password. Raises UnreadableAddress."""
+    return _completed(database_url, _UNLESS_SAID)
+
+
+def for_reading(database_url: str) -> str:
+    """The same of a server that is only read from, and may be a standby. Raises UnreadableAddress."""
+    return _completed(database_url, _FOR_READING)
+
+
+def _completed(database_url: str, unless_said: Mapping[str, str]) -> str:
     try:
-        return make_conninfo("", **(_UNLESS_SAID | conninfo_to_dict(database_url)))
+        return make_conninfo("", **(dict(unless_said) | conninfo_to_dict(database_url)))
     except psycopg.ProgrammingError:
         raise UnreadableAddress(
             "the address of PostgreSQL has a parameter that libpq does not know, or a broken %-escape"

@@ -181,6 +181,18 @@ def database_url(settings: Settings) -> str:
         raise NoRunningSystem(f"{error}: correct GRIDPROOF_DATABASE_URL") from error
 
 
+def replica_url(settings: Settings) -> str | None:
+    """Where reads of people go, on a server that may be a standby; None where the settings name none."""
+    if settings.database_replica_url is None:
+        return None
+    from adapters.postgres.address import UnreadableAddress, for_reading
+
+    try:
+        return for_reading(settings.database_replica_url)
+    except UnreadableAddress as error:
+        raise NoRunningSystem(f"{error}: correct GRIDPROOF_DATABASE_REPLICA_URL") from error
+
+
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
     """Connects on first use; close them at the end."""
     from adapters.postgres.event_store import PostgresEventStore

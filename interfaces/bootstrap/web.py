@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -13,15 +14,19 @@ import uvloop
 from application.telemetry_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
-from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import current_cache, watched_telemetry
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.telemetry_store import TelemetryStore
     from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+    from projections.replica import ReplicatedReadModels
 
 PROBE_TIMEOUT_S = 1.5
+POOL_SIZE = 16
+REPLICA_WITHIN_S = 0.5
+"""For a connection to the replica; then the primary is asked."""
 FULL_COLLECTION_ONE_IN = 100
 """Of the collections of the middle generation; Python's own is 10. What is remembered of streams is walked by each full
 one, and next to nothing is ever found there: states hold no cycles."""
@@ -40,12 +45,15 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
-    stores = open_stores(settings, pool_size=16)
+    stores = open_stores(settings, pool_size=POOL_SIZE)
     try:
         listener = web.listening(settings.http_host, settings.http_port)
         health = TelemetryHealth()
-        async with watched_telemetry(stores, "web", health=health) as telemetry:
-            app = create_app(web_collaborators(stores, telemetry, health))
+        async with (
+            watched_telemetry(stores, "web", health=health) as telemetry,
+            replica_models(stores) as replica,
+        ):
+            app = create_app(web_collaborators(stores, telemetry, health, replica))
             await web.run(app, listener=listener, stop=stop, started=_spare_what_is_there)
     finally:
         stores.close()
@@ -62,7 +70,32 @@ def _spare_what_is_there(_: str) -> None:
     gc.set_threshold(youngest, middle, FULL_COLLECTION_ONE_IN)
 
 
-def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: TelemetryHealth) -> WebCollaborators:
+@asynccontextmanager
+async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels | None]:
+    """Over the replica of the settings; None where they name none. It need not answer."""
+    url = replica_url(stores.settings)
+    if url is None:
+        yield None
+        return
+    from adapters.postgres.idle_connection import check_idle
+    from adapters.postgres.quick_pool import QuickPool
+    from adapters.postgres.replica_read_models import ReplicaReadModels
+
+    pool = QuickPool(
+        url, min_size=1, max_size=POOL_SIZE, open=True, timeout=REPLICA_WITHIN_S, check=check_idle
+    )
+    try:
+        yield ReplicaReadModels(pool, stores.read_models())
+    finally:
+        await asyncio.to_thread(pool.close)
+
+
+def web_collaborators(
+    stores: Stores,
+    telemetry: TelemetryStore,
+    health: TelemetryHealth,
+    replica: ReplicatedReadModels | None = None,
+) -> WebCollaborators:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.rate_limit import CachedRateLimiter
     from interfaces.secrets import resolve_secret
@@ -92,6 +125,7 @@ def web_collaborators(stores: Stores, telemetry: TelemetryStore, health: Telemet
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
         cache=current_cache(stores),
         waits=stores.projection_waits(),
+        replica=replica,
         read_rates=ReadRates(
             current_per_s=settings.http_current_per_key_per_s,
             others_per_s=settings.http_reads_per_key_per_s,

@@ -93,6 +93,8 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
     return app
 
 
+_SOURCE = b"x-read-models"
+"""Where what people read comes from now, and how far behind that is at most."""
 _TRACE = TRACE_HEADER.lower().encode()
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -109,6 +111,10 @@ async def _complete_headers(message: Message, scope: Scope) -> None:
     given = {name.lower() for name, _ in headers}
     headers.append((_TRACE, trace_id_of(scope).encode()))
     headers.extend(header for header in _ALWAYS if header[0] not in given)
+    replica = scope["app"].state["edge"].collaborators.replica
+    if replica is not None and scope["path"].startswith("/api/"):
+        source = replica.source()
+        headers.append((_SOURCE, f"{source.name}; lag_s={source.lag_s:.3f}".encode()))
 
 
 def _openapi() -> OpenAPIConfig:

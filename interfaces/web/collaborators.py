@@ -34,6 +34,7 @@ from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.remembered_answers import RememberedAnswers
+from projections.replica import ReplicatedReadModels
 from projections.story_log import StoryLog
 from projections.views import ReadModels
 from projections.waiting import ProjectionWaits
@@ -124,6 +125,8 @@ class WebCollaborators:
     """Shares current values with other processes; None: each remembers for itself."""
     waits: ProjectionWaits | None = None
     """None: no read waits for what was just written."""
+    replica: ReplicatedReadModels | None = None
+    """What people read instead of `read_models`; None: there is only the primary."""
     read_rates: ReadRates = field(default_factory=ReadRates)
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
@@ -150,6 +153,15 @@ class Edge:
 
 def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:
     return cast("Edge", connection.app.state["edge"])
+
+
+def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
+    """The read models that this request reads: the primary's where it asks to know what was just recorded."""
+    collaborators = collaborators_of(connection)
+    wants_newest = "wait" in connection.headers.get("prefer", "").lower()
+    return (
+        collaborators.read_models if collaborators.replica is None or wants_newest else collaborators.replica
+    )
 
 
 def collaborators_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebCollaborators:

@@ -13,7 +13,7 @@ from application.fresh_answers import Answer, Source
 from application.ports.clock import Clock
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import collaborators_of, edge_of
+from interfaces.web.collaborators import edge_of, models_of
 from interfaces.web.paging import Cursor, Limit, listing_of
 from interfaces.web.problems import Problem, try_again
 from projections.views import MOST_ROWS
@@ -98,7 +98,7 @@ class CurrentOfAllController(Controller):
             wanted = [facility_id for facility_id in named if facility_id in known]
             unknown = tuple(facility_id for facility_id in named if facility_id not in known)
         else:
-            view = collaborators_of(request).read_models.facilities
+            view = models_of(request).facilities
             page = await asyncio.to_thread(
                 listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit
             )

@@ -12,7 +12,7 @@ from application.portfolio import FacilityEntry
 from domain.interval_block import steps_in
 from domain.time_windows import NotAligned
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import collaborators_of, edge_of
+from interfaces.web.collaborators import collaborators_of, edge_of, models_of
 from interfaces.web.facility_registration import FacilityRegistration, registered
 from interfaces.web.load_history import (
     STEPS_S,
@@ -48,7 +48,7 @@ class FacilityController(Controller):
             return Listing(items=(await visible_facility(request, request.user.facility_id),))
         page = await asyncio.to_thread(
             listing_of,
-            collaborators_of(request).read_models.facilities,
+            models_of(request).facilities,
             filters={"status": status, "programs": program},
             tenant=None,
             cursor=cursor,
@@ -108,7 +108,7 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
     """Raises Problem (404) where there is none, or the key may not see it."""
     row = None
     if request.user.facility_id in (None, facility_id):
-        view = collaborators_of(request).read_models.facilities
+        view = models_of(request).facilities
         row = await asyncio.to_thread(view.get, key_of(facility_id))
     if row is None:
         raise _unknown()

@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import collaborators_of
+from interfaces.web.collaborators import collaborators_of, models_of
 from interfaces.web.problems import Problem
 from projections.audit_replay import UnknownStory
 from projections.dispatches import DispatchRow
@@ -48,7 +48,7 @@ async def dr_events_of(request: ApiRequest, past: AsOf | None) -> View[DREventRo
     """The DR events, live or as they stood."""
     collaborators = collaborators_of(request)
     if past is None:
-        return collaborators.read_models.dr_events
+        return models_of(request).dr_events
     return (await asyncio.to_thread(dr_events_as_of, collaborators.story_log, past)).dr_events
 
 
@@ -58,7 +58,7 @@ async def story_of(request: ApiRequest, dr_event_id: UUID, past: AsOf | None) ->
     dr_events: View[DREventRow]
     dispatches: View[DispatchRow]
     if past is None:
-        models = collaborators.read_models
+        models = models_of(request)
         dr_events, dispatches = models.dr_events, models.dispatches
     else:
         try:

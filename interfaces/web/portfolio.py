@@ -13,7 +13,7 @@ from application.portfolio_forecast import (
     portfolio_forecast,
 )
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import WebCollaborators, collaborators_of
+from interfaces.web.collaborators import WebCollaborators, collaborators_of, models_of
 from interfaces.web.forecast import AsOfMoment, moment_of
 from interfaces.web.problems import Problem
 from projections.paging import every_row
@@ -27,7 +27,7 @@ class PortfolioController(Controller):
     @get("/", summary="Available, committed and delivered kW")
     async def whole(self, request: ApiRequest) -> PortfolioRow:
         """An empty one before the first facility is imported."""
-        row = await asyncio.to_thread(collaborators_of(request).read_models.portfolio.get, KEY)
+        row = await asyncio.to_thread(models_of(request).portfolio.get, KEY)
         return row or PortfolioRow()
 
     @get("/forecast", summary="What all facilities will draw together")

@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from application.alerts import ALERTS
 from application.ports.operations import OperationsUnavailable
-from interfaces.web.access import ACCESS, FOR_ONE_FACILITY
+from interfaces.web.access import ACCESS
 from interfaces.web.collaborators import ReadinessProbe
 from interfaces.web.problems import PROBLEM_TYPES
 from projections.views import ProjectionPosition, ReadModelsUnavailable
@@ -31,47 +31,6 @@ def routes() -> set[str]:
 
 def test_every_route_stands_in_the_table_of_access_and_the_table_holds_no_other() -> None:
     assert routes() == set(ACCESS)
-
-
-def concrete(route: str) -> tuple[str, str]:
-    method, _, path = route.partition(" ")
-    for name in ("dr_event_id", "dead_letter_id"):
-        path = path.replace("{" + name + "}", ID)
-    return method, path.replace("{facility_id}", "fac-001").replace("{utility_event_id}", "U-1")
-
-
-CLOSED = sorted(route for route, roles in ACCESS.items() if roles is not None)
-
-
-@pytest.mark.parametrize("route", CLOSED)
-def test_without_a_key_a_closed_route_answers_401(route: str) -> None:
-    method, path = concrete(route)
-    with Edge().client() as client:
-        assert problem_of(client.request(method, path))["status"] == 401
-
-
-@pytest.mark.parametrize("route", CLOSED)
-def test_a_role_that_may_not_is_refused(route: str) -> None:
-    method, path = concrete(route)
-    edge = Edge()
-    keys = {
-        role: edge.key(role, utility="util-1" if role == "utility" else None)
-        for role in ("utility", "operator", "auditor", "dashboard", "admin")
-    }
-    allowed = ACCESS[route] or frozenset()
-    with edge.client() as client:
-        for role, key in keys.items():
-            if role not in allowed:
-                assert problem_of(client.request(method, path, headers=key))["status"] == 403, role
-
-
-@pytest.mark.parametrize("route", sorted(set(CLOSED) - FOR_ONE_FACILITY))
-def test_a_key_of_one_facility_sees_nothing_else(route: str) -> None:
-    method, path = concrete(route)
-    edge = Edge()
-    key = edge.key("dashboard", facility="fac-001")
-    with edge.client() as client:
-        assert problem_of(client.request(method, path, headers=key))["status"] == 403
 
 
 @pytest.mark.parametrize(

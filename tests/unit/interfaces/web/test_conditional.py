@@ -130,8 +130,7 @@ def test_a_current_value_holds_until_it_is_another_or_grows_old() -> None:
     with watched.edge.client() as client:
         first = client.get("/api/facilities/fac-001/current", headers=watched.key)
         headers = watched.key | {"If-None-Match": first.headers["etag"]}
-        for _ in range(2):
-            said.append(client.get("/api/facilities/fac-001/current", headers=headers).status_code)
+        said += [client.get("/api/facilities/fac-001/current", headers=headers).status_code for _ in "12"]
         watched.edge.clock.moment = NOW.replace(hour=13)
         watched.store.available = False
         said.append(client.get("/api/facilities/fac-001/current", headers=headers).status_code)

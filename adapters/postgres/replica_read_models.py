@@ -1,0 +1,146 @@
+"""Read models of a standby, and of the primary where the standby does not answer or is too far behind.
+
+A look at how far it is behind is taken by the reads themselves, once a second at most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from adapters.postgres.read_model_view import Pool, reading
+from adapters.postgres.read_models import PostgresReadModels
+from projections.audit_steps import AuditTrailRow
+from projections.dispatches import DispatchRow
+from projections.dr_events import DREventRow
+from projections.facilities import FacilityRow
+from projections.portfolio import PortfolioRow
+from projections.replica import ReadSource
+from projections.views import (
+    DeadlinesView,
+    Page,
+    ProjectionPosition,
+    ReadModels,
+    ReadModelsUnavailable,
+    Row,
+    View,
+)
+
+log = structlog.get_logger("replica")
+
+LOOK_EVERY_S = 1.0
+LEFT_ALONE_S = 5.0
+"""A replica that failed is not asked for so long."""
+MOST_LAG_S = 30.0
+"""One further behind is not read from."""
+TAnswer = TypeVar("TAnswer")
+
+# All that was received is replayed: it is as far as the primary, but only while somebody still sends.
+_LAG = """
+SELECT CASE
+    WHEN NOT pg_is_in_recovery() THEN 0
+    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
+    ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
+END::float8
+"""
+
+
+class ReplicaReadModels:
+    """ReplicatedReadModels. `pool` is of the replica, `primary` what is read instead."""
+
+    def __init__(
+        self, pool: Pool, primary: ReadModels, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._pool = pool
+        self._primary = primary
+        self._monotonic = monotonic
+        self._looking = Lock()
+        self._looked_at: float | None = None
+        self._lag_s: float | None = None
+        """None: it has not answered yet, or not any more."""
+        models = PostgresReadModels(pool)
+        self.dr_events: View[DREventRow] = _EitherView(self, models.dr_events, primary.dr_events)
+        self.dispatches: View[DispatchRow] = _EitherView(self, models.dispatches, primary.dispatches)
+        self.facilities: View[FacilityRow] = _EitherView(self, models.facilities, primary.facilities)
+        self.portfolio: View[PortfolioRow] = _EitherView(self, models.portfolio, primary.portfolio)
+        self.audit_trail: View[AuditTrailRow] = _EitherView(self, models.audit_trail, primary.audit_trail)
+
+    @property
+    def deadlines(self) -> DeadlinesView:
+        """Whoever acts on them needs the newest."""
+        return self._primary.deadlines
+
+    def positions(self) -> list[ProjectionPosition]:
+        return self._primary.positions()
+
+    def source(self) -> ReadSource:
+        lag_s = self._lag_s
+        if lag_s is None or lag_s > MOST_LAG_S:
+            return ReadSource(name="primary", lag_s=0.0)
+        return ReadSource(name="replica", lag_s=lag_s)
+
+    def either(self, of_replica: Callable[[], TAnswer], of_primary: Callable[[], TAnswer]) -> TAnswer:
+        self._look()
+        if self.source().name == "primary":
+            return of_primary()
+        try:
+            return of_replica()
+        except ReadModelsUnavailable as error:
+            self._leave_alone(error)
+            return of_primary()
+
+    def _look(self) -> None:
+        """If it is time: one thread looks, and the others go by what was seen before."""
+        if not self._is_time() or not self._looking.acquire(blocking=False):
+            return
+        try:
+            if self._is_time():
+                with reading(self._pool) as connection:
+                    row = connection.execute(_LAG).fetchone()
+                if self._lag_s is None:
+                    log.info("the replica is read from")
+                # Nothing was ever replayed: nothing is known.
+                self._lag_s = None if row is None or row[0] is None else float(row[0])
+                self._looked_at = self._monotonic()
+        except ReadModelsUnavailable as error:
+            self._leave_alone(error)
+        finally:
+            self._looking.release()
+
+    def _is_time(self) -> bool:
+        if self._looked_at is None:
+            return True
+        pause_s = LEFT_ALONE_S if self._lag_s is None else LOOK_EVERY_S
+        return self._monotonic() - self._looked_at >= pause_s
+
+    def _leave_alone(self, error: Exception) -> None:
+        if self._lag_s is not None or self._looked_at is None:
+            log.warning("the replica does not answer: the primary is read instead", why=str(error))
+        self._lag_s, self._looked_at = None, self._monotonic()
+
+
+class _EitherView(Generic[Row]):
+    """One read model of two places."""
+
+    def __init__(self, models: ReplicaReadModels, replica: View[Row], primary: View[Row]) -> None:
+        self._models = models
+        self._replica = replica
+        self._primary = primary
+
+    def get(self, key: str, *, tenant: str | None = None) -> Row | None:
+        """What the replica does not have (yet) is looked for on the primary."""
+        found = self._either(lambda view: view.get(key, tenant=tenant))
+        return self._primary.get(key, tenant=tenant) if found is None else found
+
+    def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
+        return self._either(lambda view: view.by_key(keys))
+
+    def listed(self, **asked: Any) -> Page[Row]:
+        return self._either(lambda view: view.listed(**asked))
+
+    def _either(self, ask: Callable[[View[Row]], TAnswer]) -> TAnswer:
+        return self._models.either(lambda: ask(self._replica), lambda: ask(self._primary))

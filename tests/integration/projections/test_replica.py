@@ -1,0 +1,129 @@
+"""Reads of a standby: labelled with how far it is behind, and of the primary where it is gone or too far behind."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.clock import SystemClock
+from adapters.postgres import replica_read_models
+from adapters.postgres.address import for_reading
+from adapters.postgres.alerts import PostgresAlerts
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.read_models import PostgresReadModels
+from adapters.postgres.replica_read_models import ReplicaReadModels
+from application.command_bus import CommandBus
+from application.commands.facility import RegisterFacility
+from application.demand_response import DemandResponse
+from application.handlers import HANDLERS
+from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
+from projections.facilities import FacilitiesProjection, key_of
+from tests.made_up import CONTEXT
+from tests.postgres_pair import PostgresPair, postgres_pair
+
+PATIENCE_S = 60.0
+
+
+class Pair:
+    """A primary that knows facilities, and read models over its standby."""
+
+    def __init__(self, pair: PostgresPair, stack: ExitStack) -> None:
+        self.pair = pair
+        self.clock = SystemClock()
+        url = pair.primary.url("gridproof_app")
+        self.store = PostgresEventStore(DemandResponse, url)
+        stack.callback(self.store.close)
+        self.pool: ConnectionPool[Any] = stack.enter_context(ConnectionPool[Any](url, min_size=1, max_size=2))
+        self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=PostgresForecastBook(self.pool))
+        replica = QuickPool(
+            for_reading(pair.standby.url("gridproof_app")), min_size=1, max_size=2, open=True, timeout=0.5
+        )
+        stack.callback(replica.close)
+        self.primary = PostgresReadModels(self.pool)
+        self.models = ReplicaReadModels(replica, self.primary)
+
+    def register(self, facility_id: str) -> None:
+        entry = FacilityEntry(
+            facility_id=facility_id,
+            meters=(MeterEntry(meter_id="main"),),
+            zones=(ZoneEntry(zone_id="zone-1", curtailable_kw=100.0),),
+            bms=BmsEntry(address="http://127.0.0.1:1/"),
+            programs=(),
+        )
+        self.bus.handle(RegisterFacility(entry=entry), CONTEXT)
+        ProjectionRunner(
+            FacilitiesProjection(),
+            dsn=self.pair.primary.url("gridproof_app"),
+            alerts=PostgresAlerts(self.pool),
+            clock=self.clock,
+        ).catch_up()
+
+    def listed(self) -> list[str]:
+        return [row.facility_id for row in self.models.facilities.listed().rows]
+
+    def replay(self, *, paused: bool) -> None:
+        with self.pair.standby.connect() as connection:
+            connection.execute(f"SELECT pg_wal_replay_{'pause' if paused else 'resume'}()".encode())
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with postgres_pair() as servers, ExitStack() as stack:
+        yield Pair(servers, stack)
+
+
+def until(happened: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One story, since each part goes on where the last one left the servers."""
+    monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 0.2)
+    assert pair.models.source().name == "primary", "nothing is known of it yet"
+    pair.register("fac-001")
+    until(lambda: pair.listed() == ["fac-001"], "the replica follows")
+    until(lambda: pair.models.source().name == "replica", "it is read from")
+
+    pair.replay(paused=True)
+    pair.register("fac-002")
+    assert pair.listed() == ["fac-001"], "it is the replica that answers"
+    assert pair.models.facilities.get(key_of("fac-002")) is not None, "one not there yet is looked for"
+    until(lambda: bool(pair.listed()) and pair.models.source().lag_s > 0.5, "its lag is told")
+
+    monkeypatch.setattr(replica_read_models, "MOST_LAG_S", 0.5)
+    until(lambda: pair.listed() == ["fac-001", "fac-002"], "too far behind: the primary answers")
+    assert (pair.models.source().name, pair.models.source().lag_s) == ("primary", 0.0)
+    monkeypatch.setattr(replica_read_models, "MOST_LAG_S", 30.0)
+    pair.replay(paused=False)
+    until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "it has caught up")
+    until(lambda: bool(pair.listed()) and pair.models.source().lag_s == 0.0, "nothing is left to replay")
+
+    pair.pair.standby.kill()
+    assert pair.listed() == ["fac-001", "fac-002"], "no read fails with it"
+    assert pair.models.source().name == "primary"
+    pair.pair.standby.start()
+    until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "it is back")
+
+
+def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
+    pool = QuickPool(
+        for_reading("postgresql://nobody@127.0.0.1:9/none"), min_size=1, max_size=1, open=True, timeout=0.2
+    )
+    try:
+        models = ReplicaReadModels(pool, pair.primary)
+        assert models.portfolio.get("portfolio") == pair.primary.portfolio.get("portfolio")
+        assert models.source().name == "primary"
+    finally:
+        pool.close()
