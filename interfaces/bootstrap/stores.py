@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from application.ports.forecast_scores import ForecastScores
     from application.ports.meter_powers import MeterPowersView
     from application.ports.past_forecasts import PastForecasts
+    from application.ports.sessions import Sessions
     from application.ports.stored_readings import StoredReadings
     from application.ports.system_state import SystemState
     from application.ports.telemetry_rollups import TelemetryRollups
@@ -124,6 +125,11 @@ class Stores:
         from adapters.postgres.api_keys import PostgresApiKeys
 
         return PostgresApiKeys(self.pool)
+
+    def sessions(self) -> Sessions:
+        from adapters.postgres.sessions import PostgresSessions
+
+        return PostgresSessions(self.pool)
 
     def projection_maintenance(self) -> ProjectionMaintenance:
         from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance

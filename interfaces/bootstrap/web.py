@@ -111,6 +111,7 @@ def web_collaborators(
         known_programs=stores.known_programs,
         queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),
         system_state=stores.system_state(),
+        sessions=stores.sessions(),
         dead_letter_replay=dead_letter_replay(stores),
         rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
         alerts=stores.alerts(),

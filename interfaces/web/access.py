@@ -10,8 +10,10 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
 from application.ports.api_keys import ApiKey, Role
+from interfaces.web.authentication import unauthenticated
 from interfaces.web.collaborators import Edge, edge_of
 from interfaces.web.problems import Problem, try_again
+from interfaces.web.signed_in import caller_of, token_of
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -23,11 +25,13 @@ OPERATOR: frozenset[Role] = frozenset({"operator", "admin"})
 AUDITOR: frozenset[Role] = frozenset({"auditor", "admin"})
 READER: frozenset[Role] = frozenset({"dashboard", "operator", "auditor", "admin"})
 READER_OR_UTILITY: frozenset[Role] = READER | UTILITY
+EVERY_KEY = READER_OR_UTILITY
 
 WEBHOOK = "/webhooks/utility/dr-notification"
 DR_EVENT = "/api/dr-events/{dr_event_id}"
 FACILITY = "/api/facilities/{facility_id}"
 DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
+SIGN_IN = "POST /api/session"
 
 ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {WEBHOOK}": UTILITY,
@@ -66,6 +70,9 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {DEAD_LETTER}/replay": OPERATOR,
     "GET /api/operations": OPERATOR,
     "GET /api/projections": OPERATOR,
+    SIGN_IN: EVERY_KEY,
+    "GET /api/session": EVERY_KEY,
+    "DELETE /api/session": EVERY_KEY,
     "GET /": ANYONE,
     "GET /dashboard.css": ANYONE,
     "GET /dashboard.js": ANYONE,
@@ -87,6 +94,9 @@ FOR_ONE_FACILITY = frozenset(
         f"GET {FACILITY}/history",
         f"GET {FACILITY}/forecast",
         f"GET {FACILITY}/forecast/accuracy",
+        SIGN_IN,
+        "GET /api/session",
+        "DELETE /api/session",
     }
 )
 """What a dashboard key of one facility may read, of that facility."""
@@ -106,14 +116,16 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     if roles is None:
         return
     edge = edge_of(connection)
-    api_key = await edge.authenticator.principal(connection.headers.get("authorization"))
+    if route == SIGN_IN:
+        await _check_may_try(edge, connection)
+    api_key = await caller_of(connection, edge.authenticator, edge.signed_in)
     _check_role(route, roles, api_key)
     connection.scope["user"] = api_key
     if route.partition(" ")[2].startswith(WEBHOOK):
-        await _check_rate(edge, api_key)
+        await _check_rate(edge, api_key.key_id, "too many requests with this key")
         return
     _check_read_rate(edge, api_key)
-    if route.startswith("POST "):
+    if route.startswith("POST ") and route != SIGN_IN:
         check_is_json(connection)
 
 
@@ -139,12 +151,18 @@ def _check_role(route: str, roles: frozenset[Role], api_key: ApiKey) -> None:
         raise Problem("forbidden", f"this key sees only the facility {api_key.facility_id}")
 
 
-async def _check_rate(edge: Edge, api_key: ApiKey) -> None:
-    decision = await edge.collaborators.rate_limiter.hit(api_key.key_id)
+async def _check_may_try(edge: Edge, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """Signing in takes the key itself, and tries count by where they come from, whether they succeed or not."""
+    if token_of(connection) is not None:
+        raise unauthenticated()
+    address = connection.client.host if connection.client is not None else "unknown"
+    await _check_rate(edge, f"sign-in {address}", "too many tries to sign in from this address")
+
+
+async def _check_rate(edge: Edge, counted_by: str, detail: str) -> None:
+    decision = await edge.collaborators.rate_limiter.hit(counted_by)
     if not decision.allowed:
-        raise try_again(
-            "rate-exceeded", "too many requests with this key", retry_after_s=decision.retry_after_s
-        )
+        raise try_again("rate-exceeded", detail, retry_after_s=decision.retry_after_s)
 
 
 def _check_read_rate(edge: Edge, api_key: ApiKey) -> None:

@@ -37,6 +37,8 @@ from interfaces.web.performance import PerformanceController
 from interfaces.web.platform import PlatformController
 from interfaces.web.portfolio import PortfolioController
 from interfaces.web.projection import ProjectionController
+from interfaces.web.session import SessionController
+from interfaces.web.signed_in import COOKIE, SignedIn
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 
 CONTROLLERS: list[ControllerRouterHandler] = [
@@ -57,6 +59,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     DeadLetterController,
     ProjectionController,
     OperationsController,
+    SessionController,
     PlatformController,
     DashboardController,
 ]
@@ -68,9 +71,11 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
     clock, cache = collaborators.clock, collaborators.cache
     sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
     values, rates = CurrentValues(collaborators.telemetry, clock, cache), collaborators.read_rates
+    authenticator = Authenticator(collaborators.api_keys)
     edge = Edge(
         collaborators,
-        Authenticator(collaborators.api_keys),
+        authenticator,
+        SignedIn(collaborators.sessions, authenticator),
         values,
         CurrentReads(values, cache, every_s=1 / rates.current_per_s),
         KnownFacilities(collaborators.read_models.facilities),
@@ -124,8 +129,11 @@ def _openapi() -> OpenAPIConfig:
         version="0.1.0",
         path="/schema",
         render_plugins=[JsonRenderPlugin()],
-        security=[{"api_key": []}],
+        security=[{"api_key": []}, {"session": []}],
         components=Components(
-            security_schemes={"api_key": SecurityScheme(type="http", scheme="bearer", bearer_format="gpk_")}
+            security_schemes={
+                "api_key": SecurityScheme(type="http", scheme="bearer", bearer_format="gpk_"),
+                "session": SecurityScheme(type="apiKey", security_scheme_in="cookie", name=COOKIE),
+            }
         ),
     )

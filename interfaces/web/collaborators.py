@@ -26,6 +26,7 @@ from application.ports.forecast_scores import ForecastScores
 from application.ports.meter_powers import MeterPowersView
 from application.ports.past_forecasts import PastForecasts
 from application.ports.rate_limit import RateLimiter
+from application.ports.sessions import Sessions
 from application.ports.system_state import Queues, SystemState
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
@@ -34,6 +35,7 @@ from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.remembered_answers import RememberedAnswers
+from interfaces.web.signed_in import SignedIn
 from projections.replica import ReplicatedReadModels
 from projections.story_log import StoryLog
 from projections.views import ReadModels
@@ -102,6 +104,7 @@ class WebCollaborators:
     read_models: ReadModels
     story_log: StoryLog
     api_keys: ApiKeys
+    sessions: Sessions
     rate_limiter: RateLimiter
     alerts: AlertRegistry
     dead_letters: DeadLetters
@@ -140,6 +143,7 @@ class Edge:
 
     collaborators: WebCollaborators
     authenticator: Authenticator
+    signed_in: SignedIn
     current_values: CurrentValues
     current_reads: CurrentReads
     facilities: KnownFacilities

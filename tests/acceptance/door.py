@@ -28,6 +28,7 @@ from adapters.postgres.past_forecasts import PostgresPastForecasts
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.projection_waits import PostgresProjectionWaits
 from adapters.postgres.read_models import PostgresReadModels
+from adapters.postgres.sessions import PostgresSessions
 from adapters.postgres.story_log import PostgresStoryLog
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
@@ -178,6 +179,7 @@ def running_door(
             read_models=PostgresReadModels(pool),
             story_log=PostgresStoryLog(pool),
             api_keys=api_keys,
+            sessions=PostgresSessions(pool),
             rate_limiter=CachedRateLimiter(rate_per_s, redis_url=redis_url, namespace=str(uuid4())),
             alerts=PostgresAlerts(pool),
             dead_letters=PostgresDeadLetters(pool),

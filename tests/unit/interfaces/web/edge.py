@@ -31,6 +31,7 @@ from projections.views import Page
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
 from tests.fakes.rate_limit import FakeRateLimiter
+from tests.fakes.sessions import FakeSessions
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 WEBHOOK = "/webhooks/utility/dr-notification"
@@ -124,6 +125,7 @@ class Edge:
     commands: RecordedCommands = field(default_factory=RecordedCommands)
     read_models: ReadModelsInMemory = field(default_factory=ReadModelsInMemory)
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
+    sessions: FakeSessions = field(default_factory=FakeSessions)
     clock: SettableClock = field(default_factory=SettableClock)
     rate_per_s: int = 1_000
     read_rates: ReadRates = field(default_factory=lambda: ReadRates(current_per_s=1e9, others_per_s=1e9))
@@ -157,6 +159,7 @@ class Edge:
                 bus=self.commands,
                 read_models=cast("Any", self.read_models),
                 api_keys=self.api_keys,
+                sessions=self.sessions,
                 rate_limiter=FakeRateLimiter(self.rate_per_s),
                 clock=self.clock,
                 webhook_secret=self.webhook_secret or self.secrets.get,

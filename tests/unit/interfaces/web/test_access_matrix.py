@@ -44,6 +44,8 @@ BODIES: dict[str, Any] = {
     "POST /api/facilities/{facility_id}/opt-in": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/discard": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/replay": {"reason": "x"},
+    "POST /api/session": None,
+    "DELETE /api/session": None,
 }
 QUERIES = {
     "GET /api/facilities/{facility_id}/history": "?from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z",
@@ -186,6 +188,8 @@ def test_a_key_of_one_facility_reads_that_one_alone(house: House, client: Any, r
     assert own.status_code not in (401, 403), own.text
     if "{facility_id}" in route:
         assert problem_of(house.ask(client, route, house.of_facility, facility="fac-002"))["status"] == 404
+    elif "session" in route:
+        assert not own.content or own.json()["facility_id"] == "fac-001"
     else:
         assert [item["facility_id"] for item in own.json()["items"]] == ["fac-001"]
 

@@ -1,0 +1,65 @@
+"""Sessions in PostgreSQL, by its clock: every web process sees the same ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from application.ports.api_keys import ApiKeysUnavailable
+from application.ports.sessions import Session
+from application.sessions import MOST_OF_A_KEY
+
+_FORGET_ENDED = "DELETE FROM gridproof.sessions WHERE expires_at <= now()"
+_FORGET_OLDEST = """
+DELETE FROM gridproof.sessions WHERE token_hash IN (
+    SELECT token_hash FROM gridproof.sessions WHERE key_id = %s
+    ORDER BY expires_at DESC, token_hash OFFSET %s
+)
+"""
+_BEGIN = """
+INSERT INTO gridproof.sessions (token_hash, key_id, expires_at) VALUES (%s, %s, now() + make_interval(secs => %s))
+RETURNING key_id, expires_at, extract(epoch FROM expires_at - now())
+"""
+_FIND = """
+SELECT key_id, expires_at, extract(epoch FROM expires_at - now())
+FROM gridproof.sessions WHERE token_hash = %s AND expires_at > now()
+"""
+_END = "DELETE FROM gridproof.sessions WHERE token_hash = %s"
+
+
+class PostgresSessions:
+    """`pool` connects as the application's role, which can begin and end sessions but not lengthen one."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def begin(self, token_hash: bytes, key_id: str, *, lasts_s: float) -> Session:
+        with self._connection() as connection:
+            connection.execute(_FORGET_ENDED)
+            connection.execute(_FORGET_OLDEST, (key_id, MOST_OF_A_KEY - 1))
+            return _session(connection.execute(_BEGIN, (token_hash, key_id, lasts_s)).fetchone())
+
+    def find(self, token_hash: bytes) -> Session | None:
+        with self._connection() as connection:
+            row = connection.execute(_FIND, (token_hash,)).fetchone()
+        return _session(row) if row else None
+
+    def end(self, token_hash: bytes) -> None:
+        with self._connection() as connection:
+            connection.execute(_END, (token_hash,))
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
+            raise ApiKeysUnavailable(f"the store of sessions did not answer: {error}") from error
+
+
+def _session(row: Any) -> Session:
+    key_id, expires_at, lasts_s = row
+    return Session(key_id=key_id, expires_at=expires_at.astimezone(UTC), lasts_s=float(lasts_s))

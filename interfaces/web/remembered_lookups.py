@@ -1,0 +1,92 @@
+"""What a store said of a name, remembered for a few seconds so that the door is fast; longer while the store is away.
+
+While it is away nobody can be let in or shut out anew, so whoever was let in lately may go on reading. What changes
+something needs the store anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from application.ports.api_keys import ApiKeysUnavailable
+
+REMEMBERED_S = 5.0
+"""How long a revoked key, or a session that was ended, may still be taken."""
+IN_OUTAGE_S = 600.0
+"""And for reading while the store is away."""
+MOST_REMEMBERED = 10_000
+ANSWER_WITHIN_S = 2.0
+"""Who can do without the store waits no longer for it."""
+LEFT_ALONE_S = 1.0
+"""After it failed, so long nobody asks it who can do without."""
+
+TName = TypeVar("TName", bound=Hashable)
+TFound = TypeVar("TFound")
+
+
+class RememberedLookups(Generic[TName, TFound]):
+    """Names that the store does not know are remembered too, so that guessing costs it little. On one event loop."""
+
+    def __init__(
+        self,
+        look_up: Callable[[TName], TFound | None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`look_up` is called in a thread; it raises ApiKeysUnavailable."""
+        self._look_up = look_up
+        self._monotonic = monotonic
+        self._remembered: OrderedDict[TName, tuple[float, TFound | None]] = OrderedDict()
+        self._under_way: dict[TName, asyncio.Future[TFound | None]] = {}
+        self._alone_until = float("-inf")
+
+    async def find(self, name: TName, *, only_reads: bool = False) -> TFound | None:
+        """What the store says, or said lately. Raises ApiKeysUnavailable."""
+        now = self._monotonic()
+        looked_at, known = self._remembered.get(name, (float("-inf"), None))
+        if now < looked_at + REMEMBERED_S:
+            return known
+        if not only_reads or known is None or now >= looked_at + IN_OUTAGE_S:
+            return await self._joined(name)
+        if now < self._alone_until:
+            return known
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._joined(name)
+        except (ApiKeysUnavailable, TimeoutError):
+            self._alone_until = self._monotonic() + LEFT_ALONE_S
+            return known
+
+    def remembered(self, name: TName) -> TFound | None:
+        """What the store said lately; None where it would have to be asked."""
+        looked_at, known = self._remembered.get(name, (float("-inf"), None))
+        return known if self._monotonic() < looked_at + REMEMBERED_S else None
+
+    def forget(self, name: TName) -> None:
+        """It is asked for anew."""
+        self._remembered.pop(name, None)
+
+    async def _joined(self, name: TName) -> TFound | None:
+        """One look-up of a name at a time; who stops waiting for it disturbs nobody."""
+        asking = self._under_way.get(name)
+        if asking is None:
+            asking = self._under_way[name] = asyncio.ensure_future(self._ask(name))
+            asking.add_done_callback(lambda done: self._asked(name, done))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, name: TName) -> TFound | None:
+        found = await asyncio.to_thread(self._look_up, name)
+        self._remembered[name] = (self._monotonic(), found)
+        self._remembered.move_to_end(name)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return found
+
+    def _asked(self, name: TName, done: asyncio.Future[TFound | None]) -> None:
+        self._under_way.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # raised by those who wait; nobody may

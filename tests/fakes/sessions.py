@@ -1,0 +1,41 @@
+"""Sessions in memory, over a clock that is set."""
+
+from datetime import UTC, datetime, timedelta
+
+from application.ports.api_keys import ApiKeysUnavailable
+from application.ports.sessions import Session
+from application.sessions import MOST_OF_A_KEY
+
+
+class FakeSessions:
+    def __init__(self) -> None:
+        self._begun: dict[bytes, tuple[str, datetime]] = {}
+        self.now = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+        self.is_down = False
+
+    def begin(self, token_hash: bytes, key_id: str, *, lasts_s: float) -> Session:
+        self._require_up()
+        self._begun = {name: begun for name, begun in self._begun.items() if begun[1] > self.now}
+        of_key = sorted((at, name) for name, (key, at) in self._begun.items() if key == key_id)
+        for _, name in of_key[: max(0, len(of_key) - MOST_OF_A_KEY + 1)]:
+            del self._begun[name]
+        self._begun[token_hash] = (key_id, self.now + timedelta(seconds=lasts_s))
+        return self._session(token_hash)
+
+    def find(self, token_hash: bytes) -> Session | None:
+        self._require_up()
+        begun = self._begun.get(token_hash)
+        return self._session(token_hash) if begun is not None and begun[1] > self.now else None
+
+    def end(self, token_hash: bytes) -> None:
+        self._require_up()
+        self._begun.pop(token_hash, None)
+
+    def _session(self, token_hash: bytes) -> Session:
+        key_id, expires_at = self._begun[token_hash]
+        lasts_s = (expires_at - self.now).total_seconds()
+        return Session(key_id=key_id, expires_at=expires_at, lasts_s=lasts_s)
+
+    def _require_up(self) -> None:
+        if self.is_down:
+            raise ApiKeysUnavailable("ordered to be down")
