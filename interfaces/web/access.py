@@ -74,8 +74,6 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     "GET /api/session": EVERY_KEY,
     "DELETE /api/session": EVERY_KEY,
     "GET /": ANYONE,
-    "GET /dashboard.css": ANYONE,
-    "GET /dashboard.js": ANYONE,
     "GET /health": ANYONE,
     "GET /metrics": ANYONE,
     "GET /problems/{name}": ANYONE,
@@ -83,6 +81,7 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     "GET /schema": ANYONE,
     "GET /schema/openapi.json": ANYONE,
     "GET /schema/{path}": ANYONE,
+    "GET /static/{name}": ANYONE,
 }
 
 FOR_ONE_FACILITY = frozenset(

@@ -1,0 +1,115 @@
+// The API as the page asks it: the session's cookie (or a key of this tab), problem documents, ETags, time-outs.
+import { createStore } from "./store.js";
+
+const KEY = "gridproof-key";
+const TIMEOUT_MS = 20_000;
+const MOST_REMEMBERED = 100;
+
+/** Whether the server answers at all; and since when it answers from memory alone. */
+export const connection = createStore({ offline: false, answeredAt: null, staleAgeS: null });
+
+const remembered = new Map();
+
+/** An answer that is no success, or none at all (status 0). `document` is the problem document (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, document, retryAfterS = null) {
+    super(document.detail || document.title || `status ${status}`);
+    this.status = status;
+    this.document = document;
+    this.retryAfterS = retryAfterS;
+  }
+
+  get name() {
+    return (this.document.type || "").replace("/problems/", "");
+  }
+}
+
+export const tabKey = {
+  get: () => sessionStorage.getItem(KEY),
+  set: (key) => sessionStorage.setItem(KEY, key),
+  forget: () => sessionStorage.removeItem(KEY),
+};
+
+function headersOf(extra) {
+  const key = tabKey.get();
+  return { Accept: "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}), ...extra };
+}
+
+async function answered(path, options, signal) {
+  const limits = [AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])];
+  try {
+    const answer = await fetch(path, { ...options, signal: AbortSignal.any(limits) });
+    connection.set({ offline: false, answeredAt: Date.now() });
+    return answer;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    connection.set({ offline: true });
+    const late = error.name === "TimeoutError";
+    throw new Problem(0, {
+      title: "The server does not answer",
+      detail: late ? `no answer within ${TIMEOUT_MS / 1000} s` : "the connection failed",
+    });
+  }
+}
+
+async function problemOf(answer) {
+  let document = { title: answer.statusText || `Status ${answer.status}`, detail: "" };
+  if ((answer.headers.get("content-type") || "").includes("json")) document = await answer.json();
+  return new Problem(answer.status, document, Number(answer.headers.get("retry-after")) || null);
+}
+
+/** The document at `path`. Raises Problem. What has not changed since is not sent again. */
+export async function get(path, { signal } = {}) {
+  const known = remembered.get(path);
+  const options = { headers: headersOf(known ? { "If-None-Match": known.etag } : {}), cache: "no-store" };
+  const answer = await answered(path, options, signal);
+  if (answer.status === 304 && known) return known.body;
+  if (!answer.ok) throw await problemOf(answer);
+  connection.set({ staleAgeS: answer.headers.has("x-stale") ? Number(answer.headers.get("age")) || 0 : null });
+  const body = await answer.json();
+  const etag = answer.headers.get("etag");
+  if (etag) {
+    remembered.delete(path);
+    remembered.set(path, { etag, body });
+    if (remembered.size > MOST_REMEMBERED) remembered.delete(remembered.keys().next().value);
+  }
+  return body;
+}
+
+/** Every item of a list, following its cursor; at most `most`. */
+export async function getAll(path, { signal, most = 2000 } = {}) {
+  const items = [];
+  let cursor = null;
+  do {
+    const mark = path.includes("?") ? "&" : "?";
+    const page = await get(cursor ? `${path}${mark}cursor=${encodeURIComponent(cursor)}` : path, { signal });
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor && items.length < most);
+  return items;
+}
+
+/** A command. Raises Problem. The answer's document, or null where there is none. */
+export async function send(method, path, body) {
+  const json = body === undefined ? {} : { "Content-Type": "application/json" };
+  const options = { method, headers: headersOf(json), body: body === undefined ? undefined : JSON.stringify(body) };
+  const answer = await answered(path, options);
+  if (!answer.ok) throw await problemOf(answer);
+  return (answer.headers.get("content-type") || "").includes("json") ? answer.json() : null;
+}
+
+/** A file that the browser saves under the name the server gives it. */
+export async function download(path, otherwiseNamed) {
+  const answer = await answered(path, { headers: headersOf({ Accept: "*/*" }) });
+  if (!answer.ok) throw await problemOf(answer);
+  const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = named ? named[1] : otherwiseNamed;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+export function forgetAnswers() {
+  remembered.clear();
+}

@@ -1,0 +1,62 @@
+// The page: its bar, its views by the address, and what it says when it is offline or somebody must sign in.
+import { connection } from "./api.js";
+import { Banners } from "./components/banners.js";
+import { TopBar } from "./components/top_bar.js";
+import { Toasts } from "./components/toasts.js";
+import { ProblemNote } from "./components/parts.js";
+import { Problem } from "./api.js";
+import { html, render, useEffect, useErrorBoundary, useRef } from "./dom.js";
+import { startLive } from "./live.js";
+import { hrefTo, route } from "./router.js";
+import { resume, session } from "./session.js";
+import { settings } from "./settings.js";
+import { useStore } from "./store.js";
+import { VIEWS } from "./views/registry.js";
+import { SignIn } from "./views/sign_in.js";
+
+/** A fault in one view is shown in its place; the others stay reachable. */
+function Guarded({ children }) {
+  const [error, again] = useErrorBoundary();
+  if (!error) return children;
+  const problem = new Problem(0, { title: "This view has a fault", detail: error.message });
+  return html`<div class="page"><${ProblemNote} problem=${problem} retry=${again} /></div>`;
+}
+
+function View() {
+  const at = useStore(route);
+  useStore(settings); // times are written anew when the zone changes
+  const view = VIEWS[at.view] || VIEWS.missing;
+  const main = useRef(null);
+  const entered = useRef(false);
+  useEffect(() => {
+    document.title = `${at.id ? `${at.id} · ` : ""}${view.title} · Gridproof`;
+    if (entered.current) {
+      scrollTo(0, 0);
+      main.current.querySelector("h1")?.focus({ preventScroll: true });
+    }
+    entered.current = true;
+  }, [at.view, at.id]);
+  return html`<main id="main" ref=${main} tabindex="-1">
+    <${Guarded} key=${`${at.view}/${at.id}`}><${view.show} id=${at.id} options=${at.options} /></${Guarded}>
+  </main>`;
+}
+
+function App() {
+  const { phase } = useStore(session);
+  useStore(connection);
+  if (phase === "signed-out") return html`<${SignIn} />`;
+  if (phase === "unknown") return html`<${Banners} /><main class="page" aria-busy="true"><p class="faint" role="status">Loading…</p></main>`;
+  return html`
+    <a class="skip" href=${route.get().hash || hrefTo("portfolio")} onClick=${(pressed) => {
+      pressed.preventDefault();
+      document.getElementById("main").focus();
+    }}>Skip to the content</a>
+    <${TopBar} />
+    <${Banners} />
+    <${View} />
+    <${Toasts} />`;
+}
+
+startLive();
+render(html`<${App} />`, document.getElementById("app"));
+resume();

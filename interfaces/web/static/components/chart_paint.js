@@ -1,0 +1,73 @@
+// What a chart draws besides its lines: the window of a DR event, gaps, the present moment, marks.
+const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+/** Canvas fonts and lines are in device pixels. */
+export const fontOf = (share = 0.82) => `${Math.round(rem() * share)}px ${getComputedStyle(document.body).fontFamily}`;
+
+function stripe(context, fill) {
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 8;
+  const pen = tile.getContext("2d");
+  pen.strokeStyle = fill;
+  pen.lineWidth = 2;
+  for (const shift of [-8, 0, 8]) {
+    pen.beginPath();
+    pen.moveTo(shift, 8);
+    pen.lineTo(shift + 8, 0);
+    pen.stroke();
+  }
+  return context.createPattern(tile, "repeat");
+}
+
+function spanOf(plot, from, to) {
+  const { left, width } = plot.bbox;
+  const at = (moment) => Math.min(left + width, Math.max(left, plot.valToPos(moment / 1000, "x", true)));
+  return [at(from), at(to)];
+}
+
+/** Behind the lines: `{from, to, label?, kind}`, where kind is `window` or `gap`. */
+export function paintSpans(plot, spans) {
+  const { ctx: context, bbox } = plot;
+  context.save();
+  for (const { from, to, label, kind } of spans) {
+    const [first, last] = spanOf(plot, from, to);
+    if (last <= first) continue;
+    context.fillStyle = kind === "gap" ? stripe(context, colour("gap-fill")) : colour("window-fill");
+    context.fillRect(first, bbox.top, last - first, bbox.height);
+    if (label && last - first > 30 * devicePixelRatio) {
+      context.fillStyle = colour(kind === "gap" ? "warn" : "accent");
+      context.font = scaledFont(0.78);
+      context.textBaseline = "top";
+      context.fillText(label, first + 5 * devicePixelRatio, bbox.top + 4 * devicePixelRatio, last - first - 6 * devicePixelRatio);
+    }
+  }
+  context.restore();
+}
+
+const scaledFont = (share) => `${Math.round(rem() * share * devicePixelRatio)}px ${getComputedStyle(document.body).fontFamily}`;
+
+/** Over the lines: upright lines `{at, label, tone}`; those outside are left out. */
+export function paintMarks(plot, marks) {
+  const { ctx: context, bbox } = plot;
+  context.save();
+  context.font = scaledFont(0.78);
+  context.textBaseline = "bottom";
+  for (const { at, label, tone } of marks) {
+    const x = plot.valToPos(at / 1000, "x", true);
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    context.strokeStyle = context.fillStyle = colour(tone || "ink-faint");
+    context.lineWidth = devicePixelRatio;
+    context.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    context.beginPath();
+    context.moveTo(x, bbox.top);
+    context.lineTo(x, bbox.top + bbox.height);
+    context.stroke();
+    if (!label) continue;
+    const room = bbox.left + bbox.width - x > context.measureText(label).width + 10;
+    context.textAlign = room ? "left" : "right";
+    context.fillText(label, x + (room ? 4 : -4) * devicePixelRatio, bbox.top + bbox.height - 3 * devicePixelRatio);
+  }
+  context.restore();
+}

@@ -1,0 +1,68 @@
+// A question before something is done: what will happen, a reason where one is recorded, and yes or no.
+import { html, useEffect, useRef, useState } from "../dom.js";
+import { Problem } from "../api.js";
+import { ProblemNote, uniqueId } from "./parts.js";
+
+/** A modal dialog; Escape and a press outside close it. The browser keeps the focus inside and gives it back. */
+export function Dialog({ title, close, children }) {
+  const dialog = useRef(null);
+  const [titleId] = useState(() => uniqueId("dialog"));
+  useEffect(() => {
+    const opened = dialog.current;
+    opened.showModal();
+    return () => opened.close();
+  }, []);
+  const pressed = (press) => press.target === dialog.current && close();
+  return html`<dialog class="dialog fade" ref=${dialog} aria-labelledby=${titleId} onCancel=${(cancelled) => {
+    cancelled.preventDefault();
+    close();
+  }} onMouseDown=${pressed}>
+    <div class="dialog-head"><h2 id=${titleId}>${title}</h2></div>
+    ${children}
+  </dialog>`;
+}
+
+/**
+ * Asks, and does it with `perform(reason)` (a promise) when it is confirmed. `consequence` says what will happen;
+ * `reason`: the label of the reason, null where none is recorded. A refusal is shown in place, and it stays open.
+ */
+export function ConfirmDialog({ title, consequence, confirm, danger, reason = "Reason", hint, perform, close, done }) {
+  const [text, setText] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const [reasonId] = useState(() => uniqueId("reason"));
+  const submit = async (submitted) => {
+    submitted.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    try {
+      const answer = await perform(text.trim());
+      done?.(answer);
+      close();
+    } catch (error) {
+      setProblem(error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message }));
+      setBusy(false);
+    }
+  };
+  return html`<${Dialog} title=${title} close=${close}>
+    <form onSubmit=${submit}>
+      <div class="dialog-body">
+        <div class="soft">${consequence}</div>
+        ${reason &&
+        html`<div class="field">
+          <label for=${reasonId}>${reason}</label>
+          <textarea class="textarea" id=${reasonId} required maxlength="1000" value=${text} autofocus
+            onInput=${(typed) => setText(typed.target.value)}></textarea>
+          <span class="hint">${hint || "Recorded with your key in the audit trail."}</span>
+        </div>`}
+        <${ProblemNote} problem=${problem} />
+      </div>
+      <div class="dialog-foot">
+        <button class="button" type="button" onClick=${close}>Keep as it is</button>
+        <button class="button primary ${danger ? "danger" : ""}" type="submit" disabled=${busy || (reason && !text.trim())}>
+          ${busy ? "Sending…" : confirm}
+        </button>
+      </div>
+    </form>
+  </${Dialog}>`;
+}

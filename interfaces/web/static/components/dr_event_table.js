@@ -1,0 +1,36 @@
+// DR events as a table, the newest first.
+import { html, useMemo } from "../dom.js";
+import { NONE, between, count, kw, percent, words } from "../format.js";
+import { hrefTo } from "../router.js";
+import { Chip, Meter } from "./parts.js";
+import { Table } from "./table.js";
+
+const delivered = (row) => (row.delivered_kw === null || !row.target_kw ? null : row.delivered_kw / row.target_kw);
+const why = (row) => row.cancellation_reason || row.reasons.map((reason) => reason.detail || words(reason.code)).join("; ");
+
+const COLUMNS = [
+  { id: "name", label: "DR event", header: true, sort: (row) => row.utility_event_id, cell: (row) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
+  { id: "status", label: "Status", sort: (row) => row.status, cell: (row) => html`<${Chip} kind="dr-event" state=${row.status} />` },
+  { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span>` },
+  { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => row.utility_id },
+  { id: "target", label: "Target, kW", number: true, sort: (row) => row.target_kw, cell: (row) => kw(row.target_kw) },
+  { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => kw(row.delivered_kw) },
+  {
+    id: "share",
+    label: "Share",
+    sort: delivered,
+    cell: (row) => {
+      const share = delivered(row);
+      if (share === null) return NONE;
+      return html`<span class="row nowrap"><${Meter} share=${share} label=${`${percent(share)} of the target`} />${percent(share)}</span>`;
+    },
+  },
+  { id: "facilities", label: "Facilities", number: true, sort: (row) => row.facility_ids.length, cell: (row) => count(row.facility_ids.length) },
+  { id: "outcome", label: "Outcome", wrap: true, cell: (row) => (row.outcome ? html`<${Chip} kind="outcome" state=${row.outcome} />` : html`<span class="soft">${why(row) || NONE}</span>`) },
+];
+
+export function DREventTable({ rows, tall, filter }) {
+  const text = useMemo(() => (row) => `${row.utility_event_id} ${row.utility_id} ${row.status} ${row.program_id} ${row.dr_event_id}`, []);
+  return html`<${Table} caption="DR events" columns=${COLUMNS} rows=${rows} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall}
+    text=${filter ? text : undefined} empty="No DR event yet. A utility posts one to /webhooks/utility/dr-notification." />`;
+}

@@ -1,0 +1,58 @@
+// Every facility as a tile, grouped by the place it shares its weather with: who does what, at a glance.
+import { html } from "../dom.js";
+import { count, kw, sentence } from "../format.js";
+import { hrefTo } from "../router.js";
+import { Glyph } from "./glyph.js";
+
+const MANY = 120;
+
+/** West to east, as on a map: `[place, rows]`. */
+function places(rows) {
+  const found = Map.groupBy ? Map.groupBy(rows, (row) => row.weather_cell) : grouped(rows);
+  const west = (group) => group.reduce((sum, row) => sum + row.longitude, 0) / group.length;
+  return [...found].sort(([, a], [, b]) => west(a) - west(b));
+}
+
+function grouped(rows) {
+  const found = new Map();
+  for (const row of rows) found.set(row.weather_cell, [...(found.get(row.weather_cell) || []), row]);
+  return found;
+}
+
+/** How many are in each state, worst known words first come as they are met. */
+export function StateLegend({ looksOf, rows }) {
+  const counted = new Map();
+  for (const row of rows) {
+    const look = looksOf(row);
+    const known = counted.get(look.words) || { ...look, number: 0 };
+    counted.set(look.words, { ...known, number: known.number + 1 });
+  }
+  return html`<div class="legend">
+    ${[...counted.values()]
+      .sort((a, b) => b.number - a.number)
+      .map(({ tone, shape, words, number }) => html`<span key=${words} data-tone=${tone}><span class="toned"><${Glyph} shape=${shape} /></span>${words}<output>${count(number)}</output></span>`)}
+  </div>`;
+}
+
+/** `looksOf(row)` gives the state, `powerOf(row)` what it draws in kW (null: not known). */
+export function FacilityTiles({ rows, looksOf, powerOf }) {
+  const groups = places(rows);
+  return html`<div>
+    ${groups.map(
+      ([place, group]) => html`<div class="place" key=${place}>
+        ${groups.length > 1 && html`<h3>${sentence(place.replaceAll("-", " "))}</h3>`}
+        <div class="tiles ${rows.length > MANY ? "many" : ""}">
+          ${group.map((row) => {
+            const { tone, shape, words } = looksOf(row);
+            const power = powerOf(row);
+            return html`<a class="tile" key=${row.facility_id} data-tone=${tone} href=${hrefTo("facilities", row.facility_id)}
+              title=${`${row.facility_id}: ${words}`}>
+              <b><${Glyph} shape=${shape} />${row.facility_id}</b>
+              <span><span class="visually-hidden">${words}, </span>${power === null || power === undefined ? words : `${kw(power)} kW`}</span>
+            </a>`;
+          })}
+        </div>
+      </div>`,
+    )}
+  </div>`;
+}

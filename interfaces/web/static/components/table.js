@@ -1,0 +1,74 @@
+// A table that sorts by its heads, filters as one types, and scrolls inside its panel.
+import { html, useMemo, useState } from "../dom.js";
+import { count } from "../format.js";
+import { Icon } from "./glyph.js";
+import { Empty } from "./parts.js";
+
+function compare(first, second) {
+  if (first === second) return 0;
+  if (first === null || first === undefined) return 1; // what is not known comes last, either way
+  if (second === null || second === undefined) return -1;
+  return typeof first === "string" ? first.localeCompare(second, "en", { numeric: true }) : first - second;
+}
+
+function sorted(rows, column, descending) {
+  if (!column?.sort) return rows;
+  const unknown = (value) => value === null || value === undefined;
+  return [...rows].sort((a, b) => {
+    const [one, other] = [column.sort(a), column.sort(b)];
+    const order = compare(one, other);
+    return descending && !unknown(one) && !unknown(other) ? -order : order;
+  });
+}
+
+function Head({ column, sort, onSort }) {
+  const isSorted = sort.id === column.id;
+  const className = `${column.number ? "number" : ""} ${column.fit ? "fit" : ""}`;
+  if (!column.sort) return html`<th scope="col" class=${className}>${column.label}</th>`;
+  const order = isSorted ? (sort.descending ? "descending" : "ascending") : undefined;
+  return html`<th scope="col" class=${className} aria-sort=${order}>
+    <button class="sort" type="button" onClick=${() => onSort(column.id)}>${column.label}<${Icon} name="down" size="10" /></button>
+  </th>`;
+}
+
+/**
+ * `columns`: `{id, label, cell(row), sort(row)?, number?, fit?, wrap?, header?}`. `text(row)` is what the filter looks
+ * in; without it there is none. `first`: the column it is sorted by at the beginning, `-id` for the other way.
+ */
+export function Table({ caption, columns, rows, rowKey, first = "", text, tools, tall, selected, empty = "Nothing here." }) {
+  const [sort, setSort] = useState({ id: first.replace(/^-/, ""), descending: first.startsWith("-") });
+  const [wanted, setWanted] = useState("");
+  const shown = useMemo(() => {
+    const found = wanted && text ? rows.filter((row) => text(row).toLowerCase().includes(wanted.toLowerCase())) : rows;
+    return sorted(found, columns.find(({ id }) => id === sort.id), sort.descending);
+  }, [rows, wanted, sort, columns]);
+  const onSort = (id) => setSort(({ id: now, descending }) => ({ id, descending: now === id && !descending }));
+  return html`
+    ${(text || tools) &&
+    html`<div class="tools">
+      ${text &&
+      html`<input class="input inline" type="search" placeholder="Filter" aria-label=${`Filter ${caption}`} value=${wanted}
+        onInput=${(typed) => setWanted(typed.target.value)} />`}
+      ${tools}
+      <span class="faint small" role="status">${wanted ? `${count(shown.length)} of ${count(rows.length)}` : ""}</span>
+    </div>`}
+    <div class="table-frame ${tall ? "tall" : ""}" role="region" aria-label=${caption} tabindex="0">
+      <table class="table">
+        <caption class="visually-hidden">${caption}</caption>
+        <thead><tr>${columns.map((column) => html`<${Head} key=${column.id} column=${column} sort=${sort} onSort=${onSort} />`)}</tr></thead>
+        <tbody>
+          ${shown.map(
+            (row) => html`<tr key=${rowKey(row)} aria-selected=${selected?.(row) ? "true" : undefined}>
+              ${columns.map((column) => {
+                const className = `${column.number ? "number" : ""} ${column.fit ? "fit" : ""} ${column.wrap ? "wrap" : ""}`;
+                return column.header
+                  ? html`<th scope="row" class=${className} key=${column.id}>${column.cell(row)}</th>`
+                  : html`<td class=${className} key=${column.id}>${column.cell(row)}</td>`;
+              })}
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+      ${shown.length === 0 && html`<${Empty} title=${wanted ? `Nothing matches “${wanted}”.` : empty} />`}
+    </div>`;
+}

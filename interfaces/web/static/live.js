@@ -1,0 +1,128 @@
+// What tells the page that something has changed: the server's stream; without it, a poll every 30 s.
+import { connection } from "./api.js";
+import { noteServerTime } from "./server_clock.js";
+import { resume, session } from "./session.js";
+import { createStore } from "./store.js";
+
+export const POLL_MS = 30_000;
+const COLLECT_MS = 300;
+const REOPEN_MS = 5_000;
+const RETRY_OFFLINE_MS = 3_000;
+const OF_THE_LOG = ["dr-event", "dispatch", "facility", "program"];
+
+/**
+ * `streaming`: the stream is open. `staleS`, `staleReason`: the read models are that far behind. `measuredAt`: the
+ * newest reading of all meters.
+ */
+export const live = createStore({ streaming: false, staleS: null, staleReason: null, measuredAt: null });
+
+const listeners = new Set();
+let source = null;
+let lastEventId = null;
+let pending = new Set();
+let collecting = null;
+let reopening = null;
+let polling = null;
+
+/** `listener(topics)` with the names of what changed, or null: everything may have. */
+export function onChange(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function tell(topics) {
+  for (const listener of [...listeners]) listener(topics);
+}
+
+function changed(topic) {
+  pending.add(topic);
+  collecting ??= setTimeout(() => {
+    const topics = pending;
+    pending = new Set();
+    collecting = null;
+    tell(topics.has("everything") ? null : topics);
+  }, COLLECT_MS);
+}
+
+function heard(message) {
+  if (message.lastEventId) lastEventId = message.lastEventId;
+  return JSON.parse(message.data);
+}
+
+function open() {
+  clearTimeout(reopening);
+  source?.close();
+  source = new EventSource(lastEventId ? `/api/stream?last_event_id=${lastEventId}` : "/api/stream");
+  const opened = source;
+  opened.addEventListener("open", () => {
+    connection.set({ offline: false });
+    live.set({ streaming: true });
+    changed("everything");
+  });
+  for (const topic of OF_THE_LOG) {
+    opened.addEventListener(topic, (message) => {
+      const { dr_event_id: drEventId } = heard(message);
+      changed(topic);
+      if (drEventId) changed(`dr-event:${drEventId}`);
+    });
+  }
+  opened.addEventListener("alert", (message) => heard(message) && changed("alert"));
+  opened.addEventListener("reset", (message) => heard(message) && changed("everything"));
+  opened.addEventListener("telemetry", (message) => {
+    live.set({ measuredAt: heard(message).measured_at });
+    changed("telemetry");
+  });
+  opened.addEventListener("state", (message) => {
+    const state = heard(message);
+    live.set({ staleS: state.stale ? state.age_s : null, staleReason: state.stale ? state.reason : null });
+  });
+  opened.onerror = () => {
+    live.set({ streaming: false });
+    if (opened.readyState !== EventSource.CLOSED || source !== opened) return;
+    reopening = setTimeout(reopen, REOPEN_MS);
+  };
+}
+
+/** The stream was refused for good: is that because the session has ended, or is it not there (yet)? */
+async function reopen() {
+  await resume();
+  if (session.get().phase === "signed-in") open();
+}
+
+function poll() {
+  if (session.get().phase !== "signed-in" || document.hidden) return;
+  if (!live.get().streaming) tell(null);
+}
+
+/** Meters that have said something newer, as an answer tells it. */
+export function noteReadings(measuredAt, ageS) {
+  if (!measuredAt) return;
+  noteServerTime(new Date(Date.parse(measuredAt) + ageS * 1000).toISOString());
+  const known = live.get().measuredAt;
+  if (!known || measuredAt > known) live.set({ measuredAt });
+}
+
+function stop() {
+  clearTimeout(reopening);
+  clearInterval(polling);
+  source?.close();
+  source = null;
+  polling = null;
+  lastEventId = null;
+  live.set({ streaming: false, staleS: null, staleReason: null });
+}
+
+/** Follows the session: while somebody is signed in, the stream is open or tried. */
+export function startLive() {
+  session.watch(({ phase }) => {
+    if (phase === "signed-in" && !polling) {
+      polling = setInterval(poll, POLL_MS);
+      open();
+    } else if (phase === "signed-out") stop();
+  });
+  connection.watch(({ offline }) => {
+    if (offline) setTimeout(() => connection.get().offline && tell(null), RETRY_OFFLINE_MS);
+  });
+  addEventListener("online", () => tell(null));
+  document.addEventListener("visibilitychange", poll);
+}

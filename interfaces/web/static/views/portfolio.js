@@ -1,0 +1,93 @@
+// The portfolio: what it draws, what it could shed and sheds, who does what, and what is wrong.
+import { AlertList } from "../components/alert_list.js";
+import { DREventTable } from "../components/dr_event_table.js";
+import { FacilityTable } from "../components/facility_table.js";
+import { FacilityTiles, StateLegend } from "../components/facility_tiles.js";
+import { Figures, Loaded, Panel, Skeleton } from "../components/parts.js";
+import { useCurrent } from "../current.js";
+import { html } from "../dom.js";
+import { NONE, count, kw } from "../format.js";
+import { useList, useQuery } from "../query.js";
+import { hrefTo } from "../router.js";
+import { may, session } from "../session.js";
+import { facilityState } from "../states.js";
+import { useStore } from "../store.js";
+import { PortfolioLoad, bandHint, foreseenNow, useForeseen } from "./portfolio_load.js";
+
+const OF_THE_LOG = ["dr-event", "dispatch", "facility"];
+
+function figuresOf(row, current, forecast) {
+  const now = foreseenNow(forecast);
+  const outside = current && now && (current.kw < now.p10 || current.kw > now.p90);
+  return [
+    {
+      label: "Load now",
+      value: kw(current?.kw ?? null),
+      unit: "kW",
+      hint: [bandHint(now), current?.silent ? `${count(current.silent)} meters silent` : null].filter(Boolean).join("; ") || " ",
+      tone: outside ? "warn" : undefined,
+      shape: outside ? "triangle" : undefined,
+    },
+    { label: "Available", value: kw(row.available_kw), unit: "kW", hint: `of ${kw(row.declared_kw)} declared` },
+    { label: "Reserved", value: kw(row.reserved_kw), unit: "kW", hint: `${count(row.reserved_facilities)} facilities` },
+    { label: "Committed", value: kw(row.committed_kw), unit: "kW", hint: "of buildings curtailed now" },
+    {
+      label: "Delivered",
+      value: row.committed_kw > 0 ? kw(row.delivering_kw) : kw(row.last_delivered_kw),
+      unit: "kW",
+      hint: row.committed_kw > 0 ? "by their meters, now" : row.last_measured_dr_event ? "by the last DR event" : "no DR event yet",
+    },
+    {
+      label: "Facilities",
+      value: count(row.active_facilities),
+      unit: `of ${count(row.registered_facilities)}`,
+      hint: [
+        row.facilities_in_maintenance && `${row.facilities_in_maintenance} in maintenance`,
+        row.withheld_facilities && `${row.withheld_facilities} withheld`,
+      ].filter(Boolean).join(", ") || "all active",
+    },
+  ];
+}
+
+function Alerts() {
+  const query = useQuery("/api/alerts?limit=200", { topics: ["alert"], everyMs: 30_000 });
+  const number = query.data?.items.length;
+  return html`<${Panel} title="Alerts" note=${number ? `${number} open` : ""} flush className="span-4 tall-panel">
+    <${Loaded} query=${query} lines=5>${({ items }) => html`<${AlertList} alerts=${items} />`}</${Loaded}>
+  </${Panel}>`;
+}
+
+function NewestDREvents() {
+  const query = useQuery("/api/dr-events?limit=8", { topics: ["dr-event", "dispatch"] });
+  return html`<${Panel} title="DR events" flush end=${html`<a href=${hrefTo("dr-events")}>All DR events</a>`}>
+    <${Loaded} query=${query}>${({ items }) => html`<${DREventTable} rows=${items} />`}</${Loaded}>
+  </${Panel}>`;
+}
+
+export function PortfolioView() {
+  const signedIn = useStore(session);
+  const portfolio = useQuery("/api/portfolio", { topics: OF_THE_LOG });
+  const facilities = useList("/api/facilities?limit=500", { topics: OF_THE_LOG });
+  const current = useCurrent(facilities.data);
+  const forecast = useForeseen();
+  const powerOf = (row) => current.data?.byFacility.get(row.facility_id)?.kw ?? null;
+  const stateOf = (row) => facilityState(row, current.data?.byFacility.get(row.facility_id));
+  const showsAlerts = may("alerts", signedIn);
+  return html`<div class="page">
+    <div class="page-head"><h1 tabindex="-1">Portfolio</h1></div>
+    ${portfolio.data
+      ? html`<${Figures} label="Portfolio now" items=${figuresOf(portfolio.data, current.data, forecast.data)} />`
+      : html`<${Loaded} query=${portfolio} height="6rem">${() => null}</${Loaded}>`}
+    <div class="grid">
+      <${PortfolioLoad} query=${forecast} measured=${null} />
+      ${showsAlerts && html`<${Alerts} />`}
+    </div>
+    <${NewestDREvents} />
+    <${Panel} title="Facilities by state" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>
+      ${facilities.data ? html`<${FacilityTiles} rows=${facilities.data} looksOf=${stateOf} powerOf=${powerOf} />` : html`<${Skeleton} height="8rem" />`}
+    </${Panel}>
+    <${Panel} title="Facilities" flush note=${facilities.data ? count(facilities.data.length) : NONE}>
+      <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>
+    </${Panel}>
+  </div>`;
+}

@@ -1,0 +1,74 @@
+// What all facilities draw together against what was foreseen, some hours back and ahead.
+import { get } from "../api.js";
+import { Chart } from "../components/chart.js";
+import { Loaded, Panel } from "../components/parts.js";
+import { html, useMemo } from "../dom.js";
+import { clock, kw } from "../format.js";
+import { serverNow } from "../server_clock.js";
+import { useLoaded } from "../query.js";
+
+const HOUR_MS = 3_600_000;
+const STEP_MS = 900_000;
+const BACK_H = 6;
+const AHEAD_H = 18;
+
+const iso = (ms) => new Date(ms).toISOString();
+
+/** The forecast in force some hours ago, and the newest from now on: `{asOf, steps, newest}`. */
+async function foreseen(signal) {
+  const newest = await get("/api/portfolio/forecast", { signal });
+  const back = Math.floor((Date.parse(newest.as_of) - BACK_H * HOUR_MS) / STEP_MS) * STEP_MS;
+  const earlier = await get(`/api/portfolio/forecast?as_of=${iso(back)}`, { signal }).catch((error) => {
+    if (error.status === 404) return { steps: [] }; // nothing was foreseen then
+    throw error;
+  });
+  const first = Date.parse(newest.steps[0].starts_at);
+  const until = Date.parse(newest.as_of) + AHEAD_H * HOUR_MS;
+  const steps = [...earlier.steps.filter((step) => Date.parse(step.starts_at) < first), ...newest.steps].filter(
+    (step) => Date.parse(step.starts_at) < until,
+  );
+  return { asOf: Date.parse(newest.as_of), steps, newest };
+}
+
+/** What is foreseen for the present quarter-hour, {p10, p50, p90}. */
+export function foreseenNow(forecast) {
+  const now = serverNow();
+  return forecast?.steps.find((step) => Date.parse(step.starts_at) <= now && now < Date.parse(step.ends_at))?.kw ?? null;
+}
+
+export const useForeseen = () => useLoaded("portfolio forecast", foreseen, { everyMs: 60_000 });
+
+function LoadChart({ found, measured }) {
+  const { asOf, steps } = found;
+  const chart = useMemo(() => {
+    const times = steps.map((step) => Date.parse(step.starts_at));
+    const load = new Map((measured || []).map((step) => [Date.parse(step.starts_at), step.kw]));
+    const series = [
+      { id: "p90", label: "Forecast, 90 %", colour: "series-forecast", hidden: true, step: true, values: steps.map(({ kw: q }) => q.p90) },
+      { id: "p10", label: "Forecast, 10 %", colour: "series-forecast", hidden: true, step: true, values: steps.map(({ kw: q }) => q.p10) },
+      { id: "p50", label: "Forecast", colour: "series-forecast", line: "dashed", step: true, values: steps.map(({ kw: q }) => q.p50) },
+      { id: "load", label: "Load", colour: "series-load", step: true, width: 2.5, values: times.map((at) => load.get(at) ?? null) },
+    ];
+    return { times, series };
+  }, [found, measured]);
+  const marks = useMemo(() => [{ at: asOf, label: `now ${clock(iso(asOf))}` }], [asOf]);
+  const last = steps.at(-1);
+  return html`<${Chart} ...${chart} label=${`Load and forecast of the portfolio until ${clock(last.ends_at)}`} floor=${0}
+    bands=${[{ label: "80 % interval", high: "p90", low: "p10" }]} marks=${marks} from=${chart.times[0]} to=${Date.parse(last.ends_at)} />`;
+}
+
+function quality(newest) {
+  const counts = Object.entries(newest.counts_as).map(([name, number]) => `${number} ${name}`);
+  const without = newest.without_forecast ? `, ${newest.without_forecast} without` : "";
+  return `${counts.join(", ")}${without}`;
+}
+
+/** `measured`: steps `{starts_at, kw}` of what was drawn, where the server tells it. */
+export function PortfolioLoad({ query, measured }) {
+  const note = query.data && `forecasts: ${quality(query.data.newest)}`;
+  return html`<${Panel} title="Load against forecast" note=${note} className="span-8">
+    <${Loaded} query=${query} height="20rem">${(found) => html`<${LoadChart} found=${found} measured=${measured} />`}</${Loaded}>
+  </${Panel}>`;
+}
+
+export const bandHint = (now) => (now ? `foreseen ${kw(now.p10)} – ${kw(now.p90)}` : null);

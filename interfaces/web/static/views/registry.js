@@ -1,0 +1,22 @@
+// Every view by its name in the address.
+import { html } from "../dom.js";
+import { Empty } from "../components/parts.js";
+import { hrefTo } from "../router.js";
+import { AuditView } from "./audit.js";
+import { DREventView, DREventsView } from "./dr_event.js";
+import { FacilitiesView, FacilityView } from "./facility.js";
+import { OperationsView } from "./operations.js";
+import { PortfolioView } from "./portfolio.js";
+
+const Missing = () => html`<div class="page"><h1 tabindex="-1">No such view</h1>
+  <${Empty} title="The address names no view of this page."><a href=${hrefTo("portfolio")}>Go to the portfolio</a></${Empty}></div>`;
+
+/** `show` gets `id` (null without one) and `options` (URLSearchParams). Its first heading is an `h1` with tabindex -1. */
+export const VIEWS = {
+  portfolio: { title: "Portfolio", show: PortfolioView },
+  "dr-events": { title: "DR events", show: ({ id, options }) => (id ? html`<${DREventView} id=${id} options=${options} />` : html`<${DREventsView} />`) },
+  facilities: { title: "Facilities", show: ({ id, options }) => (id ? html`<${FacilityView} id=${id} options=${options} />` : html`<${FacilitiesView} />`) },
+  audit: { title: "Audit", show: AuditView },
+  operations: { title: "Operations", show: OperationsView },
+  missing: { title: "No such view", show: Missing },
+};

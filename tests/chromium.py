@@ -1,0 +1,182 @@
+"""A real browser over its DevTools protocol: Debian's chromium, without a driver in between."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+DEADLINE_S = 60.0
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--remote-debugging-port=0",
+)
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self.complaints: list[str] = []
+        """What the browser said against the page: errors, refusals of its policy."""
+        self.requested: list[str] = []
+        """The address of everything that the page asked for."""
+        self.received: dict[str, int] = {}
+        """Request id -> bytes of its body, before any compression."""
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
+        while True:
+            message = await self._socket.receive_json(timeout=DEADLINE_S)
+            self._hear(message)
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return dict(message["result"])
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        method, parameters = message.get("method"), message.get("params", {})
+        if method in {"Log.entryAdded", "Runtime.exceptionThrown"}:
+            self.complaints.append(str(parameters))
+        elif method == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
+        elif method == "Network.dataReceived":
+            request_id = parameters["requestId"]
+            self.received[request_id] = self.received.get(request_id, 0) + int(parameters["dataLength"])
+
+    async def value(self, expression: str) -> Any:
+        """What JavaScript says; a promise is waited for."""
+        result = await self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    async def until(self, expression: str) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not await self.value(expression):  # noqa: ASYNC110 - the browser is asked, it does not tell
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            shown = await self.value("document.body.innerText.slice(0, 2000)")
+            raise AssertionError(
+                f"not within {DEADLINE_S:g} s: {expression}\nthe page shows: {shown}"
+            ) from None
+
+    async def shows(self, text: str, where: str = "body") -> None:
+        """Waits until `text` is read there."""
+        selector, wanted = json.dumps(where), json.dumps(text)
+        await self.until(f"document.querySelector({selector})?.innerText.includes({wanted}) ?? false")
+
+    async def go(self, address: str) -> None:
+        """To another view of the page by its hash."""
+        await self.value(f"location.hash = {json.dumps(address)}")
+
+    async def click(self, selector: str, text: str = "") -> None:
+        """The first element of `selector` that has `text`."""
+        all_of = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        found = f"{all_of}.find(element => element.textContent.includes({json.dumps(text)}))"
+        await self.until(f"Boolean({found})")
+        await self.value(f"{found}.click()")
+
+    async def type(self, selector: str, text: str) -> None:
+        """As from a keyboard, into a field."""
+        await self.until(f"Boolean(document.querySelector({json.dumps(selector)}))")
+        await self.value(f"document.querySelector({json.dumps(selector)}).focus()")
+        await self.call("Input.insertText", text=text)
+
+    async def press(self, key: str) -> None:
+        code = {
+            "Enter": 13,
+            "Tab": 9,
+            "Escape": 27,
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            "Home": 36,
+            "End": 35,
+        }[key]
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        text = {"text": "\r"} if key == "Enter" else {}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **common, **text)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    async def size(self, width: int, height: int, *, scale: float = 1.0) -> None:
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=False,
+        )
+
+    async def prefers(self, theme: str) -> None:
+        features = [
+            {"name": "prefers-color-scheme", "value": theme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        await self.call("Emulation.setEmulatedMedia", features=features)
+
+    async def offline(self, is_offline: bool) -> None:
+        await self.call(
+            "Network.emulateNetworkConditions",
+            offline=is_offline,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    async def picture(self, *, whole: bool = False) -> bytes:
+        """PNG of what is seen, or of the whole page."""
+        more: dict[str, Any] = {"captureBeyondViewport": True} if whole else {}
+        if whole:
+            box = (await self.call("Page.getLayoutMetrics"))["cssContentSize"]
+            more["clip"] = {**box, "scale": 1}
+        shot = await self.call("Page.captureScreenshot", format="png", **more)
+        return base64.b64decode(shot["data"])
+
+
+@asynccontextmanager
+async def opened_page(chromium: Path, folder: Path, url: str) -> AsyncIterator[Page]:
+    """A fresh browser on `url`; it picks its own debugging port and writes it down."""
+    browser = await asyncio.to_thread(
+        subprocess.Popen,
+        [str(chromium), *ARGUMENTS, f"--user-data-dir={folder}", "about:blank"],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(folder)},
+    )
+    try:
+        port_file = folder / "DevToolsActivePort"
+        async with asyncio.timeout(DEADLINE_S):
+            while not port_file.exists() or "\n" not in port_file.read_text():  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.05)
+        port = port_file.read_text().split("\n")[0]
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{port}/json") as response:
+                tabs = await response.json(content_type=None)
+            target = next(tab for tab in tabs if tab["type"] == "page")["webSocketDebuggerUrl"]
+            async with session.ws_connect(target, max_msg_size=0) as socket:
+                page = Page(socket)
+                for domain in ("Log", "Network", "Page", "Runtime"):
+                    await page.call(f"{domain}.enable")
+                await page.prefers("light")
+                await page.call("Page.navigate", url=url)
+                await page.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+                yield page
+    finally:
+        browser.terminate()
+        browser.wait(20)
