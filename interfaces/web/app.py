@@ -39,6 +39,7 @@ from interfaces.web.portfolio import PortfolioController
 from interfaces.web.projection import ProjectionController
 from interfaces.web.session import SessionController
 from interfaces.web.signed_in import COOKIE, SignedIn
+from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 
 CONTROLLERS: list[ControllerRouterHandler] = [
@@ -54,6 +55,8 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     ForecastAccuracyController,
     PortfolioController,
     CurrentOfAllController,
+    DREventLoadController,
+    PortfolioLoadController,
     AuditController,
     AlertController,
     DeadLetterController,

@@ -38,6 +38,7 @@ HTTP_READS = (
     "/api/audit/dr-events/{dr_event_id}",
 )
 HTTP_OTHERWISE = {
+    "/api/dr-events/{dr_event_id}/load": "its readings are as they are known today; test_summed_load.py has the rest",
     "/api/audit/dr-events/{dr_event_id}/proof": "it is of the newest checkpoint, and each row in it has its position",
 }
 SERVED = "fac-001"

@@ -111,7 +111,7 @@ class House:
             dead_letter_id=LETTER,
             facility_id=facility,
             utility_event_id="UTIL-1",
-            name="forbidden",
+            name="index.html" if "/static/" in template else "forbidden",
             path="openapi.json",
         )
         url = path + QUERIES.get(route, "")

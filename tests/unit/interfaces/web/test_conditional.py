@@ -27,9 +27,7 @@ def shown(walk: PortfolioWalk) -> Edge:
     return edge
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/dr-events", "/api/facilities", "/api/portfolio", "/schema", "/dashboard.js"]
-)
+@pytest.mark.parametrize("path", ["/api/dr-events", "/api/facilities", "/api/portfolio", "/schema"])
 def test_who_has_the_answer_is_told_that_it_still_holds_without_a_body(
     walk: PortfolioWalk, path: str
 ) -> None:

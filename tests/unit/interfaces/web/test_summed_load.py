@@ -1,0 +1,120 @@
+"""What facilities drew together: sums that say of how many nothing is known, and a DR event's load as of a moment."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from domain.meter_reading import MeterReading
+from projections.dr_events import DREventRow
+from projections.dr_events import key_of as dr_event_key
+from projections.facilities import FacilityRow, key_of
+from tests.fakes.forecast_scores import FakeForecastScores
+from tests.fakes.meter_powers import FakeMeterPowers
+from tests.fakes.past_forecasts import FakePastForecasts
+from tests.fakes.story_log import FakeStoryLog
+from tests.fakes.telemetry_rollups import FakeTelemetryRollups
+from tests.fakes.telemetry_store import FakeTelemetryStore
+from tests.issued import CYCLE_START, issued_forecast
+from tests.unit.interfaces.web.edge import Edge
+
+AT = CYCLE_START + timedelta(minutes=10)
+DR_EVENT = UUID(int=7)
+
+
+def facility(facility_id: str) -> FacilityRow:
+    return FacilityRow(
+        facility_id=facility_id,
+        tz="UTC",
+        latitude=0.0,
+        longitude=0.0,
+        weather_cell="default",
+        status="active",
+        registered_at=CYCLE_START,
+        changed_at=CYCLE_START,
+    )
+
+
+class Watched:
+    """Two facilities: one draws 12 kW in the hour before, the other 20 kW in its second half only."""
+
+    def __init__(self) -> None:
+        store, past = FakeTelemetryStore(), FakePastForecasts()
+        self.edge = Edge()
+        self.edge.clock.moment = AT
+        self.edge.others = {
+            "telemetry": store,
+            "rollups": FakeTelemetryRollups(store, self.edge.clock),
+            "meter_powers": FakeMeterPowers(store),
+            "past_forecasts": past,
+            "forecast_scores": FakeForecastScores(),
+            "story_log": FakeStoryLog(),
+        }
+        store.write_readings(0, 1, [*_drawing("fac-001", 12.0, 60), *_drawing("fac-002", 20.0, 30)])
+        for facility_id, kw in (("fac-001", 11.0), ("fac-002", 19.0)):
+            past.note(issued_forecast(facility_id, CYCLE_START, kw))
+        models = self.edge.read_models
+        models.facilities.rows = {key_of(one): facility(one) for one in ("fac-001", "fac-002")}
+        models.dr_events.rows = {dr_event_key(DR_EVENT): _dr_event()}
+        self.key = self.edge.key("dashboard")
+
+    def get(self, path: str) -> dict[str, Any]:
+        with self.edge.client() as client:
+            answer = client.get(path, headers=self.key)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+
+def _drawing(facility_id: str, kw: float, minutes: int) -> list[MeterReading]:
+    seconds = range(15, minutes * 60 + 15, 15)
+    return [MeterReading(facility_id, "m", CYCLE_START - timedelta(seconds=s), kw, None) for s in seconds]
+
+
+def _dr_event() -> DREventRow:
+    return DREventRow(
+        dr_event_id=DR_EVENT,
+        utility_id="util-1",
+        utility_event_id="UTIL-1",
+        status="scheduled",
+        starts_at=CYCLE_START + timedelta(hours=1),
+        ends_at=CYCLE_START + timedelta(hours=2),
+        facility_ids=("fac-001", "fac-002"),
+        opened_at=AT,
+        scheduled_at=AT,
+        changed_at=AT,
+        correlation_id=UUID(int=1),
+        trace_id="0" * 32,
+        domain_events=1,
+    )
+
+
+def test_a_sum_says_of_how_many_facilities_nothing_is_known() -> None:
+    document = Watched().get("/api/portfolio/load?hours=1")
+    assert document["facilities"] == 2
+    assert [(step["kw"], step["missing"]) for step in document["steps"]] == [
+        (12.0, 1),
+        (12.0, 1),
+        (32.0, 0),
+        (32.0, 0),
+    ]
+
+
+def test_a_dr_event_is_told_by_minutes_with_what_was_foreseen_for_its_facilities() -> None:
+    document = Watched().get(f"/api/dr-events/{DR_EVENT}/load")
+    assert (document["step_s"], document["facilities"], document["measured"]) == (60, 2, [])
+    assert document["starts_at"] == "2026-07-14T19:30:00Z"
+    known = {step["starts_at"]: step["kw"] for step in document["steps"]}
+    assert known["2026-07-14T19:45:00Z"] == 32.0
+    first = document["forecast"][0]
+    assert first["starts_at"] == "2026-07-14T20:00:00Z"
+    assert first["kw"]["p50"] == 30.0
+    assert first["kw"]["p10"] < 30.0 < first["kw"]["p90"]
+    assert document["forecast"][-1]["ends_at"] <= document["ends_at"]
+
+
+def test_nothing_is_told_of_steps_that_are_not_over() -> None:
+    watched = Watched()
+    last = watched.get(f"/api/dr-events/{DR_EVENT}/load")["steps"][-1]
+    assert datetime.fromisoformat(last["starts_at"]) == AT - timedelta(minutes=1)
+    watched.edge.clock.moment = AT - timedelta(hours=1)
+    assert watched.get(f"/api/dr-events/{DR_EVENT}/load")["steps"] == []
