@@ -9,6 +9,7 @@ from uuid import uuid4
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics, watched_telemetry
 from interfaces.bootstrap.weather import weather_source
+from interfaces.failpoints import Failpoint, failpoint, no_failpoint
 
 if TYPE_CHECKING:
     import ssl
@@ -125,13 +126,15 @@ async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers import forecast
 
     locks = AdvisoryLocks(stores.database_url)
-    cycles = forecast.run(cycle=forecast_cycle(stores), clock=stores.clock, locks=locks, stop=stop)
+    reached = failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
+    cycle = forecast_cycle(stores, reached=reached)
+    cycles = forecast.run(cycle=cycle, clock=stores.clock, locks=locks, stop=stop)
     async with asyncio.TaskGroup() as group:
         group.create_task(forecast_scoring(stores).run(locks, stop), name="forecast scoring")
         await cycles
 
 
-def forecast_cycle(stores: Stores) -> ForecastCycle:
+def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> ForecastCycle:
     """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
     from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
@@ -150,6 +153,7 @@ def forecast_cycle(stores: Stores) -> ForecastCycle:
         alerts=stores.alerts(),
         clock=stores.clock,
         models=ModelShelf(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),
+        reached=reached,
     )
 
 

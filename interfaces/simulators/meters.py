@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 
 from application.ports.clock import Clock
+from domain.time_windows import TimeWindow
 from interfaces.simulators.building import Building
 from interfaces.simulators.load_model import LoadSource
+from interfaces.simulators.outside_journal import MeterTurn
 
 COUNTING_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 COUNTED_BEFORE_KW = 100.0
@@ -35,6 +37,13 @@ class MeterMessage(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     kw: float
     kwh_total: float
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A facility whose meters publish no reading of `during`."""
+
+    facility_id: str
+    during: TimeWindow
 
 
 @dataclass
@@ -82,11 +91,16 @@ class MeterFleet:
         clock: Clock,
         cadence_s: float = 15.0,
         silent: Collection[str] = (),
+        silences: Collection[Silence] = (),
+        record: Callable[[MeterTurn], None] | None = None,
     ) -> None:
         self._buildings = [metered for metered in buildings if metered.building.facility_id not in silent]
         self._outbox = outbox
         self._clock = clock
         self._cadence_s = cadence_s
+        self._silences = silences
+        self._record = record
+        self._speaking: dict[str, bool] = {}
         self.paused = False
         self.skipped_ticks = 0
 
@@ -104,9 +118,21 @@ class MeterFleet:
 
     def publish(self, tick: int) -> None:
         """Every meter's reading at `tick` times the cadence since 1970."""
+        at = datetime.fromtimestamp(tick * self._cadence_s, UTC)
         for metered in self._buildings:
-            for topic, message in metered.readings(tick, self._cadence_s):
-                self._outbox.put(topic, msgspec.json.encode(message))
+            # Its register goes on counting, whether it is heard or not.
+            readings = metered.readings(tick, self._cadence_s)
+            if self._speaks(metered.building.facility_id, at):
+                for topic, message in readings:
+                    self._outbox.put(topic, msgspec.json.encode(message))
+
+    def _speaks(self, facility_id: str, at: datetime) -> bool:
+        mine = (one.during for one in self._silences if one.facility_id == facility_id)
+        speaks = not any(window.contains(at) for window in mine)
+        if self._record is not None and self._speaking.get(facility_id) != speaks:
+            self._record(MeterTurn(facility_id=facility_id, turn="speaks" if speaks else "silent", at=at))
+        self._speaking[facility_id] = speaks
+        return speaks
 
     async def _sleep_until(self, tick: int) -> None:
         ahead_s = tick * self._cadence_s - self._clock.now().timestamp()

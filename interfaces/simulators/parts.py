@@ -13,6 +13,7 @@ from interfaces.simulators.building import Building
 from interfaces.simulators.building_faults import FaultBook, FaultOrder
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.journal import Journal
+from interfaces.simulators.outside_journal import WEATHER_JOURNAL, OutsideJournal
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults, create_utility_app
 from interfaces.simulators.weather import SimulatedWeather, Temperature, WeatherFaults, create_weather_app
 from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
@@ -63,16 +64,22 @@ async def opened_weather(
     cells: Mapping[str, Temperature] | None = None,
     places: Mapping[str, WeatherPlace] | None = None,
     faults: WeatherFaults | None = None,
+    directory: Path | None = None,
 ) -> AsyncIterator[str]:
     """The weather service's address. A cell that `cells` does not name has the climate that its name draws.
 
-    In the shape of WeatherAPI.com it answers for `places` too.
+    In the shape of WeatherAPI.com it answers for `places` too. Calls by cell, not those, are journalled in `directory`.
     """
-    weather = SimulatedWeather(clock=clock, cells=cells, faults=faults)
-    weatherapi = SimulatedWeatherApi(weather, places or {}, clock=clock)
-    app = create_weather_app(weather, forecast_json, history_json, weatherapi=weatherapi)
-    async with hosted(app, bind) as url:
-        yield url
+    with contextlib.ExitStack() as stack:
+        record = None
+        if directory is not None:
+            journal = OutsideJournal(directory / WEATHER_JOURNAL)
+            record = stack.enter_context(contextlib.closing(journal)).append
+        weather = SimulatedWeather(clock=clock, cells=cells, faults=faults, record=record)
+        weatherapi = SimulatedWeatherApi(weather, places or {}, clock=clock)
+        app = create_weather_app(weather, forecast_json, history_json, weatherapi=weatherapi)
+        async with hosted(app, bind) as url:
+            yield url
 
 
 @contextlib.asynccontextmanager

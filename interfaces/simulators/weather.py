@@ -13,7 +13,9 @@ from litestar.response import Response
 from litestar.types import ControllerRouterHandler
 
 from application.ports.clock import Clock
+from domain.time_windows import TimeWindow
 from interfaces.simulators.climate import Climate, seed_of, smooth_noise
+from interfaces.simulators.outside_journal import WeatherCall
 
 LONGEST_RANGE = timedelta(days=400)
 FORECAST_ERROR_C = 1.7
@@ -29,6 +31,8 @@ class WeatherFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     down: bool = False
     """Every call is answered 503."""
+    down_during: tuple[TimeWindow, ...] = ()
+    """And every one in these, by the clock."""
     fail_first: int = 0
     quota_per_day: int | None = None
     """Calls a clock day; above it: 429 with Retry-After."""
@@ -56,8 +60,10 @@ class SimulatedWeather:
         clock: Clock,
         cells: Mapping[str, Temperature] | None = None,
         faults: WeatherFaults | None = None,
+        record: Callable[[WeatherCall], None] | None = None,
     ) -> None:
         self._clock = clock
+        self._record = record or _nobody_reads
         self._cells = cells or {}
         self._faults = faults or WeatherFaults()
         self._calls = 0
@@ -66,6 +72,18 @@ class SimulatedWeather:
     async def answer(self, cell: str, starts_at: datetime, ends_at: datetime) -> Answer:
         """The hours of `[starts_at, ends_at)`."""
         now = self._clock.now()
+        refusal = await self._refusal(starts_at, ends_at)
+        issued_at = now.replace(minute=0, second=0, microsecond=0)
+        self._record(WeatherCall(at=now, cell=cell, issued_at=None if refusal else issued_at))
+        if refusal is not None:
+            return refusal
+        hours = [
+            WeatherHour(at, round(self.temperature_c(cell, at, issued_at), 2))
+            for at in _hours(starts_at, ends_at)
+        ]
+        return json_answer(200, WeatherAnswer(cell, issued_at, hours))
+
+    async def _refusal(self, starts_at: datetime, ends_at: datetime) -> Answer | None:
         match await self.fault():
             case "down":
                 return _problem(503, "the weather service is down")
@@ -73,19 +91,15 @@ class SimulatedWeather:
                 return _problem(429, "the day's quota is used up", {"Retry-After": "3600"})
         if not starts_at < ends_at <= starts_at + LONGEST_RANGE:
             return _problem(400, f"from must be before to, by at most {LONGEST_RANGE.days} days")
-        issued_at = now.replace(minute=0, second=0, microsecond=0)
-        hours = [
-            WeatherHour(at, round(self.temperature_c(cell, at, issued_at), 2))
-            for at in _hours(starts_at, ends_at)
-        ]
-        return json_answer(200, WeatherAnswer(cell, issued_at, hours))
+        return None
 
     async def fault(self) -> Fault | None:
         """What befalls the call that has just come, after the time that an answer takes."""
         now = self._clock.now()
         await asyncio.sleep(self._clock.wall_seconds(self._faults.latency_s))
         self._calls += 1
-        if self._faults.down or self._calls <= self._faults.fail_first:
+        down = self._faults.down or any(window.contains(now) for window in self._faults.down_during)
+        if down or self._calls <= self._faults.fail_first:
             return "down"
         return "over quota" if self._over_quota(now) else None
 
@@ -106,6 +120,10 @@ class SimulatedWeather:
             calls += self._calls_of_day[1]
         self._calls_of_day = (day, calls)
         return self._faults.quota_per_day is not None and calls > self._faults.quota_per_day
+
+
+def _nobody_reads(_: WeatherCall) -> None:
+    """A service by itself keeps no journal."""
 
 
 def _hours(starts_at: datetime, ends_at: datetime) -> list[datetime]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from interfaces.simulators.building import Building
 from interfaces.simulators.load_model import LoadModel, LoadSource
 from interfaces.simulators.meters import MeteredBuilding, MeterFleet
 from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.outside_journal import METER_JOURNAL, MeterTurn, OutsideJournal
 from interfaces.simulators.parts import (
     BMS_JOURNAL,
     CALLBACK_JOURNAL,
     Secret,
+    Tasks,
     opened_bms,
     opened_utility,
     opened_weather,
@@ -95,8 +97,9 @@ async def opened_world(
             cells=cells_of(portfolio, sources),
             places=weather_places_of(portfolio),
             faults=spec.weather,
+            directory=directory,
         ) as weather_url,
-        running(_meters(spec, portfolio, buildings, sources, clock)) as meters,
+        _running_meters(spec, portfolio, buildings, sources, clock) as meters,
     ):
         yield (
             WorldAddresses(
@@ -112,19 +115,37 @@ async def opened_world(
         )
 
 
-def _meters(
+@contextlib.asynccontextmanager
+async def _running_meters(
     spec: WorldSpec,
     portfolio: Portfolio,
     buildings: Mapping[str, Building],
     sources: Mapping[str, LoadSource],
     clock: Clock,
+) -> AsyncIterator[Tasks]:
+    with contextlib.closing(OutsideJournal(Path(spec.directory) / METER_JOURNAL)) as journal:
+        work = _meters(spec, _metered(portfolio, buildings, sources), clock, journal.append)
+        async with running(work) as tasks:
+            yield tasks
+
+
+def _meters(
+    spec: WorldSpec,
+    metered: list[MeteredBuilding],
+    clock: Clock,
+    record: Callable[[MeterTurn], None],
 ) -> list[Coroutine[None, None, None]]:
     if spec.mqtt_url is None:
         return []
     outbox = MqttOutbox(spec.mqtt_url, spec.mqtt_client_id)
-    metered = _metered(portfolio, buildings, sources)
     fleet = MeterFleet(
-        metered, outbox=outbox, clock=clock, cadence_s=spec.meter_cadence_s, silent=spec.silent_meters
+        metered,
+        outbox=outbox,
+        clock=clock,
+        cadence_s=spec.meter_cadence_s,
+        silent=spec.silent_meters,
+        silences=spec.silences,
+        record=record,
     )
     fleet.paused = spec.all_meters_silent
     return [outbox.run(), fleet.run()]

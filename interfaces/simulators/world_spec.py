@@ -8,6 +8,7 @@ import msgspec
 
 from application.portfolio import Portfolio
 from interfaces.simulators.building_faults import FaultOrder
+from interfaces.simulators.meters import Silence
 from interfaces.simulators.utility import UtilityFaults
 from interfaces.simulators.weather import WeatherFaults
 
@@ -42,6 +43,8 @@ class WorldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     meter_cadence_s: float = 15.0
     silent_meters: tuple[str, ...] = ()
     """Facilities that publish nothing."""
+    silences: tuple[Silence, ...] = ()
+    """Facilities that publish nothing for a while."""
     all_meters_silent: bool = False
     readings: str | None = None
     """Real load instead of the model, for every facility of the portfolio."""

@@ -33,6 +33,7 @@ from application.ports.weather import WeatherSource
 from domain.errors import DomainError
 from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
 from domain.identifiers import forecast_stream_id
+from interfaces.failpoints import Failpoint, no_failpoint
 from interfaces.workers.cycle_report import CycleReport
 from interfaces.workers.each_alone import each_alone
 from interfaces.workers.forecast_alerts import ForecastAlerts
@@ -64,6 +65,7 @@ class ForecastCycle:
         alerts: AlertRegistry,
         clock: Clock,
         models: ModelShelf | None = None,
+        reached: Failpoint = no_failpoint,
     ) -> None:
         self._facilities = facilities
         self._telemetry = telemetry
@@ -73,6 +75,7 @@ class ForecastCycle:
         self._alerts = ForecastAlerts(alerts)
         self._clock = clock
         self._models = models or ModelShelf()
+        self._reached = reached
         self._tries: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
 
     async def run(
@@ -194,7 +197,10 @@ class ForecastCycle:
     def _issue(
         self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing
     ) -> None:
+        in_flight = f"{len(commands)} forecasts of {report.cycle_start.isoformat()}"
+        self._reached("forecast.before_issue", in_flight)
         outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], standing)
+        self._reached("forecast.after_issue", in_flight)
         for command, outcome in zip(commands, outcomes, strict=True):
             facility_id = command.facility_id
             if isinstance(outcome, ForecastConflict):

@@ -24,6 +24,7 @@ from application.portfolio import FacilityEntry, Portfolio
 from application.ports.building_control import BmsConnection, ZoneCommand
 from interfaces.simulators.journal import read_journal
 from interfaces.simulators.load_model import LoadModel
+from interfaces.simulators.outside_journal import WEATHER_JOURNAL, WeatherCall, read_outside
 from interfaces.simulators.sample_portfolio import make_portfolio
 from interfaces.simulators.utility import UtilityFaults, read_callbacks
 from interfaces.simulators.weather import WeatherFaults
@@ -246,6 +247,9 @@ def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_fu
             assert (await asked({**day, "from": "2026-07-13T20:00:00"}))[0] == 400
             assert (await asked({**day, "to": "2036-07-13T20:00:00Z"}))[0] == 400
             assert [(await asked(day))[0] for _ in range(2)] == [200, 429]
+            calls = read_outside(tmp_path / WEATHER_JOURNAL, WeatherCall)
+            assert [call.issued_at is not None for call in calls] == [False, True, True, False, True, False]
+            assert calls[1].issued_at == datetime.fromisoformat(document["issued_at"])
 
     def check(document: Any) -> None:
         entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]

@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from domain.time_windows import TimeWindow
 from interfaces.simulators.building import Building
 from interfaces.simulators.building_faults import FaultBook, FaultOrder
 from interfaces.simulators.load_model import LoadModel
-from interfaces.simulators.meters import MeteredBuilding, MeterFleet
+from interfaces.simulators.meters import MeteredBuilding, MeterFleet, Silence
+from interfaces.simulators.outside_journal import MeterTurn
 from interfaces.simulators.recorded_load import UnreadableReadings
 from interfaces.simulators.sample_portfolio import make_portfolio
 from interfaces.simulators.world import load_sources
@@ -127,3 +129,33 @@ def test_readings_need_the_moment_they_must_reach_and_all_facilities(tmp_path: P
     # 2019-01-01 was a Tuesday; so is NOON, and the recording ends at 02:00 of one of its days.
     loads = [source.load_kw(NOON + timedelta(days=day, hours=-11, minutes=5)) for day in range(-7, 8)]
     assert [load for load in loads if load is not None] == [6.0]
+
+
+def test_a_silent_facility_says_when_it_falls_silent_and_speaks_again() -> None:
+    outbox, turns = Sent(), list[MeterTurn]()
+    buildings = [
+        MeteredBuilding(Building(name, (), record=lambda _: None), LoadModel(name), ("main",))
+        for name in ("fac-001", "fac-002")
+    ]
+    during = TimeWindow(NOON + timedelta(minutes=2), NOON + timedelta(minutes=4))
+    meters = MeterFleet(
+        buildings,
+        outbox=outbox,
+        clock=SteppedClock(1.0),
+        cadence_s=60.0,
+        silences=[Silence(facility_id="fac-002", during=during)],
+        record=turns.append,
+    )
+    noon = int(NOON.timestamp()) // 60
+    for tick in range(noon, noon + 6):
+        meters.publish(tick)
+    heard = [str(message["ts"]) for topic, message in outbox.messages if "fac-002" in topic]
+    assert heard == [f"2026-07-14T12:0{minute}:00Z" for minute in (0, 1, 4, 5)]
+    assert len([topic for topic, _ in outbox.messages if "fac-001" in topic]) == 6
+    assert [(turn.turn, turn.at) for turn in turns if turn.facility_id == "fac-002"] == [
+        ("speaks", NOON),
+        ("silent", during.starts_at),
+        ("speaks", during.ends_at),
+    ]
+    counted = [float(str(m["kwh_total"])) for topic, m in outbox.messages if "fac-002" in topic]
+    assert counted[2] - counted[1] > 2 * (counted[1] - counted[0]), "its register counts while it is silent"

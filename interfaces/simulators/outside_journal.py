@@ -1,0 +1,54 @@
+"""Journals of the weather service and of the meters: what they did and did not say, and when.
+
+They are the witnesses of what was broken. Nothing of Gridproof's own log goes into them.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+WEATHER_JOURNAL, METER_JOURNAL = "weather-calls.jsonl", "meter-turns.jsonl"
+
+
+class WeatherCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the weather service, by the clock."""
+
+    at: datetime
+    cell: str
+    issued_at: datetime | None
+    """Of the forecast that was answered; None: the call failed."""
+
+
+class MeterTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A facility's meters fall silent, or speak (again)."""
+
+    facility_id: str
+    turn: Literal["silent", "speaks"]
+    at: datetime
+    """Of the first reading that was not, or was, published."""
+
+
+class OutsideJournal:
+    """An append-only JSON Lines file; an entry is the operating system's before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, entry: WeatherCall | MeterTurn) -> None:
+        self._file.write(msgspec.json.encode(entry) + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+Entry = TypeVar("Entry", WeatherCall, MeterTurn)
+
+
+def read_outside(path: Path, kind: type[Entry]) -> list[Entry]:
+    """Every entry in its order; [] if nothing was ever journaled."""
+    if not path.exists():
+        return []
+    return [msgspec.json.decode(line, type=kind) for line in path.read_bytes().split(b"\n")[:-1]]
