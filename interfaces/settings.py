@@ -130,6 +130,8 @@ class Settings:
     """How often a key may read one facility's current value, over all processes."""
     http_reads_per_key_per_s: float = _setting(parse.number(1, 1_000_000), 200.0)
     """How often a key may call all else but the webhook, in each process."""
+    stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)
+    """Who may watch the live stream at once, in each web process; above it 503."""
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
     """DR events accepted and not yet scheduled; above it the webhook answers 503."""
 

@@ -16,11 +16,13 @@ from interfaces.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.log_signal import LogSignal
     from application.ports.alerts import AlertRegistry
     from application.ports.api_keys import ApiKeys
     from application.ports.dead_letters import DeadLetters
     from application.ports.forecast_book import ForecastBook
     from application.ports.forecast_scores import ForecastScores
+    from application.ports.live_log import LiveLog
     from application.ports.meter_powers import MeterPowersView
     from application.ports.past_forecasts import PastForecasts
     from application.ports.sessions import Sessions
@@ -130,6 +132,17 @@ class Stores:
         from adapters.postgres.sessions import PostgresSessions
 
         return PostgresSessions(self.pool)
+
+    def live_log(self) -> LiveLog:
+        from adapters.postgres.live_log import PostgresLiveLog
+
+        return PostgresLiveLog.at(self.database_url)
+
+    def live_signal(self) -> LogSignal:
+        from adapters.postgres.live_log import CHANNEL
+        from adapters.postgres.log_signal import LogSignal
+
+        return LogSignal(self.database_url, CHANNEL)
 
     def projection_maintenance(self) -> ProjectionMaintenance:
         from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance

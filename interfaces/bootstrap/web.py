@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ PROBE_TIMEOUT_S = 1.5
 POOL_SIZE = 16
 REPLICA_WITHIN_S = 0.5
 """For a connection to the replica; then the primary is asked."""
+OPEN_FILES = 8_192
 FULL_COLLECTION_ONE_IN = 100
 """Of the collections of the middle generation; Python's own is 10. What is remembered of streams is walked by each full
 one, and next to nothing is ever found there: states hold no cycles."""
@@ -45,6 +47,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
+    _allow_open_files(OPEN_FILES)
     stores = open_stores(settings, pool_size=POOL_SIZE)
     try:
         listener = web.listening(settings.http_host, settings.http_port)
@@ -57,6 +60,14 @@ async def _serve(settings: Settings) -> None:
             await web.run(app, listener=listener, stop=stop, started=_spare_what_is_there)
     finally:
         stores.close()
+
+
+def _allow_open_files(wanted: int) -> None:
+    """A stream holds a connection, and many systems allow 1,024 files unless asked for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _spare_what_is_there(_: str) -> None:
@@ -122,6 +133,8 @@ def web_collaborators(
         past_forecasts=stores.past_forecasts(),
         forecast_scores=stores.forecast_scores(),
         ledger=StoredLedger(stores),
+        live_log=stores.live_log(),
+        live_signal=stores.live_signal(),
         clock=stores.clock,
         webhook_secret=WebhookSecrets(stores.utilities(), resolve_secret).of,
         cache=current_cache(stores),
@@ -134,6 +147,7 @@ def web_collaborators(
         probes=_probes(stores),
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,
+        stream_clients=settings.stream_clients,
     )
 
 

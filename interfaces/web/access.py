@@ -32,6 +32,7 @@ DR_EVENT = "/api/dr-events/{dr_event_id}"
 FACILITY = "/api/facilities/{facility_id}"
 DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
 SIGN_IN = "POST /api/session"
+STREAM = "GET /api/stream"
 
 ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {WEBHOOK}": UTILITY,
@@ -72,6 +73,7 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {DEAD_LETTER}/replay": OPERATOR,
     "GET /api/operations": OPERATOR,
     "GET /api/projections": OPERATOR,
+    STREAM: READER,
     SIGN_IN: EVERY_KEY,
     "GET /api/session": EVERY_KEY,
     "DELETE /api/session": EVERY_KEY,
@@ -95,6 +97,7 @@ FOR_ONE_FACILITY = frozenset(
         f"GET {FACILITY}/history",
         f"GET {FACILITY}/forecast",
         f"GET {FACILITY}/forecast/accuracy",
+        STREAM,
         SIGN_IN,
         "GET /api/session",
         "DELETE /api/session",

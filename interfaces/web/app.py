@@ -1,5 +1,9 @@
 """The HTTP application: every controller, the guard, and what surrounds each request."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
@@ -31,6 +35,8 @@ from interfaces.web.forecast_accuracy import ForecastAccuracyController
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.lean_current import LeanCurrent
+from interfaces.web.live_feed import LiveFeed
+from interfaces.web.live_stream import StreamController
 from interfaces.web.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.operations import OperationsController
 from interfaces.web.performance import PerformanceController
@@ -63,6 +69,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     ProjectionController,
     OperationsController,
     SessionController,
+    StreamController,
     PlatformController,
     DashboardController,
 ]
@@ -84,6 +91,13 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         KnownFacilities(collaborators.read_models.facilities),
         KeyRates(rates.others_per_s),
         LoadHistories(sources, clock, cache),
+        LiveFeed(
+            collaborators.live_log,
+            collaborators.live_signal,
+            collaborators.alerts,
+            clock,
+            most_watchers=collaborators.stream_clients,
+        ),
     )
     app = Litestar(
         CONTROLLERS,
@@ -91,7 +105,8 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[MetricsMiddleware(metrics), ConditionalMiddleware()],
         before_send=[_complete_headers],
-        state=State({"edge": edge, "metrics": metrics}),
+        lifespan=[_following(edge.live)],
+        state=State({"edge": edge, "metrics": metrics, "end_streams": edge.live.end}),
         openapi_config=_openapi(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
@@ -109,6 +124,17 @@ _ALWAYS = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+
+
+@asynccontextmanager
+async def _following(live: LiveFeed) -> AsyncIterator[None]:
+    """The live feed runs as long as the application does."""
+    feeding = asyncio.create_task(live.run(), name="live feed")
+    try:
+        yield
+    finally:
+        feeding.cancel()
+        await asyncio.wait({feeding})
 
 
 async def _complete_headers(message: Message, scope: Scope) -> None:

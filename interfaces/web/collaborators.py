@@ -23,6 +23,7 @@ from application.ports.clock import Clock
 from application.ports.current_cache import CurrentCache
 from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.forecast_scores import ForecastScores
+from application.ports.live_log import LiveLog
 from application.ports.meter_powers import MeterPowersView
 from application.ports.past_forecasts import PastForecasts
 from application.ports.rate_limit import RateLimiter
@@ -34,6 +35,7 @@ from interfaces.web.authentication import Authenticator
 from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.known_facilities import KnownFacilities
+from interfaces.web.live_feed import LiveFeed, Signal
 from interfaces.web.remembered_answers import RememberedAnswers
 from interfaces.web.signed_in import SignedIn
 from projections.replica import ReplicatedReadModels
@@ -114,6 +116,8 @@ class WebCollaborators:
     past_forecasts: PastForecasts
     forecast_scores: ForecastScores
     ledger: Ledger
+    live_log: LiveLog
+    live_signal: Signal
     clock: Clock
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError when it cannot be had."""
@@ -135,6 +139,8 @@ class WebCollaborators:
     queue_depth: int = 100
     """DR events accepted and not yet scheduled, at which the door answers 503."""
     allow_private_callbacks: bool = False
+    stream_clients: int = 1_200
+    """Who may watch at once, in this process."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,7 @@ class Edge:
     facilities: KnownFacilities
     rates: KeyRates
     histories: LoadHistories
+    live: LiveFeed
     answers: RememberedAnswers = field(default_factory=RememberedAnswers)
     judging: JudgingTurns = field(default_factory=JudgingTurns)
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_WAITING_AT_ONCE))

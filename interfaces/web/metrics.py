@@ -62,6 +62,16 @@ class WebMetrics:
             registry=self.registry,
         )
 
+        self.live_watchers = Gauge(
+            "gridproof_live_watchers", "Open streams of /api/stream in this process", registry=self.registry
+        )
+        self.live_dropped = Counter(
+            "gridproof_live_dropped",
+            "Streams ended because they were not read fast enough: `behind`, or `blocked` altogether",
+            ("reason",),
+            registry=self.registry,
+        )
+
     def note_positions(self, positions: Iterable[ProjectionPosition], now: datetime) -> None:
         for position in positions:
             self.lag_events.labels(position.name).set(position.lag)

@@ -17,7 +17,10 @@ SWITCH_INTERVAL_S = 0.0005
 whenever a thread is judging, and a post has several."""
 GRACE_S = 5.0
 BACKLOG = 1_024
-MOST_CONNECTIONS = 2_000
+MOST_CONNECTIONS = 4_000
+"""Streams among them, so that who only asks finds room too."""
+UNREAD_MS = 20_000
+"""After so long the kernel ends a connection whose other side takes nothing, or is gone without a word."""
 POLL_S = 0.02
 
 
@@ -39,6 +42,7 @@ def listening(host: str, port: int) -> socket.socket:
     # Only for a socket that says it is TCP does asyncio turn Nagle's algorithm off, which costs 40 ms an answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)  # each connection inherits it
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
@@ -88,11 +92,16 @@ async def run(
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        app.state.get("end_streams", _nothing)()  # they would hold up the end
         server.should_exit = True
         await serving
         listener.close()
         executor.shutdown(wait=False, cancel_futures=True)
         sys.setswitchinterval(usual_s)
+
+
+def _nothing() -> None:
+    return
 
 
 async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:

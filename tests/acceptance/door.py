@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,8 @@ from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.forecast_scores import PostgresForecastScores
+from adapters.postgres.live_log import CHANNEL, PostgresLiveLog
+from adapters.postgres.log_signal import LogSignal
 from adapters.postgres.meter_powers import PostgresMeterPowers
 from adapters.postgres.past_forecasts import PostgresPastForecasts
 from adapters.postgres.projection_runner import ProjectionRunner
@@ -72,6 +74,8 @@ class Door:
     store: PostgresEventStore
     pool: ConnectionPool[Any]
     api_keys: PostgresApiKeys
+    stop: Callable[[], None]
+    """Tell the web worker to end."""
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def header(self, role: Role, utility_id: str | None = None) -> dict[str, str]:
@@ -167,6 +171,7 @@ def running_door(
     redis_url: str | None = None,
     data_dir: Path | None = None,
     queue_depth: int = 100,
+    stream_clients: int = 1_200,
 ) -> Iterator[Door]:
     """`data_dir` has the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
@@ -189,14 +194,17 @@ def running_door(
             past_forecasts=PostgresPastForecasts(pool),
             forecast_scores=PostgresForecastScores(pool),
             ledger=_ledger(pool, data_dir),
+            live_log=PostgresLiveLog.at(database.app_dsn),
+            live_signal=LogSignal(database.app_dsn, CHANNEL),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
             queue_depth=queue_depth,
+            stream_clients=stream_clients,
             waits=PostgresProjectionWaits(database.app_dsn),
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
         )
-        with _serving(collaborators) as url:
-            yield Door(url, database, bus, store, pool, api_keys)
+        with _serving(collaborators) as (url, stop):
+            yield Door(url, database, bus, store, pool, api_keys, stop)
     store.close()
 
 
@@ -221,7 +229,7 @@ def _probe(database: Database) -> Any:
 
 
 @contextmanager
-def _serving(collaborators: WebCollaborators) -> Iterator[str]:
+def _serving(collaborators: WebCollaborators) -> Iterator[tuple[str, Callable[[], None]]]:
     """The web worker in a thread of its own."""
     listener = web.listening("127.0.0.1", 0)
     ready, failure = threading.Event(), list[BaseException]()
@@ -249,10 +257,15 @@ def _serving(collaborators: WebCollaborators) -> Iterator[str]:
     assert ready.wait(20)
     if failure:
         raise failure[0]
+
+    def stop() -> None:
+        if thread.is_alive():
+            told["loop"].call_soon_threadsafe(told["stop"].set)
+
     try:
-        yield cast("str", told["url"])
+        yield cast("str", told["url"]), stop
     finally:
-        told["loop"].call_soon_threadsafe(told["stop"].set)
+        stop()
         thread.join(20)
         assert not thread.is_alive()
 

@@ -30,6 +30,7 @@ from projections.dr_events import DREventRow
 from projections.views import Page
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
+from tests.fakes.live_log import FakeLiveLog, FakeLogSignal
 from tests.fakes.rate_limit import FakeRateLimiter
 from tests.fakes.sessions import FakeSessions
 
@@ -125,6 +126,7 @@ class Edge:
     commands: RecordedCommands = field(default_factory=RecordedCommands)
     read_models: ReadModelsInMemory = field(default_factory=ReadModelsInMemory)
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
+    live_log: FakeLiveLog = field(default_factory=FakeLiveLog)
     sessions: FakeSessions = field(default_factory=FakeSessions)
     clock: SettableClock = field(default_factory=SettableClock)
     rate_per_s: int = 1_000
@@ -160,6 +162,8 @@ class Edge:
                 read_models=cast("Any", self.read_models),
                 api_keys=self.api_keys,
                 sessions=self.sessions,
+                live_log=self.live_log,
+                live_signal=FakeLogSignal(),
                 rate_limiter=FakeRateLimiter(self.rate_per_s),
                 clock=self.clock,
                 webhook_secret=self.webhook_secret or self.secrets.get,

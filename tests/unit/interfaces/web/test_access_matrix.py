@@ -49,6 +49,8 @@ BODIES: dict[str, Any] = {
 }
 QUERIES = {
     "GET /api/facilities/{facility_id}/history": "?from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z",
+    # Who is let in is told that this is no id, instead of a stream without an end.
+    "GET /api/stream": "?dr_event_id=everything",
 }
 OF_ONE_DR_EVENT = sorted(route for route in ACCESS if route.startswith("GET /api/dr-events/{dr_event_id}"))
 CLOSED = sorted(route for route, roles in ACCESS.items() if roles is not None)
@@ -188,6 +190,8 @@ def test_a_key_of_one_facility_reads_that_one_alone(house: House, client: Any, r
     assert own.status_code not in (401, 403), own.text
     if "{facility_id}" in route:
         assert problem_of(house.ask(client, route, house.of_facility, facility="fac-002"))["status"] == 404
+    elif route == "GET /api/stream":
+        assert problem_of(own)["status"] == 400
     elif "session" in route:
         assert not own.content or own.json()["facility_id"] == "fac-001"
     else:

@@ -1,0 +1,77 @@
+"""What is kept of the newest messages, and who finds its place in them."""
+
+from uuid import uuid4
+
+import pytest
+
+from application.ports.live_log import LiveEntry
+from interfaces.web import live_ring
+from interfaces.web.live_message import Audience, LiveMessage, alert_message, heartbeat, log_message
+from interfaces.web.live_ring import LiveRing
+
+EVERYTHING = Audience()
+
+
+def of_log(position: int, facility_id: str | None = None) -> LiveMessage:
+    return log_message(
+        LiveEntry(position=position, topic="dispatch.prepared.v1", occurred_at=None, facility_id=facility_id)
+    )
+
+
+def filled(*positions: int, most: int = 100) -> LiveRing:
+    ring = LiveRing(0, most=most)
+    for position in positions:
+        ring.publish([of_log(position)], position)
+    return ring
+
+
+def test_those_at_the_same_place_are_given_the_very_same_bytes() -> None:
+    ring = filled(1, 2, 3)
+    first, other = ring.after(1, Audience()), ring.after(1, Audience())
+    assert first == (of_log(2).data + of_log(3).data, 3)
+    assert first[0] is other[0]
+
+
+def test_a_piece_is_bounded_and_the_next_goes_on_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_ring, "MOST_AT_ONCE", 2)
+    ring = filled(1, 2, 3)
+    assert ring.after(0, EVERYTHING) == (of_log(1).data + of_log(2).data, 2)
+    assert ring.after(2, EVERYTHING) == (of_log(3).data, 3)
+
+
+def test_what_does_not_concern_somebody_is_passed_over() -> None:
+    ring, dr_event_id = LiveRing(0), uuid4()
+    mine = of_log(2, "fac-001")
+    ring.publish([of_log(1, "fac-002"), mine, of_log(3), alert_message(1, [], []), heartbeat(3)], 3)
+    assert (
+        ring.after(0, Audience(facility_id="fac-001", sees_alerts=False))[0] == mine.data + heartbeat(3).data
+    )
+    assert ring.after(0, Audience(asked_facility_id="fac-003", sees_alerts=False))[0] == heartbeat(3).data
+    assert ring.after(0, Audience(asked_dr_event_id=dr_event_id))[0].startswith(b"event: alert")
+    both = Audience(facility_id="fac-001", asked_facility_id="fac-002", sees_alerts=False)
+    assert ring.after(0, both)[0] == heartbeat(3).data
+
+
+def test_one_who_knows_the_log_up_to_a_position_goes_on_right_after_it() -> None:
+    ring = filled(2, 5, 6)
+    assert [ring.cursor_at(position) for position in (0, 1, 2, 3, 5, 6, 7)] == [0, 0, 1, 1, 2, 3, 3]
+
+
+def test_what_is_no_longer_kept_cannot_be_gone_on_from() -> None:
+    ring = filled(1, 2, 3, 4, most=2)
+    assert [ring.cursor_at(position) for position in (0, 1, 2, 3)] == [None, None, 2, 3]
+    assert [ring.has(cursor) for cursor in (0, 1, 2, 4)] == [False, False, True, True]
+
+
+def test_positions_without_messages_count_as_told() -> None:
+    ring = LiveRing(0)
+    ring.publish([], 7)
+    assert (ring.position, ring.last, ring.cursor_at(7)) == (7, 0, 0)
+
+
+def test_pieces_kept_for_others_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_ring, "MOST_JOINED", 3)
+    ring = filled(*range(1, 50))
+    for cursor in range(49):
+        ring.after(cursor, EVERYTHING)
+    assert len(ring._joined) <= 3
