@@ -33,6 +33,8 @@ FACILITY = "/api/facilities/{facility_id}"
 DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
 SIGN_IN = "POST /api/session"
 STREAM = "GET /api/stream"
+STORE_IS_AWAY = "gridproof_store_is_away"
+"""In the state of a request that need not wait to hear so (interfaces/web/stale_reads.py)."""
 
 ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {WEBHOOK}": UTILITY,
@@ -131,6 +133,8 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     _check_read_rate(edge, api_key)
     if route.startswith("POST ") and route != SIGN_IN:
         check_is_json(connection)
+    elif STORE_IS_AWAY in connection.scope["state"]:
+        raise try_again("unavailable", "the store does not answer; try again", retry_after_s=5.0)
 
 
 def _check_declared_size(connection: ASGIConnection[Any, Any, Any, Any]) -> None:

@@ -34,6 +34,7 @@ from interfaces.web.forecast import ForecastController
 from interfaces.web.forecast_accuracy import ForecastAccuracyController
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.known_facilities import KnownFacilities
+from interfaces.web.last_answers import LastAnswers
 from interfaces.web.lean_current import LeanCurrent
 from interfaces.web.live_feed import LiveFeed
 from interfaces.web.live_stream import StreamController
@@ -45,6 +46,7 @@ from interfaces.web.portfolio import PortfolioController
 from interfaces.web.projection import ProjectionController
 from interfaces.web.session import SessionController
 from interfaces.web.signed_in import COOKIE, SignedIn
+from interfaces.web.stale_reads import StaleReads
 from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 
@@ -103,7 +105,11 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         CONTROLLERS,
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
-        middleware=[MetricsMiddleware(metrics), ConditionalMiddleware()],
+        middleware=[
+            MetricsMiddleware(metrics),
+            ConditionalMiddleware(),
+            StaleReads(edge.live.state, LastAnswers(), clock),
+        ],
         before_send=[_complete_headers],
         lifespan=[_following(edge.live)],
         state=State({"edge": edge, "metrics": metrics, "end_streams": edge.live.end}),

@@ -43,7 +43,8 @@ STATE_EVERY_S = 5.0
 ALERTS_EVERY_S = 2.0
 TELEMETRY_EVERY_S = 5.0
 MOST_ALERTS = 1_000
-READS_AT_ONCE = 4
+READS_AT_ONCE = 2
+"""Of the past, so that the feed itself always finds a connection."""
 BEGIN_AGAIN_S = 1.0
 
 
@@ -135,9 +136,11 @@ class LiveFeed:
             try:
                 await self._look()
                 await self._look_aside()
-            except (LiveLogUnavailable, OperationsUnavailable) as error:
-                _log.debug("the live feed waits for its stores", error=str(error))
+            except LiveLogUnavailable as error:
+                _log.debug("the live feed waits for the log", error=str(error))
                 self.state.away()
+            except OperationsUnavailable as error:
+                _log.debug("the live feed looks for alerts again later", error=str(error))
             self._tell_state()
             await self._signal.wait(LOOK_EVERY_S)
             await asyncio.sleep(TOGETHER_S)

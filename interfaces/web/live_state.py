@@ -19,16 +19,17 @@ class LiveState:
         self._clock = clock
         self._read_models: dict[str, ReadModelState] = {}
         self._heard_at = clock.now()
-        self._is_away = False
+        self.is_away = False
+        """The database did not answer when it was asked last."""
 
     def heard(self, news: News) -> None:
         self._read_models = {state.name: state for state in news.read_models}
         self._heard_at = self._clock.now()
-        self._is_away = False
+        self.is_away = False
 
     def away(self) -> None:
         """The database did not answer."""
-        self._is_away = True
+        self.is_away = True
 
     def behind_s(self, *names: str) -> float:
         """For how long the oldest of these read models has been behind the log; 0 where it is late as usual."""
@@ -39,7 +40,7 @@ class LiveState:
     def data(self, position: int | None) -> StateData:
         """As it is told to those who watch."""
         unheard_s = self._age_s(self._heard_at)
-        if self._is_away and (position is None or self._clock.wall_seconds(unheard_s) > BEHIND_S):
+        if self.is_away and (position is None or self._clock.wall_seconds(unheard_s) > BEHIND_S):
             return StateData(position=position, stale=True, age_s=round(unheard_s, 1), reason="database")
         behind_s = self.behind_s(*self._read_models)
         if behind_s:

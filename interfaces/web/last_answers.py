@@ -1,0 +1,71 @@
+"""What each caller was answered last, for the time when the store cannot answer: never across keys, and bounded."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+MOST_BYTES = 32_000_000
+MOST_OF_ONE = 256_000
+"""A larger answer is not remembered."""
+KEPT_S = 3_600.0
+"""Wall seconds; what is older helps nobody who looks at a portfolio."""
+OVERHEAD = 500
+
+
+class Asked(NamedTuple):
+    """Who asked what: two keys never share an answer."""
+
+    key_id: str
+    path: str
+    query: bytes
+
+
+class LastAnswer(NamedTuple):
+    body: bytes
+    media_type: bytes
+    said_at: float
+
+
+class LastAnswers:
+    """Of one process. The least recently asked for is forgotten first."""
+
+    def __init__(
+        self, *, most_bytes: int = MOST_BYTES, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._answers: OrderedDict[Asked, LastAnswer] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._monotonic = monotonic
+
+    def keep(self, asked: Asked, body: bytes, media_type: bytes) -> None:
+        self._forget(asked)
+        if len(body) > MOST_OF_ONE:
+            return
+        self._answers[asked] = LastAnswer(body, media_type, self._monotonic())
+        self._bytes += _size(asked, body)
+        while self._bytes > self._most_bytes:
+            self._forget(next(iter(self._answers)))
+
+    def find(self, asked: Asked) -> tuple[LastAnswer, float] | None:
+        """The answer, and for how many wall seconds it has been old."""
+        answer = self._answers.get(asked)
+        if answer is None:
+            return None
+        age_s = self._monotonic() - answer.said_at
+        if age_s > KEPT_S:
+            self._forget(asked)
+            return None
+        self._answers.move_to_end(asked)
+        return answer, age_s
+
+    def _forget(self, asked: Asked) -> None:
+        answer = self._answers.pop(asked, None)
+        if answer is not None:
+            self._bytes -= _size(asked, answer.body)
+
+
+def _size(asked: Asked, body: bytes) -> int:
+    return len(body) + len(asked.path) + len(asked.query) + OVERHEAD

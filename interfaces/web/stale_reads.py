@@ -1,0 +1,126 @@
+"""Reads that are not of now say so, and a read is answered with what was known last rather than not at all.
+
+`stale`, `age_s` (clock seconds) and `source` stand in the document then: `read_models` are behind the log, or it is the
+answer of before (`last_known`), since PostgreSQL does not answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
+
+from application.ports.api_keys import ApiKey
+from application.ports.clock import Clock
+from interfaces.web.access import DR_EVENT, FACILITY, STORE_IS_AWAY
+from interfaces.web.last_answers import Asked, LastAnswers
+from interfaces.web.live_state import LiveState
+
+SERVED_FROM: dict[str, tuple[str, ...]] = {
+    "GET /api/dr-events": ("dr_events",),
+    f"GET {DR_EVENT}": ("dr_events",),
+    f"GET {DR_EVENT}/dispatches": ("dr_events", "dispatches"),
+    "GET /api/facilities": ("facilities",),
+    f"GET {FACILITY}": ("facilities",),
+    f"GET {FACILITY}/current": (),
+    f"GET {FACILITY}/history": (),
+    f"GET {FACILITY}/forecast": (),
+    f"GET {FACILITY}/forecast/accuracy": (),
+    "GET /api/portfolio": ("portfolio",),
+    "GET /api/portfolio/forecast": ("facilities",),
+    "GET /api/alerts": (),
+}
+"""Route -> the projections whose rows it gives. What proves something, or is work to do, is of now or not at all."""
+
+
+class StaleReads(ASGIMiddleware):
+    """Closest to the routes, so that it sees answers as they are written. Other routes pass it untouched."""
+
+    def __init__(self, state: LiveState, answers: LastAnswers, clock: Clock) -> None:
+        self._state = state
+        self._answers = answers
+        self._clock = clock
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        template = f"{scope.get('method')} {scope.get('path_template')}"
+        if template not in SERVED_FROM:
+            await next_app(scope, receive, send)
+            return
+        start: list[HTTPResponseStartEvent] = []
+        body = bytearray()
+
+        async def held(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.append(message)
+                return
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            body.extend(message["body"])
+            if not message["more_body"]:
+                await self._answer(scope, template, start[0], bytes(body), send)
+
+        if (
+            self._state.is_away
+        ):  # nobody waits for what is known to be away; the caller is let in all the same
+            scope["state"][STORE_IS_AWAY] = True
+        await next_app(scope, receive, held)
+
+    async def _answer(
+        self, scope: Scope, template: str, start: HTTPResponseStartEvent, body: bytes, send: Send
+    ) -> None:
+        asked = _asked(scope)
+        if asked is not None and start["status"] == 200:
+            self._answers.keep(asked, body, _header(start, b"content-type"))
+            behind_s = self._state.behind_s(*SERVED_FROM[template])
+            if behind_s:
+                body = labelled(body, behind_s, "read_models", in_all=False)
+                start["headers"] = _stale(start, body, self._clock.wall_seconds(behind_s))
+        elif asked is not None and start["status"] == 503:
+            found = self._answers.find(asked)
+            if found is not None:
+                answer, age_wall_s = found
+                age_s = age_wall_s / max(self._clock.wall_seconds(1.0), 1e-9)
+                body = labelled(answer.body, age_s, "last_known", in_all=True)
+                start["status"] = 200
+                start["headers"] = [(b"content-type", answer.media_type)]
+                start["headers"] = _stale(start, body, age_wall_s)
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def labelled(body: bytes, age_s: float, source: str, *, in_all: bool) -> bytes:
+    """The document with `stale`, `age_s` and `source`; what has an age of its own grows older by as much."""
+    document = msgspec.json.decode(body)
+    if not isinstance(document, dict):
+        return body
+    before: Any = document.get("age_s")
+    older = before + age_s if in_all and isinstance(before, int | float) else age_s
+    return msgspec.json.encode({**document, "stale": True, "age_s": round(older, 1), "source": source})
+
+
+def _asked(scope: Scope) -> Asked | None:
+    """None for one who was not let in."""
+    caller = scope.get("user")
+    if not isinstance(caller, ApiKey):
+        return None
+    return Asked(caller.key_id, str(scope["path"]), cast("bytes", scope.get("query_string", b"")))
+
+
+def _header(start: HTTPResponseStartEvent, name: bytes) -> bytes:
+    return next((value for found, value in start["headers"] if found.lower() == name), b"")
+
+
+def _stale(start: HTTPResponseStartEvent, body: bytes, age_wall_s: float) -> list[tuple[bytes, bytes]]:
+    """For caches and programs that look at headers only."""
+    replaced = {b"content-length", b"etag", b"retry-after"}
+    kept = [(name, value) for name, value in start["headers"] if name.lower() not in replaced]
+    return [
+        *kept,
+        (b"content-length", b"%d" % len(body)),
+        (b"x-stale", b"true"),
+        (b"age", b"%d" % age_wall_s),
+        (b"warning", b'110 - "Response is Stale"'),
+    ]

@@ -1,0 +1,108 @@
+"""What cannot be read anew is answered as it was known last, to the same key, and says so."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from application.ports.live_log import SERVING
+from interfaces.web.access import ACCESS
+from interfaces.web.last_answers import KEPT_S, MOST_OF_ONE, Asked, LastAnswers
+from interfaces.web.stale_reads import SERVED_FROM, labelled
+from projections.portfolio import PortfolioRow
+from projections.views import ReadModelsUnavailable
+from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
+
+
+def unavailable(*_: Any, **__: Any) -> Any:
+    raise ReadModelsUnavailable("away")
+
+
+def test_every_route_of_the_table_is_a_read_that_there_is() -> None:
+    assert set(SERVED_FROM) <= set(ACCESS)
+    assert all(route.startswith("GET ") for route in SERVED_FROM)
+    assert {name for names in SERVED_FROM.values() for name in names} <= set(SERVING)
+
+
+def test_while_the_store_is_away_the_same_key_gets_its_last_answer_with_its_age() -> None:
+    edge = Edge()
+    mine, other = edge.key("operator"), edge.key("operator")
+    edge.read_models.portfolio.rows = {"portfolio": PortfolioRow(available_kw=12.5)}
+    with edge.client() as client:
+        fresh = client.get("/api/portfolio", headers=mine)
+        assert "stale" not in fresh.json()
+        assert "x-stale" not in fresh.headers
+        edge.read_models.portfolio.get = unavailable
+        stale = client.get("/api/portfolio", headers=mine)
+        told = stale.json()
+        assert stale.status_code == 200
+        assert told.pop("age_s") >= 0.0
+        assert told == {**fresh.json(), "stale": True, "source": "last_known"}
+        assert stale.headers["x-stale"] == "true"
+        assert int(stale.headers["age"]) >= 0
+        nothing = client.get("/api/portfolio", headers=other)
+    assert problem_of(nothing)["status"] == 503
+    assert int(nothing.headers["retry-after"]) >= 1
+
+
+def test_another_query_is_another_question() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/dr-events?limit=5", headers=key).status_code == 200
+        edge.read_models.dr_events.listed = unavailable  # type: ignore[method-assign]
+        assert client.get("/api/dr-events?limit=5", headers=key).json()["source"] == "last_known"
+        assert client.get("/api/dr-events?limit=6", headers=key).status_code == 503
+
+
+@pytest.mark.parametrize("behind", ["dr_events", "portfolio"])
+def test_read_models_behind_the_log_are_labelled_where_they_are_read(behind: str) -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    edge.live_log.record()
+    edge.live_log.positions = dict.fromkeys(SERVING, 1) | {behind: 0}
+    edge.clock.moment = NOW + timedelta(seconds=60)
+    with edge.client() as client:
+        followed(client)
+        events, portfolio = (client.get(path, headers=key) for path in ("/api/dr-events", "/api/portfolio"))
+    late, on_time = (events, portfolio) if behind == "dr_events" else (portfolio, events)
+    assert late.json()["stale"] is True
+    assert (late.json()["age_s"], late.json()["source"]) == (60.0, "read_models")
+    assert late.headers["age"] == "60"
+    assert "stale" not in on_time.json()
+
+
+def followed(client: TestClient[Any]) -> None:
+    """The live feed has looked at the log."""
+    live = client.app.state["edge"].live
+    while live.ring is None:
+        client.get("/health")
+
+
+def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
+    body = b'{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"}'
+    told = labelled(body, 30.0, "last_known", in_all=True)
+    assert told == b'{"kw":1.5,"age_s":37.5,"stale":true,"source":"last_known"}'
+    assert labelled(b"[1]", 30.0, "last_known", in_all=True) == b"[1]"
+
+
+class Seconds:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_remembered_is_bounded_and_ends() -> None:
+    seconds = Seconds()
+    answers = LastAnswers(most_bytes=5_000, monotonic=seconds)
+    asked = [Asked("key", f"/{number}", b"") for number in range(10)]
+    for one in asked:
+        answers.keep(one, b"x" * 1_000, b"application/json")
+    assert [answers.find(one) is not None for one in asked] == [False] * 7 + [True] * 3
+    answers.keep(asked[9], b"x" * (MOST_OF_ONE + 1), b"application/json")
+    assert answers.find(asked[9]) is None
+    seconds.now = KEPT_S + 1
+    assert answers.find(asked[8]) is None
+    assert answers._bytes == 1_000 + len("/7") + 500
