@@ -22,6 +22,7 @@ REGISTRY: dict[str, str] = {
     "project": "interfaces.bench.projections:project",
     "lag": "interfaces.bench.lag:lag",
     "rebuild": "interfaces.bench.rebuild:rebuild",
+    "stream": "interfaces.bench.stream:stream",
     "verify": "interfaces.bench.verify:verify",
 }
 

@@ -49,8 +49,13 @@ class DoorStage:
 
     def cpu_s(self) -> float:
         """CPU time of the server process so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s_of(self.pid)
+
+
+def cpu_s_of(pid: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -75,13 +80,13 @@ def door_stage(database: BenchDatabase, *, utilities: int, facilities: int) -> I
             {
                 f"{PREFIX}DATABASE_URL": database.app_url,
                 f"{PREFIX}REDIS_URL": servers.redis_url,
-                f"{PREFIX}HTTP_BIND": f"127.0.0.1:{_free_port()}",
+                f"{PREFIX}HTTP_BIND": f"127.0.0.1:{free_port()}",
                 f"{PREFIX}DATA_DIR": folder,
                 f"{PREFIX}LOG_LEVEL": "warning",
             }
         )
         argv = [sys.executable, "-m", "interfaces.cli", "serve"]
-        with _running(argv, f"http://{settings.http_bind}/health", settings) as pid:
+        with running_server(argv, f"http://{settings.http_bind}/health", settings) as pid:
             url = f"http://{settings.http_bind}/webhooks/utility/dr-notification"
             yield DoorStage(url, tokens, names, _first_window(stores), pid)
 
@@ -89,9 +94,9 @@ def door_stage(database: BenchDatabase, *, utilities: int, facilities: int) -> I
 @contextmanager
 def floor_server() -> Iterator[str]:
     """The URL of a route that answers 202 and does nothing else."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    with _running([sys.executable, "-m", "interfaces.bench.door_floor", str(port)], url, None):
+    with running_server([sys.executable, "-m", "interfaces.bench.door_floor", str(port)], url, None):
         yield url
 
 
@@ -209,12 +214,13 @@ def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
 
 
 @contextmanager
-def _running(argv: Sequence[str], url: str, settings: Settings | None) -> Iterator[int]:
-    """A server process from its first answer to the end of the block; its pid."""
+def running_server(argv: Sequence[str], url: str | None, settings: Settings | None) -> Iterator[int]:
+    """A server process from its first answer (None: from its start) to the end of the block; its pid."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}  # noqa: TID251 - handed on
     process = subprocess.Popen(argv, env=environ | (settings.to_environ() if settings else {}))
     try:
-        _await_answer(process, url)
+        if url is not None:
+            _await_answer(process, url)
         yield process.pid
     finally:
         process.terminate()
@@ -240,7 +246,7 @@ def _await_answer(process: subprocess.Popen[bytes], url: str) -> None:
     raise TimeoutError(f"no answer at {url} in {READY_WITHIN_S:g} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
