@@ -6,9 +6,6 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from application.current_reads import CurrentReads
@@ -39,13 +36,14 @@ from interfaces.web.lean_current import LeanCurrent
 from interfaces.web.live_feed import LiveFeed
 from interfaces.web.live_stream import StreamController
 from interfaces.web.metrics import MetricsMiddleware, WebMetrics
+from interfaces.web.openapi import openapi_config
 from interfaces.web.operations import OperationsController
 from interfaces.web.performance import PerformanceController
 from interfaces.web.platform import PlatformController
 from interfaces.web.portfolio import PortfolioController
 from interfaces.web.projection import ProjectionController
 from interfaces.web.session import SessionController
-from interfaces.web.signed_in import COOKIE, SignedIn
+from interfaces.web.signed_in import SignedIn
 from interfaces.web.stale_reads import StaleReads
 from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
@@ -113,7 +111,7 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         before_send=[_complete_headers],
         lifespan=[_following(edge.live)],
         state=State({"edge": edge, "metrics": metrics, "end_streams": edge.live.end}),
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
         debug=False,
@@ -155,20 +153,3 @@ async def _complete_headers(message: Message, scope: Scope) -> None:
     if replica is not None and scope["path"].startswith("/api/"):
         source = replica.source()
         headers.append((_SOURCE, f"{source.name}; lag_s={source.lag_s:.3f}".encode()))
-
-
-def _openapi() -> OpenAPIConfig:
-    """JSON only: the usual pages around it load their scripts from elsewhere."""
-    return OpenAPIConfig(
-        title="Gridproof",
-        version="0.1.0",
-        path="/schema",
-        render_plugins=[JsonRenderPlugin()],
-        security=[{"api_key": []}, {"session": []}],
-        components=Components(
-            security_schemes={
-                "api_key": SecurityScheme(type="http", scheme="bearer", bearer_format="gpk_"),
-                "session": SecurityScheme(type="apiKey", security_scheme_in="cookie", name=COOKIE),
-            }
-        ),
-    )

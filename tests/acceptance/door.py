@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
@@ -32,6 +32,7 @@ from adapters.postgres.projection_waits import PostgresProjectionWaits
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.sessions import PostgresSessions
 from adapters.postgres.story_log import PostgresStoryLog
+from adapters.postgres.system_state import PostgresSystemState
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from adapters.rate_limit import CachedRateLimiter
@@ -45,15 +46,13 @@ from application.handlers import HANDLERS
 from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
 from application.ports.api_keys import Role
 from interfaces.bootstrap.ledger import StoredLedger
+from interfaces.bootstrap.stores import Stores
 from interfaces.settings import Settings
 from interfaces.web.app import create_app
-from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
 from interfaces.workers import web
 from projections.registry import PROJECTIONS
 from tests.servers import Database
-
-if TYPE_CHECKING:
-    from interfaces.bootstrap import Stores
 
 WEBHOOK = "/webhooks/utility/dr-notification"
 SIGNING_SECRET = b"what the signing utility and we share"
@@ -172,6 +171,7 @@ def running_door(
     data_dir: Path | None = None,
     queue_depth: int = 100,
     stream_clients: int = 1_200,
+    read_rates: ReadRates | None = None,
 ) -> Iterator[Door]:
     """`data_dir` has the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
@@ -200,6 +200,11 @@ def running_door(
             webhook_secret={"util-2": SIGNING_SECRET}.get,
             queue_depth=queue_depth,
             stream_clients=stream_clients,
+            read_rates=read_rates or ReadRates(),
+            known_programs=lambda asked: Stores.known_programs(
+                cast("Stores", SimpleNamespace(events=store)), asked
+            ),
+            system_state=PostgresSystemState(pool),
             waits=PostgresProjectionWaits(database.app_dsn),
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),
         )
