@@ -1,12 +1,12 @@
 // What facilities draw now, all at once.
-import { get } from "./api.js";
+import { get, getAll } from "./api.js";
 import { noteReadings } from "./live.js";
 import { useLoaded } from "./query.js";
 
 const SIDE_BY_SIDE = 6;
 const MOST_ONE_BY_ONE = 60;
 
-/** One by one, a few side by side: a server without the bulk answer. */
+/** One by one, a few side by side: of a server without the bulk answer. */
 async function oneByOne(ids, signal) {
   const found = [];
   const waiting = ids.slice(0, MOST_ONE_BY_ONE);
@@ -17,6 +17,15 @@ async function oneByOne(ids, signal) {
   };
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, next));
   return found;
+}
+
+async function allAtOnce(ids, signal) {
+  try {
+    return await getAll("/api/portfolio/current?limit=500", { signal });
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return oneByOne(ids, signal);
+  }
 }
 
 /** `{byFacility, kw, silent}`: the sum is of those whose meters speak. */
@@ -33,6 +42,6 @@ function summed(items) {
 
 /** For the facilities `rows`; nothing before they are known. */
 export function useCurrent(rows) {
-  const load = async (signal) => summed(await oneByOne(rows.map((row) => row.facility_id), signal));
-  return useLoaded(rows ? "current" : null, load, { topics: ["telemetry"], everyMs: 30_000 });
+  const load = async (signal) => summed(await allAtOnce(rows.map((row) => row.facility_id), signal));
+  return useLoaded(rows ? `current of ${rows.length}` : null, load, { topics: ["telemetry"], everyMs: 30_000 });
 }

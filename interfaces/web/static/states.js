@@ -56,8 +56,10 @@ const OUTCOME = {
 
 const QUALITY = {
   full: of("ok", "dot", "full"),
-  degraded: of("warn", "triangle", "degraded"),
-  naive: of("warn", "triangle", "naive"),
+  degraded_stale_weather: of("warn", "half", "stale weather"),
+  degraded_no_weather: of("warn", "triangle", "no weather"),
+  degraded_stale_data: of("warn", "triangle", "stale data"),
+  degraded_no_weather_and_stale_data: of("bad", "triangle", "no weather, stale data"),
   stale: of("bad", "triangle", "stale"),
 };
 
@@ -67,7 +69,20 @@ const SEVERITY = {
   page: of("bad", "cross", "page"),
 };
 
-const VOCABULARY = { "dr-event": DR_EVENT, dispatch: DISPATCH, facility: FACILITY, callback: CALLBACK, outcome: OUTCOME, quality: QUALITY, severity: SEVERITY };
+const BMS = {
+  no_trouble_known: of("ok", "dot", "no trouble known"),
+  suspended: of("bad", "square", "calls suspended"),
+  failing: of("bad", "triangle", "failing"),
+  drifting: of("warn", "triangle", "drifting"),
+};
+
+const ZONE = {
+  free: of("idle", "ring", "as usual"),
+  curtailed: of("busy", "dot", "curtailed"),
+  drifted: of("warn", "triangle", "drifted"),
+};
+
+const VOCABULARY = { bms: BMS, zone: ZONE, "dr-event": DR_EVENT, dispatch: DISPATCH, facility: FACILITY, callback: CALLBACK, outcome: OUTCOME, quality: QUALITY, severity: SEVERITY };
 
 /** What `state` of a `kind` looks like; one not known yet is shown by its name. */
 export function looks(kind, state) {

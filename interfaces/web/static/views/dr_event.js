@@ -1,8 +1,16 @@
-// DR events: all of them, and one.
+// DR events: all of them, and one, with what an operator may do about it.
+import { send } from "../api.js";
+import { ConfirmDialog } from "../components/dialog.js";
 import { DREventTable } from "../components/dr_event_table.js";
-import { Loaded, Panel } from "../components/parts.js";
-import { html } from "../dom.js";
-import { useList } from "../query.js";
+import { Chip, Loaded, Panel } from "../components/parts.js";
+import { toast } from "../components/toasts.js";
+import { html, useMemo, useState } from "../dom.js";
+import { between, kw } from "../format.js";
+import { refetch, useList } from "../query.js";
+import { hrefTo } from "../router.js";
+import { may, session } from "../session.js";
+import { useStore } from "../store.js";
+import { DREventBody, useDREvent } from "./dr_event_parts.js";
 
 export function DREventsView() {
   const query = useList("/api/dr-events?limit=500", { topics: ["dr-event", "dispatch"] });
@@ -12,4 +20,83 @@ export function DREventsView() {
   </div>`;
 }
 
-export const DREventView = ({ id }) => html`<div class="page"><h1 tabindex="-1">DR event ${id}</h1></div>`;
+const CANCELLABLE = new Set(["accepted", "scheduled", "preparing", "active"]);
+
+/** What a facility's row offers: `override` where its forecast keeps it back, `restored` where its restore failed. */
+export function offeredOf(part) {
+  if (part.status === "blocked") return "override";
+  return part.status === "restore_failed" ? "restored" : null;
+}
+
+const QUESTIONS = {
+  cancel: (row) => ({
+    title: `Cancel ${row.utility_event_id}?`,
+    consequence: row.status === "active"
+      ? "Every building is restored at once, and what was delivered until now is measured. The utility is told. This cannot be taken back."
+      : "No building will be touched, prepared ones are released, and the utility is told. This cannot be taken back.",
+    confirm: "Cancel the DR event",
+    danger: true,
+    path: "cancellation",
+    done: `${row.utility_event_id} is being cancelled.`,
+  }),
+  override: (row, facility) => ({
+    title: `Approve ${facility} in spite of its forecast?`,
+    consequence: `Its forecast is degraded. With your approval it takes part in ${row.utility_event_id} as planned, and the audit trail says that you answer for it.`,
+    confirm: "Approve it",
+    path: "overrides",
+    done: `${facility} is approved.`,
+  }),
+  restored: (row, facility) => ({
+    title: `Is ${facility} restored by hand?`,
+    consequence: `Its restore failed. Say so only if somebody has set the building back: it is then free for other DR events.`,
+    confirm: "It is restored",
+    path: "restored-by-hand",
+    done: `${facility} counts as restored.`,
+  }),
+};
+
+function Question({ row, asked, close }) {
+  const { path, done, ...words } = QUESTIONS[asked.kind](row, asked.facility);
+  const perform = (reason) =>
+    send("POST", `/api/dr-events/${row.dr_event_id}/${path}`, { ...(asked.facility ? { facility_id: asked.facility } : {}), reason });
+  const finished = () => {
+    toast(done);
+    refetch(`/api/dr-events/${row.dr_event_id}`);
+  };
+  return html`<${ConfirmDialog} ...${words} perform=${perform} close=${close} done=${finished} />`;
+}
+
+function Head({ row, operates, audits, ask }) {
+  return html`<div class="page-head">
+    <div>
+      <p class="crumb"><a href=${hrefTo("dr-events")}>DR events</a> / ${row.utility_id}</p>
+      <div class="row"><h1 tabindex="-1">${row.utility_event_id}</h1><${Chip} kind="dr-event" state=${row.status} /></div>
+      <p class="lede">${between(row.starts_at, row.ends_at)}, ${kw(row.target_kw)} kW asked</p>
+    </div>
+    <div class="actions">
+      ${audits && html`<a class="button" href=${hrefTo("audit", row.dr_event_id)}>Audit</a>`}
+      ${operates && CANCELLABLE.has(row.status) && html`<button class="button danger" type="button" onClick=${() => ask({ kind: "cancel" })}>Cancel…</button>`}
+    </div>
+  </div>`;
+}
+
+const WORDS = { override: "Approve…", restored: "Restored…" };
+
+export function DREventView({ id }) {
+  const signedIn = useStore(session);
+  const query = useDREvent(id);
+  const [asked, ask] = useState(null);
+  const operates = may("operate", signedIn);
+  const act = useMemo(() => operates && ((part) => {
+    const kind = offeredOf(part);
+    return kind && html`<button class="button small" type="button" aria-label=${`${WORDS[kind].replace("…", "")} ${part.facility_id}`}
+      onClick=${() => ask({ kind, facility: part.facility_id })}>${WORDS[kind]}</button>`;
+  }), [operates]);
+  return html`<div class="page">
+    ${query.data
+      ? html`<${Head} row=${query.data} operates=${operates} audits=${may("audit", signedIn)} ask=${ask} />`
+      : html`<div class="page-head"><h1 tabindex="-1">DR event</h1></div>`}
+    <${DREventBody} id=${id} act=${act || null} />
+    ${asked && query.data && html`<${Question} row=${query.data} asked=${asked} close=${() => ask(null)} />`}
+  </div>`;
+}

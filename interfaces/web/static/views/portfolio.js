@@ -52,8 +52,10 @@ function figuresOf(row, current, forecast) {
 function Alerts() {
   const query = useQuery("/api/alerts?limit=200", { topics: ["alert"], everyMs: 30_000 });
   const number = query.data?.items.length;
-  return html`<${Panel} title="Alerts" note=${number ? `${number} open` : ""} flush className="span-4 tall-panel">
-    <${Loaded} query=${query} lines=5>${({ items }) => html`<${AlertList} alerts=${items} />`}</${Loaded}>
+  return html`<${Panel} title="Alerts" note=${number ? `${number} open` : ""} flush className="span-4">
+    <div class="scrolls" tabindex="0" role="region" aria-label="Open alerts">
+      <${Loaded} query=${query} lines=5>${({ items }) => html`<${AlertList} alerts=${items} />`}</${Loaded}>
+    </div>
   </${Panel}>`;
 }
 
@@ -70,6 +72,7 @@ export function PortfolioView() {
   const facilities = useList("/api/facilities?limit=500", { topics: OF_THE_LOG });
   const current = useCurrent(facilities.data);
   const forecast = useForeseen();
+  const measured = useQuery("/api/portfolio/load?hours=6", { everyMs: 60_000 });
   const powerOf = (row) => current.data?.byFacility.get(row.facility_id)?.kw ?? null;
   const stateOf = (row) => facilityState(row, current.data?.byFacility.get(row.facility_id));
   const showsAlerts = may("alerts", signedIn);
@@ -79,7 +82,7 @@ export function PortfolioView() {
       ? html`<${Figures} label="Portfolio now" items=${figuresOf(portfolio.data, current.data, forecast.data)} />`
       : html`<${Loaded} query=${portfolio} height="6rem">${() => null}</${Loaded}>`}
     <div class="grid">
-      <${PortfolioLoad} query=${forecast} measured=${null} />
+      <${PortfolioLoad} query=${forecast} measured=${measured.data} />
       ${showsAlerts && html`<${Alerts} />`}
     </div>
     <${NewestDREvents} />

@@ -11,6 +11,10 @@ const HOUR_MS = 3_600_000;
 const STEP_MS = 900_000;
 const BACK_H = 6;
 const AHEAD_H = 18;
+const MOST_MISSING = 0.05;
+
+/** A sum of which much is missing would look like a reduction: it is a gap. */
+export const known = (step, facilities) => (step.missing > facilities * MOST_MISSING ? null : step.kw);
 
 const iso = (ms) => new Date(ms).toISOString();
 
@@ -42,7 +46,7 @@ function LoadChart({ found, measured }) {
   const { asOf, steps } = found;
   const chart = useMemo(() => {
     const times = steps.map((step) => Date.parse(step.starts_at));
-    const load = new Map((measured || []).map((step) => [Date.parse(step.starts_at), step.kw]));
+    const load = new Map((measured?.steps || []).map((step) => [Date.parse(step.starts_at), known(step, measured.facilities)]));
     const series = [
       { id: "p90", label: "Forecast, 90 %", colour: "series-forecast", hidden: true, step: true, values: steps.map(({ kw: q }) => q.p90) },
       { id: "p10", label: "Forecast, 10 %", colour: "series-forecast", hidden: true, step: true, values: steps.map(({ kw: q }) => q.p10) },
@@ -63,7 +67,7 @@ function quality(newest) {
   return `${counts.join(", ")}${without}`;
 }
 
-/** `measured`: steps `{starts_at, kw}` of what was drawn, where the server tells it. */
+/** `measured`: what all drew in the last hours, as /api/portfolio/load has it. */
 export function PortfolioLoad({ query, measured }) {
   const note = query.data && `forecasts: ${quality(query.data.newest)}`;
   return html`<${Panel} title="Load against forecast" note=${note} className="span-8">

@@ -1,0 +1,86 @@
+// The facilities of a DR event as rows that move through prepared, committed, verified and restored, with reasons.
+import { Glyph } from "../components/glyph.js";
+import { Chip, Empty, Segments } from "../components/parts.js";
+import { Table } from "../components/table.js";
+import { html, useMemo, useState } from "../dom.js";
+import { NONE, clockSeconds, count, hundredths, kw, percent } from "../format.js";
+import { hrefTo } from "../router.js";
+
+const FAILED = new Set(["failed", "restore_failed", "blocked", "aborted", "compensated", "compensating"]);
+const UNDER_WAY = new Set(["preparing", "prepared", "committing", "committed", "verified_by_bms", "verified_by_meter", "restoring"]);
+const GROUPS = [
+  ["all", "All", () => true],
+  ["moving", "Under way", (part) => UNDER_WAY.has(part.status)],
+  ["failed", "Failed or blocked", (part) => FAILED.has(part.status)],
+  ["restored", "Restored", (part) => part.status === "restored"],
+];
+
+const verifiedAt = (part) => part.verified_by_meter_at || part.verified_by_bms_at || null;
+const isVerified = (part) => Boolean(verifiedAt(part)) || part.status.startsWith("verified") || (part.status === "restored" && Boolean(part.measurement));
+
+/** The four steps of a facility: passed with its time, failed where it stopped, or to come. */
+export function tracksOf(part) {
+  const steps = [
+    ["prepared", part.prepared_at, Boolean(part.prepared_at)],
+    ["committed", part.committed_at, Boolean(part.committed_at)],
+    ["verified", verifiedAt(part), isVerified(part)],
+    ["restored", part.restored_at, Boolean(part.restored_at)],
+  ];
+  const first = steps.findIndex(([, , passed]) => !passed);
+  const stopped = ["failed", "restore_failed", "aborted"].includes(part.status);
+  return steps.map(([name, at, passed], n) => ({ name, at, state: passed ? "passed" : stopped && n === first ? "failed" : "ahead" }));
+}
+
+const TRACK_SHAPE = { passed: "check", failed: "cross", ahead: "ring" };
+const TRACK_TONE = { passed: "ok", failed: "bad", ahead: "idle" };
+
+function Track({ part }) {
+  return html`<span class="track">${tracksOf(part).map(
+    ({ name, at, state }) => html`<span key=${name} data-tone=${TRACK_TONE[state]} title=${`${name}: ${at ? clockSeconds(at) : state}`}>
+      <span class="toned"><${Glyph} shape=${TRACK_SHAPE[state]} /></span>
+      <span class="visually-hidden">${name} ${state === "ahead" ? "to come" : state}</span>
+      <small aria-hidden="true">${at ? clockSeconds(at) : state === "passed" ? "yes" : state === "failed" ? "failed" : NONE}</small></span>`,
+  )}</span>`;
+}
+
+/** Why it stands where it stands: every reason there is. */
+export function reasonsOf(part) {
+  return [
+    part.failure,
+    part.blocked_reason && `blocked: ${part.blocked_reason}`,
+    part.override_reason && `overridden: ${part.override_reason}`,
+    part.restored_by_hand && `restored by hand: ${part.restored_by_hand}`,
+    part.not_measurable_reason && `not measurable: ${part.not_measurable_reason}`,
+    part.measurement?.revision > 1 && `measured again (${part.measurement.revision}), before ${kw(part.measurement.previous_kw)} kW`,
+    part.measurement?.missing_intervals > 0 && `${count(part.measurement.missing_intervals)} intervals missing`,
+  ].filter(Boolean);
+}
+
+const delivered = (part) => part.delivered_kw ?? part.delivered_kw_so_far ?? null;
+
+function columnsOf(act) {
+  return [
+    { id: "facility", label: "Facility", header: true, sort: (part) => part.facility_id, cell: (part) => html`<a href=${hrefTo("facilities", part.facility_id)}>${part.facility_id}</a>` },
+    { id: "status", label: "Status", sort: (part) => part.status, cell: (part) => html`<${Chip} kind="dispatch" state=${part.status} />` },
+    { id: "track", label: html`<span class="track-head"><span>Prepared</span><span>Committed</span><span>Verified</span><span>Restored</span></span>`, cell: (part) => html`<${Track} part=${part} />` },
+    { id: "target", label: "Target, kW", number: true, sort: (part) => part.target_kw, cell: (part) => kw(part.target_kw) },
+    { id: "delivered", label: "Delivered, kW", number: true, sort: delivered, cell: (part) => kw(delivered(part)) },
+    { id: "share", label: "Share", number: true, sort: (part) => (delivered(part) === null ? null : delivered(part) / part.target_kw), cell: (part) => (delivered(part) === null || !part.target_kw ? NONE : percent(delivered(part) / part.target_kw)) },
+    { id: "coverage", label: "Readings", number: true, sort: (part) => part.measurement?.coverage_pct, cell: (part) => hundredths(part.measurement?.coverage_pct, 0) },
+    { id: "quality", label: "Forecast", sort: (part) => part.data_quality, cell: (part) => html`<${Chip} kind="quality" state=${part.data_quality} />` },
+    { id: "why", label: "Reasons", wrap: true, cell: (part) => (reasonsOf(part).length ? reasonsOf(part).map((reason) => html`<div>${reason}</div>`) : html`<span class="faint">${NONE}</span>`) },
+    ...(act ? [{ id: "act", label: html`<span class="visually-hidden">Actions</span>`, cell: (part) => act(part) }] : []),
+  ];
+}
+
+/** `act(part)` gives the buttons of a row; null where nothing may be done. */
+export function DispatchRows({ parts, act = null }) {
+  const [group, setGroup] = useState("all");
+  const columns = useMemo(() => columnsOf(act), [act]);
+  const shown = useMemo(() => parts.filter(GROUPS.find(([name]) => name === group)[2]), [parts, group]);
+  if (!parts.length) return html`<${Empty} title="No facility has a part yet">They get one when the plan is made.</${Empty}>`;
+  const options = GROUPS.map(([name, text, belongs]) => [name, `${text} ${count(parts.filter(belongs).length)}`]);
+  return html`<${Table} caption="Facilities of the DR event" columns=${columns} rows=${shown} rowKey=${(part) => part.facility_id} first="facility" tall
+    text=${(part) => `${part.facility_id} ${part.status} ${reasonsOf(part).join(" ")}`}
+    tools=${html`<${Segments} label="Which facilities" options=${options} value=${group} choose=${setGroup} />`} empty="No facility is in this state." />`;
+}

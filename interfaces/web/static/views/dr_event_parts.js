@@ -1,0 +1,90 @@
+// One DR event, now or as it stood: the same parts for the DR event's own view and for the slider of the audit.
+import { get } from "../api.js";
+import { Chip, Facts, Loaded, Panel } from "../components/parts.js";
+import { Table } from "../components/table.js";
+import { html, useMemo } from "../dom.js";
+import { NONE, between, count, kw, momentSeconds, sentence, short, words } from "../format.js";
+import { useList, useLoaded, useQuery } from "../query.js";
+import { DispatchRows } from "./dispatch_rows.js";
+import { DREventLoad } from "./dr_event_load.js";
+import { DREventFigures, Progress } from "./dr_event_progress.js";
+
+/** `?as_of=` for a moment of the past, nothing for now. */
+export const asOfQuery = (asOf, mark = "?") => (asOf ? `${mark}as_of=${encodeURIComponent(asOf)}` : "");
+
+export const useDREvent = (id, asOf = null) =>
+  useQuery(`/api/dr-events/${id}${asOfQuery(asOf)}`, asOf ? {} : { topics: [`dr-event:${id}`] });
+
+/** The parts of its facilities, with when each was verified where the server says so. */
+export function useDispatches(id, asOf = null) {
+  const topics = asOf ? [] : [`dr-event:${id}`];
+  const parts = useList(`/api/dr-events/${id}/dispatches?limit=500${asOfQuery(asOf, "&")}`, { topics });
+  const path = `/api/dr-events/${id}/performance?limit=500${asOfQuery(asOf, "&")}`;
+  const verified = useLoaded(path, (signal) => get(path, { signal }).catch((error) => (error.status === 404 ? { items: [] } : Promise.reject(error))), { topics });
+  const data = useMemo(() => {
+    if (!parts.data) return undefined;
+    const found = new Map((verified.data?.items || []).map((item) => [item.facility_id, item]));
+    return parts.data.map((part) => {
+      const { verified_by_bms_at, verified_by_meter_at, delivered_kw_so_far } = found.get(part.facility_id) || {};
+      return { ...part, verified_by_bms_at, verified_by_meter_at, delivered_kw_so_far };
+    });
+  }, [parts.data, verified.data]);
+  return { ...parts, data };
+}
+
+const CALLBACK_COLUMNS = [
+  { id: "kind", label: "Told", header: true, sort: (one) => one.kind, cell: (one) => sentence(one.kind) },
+  { id: "state", label: "State", sort: (one) => one.state, cell: (one) => html`<${Chip} kind="callback" state=${one.state} />` },
+  { id: "requested", label: "Requested", sort: (one) => one.requested_at, cell: (one) => html`<span class="nowrap">${momentSeconds(one.requested_at)}</span>` },
+  { id: "concluded", label: "Concluded", sort: (one) => one.concluded_at, cell: (one) => html`<span class="nowrap">${momentSeconds(one.concluded_at)}</span>` },
+  { id: "attempts", label: "Tries", number: true, cell: (one) => count(one.attempts) },
+  { id: "failure", label: "Failure", wrap: true, cell: (one) => one.failure || NONE },
+];
+
+function Callbacks({ row }) {
+  const rows = useMemo(() => Object.entries(row.callbacks).map(([id, one]) => ({ id, ...one })), [row]);
+  return html`<${Panel} title="Told to the utility" flush className="span-7" note=${row.wants_callbacks ? "" : "the utility asked for no callbacks"}>
+    <${Table} caption="Callbacks to the utility" columns=${CALLBACK_COLUMNS} rows=${rows} rowKey=${(one) => one.id} first="requested" empty="Nothing has been told yet." />
+  </${Panel}>`;
+}
+
+const listed = (ids) => (ids.length ? (ids.length > 12 ? `${ids.slice(0, 12).join(", ")} and ${ids.length - 12} more` : ids.join(", ")) : null);
+
+function Particulars({ row }) {
+  const reasons = [...row.reasons, ...row.refused_modification];
+  return html`<${Panel} title="Particulars" className="span-5">
+    <${Facts} items=${[
+      ["Utility", row.utility_id],
+      ["Program", row.program_id && `${row.program_id}, version ${row.program_version}`],
+      ["Window", between(row.starts_at, row.ends_at)],
+      ["Asked to start", row.requested_starts_at && momentSeconds(row.requested_starts_at)],
+      ["Modification", `${row.modification_number}, plan revision ${row.plan_revision}`],
+      ["Missing", row.missing_kw ? `${kw(row.missing_kw)} kW of the plan` : null],
+      ["Short of target", row.shortfall_kw ? `${kw(row.shortfall_kw)} kW` : null],
+      ["Planned again", row.plan_retry_at && momentSeconds(row.plan_retry_at)],
+      ["Cancelled because", row.cancellation_reason],
+      ["Reasons", reasons.length ? reasons.map((reason) => html`<div>${reason.facility_id ? `${reason.facility_id}: ` : ""}${reason.detail || words(reason.code)}</div>`) : null],
+      ["Failed", listed(row.failed_facilities)],
+      ["Opted out", listed(row.opted_out_facilities)],
+      ["Lost to stronger DR events", listed(row.preempted_facilities)],
+      ["Not measured", listed(row.unmeasured_facilities)],
+      ["Settlement", words(row.settlement_status)],
+      ["Id", html`<code>${row.dr_event_id}</code>`],
+      ["Trace", html`<code title=${row.trace_id}>${short(row.trace_id)}</code>`],
+    ]} />
+  </${Panel}>`;
+}
+
+/** Everything of one DR event below its head; `asOf` null for now. `act(part)`: buttons of a facility's row. */
+export function DREventBody({ id, asOf = null, act = null }) {
+  const dr = useDREvent(id, asOf);
+  const parts = useDispatches(id, asOf);
+  return html`<${Loaded} query=${dr} height="30rem">${(row) => html`
+    <${Panel} title="Progress"><${Progress} row=${row} /></${Panel}>
+    <${DREventFigures} row=${row} parts=${parts.data || []} />
+    <${DREventLoad} row=${row} asOf=${asOf} />
+    <${Panel} title="Facilities" flush note=${`${count(row.facility_ids.length)} asked`}>
+      <${Loaded} query=${parts} lines=8>${(found) => html`<${DispatchRows} parts=${found} act=${act} />`}</${Loaded}>
+    </${Panel}>
+    <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} /></div>`}</${Loaded}>`;
+}

@@ -1,0 +1,75 @@
+// The building behind a facility: its zones, its limits, how its BMS is, and the DR events it was asked for.
+import { get } from "../api.js";
+import { Chip, Empty, Facts, Loaded, Panel } from "../components/parts.js";
+import { Table } from "../components/table.js";
+import { html, useMemo } from "../dom.js";
+import { NONE, between, count, kw, momentSeconds, percent, span, words } from "../format.js";
+import { useLoaded } from "../query.js";
+import { hrefTo } from "../router.js";
+
+const unitOf = (zone) => (zone.strategy === "setpoint_offset" ? "K" : "%");
+const commandsOf = (health) => Object.entries(health?.commands || {}).map(([phase, state]) => `${phase} ${words(state)}`).join(", ");
+
+const ZONE_COLUMNS = [
+  { id: "zone", label: "Zone", header: true, sort: (zone) => zone.zone_id, cell: (zone) => zone.zone_id },
+  { id: "kw", label: "Curtailable, kW", number: true, sort: (zone) => zone.curtailable_kw, cell: (zone) => kw(zone.curtailable_kw) },
+  { id: "strategy", label: "How", cell: (zone) => html`<span class="nowrap">${words(zone.strategy)}, at most ${zone.max_magnitude} ${unitOf(zone)}</span>` },
+  { id: "comfort", label: "Comfort limit", number: true, cell: (zone) => `${zone.comfort_limit_c} °C` },
+  { id: "longest", label: "Longest", number: true, cell: (zone) => span(zone.longest_curtailment_s) },
+  { id: "off", label: "Least off", number: true, cell: (zone) => span(zone.minimum_off_s) },
+  { id: "state", label: "Now", cell: (zone) => html`<${Chip} kind="zone" state=${zone.health?.drifted ? "drifted" : zone.health?.curtailed ? "curtailed" : "free"} />` },
+  { id: "commands", label: "Newest commands", wrap: true, cell: (zone) => commandsOf(zone.health) || NONE },
+];
+
+export function Zones({ row, health }) {
+  const rows = useMemo(() => row.zones.map((zone) => ({ ...zone, health: health?.zones.find(({ zone_id: id }) => id === zone.zone_id) })), [row, health]);
+  return html`<${Panel} title="Zones" flush note=${`${kw(row.curtailable_kw)} kW curtailable`}>
+    <${Table} caption="Zones" columns=${ZONE_COLUMNS} rows=${rows} rowKey=${(zone) => zone.zone_id} first="zone" empty="No zone is declared: nothing can be shed here." />
+  </${Panel}>`;
+}
+
+/** How its BMS is reached, of `/health`; a server without it tells of the address alone. */
+export const useHealth = (id) =>
+  useLoaded(`health of ${id}`, (signal) => get(`/api/facilities/${encodeURIComponent(id)}/health`, { signal }).catch((error) => (error.status === 404 ? null : Promise.reject(error))), { topics: ["dispatch", "alert", "facility"] });
+
+export function Building({ row, health }) {
+  const limits = row.limits || {};
+  return html`<${Panel} title="Building" className="span-5" end=${health && html`<${Chip} kind="bms" state=${health.bms} />`}>
+    <${Facts} items=${[
+      ["BMS", row.bms_address && html`<code>${row.bms_address}</code>`],
+      ["Profile", words(row.bms_profile)],
+      ["Verified by BMS", health?.verified_by_bms_at && momentSeconds(health.verified_by_bms_at)],
+      ["Verified by meter", health?.verified_by_meter_at && momentSeconds(health.verified_by_meter_at)],
+      ["Trouble", health?.alerts.length ? health.alerts.map((alert) => html`<div key=${alert.name + alert.subject}>${words(alert.name)}: ${alert.detail}</div>`) : null],
+      ["Meters", row.meters.join(", ")],
+      ["Programs", row.programs.join(", ") || "none"],
+      ["Limits", row.limits && `${limits.dr_events_per_day} DR events a day, ${limits.dr_events_per_season} a season, ${span(limits.longest_dr_event_s)} at most`],
+      ["Notice needed", row.limits && span(limits.notification_lead_s)],
+      ["Place", `${words(row.weather_cell.replaceAll("-", " "))}, ${row.latitude.toFixed(2)}, ${row.longitude.toFixed(2)}`],
+      ["Time zone", row.tz],
+      ["Registered", momentSeconds(row.registered_at)],
+    ]} />
+  </${Panel}>`;
+}
+
+const share = (one) => (one.part?.delivered_kw != null && one.part.target_kw ? one.part.delivered_kw / one.part.target_kw : null);
+
+const SERVED_COLUMNS = [
+  { id: "name", label: "DR event", header: true, cell: ({ row }) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
+  { id: "window", label: "Window", sort: ({ row }) => row.starts_at, cell: ({ row }) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span>` },
+  { id: "status", label: "Its part", cell: ({ part }) => (part ? html`<${Chip} kind="dispatch" state=${part.status} />` : html`<span class="faint">none</span>`) },
+  { id: "target", label: "Target, kW", number: true, cell: ({ part }) => kw(part?.target_kw) },
+  { id: "delivered", label: "Delivered, kW", number: true, cell: ({ part }) => kw(part?.delivered_kw) },
+  { id: "share", label: "Share", number: true, cell: (one) => percent(share(one)) },
+  { id: "baseline", label: "Baseline", cell: ({ part }) => part?.measurement?.baseline_method || NONE },
+  { id: "revision", label: "Revision", number: true, cell: ({ part }) => (part?.measurement ? count(part.measurement.revision) : NONE) },
+  { id: "why", label: "Reasons", wrap: true, cell: ({ part }) => part?.failure || part?.blocked_reason || part?.not_measurable_reason || NONE },
+];
+
+export function Served({ query }) {
+  return html`<${Panel} title="DR events" flush note="the newest it is asked for">
+    <${Loaded} query=${query}>${(served) => served.length
+      ? html`<${Table} caption="DR events of the facility" columns=${SERVED_COLUMNS} rows=${served} rowKey=${({ row }) => row.dr_event_id} first="-window" />`
+      : html`<${Empty} title="Asked for by no DR event yet" />`}</${Loaded}>
+  </${Panel}>`;
+}
