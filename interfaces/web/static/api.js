@@ -91,7 +91,7 @@ export async function getAll(path, { signal, most = 2000 } = {}) {
 
 /** A command. Raises Problem. The answer's document, or null where there is none. */
 export async function send(method, path, body) {
-  const json = body === undefined ? {} : { "Content-Type": "application/json" };
+  const json = method === "DELETE" ? {} : { "Content-Type": "application/json" };
   const options = { method, headers: headersOf(json), body: body === undefined ? undefined : JSON.stringify(body) };
   const answer = await answered(path, options);
   if (!answer.ok) throw await problemOf(answer);
