@@ -3,7 +3,7 @@ import { Chart } from "../components/chart.js";
 import { Empty, Loaded, Panel } from "../components/parts.js";
 import { html, useMemo } from "../dom.js";
 import { clock, count } from "../format.js";
-import { known } from "./portfolio_load.js";
+import { byStart, known } from "./portfolio_load.js";
 import { useQuery } from "../query.js";
 import { serverNow } from "../server_clock.js";
 
@@ -11,7 +11,6 @@ const QUARTER_MS = 900_000;
 
 /** The value of the quarter-hour that `at` lies in. */
 const quarterOf = (at) => Math.floor(at / QUARTER_MS) * QUARTER_MS;
-const byStart = (steps, value) => new Map(steps.map((step) => [Date.parse(step.starts_at), value(step)]));
 
 function timesOf({ starts_at: first, ends_at: last, step_s: stepS }) {
   const step = stepS * 1000;
@@ -38,10 +37,9 @@ function seriesOf(found, row) {
     { id: "baseline", label: "Baseline", colour: "series-baseline", line: "dotted", step: true, width: 2.5, values: baseline },
     { id: "target", label: "Load at target", colour: "series-target", line: "dashed", step: true, values: expected.map((kw) => (kw === null ? null : kw - row.target_kw)) },
     { id: "load", label: "Metered load", colour: "series-load", width: 2, values: drawn },
-    { id: "delivered", label: "Delivered", colour: "series-delivered", hidden: true, values: baseline.map((kw, n) => (kw === null || drawn[n] === null || !inWindow(times[n]) ? null : kw - drawn[n])), aside: true },
     { id: "under", label: "Load below the baseline", colour: "series-delivered", hidden: true, step: true, values: baseline.map((kw, n) => (inWindow(times[n]) && kw !== null ? drawn[n] : null)) },
   ];
-  return { times, series: series.filter(({ aside, values }) => !aside && values.some((value) => value !== null)) };
+  return { times, series: series.filter(({ values }) => values.some((value) => value !== null)) };
 }
 
 function LoadChart({ found, row, at }) {

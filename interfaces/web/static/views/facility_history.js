@@ -28,9 +28,11 @@ const lastQuarter = () => Math.floor(serverNow() / QUARTER_MS) * QUARTER_MS;
 /** What was foreseen an hour ahead, and the forecast in force from now on; null where there is none. */
 async function foreseen(id, from, to, signal) {
   const none = (error) => (error.status === 404 ? null : Promise.reject(error));
-  const back = get(path(id, `forecast?lead_time_h=${LEAD_H}&from=${iso(from)}&to=${iso(to)}`), { signal }).catch(none);
-  const ahead = get(path(id, "forecast"), { signal }).catch(none);
-  return { back: await back, ahead: await ahead };
+  const [back, ahead] = await Promise.all([
+    get(path(id, `forecast?lead_time_h=${LEAD_H}&from=${iso(from)}&to=${iso(to)}`), { signal }).catch(none),
+    get(path(id, "forecast"), { signal }).catch(none),
+  ]);
+  return { back, ahead };
 }
 
 /** Stretches of steps of which nothing, or too little, is known: `{from, to, known}`. */

@@ -9,26 +9,38 @@ import { useLoaded } from "../query.js";
 
 const HOUR_MS = 3_600_000;
 const STEP_MS = 900_000;
-const BACK_H = 6;
+const BACK_H = [6, 3, 1];
 const AHEAD_H = 18;
 const MOST_MISSING = 0.05;
 
 /** A sum of which much is missing would look like a reduction: it is a gap. */
 export const known = (step, facilities) => (step.missing > facilities * MOST_MISSING ? null : step.kw);
 
+/** Values of steps by when they begin, in ms. */
+export const byStart = (steps, value) => new Map(steps.map((step) => [Date.parse(step.starts_at), value(step)]));
+
 const iso = (ms) => new Date(ms).toISOString();
+
+/** The steps of the oldest forecast in force that there is, some hours back. */
+async function foreseenBefore(now, signal) {
+  for (const hours of BACK_H) {
+    const at = Math.floor((now - hours * HOUR_MS) / STEP_MS) * STEP_MS;
+    try {
+      return (await get(`/api/portfolio/forecast?as_of=${iso(at)}`, { signal })).steps;
+    } catch (error) {
+      if (error.status !== 404) throw error; // nothing was foreseen then: ask of a later moment
+    }
+  }
+  return [];
+}
 
 /** The forecast in force some hours ago, and the newest from now on: `{asOf, steps, newest}`. */
 async function foreseen(signal) {
   const newest = await get("/api/portfolio/forecast", { signal });
-  const back = Math.floor((Date.parse(newest.as_of) - BACK_H * HOUR_MS) / STEP_MS) * STEP_MS;
-  const earlier = await get(`/api/portfolio/forecast?as_of=${iso(back)}`, { signal }).catch((error) => {
-    if (error.status === 404) return { steps: [] }; // nothing was foreseen then
-    throw error;
-  });
+  const earlier = await foreseenBefore(Date.parse(newest.as_of), signal);
   const first = Date.parse(newest.steps[0].starts_at);
   const until = Date.parse(newest.as_of) + AHEAD_H * HOUR_MS;
-  const steps = [...earlier.steps.filter((step) => Date.parse(step.starts_at) < first), ...newest.steps].filter(
+  const steps = [...earlier.filter((step) => Date.parse(step.starts_at) < first), ...newest.steps].filter(
     (step) => Date.parse(step.starts_at) < until,
   );
   return { asOf: Date.parse(newest.as_of), steps, newest };
@@ -45,12 +57,14 @@ export const useForeseen = () => useLoaded("portfolio forecast", foreseen, { eve
 function LoadChart({ found, measured }) {
   const { asOf, steps } = found;
   const chart = useMemo(() => {
-    const times = steps.map((step) => Date.parse(step.starts_at));
-    const load = new Map((measured?.steps || []).map((step) => [Date.parse(step.starts_at), known(step, measured.facilities)]));
+    const load = byStart(measured?.steps || [], (step) => known(step, measured.facilities));
+    const quantiles = byStart(steps, (step) => step.kw);
+    const times = [...new Set([...load.keys(), ...quantiles.keys()])].sort((a, b) => a - b);
+    const of = (name) => times.map((at) => quantiles.get(at)?.[name] ?? null);
     const series = [
-      { id: "p90", label: "Forecast, 90 %", colour: "series-forecast", hidden: true, step: true, values: steps.map(({ kw: q }) => q.p90) },
-      { id: "p10", label: "Forecast, 10 %", colour: "series-forecast", hidden: true, step: true, values: steps.map(({ kw: q }) => q.p10) },
-      { id: "p50", label: "Forecast", colour: "series-forecast", line: "dashed", step: true, values: steps.map(({ kw: q }) => q.p50) },
+      { id: "p90", label: "Forecast, 90 %", colour: "series-forecast", hidden: true, step: true, values: of("p90") },
+      { id: "p10", label: "Forecast, 10 %", colour: "series-forecast", hidden: true, step: true, values: of("p10") },
+      { id: "p50", label: "Forecast", colour: "series-forecast", line: "dashed", step: true, values: of("p50") },
       { id: "load", label: "Load", colour: "series-load", step: true, width: 2.5, values: times.map((at) => load.get(at) ?? null) },
     ];
     return { times, series };
