@@ -63,7 +63,7 @@ def test_an_operator_cancels_with_a_reason_and_an_outage_is_said_at_once(
             await signed_in(page, key)
             await page.go(f"#/dr-events/{dr_event}")
             await page.click("main button", "Cancel…")
-            await page.shows("The utility is told", "dialog")
+            await page.shows("the utility is told", "dialog")
             assert await page.value("document.querySelector('dialog button[type=submit]').disabled")
             await page.type("dialog textarea", "the grid is calm")
             await page.press("Escape")

@@ -13,7 +13,8 @@ export function Dialog({ title, close, children }) {
     return () => opened.close();
   }, []);
   const pressed = (press) => press.target === dialog.current && close();
-  return html`<dialog class="dialog fade" ref=${dialog} aria-labelledby=${titleId} onCancel=${(cancelled) => {
+  const typed = (key) => key.key === "Escape" && (key.preventDefault(), close());
+  return html`<dialog class="dialog fade" ref=${dialog} aria-labelledby=${titleId} onKeyDown=${typed} onCancel=${(cancelled) => {
     cancelled.preventDefault();
     close();
   }} onMouseDown=${pressed}>
