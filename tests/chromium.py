@@ -73,7 +73,9 @@ class Page:
                 while not await self.value(expression):  # noqa: ASYNC110 - the browser is asked, it does not tell
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            shown = await self.value("document.body.innerText.slice(0, 2000)")
+            shown = await self.value(
+                "(document.querySelector('dialog') || document.body).innerText.slice(0, 2000)"
+            )
             raise AssertionError(
                 f"not within {DEADLINE_S:g} s: {expression}\nthe page shows: {shown}"
             ) from None

@@ -70,6 +70,7 @@ def test_an_operator_cancels_with_a_reason_and_an_outage_is_said_at_once(
             await page.until("!document.querySelector('dialog')")
             await page.click("main button", "Cancel…")
             await page.type("dialog textarea", "the grid is calm")
+            await page.until("document.querySelector('dialog button[type=submit]')?.disabled === false")
             await page.click("dialog button", "Cancel the DR event")
             await page.until("!document.querySelector('dialog')")
             await asyncio.to_thread(project)
