@@ -1,5 +1,6 @@
 """The dashboard: one page of ES modules, served as they stand; it asks the API as the person who has signed in."""
 
+import gzip
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -29,6 +30,8 @@ class StaticFile(NamedTuple):
     content: bytes
     media_type: str
     etag: str
+    packed: bytes
+    """The same in gzip, which is what a browser loads."""
 
 
 @cache
@@ -47,7 +50,17 @@ def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
         elif ending in MEDIA_TYPES:
             content = entry.read_bytes()
             etag = f'"{sha256(content).hexdigest()[:32]}"'
-            found.append((name, StaticFile(content, f"{MEDIA_TYPES[ending]}; charset=utf-8", etag)))
+            found.append(
+                (
+                    name,
+                    StaticFile(
+                        content,
+                        f"{MEDIA_TYPES[ending]}; charset=utf-8",
+                        etag,
+                        gzip.compress(content, mtime=0),
+                    ),
+                )
+            )
     return found
 
 
@@ -75,7 +88,11 @@ def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
         "Cache-Control": "no-cache",
         "ETag": found.etag,
         "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
     }
     if request.headers.get("if-none-match") == found.etag:
         return Response(b"", status_code=304, media_type=found.media_type, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(found.packed, media_type=found.media_type, headers=headers)
     return Response(found.content, media_type=found.media_type, headers=headers)
