@@ -98,16 +98,21 @@ export async function send(method, path, body) {
   return (answer.headers.get("content-type") || "").includes("json") ? answer.json() : null;
 }
 
+/** Has the browser save a file. */
+export function saved(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 /** A file that the browser saves under the name the server gives it. */
 export async function download(path, otherwiseNamed) {
   const answer = await answered(path, { headers: headersOf({ Accept: "*/*" }) });
   if (!answer.ok) throw await problemOf(answer);
   const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await answer.blob());
-  link.download = named ? named[1] : otherwiseNamed;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  saved(await answer.blob(), named ? named[1] : otherwiseNamed);
 }
 
 export function forgetAnswers() {

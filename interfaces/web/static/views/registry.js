@@ -2,10 +2,9 @@
 import { html } from "../dom.js";
 import { Empty } from "../components/parts.js";
 import { hrefTo } from "../router.js";
-import { AuditView } from "./audit.js";
 import { DREventView, DREventsView } from "./dr_event.js";
 import { FacilitiesView, FacilityView } from "./facility.js";
-import { OperationsView } from "./operations.js";
+import { later } from "./later.js";
 import { PortfolioView } from "./portfolio.js";
 
 const Missing = () => html`<div class="page"><h1 tabindex="-1">No such view</h1>
@@ -16,7 +15,7 @@ export const VIEWS = {
   portfolio: { title: "Portfolio", show: PortfolioView },
   "dr-events": { title: "DR events", show: ({ id, options }) => (id ? html`<${DREventView} id=${id} options=${options} />` : html`<${DREventsView} />`) },
   facilities: { title: "Facilities", show: ({ id, options }) => (id ? html`<${FacilityView} id=${id} options=${options} />` : html`<${FacilitiesView} />`) },
-  audit: { title: "Audit", show: AuditView },
-  operations: { title: "Operations", show: OperationsView },
+  audit: { title: "Audit", show: later("Audit", () => import("./audit.js").then((file) => file.AuditView)) },
+  operations: { title: "Operations", show: later("Operations", () => import("./operations.js").then((file) => file.OperationsView)) },
   missing: { title: "No such view", show: Missing },
 };
