@@ -2,7 +2,7 @@
 import { Problem, get, getAll } from "../api.js";
 import { StateLegend } from "../components/facility_tiles.js";
 import { Glyph } from "../components/glyph.js";
-import { Panel, ProblemNote, Skeleton } from "../components/parts.js";
+import { Empty, Panel, ProblemNote, Skeleton } from "../components/parts.js";
 import { html, useEffect, useMemo, useState } from "../dom.js";
 import { kw } from "../format.js";
 import { hrefTo } from "../router.js";
@@ -114,7 +114,7 @@ export function PastState({ past, when }) {
     <${Panel} title="Progress" note=${when}><${Progress} row=${state.row} /></${Panel}>
     <${DREventFigures} row=${state.row} parts=${state.parts} />
     <${Panel} title="Facilities" note=${when} end=${html`<${StateLegend} rows=${facilities} looksOf=${lookOf} />`}>
-      <${Tiles} facilities=${facilities} /><${AsTable} parts=${state.parts} />
+      ${facilities.length ? html`<${Tiles} facilities=${facilities} /><${AsTable} parts=${state.parts} />` : html`<${Empty} title="No facility was asked yet" />`}
     </${Panel}>
   </div>`;
 }

@@ -52,7 +52,7 @@ function provableOf(ledger, shown) {
   if (ledger.mismatches.length) return { tone: "bad", shape: "cross", words: "the ledger does not hold" };
   const sealedTo = ledger.checkpoint ? ledger.logs.find((one) => one.log === LOG).sealed_to : 0;
   const sealed = shown.filter((step) => step.position <= sealedTo).length;
-  if (sealed === shown.length) return { tone: "ok", shape: "check", words: `provable: all ${count(sealed)} steps are sealed` };
+  if (sealed === shown.length) return { tone: "ok", shape: "check", words: `provable: ${sealed === 1 ? "its one step is" : `all ${count(sealed)} steps are`} sealed` };
   if (!sealed) return { tone: "warn", shape: "half", words: "not sealed yet" };
   return { tone: "busy", shape: "half", words: `${count(sealed)} of ${count(shown.length)} steps are sealed` };
 }

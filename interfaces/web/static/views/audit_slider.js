@@ -87,7 +87,7 @@ export function Slider({ steps, place, move, past, playing, setPlaying, startsAt
     </div>
     <input class="slider-range" id="slider" type="range" min="0" max=${last} step="1" value=${place} aria-label="Moment of the DR event"
       aria-valuetext=${where} onInput=${(moved) => to(Number(moved.target.value))} />
-    <div class="phases" role="group" aria-label="Go to the beginning of a phase" style=${{ gridTemplateColumns: phases.map(({ length }) => `minmax(0.4rem, ${length}fr)`).join(" ") }}>
+    <div class="phases" role="group" aria-label="Go to the beginning of a phase" style=${{ gridTemplateColumns: phases.map(({ length }) => `minmax(1.1rem, ${length}fr)`).join(" ") }}>
       ${phases.map(
         ({ at, words, tone }) => html`<button type="button" key=${at} data-tone=${tone} data-passed=${place >= at ? "true" : "false"} title=${words}
           aria-label=${`${words}, from step ${at + 1}`} onClick=${() => to(at)}><span>${words}</span></button>`,

@@ -84,7 +84,7 @@ export function Timeline({ id, steps, place, selected, asOf, goTo }) {
       <${Choice} label="Facility" value=${facility} options=${names.facility} choose=${setFacility} />
     </div>
     ${shown.length
-      ? html`<ol class="audit-steps">
+      ? html`<ol class="audit-steps" tabindex="0" aria-label="Steps, the newest first">
           ${shown.map((step, n) => {
             const date = day(step.recorded_at);
             return html`${(n === 0 || date !== day(shown[n - 1].recorded_at)) && html`<li class="day" key=${`day ${date}`}>${date}</li>`}

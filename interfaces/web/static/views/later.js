@@ -7,12 +7,12 @@ export function later(title, load) {
   let View = null;
   return function Later(properties) {
     const [error, setError] = useState(null);
-    const [, loaded] = useState(View);
+    const [, loaded] = useState(null);
     useEffect(() => {
       if (View) return;
       load().then((found) => {
         View = found;
-        loaded(() => found);
+        loaded({});
       }, setError);
     }, []);
     if (error) throw error;

@@ -5,11 +5,12 @@ import { LoadedOrRefused, NotForRole } from "../components/refused.js";
 import { html } from "../dom.js";
 import { NONE, count, sentence, span } from "../format.js";
 import { useLoaded, useQuery } from "../query.js";
+import { noteServerTime } from "../server_clock.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { LedgerFacts, useLedger } from "./audit_proof.js";
 import { DeadLetters } from "./operations_dead_letters.js";
-import { Alerts, Breakers, Dependencies, Projections, Queues, Workers, projectionLook } from "./operations_parts.js";
+import { Alerts, Breakers, Dependencies, Projections, Queues, Workers, named, projectionLook } from "./operations_parts.js";
 
 const ROLES = "operator or admin";
 const EVERY = { topics: ["alert"], everyMs: 5_000 };
@@ -26,7 +27,9 @@ const OLDER = ["queues", "breakers", "workers", "dead_letters", "ledger", "open_
 /** The whole at once; a server of before that answer tells its read models alone. */
 async function operations(signal) {
   try {
-    return await get("/api/operations", { signal });
+    const found = await get("/api/operations", { signal });
+    noteServerTime(found.at);
+    return found;
   } catch (error) {
     if (error.status !== 404) throw error;
     const { items } = await get("/api/projections", { signal });
@@ -46,8 +49,8 @@ function figuresOf({ projections, breakers, dead_letters: letters, ledger, open_
   const behind = projections && worst(projections.map(projectionLook));
   const figure = (label, value, hint, more) => ({ label, value: count(value), hint, ...(value === null ? {} : more) });
   return [
-    figure("Alerts open", open, open ? Object.keys(alerts).map(sentence).slice(0, 3).join(", ") : "none", toned(open, "bad")),
-    figure("Dead letters", parked, parked ? letters.filter((one) => one.open).map((one) => `${sentence(one.queue)} ${one.open}`).join(", ") : "none open", toned(parked, "bad")),
+    figure("Alerts open", open, open ? Object.keys(alerts).map(named).slice(0, 3).join(", ") : "none", toned(open, "bad")),
+    figure("Dead letters", parked, parked ? letters.filter((one) => one.open).map((one) => `${named(one.queue)} ${one.open}`).join(", ") : "none open", toned(parked, "bad")),
     figure("Largest lag", projections ? Math.max(0, ...projections.map((one) => one.lag)) : null, behind ? behind.words : "all up to date", behind || toned(0)),
     figure("BMS suspended", breakers?.length ?? null, breakers?.length ? "calls wait a minute at a time" : "none", toned(breakers?.length, "bad")),
     figure("Waiting in queues", sum(queues, (one) => one.waiting), "commands, callbacks, readings", {}),

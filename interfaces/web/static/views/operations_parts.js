@@ -7,6 +7,8 @@ import { hrefTo } from "../router.js";
 import { ageSeconds } from "../server_clock.js";
 
 const BEHIND_S = 30;
+/** A name of the system's as people write it. */
+export const named = (name) => sentence(name).replace(/\bbms\b/i, "BMS").replace(/\bdr event/i, "DR event");
 const RANK = { page: 0, critical: 1, warning: 2 };
 
 /** How a read model is, in a word: stopped, made anew, behind, or up to date. */
@@ -24,7 +26,7 @@ function Rebuild({ rebuild }) {
 }
 
 const PROJECTION_COLUMNS = [
-  { id: "name", label: "Read model", header: true, sort: (one) => one.name, cell: (one) => sentence(one.name) },
+  { id: "name", label: "Read model", header: true, sort: (one) => one.name, cell: (one) => named(one.name) },
   { id: "state", label: "State", sort: (one) => projectionLook(one).words, cell: (one) => html`<${Chip} look=${projectionLook(one)} />` },
   { id: "position", label: "Position", number: true, sort: (one) => one.position, cell: (one) => html`${count(one.position)} <span class="faint">of ${count(one.head)}</span>` },
   { id: "lag", label: "Lag", number: true, sort: (one) => one.lag, cell: (one) => count(one.lag) },
@@ -35,7 +37,7 @@ const PROJECTION_COLUMNS = [
 
 export const Projections = ({ rows }) => html`<${Table} caption="Read models" columns=${PROJECTION_COLUMNS} rows=${rows} rowKey=${(one) => one.name} first="name" empty="No read model." />`;
 
-const bytes = (value) => (value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${count(value / 1e3)} kB`);
+const bytes = (value) => (value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${count(value / 1e3)} kB`);
 
 function Fill({ queue }) {
   if (queue.most_bytes === null) return bytes(queue.bytes);
@@ -44,7 +46,7 @@ function Fill({ queue }) {
 }
 
 const QUEUE_COLUMNS = [
-  { id: "name", label: "Queue", header: true, cell: (one) => sentence(one.name) },
+  { id: "name", label: "Queue", header: true, cell: (one) => named(one.name) },
   { id: "waiting", label: "Waiting", number: true, cell: (one) => count(one.waiting) },
   { id: "oldest", label: "Oldest", number: true, cell: (one) => (one.oldest_s === null ? NONE : span(one.oldest_s)) },
   { id: "fill", label: "Held", cell: (one) => html`<${Fill} queue=${one} />` },
@@ -68,7 +70,7 @@ const RUNNING = { true: { tone: "ok", shape: "check", words: "running" }, false:
 
 function States({ label, items }) {
   return html`<ul class="state-list" aria-label=${label}>
-    ${items.map(({ name, look, note }) => html`<li key=${name}><span>${sentence(name)}${note && html` <span class="small faint">${note}</span>`}</span><${Chip} look=${look} /></li>`)}
+    ${items.map(({ name, look, note }) => html`<li key=${name}><span>${named(name)}${note && html` <span class="small faint">${note}</span>`}</span><${Chip} look=${look} /></li>`)}
   </ul>`;
 }
 
@@ -78,7 +80,7 @@ export const Workers = ({ rows }) => html`<${States} label="Workers" items=${row
 
 const ALERT_COLUMNS = [
   { id: "severity", label: "Severity", fit: true, sort: (one) => RANK[one.severity], cell: (one) => html`<${Chip} kind="severity" state=${one.severity} />` },
-  { id: "name", label: "Alert", header: true, sort: (one) => one.name, cell: (one) => sentence(one.name) },
+  { id: "name", label: "Alert", header: true, sort: (one) => one.name, cell: (one) => named(one.name) },
   { id: "subject", label: "About", sort: (one) => one.subject, cell: (one) => one.subject },
   { id: "detail", label: "Detail", wrap: true, cell: (one) => one.detail },
   { id: "raised", label: "Raised", sort: (one) => one.raised_at, cell: (one) => html`<span class="nowrap">${momentSeconds(one.raised_at)}</span>` },
