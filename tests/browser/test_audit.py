@@ -1,0 +1,157 @@
+"""The audit view in a real browser: the slider takes it back and forward, causes are links, exports are files."""
+
+import asyncio
+import csv
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from application.commands.dr_event import PlanDREvent
+from application.deciding import CommandContext
+from tests.acceptance.door import Door, notification, running_door
+from tests.browser.test_dashboard import axe_findings, signed_in
+from tests.chromium import Page, opened_page
+from tests.servers import Database
+
+HOSTILE = '=HYPERLINK("x"), <b>"calm"</b>'
+STEPS = "document.querySelectorAll('.audit-step').length"
+
+
+def steps_of(door: Door, dr_event: str) -> list[dict[str, Any]]:
+    return list(door.get(f"/api/audit/dr-events/{dr_event}", "auditor").json()["steps"])
+
+
+def cancelled_dr_event(door: Door) -> str:
+    """Accepted, planned because of that, then cancelled for a reason that a spreadsheet would take for a formula."""
+    dr_event = str(door.post(notification(event_id="UTIL-1")).json()["dr_event_id"])
+    accepted = next(step for step in steps_of(door, dr_event) if step["topic"] == "dr-event.accepted.v1")
+    context = CommandContext(
+        correlation_id=UUID(accepted["correlation_id"]),
+        causation_id=UUID(accepted["domain_event_id"]),
+        actor="saga:dispatch",
+        tenant=None,
+        trace_id=uuid4().hex,
+    )
+    door.bus.handle(PlanDREvent(dr_event_id=UUID(dr_event)), context)
+    answer = door.order(f"/api/dr-events/{dr_event}/cancellation", {"reason": HOSTILE})
+    assert answer.status_code == 200, answer.text
+    door.project()
+    return dr_event
+
+
+def key_of(door: Door, role: str) -> str:
+    return door.header(role)["Authorization"].removeprefix("Bearer ")  # type: ignore[arg-type]
+
+
+async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path:
+    """What the browser saves after a press on that button, once it is whole."""
+    await page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    await page.click("main button", button)
+    async with asyncio.timeout(30):
+        while not (found := await asyncio.to_thread(lambda: list(folder.glob(f"*{ending}")))):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return found[0]
+
+
+def test_the_slider_takes_the_whole_view_back_to_any_step_and_to_now_again(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str, dr_event: str, steps: int) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await signed_in(page, key)
+            await page.go(f"#/audit/{dr_event}")
+            await page.shows("cancelled", "#state-then")
+            await page.until(f"{STEPS} === {steps}")
+            assert await page.value("document.querySelectorAll('main b b').length") == 0
+            await page.value("document.querySelector('#slider').focus()")
+            await page.press("Home")
+            await page.shows("opened", "#state-then")
+            await page.until(f"{STEPS} === 1 && location.hash.includes('as_of=')")
+            await page.shows(f"step 1 of {steps}", ".slider")
+            assert "fac-001" not in await page.value("document.querySelector('#past').innerText")
+            await page.press("ArrowRight")
+            await page.shows("accepted", "#state-then")
+            await page.shows("fac-001", "#past")
+            assert "accepted" in await page.value("document.querySelector('main [aria-live]').innerText")
+            assert await page.value(STEPS) == 2
+            assert await axe_findings(page) == []
+            await page.press("End")
+            await page.shows("cancelled", "#state-then")
+            await page.until(f"{STEPS} === {steps} && !location.hash.includes('as_of=')")
+
+    with running_door(database) as door:
+        dr_event = cancelled_dr_event(door)
+        recorded = steps_of(door, dr_event)
+        asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, len(recorded)))
+
+
+def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str, dr_event: str, effect: dict[str, int], moment: str) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await signed_in(page, key)
+            await page.go(f"#/audit/{dr_event}")
+            await page.click(f"#step-{effect['position']} p a")
+            await page.until(f"document.activeElement?.id === 'step-{effect['cause']}'")
+            await page.go(
+                f"#/audit/{dr_event}?as_of={moment}"
+            )  # of the acceptance, and of all recorded with it
+            await page.shows("accepted", "#state-then")
+            await page.go(f"#/audit/{dr_event}?as_of={effect['position']}")
+            await page.shows(f"position {effect['position']}", ".slider")
+
+    with running_door(database) as door:
+        dr_event = cancelled_dr_event(door)
+        steps = steps_of(door, dr_event)
+        found = next(step for step in steps if step["caused_by"]["position"])
+        effect = {"position": found["position"], "cause": found["caused_by"]["position"]}
+        asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, effect, steps[0]["recorded_at"]))
+
+
+def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+
+    async def story(url: str, key: str, dr_event: str, second: int) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path / "browser", url) as page:
+            await signed_in(page, key)
+            await page.go(f"#/audit/{dr_event}")
+            await page.shows("cancelled", "#state-then")
+            rows = list(csv.DictReader(StringIO((await saved_file(page, folder, "CSV", ".csv")).read_text())))
+            assert [row["position"] for row in rows] == sorted((row["position"] for row in rows), key=int)
+            assert f"'{HOSTILE}" in {row["why"] for row in rows}
+            await page.go(f"#/audit/{dr_event}?as_of={second}")
+            await page.shows("accepted", "#state-then")
+            trail = json.loads((await saved_file(page, folder, "JSON", f"-{second}.json")).read_text())
+            assert trail["dr_event"]["status"] == "accepted"
+            assert [step["position"] for step in trail["steps"]][-1] == second
+            await page.click("main button", "Proof")
+            await page.shows("nothing is sealed yet", "main .problem")
+
+    (tmp_path / "browser").mkdir()
+    with running_door(database) as door:
+        dr_event = cancelled_dr_event(door)
+        steps = steps_of(door, dr_event)
+        asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, steps[1]["position"]))
+
+
+def test_who_may_not_read_the_audit_trail_is_told_which_role_may(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str, dr_event: str) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await signed_in(page, key)
+            await page.go(f"#/audit/{dr_event}")
+            await page.shows("Your role does not read the audit trail", "main")
+            await page.shows("auditor or admin", "main")
+            assert await page.value("document.querySelectorAll('main .problem').length") == 0
+
+    with running_door(database) as door:
+        dr_event = cancelled_dr_event(door)
+        asyncio.run(story(door.url, key_of(door, "operator"), dr_event))

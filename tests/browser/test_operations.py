@@ -1,0 +1,93 @@
+"""The operations view in a real browser: what is open is shown, and a dead letter is decided with a reason."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from adapters.postgres.dead_letters import PostgresDeadLetters
+from application.ports.dead_letters import DeadLetter
+from tests.acceptance.door import CLOCK, Door, running_door
+from tests.browser.test_audit import key_of
+from tests.browser.test_dashboard import axe_findings, signed_in
+from tests.chromium import opened_page
+from tests.servers import Database
+
+LETTER = UUID(int=7)
+
+
+def park(door: Door) -> None:
+    letter = DeadLetter(
+        dead_letter_id=LETTER,
+        queue="callback",
+        subject="util-1/c-7",
+        reason="HTTP 500 <b>from</b> the utility",
+        body=b'{"kind":"started"}',
+        parked_at=CLOCK.now(),
+    )
+    PostgresDeadLetters(door.pool).park(letter)
+
+
+def test_a_dead_letter_is_shown_and_discarded_only_with_a_reason_and_a_confirmation(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await signed_in(page, key)
+            await page.go("#/operations")
+            await page.shows("HTTP 500 <b>from</b> the utility", "main")
+            for theme in ("light", "dark"):
+                await page.prefers(theme)
+                await page.until(f"document.documentElement.dataset.theme === '{theme}'")
+                assert await axe_findings(page) == [], theme
+            await page.click("main button", "Show")
+            await page.shows('"kind": "started"', "dialog pre")
+            await page.press("Escape")
+            await page.until("!document.querySelector('dialog')")
+            await page.click("main button", "Discard…")
+            await page.shows("This cannot be taken back", "dialog")
+            assert await page.value("document.querySelector('dialog button[type=submit]').disabled")
+            await page.type("dialog textarea", "told by telephone")
+            await page.click("dialog button", "Discard it")
+            await page.until("!document.querySelector('dialog')")
+            await page.shows("No dead letter is open.", "main")
+            await page.click("main .segments button", "Discarded")
+            await page.shows("told by telephone", "main table")
+
+    with running_door(database) as door:
+        park(door)
+        asyncio.run(story(door.url, key_of(door, "operator")))
+        decided = door.get(f"/api/dead-letters/{LETTER}", "operator").json()
+        assert (decided["status"], decided["decision_reason"]) == ("discarded", "told by telephone")
+
+
+def test_a_refused_replay_is_said_in_the_question_and_the_letter_stays_open(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await signed_in(page, key)
+            await page.go("#/operations")
+            await page.click("main button", "Replay…")
+            await page.type("dialog textarea", "the utility answers again")
+            await page.click("dialog button", "Replay it")
+            await page.shows("gridproof dead-letters replay", "dialog .problem")
+
+    with running_door(database) as door:
+        park(door)
+        asyncio.run(story(door.url, key_of(door, "operator")))
+        assert door.get(f"/api/dead-letters/{LETTER}", "operator").json()["status"] == "open"
+
+
+def test_an_auditor_is_told_that_operations_are_for_another_role(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await signed_in(page, key)
+            await page.go("#/operations")
+            await page.shows("Your role does not read operations", "main")
+            assert await page.value("document.querySelectorAll('main .problem').length") == 0
+
+    with running_door(database) as door:
+        asyncio.run(story(door.url, key_of(door, "auditor")))
