@@ -84,6 +84,7 @@ ACCESS: dict[str, frozenset[Role] | None] = {
     "GET /metrics": ANYONE,
     "GET /problems/{name}": ANYONE,
     "GET /ready": ANYONE,
+    "GET /runbooks/{alert}": ANYONE,
     "GET /schema": ANYONE,
     "GET /schema/openapi.json": ANYONE,
     "GET /schema/{path}": ANYONE,

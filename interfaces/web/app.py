@@ -42,6 +42,7 @@ from interfaces.web.performance import PerformanceController
 from interfaces.web.platform import PlatformController
 from interfaces.web.portfolio import PortfolioController
 from interfaces.web.projection import ProjectionController
+from interfaces.web.runbook import RunbookController
 from interfaces.web.session import SessionController
 from interfaces.web.signed_in import SignedIn
 from interfaces.web.stale_reads import StaleReads
@@ -70,6 +71,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     OperationsController,
     SessionController,
     StreamController,
+    RunbookController,
     PlatformController,
     DashboardController,
 ]

@@ -21,4 +21,7 @@ def test_the_wheel_ships_every_file_of_the_packages(tmp_path: Path) -> None:
     }
     assert any(name.endswith(".sql") for name in needed)
     assert needed - shipped == set()
+    assert {
+        f"interfaces/web/runbooks/{file.name}" for file in (ROOT / "docs/runbooks").glob("*.md")
+    } <= shipped
     assert not any(name.startswith(("tests/", "docs/")) for name in shipped)
