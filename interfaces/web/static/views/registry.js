@@ -2,8 +2,6 @@
 import { html } from "../dom.js";
 import { Empty } from "../components/parts.js";
 import { hrefTo } from "../router.js";
-import { DREventView, DREventsView } from "./dr_event.js";
-import { FacilitiesView, FacilityView } from "./facility.js";
 import { later } from "./later.js";
 import { PortfolioView } from "./portfolio.js";
 
@@ -13,8 +11,14 @@ const Missing = () => html`<div class="page"><h1 tabindex="-1">No such view</h1>
 /** `show` gets `id` (null without one) and `options` (URLSearchParams). Its first heading is an `h1` with tabindex -1. */
 export const VIEWS = {
   portfolio: { title: "Portfolio", show: PortfolioView },
-  "dr-events": { title: "DR events", show: ({ id, options }) => (id ? html`<${DREventView} id=${id} options=${options} />` : html`<${DREventsView} />`) },
-  facilities: { title: "Facilities", show: ({ id, options }) => (id ? html`<${FacilityView} id=${id} options=${options} />` : html`<${FacilitiesView} />`) },
+  "dr-events": {
+    title: "DR events",
+    show: later("DR events", () => import("./dr_event.js").then(({ DREventView, DREventsView }) => (at) => (at.id ? html`<${DREventView} ...${at} />` : html`<${DREventsView} />`))),
+  },
+  facilities: {
+    title: "Facilities",
+    show: later("Facilities", () => import("./facility.js").then(({ FacilityView, FacilitiesView }) => (at) => (at.id ? html`<${FacilityView} ...${at} />` : html`<${FacilitiesView} />`))),
+  },
   audit: { title: "Audit", show: later("Audit", () => import("./audit.js").then((file) => file.AuditView)) },
   operations: { title: "Operations", show: later("Operations", () => import("./operations.js").then((file) => file.OperationsView)) },
   missing: { title: "No such view", show: Missing },

@@ -12,6 +12,7 @@ from tests.unit.interfaces.web.edge import Edge
 STATIC = Path(__file__).parents[4] / "interfaces/web/static"
 VENDOR = STATIC / "vendor"
 MOST_BYTES = 200_000
+MOST_BYTES_OF_A_VIEW = 60_000
 MOST_LINES = 300
 REPLACED = (b'from"./preact.mjs"', b'from"preact"')
 OWN = sorted(
@@ -49,6 +50,42 @@ def test_the_whole_page_loads_in_less_than_200_kb_as_a_browser_asks_for_it() -> 
                 assert answer.headers["content-encoding"] == "gzip"
                 loaded[name] = sum(map(len, answer.iter_raw()))
     assert sum(loaded.values()) < MOST_BYTES, loaded
+
+
+def loaded_with(name: str) -> set[str]:
+    """The file and all that it imports, not only when it is needed, and what those import."""
+    found: set[str] = set()
+    waiting = [(STATIC / name).resolve()]
+    while waiting:
+        file = waiting.pop()
+        path = str(file.relative_to(STATIC))
+        if path not in found:
+            found.add(path)
+            named = re.findall(r"""(?:from|import) ?["'](\.{1,2}/[^"']+)["']""", file.read_text())
+            waiting += [(file.parent / one).resolve() for one in named]
+    return found
+
+
+def loaded_at_first() -> set[str]:
+    """What the browser asks for before the first view is shown."""
+    named = re.findall(r'(?:src|href)="/static/([^"]+)"', (STATIC / "index.html").read_text())
+    return {"index.html"}.union(*map(loaded_with, named))
+
+
+def test_the_page_is_less_than_200_kb_without_any_compression() -> None:
+    sizes = {name: len(static_files()[name].content) for name in loaded_at_first()}
+    assert {"app.js", "views/portfolio.js", "vendor/uPlot.iife.min.js"} <= set(sizes)
+    assert sum(sizes.values()) < MOST_BYTES, sizes
+
+
+def test_a_view_that_is_looked_at_later_costs_little_more() -> None:
+    at_first = loaded_at_first()
+    later = re.findall(r'import\("\./(\w+\.js)"\)', (STATIC / "views/registry.js").read_text())
+    assert len(later) == 4
+    for view in later:
+        more = loaded_with(f"views/{view}") - at_first
+        assert f"views/{view}" in more
+        assert sum(len(static_files()[name].content) for name in more) < MOST_BYTES_OF_A_VIEW, view
 
 
 def test_every_file_that_the_page_names_is_there() -> None:
