@@ -77,7 +77,10 @@ def test_the_slider_takes_the_whole_view_back_to_any_step_and_to_now_again(
             await page.shows("fac-001", "#past")
             assert "accepted" in await page.value("document.querySelector('main [aria-live]').innerText")
             assert await page.value(STEPS) == 2
-            assert await axe_findings(page) == []
+            for theme in ("light", "dark"):
+                await page.prefers(theme)
+                await page.until(f"document.documentElement.dataset.theme === '{theme}'")
+                assert await axe_findings(page) == [], theme
             await page.press("End")
             await page.shows("cancelled", "#state-then")
             await page.until(f"{STEPS} === {steps} && !location.hash.includes('as_of=')")

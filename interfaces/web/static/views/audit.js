@@ -3,7 +3,7 @@ import { Chip, Empty, Loaded, Panel } from "../components/parts.js";
 import { LoadedOrRefused, NotForRole } from "../components/refused.js";
 import { Table } from "../components/table.js";
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
-import { between, count, kw, momentSeconds } from "../format.js";
+import { between, count, kw, momentSeconds, zoneName } from "../format.js";
 import { useList, useQuery } from "../query.js";
 import { hrefTo, setOption } from "../router.js";
 import { may, session } from "../session.js";
@@ -84,23 +84,25 @@ function Story({ trail, options, ledger }) {
   const position = asOf === null ? null : Number(asOf);
   const past = usePast(id, position, steps.at(-1).position);
   const shown = useMemo(() => steps.slice(0, place + 1), [steps, place]);
-  const when = position === null ? "now" : `as of ${momentSeconds(steps[place].recorded_at)}`;
+  const stoodAt = past.of === null ? null : steps.find((step) => step.position === past.of);
+  const when = stoodAt ? `as of ${momentSeconds(stoodAt.recorded_at)}` : "now"; // of what is shown, also while the slider moves
   const row = past.state?.row;
+  const body = useMemo(() => html`<${PastState} past=${past} when=${when} />`, [past.state, past.problem, past.busy, when, zoneName()]);
   return html`<div class="page">
     <div class="page-head">
       <div>
         <p class="crumb"><a href=${hrefTo("audit")}>Audit</a> / ${trail.utility_id}</p>
         <div class="row"><h1 tabindex="-1">${trail.utility_event_id}</h1>${row && html`<span id="state-then"><${Chip} kind="dr-event" state=${row.status} /></span>`}
-          ${position !== null && html`<span class="soft">${when}</span>`}</div>
+          ${stoodAt && html`<span class="soft">${when}</span>`}</div>
         <p class="lede">${state.notice ? `${between(state.notice.starts_at, state.notice.ends_at)}, ${kw(state.notice.target_kw)} kW asked` : `${count(steps.length)} steps`}</p>
       </div>
       <div class="actions"><a class="button" href=${hrefTo("dr-events", id)}>DR event</a></div>
     </div>
     <div class="panel slider-panel"><${Slider} steps=${steps} place=${place} move=${move} past=${past} playing=${playing} setPlaying=${setPlaying} startsAt=${state.notice?.starts_at} /></div>
     <p class="visually-hidden" role="status" aria-live="polite">${!playing && !past.busy && past.state ? `${when}: ${told(past.state)}` : ""}</p>
-    <${PastState} past=${past} when=${when} />
+    ${body}
     <div class="grid">
-      <div class="span-8"><${Timeline} id=${id} steps=${steps} place=${place} selected=${Number(options.get("step")) || null} asOf=${asOf} goTo=${(next) => {
+      <div class="span-8"><${Timeline} id=${id} steps=${steps} place=${place} selected=${Number(options.get("step")) || null} goTo=${(next) => {
         setPlaying(false);
         move(next);
         document.getElementById("slider").focus();

@@ -1,10 +1,10 @@
 // Every step of a DR event: who, what, why, and the step that caused it.
 import { Chip, Empty, Panel } from "../components/parts.js";
-import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
-import { clockSeconds, count, day } from "../format.js";
-import { hrefTo } from "../router.js";
+import { Component, html, useEffect, useMemo, useRef, useState } from "../dom.js";
+import { clockSeconds, count, day, zoneName } from "../format.js";
+import { hrefTo, setOption } from "../router.js";
 
-const PAGE = 60;
+const PAGE = 40;
 const KINDS = { "dr-event": ["DR event", "busy", "square"], dispatch: ["dispatch", "idle", "dot"], facility: ["reservation", "idle", "ring"] };
 const IS_BAD = /rejected|refused|failed|gave-up|undeliverable|blocked|drift|aborted|not-measurable/;
 const IS_GOOD = /succeeded|restored|committed|completed|verified|measured|delivered/;
@@ -15,13 +15,23 @@ function lookOf({ topic }) {
   return IS_GOOD.test(topic) ? { words, tone: "ok", shape: "check" } : { words, tone, shape };
 }
 
-function Cause({ cause, linkTo }) {
-  if (cause.kind === "command") return html`<span title=${cause.causation_id}>a command</span>`;
-  if (!cause.position) return html`<span title=${cause.causation_id}>a step of another story</span>`;
-  return html`<a href=${linkTo(cause.position)} title=${cause.topic}>${cause.what || cause.topic}</a> <span class="faint">#${cause.position}</span>`;
+/** Points at a step and leaves the slider where it is; in a tab of its own, the view is as of that step. */
+function ToStep({ id, position, title, children, className = "" }) {
+  const point = (pressed) => {
+    if (pressed.ctrlKey || pressed.metaKey || pressed.shiftKey) return;
+    pressed.preventDefault();
+    setOption("step", position);
+  };
+  return html`<a class=${className} href=${hrefTo("audit", id, { as_of: position, step: position })} title=${title} onClick=${point}>${children}</a>`;
 }
 
-function Step({ step, selected, linkTo, goTo }) {
+function Cause({ id, cause }) {
+  if (cause.kind === "command") return html`<span title=${cause.causation_id}>a command</span>`;
+  if (!cause.position) return html`<span title=${cause.causation_id}>a step of another story</span>`;
+  return html`<${ToStep} id=${id} position=${cause.position} title=${cause.topic}>${cause.what || cause.topic}</${ToStep}> <span class="faint">#${cause.position}</span>`;
+}
+
+function Step({ id, step, place, selected, goTo }) {
   const item = useRef(null);
   useEffect(() => {
     if (!selected) return;
@@ -29,15 +39,26 @@ function Step({ step, selected, linkTo, goTo }) {
     item.current.focus({ preventScroll: true });
   }, [selected]);
   return html`<li class="audit-step" ref=${item} id=${`step-${step.position}`} tabindex="-1" aria-current=${selected ? "true" : undefined}>
-    <button class="linklike when" type="button" onClick=${goTo} title=${`${step.recorded_at}: take the view back to here`}>
+    <button class="linklike when" type="button" onClick=${() => goTo(place)} title=${`${step.recorded_at}: take the view back to here`}>
       <time datetime=${step.recorded_at}>${clockSeconds(step.recorded_at)}</time></button>
     <div>
       <div class="row"><${Chip} look=${lookOf(step)} /><strong>${step.what}</strong></div>
       ${step.why && html`<p class="soft">Because: ${step.why}</p>`}
-      <p class="small faint">by <span class="soft">${step.who}</span>, caused by <${Cause} cause=${step.caused_by} linkTo=${linkTo} /></p>
+      <p class="small faint">by <span class="soft">${step.who}</span>, caused by <${Cause} id=${id} cause=${step.caused_by} /></p>
     </div>
-    <a class="small faint position" href=${linkTo(step.position)} title=${step.topic}>#${step.position}</a>
+    <${ToStep} className="small faint position" id=${id} position=${step.position} title=${step.topic}>#${step.position}</${ToStep}>
   </li>`;
+}
+
+/** A step does not change: it is drawn once, and again only when it is pointed at, so that the slider moves lightly. */
+class DrawnOnce extends Component {
+  shouldComponentUpdate(next) {
+    return ["step", "selected", "zone"].some((name) => next[name] !== this.props[name]);
+  }
+
+  render(properties) {
+    return html`<${Step} ...${properties} />`;
+  }
 }
 
 function Choice({ label, value, options, choose }) {
@@ -50,9 +71,9 @@ const distinct = (steps, of) => [...new Set(steps.map(of))].filter(Boolean).sort
 
 /**
  * `steps`: the whole story; those from `place` on are not shown. `selected`: the position of the step that is pointed
- * at; `asOf`: what the address says of the slider. `goTo(place)` moves the slider.
+ * at. `goTo(place)` moves the slider.
  */
-export function Timeline({ id, steps, place, selected, asOf, goTo }) {
+export function Timeline({ id, steps, place, selected, goTo }) {
   const [wanted, setWanted] = useState("");
   const [who, setWho] = useState("");
   const [facility, setFacility] = useState("");
@@ -75,7 +96,6 @@ export function Timeline({ id, steps, place, selected, asOf, goTo }) {
   }, [steps, place, wanted, who, facility]);
   const needed = selected ? found.findIndex((step) => step.position === selected) + 10 : 0;
   const shown = found.slice(0, Math.max(most, needed));
-  const linkTo = (position) => hrefTo("audit", id, { as_of: asOf, step: position });
   const isFiltered = wanted || who || facility;
   return html`<${Panel} title="Every step" flush note=${`${count(found.length)}${isFiltered || place + 1 < steps.length ? ` of ${count(steps.length)}` : ""}, the newest first`}>
     <div class="tools">
@@ -88,7 +108,7 @@ export function Timeline({ id, steps, place, selected, asOf, goTo }) {
           ${shown.map((step, n) => {
             const date = day(step.recorded_at);
             return html`${(n === 0 || date !== day(shown[n - 1].recorded_at)) && html`<li class="day" key=${`day ${date}`}>${date}</li>`}
-              <${Step} key=${step.position} step=${step} selected=${step.position === selected} linkTo=${linkTo} goTo=${() => goTo(places.get(step.position))} />`;
+              <${DrawnOnce} key=${step.position} id=${id} step=${step} place=${places.get(step.position)} selected=${step.position === selected} zone=${zoneName()} goTo=${goTo} />`;
           })}
         </ol>`
       : html`<${Empty} title="No step matches.">Clear the filters, or move the slider on.</${Empty}>`}
