@@ -20,14 +20,8 @@ from application.ports.clock import Clock
 from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from application.ports.telemetry_stream import TelemetryStream
 from application.ports.work_queue import BmsWork, CallbackWork, WorkPublisher
-from application.readings import (
-    MalformedBatch,
-    ReadingBatch,
-    pack,
-    parse_message,
-    unpack,
-    unpack_malformed,
-)
+from application.reading_packs import MalformedBatch, ReadingBatch, pack, unpack, unpack_malformed
+from application.readings import parse_message
 from domain.errors import ReasonRequired
 from domain.meter_reading import MALFORMED, partition_of
 from domain.struct_decoders import json_decoder

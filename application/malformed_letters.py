@@ -5,7 +5,7 @@ from hashlib import sha256
 from uuid import UUID, uuid5
 
 from application.ports.dead_letters import DeadLetter, DeadLetterQueue
-from application.readings import MalformedMessages
+from application.reading_packs import MalformedMessages
 
 DEAD_LETTER_IDS = UUID("6d1f0a52-6d0e-5c1b-9b39-2f1f7a9c5a11")
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from application.ports.raw_log import RawMessage
-from application.readings import MalformedBatch, unpack, unpack_malformed
+from application.reading_packs import MalformedBatch, unpack, unpack_malformed
 from domain.meter_reading import MALFORMED
 
 FORMAT = 1

@@ -17,7 +17,13 @@ from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import ReadingsRefused, TelemetryStore
 from application.raw_archive_manifest import ArchiveContradicted, ManifestEntry, chains, digest, entries
 from application.raw_archive_object import BrokenObject, messages_of
-from application.readings import MalformedBatch, MalformedMessages, ReadingBatch, unpack, unpack_malformed
+from application.reading_packs import (
+    MalformedBatch,
+    MalformedMessages,
+    ReadingBatch,
+    unpack,
+    unpack_malformed,
+)
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
 
 READINGS_AT_ONCE = 5_000

@@ -11,7 +11,8 @@ import structlog
 
 from application.ports.meter_feed import Kept
 from application.ports.telemetry_stream import StreamUnavailable, TelemetryStream
-from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
+from application.reading_packs import MalformedMessages, ReadingBatch, pack
+from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 
 _log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""Meter messages as they come over MQTT, and the packed form in which readings travel in the telemetry log.
+"""Meter messages as they come over MQTT.
 
 The topic decides whose reading it is, and a message that says otherwise is not believed. A message that fits
 the schema is decoded in one step; anything else is looked at field by field: what is valid is kept and flagged
@@ -75,64 +75,8 @@ class ParsedMessage(msgspec.Struct, frozen=True):
     """As the message says it, well-formed or not."""
 
 
-class MalformedBatch(ValueError):
-    """A packed message of the telemetry log that cannot be decoded."""
-
-
-class ReadingBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """What one message of the telemetry log holds: readings of one partition."""
-
-    received_at: datetime
-    """When ingest took the first of them."""
-    readings: list[MeterReading]
-
-
-class MalformedMessages(msgspec.Struct, frozen=True, kw_only=True):
-    """What one message of the log's malformed partition holds, on its way to the dead letters."""
-
-    received_at: datetime
-    malformed: list[MalformedReading]
-
-
-class _Received(msgspec.Struct, frozen=True):
-    received_at: datetime
-
-
 _decode_message = msgspec.json.Decoder(_ReadingMessage | list[_ReadingMessage]).decode
 _decode_anything = msgspec.json.Decoder().decode
-_decode_batch = msgspec.msgpack.Decoder(ReadingBatch).decode
-_decode_malformed = msgspec.msgpack.Decoder(MalformedMessages).decode
-_decode_received = msgspec.msgpack.Decoder(_Received).decode
-_encode = msgspec.msgpack.Encoder().encode
-
-
-def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
-    """As it travels in the telemetry log."""
-    return _encode(batch)
-
-
-def unpack(body: bytes) -> ReadingBatch:
-    """The inverse of `pack`. Raises MalformedBatch."""
-    try:
-        return _decode_batch(body)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise MalformedBatch(f"not a packed batch of readings: {error}") from error
-
-
-def received_at(body: bytes) -> datetime:
-    """When what is packed in `body`, readable or malformed, was received. Raises MalformedBatch."""
-    try:
-        return _decode_received(body).received_at
-    except (msgspec.DecodeError, ValueError) as error:
-        raise MalformedBatch(f"not a packed batch: {error}") from error
-
-
-def unpack_malformed(body: bytes) -> MalformedMessages:
-    """Likewise for the malformed partition. Raises MalformedBatch."""
-    try:
-        return _decode_malformed(body)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise MalformedBatch(f"not a packed batch of malformed messages: {error}") from error
 
 
 def parse_message(topic: str, payload: bytes, *, now: datetime, size: int | None = None) -> ParsedMessage:

@@ -7,6 +7,7 @@ copied into, which costs a millisecond a transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
 from adapters.postgres.binary_arrays import TEXT, array_of, text
-from adapters.postgres.binary_rows import fields_of
+from adapters.postgres.binary_rows import fields_of, timestamps
 
 
 class ArrayParam:
@@ -59,6 +60,11 @@ def booleans(values: NDArray[Any]) -> ArrayParam:
 def timestamps_param(microseconds: NDArray[np.int64]) -> ArrayParam:
     """As PostgreSQL counts them (binary_rows.timestamps)."""
     return _numbers(1185, 1184, ">i8", microseconds)
+
+
+def moments(values: Sequence[datetime]) -> ArrayParam:
+    """Aware ones."""
+    return timestamps_param(timestamps(np.array([value.timestamp() for value in values], dtype=np.float64)))
 
 
 def texts(values: Sequence[str | None]) -> ArrayParam:

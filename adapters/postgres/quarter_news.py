@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import psycopg
 
+from adapters.postgres.array_params import ArrayParam, moments, smallints, texts, timestamps_param
+from adapters.postgres.binary_rows import timestamps
 from application.ports.telemetry_progress import Correction, Quarter
 
 Connection = psycopg.Connection[Any]
+News = dict[int, set[str]]
+"""By the start of a quarter-hour, in Unix seconds: facilities that there is something new of."""
 
 _NOTE = """
-INSERT INTO unsettled_quarters (facility_id, starts_at, partition)
-SELECT facility_id, starts_at, %s::smallint FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
-ON CONFLICT DO NOTHING
+INSERT INTO unsettled_quarters (partition, facility_id, starts_at)
+SELECT * FROM unnest(%s::smallint[], %s::text[], %s::timestamptz[]) ON CONFLICT DO NOTHING
 """
 _DUE = """
 SELECT facility_id, starts_at FROM unsettled_quarters
@@ -35,9 +39,18 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 _ORDERED_CORRECTIONS = 0x7E1F
 
 
-def note(conn: Connection, partition: int, quarters: Sequence[Quarter]) -> None:
-    """These have news in them."""
-    conn.execute(_NOTE, (partition, *columns(quarters)))
+def note(conn: Connection, news: Sequence[tuple[int, News]]) -> None:
+    """By partition: these have news in them."""
+    runs = [(partition, start, mine) for partition, some in news for start, mine in some.items()]
+    counts = [len(mine) for _, _, mine in runs]
+    conn.execute(
+        _NOTE,
+        (
+            smallints(np.repeat([partition for partition, _, _ in runs], counts)),
+            texts([facility_id for _, _, mine in runs for facility_id in mine]),
+            timestamps_param(timestamps(np.repeat([start for _, start, _ in runs], counts))),
+        ),
+    )
 
 
 def due(conn: Connection, partition: int, started_before: datetime, *, limit: int) -> list[Quarter]:
@@ -71,9 +84,9 @@ def tell_corrections(conn: Connection, corrections: Sequence[Correction], *, at:
         cursor.executemany(_CORRECTIONS, rows)
 
 
-def columns(quarters: Sequence[Quarter]) -> tuple[list[str], list[datetime]]:
-    """As arrays to be sent."""
-    return [facility for facility, _ in quarters], [start for _, start in quarters]
+def columns(quarters: Sequence[Quarter]) -> tuple[ArrayParam, ArrayParam]:
+    """Facilities and starts, as parameters."""
+    return texts([facility for facility, _ in quarters]), moments([start for _, start in quarters])
 
 
 def _quarters(cursor: psycopg.Cursor[Any]) -> list[Quarter]:

@@ -6,7 +6,6 @@ The row costs PostgreSQL what it costs, however many readings are in it; a meter
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from struct import Struct
 from typing import Any
@@ -18,62 +17,70 @@ from numpy.typing import NDArray
 
 from adapters.postgres.binary_arrays import NULL, array_of, element, text
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER, POSTGRES_EPOCH_S, fields_of
-from application.ports.telemetry_store import ReadingsRefused
 from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import TRUST, MeterReading
 from domain.minute_spans import MINUTE_S
-from domain.reading_columns import MOST_TRUSTED
+from domain.reading_block import SEPARATOR, RareColumns, ReadingBlock
+from domain.reading_columns import MOST_TRUSTED, IntArray
 
 COLUMNS = "quarter, facility_id, meter_ids, ts, kw, kwh_total, seq, trust, revision, incomplete, extra"
 _COPY = f"COPY reading_chunks ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
-
-SEPARATOR = "\x1f"
-"""Between the ids of meters where they are read together; in no id."""
+_US = 1_000_000
 
 _BIGINT, _SMALLINT, _INTEGER, _BOOLEAN, _FLOAT8, _TEXT, _TIMESTAMPTZ = 20, 21, 23, 16, 701, 25, 1184
 _FIELDS = Struct("!hiq")
 _LENGTH = Struct("!i")
 _ALL_PLAIN = NULL * 4
-_RANK = {quality: rank for rank, quality in enumerate(TRUST)}
 
 
 class Chunks(msgspec.Struct, frozen=True):
     """What a batch of readings is written as."""
 
     rows: bytes
-    """For `copied`."""
-    firsts: dict[tuple[str, int], int]
-    """(Facility, start of the quarter-hour) -> its first reading, both in Unix seconds."""
+    """For `copy_chunks`."""
+    facility_ids: list[str]
+    """Of each chunk."""
+    quarters: list[int]
+    """The start of its quarter-hour, in Unix seconds."""
+    firsts: list[int]
+    """Its first reading, likewise."""
 
 
-def chunks_of(readings: Sequence[MeterReading]) -> Chunks:
-    """Of one batch, in any order. Raises ReadingsRefused for a meter id that could not be read again."""
-    if SEPARATOR in "".join([r.meter_id for r in readings]):
-        raise ReadingsRefused("a meter id holds the control character 0x1f")
-    unix_s = np.array([r.ts.timestamp() for r in readings], dtype=np.float64)
-    minutes = (unix_s // MINUTE_S).astype(np.int64).tolist()
-    groups: dict[tuple[str, int], list[int]] = {}
-    for n, key in enumerate(zip([r.facility_id for r in readings], minutes, strict=True)):
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [n]
-        else:
-            group.append(n)
-    ends = np.cumsum([len(group) for group in groups.values()])
-    order = np.array([n for group in groups.values() for n in group], dtype=np.int64)
-    in_groups = np.repeat(np.arange(len(groups)), np.diff(ends, prepend=0))
-    order = order[np.lexsort((unix_s[order], in_groups))]
-    written = _Written([readings[n] for n in order.tolist()], unix_s[order])
-    parts: list[bytes] = []
-    firsts: dict[tuple[str, int], int] = {}
-    start = 0
-    for (facility_id, minute), end in zip(groups, ends.tolist(), strict=True):
-        quarter = minute * MINUTE_S // INTERVAL_S * INTERVAL_S
-        parts += written.row(facility_id, quarter, start, end)
-        first = int(written.unix_s[start])
-        firsts[facility_id, quarter] = min(first, firsts.get((facility_id, quarter), first))
-        start = end
-    return Chunks(b"".join(parts), firsts)
+def chunks_of(block: ReadingBlock) -> Chunks:
+    """Of one batch, in any order."""
+    if not len(block):
+        return Chunks(b"", [], [], [])
+    number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(block.facility_ids))}
+    facility = np.repeat([number[one] for one in block.facility_ids], block.counts)
+    order = _order(block, facility, is_each_once=len(number) == len(block.facility_ids))
+    meter_ids = block.meter_ids
+    if order is not None:
+        facility = facility[order]
+        names = block.meter_of_each()
+        meter_ids = SEPARATOR.join([names[n] for n in order.tolist()])
+    ts_us = block.ts_us if order is None else block.ts_us[order]
+    minute = ts_us // (MINUTE_S * _US)
+    changes = (np.diff(facility) != 0) | (np.diff(minute) != 0)
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    ends = np.append(starts[1:], len(block)).tolist()
+    facility_ids = list(number)
+    mine = [facility_ids[n] for n in facility[starts].tolist()]
+    quarters = (minute[starts] * MINUTE_S // INTERVAL_S * INTERVAL_S).tolist()
+    written = _Written(block, order, meter_ids, ts_us)
+    rows = b"".join(
+        [
+            part
+            for facility_id, quarter, start, end in zip(mine, quarters, starts.tolist(), ends, strict=True)
+            for part in written.row(facility_id, quarter, start, end)
+        ]
+    )
+    return Chunks(rows, mine, quarters, (ts_us[starts] // _US).tolist())
+
+
+def _order(block: ReadingBlock, facility: IntArray, *, is_each_once: bool) -> IntArray | None:
+    """By facility and time; None where they are in such an order."""
+    if is_each_once and not ((np.diff(block.ts_us) < 0) & (np.diff(facility) == 0)).any():
+        return None
+    return np.lexsort((block.ts_us, facility))
 
 
 def copy_chunks(conn: psycopg.Connection[Any], batches: Sequence[Chunks]) -> None:
@@ -82,37 +89,39 @@ def copy_chunks(conn: psycopg.Connection[Any], batches: Sequence[Chunks]) -> Non
         copy.write(b"".join([COPY_SIGNATURE, *(chunks.rows for chunks in batches), COPY_TRAILER]))
 
 
-def moment(unix_s: int) -> datetime:
-    return datetime.fromtimestamp(unix_s, UTC)
-
-
 class _Written:
     """Readings in the order of their chunks, each column as elements one after the other."""
 
-    def __init__(self, readings: Sequence[MeterReading], unix_s: NDArray[np.float64]) -> None:
-        self.unix_s = unix_s
-        ts = np.rint(unix_s * 1e6).astype(np.int64) - POSTGRES_EPOCH_S * 1_000_000
-        seq = [-1 if r.seq is None else r.seq for r in readings]
-        self._meters = [element(r.meter_id.encode()) for r in readings]
+    def __init__(
+        self, block: ReadingBlock, order: IntArray | None, meter_ids: str, ts_us: NDArray[np.int64]
+    ) -> None:
+        def ordered(values: NDArray[Any]) -> NDArray[Any]:
+            return values if order is None else values[order]
+
+        self._meters, self._meter_at = _texts(meter_ids, len(block))
         self._eights = [
-            (_TIMESTAMPTZ, _elements(">i8", ts)),
-            (_FLOAT8, _elements(">f8", np.array([r.kw for r in readings], dtype=np.float64))),
-            (_FLOAT8, _elements(">f8", np.array([r.kwh_total for r in readings], dtype=np.float64))),
-            (_BIGINT, _elements(">i8", np.array(seq, dtype=np.int64))),
+            (_TIMESTAMPTZ, _elements(">i8", ts_us - POSTGRES_EPOCH_S * _US)),
+            (_FLOAT8, _elements(">f8", ordered(block.kw))),
+            (_FLOAT8, _elements(">f8", ordered(block.kwh_total))),
+            (_BIGINT, _elements(">i8", ordered(block.seq))),
         ]
-        self._rare = _rare_columns(readings)
+        rare = block.rare
+        if rare is not None and order is not None:
+            rare = rare.chosen(order)
+        self._rare = None if rare is None else _rare_columns(rare)
 
     def row(self, facility_id: str, quarter: int, start: int, end: int) -> list[bytes]:
         """The chunk of readings start .. end-1, in pieces."""
         count = end - start
-        place = (quarter - POSTGRES_EPOCH_S) * 1_000_000
+        names = self._meters[self._meter_at[start] : self._meter_at[end]]
         parts = [
-            _FIELDS.pack(11, 8, place),
+            _FIELDS.pack(11, 8, (quarter - POSTGRES_EPOCH_S) * _US),
             text(facility_id),
-            element(array_of(_TEXT, b"".join(self._meters[start:end]), count)),
+            _header(_TEXT, count, len(names)),
+            names,
         ]
         for kind, elements in self._eights:
-            parts.append(_header(kind, count, 12))
+            parts.append(_header(kind, count, 12 * count))
             parts.append(elements[12 * start : 12 * end])
         if self._rare is None:
             parts.append(_ALL_PLAIN)
@@ -135,19 +144,15 @@ class _Rare(msgspec.Struct, frozen=True):
         return element(array_of(self.kind, b"".join(chosen), len(chosen), has_nulls=NULL in chosen))
 
 
-def _rare_columns(readings: Sequence[MeterReading]) -> list[_Rare] | None:
-    """trust, revision, incomplete, extra; None where all of it is as usual."""
-    quality, revision = [r.quality for r in readings], [r.revision for r in readings]
-    incomplete, extra = [r.incomplete for r in readings], [r.extra for r in readings]
-    is_usual = quality.count("measured") == extra.count(None) == len(readings)
-    if is_usual and not any(revision) and not any(incomplete):
-        return None
+def _rare_columns(rare: RareColumns) -> list[_Rare]:
+    """trust, revision, incomplete, extra."""
     smallint, integer, boolean = Struct("!ih"), Struct("!ii"), Struct("!ib")
+    trust, revision = rare.trust.tolist(), rare.revision.tolist()
     return [
-        _Rare(_SMALLINT, [smallint.pack(2, _RANK[one]) for one in quality], smallint.pack(2, MOST_TRUSTED)),
+        _Rare(_SMALLINT, [smallint.pack(2, one) for one in trust], smallint.pack(2, MOST_TRUSTED)),
         _Rare(_INTEGER, [integer.pack(4, one) for one in revision], integer.pack(4, 0)),
-        _Rare(_BOOLEAN, [boolean.pack(1, one) for one in incomplete], boolean.pack(1, 0)),
-        _Rare(_TEXT, [text(one) for one in extra], NULL),
+        _Rare(_BOOLEAN, [boolean.pack(1, one) for one in rare.incomplete.tolist()], boolean.pack(1, 0)),
+        _Rare(_TEXT, [text(one) for one in rare.extra], NULL),
     ]
 
 
@@ -155,8 +160,23 @@ def _elements(kind: str, values: NDArray[Any]) -> bytes:
     return fields_of([("value", kind)], {"value": values}).tobytes()
 
 
-@lru_cache(maxsize=4096)
+def _texts(joined: str, count: int) -> tuple[bytes, list[int]]:
+    """What is between the separators as elements, and where each of them begins; the end as well."""
+    said = np.frombuffer((joined + SEPARATOR).encode(), dtype=np.uint8)
+    ends = np.flatnonzero(said == ord(SEPARATOR))
+    lengths = np.diff(ends, prepend=-1) - 1
+    # The length's four bytes stand where the separator was, and three more: in front, instead of behind.
+    written = np.empty(len(said) + 3 * count, dtype=np.uint8)
+    begins = np.concatenate([[0], ends + 1 + 3 * np.arange(1, count + 1)])
+    is_length = np.zeros(len(written), dtype=np.bool_)
+    is_length[(begins[:-1, None] + np.arange(4)).ravel()] = True
+    written[is_length] = lengths.astype(">i4").view(np.uint8)
+    written[~is_length] = said[said != ord(SEPARATOR)]
+    return written.tobytes(), begins.tolist()
+
+
+@lru_cache(maxsize=8192)
 def _header(kind: int, count: int, width: int) -> bytes:
-    """Of an array field: its length in bytes, and what comes before its elements."""
+    """Of an array field: its length in bytes, and what comes before its elements, which are of `width` bytes."""
     start = array_of(kind, b"-", count)[:-1]
-    return _LENGTH.pack(len(start) + width * count) + start
+    return _LENGTH.pack(len(start) + width) + start

@@ -16,10 +16,11 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
-from adapters.postgres.reading_chunks import SEPARATOR, chunks_of, copy_chunks
+from adapters.postgres.reading_chunks import chunks_of, copy_chunks
 from domain.meter_intervals import INTERVAL, interval_start
 from domain.meter_reading import TRUST, MeterReading, precedence
 from domain.minute_spans import MINUTE_S
+from domain.reading_block import SEPARATOR, ReadingBlock
 from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, standing
 
 Connection = psycopg.Connection[Any]
@@ -211,7 +212,7 @@ def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) ->
     conn.execute(
         _DELETE, {"facilities": facilities, "quarters": starts, "first": min(starts), "last": max(starts)}
     )
-    copy_chunks(conn, [chunks_of(_readings(found, facilities))])
+    copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(found, facilities)))])
 
 
 def _readings(found: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:

@@ -6,18 +6,19 @@ They are added as they come. A repeat or a correction stands beside what was the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 import psycopg
 
-from adapters.postgres.quarter_news import note
-from adapters.postgres.reading_chunks import chunks_of, copy_chunks, moment
+from adapters.postgres.quarter_news import News, note
+from adapters.postgres.reading_chunks import Chunks, chunks_of, copy_chunks
 from adapters.postgres.stored_chunks import new_to
-from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
-from domain.meter_reading import MeterReading
+from domain.reading_block import ReadingBlock, microseconds
 from domain.rollups import LOOK_AHEAD_S, SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]
@@ -29,6 +30,7 @@ SELECT partition, max(stream_seq), %(at)s FROM unnest(%(partitions)s::smallint[]
 ON CONFLICT (partition) DO UPDATE
     SET stream_seq = greatest(p.stream_seq, EXCLUDED.stream_seq), stored_at = EXCLUDED.stored_at
 """
+_DAY_S = 86_400
 _CLOCKS_APART = timedelta(seconds=60)
 """By more than this no two workers' clocks differ."""
 
@@ -40,18 +42,19 @@ class QuarterNotes:
     """
 
     def __init__(self) -> None:
-        self._noted: dict[int, set[str]] = {}
+        self._noted: News = {}
 
-    def missing(self, wanted: Iterable[tuple[str, int]], at: datetime) -> list[tuple[str, int]]:
-        """Those of `wanted` (facility, start in Unix seconds) that have to be noted at `at`."""
+    def missing(self, news: News, at: datetime) -> News:
+        """What of `news` has to be noted at `at`."""
         until = (at + _CLOCKS_APART - SETTLED_AFTER).timestamp()
         self._noted = {start: known for start, known in self._noted.items() if start > until}
-        return [(f, start) for f, start in wanted if f not in self._noted.get(start, ())]
+        found = {start: mine - self._noted.get(start, set()) for start, mine in news.items()}
+        return {start: mine for start, mine in found.items() if mine}
 
-    def remember(self, noted: Iterable[tuple[str, int]]) -> None:
+    def remember(self, noted: News) -> None:
         """Once they are committed."""
-        for facility_id, start in noted:
-            self._noted.setdefault(start, set()).add(facility_id)
+        for start, facility_ids in noted.items():
+            self._noted.setdefault(start, set()).update(facility_ids)
 
     def forget(self) -> None:
         """Another server may know less."""
@@ -64,7 +67,9 @@ class Batch(NamedTuple):
     partition: int
     stream_seq: int
     """The position that it reaches."""
-    readings: Sequence[MeterReading]
+    readings: ReadingBlock
+    chunks: Chunks | None
+    """What is written of them, unless they have to be compared with what is stored."""
     notes: QuarterNotes
 
 
@@ -72,8 +77,16 @@ class Added(NamedTuple):
     """What a batch came to."""
 
     readings: int
-    noted: list[tuple[str, int]]
+    noted: News
     """For the QuarterNotes to remember once it is committed."""
+
+
+def batch_of(
+    partition: int, stream_seq: int, readings: ReadingBlock, notes: QuarterNotes, *, at: datetime
+) -> Batch:
+    """All that can be made of it before anybody waits."""
+    chunks = None if has_late(readings, at) else chunks_of(readings)
+    return Batch(partition, stream_seq, readings, chunks, notes)
 
 
 def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> list[Added]:
@@ -82,17 +95,20 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
     What comes late is compared with what is stored, and a repeat of it is not added; of the quarter-hours that are not
     settled yet everything is.
     """
-    found, adding = [], []
+    found, adding, noting = [], [], []
     for batch in batches:
-        readings = _without_late_repeats(conn, batch.readings, at)
-        missing: list[tuple[str, int]] = []
-        if readings:
+        readings, chunks = batch.readings, batch.chunks
+        if chunks is None or has_late(readings, at):
+            readings = _without_late_repeats(conn, readings, at)
             chunks = chunks_of(readings)
+        missing: News = {}
+        if len(readings):
             adding.append(chunks)
-            missing = batch.notes.missing(_news(chunks.firsts), at)
-            if missing:
-                note(conn, batch.partition, [_quarter(one) for one in missing])
+            missing = batch.notes.missing(_news(chunks), at)
+            noting.append((batch.partition, missing))
         found.append(Added(len(readings), missing))
+    if any(missing for _, missing in noting):
+        note(conn, noting)
     if adding:
         copy_chunks(conn, adding)
     partitions, seqs = ([batch[n] for batch in batches] for n in (0, 1))
@@ -100,44 +116,40 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
     return found
 
 
-def _without_late_repeats(
-    conn: Connection, readings: Sequence[MeterReading], at: datetime
-) -> Sequence[MeterReading]:
-    if not has_late(readings, at):
-        return readings
+def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime) -> ReadingBlock:
+    late, others = [], []
     settled_until = _settled_until(at)
-    late = [r for r in readings if r.ts < settled_until]
-    return [*new_to(conn, late), *(r for r in readings if r.ts >= settled_until)]
+    for reading in readings:
+        (late if reading.ts < settled_until else others).append(reading)
+    return ReadingBlock.of([*new_to(conn, late), *others])
 
 
-def has_late(readings: Sequence[MeterReading], at: datetime) -> bool:
+def has_late(readings: ReadingBlock, at: datetime) -> bool:
     """Whether one of them may be of a quarter-hour that was settled already."""
-    return bool(readings) and min([r.ts for r in readings]) < _settled_until(at)
+    return len(readings) > 0 and bool(readings.ts_us.min() < microseconds([_settled_until(at)])[0])
 
 
 def _settled_until(at: datetime) -> datetime:
     return at - SETTLED_AFTER + INTERVAL
 
 
-def _news(firsts: dict[tuple[str, int], int]) -> set[tuple[str, int]]:
+def _news(chunks: Chunks) -> News:
     """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
-    news = set()
-    for (facility_id, start), first in firsts.items():
-        news |= {(facility_id, start), (facility_id, start + INTERVAL_S)}
+    news: News = defaultdict(set)
+    for facility_id, start, first in zip(chunks.facility_ids, chunks.quarters, chunks.firsts, strict=True):
+        news[start].add(facility_id)
+        news[start + INTERVAL_S].add(facility_id)
         if first < start + LOOK_AHEAD_S:
-            news.add((facility_id, start - INTERVAL_S))
+            news[start - INTERVAL_S].add(facility_id)
     return news
 
 
-def _quarter(place: tuple[str, int]) -> Quarter:
-    facility_id, start = place
-    return facility_id, moment(start)
-
-
-def days_of(readings: Sequence[MeterReading]) -> set[datetime]:
+def days_of(readings: ReadingBlock) -> set[datetime]:
     """The UTC days, as midnights, that `readings` fall on."""
-    dates = {r.ts.astimezone(UTC).date() for r in readings}
-    return {datetime(day.year, day.month, day.day, tzinfo=UTC) for day in dates}
+    return {
+        datetime.fromtimestamp(day * _DAY_S, UTC)
+        for day in np.unique(readings.ts_us // (_DAY_S * 1_000_000)).tolist()
+    }
 
 
 def midnight(at: datetime) -> datetime:

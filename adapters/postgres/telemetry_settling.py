@@ -223,13 +223,14 @@ def _keep(conn: Connection, found: ComputedQuarters, old: Old, at: datetime) -> 
     kept = np.flatnonzero(found.rows_seen >= seen)
     if not len(kept):
         return 0
-    facilities, starts = columns([found.quarters[int(n)] for n in kept])
+    settled = [found.quarters[int(n)] for n in kept]
+    facilities, starts = columns(settled)
     before = [int(n) for n in kept if n in old]
     if before:
         conn.execute(_FORGET_MINUTES, columns([found.quarters[n] for n in before]))
     conn.execute(_SETTLED)
     with conn.cursor().copy("COPY settled_rollups FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_rows(found, kept, starts))
+        copy.write(_rows(found, kept, [start for _, start in settled]))
     conn.execute(_KEEP, {"facilities": facilities, "at": at})
     conn.execute(_HOURS, (at, facilities, starts))
     return _publish(conn, found, kept, old, at)

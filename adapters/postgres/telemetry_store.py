@@ -16,9 +16,9 @@ from adapters.postgres.telemetry_readings import (
     Batch,
     QuarterNotes,
     add_batches,
+    batch_of,
     days_between,
     days_of,
-    has_late,
 )
 from application.ports.clock import Clock
 from application.ports.telemetry_store import (
@@ -31,6 +31,7 @@ from application.ports.telemetry_store import (
 from domain.interval_block import IntervalBlock, block_of, steps_in
 from domain.meter_intervals import INTERVAL_S
 from domain.meter_reading import MeterReading
+from domain.reading_block import ReadingBlock, UnjoinableId
 from domain.time_windows import IntervalSeries, TimeWindow
 
 # The inner bound keeps the search to imports that are newer than what the meters said.
@@ -73,12 +74,16 @@ class PostgresTelemetryStore:
         self._grouped = GroupedWrites(self._write)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
-        self._prepare(sorted(days_of(readings) - self._days_ready))
-        notes = self._notes.setdefault(partition, QuarterNotes())
         try:
-            batch = Batch(partition, stream_seq, readings, notes)
+            block = ReadingBlock.of(readings)
+        except UnjoinableId as error:
+            raise ReadingsRefused(str(error)) from error
+        self._prepare(sorted(days_of(block) - self._days_ready))
+        notes = self._notes.setdefault(partition, QuarterNotes())
+        batch = batch_of(partition, stream_seq, block, notes, at=self._clock.now())
+        try:
             # What is compared with what is stored takes longer: nobody else waits for it.
-            return self._write([batch])[0] if has_late(readings, self._clock.now()) else self._grouped(batch)
+            return self._write([batch])[0] if batch.chunks is None else self._grouped(batch)
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise

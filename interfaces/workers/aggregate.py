@@ -14,8 +14,9 @@ from application.ports.partition_shares import PartitionShares
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from application.readings import MalformedBatch, received_at, unpack
+from application.reading_packs import MalformedBatch, received_at, unpack
 from domain.meter_reading import ALL_PARTITIONS, MALFORMED
+from domain.reading_block import joined
 from interfaces.workers.holding import sleep_unless
 from interfaces.workers.lag_alerts import LagAlerts
 from interfaces.workers.partition_work import work_on_share
@@ -159,8 +160,7 @@ class Aggregator:
             await self._each(batches, self._store_one, stop, suspected=batches[0])
             return
         try:
-            unpacked = [unpack(batch.body) for batch in batches]
-            readings = [reading for batch in unpacked for reading in batch.readings]
+            readings = joined([unpack(batch.body).readings for batch in batches])
             write = self._store.write_readings
             await asyncio.to_thread(write, self._partition, batches[-1].stream_seq, readings)
         except Exception as error:  # noqa: BLE001 - whatever it was, each batch is now tried on its own

@@ -10,7 +10,7 @@ from application.ports.clock import Clock
 from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
-from application.readings import unpack_malformed
+from application.reading_packs import unpack_malformed
 from interfaces.workers.alert_switch import AlertSwitch
 
 _log = structlog.get_logger(__name__)

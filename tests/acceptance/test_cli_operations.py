@@ -21,7 +21,7 @@ from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.ports.dead_letters import DeadLetter, DeadLetterQueue
 from application.ports.work_queue import BmsWork, CallbackWork
-from application.readings import ReadingBatch, pack
+from application.reading_packs import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing import DomainEvent
 from domain.meter_reading import MeterReading

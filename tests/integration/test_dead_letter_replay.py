@@ -21,7 +21,8 @@ from application.handlers import HANDLERS
 from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterQueue
 from application.ports.telemetry_stream import StreamUnavailable
 from application.ports.work_queue import BmsWork
-from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack, unpack
+from application.reading_packs import MalformedMessages, ReadingBatch, pack, unpack
+from application.readings import MalformedReading
 from domain.dispatch import Dispatch, Phase, Setpoint, ZonePlan
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing import Provenance

@@ -14,7 +14,8 @@ from application.raw_archive_manifest import chains, entries
 from application.raw_archive_object import BrokenObject, contents_of, messages_of
 from application.raw_archive_verification import verify_archive
 from application.raw_archiving import PartitionArchiver
-from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
+from application.reading_packs import MalformedMessages, ReadingBatch, pack
+from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading
 from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_log import FakeRawLog

@@ -16,7 +16,8 @@ from adapters.nats.telemetry_stream import NatsTelemetryStream
 from application.malformed_letters import letters_of
 from application.ports.telemetry_stream import StreamUnavailable
 from application.reading_packer import ReadingPacker
-from application.readings import MalformedMessages, MalformedReading, unpack, unpack_malformed
+from application.reading_packs import MalformedMessages, unpack, unpack_malformed
+from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad

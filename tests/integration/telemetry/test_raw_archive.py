@@ -30,7 +30,8 @@ from application.raw_archive_object import messages_of
 from application.raw_archive_restore import RestoreReport, Wanted, restore
 from application.raw_archive_verification import verify_archive
 from application.raw_archiving import PartitionArchiver
-from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
+from application.reading_packs import MalformedMessages, ReadingBatch, pack
+from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.s3_server import S3Server, running_s3

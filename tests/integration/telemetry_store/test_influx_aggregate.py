@@ -13,7 +13,7 @@ from adapters.influxdb.connection import InfluxConnection
 from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from application import telemetry_health
-from application.readings import ReadingBatch, pack
+from application.reading_packs import ReadingBatch, pack
 from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
 from domain.meter_reading import MeterReading
 from domain.time_windows import TimeWindow

@@ -102,6 +102,13 @@ def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
     assert words(pool) == len(expected)
 
 
+def test_a_word_with_a_number_goes_before_one_without(pool: ConnectionPool[Any], clock: FakeClock) -> None:
+    store = PostgresTelemetryStore(pool, clock)
+    store.write_readings(0, 1, [said(0, 10.0), said(0, 11.0, seq=0)])
+    assert [one.kw for one in stored(pool)] == [11.0]
+    assert [current.kw for current in store.current(["fac"])] == [11.0]
+
+
 def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:
     store = PostgresTelemetryStore(pool, clock)
     readings = [said(s, 10.0) for s in range(0, 120, 15)]
@@ -165,15 +172,16 @@ def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(
 
 def test_notes_are_trusted_until_a_minute_before_they_can_be_taken_away() -> None:
     notes, start = QuarterNotes(), int(T0.timestamp())
-    place = ("fac", start)
-    assert notes.missing([place], T0) == [place]
-    notes.remember([place])
+    news = {start: {"fac"}}
+    assert notes.missing(news, T0) == news
+    notes.remember(news)
     due_at = T0 + timedelta(seconds=1_220)
-    assert notes.missing([place, ("other", start)], due_at - timedelta(seconds=61)) == [("other", start)]
-    assert notes.missing([place], due_at - timedelta(seconds=60)) == [place]
-    notes.remember([("fac", start + 900)])
+    assert notes.missing({start: {"fac", "other"}}, due_at - timedelta(seconds=61)) == {start: {"other"}}
+    assert notes.missing(news, due_at - timedelta(seconds=60)) == news
+    later = {start + 900: {"fac"}}
+    notes.remember(later)
     notes.forget()
-    assert notes.missing([("fac", start + 900)], T0) == [("fac", start + 900)]
+    assert notes.missing(later, T0) == later
 
 
 @pytest.mark.parametrize("is_settled", [True, False])
@@ -229,4 +237,4 @@ def test_a_store_that_fails_forgets_what_it_knew_of_notes(
     pool.close()
     with pytest.raises(TelemetryStoreUnavailable):
         store.write_readings(0, 2, [said(15, 10.0)])
-    assert store._notes[0].missing([("fac", int(T0.timestamp()))], clock.now())
+    assert store._notes[0].missing({int(T0.timestamp()): {"fac"}}, clock.now())

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from application.readings import MalformedBatch, ReadingBatch, pack, parse_message, received_at, unpack
+from application.reading_packs import MalformedBatch, ReadingBatch, pack, received_at, unpack
+from application.readings import parse_message
 from domain.meter_reading import MeterReading
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)

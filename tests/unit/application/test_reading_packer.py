@@ -6,7 +6,8 @@ import pytest
 
 from application.ports.telemetry_stream import StreamUnavailable
 from application.reading_packer import ReadingPacker
-from application.readings import MalformedReading, unpack, unpack_malformed
+from application.reading_packs import unpack, unpack_malformed
+from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 

@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.readings import (
-    MAX_MESSAGE_BYTES,
+from application.reading_packs import (
     MalformedBatch,
     MalformedMessages,
-    MalformedReading,
     ReadingBatch,
     pack,
-    parse_message,
     unpack,
     unpack_malformed,
 )
+from application.readings import MAX_MESSAGE_BYTES, MalformedReading, parse_message
 from domain.meter_reading import MeterReading
 
 NOW = datetime(2026, 7, 14, 21, 0, 20, tzinfo=UTC)

@@ -8,7 +8,8 @@ import pytest
 from application.ports.telemetry_rollups import Settled
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch
-from application.readings import MalformedMessages, MalformedReading, ReadingBatch, pack
+from application.reading_packs import MalformedMessages, ReadingBatch, pack
+from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.workers.aggregate import (
     FEWEST_SETTLED,

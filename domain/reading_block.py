@@ -1,0 +1,227 @@
+"""Many readings in columns, which are readings again when they are looked at one by one: pure.
+
+A reading as an object costs more to make than everything else that happens to it on its way into the store. A block is
+a sequence of readings for whoever wants one, and columns for whoever can take them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, overload
+
+import msgspec
+import numpy as np
+
+from domain.meter_reading import TRUST, MeterReading
+from domain.reading_columns import MOST_TRUSTED, BoolArray, FloatArray, IntArray
+
+SEPARATOR = "\x1f"
+"""Between the ids of meters where many are one text; in no id."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RANK = {quality: rank for rank, quality in enumerate(TRUST)}
+_US = 1e6
+
+
+class UnjoinableId(ValueError):
+    """The id of a meter holds what stands between ids."""
+
+
+class RareColumns(msgspec.Struct, frozen=True, eq=False):
+    """What is the same for nearly every reading: all of it measured, of revision 0, complete and without more."""
+
+    trust: IntArray
+    """Place of the quality in domain.meter_reading.TRUST."""
+    revision: IntArray
+    incomplete: BoolArray
+    extra: list[str | None]
+
+    def chosen(self, which: IntArray) -> RareColumns:
+        extra = [self.extra[n] for n in which.tolist()]
+        return RareColumns(self.trust[which], self.revision[which], self.incomplete[which], extra)
+
+    @classmethod
+    def usual(cls, count: int) -> RareColumns:
+        """Of so many readings with nothing to say about them."""
+        return cls(
+            np.full(count, MOST_TRUSTED, dtype=np.int64),
+            np.zeros(count, dtype=np.int64),
+            np.zeros(count, dtype=np.bool_),
+            [None] * count,
+        )
+
+
+class ReadingBlock(Sequence[MeterReading]):
+    """`facility_ids` and `counts` are of one length: whose the next so many readings are. All else is of the length of
+    the block. Raises ValueError where it is not."""
+
+    __slots__ = ("counts", "facility_ids", "kw", "kwh_total", "meter_ids", "rare", "seq", "ts_us")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        *,
+        facility_ids: Sequence[str],
+        counts: IntArray,
+        meter_ids: str,
+        ts_us: IntArray,
+        kw: FloatArray,
+        kwh_total: FloatArray,
+        seq: IntArray,
+        rare: RareColumns | None = None,
+    ) -> None:
+        self.facility_ids = facility_ids
+        self.counts = counts
+        self.meter_ids = meter_ids
+        """SEPARATOR between one and the next."""
+        self.ts_us = ts_us
+        """Microseconds since 1970, UTC."""
+        self.kw = kw
+        self.kwh_total = kwh_total
+        """NaN where the reading has none."""
+        self.seq = seq
+        """-1 where it has none."""
+        self.rare = rare
+        """None: all as usual."""
+        self._check()
+
+    def _check(self) -> None:
+        length = len(self.ts_us)
+        lengths = {len(self.kw), len(self.kwh_total), len(self.seq)}
+        if self.rare is not None:
+            lengths |= {len(getattr(self.rare, name)) for name in self.rare.__struct_fields__}
+        if lengths != {length} or self.meter_ids.count(SEPARATOR) != max(length - 1, 0):
+            raise ValueError("columns of readings are not of one length")
+        if (
+            len(self.counts) != len(self.facility_ids)
+            or self.counts.sum() != length
+            or (self.counts < 1).any()
+        ):
+            raise ValueError("it is not said of each reading whose it is")
+
+    @classmethod
+    def of(cls, readings: Iterable[MeterReading]) -> ReadingBlock:
+        """`readings` itself where it is one. Raises UnjoinableId."""
+        if isinstance(readings, cls):
+            return readings
+        readings = list(readings)
+        runs = [(one, len(list(run))) for one, run in groupby([r.facility_id for r in readings])]
+        meter_ids = SEPARATOR.join([r.meter_id for r in readings])
+        if meter_ids.count(SEPARATOR) != max(len(readings) - 1, 0):
+            raise UnjoinableId("a meter id holds the control character 0x1f")
+        return cls(
+            facility_ids=[one for one, _ in runs],
+            counts=np.array([count for _, count in runs], dtype=np.int64),
+            meter_ids=meter_ids,
+            ts_us=microseconds([r.ts for r in readings]),
+            kw=np.array([r.kw for r in readings], dtype=np.float64),
+            kwh_total=np.array([r.kwh_total for r in readings], dtype=np.float64),
+            seq=np.array([-1 if r.seq is None else r.seq for r in readings], dtype=np.int64),
+            rare=_rare_of(readings),
+        )
+
+    @classmethod
+    def joined(cls, blocks: Sequence[ReadingBlock]) -> ReadingBlock:
+        """One after the other."""
+        blocks = [block for block in blocks if len(block)]
+        if len(blocks) <= 1:
+            return blocks[0] if blocks else cls.of([])
+        rare = None
+        if any(block.rare is not None for block in blocks):
+            every = [RareColumns.usual(len(b)) if b.rare is None else b.rare for b in blocks]
+            rare = RareColumns(
+                *(np.concatenate([getattr(one, name) for one in every]) for name in _RARE_ARRAYS),
+                [text for one in every for text in one.extra],
+            )
+        return cls(
+            facility_ids=[one for block in blocks for one in block.facility_ids],
+            meter_ids=SEPARATOR.join([block.meter_ids for block in blocks]),
+            rare=rare,
+            **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in _ARRAYS},
+        )
+
+    def facility_of_each(self) -> list[str]:
+        """One for each reading."""
+        return [
+            one for one, n in zip(self.facility_ids, self.counts.tolist(), strict=True) for one in (one,) * n
+        ]
+
+    def meter_of_each(self) -> list[str]:
+        """Likewise."""
+        return self.meter_ids.split(SEPARATOR) if len(self) else []
+
+    def __len__(self) -> int:
+        return len(self.ts_us)
+
+    @overload
+    def __getitem__(self, index: int) -> MeterReading: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[MeterReading]: ...
+    def __getitem__(self, index: int | slice) -> MeterReading | list[MeterReading]:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[MeterReading]:
+        rare = self.rare or RareColumns.usual(len(self))
+        kw, kwh_total = (
+            [None if np.isnan(one) else one for one in column.tolist()]
+            for column in (self.kw, self.kwh_total)
+        )
+        for facility_id, meter_id, us, power, register, seq, trust, revision, incomplete, extra in zip(
+            self.facility_of_each(),
+            self.meter_of_each(),
+            self.ts_us.tolist(),
+            kw,
+            kwh_total,
+            self.seq.tolist(),
+            rare.trust.tolist(),
+            rare.revision.tolist(),
+            rare.incomplete.tolist(),
+            rare.extra,
+            strict=True,
+        ):
+            ts, quality = _EPOCH + timedelta(microseconds=us), TRUST[trust]
+            number = None if seq < 0 else seq
+            yield MeterReading(
+                facility_id, meter_id, ts, power, register, number, quality, incomplete, extra, revision
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __repr__(self) -> str:
+        return f"ReadingBlock.of({list(self)!r})"
+
+
+_ARRAYS = ("counts", "ts_us", "kw", "kwh_total", "seq")
+_RARE_ARRAYS = ("trust", "revision", "incomplete")
+
+
+def joined(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
+    """One after the other, in columns where all of them are."""
+    blocks = [part for part in parts if isinstance(part, ReadingBlock)]
+    if len(blocks) == len(parts):
+        return ReadingBlock.joined(blocks)
+    return [reading for part in parts for reading in part]
+
+
+def microseconds(moments: Iterable[datetime]) -> IntArray:
+    """Since 1970, UTC. Of aware moments."""
+    seconds = np.array([moment.timestamp() for moment in moments], dtype=np.float64)
+    return np.asarray(np.rint(seconds * _US), dtype=np.int64)
+
+
+def _rare_of(readings: Sequence[MeterReading]) -> RareColumns | None:
+    quality, extra = [r.quality for r in readings], [r.extra for r in readings]
+    revision, incomplete = [r.revision for r in readings], [r.incomplete for r in readings]
+    is_usual = quality.count("measured") == extra.count(None) == len(readings)
+    if is_usual and not any(revision) and not any(incomplete):
+        return None
+    rank: list[Any] = [_RANK[one] for one in quality]
+    return RareColumns(
+        np.array(rank, dtype=np.int64),
+        np.array(revision, dtype=np.int64),
+        np.array(incomplete, dtype=np.bool_),
+        extra,
+    )

@@ -1,0 +1,121 @@
+"""Readings in columns and in packs are the readings that went in; what cannot be in columns travels one by one."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.reading_packs import MalformedBatch, ReadingBatch, pack, received_at, unpack
+from domain.meter_reading import TRUST, MeterReading
+from domain.reading_block import SEPARATOR, ReadingBlock, UnjoinableId, joined
+
+T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
+VALUES = st.none() | st.floats(-1e6, 1e6)
+USUAL = st.builds(
+    MeterReading,
+    st.sampled_from(["fac-a", "fac-b", "fac-\u00e9"]),
+    st.sampled_from(["m1", "m2", "z\u00e4hler", ""]),
+    st.integers(0, 10**12).map(lambda us: T0 + timedelta(microseconds=us)),
+    VALUES,
+    VALUES,
+    st.none() | st.integers(0, 2**63 - 1),
+)
+ANY = st.builds(
+    lambda reading, *rare: msgspec.structs.replace(
+        reading, **dict(zip(("quality", "incomplete", "extra", "revision"), rare, strict=True))
+    ),
+    USUAL,
+    st.sampled_from(TRUST),
+    st.booleans(),
+    st.none() | st.just('{"volts": 231}'),
+    st.integers(0, 2**31 - 1),
+)
+READINGS = st.lists(USUAL, max_size=12) | st.lists(USUAL | ANY, max_size=12)
+
+
+@given(READINGS)
+def test_a_block_is_the_readings_that_went_in(readings: list[MeterReading]) -> None:
+    block = ReadingBlock.of(readings)
+    assert list(block) == readings
+    assert len(block) == len(readings)
+    assert block == readings
+    assert [block[n] for n in range(len(block))] == readings
+    assert ReadingBlock.of(block) is block
+
+
+@given(st.lists(READINGS, max_size=4))
+def test_blocks_are_joined_in_their_order(parts: list[list[MeterReading]]) -> None:
+    flat = [reading for part in parts for reading in part]
+    assert joined([ReadingBlock.of(part) for part in parts]) == flat
+    assert joined([*parts, ReadingBlock.of(flat)]) == flat + flat
+
+
+@given(READINGS)
+def test_a_pack_is_unpacked_as_it_was(readings: list[MeterReading]) -> None:
+    body = pack(ReadingBatch(received_at=T0, readings=readings))
+    assert unpack(body) == ReadingBatch(received_at=T0, readings=readings)
+    assert received_at(body) == T0
+    assert pack(unpack(body)) == body
+
+
+@given(READINGS)
+def test_a_pack_of_a_release_before_is_still_read(readings: list[MeterReading]) -> None:
+    body = msgspec.msgpack.encode({"received_at": T0, "readings": readings})
+    assert unpack(body).readings == readings
+
+
+def test_an_id_that_no_block_takes_travels_all_the_same() -> None:
+    readings = [MeterReading("fac", f"m{SEPARATOR}1", T0, 1.0, 2.0), MeterReading("fac", "m2", T0, 1.0, 2.0)]
+    with pytest.raises(UnjoinableId):
+        ReadingBlock.of(readings)
+    assert unpack(pack(ReadingBatch(received_at=T0, readings=readings))).readings == readings
+
+
+@pytest.mark.parametrize("column", range(8))
+def test_a_pack_whose_columns_do_not_agree_is_malformed(column: int) -> None:
+    rare = MeterReading("fac", "m2", T0, 1.0, 2.0, revision=1)
+    body = pack(ReadingBatch(received_at=T0, readings=[MeterReading("fac", "m1", T0, 1.0, 2.0), rare]))
+    packed = msgspec.msgpack.decode(body)
+    was = packed["columns"][column]
+    shorter = {list: lambda: was[:-1], bytes: lambda: was[:-4], str: lambda: "m1"}[type(was)]()
+    packed["columns"][column] = shorter
+    with pytest.raises(MalformedBatch):
+        unpack(msgspec.msgpack.encode(packed))
+
+
+def test_a_pack_that_knows_another_quality_is_malformed() -> None:
+    readings = [MeterReading("fac", "m1", T0, 1.0, 2.0, quality="bad")]
+    packed = msgspec.msgpack.decode(pack(ReadingBatch(received_at=T0, readings=readings)))
+    packed["columns"][7][0] = bytes([len(TRUST)])
+    with pytest.raises(MalformedBatch, match="quality"):
+        unpack(msgspec.msgpack.encode(packed))
+    with pytest.raises(MalformedBatch, match="none in it"):
+        unpack(msgspec.msgpack.encode({"received_at": T0}))
+
+
+def test_columns_of_another_length_are_no_block() -> None:
+    none, one = np.zeros(0), np.zeros(1)
+    for counts in ([2], [0], [1, 1]):
+        with pytest.raises(ValueError, match="whose it is"):
+            ReadingBlock(
+                facility_ids=["fac"],
+                counts=np.array(counts),
+                meter_ids="m",
+                ts_us=np.zeros(1, np.int64),
+                kw=one,
+                kwh_total=one,
+                seq=np.zeros(1, np.int64),
+            )
+    with pytest.raises(ValueError, match="one length"):
+        ReadingBlock(
+            facility_ids=["fac"],
+            counts=np.array([1]),
+            meter_ids="m",
+            ts_us=np.zeros(1, np.int64),
+            kw=none,
+            kwh_total=one,
+            seq=np.zeros(1, np.int64),
+        )
