@@ -7,7 +7,7 @@ copied into, which costs a millisecond a transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
 from adapters.postgres.binary_arrays import TEXT, array_of, text
-from adapters.postgres.binary_rows import fields_of, timestamps
+from adapters.postgres.binary_rows import POSTGRES_EPOCH, fields_of, timestamps
 
 
 class ArrayParam:
@@ -65,6 +65,11 @@ def timestamps_param(microseconds: NDArray[np.int64]) -> ArrayParam:
 def moments(values: Sequence[datetime]) -> ArrayParam:
     """Aware ones."""
     return timestamps_param(timestamps(np.array([value.timestamp() for value in values], dtype=np.float64)))
+
+
+def dates(values: Sequence[date]) -> ArrayParam:
+    days = np.array([value.toordinal() for value in values], dtype=np.int64)
+    return _numbers(1182, 1082, ">i4", days - POSTGRES_EPOCH.toordinal())
 
 
 def texts(values: Sequence[str | None]) -> ArrayParam:

@@ -1,7 +1,8 @@
 """Readings out of their chunks, in columns, for many spans of time at once; of several words on one moment the one that
 counts.
 
-One row a span comes back, its chunks' arrays one after the other: taking chunks one by one costs ten times as much.
+One row comes back of what the same meters said in spans of one owner, the arrays of these chunks one after the other:
+taking chunks one by one costs ten times as much, and their names are most of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from adapters.postgres.array_params import integers, moments, texts
 from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
 from adapters.postgres.reading_chunks import chunks_of, copy_chunks
 from domain.meter_intervals import INTERVAL, interval_start
@@ -37,13 +39,12 @@ FROM unnest(%(owners)s::int[], %(facilities)s::text[], %(quarters)s::timestamptz
 JOIN reading_chunks c ON c.quarter = t.quarter AND c.facility_id = t.facility_id
     AND c.ts[1] >= t.low AND c.ts[1] < t.high
 """
-_WITHIN = "WHERE c.quarter >= %(first)s AND c.quarter <= %(last)s GROUP BY t.owner ORDER BY t.owner"
+_WITHIN = "WHERE c.quarter >= %(first)s AND c.quarter <= %(last)s"
 _PLAIN = f"""
-SELECT t.owner, string_agg(array_to_string(c.meter_ids, E'\\x1f'), E'\\x1f'), string_agg(array_send(c.ts), ''),
+SELECT t.owner, array_to_string(c.meter_ids, E'\\x1f'), string_agg(array_send(c.ts), ''),
     string_agg(array_send(c.kw), ''), string_agg(array_send(c.kwh_total), ''), string_agg(array_send(c.seq), ''),
-    array_send(array_agg(cardinality(c.ts))),
     bool_or(c.trust IS NOT NULL OR c.revision IS NOT NULL OR c.incomplete IS NOT NULL OR c.extra IS NOT NULL)
-{_SPANS} {_WITHIN}
+{_SPANS} {_WITHIN} GROUP BY t.owner, c.meter_ids
 """
 _WHOLE = f"""
 SELECT t.owner, string_agg(r.meter_id, E'\\x1f'), array_send(array_agg(r.ts)), array_send(array_agg(r.kw)),
@@ -52,7 +53,7 @@ SELECT t.owner, string_agg(r.meter_id, E'\\x1f'), array_send(array_agg(r.ts)), a
     array_send(array_agg((coalesce(r.incomplete, false))::int4)), array_agg(r.extra)
 {_SPANS}, unnest(c.meter_ids, c.ts, c.kw, c.kwh_total, c.seq, c.trust, c.revision, c.incomplete, c.extra)
     AS r (meter_id, ts, kw, kwh_total, seq, trust, revision, incomplete, extra)
-{_WITHIN}
+{_WITHIN} GROUP BY t.owner
 """
 
 
@@ -105,8 +106,14 @@ def readings_in(conn: Connection, spans: Sequence[Span]) -> StoredReadings:
 def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:
     if not spans:
         return []
-    owners, facilities, quarters, lows, highs = (list(column) for column in zip(*spans, strict=True))
-    params = {"owners": owners, "facilities": facilities, "quarters": quarters, "lows": lows, "highs": highs}
+    owners, facilities, quarters, lows, highs = zip(*spans, strict=True)
+    params = {
+        "owners": integers(np.array(owners)),
+        "facilities": texts(facilities),
+        "quarters": moments(quarters),
+        "lows": moments(lows),
+        "highs": moments(highs),
+    }
     bounds = {"first": min(quarters), "last": max(quarters)}
     with conn.cursor(binary=True) as cursor:
         return cursor.execute(query.encode(), {**params, **bounds}).fetchall()
@@ -115,19 +122,26 @@ def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:
 class _Part(NamedTuple):
     owners: list[int]
     names: list[list[str]]
-    """Of each owner, the meter of each of its readings."""
+    """Of each row, the meters of its readings: once, or over and over again."""
+    counts: IntArray
+    """How many readings each row has."""
     columns: list[NDArray[Any]]
     """ts_us, kw, kwh_total, seq, trust, revision, incomplete, extra."""
 
 
 def _plain(rows: Sequence[Any]) -> _Part:
-    counts = received([row[6] for row in rows], ">i4").astype(np.int64)
-    chunk = np.repeat(np.arange(len(counts)), counts)
-    at = _HEADER_BYTES * (chunk + 1) + _ELEMENT_BYTES * np.arange(len(chunk)) + 4
-    readings = len(chunk)
+    names = [row[1].split(SEPARATOR) for row in rows]
+    width = np.array([len(some) for some in names], dtype=np.int64)
+    chunks = np.array([len(row[2]) for row in rows], dtype=np.int64) // (
+        _HEADER_BYTES + _ELEMENT_BYTES * width
+    )
+    counts = chunks * width
+    at = _elements_at(np.repeat(width, chunks))
+    readings = int(counts.sum())
     return _Part(
         [row[0] for row in rows],
-        [row[1].split(SEPARATOR) for row in rows],
+        names,
+        counts,
         [
             *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
             np.full(readings, MOST_TRUSTED),
@@ -138,11 +152,18 @@ def _plain(rows: Sequence[Any]) -> _Part:
     )  # fmt: skip
 
 
+def _elements_at(sizes: IntArray) -> IntArray:
+    """Where the elements of arrays of these sizes begin, in words of four bytes."""
+    chunk = np.repeat(np.arange(len(sizes)), sizes)
+    return _HEADER_BYTES // 4 * (chunk + 1) + _ELEMENT_BYTES // 4 * np.arange(len(chunk)) + 1
+
+
 def _values(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
     """The elements of 8 bytes that begin `at`."""
-    body = np.frombuffer(b"".join(sent), dtype=np.uint8)
-    values: NDArray[Any] = body[at[:, None] + np.arange(8)].view(kind).ravel()
-    return values.astype(np.dtype(kind).newbyteorder("="))
+    words = np.frombuffer(b"".join(sent), dtype=np.uint32)
+    values = np.empty((len(at), 2), dtype=np.uint32)
+    values[:, 0], values[:, 1] = words[at], words[at + 1]
+    return values.view(kind).ravel().astype(np.dtype(kind).newbyteorder("="))
 
 
 def _whole(rows: Sequence[Any]) -> _Part:
@@ -151,26 +172,28 @@ def _whole(rows: Sequence[Any]) -> _Part:
     columns[4:6] = [column.astype(np.int64) for column in columns[4:6]]
     columns[6] = columns[6].astype(np.bool_)
     extra = np.array([text for row in rows for text in row[9]], dtype=np.object_)
-    return _Part([row[0] for row in rows], [row[1].split(SEPARATOR) for row in rows], [*columns, extra])
+    names = [row[1].split(SEPARATOR) for row in rows]
+    counts = np.array([len(some) for some in names], dtype=np.int64)
+    return _Part([row[0] for row in rows], names, counts, [*columns, extra])
 
 
 def _merged(parts: Sequence[_Part]) -> StoredReadings:
     """The meters are numbered in their order, so that nothing made of them depends on how rows came."""
-    found = [
-        (owner, set(names)) for part in parts for owner, names in zip(part.owners, part.names, strict=True)
-    ]
-    meters = sorted((owner, name) for owner, names in found for name in names)
-    number: dict[int, dict[str, int]] = {}
+    rows = [row for part in parts for row in zip(part.owners, part.names, part.counts.tolist(), strict=True)]
+    said: dict[int, set[str]] = {}
+    for owner, names, _ in rows:
+        said.setdefault(owner, set()).update(names)
+    meters = [(owner, name) for owner in sorted(said) for name in sorted(said[owner])]
+    number: dict[int, dict[str, int]] = {owner: {} for owner in said}
     for place, (owner, name) in enumerate(meters):
-        number.setdefault(owner, {})[name] = place
-    meter = [
-        known[name]
-        for part in parts
-        for known, names in ((number[owner], names) for owner, names in zip(part.owners, part.names, strict=True))
-        for name in names
-    ]  # fmt: skip
+        number[owner][name] = place
+    meter = [np.empty(0, dtype=np.int64)]
+    for owner, names, count in rows:
+        known = number[owner]
+        mine = np.array([known[name] for name in names], dtype=np.int64)
+        meter.append(np.tile(mine, count // len(names)))
     columns = [np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)]
-    everything = ReadingColumns(np.array(meter, dtype=np.int64), *columns)
+    everything = ReadingColumns(np.concatenate(meter), *columns)
     kept = standing(everything)
     others = np.ones(len(everything), dtype=np.bool_)
     others[kept] = False
@@ -210,7 +233,13 @@ def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) ->
     found = readings_in(conn, spans)
     facilities, starts = (list(column) for column in zip(*quarters, strict=True))
     conn.execute(
-        _DELETE, {"facilities": facilities, "quarters": starts, "first": min(starts), "last": max(starts)}
+        _DELETE,
+        {
+            "facilities": texts(facilities),
+            "quarters": moments(starts),
+            "first": min(starts),
+            "last": max(starts),
+        },
     )
     copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(found, facilities)))])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from adapters.postgres.array_params import dates, doubles, moments, texts
 from adapters.postgres.binary_rows import copy_of, timestamps
 from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
@@ -49,8 +51,10 @@ ON CONFLICT DO NOTHING
 _CURRENT = """
 INSERT INTO current_values AS c
     (facility_id, meter_id, first_reading_at, newest_reading_at, kw, kw_at, kwh_total, kwh_total_at)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[], %s::timestamptz[],
-    %s::float8[], %s::timestamptz[])
+SELECT facility_id, meter_id, first_at, newest_at, nullif(kw, 'NaN'), CASE WHEN kw <> 'NaN' THEN kw_at END,
+    nullif(kwh, 'NaN'), CASE WHEN kwh <> 'NaN' THEN kwh_at END
+FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[], %s::timestamptz[],
+    %s::float8[], %s::timestamptz[]) AS n (facility_id, meter_id, first_at, newest_at, kw, kw_at, kwh, kwh_at)
 ON CONFLICT (facility_id, meter_id) DO UPDATE SET
     first_reading_at = least(c.first_reading_at, EXCLUDED.first_reading_at),
     newest_reading_at = greatest(c.newest_reading_at, EXCLUDED.newest_reading_at),
@@ -177,10 +181,20 @@ def _note_presence(conn: Connection, partition: int, present: Mapping[Quarter, S
             firsts[key] = min(start, firsts.get(key, start))
     if not bits:
         return
-    facilities, days, meter_ids = (list(column) for column in zip(*bits, strict=True))
-    params = {"facilities": facilities, "days": days, "meters": meter_ids, "firsts": list(firsts.values())}
-    texts = [f"{value:0{QUARTERS_A_DAY}b}"[::-1] for value in bits.values()]
-    conn.execute(_PRESENCE, {**params, "bits": texts, "partition": partition})
+    facilities, days, meter_ids = zip(*bits, strict=True)
+    params = {
+        "facilities": texts(facilities),
+        "days": dates(days),
+        "meters": texts(meter_ids),
+        "bits": texts([_bit_string(value) for value in bits.values()]),
+        "firsts": moments(list(firsts.values())),
+    }
+    conn.execute(_PRESENCE, {**params, "partition": partition})
+
+
+@lru_cache(maxsize=1024)
+def _bit_string(value: int) -> str:
+    return f"{value:0{QUARTERS_A_DAY}b}"[::-1]
 
 
 def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
@@ -190,8 +204,20 @@ def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
         before = merged.get((one.facility_id, one.meter_id))
         merged[one.facility_id, one.meter_id] = one if before is None else one.after(before)
     if merged:
-        rows = (msgspec.structs.astuple(one) for one in merged.values())
-        conn.execute(_CURRENT, tuple(list(column) for column in zip(*rows, strict=True)))
+        rows = merged.values()
+        conn.execute(
+            _CURRENT,
+            (
+                texts([one.facility_id for one in rows]),
+                texts([one.meter_id for one in rows]),
+                moments([one.first_at for one in rows]),
+                moments([one.newest_at for one in rows]),
+                doubles(np.array([one.kw for one in rows], dtype=np.float64)),
+                moments([one.kw_at or one.newest_at for one in rows]),
+                doubles(np.array([one.kwh_total for one in rows], dtype=np.float64)),
+                moments([one.kwh_total_at or one.newest_at for one in rows]),
+            ),
+        )
 
 
 def _outdated(conn: Connection, again: Sequence[Quarter]) -> dict[Lost, datetime]:
