@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 
@@ -15,11 +16,12 @@ from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
 from application.reading_packs import MalformedBatch, received_at, unpack
-from domain.meter_reading import ALL_PARTITIONS, MALFORMED
+from domain.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.reading_block import joined
 from interfaces.workers.holding import sleep_unless
 from interfaces.workers.lag_alerts import LagAlerts
 from interfaces.workers.partition_work import work_on_share
+from interfaces.workers.settling import PartitionSettling, SettlingTurn
 from interfaces.workers.telemetry_housekeeping import keep_house
 from interfaces.workers.telemetry_parking import TelemetryParking
 
@@ -34,23 +36,10 @@ From MAX_TRIES on batches go in one by one, so that what is innocent leaves the 
 BATCHES_AT_ONCE = 64
 WRITE_EVERY_S = 0.25
 """Wall seconds between two writes of a partition that is not behind: many small ones cost more than they help."""
-SETTLE_EVERY_S = 2.0
-SETTLE_AGAIN_AFTER_S = 30.0
-"""After an error that nobody foresaw."""
-FEWEST_SETTLED, FIRST_SETTLED, MOST_SETTLED = 5, 25, 200
-"""Quarter-hours of facilities in one transaction."""
-SETTLING_LASTS_S = 0.1
-"""Wall seconds: nobody else writes readings of the partition meanwhile, and it has four writes a second."""
 _PULL_FOR_S = 1.0
 _WATCH_EVERY_S = 1.0
+_THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
-
-
-def next_limit(limit: int, took_s: float) -> int:
-    """How many quarter-hours to settle at once, where `limit` took so long: facilities have few meters or many."""
-    if took_s > 2 * SETTLING_LASTS_S:
-        return max(FEWEST_SETTLED, limit // 2)
-    return min(MOST_SETTLED, 2 * limit) if took_s < SETTLING_LASTS_S / 2 else limit
 
 
 class Aggregator:
@@ -66,6 +55,7 @@ class Aggregator:
         alerts: AlertRegistry,
         clock: Clock,
         rollups: TelemetryRollups | None = None,
+        turn: SettlingTurn | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._partition = partition
@@ -74,21 +64,26 @@ class Aggregator:
         self._parking = TelemetryParking(partition, dead_letters, alerts, clock)
         self._clock = clock
         self._first_pause_s = first_pause_s
-        self._rollups = rollups
+        self._turn = turn or SettlingTurn()
+        self._settling: PartitionSettling | None = None
+        if rollups is not None and partition != MALFORMED:
+            self._settling = PartitionSettling(partition, rollups, self._turn)
         self._lag = LagAlerts(alerts, clock, f"partition {partition}")
         self._oldest_at: datetime | None = None
         """When what is in hand was received; None: all is stored."""
-        self._settle_at_s = 0.0
-        self._settled_at_once = FIRST_SETTLED
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; a batch in hand is finished first."""
-        watching = asyncio.create_task(self._watch(stop))
+        beside = [asyncio.create_task(self._watch(stop))]
+        if self._settling is not None:
+            beside.append(asyncio.create_task(self._settling.run(stop)))
         try:
             await self._work(stop)
+            await asyncio.gather(*beside[1:])
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             self._lag.forget()
             with suppress(StreamUnavailable):  # then nothing is handed out to here either
                 await self._stream.let_go(self._partition)
@@ -108,32 +103,9 @@ class Aggregator:
                 await sleep_unless(stop, pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
-            await self.settle_if_due(loop.time())
             if len(batches) < BATCHES_AT_ONCE:
                 # All partitions at the same moment: what they write then goes in together.
                 await sleep_unless(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
-
-    async def settle_if_due(self, at_s: float) -> None:
-        """Write down the quarter-hours that are over, a few at a time."""
-        if self._rollups is None or self._partition == MALFORMED or at_s < self._settle_at_s:
-            return
-        self._settle_at_s = at_s + SETTLE_EVERY_S
-        limit, loop = self._settled_at_once, asyncio.get_running_loop()
-        began_s = loop.time()
-        try:
-            settled = await asyncio.to_thread(self._rollups.settle, self._partition, limit=limit)
-        except TelemetryStoreUnavailable as error:
-            _log.warning("settling put off", partition=self._partition, error=str(error))
-            return
-        except Exception:  # noqa: BLE001 - readings are stored all the same, and `settling_behind` tells of what waits
-            _log.exception("settling failed", partition=self._partition)
-            self._settle_at_s = at_s + SETTLE_AGAIN_AFTER_S
-            return
-        if settled.quarters == limit:
-            self._settle_at_s = at_s
-            self._settled_at_once = next_limit(limit, loop.time() - began_s)
-        if settled.corrected:
-            _log.info("telemetry corrected", partition=self._partition, quarters=settled.corrected)
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """However long a store may take: the alerts do not wait for it."""
@@ -161,8 +133,7 @@ class Aggregator:
             return
         try:
             readings = joined([unpack(batch.body).readings for batch in batches])
-            write = self._store.write_readings
-            await asyncio.to_thread(write, self._partition, batches[-1].stream_seq, readings)
+            await self._write(batches[-1].stream_seq, readings)
         except Exception as error:  # noqa: BLE001 - whatever it was, each batch is now tried on its own
             _log.warning("batches do not go in together", partition=self._partition, error=str(error))
             await self._each(batches, self._store_one, stop)
@@ -214,8 +185,11 @@ class Aggregator:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _store_one(self, batch: StreamedBatch) -> None:
-        readings = unpack(batch.body).readings
-        await asyncio.to_thread(self._store.write_readings, self._partition, batch.stream_seq, readings)
+        await self._write(batch.stream_seq, unpack(batch.body).readings)
+
+    async def _write(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
+        with self._turn.writing():
+            await asyncio.to_thread(self._store.write_readings, self._partition, stream_seq, readings)
 
 
 def _received_at(batch: StreamedBatch) -> datetime | None:
@@ -246,6 +220,10 @@ async def run(
     Without `rollups` the store makes its rollups itself.
     """
 
+    turn = SettlingTurn()
+    # All partitions write at the same moment: one that waits for a thread would miss the transaction of the others.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+
     def aggregator(partition: int) -> Aggregator:
         return Aggregator(
             partition=partition,
@@ -255,6 +233,7 @@ async def run(
             alerts=alerts,
             clock=clock,
             rollups=rollups,
+            turn=turn,
         )
 
     async with asyncio.TaskGroup() as tasks:

@@ -18,6 +18,7 @@ from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
 from domain.meter_reading import MeterReading
 from domain.time_windows import TimeWindow
 from interfaces.workers.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.settling import PartitionSettling, SettlingTurn
 from interfaces.workers.telemetry_watch import TelemetryWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
@@ -52,7 +53,6 @@ class Path:
             partition=0,
             stream=self.stream,
             store=WatchedTelemetryStore(self.influx, self.health),
-            rollups=self.influx,
             dead_letters=self.dead_letters,
             alerts=self.alerts,
             clock=self.clock,
@@ -60,7 +60,7 @@ class Path:
         )
         batches = await self.stream.pull(0, limit=64, timeout_s=5)
         await aggregator.store(batches, asyncio.Event())
-        await aggregator.settle_if_due(1e9)
+        await PartitionSettling(0, self.influx, SettlingTurn()).settle_if_due(1e9)
 
     def mean_kw(self) -> float:
         return float(self.influx.interval_series("a", QUARTER).values[0])

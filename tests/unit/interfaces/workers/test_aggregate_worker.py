@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,15 @@ from application.ports.telemetry_stream import StreamedBatch
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers.aggregate import (
+from interfaces.workers import settling
+from interfaces.workers.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.settling import (
     FEWEST_SETTLED,
     FIRST_SETTLED,
-    MAX_TRIES,
     MOST_SETTLED,
     SETTLE_AGAIN_AFTER_S,
-    Aggregator,
+    PartitionSettling,
+    SettlingTurn,
     next_limit,
 )
 from interfaces.workers.telemetry_housekeeping import keep_house
@@ -263,10 +266,51 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
         await eventually(lambda: bool(store.readings))
         stop.set()
         await working
-        await aggregator.settle_if_due(asyncio.get_running_loop().time())
-        assert rollups.calls == 1, "it waits before it tries again"
-        await aggregator.settle_if_due(asyncio.get_running_loop().time() + SETTLE_AGAIN_AFTER_S)
-        assert rollups.calls == 2
+        assert rollups.calls == 1
+        again = PartitionSettling(0, rollups, SettlingTurn())
+        now_s = asyncio.get_running_loop().time()
+        for after_s, calls in ((0.0, 2), (SETTLE_AGAIN_AFTER_S - 1.0, 2), (SETTLE_AGAIN_AFTER_S, 3)):
+            await again.settle_if_due(now_s + after_s)
+            assert rollups.calls == calls, "it waits before it tries again"
+
+    asyncio.run(story())
+
+
+def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() -> None:
+    class Slow(FakeTelemetryRollups):
+        at_once = most_at_once = calls = 0
+
+        def settle(self, partition: int, *, limit: int) -> Settled:
+            self.calls += 1
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            time.sleep(0.02)
+            self.at_once -= 1
+            return Settled()
+
+    async def story() -> None:
+        told, turn = Aggregating(FailingStore()), SettlingTurn()
+        rollups = Slow(FailingStore(), told.clock)
+        partitions = [PartitionSettling(partition, rollups, turn) for partition in range(4)]
+        with turn.writing():
+            waiting = [asyncio.create_task(one.settle_if_due(0.0)) for one in partitions]
+            await asyncio.sleep(0.1)
+            assert rollups.calls == 0
+        await asyncio.gather(*waiting)
+        assert (rollups.calls, rollups.most_at_once) == (4, 1)
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_always_writes_settles_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "WAITS_FOR_WRITES_S", 0.01)
+
+    async def story() -> None:
+        turn, done = SettlingTurn(), False
+        with turn.writing():
+            async with turn.settling():
+                done = True
+        assert done
 
     asyncio.run(story())
 
