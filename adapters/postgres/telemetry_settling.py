@@ -1,8 +1,7 @@
 """Settling: quarter-hours with news in them are written down as rollups, in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,8 +9,9 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from adapters.postgres.array_params import dates, doubles, moments, texts
+from adapters.postgres.array_params import doubles, moments, texts
 from adapters.postgres.binary_rows import copy_of, timestamps
+from adapters.postgres.meter_days import note_presence
 from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
 from adapters.postgres.stored_chunks import make_one_word
@@ -19,34 +19,10 @@ from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter
 from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
 from domain.meter_intervals import INTERVAL_S
-from domain.meter_presence import QUARTERS_A_DAY, day_of, quarter_number
 from domain.minute_spans import MINUTE_S
 from domain.rollups import LATE_AFTER, SETTLED_AFTER, RollupColumns
 
 Connection = psycopg.Connection[Any]
-
-_PRESENCE = """
-WITH grown AS (
-    INSERT INTO meter_days AS d (facility_id, day, meter_id, quarters)
-    SELECT facility_id, day, meter_id, bits::bit(96)
-    FROM unnest(%(facilities)s::text[], %(days)s::date[], %(meters)s::text[], %(bits)s::text[])
-        n (facility_id, day, meter_id, bits)
-    ON CONFLICT (facility_id, day, meter_id) DO UPDATE SET quarters = d.quarters | EXCLUDED.quarters
-        WHERE (d.quarters | EXCLUDED.quarters) <> d.quarters
-    RETURNING facility_id, day, meter_id
-), later AS (
-    SELECT n.facility_id, n.day, min(n.first_at) AS first_at
-    FROM grown g JOIN unnest(%(facilities)s::text[], %(days)s::date[], %(meters)s::text[], %(firsts)s::timestamptz[])
-        n (facility_id, day, meter_id, first_at) USING (facility_id, day, meter_id)
-    GROUP BY 1, 2
-)
--- A meter that was heard of later than its neighbours belongs to what is settled of the day after.
-INSERT INTO unsettled_quarters (facility_id, starts_at, partition)
-SELECT DISTINCT r.facility_id, r.starts_at, %(partition)s::smallint
-FROM later l JOIN rollups r ON r.facility_id = l.facility_id AND r.step_s = 900
-    AND r.starts_at > l.first_at AND r.starts_at < (l.day + 2)::timestamp AT TIME ZONE 'UTC'
-ON CONFLICT DO NOTHING
-"""
 
 _CURRENT = """
 INSERT INTO current_values AS c
@@ -157,7 +133,7 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
     if not quarters:
         return Settled()
     found = computed(conn, quarters, news=quarters)
-    _note_presence(conn, partition, found.present)
+    note_presence(conn, partition, found.present)
     old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, columns(quarters))}
     outdated = _outdated(conn, [quarters[n] for n in old])
     _keep_current(conn, found.newest)
@@ -167,34 +143,6 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
         make_one_word(conn, found.repeated)
     forget(conn, quarters)
     return Settled(quarters=len(quarters), corrected=corrected)
-
-
-def _note_presence(conn: Connection, partition: int, present: Mapping[Quarter, Sequence[str]]) -> None:
-    bits: dict[tuple[str, date, str], int] = {}
-    firsts: dict[tuple[str, date, str], datetime] = {}
-    for (facility_id, start), meters in present.items():
-        quarter = quarter_number(start)
-        bit = 1 << quarter % QUARTERS_A_DAY
-        for meter_id in meters:
-            key = (facility_id, day_of(quarter), meter_id)
-            bits[key] = bits.get(key, 0) | bit
-            firsts[key] = min(start, firsts.get(key, start))
-    if not bits:
-        return
-    facilities, days, meter_ids = zip(*bits, strict=True)
-    params = {
-        "facilities": texts(facilities),
-        "days": dates(days),
-        "meters": texts(meter_ids),
-        "bits": texts([_bit_string(value) for value in bits.values()]),
-        "firsts": moments(list(firsts.values())),
-    }
-    conn.execute(_PRESENCE, {**params, "partition": partition})
-
-
-@lru_cache(maxsize=1024)
-def _bit_string(value: int) -> str:
-    return f"{value:0{QUARTERS_A_DAY}b}"[::-1]
 
 
 def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
