@@ -132,8 +132,8 @@ class ReadingBlock(Sequence[MeterReading]):
         if any(block.rare is not None for block in blocks):
             every = [RareColumns.usual(len(b)) if b.rare is None else b.rare for b in blocks]
             rare = RareColumns(
-                *(np.concatenate([getattr(one, name) for one in every]) for name in _RARE_ARRAYS),
-                [text for one in every for text in one.extra],
+                extra=[text for one in every for text in one.extra],
+                **{name: np.concatenate([getattr(one, name) for one in every]) for name in _RARE_ARRAYS},
             )
         return cls(
             facility_ids=[one for block in blocks for one in block.facility_ids],

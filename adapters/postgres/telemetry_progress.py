@@ -64,7 +64,10 @@ class _Moving:
         self._clock = clock
 
     def note(self, quarters: Sequence[Quarter]) -> None:
-        quarter_news.note(self._conn, self._partition, quarters)
+        news: quarter_news.News = {}
+        for facility_id, start in quarters:
+            news.setdefault(int(start.timestamp()), set()).add(facility_id)
+        quarter_news.note(self._conn, [(self._partition, news)])
 
     def move(self, stream_seq: int) -> None:
         self._conn.execute(_MOVE, (self._partition, stream_seq, self._clock.now()))

@@ -18,6 +18,7 @@ from adapters.postgres.quarter_news import News, note
 from adapters.postgres.reading_chunks import Chunks, chunks_of, copy_chunks
 from adapters.postgres.stored_chunks import new_to
 from domain.meter_intervals import INTERVAL, INTERVAL_S
+from domain.meter_reading import MeterReading
 from domain.reading_block import ReadingBlock, microseconds
 from domain.rollups import LOOK_AHEAD_S, SETTLED_AFTER
 
@@ -117,7 +118,8 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
 
 
 def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime) -> ReadingBlock:
-    late, others = [], []
+    late: list[MeterReading] = []
+    others: list[MeterReading] = []
     settled_until = _settled_until(at)
     for reading in readings:
         (late if reading.ts < settled_until else others).append(reading)
