@@ -6,7 +6,7 @@ answer of before (`last_known`), since PostgreSQL does not answer.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from litestar.middleware import ASGIMiddleware
@@ -106,7 +106,7 @@ def _asked(scope: Scope) -> Asked | None:
     caller = scope.get("user")
     if not isinstance(caller, ApiKey):
         return None
-    return Asked(caller.key_id, str(scope["path"]), cast("bytes", scope.get("query_string", b"")))
+    return Asked(caller.key_id, str(scope["path"]), scope.get("query_string", b""))
 
 
 def _header(start: HTTPResponseStartEvent, name: bytes) -> bytes:

@@ -17,7 +17,7 @@ export function Dialog({ title, close, children }) {
   return html`<dialog class="dialog fade" ref=${dialog} aria-labelledby=${titleId} onKeyDown=${typed} onCancel=${(cancelled) => {
     cancelled.preventDefault();
     close();
-  }} onMouseDown=${pressed}>
+  }} onClose=${() => dialog.current && close()} onMouseDown=${pressed}>
     <div class="dialog-head"><h2 id=${titleId}>${title}</h2></div>
     ${children}
   </dialog>`;
