@@ -111,7 +111,7 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
             StaleReads(edge.live.state, LastAnswers(), clock),
         ],
         before_send=[_complete_headers],
-        lifespan=[_following(edge.live)],
+        lifespan=[lambda _: _following(edge.live)],
         state=State({"edge": edge, "metrics": metrics, "end_streams": edge.live.end}),
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,

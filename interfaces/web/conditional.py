@@ -75,8 +75,8 @@ def holds(if_none_match: bytes, tag: bytes) -> bool:
 def _is_content(message: Message) -> bool:
     if message["type"] != "http.response.start" or message["status"] != 200:
         return False
-    content_type = _value(list(message["headers"]), b"content-type")
-    return content_type.startswith(_CONTENT)
+    headers = list(message["headers"])
+    return _value(headers, b"content-type").startswith(_CONTENT) and not _value(headers, b"content-encoding")
 
 
 async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None:

@@ -85,6 +85,8 @@ def _complete(operation: dict[str, Any], route: str, roles: frozenset[Role] | No
     if WEBHOOK in route and "202" in responses:  # written by hand, so that a repeat is the same to the byte
         responses["202"] = {"description": "Accepted", **_any_json()}
         responses["200"] = {"description": "Known already, as it stands", **_any_json()}
+    if "204" in responses:
+        responses["204"].pop("content", None)  # no content is what it says
     _add_examples(operation, _examples().get(route, {}))
 
 

@@ -115,6 +115,7 @@ class House:
             utility_event_id="UTIL-1",
             name="index.html" if "/static/" in template else "forbidden",
             path="openapi.json",
+            alert="bms_drift",
         )
         url = path + QUERIES.get(route, "")
         response: httpx.Response = client.request(method, url, headers=key, json=BODIES.get(route))
