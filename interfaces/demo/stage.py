@@ -79,8 +79,8 @@ def portfolio_of(
     )
 
 
-def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str) -> None:
-    """Make the portfolio known, and take one facility into maintenance."""
+def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str | None = None) -> None:
+    """Make the portfolio known, and take one facility into maintenance, if one is named."""
     trace_id = secrets.token_hex(16)
     import_portfolio(
         portfolio,
@@ -90,6 +90,8 @@ def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str) -> No
         actor="operator:demo",
         trace_id=trace_id,
     )
+    if in_maintenance is None:
+        return
     correlation_id = uuid5(NAMESPACE, f"demo-maintenance:{trace_id}")
     stores.bus.handle(
         StartMaintenance(facility_id=in_maintenance, reason="chiller overhaul"),

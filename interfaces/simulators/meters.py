@@ -126,13 +126,23 @@ class MeterFleet:
                 for topic, message in readings:
                     self._outbox.put(topic, msgspec.json.encode(message))
 
+    def _say_skipped(self, first: int) -> None:
+        """Those that speak were silent from `first` on."""
+        at = datetime.fromtimestamp(first * self._cadence_s, UTC)
+        for facility_id, speaks in self._speaking.items():
+            if speaks:
+                self._turn(facility_id, speaks=False, at=at)
+
     def _speaks(self, facility_id: str, at: datetime) -> bool:
         mine = (one.during for one in self._silences if one.facility_id == facility_id)
         speaks = not any(window.contains(at) for window in mine)
+        self._turn(facility_id, speaks=speaks, at=at)
+        return speaks
+
+    def _turn(self, facility_id: str, *, speaks: bool, at: datetime) -> None:
         if self._record is not None and self._speaking.get(facility_id) != speaks:
             self._record(MeterTurn(facility_id=facility_id, turn="speaks" if speaks else "silent", at=at))
         self._speaking[facility_id] = speaks
-        return speaks
 
     async def _sleep_until(self, tick: int) -> None:
         ahead_s = tick * self._cadence_s - self._clock.now().timestamp()
@@ -142,5 +152,6 @@ class MeterFleet:
         present = int(self._clock.now().timestamp() // self._cadence_s)
         if present - tick > CATCH_UP_TICKS:
             self.skipped_ticks += present - tick - 1
+            self._say_skipped(tick + 1)
             return present
         return tick + 1

@@ -197,6 +197,8 @@ class ForecastCycle:
     def _issue(
         self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing
     ) -> None:
+        if not commands:
+            return
         in_flight = f"{len(commands)} forecasts of {report.cycle_start.isoformat()}"
         self._reached("forecast.before_issue", in_flight)
         outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], standing)

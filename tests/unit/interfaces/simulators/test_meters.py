@@ -159,3 +159,19 @@ def test_a_silent_facility_says_when_it_falls_silent_and_speaks_again() -> None:
     ]
     counted = [float(str(m["kwh_total"])) for topic, m in outbox.messages if "fac-002" in topic]
     assert counted[2] - counted[1] > 2 * (counted[1] - counted[0]), "its register counts while it is silent"
+
+
+def test_a_fleet_that_skips_moments_journals_that_its_meters_were_silent() -> None:
+    outbox, turns = Sent(), list[MeterTurn]()
+    building = Building("fac-001", (), record=lambda _: None)
+    metered = MeteredBuilding(building, LoadModel("fac-001"), ("main",))
+    meters = MeterFleet(
+        [metered], outbox=outbox, clock=SteppedClock(3600.0), cadence_s=60.0, record=turns.append
+    )
+    asyncio.run(run_for(4, meters))
+    assert meters.skipped_ticks > 0
+    sent = [datetime.fromisoformat(str(message["ts"])) for _, message in outbox.messages]
+    assert [turn.turn for turn in turns[:3]] == ["speaks", "silent", "speaks"]
+    assert turns[0].at == sent[0]
+    assert turns[1].at == sent[0] + timedelta(minutes=1)
+    assert turns[2].at == sent[1]

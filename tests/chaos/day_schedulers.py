@@ -1,0 +1,168 @@
+"""The forecast workers of a simulated day: own processes, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from adapters.clock import AcceleratedClock
+from domain.forecast import CYCLE, cycle_start_of
+from interfaces.bootstrap import spawn_child
+from interfaces.settings import PREFIX, Settings
+
+FAILPOINTS = ("forecast.before_issue", "forecast.after_issue")
+"""Where the first is killed, and the second."""
+UNARMED = "not armed yet"
+WORKER = """
+import os, sys
+from interfaces.bootstrap import run_worker
+from interfaces.settings import read_settings
+from interfaces.workers import forecast
+forecast.LOCK = sys.argv[1]
+run_worker("forecast", read_settings(os.environ))
+"""
+LOCKS = {"forecast-1": "forecast", "forecast-2": "forecast", "rival": "another lock"}
+"""What each takes: the rival is a scheduler that knows nothing of the others."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A worker's line in its log: it has made that cycle."""
+
+    process: str
+    at: datetime
+    """By the clock."""
+    cycle_start: datetime
+    counts: dict[str, int]
+
+
+@dataclass
+class Schedulers:
+    settings: Settings
+    clock: AcceleratedClock
+    folder: Path
+    deaths: list[tuple[datetime, str]] = field(default_factory=list)
+    """When who died by SIGKILL."""
+    last_deaths: list[datetime] = field(default_factory=list)
+    """When the last one living died."""
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _wanted: int = 0
+    _armed: int = 0
+    _strikes: int = 0
+
+    def __post_init__(self) -> None:
+        for number in range(len(FAILPOINTS)):
+            self._once_file(number).write_text(UNARMED)
+
+    def _once_file(self, number: int) -> Path:
+        return self.folder / f"struck-{number}"
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                argv = [sys.executable, "-c", WORKER, LOCKS[name]]
+                self._running[name] = spawn_child(argv, output=log, env=self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        environment |= self.settings.to_environ()
+        environment |= {"GRIDPROOF_LOG_JSON": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        if self._strikes < len(FAILPOINTS):
+            environment["GRIDPROOF_FAILPOINT"] = FAILPOINTS[self._strikes]
+            environment["GRIDPROOF_FAILPOINT_ONCE_FILE"] = str(self._once_file(self._strikes))
+        return environment
+
+    def arm(self) -> None:
+        """Whoever makes the next cycle is killed in the middle of it; if one is armed already, the cycle after."""
+        self._wanted += 1
+        self._arm_next()
+
+    def _arm_next(self) -> None:
+        if self._armed < self._wanted and self._armed == self._strikes:
+            self._once_file(self._armed).unlink()
+            self._armed += 1
+
+    def in_flight(self, number: int) -> str:
+        """What the worker had in hand that was killed there; empty while it is armed."""
+        file = self._once_file(number)
+        return file.read_text().strip() if file.exists() else ""
+
+    def supervise(self) -> None:
+        """Start again whoever was killed. Raises AssertionError for one that ended by itself."""
+        for name, process in list(self._running.items()):
+            status = process.poll()
+            if status is None:
+                continue
+            assert status == -signal.SIGKILL, f"{name} ended with {status}; read {self.folder}/{name}.log"
+            self._died(name)
+            if self._strikes < len(FAILPOINTS) and self.in_flight(self._strikes) not in {"", UNARMED}:
+                self._strikes += 1
+            self.start(name)
+            self._arm_next()
+
+    def _died(self, name: str) -> None:
+        del self._running[name]
+        self.deaths.append((self.clock.now(), name))
+        if not self._running:
+            self.last_deaths.append(self.clock.now())
+
+    def kill(self, *names: str) -> None:
+        """They stay away until they are started."""
+        for name in names:
+            self._running[name].kill()
+            self._running[name].wait(timeout=30)
+            self._died(name)
+
+    def running(self) -> tuple[str, ...]:
+        return tuple(self._running)
+
+    def told(self) -> list[Told]:
+        return sorted((told for name in LOCKS for told in self._lines(name)), key=lambda told: told.at)
+
+    def _lines(self, name: str) -> Iterator[Told]:
+        path = self.folder / f"{name}.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        for line in lines:
+            if '"event": "forecast cycle"' not in line:
+                continue
+            said = json.loads(line)
+            counts = {key: said[key] for key in ("issued", "reissued", "unchanged", "conflicts", "refused")}
+            wall = datetime.fromisoformat(said["timestamp"])
+            elapsed = (wall - self.clock.started_at) * self.clock.speed
+            yield Told(name, self.clock.epoch + elapsed, datetime.fromisoformat(said["cycle_start"]), counts)
+
+    def unmade(self) -> set[datetime]:
+        """The cycles that nobody could make: those over before the one that was begun ended, or its maker's successor
+        was at work."""
+        told, found = self.told(), set[datetime]()
+        for one in told:
+            found |= _cycles(one.cycle_start + CYCLE, one.at - CYCLE)
+        for died_at in self.last_deaths:
+            back = next((one.cycle_start for one in told if one.at > died_at), None)
+            last = next((one.cycle_start for one in reversed(told) if one.at < died_at), None)
+            first = cycle_start_of(self.clock.epoch) if last is None else last + CYCLE
+            if back is not None:
+                found |= _cycles(first, back - CYCLE)
+        return found
+
+    def close(self) -> None:
+        for process in self._running.values():
+            process.kill()
+        for process in self._running.values():
+            process.wait(timeout=30)
+
+
+def _cycles(first: datetime, last: datetime) -> set[datetime]:
+    """Those that start from `first` to `last`."""
+    found = set[datetime]()
+    while first <= last:
+        found.add(first)
+        first += CYCLE
+    return found
