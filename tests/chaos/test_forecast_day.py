@@ -1,8 +1,8 @@
 """A simulated day of forecasts on the real system: a weather outage, a stale meter, schedulers killed and doubled.
 
 What each forecast says of its inputs is held against the journals of the weather service and the meters. The whole
-day takes 24 minutes (60 times speed), an hour and a half at 120 times a minute. Both are `make chaos`, and neither has been
-green as a whole.
+day takes 24 minutes (60 times speed), an hour and a half at 120 times a minute. Both are `make chaos`, and neither
+has been green as a whole.
 """
 
 from __future__ import annotations
