@@ -74,14 +74,12 @@ def test_the_demo_does_what_it_promises_while_another_runs_beside_it(demos: Demo
     assert "Timeline" in run.said
 
 
-@pytest.mark.slow
 def test_halving_what_the_zones_shed_halves_what_is_delivered(demos: DemoRuns) -> None:
     whole, half = demos.start(*SMALL).result(), demos.start(*HALF).result()
     assert half.status == 0, half.said
     assert half.document["delivered_kw"] == pytest.approx(whole.document["delivered_kw"] / 2, rel=0.15)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_fails_the_demo_and_is_named(demos: DemoRuns, fault: str) -> None:
     run = demos.start(*planted(fault)).result()
