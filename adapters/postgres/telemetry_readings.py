@@ -31,6 +31,9 @@ SELECT partition, max(stream_seq), %(at)s FROM unnest(%(partitions)s::smallint[]
 ON CONFLICT (partition) DO UPDATE
     SET stream_seq = greatest(p.stream_seq, EXCLUDED.stream_seq), stored_at = EXCLUDED.stored_at
 """
+_SETTLED_BY = """
+SELECT partition, settled_by FROM telemetry_positions WHERE partition = ANY(%s) AND settled_by IS NOT NULL
+"""
 _DAY_S = 86_400
 _CLOCKS_APART = timedelta(seconds=60)
 """By more than this no two workers' clocks differ."""
@@ -97,15 +100,18 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
     settled yet everything is.
     """
     found, adding, noting = [], [], []
+    settled_by = dict(conn.execute(_SETTLED_BY, ([batch.partition for batch in batches],)).fetchall())
     for batch in batches:
         readings, chunks = batch.readings, batch.chunks
-        if chunks is None or has_late(readings, at):
-            readings = _without_late_repeats(conn, readings, at)
+        # Of two clocks the one that is ahead: what was settled stays settled when a clock goes back.
+        by = max(at, settled_by.get(batch.partition, at))
+        if chunks is None or has_late(readings, by):
+            readings = _without_late_repeats(conn, readings, by)
             chunks = chunks_of(readings)
         missing: News = {}
         if len(readings):
             adding.append(chunks)
-            missing = batch.notes.missing(_news(chunks), at)
+            missing = batch.notes.missing(_news(chunks), by)
             noting.append((batch.partition, missing))
         found.append(Added(len(readings), missing))
     if any(missing for _, missing in noting):

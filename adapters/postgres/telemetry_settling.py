@@ -124,6 +124,11 @@ ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.me
     settled_at = EXCLUDED.settled_at
 """
 
+_SETTLED_BY = """
+UPDATE telemetry_positions SET settled_by = %(at)s
+WHERE partition = %(partition)s AND (settled_by IS NULL OR settled_by < %(at)s)
+"""
+
 Old = dict[int, tuple[float | None, float | None, int]]
 
 
@@ -142,6 +147,7 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
     if found.repeated:
         make_one_word(conn, found.repeated)
     forget(conn, quarters)
+    conn.execute(_SETTLED_BY, {"at": at, "partition": partition})
     return Settled(quarters=len(quarters), corrected=corrected)
 
 

@@ -87,6 +87,7 @@ def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
     with pool.connection() as conn:
         conn.execute("DELETE FROM reading_chunks")
         conn.execute("DELETE FROM unsettled_quarters")
+        conn.execute("DELETE FROM telemetry_positions")
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
     store.write_readings(0, 1, first)
     store.write_readings(0, 2, [*second, *first])
@@ -107,6 +108,17 @@ def test_a_word_with_a_number_goes_before_one_without(pool: ConnectionPool[Any],
     store.write_readings(0, 1, [said(0, 10.0), said(0, 11.0, seq=0)])
     assert [one.kw for one in stored(pool)] == [11.0]
     assert [current.kw for current in store.current(["fac"])] == [11.0]
+
+
+def test_a_clock_that_goes_back_makes_nothing_that_was_settled_unsettled(pool: ConnectionPool[Any]) -> None:
+    began = FakeClock(T0 + timedelta(minutes=5))
+    store, ahead = PostgresTelemetryStore(pool, began), FakeClock(T0 + timedelta(hours=2))
+    rollups = PostgresTelemetryRollups(pool, ahead)
+    store.write_readings(0, 1, [said(0, 10.0)])
+    assert rollups.settle(0, limit=100).quarters
+    assert store.write_readings(0, 2, [said(0, 10.0), said(15, 20.0)]) == 1, "a repeat of what is settled"
+    assert rollups.settle(0, limit=100).quarters, "it was noted once more"
+    assert words(pool) == 2
 
 
 def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:
