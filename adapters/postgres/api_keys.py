@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.unanswered import named
 from application.ports.api_keys import ApiKey, ApiKeyNotFound, ApiKeysUnavailable, ApiKeyTaken, StoredApiKey
 
 _ADD = """
@@ -60,11 +61,8 @@ class PostgresApiKeys:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
-            raise ApiKeysUnavailable(f"the store of API keys did not answer: {error}") from error
+        with named(ApiKeysUnavailable, "the store of API keys"), self._pool.connection() as connection:
+            yield connection
 
 
 def _api_key(row: Any) -> ApiKey:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.unanswered import UNANSWERED
 from application.event_mapper import decode_domain_event
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.forecast_book import IssuedForecast
@@ -133,7 +134,7 @@ class PostgresForecastBook:
                 answered = connection.execute(
                     _SINCE, (stream_ids, versions), prepare=True, binary=True
                 ).fetchall()
-        except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
+        except UNANSWERED as error:
             raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
         return answered[0][0], [row[1:] for row in answered if row[1] is not None]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
+from adapters.postgres.unanswered import TRY_AGAIN, named
 from application.ports.ledger_store import Appended, LedgerMoved, LedgerUnavailable
 from domain.ledger import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
 
@@ -133,19 +133,11 @@ class PostgresLedgerStore:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        try:
-            with self._connect() as connection:
-                yield connection
-        except (
-            psycopg.OperationalError,
-            psycopg.InterfaceError,
-            PoolTimeout,
-            PoolClosed,
-            TooManyRequests,
-        ) as error:
-            raise LedgerUnavailable(
-                f"PostgreSQL did not answer: {error}; see `gridproof doctor`, then try again"
-            ) from error
+        with (
+            named(LedgerUnavailable, "PostgreSQL", advice=TRY_AGAIN),
+            self._connect() as connection,
+        ):
+            yield connection
 
 
 def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
 from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.unanswered import named
 from application.event_mapper import recorded_at_of
 from application.ports.live_log import (
     SERVING,
@@ -93,17 +94,8 @@ class PostgresLiveLog:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except (
-            psycopg.OperationalError,
-            psycopg.InterfaceError,
-            PoolTimeout,
-            PoolClosed,
-            TooManyRequests,
-        ) as error:
-            raise LiveLogUnavailable(f"the log did not answer: {error}") from error
+        with named(LiveLogUnavailable, "the log"), self._pool.connection() as connection:
+            yield connection
 
 
 def _state(name: str, row: Any) -> ReadModelState:

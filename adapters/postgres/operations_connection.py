@@ -5,21 +5,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.unanswered import TRY_AGAIN, named
 from application.ports.operations import OperationsUnavailable
 
 
 @contextmanager
 def operations_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
     """A connection of `pool`, whose transaction ends with the block. Raises OperationsUnavailable."""
-    try:
-        with pool.connection() as connection:
-            yield connection
-    except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
-        raise OperationsUnavailable(
-            f"PostgreSQL did not answer: {error}; see `gridproof doctor`, then try again"
-        ) from error
+    with (
+        named(OperationsUnavailable, "PostgreSQL", advice=TRY_AGAIN),
+        pool.connection() as connection,
+    ):
+        yield connection
 
 
 def storable(text: str) -> str:

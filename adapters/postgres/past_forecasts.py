@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.unanswered import UNANSWERED
 from application.event_mapper import decode_domain_event
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.past_forecasts import ForecastPlace
@@ -51,7 +51,7 @@ class PostgresPastForecasts:
                     asked = (list(stream_ids[start : start + AT_ONCE]),)
                     rows = connection.execute(_STREAMS, asked, binary=True).fetchall()
                 yield rows
-        except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
+        except UNANSWERED as error:
             raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
 
 

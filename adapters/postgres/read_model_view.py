@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from typing import Generic
 
 import msgspec
-import psycopg
 from psycopg import sql
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
 from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import Connection
+from adapters.postgres.unanswered import named
 from domain.struct_decoders import json_decoder
 from projections.cursors import checked_filters, cursor_after, read_cursor
 from projections.read_model import AnyProjection
@@ -26,17 +26,8 @@ Pool = ConnectionPool[Connection]
 
 @contextmanager
 def reading(pool: Pool) -> Iterator[Connection]:
-    try:
-        with pool.connection() as connection:
-            yield connection
-    except (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        PoolTimeout,
-        PoolClosed,
-        TooManyRequests,
-    ) as error:
-        raise ReadModelsUnavailable(f"the read models did not answer: {error}") from error
+    with named(ReadModelsUnavailable, "the read models"), pool.connection() as connection:
+        yield connection
 
 
 class PostgresView(Generic[Row]):

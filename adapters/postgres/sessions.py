@@ -6,8 +6,9 @@ from datetime import UTC
 from typing import Any
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.unanswered import named
 from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.sessions import Session
 from application.sessions import MOST_OF_A_KEY
@@ -53,11 +54,8 @@ class PostgresSessions:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests) as error:
-            raise ApiKeysUnavailable(f"the store of sessions did not answer: {error}") from error
+        with named(ApiKeysUnavailable, "the store of sessions"), self._pool.connection() as connection:
+            yield connection
 
 
 def _session(row: Any) -> Session:

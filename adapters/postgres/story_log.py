@@ -8,8 +8,9 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.utils import get_topic
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.unanswered import named
 from application.event_mapper import decode_domain_event
 from application.upcasters import stored_topics
 from domain.dr_event import DREvent
@@ -92,17 +93,8 @@ class PostgresStoryLog:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except (
-            psycopg.OperationalError,
-            psycopg.InterfaceError,
-            PoolTimeout,
-            PoolClosed,
-            TooManyRequests,
-        ) as error:
-            raise StoryLogUnavailable(f"the log did not answer: {error}") from error
+        with named(StoryLogUnavailable, "the log"), self._pool.connection() as connection:
+            yield connection
 
 
 def _entry(row: tuple[Any, ...]) -> StoryEntry:
