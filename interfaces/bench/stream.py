@@ -23,7 +23,7 @@ from interfaces.bench.figures import Figure, figure, percentile
 from interfaces.bench.stream_receiver import Received, ReceiverPlan
 from interfaces.bootstrap.bench_stream import StreamStage, stream_floor, stream_stage
 
-WATCHERS, COMMITS, PER_S = 1_000, 100, 5.0
+WATCHERS, COMMITS, PER_S = 1_000, 150, 10.0
 SETTLE_S = 1.0
 """After the last of them, for those who have it late."""
 
