@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.meter_reading import MeterReading
 from projections.dr_events import DREventRow
 from projections.dr_events import key_of as dr_event_key
-from projections.facilities import FacilityRow, key_of
+from projections.facilities import key_of
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.past_forecasts import FakePastForecasts
@@ -16,22 +16,10 @@ from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.issued import CYCLE_START, issued_forecast
 from tests.unit.interfaces.web.edge import Edge
+from tests.unit.interfaces.web.test_reads import facility
 
 AT = CYCLE_START + timedelta(minutes=10)
 DR_EVENT = UUID(int=7)
-
-
-def facility(facility_id: str) -> FacilityRow:
-    return FacilityRow(
-        facility_id=facility_id,
-        tz="UTC",
-        latitude=0.0,
-        longitude=0.0,
-        weather_cell="default",
-        status="active",
-        registered_at=CYCLE_START,
-        changed_at=CYCLE_START,
-    )
 
 
 class Watched:
