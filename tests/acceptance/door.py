@@ -23,12 +23,14 @@ from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.forecast_scores import PostgresForecastScores
+from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.live_log import CHANNEL, PostgresLiveLog
 from adapters.postgres.log_signal import LogSignal
 from adapters.postgres.meter_powers import PostgresMeterPowers
 from adapters.postgres.past_forecasts import PostgresPastForecasts
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.projection_waits import PostgresProjectionWaits
+from adapters.postgres.quick_pool import QuickPool
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.sessions import PostgresSessions
 from adapters.postgres.story_log import PostgresStoryLog
@@ -175,7 +177,8 @@ def running_door(
 ) -> Iterator[Door]:
     """`data_dir` has the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
-    with ConnectionPool[Any](database.app_dsn, min_size=2, max_size=8) as pool:
+    # As the product opens its own: a connection that died with its server is replaced, not handed out.
+    with QuickPool(database.app_dsn, min_size=2, max_size=8, timeout=10, check=check_idle) as pool:
         bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
         _fill(bus)
         api_keys = PostgresApiKeys(pool)

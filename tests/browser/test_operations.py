@@ -47,7 +47,7 @@ def test_a_dead_letter_is_shown_and_discarded_only_with_a_reason_and_a_confirmat
             await page.click("main button", "Discard…")
             await page.shows("This cannot be taken back", "dialog")
             assert await page.value("document.querySelector('dialog button[type=submit]').disabled")
-            await page.type("dialog textarea", "told by telephone")
+            await page.type("dialog[open] textarea", "told by telephone")
             await page.click("dialog button", "Discard it")
             await page.until("!document.querySelector('dialog')")
             await page.shows("No dead letter is open.", "main")
@@ -69,7 +69,7 @@ def test_a_refused_replay_is_said_in_the_question_and_the_letter_stays_open(
             await signed_in(page, key)
             await page.go("#/operations")
             await page.click("main button", "Replay…")
-            await page.type("dialog textarea", "the utility answers again")
+            await page.type("dialog[open] textarea", "the utility answers again")
             await page.click("dialog button", "Replay it")
             await page.shows("gridproof dead-letters replay", "dialog .problem")
 

@@ -1,5 +1,5 @@
 // A question before something is done: what will happen, a reason where one is recorded, and yes or no.
-import { html, useEffect, useRef, useState } from "../dom.js";
+import { html, useLayoutEffect, useRef, useState } from "../dom.js";
 import { Problem } from "../api.js";
 import { ProblemNote, uniqueId } from "./parts.js";
 
@@ -7,7 +7,8 @@ import { ProblemNote, uniqueId } from "./parts.js";
 export function Dialog({ title, close, children }) {
   const dialog = useRef(null);
   const [titleId] = useState(() => uniqueId("dialog"));
-  useEffect(() => {
+  // Before the next frame: what is typed at once must find it open.
+  useLayoutEffect(() => {
     const opened = dialog.current;
     opened.showModal();
     return () => opened.close();
