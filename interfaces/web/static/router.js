@@ -1,7 +1,8 @@
 // Where one is: `#/view/id?option=value`. Every view can be linked to and gone back from.
 import { createStore } from "./store.js";
 
-function read() {
+/** What the address says now; `route` hears of it a moment later. */
+export function read() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [view = "", ...rest] = path.split("/").map(decodeURIComponent);
   return { view: view || "portfolio", id: rest.join("/") || null, options: new URLSearchParams(query || ""), hash: location.hash };

@@ -5,7 +5,7 @@ import { Table } from "../components/table.js";
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { between, count, kw, momentSeconds, zoneName } from "../format.js";
 import { useList, useQuery } from "../query.js";
-import { hrefTo, setOption } from "../router.js";
+import { hrefTo, read, setOption } from "../router.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { PastState, told, usePast } from "./audit_past.js";
@@ -69,6 +69,8 @@ function usePlace(steps, options) {
   useEffect(() => {
     if (asOf === written.current) return undefined;
     const timer = setTimeout(() => {
+      // The address may have been changed from outside just now: that goes before what the slider was about to write.
+      if (read().options.get("as_of") !== written.current) return;
       written.current = asOf;
       setOption("as_of", asOf);
     }, WRITTEN_MS);
