@@ -84,6 +84,8 @@ class LiveFeed:
         """None until the log was reached for the first time."""
         self.has_ended = False
         self.watchers: set[Watcher] = set()
+        self.telemetry = b""
+        """What was told last of readings that came, for one who has just come."""
         self._log = log
         self._signal = signal
         self._alerts = alerts
@@ -180,7 +182,9 @@ class LiveFeed:
             stored_at = await asyncio.to_thread(self._log.readings_stored_at)
             if stored_at is not None and self._stored_at != str(stored_at):
                 self._stored_at = str(stored_at)
-                self._tell([telemetry_message(stored_at)])
+                message = telemetry_message(stored_at)
+                self.telemetry = message.data
+                self._tell([message])
 
     def _tell_state(self) -> None:
         """When it changes, and again and again while it is bad; and that the connection lives."""

@@ -62,7 +62,7 @@ class LiveWatcher:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Until it leaves or is sent away."""
-        yield RETRY + state_message(self._feed.told_state()).data
+        yield RETRY + state_message(self._feed.told_state()).data + self._feed.telemetry
         try:
             async for piece in self._from_where_it_was():
                 yield piece

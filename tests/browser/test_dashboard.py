@@ -86,3 +86,23 @@ def test_an_operator_cancels_with_a_reason_and_an_outage_is_said_at_once(
         door.project()
         key = door.header("operator")["Authorization"].removeprefix("Bearer ")
         asyncio.run(story(door.url, key, answer.json()["dr_event_id"], door.project))
+
+
+def test_how_old_the_readings_are_is_seen_in_every_view_whoever_came_when(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str) -> None:
+        for visit in ("first", "second"):
+            async with opened_page(
+                debian_command("chromium"), tmp_path / visit, f"{url}/#/dr-events"
+            ) as page:
+                await signed_in(page, key)
+                await page.shows("last readings", ".bar")
+
+    with running_door(database) as door, door.pool.connection() as connection:
+        connection.execute(
+            "INSERT INTO telemetry_positions (partition, stream_seq, stored_at) VALUES (0, 1, now())"
+        )
+        connection.commit()
+        key = door.header("dashboard")["Authorization"].removeprefix("Bearer ")
+        asyncio.run(story(door.url, key))

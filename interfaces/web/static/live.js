@@ -11,10 +11,10 @@ const RETRY_OFFLINE_MS = 3_000;
 const OF_THE_LOG = ["dr-event", "dispatch", "facility", "program"];
 
 /**
- * `streaming`: the stream is open. `staleS`, `staleReason`: the read models are that far behind. `measuredAt`: the
- * newest reading of all meters.
+ * `streaming`: the stream is open. `staleS`, `staleReason`: the read models are that far behind. `readingsAt`:
+ * when readings were last measured, or stored, as far as the page has heard.
  */
-export const live = createStore({ streaming: false, staleS: null, staleReason: null, measuredAt: null });
+export const live = createStore({ streaming: false, staleS: null, staleReason: null, readingsAt: null });
 
 const listeners = new Set();
 let source = null;
@@ -69,7 +69,7 @@ function open() {
   opened.addEventListener("alert", (message) => heard(message) && changed("alert"));
   opened.addEventListener("reset", (message) => heard(message) && changed("everything"));
   opened.addEventListener("telemetry", (message) => {
-    live.set({ measuredAt: heard(message).measured_at });
+    newestAt(heard(message).stored_at);
     changed("telemetry");
   });
   opened.addEventListener("state", (message) => {
@@ -98,8 +98,12 @@ function poll() {
 export function noteReadings(measuredAt, ageS) {
   if (!measuredAt) return;
   noteServerTime(new Date(Date.parse(measuredAt) + ageS * 1000).toISOString());
-  const known = live.get().measuredAt;
-  if (!known || measuredAt > known) live.set({ measuredAt });
+  newestAt(measuredAt);
+}
+
+function newestAt(text) {
+  const known = live.get().readingsAt;
+  if (!known || Date.parse(text) > Date.parse(known)) live.set({ readingsAt: text });
 }
 
 function stop() {

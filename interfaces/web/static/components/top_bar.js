@@ -51,7 +51,7 @@ function Freshness() {
     const timer = setInterval(() => tick((n) => n + 1), SECOND_MS);
     return () => clearInterval(timer);
   }, []);
-  const ageS = ageSeconds(heard.measuredAt);
+  const ageS = ageSeconds(heard.readingsAt);
   const isOld = ageS !== null && ageS > READINGS_OLD_S;
   return html`<div class="fresh">
     <${Chip} look=${modeOf(reached, heard)} />
@@ -59,7 +59,7 @@ function Freshness() {
       <span title=${isAccelerated() ? "The server's clock, which runs faster than ours" : "The server's clock"}>
         ${clockSeconds(new Date(serverNow()).toISOString())} <span class="faint">${zoneName()}</span></span>
       <span class=${isOld ? "toned" : "faint"} data-tone=${isOld ? "warn" : undefined}>
-        ${ageS === null ? "no readings yet" : `readings ${span(ageS)} old`}</span>
+        ${ageS === null ? "no readings yet" : `last readings ${span(ageS)} ago`}</span>
     </span>
   </div>`;
 }
