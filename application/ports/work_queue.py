@@ -79,7 +79,7 @@ class WorkItem(Protocol):
         ...
 
     async def done(self) -> None:
-        """Confirmed: it will not come again. Raises WorkQueueUnavailable."""
+        """Confirmed: it will not come again. Raises WorkQueueUnavailable, also for what was given back."""
         ...
 
     async def still_working(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from application.ports.work_queue import BmsWork, CallbackWork, WorkItem
+from application.ports.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
 from interfaces.simulation.waking import settled
 
 CALLBACKS_AT_ONCE = 10_000
@@ -23,25 +23,29 @@ class Message:
     """Of the loop's time: until then it is somebody's."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class MemoryWorkItem:
     """One delivery. As with JetStream, a late `done` of a delivery that somebody else has by now still counts."""
 
     queue: MemoryWorkQueue
     message: Message
     deliveries: int
+    was_given_back: bool = False
 
     @property
     def body(self) -> bytes:
         return self.message.body
 
     async def done(self) -> None:
+        if self.was_given_back:
+            raise WorkQueueUnavailable("given back before: it comes again")
         self.queue.forget(self.message)
 
     async def still_working(self) -> None:
         self.queue.lend(self.message, self.queue.redelivery_s)
 
     async def again_after(self, wall_s: float) -> None:
+        self.was_given_back = True
         self.queue.lend(self.message, wall_s)
 
 

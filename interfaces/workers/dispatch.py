@@ -94,11 +94,12 @@ class DispatchWorker:
     async def _given_back(self, item: WorkItem) -> bool:
         if self._under_way < ENOUGH or item.deliveries > 1:
             return False
-        self._gave_back = not self._gave_back
-        if self._gave_back:
+        # Of its own: the others' turns go on while this one is put aside.
+        give_back = self._gave_back = not self._gave_back
+        if give_back:
             await item.again_after(0.0)
             await asyncio.sleep(ASIDE_S)
-        return self._gave_back
+        return give_back
 
     async def _work(self, facility_id: str, item: WorkItem) -> None:
         self._under_way += 1

@@ -195,6 +195,8 @@ def test_what_is_given_back_comes_again_later(system: Any) -> None:
         await worker.publish_bms(work(where), message_id=f"{where}:1")
         _, item = await next_number(worker, where)
         await item.again_after(0.1)
+        with pytest.raises(WorkQueueUnavailable):
+            await item.done()
         _, again = await next_number(worker, where)
         assert again.deliveries == 2
         await again.done()

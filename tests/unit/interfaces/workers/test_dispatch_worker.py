@@ -33,6 +33,7 @@ class Calls:
 
     def __init__(self, *, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
+        self.begun: list[str] = []
         self.done: list[tuple[str, str, int]] = []
         self.inside: Counter[str] = Counter()
         self.most_at_once = 0
@@ -43,6 +44,7 @@ class Calls:
         if self.fail_next:
             self.fail_next = False
             raise self.error
+        self.begun.append(work.facility_id)
         self.inside[work.facility_id] += 1
         self.most_at_once = max(self.most_at_once, self.inside[work.facility_id])
         await asyncio.sleep(self.takes_s)
@@ -226,6 +228,7 @@ def test_workers_share_what_a_start_brings_whoever_waited_first(monkeypatch: pyt
     asyncio.run(scenario())
     done = [facility_id for _, facility_id, _ in first.done + second.done]
     assert sorted(done) == sorted(facilities)
+    assert sorted(first.begun + second.begun) == sorted(facilities), "what was given back is not also done"
     assert min(len(first.done), len(second.done)) >= len(facilities) // 5
 
 
