@@ -6,8 +6,10 @@ key, in one transaction. On a version conflict the whole handler runs again on f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
+from uuid import UUID
 
 import msgspec
 
@@ -20,8 +22,11 @@ from application.ports.event_store import (
     EventStore,
     IdempotencyKeyTaken,
     IdempotencyRecord,
+    SaveBounds,
+    Saving,
     VersionConflict,
 )
+from application.read_ahead import read_ahead, streams_of
 from domain.struct_decoders import json_decoder
 
 MAX_ATTEMPTS = 12
@@ -40,6 +45,22 @@ class TooManyConflicts(RuntimeError):
 
 class UnhandledCommand(LookupError):
     """No handler is registered for that command type."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command as `CommandBus.handle` takes it."""
+
+    command: msgspec.Struct
+    context: CommandContext
+    key: IdempotencyKey | None = None
+
+
+class Outcome(NamedTuple):
+    """The reply, or what would have been raised."""
+
+    reply: Any = None
+    error: Exception | None = None
 
 
 class CommandBus:
@@ -69,27 +90,69 @@ class CommandBus:
 
         Raises the domain's refusals, IdempotencyMismatch, TooManyConflicts or UnhandledCommand.
         """
-        handler = self._handlers.get(type(command))
-        if handler is None:
-            raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
+        handler = self._handler(command)
         for _ in range(MAX_ATTEMPTS):
             if (known := self._answered(key)) is not None:
                 return _first_answer(known, key, reply_type)
-            decision = handler(command, self._deciding(context))
+            decision = handler(command, self._deciding(context, self._store))
             record = _record(key, decision)
             # Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer.
             if record is None and (known := self._answered(key)) is not None:
                 return _first_answer(known, key, reply_type)
             try:
-                self._store.save(
-                    decision.aggregates,
-                    idempotency=record,
-                    bounds=WHOLE_DR_EVENT if isinstance(command, DREventCommand) else ONE_DECISION,
-                )
+                self._store.save(decision.aggregates, idempotency=record, bounds=_bounds(command))
             except (VersionConflict, IdempotencyKeyTaken):
                 continue
             return decision.reply
         raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
+
+    def handle_all(self, asked: Sequence[Asked]) -> list[Outcome]:
+        """Each as by `handle`, and whatever becomes of the others; read together, and saved together.
+
+        For commands that were given at the same moment: none of them sees what another of them did.
+        """
+        ahead = read_ahead(self._store, [(one.command, one.key) for one in asked])
+        outcomes: dict[int, Outcome] = {}
+        savings: dict[int, tuple[Decision, Saving]] = {}
+        written: set[UUID] = set()
+        for number, one in enumerate(asked):
+            stream = next(iter(streams_of(one.command)), None)
+            if stream in written:
+                continue  # it might rest on what is decided here: by itself, below
+            if stream is not None:
+                written.add(stream)
+            try:
+                found = self._decided(one, ahead)
+            except Exception as error:  # noqa: BLE001 - raised where that command was given
+                outcomes[number] = Outcome(error=error)
+                continue
+            if isinstance(found, Outcome):
+                outcomes[number] = found
+            else:
+                savings[number] = found
+        answers = self._store.save_each([saving for _, saving in savings.values()])
+        for (number, (decision, _)), refusal in zip(savings.items(), answers, strict=True):
+            if not isinstance(refusal, VersionConflict | IdempotencyKeyTaken):
+                outcomes[number] = Outcome(decision.reply if refusal is None else None, refusal)
+        return [outcomes.get(number) or self.outcome_of(one) for number, one in enumerate(asked)]
+
+    def outcome_of(self, asked: Asked) -> Outcome:
+        """`handle`, with what it raises as a value."""
+        try:
+            return Outcome(self.handle(asked.command, asked.context, key=asked.key))
+        except Exception as error:  # noqa: BLE001 - raised where that command was given
+            return Outcome(error=error)
+
+    def _decided(self, asked: Asked, store: EventStore) -> Outcome | tuple[Decision, Saving]:
+        """An outcome where nothing is to be saved."""
+        handler = self._handler(asked.command)
+        if asked.key is not None and (known := store.find_reply(asked.key.scope, asked.key.key)) is not None:
+            return Outcome(_first_answer(known, asked.key, None))
+        decision = handler(asked.command, self._deciding(asked.context, store))
+        record = _record(asked.key, decision)
+        if record is None and (known := self._answered(asked.key)) is not None:
+            return Outcome(_first_answer(known, asked.key, None))
+        return decision, Saving(decision.aggregates, record, _bounds(asked.command))
 
     def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None:
         """The answer that `key` was given before, if it was. Raises IdempotencyMismatch."""
@@ -99,8 +162,18 @@ class CommandBus:
     def _answered(self, key: IdempotencyKey | None) -> IdempotencyRecord | None:
         return None if key is None else self._store.find_reply(key.scope, key.key)
 
-    def _deciding(self, context: CommandContext) -> Deciding:
-        return Deciding(store=self._store, clock=self._clock, context=context, **self._collaborators)
+    def _handler(self, command: msgspec.Struct) -> Handler:
+        handler = self._handlers.get(type(command))
+        if handler is None:
+            raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
+        return handler
+
+    def _deciding(self, context: CommandContext, store: EventStore) -> Deciding:
+        return Deciding(store=store, clock=self._clock, context=context, **self._collaborators)
+
+
+def _bounds(command: msgspec.Struct) -> SaveBounds:
+    return WHOLE_DR_EVENT if isinstance(command, DREventCommand) else ONE_DECISION
 
 
 def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord | None:

@@ -95,6 +95,13 @@ class Aggregate(BaseAggregate[UUID], Generic[TState]):
         """What the recorded domain events add up to."""
         return cast("TState", self.__dict__["_state"])
 
+    def twin(self) -> Self:
+        """Another object of the same state, with nothing pending: the state is one frozen struct."""
+        twin: Self = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.__dict__["_pending_events"] = []
+        return twin
+
     class Event(DomainEvent, frozen=True, kw_only=True):
         TOPIC: ClassVar[str] = "aggregate.event"
 

@@ -25,6 +25,7 @@ from interfaces.failpoints import no_failpoint
 from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry
 from interfaces.workers.bms_calls import BmsCalls
+from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.relay import Relay
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl
@@ -79,7 +80,7 @@ class InProcess:
         self.relay = Relay(
             event_log=self.story.store,
             positions=FakeReaderPositions(),
-            bus=self.story.bus,
+            commands=GatheredCommands(self.story.bus),
             publisher=self.queue,
             locks=FakeLocks(),
             signal=NoSignal(),
@@ -89,7 +90,7 @@ class InProcess:
         )
         self.calls = BmsCalls(
             store=self.story.store,
-            bus=self.story.bus,
+            commands=GatheredCommands(self.story.bus),
             control=self.control,
             clock=self.story.clock,
             dead_letters=self.dead_letters,

@@ -18,7 +18,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.group_commit import GroupCommitRecorder
 from adapters.postgres.idle_connection import check_idle
-from adapters.postgres.key_loading import KeyLoader, ScopedKey
+from adapters.postgres.key_loading import KeyLoader
+from adapters.postgres.log_reading import LogReader, LogRow
+from adapters.postgres.save_queue import Save
 from adapters.postgres.shared_reads import SharedReads
 from adapters.postgres.snapshot_writing import SnapshotWriter
 from adapters.postgres.store_errors import KeyConflict
@@ -33,10 +35,13 @@ from application.ports.event_store import (
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveBounds,
+    Saving,
+    ScopedKey,
     StreamNotFound,
     TAggregate,
     VersionConflict,
 )
+from application.save_bounds import check_save_size
 from domain.event_sourcing import Aggregate
 
 SCHEMA = "gridproof"
@@ -96,6 +101,7 @@ class PostgresEventStore:
             snapshots_table=f"{application.name}_snapshots" if intervals else None,
         )
         self._keys = KeyLoader(recorder.datastore)
+        self._log = LogReader(recorder.datastore, table=f"{application.name}_events")
         self._stream_reads: SharedReads[UUID, Known] = SharedReads(self._streams.load)
         self._key_reads: SharedReads[ScopedKey, IdempotencyRecord] = SharedReads(self._keys.load)
 
@@ -140,6 +146,44 @@ class PostgresEventStore:
         if self._snapshots is not None:
             self._snapshots.take([(aggregate, len(pending)) for aggregate, pending in collected])
 
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        outcomes: list[Exception | None] = [None] * len(savings)
+        asked: list[tuple[int, Save, list[tuple[Aggregate[Any], int]]]] = []
+        for number, saving in enumerate(savings):
+            collected = [(aggregate, aggregate.collect_events()) for aggregate in saving.aggregates]
+            try:
+                save = self._save_of([e for _, pending in collected for e in pending], saving)
+            except Exception as error:  # noqa: BLE001 - told to the one whose save it is
+                outcomes[number] = _named(error)
+                continue
+            if save is not None:
+                counts = [(aggregate, len(pending)) for aggregate, pending in collected]
+                asked.append((number, save, counts))
+        self._save_together([save for _, save, _ in asked])
+        for number, save, _ in asked:
+            outcomes[number] = _named(save.error)
+        if self._snapshots is not None:
+            saved = [counts for number, _, counts in asked if outcomes[number] is None]
+            self._snapshots.take([count for counts in saved for count in counts])
+        return outcomes
+
+    def _save_of(self, domain_events: Sequence[Any], saving: Saving) -> Save | None:
+        """None where there is nothing to save."""
+        if not domain_events:
+            if saving.idempotency is not None:
+                raise KeyWithoutDomainEvents(f"nothing to save beside the key {saving.idempotency.key!r}")
+            return None
+        stored = [self._application.mapper.to_stored_event(domain_event) for domain_event in domain_events]
+        save = Save(stored, saving.idempotency)
+        check_save_size(len(domain_events), save.byte_count, saving.bounds)
+        return save
+
+    def _save_together(self, saves: Sequence[Save]) -> None:
+        try:
+            self._recorder.insert_each(saves)
+        except InterfaceError as error:
+            raise _unavailable(error) from error
+
     def import_rows(self, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
         """Store domain events as they lie in another log (stream, version, topic, state), in their order; how many.
 
@@ -158,11 +202,15 @@ class PostgresEventStore:
         except (OperationalError, InterfaceError) as error:
             raise _unavailable(error) from error
 
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        try:
+            return self._key_reads.get(keys)
+        except (OperationalError, InterfaceError) as error:
+            raise _unavailable(error) from error
+
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         try:
-            stored = self._recorder.select_notifications(
-                start=position, limit=limit, inclusive_of_start=False
-            )
+            stored = self._log.after(position, limit)
         except (OperationalError, InterfaceError) as error:
             raise _unavailable(error) from error
         return [_entry(item) for item in stored]
@@ -181,20 +229,21 @@ class PostgresEventStore:
         self._streams.close()
         self._key_reads.close()
         self._keys.close()
+        self._log.close()
         self._recorder.close()
         if self._snapshots is not None:
             self._snapshots.close()
         self._application.close()
 
 
-def _entry(stored: Any) -> LogEntry:
+def _entry(stored: LogRow) -> LogEntry:
     try:
         domain_event = decode_domain_event(
             stored.topic, stored.originator_id, stored.originator_version, stored.state
         )
     except UnreadableDomainEvent as error:
-        raise LogEntryUnreadable(stored.id, stored.topic, str(error)) from error
-    return LogEntry(stored.id, stored.topic, domain_event)
+        raise LogEntryUnreadable(stored.position, stored.topic, str(error)) from error
+    return LogEntry(stored.position, stored.topic, domain_event)
 
 
 def _conflict(error: IntegrityError) -> Exception:
@@ -202,6 +251,17 @@ def _conflict(error: IntegrityError) -> Exception:
     if isinstance(error, KeyConflict):
         return IdempotencyKeyTaken("that idempotency key was stored by another process first")
     return VersionConflict(f"another process saved first ({error})")
+
+
+def _named(error: BaseException | None) -> Exception | None:
+    """What `save` would raise where its recorder raised `error`."""
+    if isinstance(error, IntegrityError):
+        return _conflict(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        return _unavailable(error)
+    if error is None or isinstance(error, Exception):
+        return error
+    raise error
 
 
 def _unavailable(error: PersistenceError) -> EventStoreUnavailable:

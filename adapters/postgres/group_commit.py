@@ -52,6 +52,10 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._saves.join(save)
         return save.ids
 
+    def insert_each(self, saves: Sequence[Save]) -> None:
+        """Each is answered by its `ids` or its `error`, as by `insert_events`. InterfaceError in a forked child."""
+        self._saves.join_all(saves)
+
     def append_many(self, stored_events: Iterable[StoredEvent]) -> int:
         """Import domain events in their order by COPY, 500 a transaction; how many.
 

@@ -7,13 +7,16 @@ longer than its own turn takes.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from eventsourcing.persistence import InterfaceError, OperationalError
+
+_OPENED_BY_THE_PARENT = "this event store was opened in the parent process: open one after the fork"
 
 
 class Turn:
@@ -74,16 +77,36 @@ class SharedTurns(Generic[TTurn]):
         QueueFull when too many wait, InterfaceError when closed or inherited over a fork: nothing was done then.
         """
         if self.is_inherited:  # before the lock: in a child it may be held by nobody that lives
-            raise InterfaceError("this event store was opened in the parent process: open one after the fork")
+            raise InterfaceError(_OPENED_BY_THE_PARENT)
         self._enter(turn)
-        if not turn.is_leading:
-            self._follow(turn)
-        if turn.is_leading:
-            self._lead(turn)
+        self._see_through(turn)
         if turn.error is not None:
             raise turn.error
         if not turn.is_answered:
-            raise InterfaceError("this caller was never answered: it is not known what was done")
+            raise _never_answered()
+
+    def join_all(self, turns: Sequence[TTurn]) -> None:
+        """Returns when each is answered; by an `error` where `join` would have raised it."""
+        if self.is_inherited:
+            raise InterfaceError(_OPENED_BY_THE_PARENT)
+        for turn in turns:
+            try:
+                self._enter(turn)
+            except (InterfaceError, QueueFull) as refusal:
+                turn.error = refusal
+        unseen = deque(turns)
+        try:
+            while unseen:
+                turn = unseen[0]
+                if turn.error is None:
+                    self._see_through(turn)
+                    if not turn.is_answered:
+                        turn.error = _never_answered()
+                unseen.popleft()
+        except BaseException:  # as in `_follow`: one of them may have been given the lead
+            for turn in itertools.islice(unseen, 1, None):
+                self._leave(turn)
+            raise
 
     @property
     def is_inherited(self) -> bool:
@@ -105,6 +128,12 @@ class SharedTurns(Generic[TTurn]):
             self._waiting.append(turn)
             if not self._is_led:
                 self._is_led = turn.is_leading = True
+
+    def _see_through(self, turn: TTurn) -> None:
+        if not turn.is_leading:
+            self._follow(turn)
+        if turn.is_leading:
+            self._lead(turn)
 
     def _follow(self, turn: TTurn) -> None:
         try:
@@ -150,6 +179,10 @@ class SharedTurns(Generic[TTurn]):
             return None
         self._waiting[0].is_leading = True
         return self._waiting[0]
+
+
+def _never_answered() -> InterfaceError:
+    return InterfaceError("this caller was never answered: it is not known what was done")
 
 
 def _unknown(error: BaseException) -> OperationalError:

@@ -7,12 +7,20 @@ from uuid import UUID
 import msgspec
 
 from application.commands.dispatch import DispatchCommand
-from domain.dispatch import Setpoint
+from domain.dispatch import DispatchState, Setpoint
 
 
 class AttemptBmsCommands(DispatchCommand, frozen=True, kw_only=True):
-    """Record that calls are about to be made, one after the other."""
+    """Record that calls are about to be made, one after the other: of those commands that have no outcome, were never
+    attempted and are not too late. Reply: Attempted."""
 
+    command_ids: tuple[UUID, ...]
+
+
+class Attempted(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose attempt was recorded, and what was known before."""
+
+    before: DispatchState
     command_ids: tuple[UUID, ...]
 
 

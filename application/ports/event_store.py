@@ -1,6 +1,6 @@
 """The event store as the write side uses it: load aggregates, save them together with an idempotency key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -9,6 +9,8 @@ import msgspec
 from domain.event_sourcing import Aggregate
 
 TAggregate = TypeVar("TAggregate", bound=Aggregate[Any])
+ScopedKey = tuple[str, str]
+"""Of an idempotency key: (scope, key)."""
 
 
 class IdempotencyRecord(msgspec.Struct, frozen=True):
@@ -57,6 +59,24 @@ class EventStoreUnavailable(Exception):
     """The event store cannot be reached, or did not answer in time; nothing is known to be saved."""
 
 
+class Saving(NamedTuple):
+    """What `save` is asked for."""
+
+    aggregates: Sequence[Aggregate[Any]]
+    idempotency: IdempotencyRecord | None = None
+    bounds: SaveBounds = ONE_DECISION
+
+
+NOT_SAVED = (
+    VersionConflict,
+    IdempotencyKeyTaken,
+    KeyWithoutDomainEvents,
+    SaveTooLarge,
+    EventStoreUnavailable,
+)
+"""What `save` raises."""
+
+
 class EventStore(Protocol):
     """Streams of domain events (synchronous)."""
 
@@ -84,6 +104,30 @@ class EventStore(Protocol):
         """
         ...
 
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        """Each as by `save` and whatever becomes of the others, in as few transactions as may be.
+
+        What `save` would have raised for each, or None where it was saved.
+        """
+        ...
+
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         """The first answer to that key, if there is one."""
         ...
+
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        """At least those of `keys` that have one, in one round trip."""
+        ...
+
+
+def saved_one_by_one(store: EventStore, savings: Sequence[Saving]) -> list[Exception | None]:
+    """`save_each` of a store that has no better way."""
+    return [_refusal(store, saving) for saving in savings]
+
+
+def _refusal(store: EventStore, saving: Saving) -> Exception | None:
+    try:
+        store.save(saving.aggregates, idempotency=saving.idempotency, bounds=saving.bounds)
+    except NOT_SAVED as error:
+        return error
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -17,9 +17,12 @@ from application.ports.event_store import (
     ONE_DECISION,
     IdempotencyRecord,
     SaveBounds,
+    Saving,
+    ScopedKey,
     StreamNotFound,
     TAggregate,
     VersionConflict,
+    saved_one_by_one,
 )
 from domain.event_sourcing import Aggregate
 
@@ -77,6 +80,13 @@ class StockStore:
             self._application.save(*aggregates, idempotency=idempotency)
         except IntegrityError as error:
             raise VersionConflict(str(error)) from error
+
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        return saved_one_by_one(self, savings)
+
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        found = {key: self.find_reply(*key) for key in keys}
+        return {key: reply for key, reply in found.items() if reply is not None}
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         recorder = cast("PostgresApplicationRecorder", self._application.recorder)

@@ -26,6 +26,7 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     from interfaces.workers.bms_calls import BmsCalls
     from interfaces.workers.bms_health import BmsHealth, serve_metrics
     from interfaces.workers.dispatch import DispatchWorker
+    from interfaces.workers.gathered_commands import GatheredCommands
     from interfaces.workers.reconcile import Reconciler
 
     settings = stores.settings
@@ -39,7 +40,7 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     control = building_control(stores, slots, health)
     calls = BmsCalls(
         store=stores.events,
-        bus=stores.bus,
+        commands=GatheredCommands(stores.bus),
         control=control,
         clock=stores.clock,
         dead_letters=stores.dead_letters(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from application.telemetry_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
+from interfaces.bootstrap.garbage import spare_what_is_there
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
@@ -29,9 +29,6 @@ POOL_SIZE = 16
 REPLICA_WITHIN_S = 0.5
 """For a connection to the replica; then the primary is asked."""
 OPEN_FILES = 8_192
-FULL_COLLECTION_ONE_IN = 100
-"""Of the collections of the middle generation; Python's own is 10. What is remembered of streams is walked by each full
-one, and next to nothing is ever found there: states hold no cycles."""
 
 
 def run_web(settings: Settings) -> None:
@@ -57,7 +54,7 @@ async def _serve(settings: Settings) -> None:
             replica_models(stores) as replica,
         ):
             app = create_app(web_collaborators(stores, telemetry, health, replica))
-            await web.run(app, listener=listener, stop=stop, started=_spare_what_is_there)
+            await web.run(app, listener=listener, stop=stop, started=spare_what_is_there)
     finally:
         stores.close()
 
@@ -68,17 +65,6 @@ def _allow_open_files(wanted: int) -> None:
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def _spare_what_is_there(_: str) -> None:
-    """Modules, routes and schemas stay as long as the process: a garbage collection need not walk them each time.
-
-    A full one stops every answer, for as long as it takes to walk all there is.
-    """
-    gc.collect()
-    gc.freeze()
-    youngest, middle = gc.get_threshold()[:2]
-    gc.set_threshold(youngest, middle, FULL_COLLECTION_ONE_IN)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from interfaces.bootstrap.garbage import spare_what_is_there
 from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_forecast, run_ingest
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
@@ -48,6 +49,7 @@ async def run_until_stopped(run: Run, settings: Settings) -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
     stores = open_stores(settings)
+    spare_what_is_there()
     try:
         await run(stores, stop)
     finally:
@@ -66,6 +68,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from adapters.postgres.log_signal import LogSignal
     from adapters.postgres.reader_positions import PostgresReaderPositions
+    from interfaces.workers.gathered_commands import GatheredCommands
     from interfaces.workers.queue_watch import TellingPublisher
     from interfaces.workers.relay import READER, Relay
     from interfaces.workers.stopping_log import StoppingLog, run_again_when_readable
@@ -75,7 +78,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     relay = Relay(
         event_log=StoppingLog(stores.events, READER, positions, stores.alerts(), stores.clock),
         positions=positions,
-        bus=stores.bus,
+        commands=GatheredCommands(stores.bus),
         publisher=TellingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=AdvisoryLocks(stores.database_url),
         signal=LogSignal(stores.database_url, "demand_response_events"),

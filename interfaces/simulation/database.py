@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -14,8 +14,11 @@ from application.ports.event_store import (
     EventStoreUnavailable,
     IdempotencyRecord,
     SaveBounds,
+    Saving,
+    ScopedKey,
     TAggregate,
     VersionConflict,
+    saved_one_by_one,
 )
 from application.ports.operations import OperationsUnavailable
 from domain.event_sourcing import Aggregate
@@ -98,6 +101,10 @@ class Session:
         self.reach(EventStoreUnavailable)
         return self.database.events.find_reply(scope, key)
 
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.find_replies(keys)
+
     def save(
         self,
         aggregates: Sequence[Aggregate[Any]],
@@ -116,6 +123,9 @@ class Session:
             raise EventStoreUnavailable("simulated: committed, but the answer was lost")
         if mishaps.strikes("database.conflicts_with_itself", name):
             raise VersionConflict("simulated: committed, tried again by the recorder, and met its own events")
+
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        return saved_one_by_one(self, savings)
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         self.reach(EventStoreUnavailable)

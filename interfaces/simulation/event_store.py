@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +17,12 @@ from application.ports.event_store import (
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveBounds,
+    Saving,
+    ScopedKey,
     StreamNotFound,
     TAggregate,
     VersionConflict,
+    saved_one_by_one,
 )
 from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
 from domain.event_sourcing import Aggregate, DomainEvent
@@ -42,7 +45,7 @@ class MemoryEventStore:
         newest = self._newest.get(stream_id)
         if newest is None:
             raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
-        return _twin(newest)  # type: ignore[return-value]
+        return newest.twin()  # type: ignore[return-value]
 
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
@@ -66,12 +69,18 @@ class MemoryEventStore:
         for domain_event, row in zip(pending, stored, strict=True):
             self._append(domain_event, row)
         for aggregate in changed:
-            self._newest[aggregate.id] = _twin(aggregate)
+            self._newest[aggregate.id] = aggregate.twin()
         if idempotency is not None:
             self._replies[idempotency.scope, idempotency.key] = idempotency
 
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        return saved_one_by_one(self, savings)
+
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self._replies.get((scope, key))
+
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        return {key: self._replies[key] for key in keys if key in self._replies}
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         return self._entries[position : position + limit]
@@ -128,11 +137,3 @@ def replayed(stored: Sequence[StoredEvent]) -> dict[UUID, Any]:
         stream_id = domain_event.originator_id
         aggregates[stream_id] = domain_event.mutate(aggregates.get(stream_id))
     return aggregates
-
-
-def _twin(aggregate: Aggregate[Any]) -> Aggregate[Any]:
-    """Another object of the same state: its state is one frozen struct, so only the pending list is its own."""
-    twin: Aggregate[Any] = object.__new__(type(aggregate))
-    twin.__dict__.update(aggregate.__dict__)
-    twin.__dict__["_pending_events"] = []
-    return twin

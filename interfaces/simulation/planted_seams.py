@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime, time, timedelta
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from application.command_bus import CommandBus, Handler
+from application.command_bus import Handler
 from application.deciding import Deciding, Decision, IdempotencyKey
 from application.handlers.completion import complete_dr_event
 from application.ports.building_control import BmsConnection, CommandStatus, ZoneCommand
@@ -21,6 +21,7 @@ from application.ports.work_queue import BmsWork, WorkItem
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.event_sourcing import DomainEvent
+from interfaces.planted_faults import OneByOneBus
 
 
 class Around:
@@ -42,7 +43,13 @@ class TimelessStore(Around):
     """No BMS command of a loaded dispatch has a time after which it must not be sent."""
 
     def load(self, kind: type[Any], stream_id: UUID) -> Any:
-        aggregate = self._inside.load(kind, stream_id)
+        return self._timeless(self._inside.load(kind, stream_id))
+
+    def load_many(self, kind: type[Any], stream_ids: Sequence[UUID]) -> dict[UUID, Any]:
+        found = self._inside.load_many(kind, stream_ids)
+        return {stream_id: self._timeless(aggregate) for stream_id, aggregate in found.items()}
+
+    def _timeless(self, aggregate: Any) -> Any:
         if isinstance(aggregate, Dispatch):
             commands = {
                 key: replace(record, command=replace(record.command, not_after=None))
@@ -77,7 +84,7 @@ class HastyPositions(Around):
         self._inside.move(reader, max(position, self._log.head()))
 
 
-class KeylessBus(CommandBus):
+class KeylessBus(OneByOneBus):
     def handle(
         self, command: msgspec.Struct, *args: Any, key: IdempotencyKey | None = None, **kwargs: Any
     ) -> Any:

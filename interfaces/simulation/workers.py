@@ -26,6 +26,7 @@ from interfaces.workers import measure
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.callback_calls import CallbackCalls
 from interfaces.workers.dispatch import DispatchWorker
+from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.notify import NotifyWorker
 from interfaces.workers.reconcile import Reconciler
 from interfaces.workers.relay import Relay
@@ -68,9 +69,9 @@ class Wiring:
     def clock(self, process: Process) -> VirtualClock:
         return VirtualClock(self.plan.epoch, self.plan.speed, process.skew_s)
 
-    def bus(self, process: Process) -> CommandBus:
+    def bus(self, process: Process, store: Any = None) -> CommandBus:
         return self.bug.bus()(
-            self.session(process),
+            store or self.session(process),
             self.clock(process),
             self.bug.handlers(),
             forecasts=self.forecasts,
@@ -95,7 +96,7 @@ class Wiring:
         relay = Relay(
             event_log=session,
             positions=self.bug.positions(session.positions, session),
-            bus=self.bus(process),
+            commands=GatheredCommands(self.bus(process)),
             publisher=self.bug.queue(self.queue),
             locks=self.locks(process),
             signal=self.database,
@@ -118,9 +119,10 @@ class Wiring:
 
     async def _dispatch(self, process: Process) -> None:
         session = self.session(process)
+        store = self.bug.store(session)
         calls = BmsCalls(
-            store=self.bug.store(session),
-            bus=self.bus(process),
+            store=store,
+            commands=GatheredCommands(self.bus(process, store)),
             control=self.bug.control(self.control(), self.clock(process)),
             clock=self.clock(process),
             dead_letters=session.dead_letters,

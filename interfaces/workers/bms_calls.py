@@ -10,8 +10,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from application.command_bus import CommandBus
-from application.commands.bms_batch import AttemptBmsCommands
+from application.commands.bms_batch import AttemptBmsCommands, Attempted
 from application.commands.dispatch import DispatchCommand, ReconcileDispatch, RecordZoneStates, SeenZone
 from application.deciding import CommandContext
 from application.ports.alerts import AlertRegistry
@@ -26,6 +25,7 @@ from interfaces.failpoints import Failpoint
 from interfaces.workers.bms_execution import MAX_TRIES, Execution
 from interfaces.workers.bms_successes import Successes
 from interfaces.workers.bms_translation import connection_of, from_bms
+from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.precedence import Precedence
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 30.0
@@ -43,13 +43,18 @@ class BmsCalls:
     """What a dispatch worker does with one piece of work, while it holds the facility's lock."""
 
     store: EventStore
-    bus: CommandBus
+    commands: GatheredCommands
     control: BuildingControl
     clock: Clock
     dead_letters: DeadLetters
     alerts: AlertRegistry
     reached: Failpoint
     precedence: Precedence = field(default_factory=Precedence)
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that give way to others."""
+        return self.precedence.waiting
 
     async def do(self, work: BmsWork) -> None:
         """Whatever the work asks for."""
@@ -78,17 +83,21 @@ class BmsCalls:
             self.reached,
             company_s=self.clock.wall_seconds(COMPANY_S),
         )
-        executions = await asyncio.to_thread(self._begun, work, successes)
+        executions = await self._begun(work, successes)
         try:
             for execution in executions:
                 await execution.run()
         finally:
             await successes.recorded()
 
-    def _begun(self, work: BmsWork, successes: Successes) -> list[Execution]:
+    async def _begun(self, work: BmsWork, successes: Successes) -> list[Execution]:
         """Those without an outcome; the first attempt of those that may be called at once is recorded, in one save."""
-        dispatch = self._load(work)
-        wanted = [str(command_id) for command_id in (work.command_id, *work.more)]
+        ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)
+        attempt = AttemptBmsCommands(
+            dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=ids
+        )
+        attempted: Attempted = await self.record(work, attempt)
+        dispatch, wanted = attempted.before, list(map(str, ids))
         unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
         if unknown:
             log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
@@ -97,17 +106,8 @@ class BmsCalls:
             for command_id in wanted
             if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
         ]
-        fresh = [execution for execution in executions if execution.is_fresh]
-        if fresh:
-            command_ids = tuple(execution.command_id for execution in fresh)
-            self._handle(
-                work,
-                AttemptBmsCommands(
-                    dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=command_ids
-                ),
-            )
-            for execution in fresh:
-                execution.is_attempted = True
+        for execution in executions:
+            execution.is_attempted = execution.command_id in attempted.command_ids
         return executions
 
     async def verify(self, work: BmsWork) -> None:
@@ -165,9 +165,6 @@ class BmsCalls:
         return None
 
     async def record(self, work: BmsWork, command: DispatchCommand) -> Any:
-        return await asyncio.to_thread(self._handle, work, command)
-
-    def _handle(self, work: BmsWork, command: DispatchCommand) -> Any:
         context = CommandContext(
             correlation_id=work.correlation_id,
             causation_id=work.command_id or work.causation_id,
@@ -175,7 +172,7 @@ class BmsCalls:
             tenant=work.tenant,
             trace_id=work.trace_id,
         )
-        return self.bus.handle(command, context)
+        return await self.commands.handle(command, context)
 
     async def park_poison(self, facility_id: str, body: bytes, reason: str) -> None:
         """Park a message that can never be carried out, and tell the operators."""

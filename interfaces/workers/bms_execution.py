@@ -94,11 +94,6 @@ class Execution:
     def command_id(self) -> UUID:
         return self._command.command_id
 
-    @property
-    def is_fresh(self) -> bool:
-        """Never attempted, and not too late for it."""
-        return not self._maybe_done and not self._too_late()
-
     async def run(self) -> None:
         for number in range(MAX_TRIES):
             if await self._try():

@@ -24,8 +24,9 @@ from projections.views import ReadModelsUnavailable
 
 WAIT_S = 30.0
 ENOUGH = 16
-"""Pieces of work. A worker with so many under way gives every other new one back, once: the queue hands it to whoever
-has waited for that facility's work longest, and that may be one worker for all facilities that start together."""
+"""Pieces of work, without checks that wait for commands. A worker with so many under way gives every other one back,
+once: the queue hands it to whoever has waited for that facility's work longest, and that may be one worker for all
+facilities that start together."""
 ASIDE_S = 0.02
 """Until one that gave work back asks for that facility's again: enough for another to have it."""
 RETRY_S = 0.5
@@ -92,7 +93,7 @@ class DispatchWorker:
                 await asyncio.sleep(RETRY_S)
 
     async def _given_back(self, item: WorkItem) -> bool:
-        if self._under_way < ENOUGH or item.deliveries > 1:
+        if self._under_way - self.calls.waiting < ENOUGH or item.deliveries > 1:
             return False
         # Of its own: the others' turns go on while this one is put aside.
         give_back = self._gave_back = not self._gave_back

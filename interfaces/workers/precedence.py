@@ -13,6 +13,8 @@ class Precedence:
 
     def __init__(self) -> None:
         self._commands = 0
+        self.waiting = 0
+        """Checks that give way now."""
         self._free = asyncio.Event()
         self._free.set()
 
@@ -30,8 +32,11 @@ class Precedence:
 
     async def give_way(self, at_most_s: float) -> None:
         """Until no command is being carried out, but no longer than so many wall seconds: one may hang."""
+        self.waiting += 1
         try:
             async with asyncio.timeout(at_most_s):
                 await self._free.wait()
         except TimeoutError:
             return
+        finally:
+            self.waiting -= 1

@@ -14,7 +14,6 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from application.command_bus import CommandBus
 from application.commands.dispatch import DispatchCommand
 from application.deciding import CommandContext, IdempotencyKey
 from application.ports.alerts import AlertRegistry
@@ -30,6 +29,7 @@ from domain.errors import DomainError
 from domain.event_sourcing import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.failpoints import Failpoint
+from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.holding import while_held
 from interfaces.workers.intents import INTENTS, Intents
 from interfaces.workers.patience import patiently
@@ -62,7 +62,7 @@ class Relay:
 
     event_log: EventLog
     positions: ReaderPositions
-    bus: CommandBus
+    commands: GatheredCommands
     publisher: WorkPublisher
     locks: Locks
     signal: Signal
@@ -139,16 +139,16 @@ class Relay:
 
     async def _follow_by(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
         """`commands` by their number among all that follow from `domain_event`."""
-        await patiently(partial(asyncio.to_thread, self._handle, domain_event, commands))
-
-    def _handle(self, domain_event: DomainEvent, commands: Mapping[int, msgspec.Struct]) -> None:
         cause = domain_event.domain_event_id
         for index, command in commands.items():
             self.reached("relay.before_command", type(command).__name__)
-            self._command(command, domain_event, cause, str(followed_command_id(cause, index)))
+            key = str(followed_command_id(cause, index))
+            await patiently(partial(self._command, command, domain_event, cause, key))
             self.reached("relay.after_command", type(command).__name__)
 
-    def _command(self, command: msgspec.Struct, domain_event: DomainEvent, cause: UUID, key: str) -> None:
+    async def _command(
+        self, command: msgspec.Struct, domain_event: DomainEvent, cause: UUID, key: str
+    ) -> None:
         context = CommandContext(
             correlation_id=domain_event.correlation_id,
             causation_id=cause,
@@ -157,7 +157,7 @@ class Relay:
             trace_id=domain_event.trace_id,
         )
         try:
-            self.bus.handle(command, context, key=IdempotencyKey(scope="saga", key=key))
+            await self.commands.handle(command, context, key=IdempotencyKey(scope="saga", key=key))
         except DomainError as refusal:
             # The aggregate decides whether a command still applies; its no is an answer.
             log.info("command refused", command=type(command).__name__, code=refusal.code, why=str(refusal))

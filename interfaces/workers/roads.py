@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from interfaces.workers.lanes import Lanes
 
-COMMANDS_AT_ONCE = 24
-"""Fewer than the process has threads."""
+COMMANDS_AT_ONCE = 100
+"""They are carried out together."""
 WORKS_AT_ONCE, CALLBACKS_AT_ONCE = 24, 8
 
 

@@ -18,6 +18,7 @@ from application.ports.event_store import (
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveTooLarge,
+    Saving,
     StreamNotFound,
     VersionConflict,
 )
@@ -305,3 +306,50 @@ def test_a_large_save_within_the_bounds_is_saved(store: Store) -> None:
     store.save([facility], idempotency=answer())
     assert store.load(Facility, HALL).version == 251
     assert store.find_reply("util-1 POST", "k-1") == answer()
+
+
+def test_of_what_is_saved_together_each_has_its_own_outcome(store: Store) -> None:
+    store.save([registered(), registered("fac-002")], idempotency=answer("taken"))
+    winner, loser = store.load(Facility, HALL), store.load(Facility, HALL)
+    other = store.load(Facility, facility_stream_id("fac-002"))
+    winner.start_maintenance(provenance(), reason="boiler")
+    loser.deactivate(provenance(), reason="sold")
+    other.deactivate(provenance(), reason="sold")
+    new, nothing, keyed = registered("fac-003"), store.load(Facility, HALL), registered("fac-004")
+
+    outcomes = store.save_each(
+        [
+            Saving([winner], answer("k-1")),
+            Saving([loser], answer("k-2")),
+            Saving([nothing], answer("k-3")),
+            Saving([nothing]),
+            Saving([other, new], answer("k-4")),
+            Saving([keyed], answer("taken")),
+        ]
+    )
+
+    assert [None if outcome is None else type(outcome) for outcome in outcomes] == [
+        None,
+        VersionConflict,
+        KeyWithoutDomainEvents,
+        None,
+        None,
+        IdempotencyKeyTaken,
+    ]
+    assert store.load(Facility, HALL).state.status == "maintenance"
+    assert store.load(Facility, facility_stream_id("fac-002")).state.status == "deactivated"
+    assert store.load(Facility, facility_stream_id("fac-003")).version == 1
+    with pytest.raises(StreamNotFound):
+        store.load(Facility, facility_stream_id("fac-004"))
+    keys = [("util-1 POST", key) for key in ("k-1", "k-2", "k-3", "k-4", "taken")]
+    found = store.find_replies(keys)
+    assert {key for _, key in found} == {"k-1", "k-4", "taken"}
+    assert all(found[key] == store.find_reply(*key) for key in found)
+
+
+def test_many_saves_at_once_are_all_there_in_their_order(store: Store) -> None:
+    """More than a transaction holds."""
+    ids = [f"fac-{number:04}" for number in range(700)]
+    assert set(store.save_each([Saving([registered(facility_id)]) for facility_id in ids])) == {None}
+    recorded = [entry.domain_event.originator_id for entry in store.read_after(0, 1_000)]
+    assert recorded == [facility_stream_id(facility_id) for facility_id in ids]

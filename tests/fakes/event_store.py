@@ -1,6 +1,6 @@
 """EventStore and EventLog in memory: what is kept is the stored form, by the mapper of the real one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
 from uuid import UUID
@@ -16,9 +16,12 @@ from application.ports.event_store import (
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveBounds,
+    Saving,
+    ScopedKey,
     StreamNotFound,
     TAggregate,
     VersionConflict,
+    saved_one_by_one,
 )
 from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
 from domain.event_sourcing import Aggregate, DomainEvent
@@ -72,6 +75,9 @@ class FakeEventStore:
             if idempotency is not None:
                 self._replies[idempotency.scope, idempotency.key] = idempotency
 
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        return saved_one_by_one(self, savings)
+
     def append(self, domain_events: Sequence[DomainEvent]) -> None:
         """Put a history into the log. Raises VersionConflict."""
         with self._lock:
@@ -79,6 +85,9 @@ class FakeEventStore:
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self._replies.get((scope, key))
+
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        return {key: self._replies[key] for key in keys if key in self._replies}
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
         return [

@@ -11,6 +11,7 @@ from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
+from interfaces.workers.gathered_commands import GatheredCommands
 from tests.given import Story
 from tests.in_process import InProcess
 from tests.made_up import (
@@ -35,7 +36,7 @@ def drawing(there: InProcess, *drawn: int) -> Story:
     story.bus = CommandBus(
         story.store, story.clock, HANDLERS, forecasts=story.forecasts, draw_s=lambda most: left.pop(0)
     )
-    there.relay = type(there.relay)(**{**vars(there.relay), "bus": story.bus})
+    there.relay = type(there.relay)(**{**vars(there.relay), "commands": GatheredCommands(story.bus)})
     return story
 
 

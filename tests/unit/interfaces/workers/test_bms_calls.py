@@ -31,6 +31,7 @@ from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry, duplicate_actions
 from interfaces.workers.bms_calls import MAX_TRIES, BmsCalls
 from interfaces.workers.bms_execution import LONGEST_WAIT_S
+from interfaces.workers.gathered_commands import GatheredCommands
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -75,7 +76,7 @@ class Rig:
         self.control = FakeBuildingControl([self.building], clock=self.story.clock)
         self.calls = BmsCalls(
             store=self.story.store,
-            bus=self.story.bus,
+            commands=GatheredCommands(self.story.bus),
             control=self.control,
             clock=self.story.clock,
             dead_letters=self.dead_letters,
@@ -283,14 +284,14 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
 ) -> None:
     """Nothing is given up: the work comes again, to a worker that can read it."""
     rig.fail_next("unreachable")
-    handle = CommandBus.handle
+    handle = GatheredCommands.handle
 
-    def unreadable(bus: CommandBus, command: object, *context: object, **options: object) -> object:
+    async def unreadable(commands: GatheredCommands, command: object, *context: object) -> object:
         if isinstance(command, AttemptBmsCommand):
             raise UnknownTopic("a newer release wrote it")
-        return handle(bus, command, *context, **options)  # type: ignore[arg-type]
+        return await handle(commands, command, *context)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CommandBus, "handle", unreadable)
+    monkeypatch.setattr(GatheredCommands, "handle", unreadable)
     with pytest.raises(UnknownTopic):
         rig.carry_out("prepare")
     assert rig.recorded(Dispatch.BmsCommandGaveUp) == []

@@ -68,7 +68,7 @@ def test_while_the_store_is_away_it_stops_when_told_to(method: str) -> None:
     ("port", "method", "error"),
     [
         ("alerts", "raise_alert", OperationsUnavailable("the register is away")),
-        ("bus", "handle", TooManyConflicts("CompleteDREvent lost 12 races")),
+        ("commands", "handle", TooManyConflicts("CompleteDREvent lost 12 races")),
     ],
 )
 def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str, error: Exception) -> None:

@@ -103,11 +103,11 @@ def _position_of(world: InProcess, domain_event: Any) -> int:
 def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
     world = InProcess.accepted("fac-001")
 
-    class RefusingBus:
-        def handle(self, *_: Any, **__: Any) -> None:
+    class RefusingCommands:
+        async def handle(self, *_: Any, **__: Any) -> None:
             raise DomainError("not now")
 
-    refused = relay_of(world, bus=RefusingBus(), positions=FakeReaderPositions())
+    refused = relay_of(world, commands=RefusingCommands(), positions=FakeReaderPositions())
     asyncio.run(run_until(refused, world))
     assert refused.positions.position(READER) == world.story.store.head()
 
@@ -116,11 +116,11 @@ def test_any_other_error_stops_it_before_the_position_moves() -> None:
     """Its supervisor starts a fresh one; nothing was skipped."""
     world = InProcess.accepted("fac-001")
 
-    class BrokenBus:
-        def handle(self, *_: Any, **__: Any) -> None:
+    class BrokenCommands:
+        async def handle(self, *_: Any, **__: Any) -> None:
             raise RuntimeError("a bug")
 
-    broken = relay_of(world, bus=BrokenBus(), positions=FakeReaderPositions())
+    broken = relay_of(world, commands=BrokenCommands(), positions=FakeReaderPositions())
     with pytest.raises(RuntimeError, match="a bug"):
         asyncio.run(run_until(broken, world))
     [accepted] = world.recorded(DREvent.Accepted)

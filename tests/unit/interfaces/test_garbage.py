@@ -1,13 +1,13 @@
-"""The web process spares its garbage collector what stays; in a process of its own, since it concerns all of one."""
+"""A process of ours spares its garbage collector what stays; in a process of its own, since it concerns all of one."""
 
 import subprocess
 import sys
 
 PROGRAM = """
 import gc
-from interfaces.bootstrap.web import FULL_COLLECTION_ONE_IN, _spare_what_is_there
+from interfaces.bootstrap.garbage import FULL_COLLECTION_ONE_IN, spare_what_is_there
 there = len(gc.get_objects())
-_spare_what_is_there("http://127.0.0.1:1")
+spare_what_is_there("http://127.0.0.1:1")
 assert gc.isenabled()
 assert gc.get_freeze_count() > 0.9 * there, (gc.get_freeze_count(), there)
 assert len(gc.get_objects()) < 0.1 * there, "what a full collection walks"

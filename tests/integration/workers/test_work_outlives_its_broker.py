@@ -1,0 +1,63 @@
+"""NATS dies with work that was given out: what was not done comes again, what was done does not."""
+
+import asyncio
+from uuid import UUID
+
+from adapters.nats.work_queue import NatsWorkQueue
+from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable
+from domain.struct_decoders import json_decoder
+from tests import servers
+
+WITHIN_S = 60.0
+
+
+def work(number: int) -> BmsWork:
+    return BmsWork(
+        task="command",
+        dr_event_id=UUID(int=1),
+        facility_id="fac-001",
+        command_id=UUID(int=number),
+        correlation_id=UUID(int=3),
+        causation_id=UUID(int=4),
+        tenant="util-1",
+        trace_id="0" * 32,
+    )
+
+
+async def next_item(queue: NatsWorkQueue) -> tuple[int, WorkItem]:
+    while True:
+        try:
+            item = await queue.next_bms("fac-001", wait_s=1.0)
+        except WorkQueueUnavailable:
+            await asyncio.sleep(0.1)
+            continue
+        if item is not None:
+            command_id = json_decoder(BmsWork).decode(item.body).command_id
+            assert command_id is not None
+            return command_id.int, item
+
+
+def test_work_that_was_not_done_comes_again_after_the_broker_died() -> None:
+    async def story() -> None:
+        queue = await NatsWorkQueue.connect(nats.nats_url, redelivery_s=30.0, name="test")
+        for number in (1, 2, 3):
+            await queue.publish_bms(work(number), message_id=f"{number}")
+        number, item = await next_item(queue)
+        assert number == 1
+        await item.done()
+        assert (await next_item(queue))[0] == 2
+
+        nats.nats.kill()
+        nats.nats.start()
+        found = []
+        async with asyncio.timeout(WITHIN_S):
+            for _ in range(2):
+                number, item = await next_item(queue)
+                await item.done()
+                found.append(number)
+        assert found == [2, 3]
+        assert await queue.next_bms("fac-001", wait_s=0.5) is None
+        await queue.aclose()
+
+    with servers.nats_server() as nats:
+        asyncio.run(story())
