@@ -20,6 +20,7 @@ from application.ports.event_store import (
     ONE_DECISION,
     WHOLE_DR_EVENT,
     EventStore,
+    EventStoreUnavailable,
     IdempotencyKeyTaken,
     IdempotencyRecord,
     SaveBounds,
@@ -114,6 +115,7 @@ class CommandBus:
         ahead = read_ahead(self._store, [(one.command, one.key) for one in asked])
         outcomes: dict[int, Outcome] = {}
         savings: dict[int, tuple[Decision, Saving]] = {}
+        unsaved: dict[int, Decision] = {}
         written: set[UUID] = set()
         for number, one in enumerate(asked):
             stream = next(iter(streams_of(one.command)), None)
@@ -128,8 +130,11 @@ class CommandBus:
                 continue
             if isinstance(found, Outcome):
                 outcomes[number] = found
+            elif (record := _record(one.key, found)) is None and one.key is not None:
+                unsaved[number] = found
             else:
-                savings[number] = found
+                savings[number] = found, Saving(found.aggregates, record, _bounds(one.command))
+        outcomes |= self._of_nothing(asked, unsaved)
         answers = self._store.save_each([saving for _, saving in savings.values()])
         for (number, (decision, _)), refusal in zip(savings.items(), answers, strict=True):
             if not isinstance(refusal, VersionConflict | IdempotencyKeyTaken):
@@ -143,16 +148,28 @@ class CommandBus:
         except Exception as error:  # noqa: BLE001 - raised where that command was given
             return Outcome(error=error)
 
-    def _decided(self, asked: Asked, store: EventStore) -> Outcome | tuple[Decision, Saving]:
-        """An outcome where nothing is to be saved."""
+    def _of_nothing(self, asked: Sequence[Asked], unsaved: Mapping[int, Decision]) -> dict[int, Outcome]:
+        """Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer."""
+        keys = {number: key for number in unsaved if (key := asked[number].key) is not None}
+        if not keys:
+            return {}
+        try:
+            replies = self._store.find_replies([(key.scope, key.key) for key in keys.values()])
+        except EventStoreUnavailable as error:
+            return dict.fromkeys(keys, Outcome(error=error))
+        return {
+            number: Outcome(decision.reply)
+            if (known := replies.get((keys[number].scope, keys[number].key))) is None
+            else _outcome_again(known, keys[number])
+            for number, decision in unsaved.items()
+        }
+
+    def _decided(self, asked: Asked, store: EventStore) -> Outcome | Decision:
+        """An outcome where that key had its answer before."""
         handler = self._handler(asked.command)
         if asked.key is not None and (known := store.find_reply(asked.key.scope, asked.key.key)) is not None:
             return Outcome(_first_answer(known, asked.key, None))
-        decision = handler(asked.command, self._deciding(asked.context, store))
-        record = _record(asked.key, decision)
-        if record is None and (known := self._answered(asked.key)) is not None:
-            return Outcome(_first_answer(known, asked.key, None))
-        return decision, Saving(decision.aggregates, record, _bounds(asked.command))
+        return handler(asked.command, self._deciding(asked.context, store))
 
     def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None:
         """The answer that `key` was given before, if it was. Raises IdempotencyMismatch."""
@@ -183,6 +200,13 @@ def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord
     return IdempotencyRecord(
         scope=key.scope, key=key.key, body_hash=key.body_hash, reply=msgspec.json.encode(decision.reply)
     )
+
+
+def _outcome_again(known: IdempotencyRecord, key: IdempotencyKey) -> Outcome:
+    try:
+        return Outcome(_first_answer(known, key, None))
+    except IdempotencyMismatch as mismatch:
+        return Outcome(error=mismatch)
 
 
 def _first_answer(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.commands.dispatch import DispatchCommand
+from application.commands.dispatch import CommitDispatch, DispatchCommand, PrepareDispatch
 from application.deciding import IdempotencyKey
 from application.event_mapper import UnreadableDomainEvent
 from application.ports.event_store import (
@@ -22,14 +22,17 @@ from application.ports.event_store import (
     TAggregate,
 )
 from domain.event_sourcing import Aggregate
-from domain.identifiers import dispatch_id
+from domain.identifiers import dispatch_id, facility_stream_id
 
 
 def streams_of(command: msgspec.Struct) -> tuple[UUID, ...]:
     """What its handler will load, as far as that can be told: first the stream that it writes to."""
-    if isinstance(command, DispatchCommand):
-        return dispatch_id(command.dr_event_id, command.facility_id), command.dr_event_id
-    return ()
+    if not isinstance(command, DispatchCommand):
+        return ()
+    streams = dispatch_id(command.dr_event_id, command.facility_id), command.dr_event_id
+    if isinstance(command, PrepareDispatch | CommitDispatch):
+        return *streams, facility_stream_id(command.facility_id)
+    return streams
 
 
 def read_ahead(
