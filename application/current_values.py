@@ -18,9 +18,13 @@ from application.ports.telemetry_store import CurrentValue, TelemetryStore, Tele
 _log = structlog.get_logger(__name__)
 
 WRITE_THROUGH_EVERY_S = 1.0
-"""Wall seconds."""
+"""Wall seconds, at most."""
+WRITE_THROUGH_PAUSES_S = 10.0
+"""Wall seconds at most, after a round that took long."""
 WRITTEN_AT_ONCE = 500
-"""Facilities in one round: what keeping the cache warm may cost, however many facilities there are."""
+"""Facilities in one round."""
+SHARE_OF_TIME = 0.05
+"""What keeping the cache warm may take, however many facilities there are."""
 WAITING_AT_MOST = 10_000
 METER_BYTES = 300
 """About what the values of one meter take in memory."""
@@ -60,7 +64,7 @@ class CurrentValues:
 
 
 class WriteThrough:
-    """Keeps the cache warm with what has just been stored: once a second, the facilities noted since.
+    """Keeps the cache warm with what has just been stored: once a second at most, the facilities noted since.
 
     It never holds up who stores: what is too much is left out, and read from the store when somebody asks.
     """
@@ -80,10 +84,14 @@ class WriteThrough:
                 self._touched.popitem(last=False)
 
     async def run(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
         while not stop.is_set():
+            began_s = loop.time()
             await self.write()
+            asked_for_s = (loop.time() - began_s) / SHARE_OF_TIME
+            pause_s = min(max(WRITE_THROUGH_EVERY_S, asked_for_s), WRITE_THROUGH_PAUSES_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WRITE_THROUGH_EVERY_S)
+                await asyncio.wait_for(stop.wait(), pause_s)
 
     async def write(self) -> int:
         """The next round; how many facilities' values are in the cache now."""

@@ -22,6 +22,7 @@ from domain.interval_block import IntervalBlock
 from domain.load_history import MeterPowers
 from domain.meter_intervals import INTERVAL_S
 from domain.meter_reading import MeterReading
+from domain.reading_block import facilities_in
 from domain.rollups import RollupSeries
 from domain.time_windows import IntervalSeries, TimeWindow
 
@@ -97,7 +98,7 @@ class WatchedTelemetryStore:
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         with self._writing():
             added = self._store.write_readings(partition, stream_seq, readings)
-        self._stored({reading.facility_id for reading in readings})
+        self._stored(facilities_in(readings))
         return added
 
     def position(self, partition: int) -> int:

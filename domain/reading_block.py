@@ -165,7 +165,7 @@ class ReadingBlock(Sequence[MeterReading]):
     def __iter__(self) -> Iterator[MeterReading]:
         rare = self.rare or RareColumns.usual(len(self))
         kw, kwh_total = (
-            [None if np.isnan(one) else one for one in column.tolist()]
+            [one if one == one else None for one in column.tolist()]  # noqa: PLR0124 - not NaN
             for column in (self.kw, self.kwh_total)
         )
         for facility_id, meter_id, us, power, register, seq, trust, revision, incomplete, extra in zip(
@@ -204,6 +204,13 @@ def joined(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
     if len(blocks) == len(parts):
         return ReadingBlock.joined(blocks)
     return [reading for part in parts for reading in part]
+
+
+def facilities_in(readings: Sequence[MeterReading]) -> set[str]:
+    """Whose they are; of columns without a look at each."""
+    if isinstance(readings, ReadingBlock):
+        return set(readings.facility_ids)
+    return {reading.facility_id for reading in readings}
 
 
 def microseconds(moments: Iterable[datetime]) -> IntArray:

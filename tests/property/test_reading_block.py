@@ -1,5 +1,6 @@
 """Readings in columns and in packs are the readings that went in; what cannot be in columns travels one by one."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from application.reading_packs import MalformedBatch, ReadingBatch, pack, received_at, unpack
 from domain.meter_reading import TRUST, MeterReading
-from domain.reading_block import SEPARATOR, ReadingBlock, UnjoinableId, joined
+from domain.reading_block import SEPARATOR, ReadingBlock, UnjoinableId, facilities_in, joined
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 VALUES = st.none() | st.floats(-1e6, 1e6)
@@ -44,6 +45,18 @@ def test_a_block_is_the_readings_that_went_in(readings: list[MeterReading]) -> N
     assert block == readings
     assert [block[n] for n in range(len(block))] == readings
     assert ReadingBlock.of(block) is block
+
+
+@given(READINGS)
+def test_whose_readings_are_is_told_without_making_any(readings: list[MeterReading]) -> None:
+    class NeverOneByOne(ReadingBlock):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[MeterReading]:
+            raise AssertionError("a reading was made")
+
+    columns = {name: getattr(ReadingBlock.of(readings), name) for name in ReadingBlock.__slots__}
+    assert facilities_in(NeverOneByOne(**columns)) == facilities_in(readings)
 
 
 @given(st.lists(READINGS, max_size=4))
