@@ -12,7 +12,8 @@ MAX_FACILITIES = 10_000
 
 
 class _Tally(msgspec.Struct):
-    since: datetime
+    until: datetime
+    """When the present half is over."""
     messages: int = 0
     malformed: int = 0
     before_messages: int = 0
@@ -38,12 +39,15 @@ class MalformedRate:
 
     def _tally(self, facility_id: str, at: datetime) -> _Tally:
         tally = self._tallies.get(facility_id)
-        if tally is None or at - tally.since >= 2 * WINDOW:
-            tally = self._tallies[facility_id] = _Tally(at)
-        elif at - tally.since >= WINDOW:
+        if tally is not None and at < tally.until:
+            self._tallies.move_to_end(facility_id)
+            return tally
+        if tally is None or at >= tally.until + WINDOW:
+            tally = self._tallies[facility_id] = _Tally(at + WINDOW)
+        else:
             tally.before_messages, tally.before_malformed = tally.messages, tally.malformed
             tally.messages = tally.malformed = 0
-            tally.since += WINDOW
+            tally.until += WINDOW
         self._tallies.move_to_end(facility_id)
         if len(self._tallies) > MAX_FACILITIES:
             self._tallies.popitem(last=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from application.plain_readings import PlainReadings, facility_of, in_columns
 from application.ports.meter_feed import Kept
 from application.ports.telemetry_stream import StreamUnavailable, TelemetryStream
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
@@ -32,7 +33,7 @@ class _Pack:
         self.partition = partition
         self.received_at = received_at
         self.items: list[Any] = []
-        """Readings, or malformed messages in the partition of those."""
+        """Readings, those of a message together; or malformed messages in the partition of those."""
         self.kept: list[Kept] = []
         self.size = 0
         self.traceparent: str | None = None
@@ -40,7 +41,7 @@ class _Pack:
     def packed(self) -> bytes:
         if self.partition == MALFORMED:
             return pack(MalformedMessages(received_at=self.received_at, malformed=self.items))
-        return pack(ReadingBatch(received_at=self.received_at, readings=self.items))
+        return pack(ReadingBatch(received_at=self.received_at, readings=in_columns(self.items)))
 
 
 class _KeptTwice:
@@ -69,7 +70,7 @@ class ReadingPacker:
         self,
         stream: TelemetryStream,
         *,
-        flush_after_s: float = 0.05,
+        flush_after_s: float = 0.1,
         batch_bytes: int = 64_000,
         max_buffered_bytes: int = 8_000_000,
     ) -> None:
@@ -119,11 +120,10 @@ class ReadingPacker:
             kept = _KeptTwice(kept)
         if readings:
             size = _READING_BYTES * len(readings)
-            for reading in readings:
-                if reading.extra is not None:
-                    size += len(reading.extra)
-            held = self._opened(partition_of(readings[0].facility_id), at)
-            held.items += readings
+            if not isinstance(readings, PlainReadings):
+                size += sum(len(reading.extra) for reading in readings if reading.extra is not None)
+            held = self._opened(partition_of(facility_of(readings)), at)
+            held.items.append(readings)
             self._hold(held, size, kept, traceparent)
         if malformed:
             size = sum(_READING_BYTES + len(m.body) + len(m.topic) + len(m.reason) for m in malformed)

@@ -166,4 +166,4 @@ def _bytes(values: NDArray[np.generic], kind: str) -> bytes:
 
 
 def _numbers(body: bytes, kind: str) -> NDArray[np.int64]:
-    return np.frombuffer(body, kind).astype(np.int64)
+    return np.frombuffer(body, kind).astype(np.int64, copy=False)

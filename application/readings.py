@@ -7,29 +7,21 @@ incomplete, unknown fields are kept beside it, and what cannot be used is handed
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from datetime import datetime
 
 import msgspec
 
 from application.lenient_readings import (
-    MAX_REVISION,
-    QUALITY_WORDS,
-    SCHEMA_MAJOR,
     UnusableReading,
     lenient_reading,
 )
+from application.plain_readings import ReadingMessage, plain_readings
 from application.ports.meter_feed import MAX_PAYLOAD_BYTES
 from application.trace_context import trace_id_in
 from domain.meter_reading import (
     IDENTIFIER,
-    MAX_ABS_KW,
-    MAX_KWH_TOTAL,
-    NEWEST_READING,
-    OLDEST_READING,
     AbsurdReading,
     MeterReading,
-    Quality,
     checked,
 )
 
@@ -39,23 +31,6 @@ MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
 """Of an oversized message only so much is kept with its dead letter."""
 
 _TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
-
-
-class _ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A complete reading of schema 1. The bounds are those of domain.meter_reading.checked."""
-
-    ts: Annotated[datetime, msgspec.Meta(tz=True)]
-    kw: Annotated[float, msgspec.Meta(ge=-MAX_ABS_KW, le=MAX_ABS_KW)]
-    kwh_total: Annotated[float, msgspec.Meta(ge=-MAX_KWH_TOTAL, le=MAX_KWH_TOTAL)]
-    schema: Annotated[int, msgspec.Meta(ge=SCHEMA_MAJOR, le=SCHEMA_MAJOR)] = SCHEMA_MAJOR
-    seq: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    quality: Quality | Literal["OK", "ESTIMATED", "BAD", "MISSING"] = "measured"
-    revision: Annotated[int, msgspec.Meta(ge=0, le=MAX_REVISION)] = 0
-    traceparent: str | None = None
-    facility_id: str | None = None
-    """Need not be there; must be the topic's."""
-    meter_id: str | None = None
-    """Which of the facility's meters, where a gateway speaks for several; else the topic's."""
 
 
 class MalformedReading(msgspec.Struct, frozen=True):
@@ -75,7 +50,7 @@ class ParsedMessage(msgspec.Struct, frozen=True):
     """As the message says it, well-formed or not."""
 
 
-_decode_message = msgspec.json.Decoder(_ReadingMessage | list[_ReadingMessage]).decode
+_decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
 _decode_anything = msgspec.json.Decoder().decode
 
 
@@ -102,37 +77,11 @@ def _parse(topic: str, payload: bytes, facility_id: str, meter_id: str, now: dat
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return ParsedMessage((), (MalformedReading(topic, _reason(error), payload),))
     items = message if isinstance(message, list) else (message,)
-    readings = _plain_readings(facility_id, meter_id, items, now)
-    if readings is None:
-        return _parse_leniently(topic, payload, facility_id, meter_id, now)
-    return ParsedMessage(readings, (), items[0].traceparent)
-
-
-def _plain_readings(
-    facility_id: str, meter_id: str, items: Sequence[_ReadingMessage], now: datetime
-) -> list[MeterReading] | None:
-    """The readings, when there is nothing to say about any of them; else None."""
-    if not 1 <= len(items) <= MAX_READINGS_PER_MESSAGE:
-        return None
-    oldest, newest = now - OLDEST_READING, now + NEWEST_READING
-    readings = []
-    for item in items:
-        ts, named, said = item.ts, item.meter_id, item.facility_id
-        if not oldest <= ts <= newest or (said is not None and said != facility_id):
-            return None
-        if ts.tzinfo is not UTC:
-            ts = ts.astimezone(UTC)
-        if named is None:
-            named = meter_id
-        elif not IDENTIFIER.fullmatch(named):
-            return None
-        quality = QUALITY_WORDS[item.quality]
-        readings.append(
-            MeterReading(
-                facility_id, named, ts, item.kw, item.kwh_total, item.seq, quality, False, None, item.revision
-            )
-        )
-    return readings
+    if 1 <= len(items) <= MAX_READINGS_PER_MESSAGE:
+        readings = plain_readings(facility_id, meter_id, items, now)
+        if readings is not None:
+            return ParsedMessage(readings, (), items[0].traceparent)
+    return _parse_leniently(topic, payload, facility_id, meter_id, now)
 
 
 def addressed(topic: str) -> tuple[str, str]:

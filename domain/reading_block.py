@@ -215,8 +215,13 @@ def facilities_in(readings: Sequence[MeterReading]) -> set[str]:
 
 def microseconds(moments: Iterable[datetime]) -> IntArray:
     """Since 1970, UTC. Of aware moments."""
-    seconds = np.array([moment.timestamp() for moment in moments], dtype=np.float64)
-    return np.asarray(np.rint(seconds * _US), dtype=np.int64)
+    seconds: list[float] = []
+    last, second = _EPOCH, 0.0
+    for moment in moments:
+        if moment != last:  # a gateway's meters speak at one moment
+            last, second = moment, moment.timestamp()
+        seconds.append(second)
+    return np.asarray(np.rint(np.array(seconds, dtype=np.float64) * _US), dtype=np.int64)
 
 
 def _rare_of(readings: Sequence[MeterReading]) -> RareColumns | None:

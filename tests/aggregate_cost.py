@@ -43,7 +43,7 @@ from tests.servers import Database, PostgresServer  # noqa: E402
 SHAPES = {"single": (6_700, 100), "gateway": (67_000, 10)}
 """Readings a second, and meters a facility."""
 CADENCE_S = 15
-FLUSH_S = 0.05
+FLUSH_S = 0.1
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 

@@ -14,6 +14,8 @@ from application.ports.meter_feed import MessageTaker, MeterMessage
 _log = structlog.get_logger(__name__)
 
 KEEPALIVE_S = 20
+RESTS_S = 0.01
+"""After each read, so that a broker that sends messages one by one does not wake us for each of them."""
 _LOOK_FOR_ROOM_EVERY_S = 0.02
 
 
@@ -46,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._unacknowledged: deque[_Receipt] = deque()
         self._acknowledging = False
         self._paused = False
+        self._resting = False
         self._stopping = False
         self._ping: asyncio.TimerHandle | None = None
         self._heard = True
@@ -112,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._incoming.feed(data)
         if not self._paused:
             self._hand_over()
+        self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -157,7 +161,19 @@ class Connection(asyncio.Protocol):
     def _pause(self) -> None:
         if not self._paused and self._transport is not None:
             self._paused = True
+            if not self._resting:
+                self._transport.pause_reading()
+
+    def _rest(self) -> None:
+        if not self._paused and not self._resting and self._transport is not None:
+            self._resting = True
             self._transport.pause_reading()
+            self._loop.call_later(RESTS_S, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if not self._paused and self._transport is not None:
+            self._transport.resume_reading()
 
     def _look_for_room(self) -> None:
         if self._transport is None or self._stopping:

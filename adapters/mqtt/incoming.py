@@ -51,10 +51,14 @@ class Incoming:
         while available - self._at >= 2:
             first, length, start = data[self._at], data[self._at + 1], self._at + 2
             if length >= 0x80:
-                try:
-                    length, start = read_varint(data, self._at + 1)
-                except IndexError:
-                    return
+                if available > start and data[start] < 0x80:
+                    length += (data[start] - 1) << 7
+                    start += 1
+                else:
+                    try:
+                        length, start = read_varint(data, self._at + 1)
+                    except IndexError:
+                        return
             if length > _MOST_PACKET_BYTES:
                 if available - start < _MOST_PACKET_BYTES or not self._cut_off(first, start, length):
                     return

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from application.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
+from application.plain_readings import facility_of
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.meter_feed import Kept, MeterMessage
@@ -63,12 +64,14 @@ class MeterIngest:
         now = self._clock.now()
         parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
         readings, malformed = parsed.readings, parsed.malformed
-        trace = carried_trace(parsed.traceparent, message.traceparent)
+        trace = None
+        if parsed.traceparent is not None or message.traceparent is not None:
+            trace = carried_trace(parsed.traceparent, message.traceparent)
         self._packer.put(readings, malformed, kept, at=now, traceparent=trace)
         counts = self.counts
         counts.messages += 1
         counts.readings += len(readings)
-        facility_id = readings[0].facility_id if readings else _facility_of(message.topic)
+        facility_id = facility_of(readings) if readings else _facility_of(message.topic)
         self._rate.note(facility_id, malformed=bool(malformed), at=now)
         if malformed:
             counts.malformed += len(malformed)

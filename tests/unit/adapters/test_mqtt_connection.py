@@ -1,0 +1,106 @@
+"""When a connection to the broker reads, and when it does not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from adapters.mqtt import connection as connections
+from adapters.mqtt.connection import Connection
+from application.ports.meter_feed import Kept, MeterMessage
+
+PINGRESP = b"\xd0\x00"
+
+
+class Transport(asyncio.Transport):
+    """Told to read or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.told.append("over")
+
+    def close(self) -> None:
+        self.told.append("over")
+
+
+class Taker:
+    """Takes messages while there is room."""
+
+    def __init__(self) -> None:
+        self.room = True
+        self.taken: list[bytes] = []
+
+    def has_room(self) -> bool:
+        return self.room
+
+    def take(self, message: MeterMessage, kept: Kept) -> None:
+        self.taken.append(message.payload)
+        kept()
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - whatever it is that the story waits for
+            await asyncio.sleep(0.002)
+
+
+def publish(payload: bytes) -> bytes:
+    body = b"\x00\x01t" + payload
+    return bytes((0x30, len(body))) + body
+
+
+def tell(story: Callable[[Connection, Taker, Transport], Awaitable[None]]) -> None:
+    async def run() -> None:
+        taker, transport = Taker(), Transport()
+        connection = Connection(taker, "3.1.1")
+        connection.connection_made(transport)
+        try:
+            await story(connection, taker, transport)
+        finally:
+            connection.close()
+
+    asyncio.run(run())
+
+
+def test_after_each_read_it_rests_and_goes_on() -> None:
+    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+        for n in (1, 2):
+            connection.data_received(publish(b"a") + publish(b"b"))
+            assert (taker.taken, transport.told[-1]) == ([b"a", b"b"] * n, "pause")
+            told = ["pause", "resume"] * n
+            await eventually(lambda told=told: transport.told == told)  # type: ignore[misc]
+
+    tell(story)
+
+
+def test_without_room_it_reads_nothing_until_there_is_some() -> None:
+    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+        taker.room = False
+        connection.data_received(publish(b"a"))
+        await asyncio.sleep(3 * connections.RESTS_S)
+        assert (taker.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
+        taker.room = True
+        await eventually(lambda: transport.told == ["pause", "resume"])
+        assert taker.taken == [b"a"]
+
+    tell(story)
+
+
+def test_one_that_finishes_while_it_rests_reads_no_more() -> None:
+    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+        connection.data_received(PINGRESP)
+        await connection.finish(1.0)
+        await asyncio.sleep(3 * connections.RESTS_S)
+        assert transport.told == ["pause", "over"]
+
+    tell(story)
