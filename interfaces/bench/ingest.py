@@ -2,9 +2,9 @@
 
 Real servers and real worker processes, each of them with a processor time of its own: the broker is another server than
 that of the log, a nats-server (which has on the disk what it acknowledged) or Mosquitto (which has it in memory). While
-a run's readings come, as many readings of an earlier quarter-hour, stored beforehand, are settled into rollups: a
-reading costs then what it costs in steady state. The floor is the same broker with the same generator and a subscriber
-that does nothing.
+a run's readings come, as many readings of an earlier quarter-hour, stored beforehand, are settled into rollups, and
+each facility has said something in this quarter-hour before: a reading costs then what it costs in steady state. The
+floor is the same broker with the same generator and a subscriber that does nothing.
 
 Latency is from when a reading was due (a late generator is counted in) to the commit that makes it readable, of every
 reading, by PostgreSQL's commit timestamps. Lost and doubled readings are counted by their sequence numbers.
@@ -23,7 +23,7 @@ import psycopg
 
 from interfaces.bench.bed import LEAST_SCALE_OF_A_MEASUREMENT, Bed
 from interfaces.bench.figures import Figure, figure, percentile
-from interfaces.bench.ingest_history import History, note_quarters, stored_history
+from interfaces.bench.ingest_history import History, first_words, stored_history
 from interfaces.bench.ingest_load import Sent, Shape, bare_subscriber, cpu_s, new_name, sent
 from interfaces.bootstrap.bench_ingest import (
     CAUGHT_UP_WITHIN_S,
@@ -51,7 +51,12 @@ NewBroker = Callable[[], AbstractContextManager[Broker]]
 _LATENCIES_MS = """
 SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (
     ORDER BY 1000 * extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)::float8)
-FROM gridproof.reading_chunks c, unnest(c.ts) AS t (ts) WHERE facility_id >= %s AND facility_id < %s
+FROM gridproof.reading_chunks c, unnest(c.ts) AS t (ts)
+WHERE facility_id >= %s AND facility_id < %s AND seq[1] >= 0
+"""
+_COUNT = """
+SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks
+WHERE facility_id >= %s AND facility_id < %s AND (seq[1] >= 0) = %s
 """
 
 
@@ -151,7 +156,7 @@ class _Path:
         for name in ("ingest", "aggregate"):
             self._stage.start_worker(name)
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
-        while not self._count(sent(_WARM, self._stage.meters_mqtt_url, 1.0)):
+        while not self._count(sent(_WARM, self._stage.meters_mqtt_url, 1.0).report.plan.run):
             if time.monotonic() > deadline:
                 raise TimeoutError("no reading reached the store")
 
@@ -171,7 +176,7 @@ class _Path:
     def figures(self, shape: Shape, floor: Bare, history: History, seconds: float) -> list[Figure]:
         rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks", ())
         run = new_name()
-        note_quarters(self._log, shape.plan(run))
+        self._introduce(shape, run)
         before, began = self._cpu_s(), time.perf_counter()
         history.let_settle(self._log)
         load = sent(shape, self._stage.meters_mqtt_url, seconds, run=run)
@@ -223,26 +228,30 @@ class _Path:
         ours = {self._log.info.backend_pid}
         return {name: cpu_s(pid, without=ours) for name, pid in self._stage.pids.items()}
 
+    def _introduce(self, shape: Shape, run: str) -> None:
+        words = first_words(shape.plan(run))
+        self._stage.put_into_log(words)
+        deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+        while self._count(run, numbered=False) < len(words):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the facilities' first readings did not reach the store")
+            time.sleep(_LOOK_EVERY_S)
+
     def _until_stored(self, load: Sent, history: History) -> None:
         """Until all is there and settled, or nothing more comes: what is lost then, the audit says."""
         most, last_news = -1, time.monotonic()
         while time.monotonic() < last_news + CAUGHT_UP_WITHIN_S / 4:
-            count = self._count(load)
+            count = self._count(load.report.plan.run)
             if count >= load.report.readings and not history.unsettled(self._log):
                 return
             if count > most:
                 most, last_news = count, time.monotonic()
             time.sleep(_LOOK_EVERY_S)
 
-    def _count(self, load: Sent) -> int:
-        run = load.report.plan.run
-        return self._scalar(
-            "SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks "
-            "WHERE facility_id >= %s AND facility_id < %s",
-            (f"{run}-", f"{run}."),
-        )
+    def _count(self, run: str, *, numbered: bool = True) -> int:
+        return self._scalar(_COUNT, (f"{run}-", f"{run}.", numbered))
 
-    def _scalar(self, query: str, parameters: tuple[str, ...]) -> int:
+    def _scalar(self, query: str, parameters: tuple[object, ...]) -> int:
         row = self._log.execute(query.encode(), parameters).fetchone()
         return int(row[0]) if row else 0
 

@@ -66,13 +66,11 @@ def stored_history(bed: Bed, stores: Stores, run: str, readings: int) -> History
     return history
 
 
-def note_quarters(connection: psycopg.Connection, plan: LoadPlan) -> None:
-    """As in the middle of a quarter-hour: that there is news of it, and of those beside it, is noted already."""
-    facility_ids = sorted({plan.named(meter)[0] for meter in range(0, plan.meters, plan.gateway)})
-    partitions = [partition_of(facility_id) for facility_id in facility_ids]
-    quarter = interval_start(plan.started_at)
-    for starts_at in (quarter - INTERVAL, quarter, quarter + INTERVAL):
-        connection.execute(_NOTE, (starts_at, facility_ids, partitions))
+def first_words(plan: LoadPlan) -> list[MeterReading]:
+    """One reading of each facility, without a number: the audit passes it by, and `aggregate` knows from then on, as it
+    does for all but the first seconds of a quarter-hour, that it is noted what there is news of."""
+    facility_ids = {plan.named(meter)[0] for meter in range(0, plan.meters, plan.gateway)}
+    return [MeterReading(one, "first", plan.started_at, 1.0, None) for one in sorted(facility_ids)]
 
 
 def _by_partition(facility_ids: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:

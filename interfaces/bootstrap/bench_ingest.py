@@ -8,16 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import msgspec
 
 from application.ports.meter_feed import Kept, MeterMessage
+from application.reading_packs import ReadingBatch, pack
+from domain.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.servers import migrate_database, with_embedded
 from interfaces.settings import PREFIX, Settings
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 CAUGHT_UP_WITHIN_S = 120.0
 _TS = b'"ts":"'
 _MOSQUITTO_READY_S = 20.0
+_PACK = 640
+"""Readings in a message of the log, as ingest packs them."""
 _MOSQUITTO = """
 listener {port} {host}
 allow_anonymous true
@@ -75,6 +80,12 @@ class IngestStage:
         """kill -9."""
         self.workers[name].kill()
         self.workers[name].wait()
+
+    def put_into_log(self, readings: Sequence[MeterReading]) -> None:
+        """As ingest does."""
+        import uvloop
+
+        uvloop.run(_put_into_log(self.servers.nats_url, readings))
 
     @property
     def admin_url(self) -> str:
@@ -154,6 +165,26 @@ def mosquitto_broker(program: Path) -> Iterator[Broker]:
         finally:
             server.kill()
             server.wait()
+
+
+async def _put_into_log(nats_url: str, readings: Sequence[MeterReading]) -> None:
+    import nats
+
+    from adapters.nats.telemetry_stream import NatsTelemetryStream
+
+    now = datetime.now(UTC)  # noqa: TID251 - the workers' clock is the machine's
+    by_partition: dict[int, list[MeterReading]] = {}
+    for reading in readings:
+        by_partition.setdefault(partition_of(reading.facility_id), []).append(reading)
+    client = await nats.connect(nats_url)
+    try:
+        stream = NatsTelemetryStream(client)
+        for partition, mine in by_partition.items():
+            for first in range(0, len(mine), _PACK):
+                body = pack(ReadingBatch(received_at=now, readings=mine[first : first + _PACK]))
+                await stream.publish(partition, body, message_id=uuid4().hex)
+    finally:
+        await client.close()
 
 
 class BareAnswer(msgspec.Struct, frozen=True):
