@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import psycopg
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_arrays import NULL, array_of, element, text
@@ -29,7 +30,10 @@ _US = 1_000_000
 _BIGINT, _SMALLINT, _INTEGER, _BOOLEAN, _FLOAT8, _TEXT, _TIMESTAMPTZ = 20, 21, 23, 16, 701, 25, 1184
 _FIELDS = Struct("!hiq")
 _LENGTH = Struct("!i")
+_HEADER_BYTES = 24
 _ALL_PLAIN = NULL * 4
+_FEW = 8
+"""So many chunks are made sooner one by one."""
 
 
 class Chunks(msgspec.Struct, frozen=True):
@@ -61,19 +65,12 @@ def chunks_of(block: ReadingBlock) -> Chunks:
     minute = ts_us // (MINUTE_S * _US)
     changes = (np.diff(facility) != 0) | (np.diff(minute) != 0)
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-    ends = np.append(starts[1:], len(block)).tolist()
+    ends = np.append(starts[1:], len(block))
     facility_ids = list(number)
     mine = [facility_ids[n] for n in facility[starts].tolist()]
-    quarters = (minute[starts] * MINUTE_S // INTERVAL_S * INTERVAL_S).tolist()
-    written = _Written(block, order, meter_ids, ts_us)
-    rows = b"".join(
-        [
-            part
-            for facility_id, quarter, start, end in zip(mine, quarters, starts.tolist(), ends, strict=True)
-            for part in written.row(facility_id, quarter, start, end)
-        ]
-    )
-    return Chunks(rows, mine, quarters, (ts_us[starts] // _US).tolist())
+    quarter_s = minute[starts] * MINUTE_S // INTERVAL_S * INTERVAL_S
+    rows = _Written(block, order, meter_ids, ts_us).rows(mine, quarter_s, starts, ends)
+    return Chunks(rows, mine, quarter_s.tolist(), (ts_us[starts] // _US).tolist())
 
 
 def _order(block: ReadingBlock, facility: IntArray, *, is_each_once: bool) -> IntArray | None:
@@ -99,6 +96,7 @@ class _Written:
             return values if order is None else values[order]
 
         self._meters, self._meter_at = _texts(meter_ids, len(block))
+        """Where each begins, and the end."""
         self._eights = [
             (_TIMESTAMPTZ, _elements(">i8", ts_us - POSTGRES_EPOCH_S * _US)),
             (_FLOAT8, _elements(">f8", ordered(block.kw))),
@@ -110,13 +108,32 @@ class _Written:
             rare = rare.chosen(order)
         self._rare = None if rare is None else _rare_columns(rare)
 
-    def row(self, facility_id: str, quarter: int, start: int, end: int) -> list[bytes]:
+    def rows(self, facility_ids: list[str], quarter_s: IntArray, starts: IntArray, ends: IntArray) -> bytes:
+        """All chunks; such as are alike together, since these are made without a look at each."""
+        facilities = [text(facility_id) for facility_id in facility_ids]
+        widths = self._meter_at[ends] - self._meter_at[starts]
+        shapes = zip((ends - starts).tolist(), widths.tolist(), map(len, facilities), strict=True)
+        alike: dict[tuple[int, int, int], list[int]] = {}
+        for n, shape in enumerate(shapes):
+            alike.setdefault(shape, []).append(n)
+        parts: list[bytes] = []
+        for which in alike.values():
+            mine = [facilities[n] for n in which]
+            places = zip(mine, *(values[which].tolist() for values in (quarter_s, starts, ends)), strict=True)
+            if self._rare is not None or len(which) < _FEW:
+                parts += [part for place in places for part in self._row(*place)]
+            else:
+                first = b"".join(self._row(*next(places)))
+                parts.append(self._like(first, mine, quarter_s[which], starts[which], ends[which]))
+        return b"".join(parts)
+
+    def _row(self, facility: bytes, quarter_s: int, start: int, end: int) -> list[bytes]:
         """The chunk of readings start .. end-1, in pieces."""
         count = end - start
         names = self._meters[self._meter_at[start] : self._meter_at[end]]
         parts = [
-            _FIELDS.pack(11, 8, (quarter - POSTGRES_EPOCH_S) * _US),
-            text(facility_id),
+            _FIELDS.pack(11, 8, (quarter_s - POSTGRES_EPOCH_S) * _US),
+            facility,
             _header(_TEXT, count, len(names)),
             names,
         ]
@@ -128,6 +145,24 @@ class _Written:
         else:
             parts += [column.field(start, end) for column in self._rare]
         return parts
+
+    def _like(
+        self, first: bytes, facilities: list[bytes], quarter_s: IntArray, starts: IntArray, ends: IntArray
+    ) -> bytes:
+        """Chunks of the shape of `first`, the row of the first of them: what differs is put in its place."""
+        rows = np.tile(np.frombuffer(first, np.uint8), (len(starts), 1))
+        quarters = ((quarter_s - POSTGRES_EPOCH_S) * _US).astype(">i8")
+        rows[:, _FIELDS.size - 8 : _FIELDS.size] = quarters.view(np.uint8).reshape(-1, 8)
+        at = _FIELDS.size + len(facilities[0])
+        rows[:, _FIELDS.size : at] = np.frombuffer(b"".join(facilities), np.uint8).reshape(len(starts), -1)
+        names_at = self._meter_at[starts]
+        pieces = [(self._meters, names_at, int(self._meter_at[ends[0]] - names_at[0]))]
+        pieces += [(elements, 12 * starts, 12 * int(ends[0] - starts[0])) for _, elements in self._eights]
+        for source, places, width in pieces:
+            at += _HEADER_BYTES
+            rows[:, at : at + width] = _cut(source, places, width)
+            at += width
+        return rows.tobytes()
 
 
 class _Rare(msgspec.Struct, frozen=True):
@@ -156,23 +191,36 @@ def _rare_columns(rare: RareColumns) -> list[_Rare]:
     ]
 
 
+def _cut(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
+    """What is there at each of the places, a row each."""
+    found = np.frombuffer(source, np.uint8)
+    if (np.diff(places) == width).all():
+        return found[places[0] : places[-1] + width].reshape(-1, width)
+    cut: NDArray[np.uint8] = sliding_window_view(found, width)[places]
+    return cut
+
+
 def _elements(kind: str, values: NDArray[Any]) -> bytes:
     return fields_of([("value", kind)], {"value": values}).tobytes()
 
 
-def _texts(joined: str, count: int) -> tuple[bytes, list[int]]:
+def _texts(joined: str, count: int) -> tuple[bytes, IntArray]:
     """What is between the separators as elements, and where each of them begins; the end as well."""
-    said = np.frombuffer((joined + SEPARATOR).encode(), dtype=np.uint8)
+    encoded = (joined + SEPARATOR).encode()
+    said = np.frombuffer(encoded, dtype=np.uint8)
     ends = np.flatnonzero(said == ord(SEPARATOR))
     lengths = np.diff(ends, prepend=-1) - 1
+    begins = np.concatenate([[0], ends + 1 + 3 * np.arange(1, count + 1)])
+    if (lengths == lengths[0]).all():
+        before = _LENGTH.pack(lengths[0])
+        return before + encoded[:-1].replace(SEPARATOR.encode(), before), begins
     # The length's four bytes stand where the separator was, and three more: in front, instead of behind.
     written = np.empty(len(said) + 3 * count, dtype=np.uint8)
-    begins = np.concatenate([[0], ends + 1 + 3 * np.arange(1, count + 1)])
     is_length = np.zeros(len(written), dtype=np.bool_)
     is_length[(begins[:-1, None] + np.arange(4)).ravel()] = True
     written[is_length] = lengths.astype(">i4").view(np.uint8)
     written[~is_length] = said[said != ord(SEPARATOR)]
-    return written.tobytes(), begins.tolist()
+    return written.tobytes(), begins
 
 
 @lru_cache(maxsize=8192)
