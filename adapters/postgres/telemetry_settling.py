@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -23,6 +24,17 @@ from domain.minute_spans import MINUTE_S
 from domain.rollups import LATE_AFTER, SETTLED_AFTER, RollupColumns
 
 Connection = psycopg.Connection[Any]
+
+MOST_READINGS = 100_000
+"""In one transaction, unless a single quarter-hour has more: it holds up who writes, and all of them are in memory."""
+
+# The constant bounds let the planner skip the partitions of other days.
+_SIZES = """
+SELECT (
+    SELECT coalesce(sum(cardinality(c.ts)), 0) FROM reading_chunks c
+    WHERE c.quarter = t.starts_at AND c.facility_id = t.facility_id AND c.quarter >= %s AND c.quarter <= %s
+) FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS t (facility_id, starts_at, ord) ORDER BY ord
+"""
 
 _CURRENT = """
 INSERT INTO current_values AS c
@@ -134,9 +146,10 @@ Old = dict[int, tuple[float | None, float | None, int]]
 
 def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> Settled:
     """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
-    quarters = due(conn, partition, at - SETTLED_AFTER, limit=limit)
-    if not quarters:
+    every = due(conn, partition, at - SETTLED_AFTER, limit=limit)
+    if not every:
         return Settled()
+    quarters = _together(conn, every)
     found = computed(conn, quarters, news=quarters)
     note_presence(conn, partition, found.present)
     old: Old = {row[0]: row[1:] for row in conn.execute(_OLD, columns(quarters))}
@@ -148,7 +161,15 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
         make_one_word(conn, found.repeated)
     forget(conn, quarters)
     conn.execute(_SETTLED_BY, {"at": at, "partition": partition})
-    return Settled(quarters=len(quarters), corrected=corrected)
+    return Settled(quarters=len(quarters), corrected=corrected, more=len(quarters) < len(every))
+
+
+def _together(conn: Connection, quarters: Sequence[Quarter]) -> Sequence[Quarter]:
+    """The first of them, as many as have no more readings than one transaction may hold."""
+    starts = [start for _, start in quarters]
+    sizes = conn.execute(_SIZES, (min(starts), max(starts), *columns(quarters))).fetchall()
+    reached = accumulate(int(size) for (size,) in sizes)
+    return quarters[: max(1, sum(1 for readings in reached if readings <= MOST_READINGS))]
 
 
 def _keep_current(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:

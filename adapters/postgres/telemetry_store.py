@@ -34,10 +34,14 @@ from domain.meter_reading import MeterReading
 from domain.reading_block import ReadingBlock, UnjoinableId
 from domain.time_windows import IntervalSeries, TimeWindow
 
-# The inner bound keeps the search to imports that are newer than what the meters said.
+_OPEN = """
+SELECT min(starts_at), max(starts_at) FROM unsettled_quarters WHERE facility_id = ANY(%s)
+"""
+# The constant bounds let the planner skip the partitions of other days; the inner bound keeps the search to imports
+# that are newer than what the meters said.
 _NEWEST = """
 SELECT f.facility_id, greatest(m.newest_at, r.ts, i.ends_at)
-FROM unnest(%s::text[]) AS f (facility_id)
+FROM unnest(%(facilities)s::text[]) AS f (facility_id)
 LEFT JOIN LATERAL (
     SELECT max(newest_reading_at) AS newest_at FROM current_values c WHERE c.facility_id = f.facility_id
 ) m ON true
@@ -46,10 +50,12 @@ LEFT JOIN LATERAL (
         SELECT u.starts_at, n.first_at FROM unsettled_quarters u, LATERAL (
             SELECT max(c.ts[1]) AS first_at FROM reading_chunks c
             WHERE c.quarter = u.starts_at AND c.facility_id = u.facility_id
+                AND c.quarter >= %(first)s AND c.quarter <= %(last)s
         ) n
         WHERE u.facility_id = f.facility_id AND n.first_at IS NOT NULL ORDER BY u.starts_at DESC LIMIT 1
     ) latest JOIN reading_chunks c ON c.quarter = latest.starts_at AND c.facility_id = f.facility_id
         AND c.ts[1] >= date_trunc('minute', latest.first_at, 'UTC')
+        AND c.quarter >= %(first)s AND c.quarter <= %(last)s
 ) r ON true
 LEFT JOIN LATERAL (
     SELECT starts_at + step_s * interval '1 second' AS ends_at FROM interval_readings i
@@ -124,7 +130,10 @@ class PostgresTelemetryStore:
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
         with self._connection() as conn:
-            rows = conn.execute(_NEWEST, (list(facility_ids),)).fetchall()
+            asked = list(facility_ids)
+            # What is noted meanwhile, the next one to ask finds.
+            first, last = conn.execute(_OPEN, (asked,)).fetchone() or (None, None)
+            rows = conn.execute(_NEWEST, {"facilities": asked, "first": first, "last": last}).fetchall()
         return {facility: newest.astimezone(UTC) for facility, newest in rows}
 
     def newest_reading_at(self, facility_id: str) -> datetime | None:

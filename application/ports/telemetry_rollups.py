@@ -34,6 +34,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
     quarters: int = 0
     corrected: int = 0
+    more: bool = False
+    """Whether others were left for their many readings: they are due at once."""
 
 
 class TelemetryRollups(Protocol):
@@ -51,7 +53,10 @@ class TelemetryRollups(Protocol):
         ...
 
     def settle(self, partition: int, *, limit: int) -> Settled:
-        """Write down at most `limit` quarter-hours of the partition's facilities that are over and have news."""
+        """Write down at most `limit` quarter-hours of the partition's facilities that are over and have news.
+
+        Fewer where these have more readings than one transaction may hold.
+        """
         ...
 
     def corrections_after(self, correction_id: int, *, limit: int) -> Sequence[CorrectedInterval]:

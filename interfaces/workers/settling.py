@@ -97,8 +97,9 @@ class PartitionSettling:
             _log.exception("settling failed", partition=self._partition)
             self._due_at_s = at_s + SETTLE_AGAIN_AFTER_S
             return
-        if settled.quarters == limit:
+        if settled.more or settled.quarters == limit:
             self._due_at_s = at_s
+        if settled.quarters == limit:
             self._at_once = next_limit(limit, took_s)
         if settled.corrected:
             _log.info("telemetry corrected", partition=self._partition, quarters=settled.corrected)

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres import migrate as migrations
 from adapters.postgres import stored_chunks
 from adapters.postgres.migrate import migrate, migration_files
-from adapters.postgres.stored_chunks import new_to
+from adapters.postgres.stored_chunks import Span, new_to, readings_in
 from adapters.postgres.telemetry_readings import QuarterNotes
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
@@ -119,6 +119,36 @@ def test_a_clock_that_goes_back_makes_nothing_that_was_settled_unsettled(pool: C
     assert store.write_readings(0, 2, [said(0, 10.0), said(15, 20.0)]) == 1, "a repeat of what is settled"
     assert rollups.settle(0, limit=100).quarters, "it was noted once more"
     assert words(pool) == 2
+
+
+def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_planner_knows(
+    pool: ConnectionPool[Any], clock: FakeClock
+) -> None:
+    names = [f"fac-{n}" for n in range(3_000)]
+    PostgresTelemetryStore(pool, clock).write_readings(
+        0, 1, [MeterReading(name, "m1", T0, 1.0, 2.0) for name in names]
+    )
+    spans = [Span(n, name, T0, T0, T0 + timedelta(minutes=1)) for n, name in enumerate(names[::50])]
+    with pool.connection() as conn:
+        found = readings_in(conn, spans)
+        row = conn.execute(
+            "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables "
+            "WHERE starts_with(relname, 'reading_chunks')"
+        ).fetchone()
+    assert (len(found.columns), row) == (60, (60,))
+
+
+def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
+    pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.postgres.telemetry_settling.MOST_READINGS", 5)
+    store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
+    store.write_readings(0, 1, [said(900 * quarter + n, 1.0) for quarter in (0, 1) for n in (30, 60)])
+    store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])
+    clock.advance(hours=2)
+    rounds = [rollups.settle(0, limit=50) for _ in range(4)]
+    # None of the quarter-hour before, two of each of two, eight of one, none of the one after.
+    assert [(one.quarters, one.more) for one in rounds] == [(3, True), (1, True), (1, False), (0, False)]
 
 
 def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:

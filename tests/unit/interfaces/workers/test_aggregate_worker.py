@@ -247,6 +247,25 @@ def test_so_many_quarter_hours_are_settled_at_once_as_hold_up_no_reading_for_lon
     assert limits == [25, 50, 100, 200, MOST_SETTLED, 200, 100, 50, 25, 12, 6, FEWEST_SETTLED]
 
 
+def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
+    class Large(FakeTelemetryRollups):
+        left = 3
+
+        def settle(self, partition: int, *, limit: int) -> Settled:
+            self.left -= 1
+            return Settled(quarters=1, more=self.left > 0)
+
+    async def story() -> None:
+        told = Aggregating(FailingStore())
+        rollups = Large(FailingStore(), told.clock)
+        settling = PartitionSettling(0, rollups, SettlingTurn())
+        for left in (2, 1, 0, 0):
+            await settling.settle_if_due(7.0)
+            assert rollups.left == left
+
+    asyncio.run(story())
+
+
 def test_an_error_while_settling_holds_up_no_reading() -> None:
     class Failing(FakeTelemetryRollups):
         calls = 0
