@@ -23,7 +23,7 @@ WRITE_THROUGH_PAUSES_S = 10.0
 """Wall seconds at most, after a round that took long."""
 WRITTEN_AT_ONCE = 500
 """Facilities in one round."""
-SHARE_OF_TIME = 0.05
+SHARE_OF_TIME = 0.03
 """What keeping the cache warm may take, however many facilities there are."""
 WAITING_AT_MOST = 10_000
 METER_BYTES = 300
