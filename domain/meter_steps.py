@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.meter_intervals import INTERVAL_S
-from domain.minute_spans import MINUTE_S, MINUTES, FloatArray, IntArray, MinuteSpans, by_minute
+from domain.minute_spans import (
+    MINUTE_S,
+    MINUTES,
+    FloatArray,
+    IntArray,
+    MinuteSpans,
+    by_minute,
+    highest_by,
+    lowest_by,
+)
 from domain.register_energy import counted_kwh, lower_median_by, plausible_kwh
 
 DEFAULT_CADENCE_S = 15.0
@@ -77,20 +86,20 @@ class MinuteSums(msgspec.Struct, frozen=True, eq=False):
         known = inside & np.isfinite(points.kw)
         kw = points.kw[known]
         where = _cell(points, known)
-        low, high = np.full(meters * MINUTES, np.inf), np.full(meters * MINUTES, -np.inf)
-        np.minimum.at(low, where, kw)
-        np.maximum.at(high, where, kw)
+        low, high = (by(where, kw, meters * MINUTES) for by in (lowest_by, highest_by))
         spoken_for = MinuteSpans(points.meter, points.offset_s, _spoken_until(points, meters))
         finite = np.isfinite(points.kw)
         held = spoken_for.chosen(finite)
+        covered_s = spoken_for.spread(np.ones(len(points.meter)), meters)
+        held_s = covered_s if finite.all() else held.spread(np.ones(int(finite.sum())), meters)
         counted_s, counted_kwh_, jumped = _counted(points, meters)
         return cls(
             _count(where, meters),
             by_minute(where, kw, meters),
             low.reshape(meters, MINUTES),
             high.reshape(meters, MINUTES),
-            spoken_for.spread(np.ones(len(points.meter)), meters),
-            held.spread(np.ones(int(finite.sum())), meters),
+            covered_s,
+            held_s,
             held.spread(points.kw[finite], meters),
             counted_s,
             counted_kwh_,
@@ -178,11 +187,11 @@ def _counted(points: QuarterPoints, meters: int) -> tuple[FloatArray, FloatArray
 
 def _power_kw(points: QuarterPoints, whose: IntArray, rate_kw: FloatArray, meters: int) -> FloatArray:
     """By what each meter's pairs of registers are judged; NaN where there is nothing to judge by."""
+    highest = highest_by(points.meter, np.abs(points.kw), meters)
+    if np.isfinite(highest).all():
+        return highest
     rising = rate_kw > 0
     power = lower_median_by(whose[rising], rate_kw[rising], meters)
-    known = np.isfinite(points.kw)
-    highest = np.full(meters, -np.inf)
-    np.maximum.at(highest, points.meter[known], np.abs(points.kw[known]))
     return np.where(np.isfinite(highest), highest, power)
 
 

@@ -52,3 +52,18 @@ def by_minute(cells: IntArray, values: FloatArray, meters: int) -> FloatArray:
 def summed_by(cells: IntArray, values: NDArray[np.generic], length: int) -> FloatArray:
     """The sums of `values` by cell 0 .. length-1, in the order in which they stand."""
     return np.asarray(np.bincount(cells, weights=values, minlength=length), np.float64)
+
+
+def lowest_by(cells: IntArray, values: FloatArray, length: int) -> FloatArray:
+    """The lowest of `values` by cell 0 .. length-1, infinite where there is none. `cells` rise; NaN is passed by."""
+    found = np.full(length, np.inf)
+    firsts = np.flatnonzero(np.diff(cells, prepend=-1))
+    if len(firsts):
+        lowest = np.fmin.reduceat(values, firsts)
+        found[cells[firsts]] = np.where(np.isnan(lowest), np.inf, lowest)
+    return found
+
+
+def highest_by(cells: IntArray, values: FloatArray, length: int) -> FloatArray:
+    """Likewise the highest, minus infinity where there is none."""
+    return -lowest_by(cells, -values, length)

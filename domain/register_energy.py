@@ -34,10 +34,11 @@ def counted_kwh(
     kwh = np.where((step >= 0) & (step <= limit_kwh), step, np.nan)
     kwh = np.where((step < 0) & feeds_in & (-step <= limit_kwh), step, kwh)
     fell = np.isnan(kwh) & (step < 0) & (before > 0) & (after >= 0)
-    for end in (_next_power_of_ten(before), *BINARY_ENDS_KWH):
-        beyond = step + end
-        ran_over = fell & np.isnan(kwh) & (before < end) & (before >= NEAR_ITS_END * end)
-        kwh = np.where(ran_over & (beyond >= 0) & (beyond <= limit_kwh), beyond, kwh)
+    if fell.any():
+        for end in (_next_power_of_ten(before), *BINARY_ENDS_KWH):
+            beyond = step + end
+            ran_over = fell & np.isnan(kwh) & (before < end) & (before >= NEAR_ITS_END * end)
+            kwh = np.where(ran_over & (beyond >= 0) & (beyond <= limit_kwh), beyond, kwh)
     return np.where(np.abs(kwh) <= MAX_ABS_KW * hours, kwh, np.nan)
 
 

@@ -18,6 +18,7 @@ from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number
 from domain.meter_steps import QuarterPoints
+from domain.minute_spans import highest_by, lowest_by
 from domain.reading_columns import ReadingColumns, replaced, usable
 from domain.rollups import LOOK_AHEAD_S, RollupColumns, quarter_rollups
 
@@ -170,9 +171,7 @@ def _newest(
     meter: NDArray[np.int64],
 ) -> list[NewestOfMeter]:
     """`inside_s`: the offsets of all readings, usable or not, NaN outside; `meter`: whose they are."""
-    first, newest = np.full(len(meters), np.inf), np.full(len(meters), -np.inf)
-    np.fmin.at(first, meter, inside_s)
-    np.fmax.at(newest, meter, inside_s)
+    first, newest = (by(meter, inside_s, len(meters)) for by in (lowest_by, highest_by))
     inside = (points.offset_s >= 0) & (points.offset_s < INTERVAL_S)
     power, register = (
         _last(points.meter, inside & np.isfinite(values), len(meters))
