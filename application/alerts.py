@@ -56,7 +56,9 @@ ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "a facility's forecasts err 1.5 times their usual in a week, or their intervals cover too little",
     ),
-    "forecast_conflicts": AlertDefinition("warning", "over 0.1 % of forecasts were refused as conflicting"),
+    "forecast_conflicts": AlertDefinition(
+        "warning", "over 0.1 % of a day's forecasts were refused as conflicting"
+    ),
     "bms_breaker_open": AlertDefinition(
         "critical", "a BMS timed out five times in a row; calls are suspended"
     ),

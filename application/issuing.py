@@ -5,10 +5,9 @@ issue the same cycle one is first, and the other is told what stands.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 from uuid import UUID, uuid5
 
-from application.commands.forecast import Issue, IssueForecast
+from application.commands.forecast import Issue, IssueForecast, Outcomes
 from application.deciding import CommandContext
 from application.ports.clock import Clock
 from application.ports.event_store import EventStore, SaveBounds, SaveTooLarge, VersionConflict
@@ -111,7 +110,8 @@ class ForecastIssuing:
 def decided(command: IssueForecast, known: Forecast | None, provenance: Provenance) -> tuple[Forecast, Issue]:
     """The forecast that stands after `command`, with what it has to record; `known` stood before.
 
-    Raises ForecastConflict or InvalidForecast.
+    A better one that stands is kept: that is no conflict, which is where two of the same quality differ. Raises
+    ForecastConflict or InvalidForecast.
     """
     if known is None:
         forecast = Forecast.issue(
@@ -123,22 +123,20 @@ def decided(command: IssueForecast, known: Forecast | None, provenance: Provenan
             steps=command.steps,
         )
         return forecast, _issue(forecast, "issued")
+    if is_better(known.state.data_quality, than=quality_of(command.inputs, command.cycle_start)):
+        return known, _issue(known, "kept")
     known.reissue(provenance, inputs=command.inputs, model=command.model, steps=command.steps)
     return known, _issue(known, "reissued" if known.pending_events else "unchanged")
 
 
-def merely_of_a_newer_model(command: IssueForecast, known: Forecast | None) -> bool:
-    """Whether what stands was made with an older model, and `command` with one trained since but from no better inputs.
-
-    So it is after a restart within a cycle: no conflict, and no reason to replace what stands.
-    """
-    if known is None or command.model.trained_at <= known.state.model.trained_at:
+def is_no_better(command: IssueForecast, known: Forecast) -> bool:
+    """Whether `command` is from other inputs than what stands, and of no better quality."""
+    if command.inputs.input_hash == known.state.inputs.input_hash:
         return False
-    quality = quality_of(command.inputs, command.cycle_start)
-    return not is_better(quality, than=known.state.data_quality)
+    return not is_better(quality_of(command.inputs, command.cycle_start), than=known.state.data_quality)
 
 
-def _issue(forecast: Forecast, outcome: Literal["issued", "reissued", "unchanged"]) -> Issue:
+def _issue(forecast: Forecast, outcome: Outcomes) -> Issue:
     state = forecast.state
     return Issue(forecast_id=state.forecast_id, outcome=outcome, data_quality=state.data_quality)
 

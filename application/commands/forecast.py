@@ -23,9 +23,13 @@ class IssueForecast(msgspec.Struct, frozen=True, kw_only=True):
     steps: QuantileSteps | CompactSteps
 
 
+Outcomes = Literal["issued", "reissued", "unchanged", "kept"]
+"""Unchanged: the same inputs again. Kept: what stands is from better inputs."""
+
+
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
     """The forecast that now stands for that cycle."""
 
     forecast_id: UUID
-    outcome: Literal["issued", "reissued", "unchanged"]
+    outcome: Outcomes
     data_quality: DataQuality

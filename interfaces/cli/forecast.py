@@ -72,6 +72,7 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
                 ("issued", len(report.issued)),
                 ("reissued", len(report.reissued)),
                 ("unchanged", len(report.unchanged) + len(report.already_full)),
+                ("kept", len(report.kept)),
                 ("degraded", [f"{one} {why}" for one, why in report.degraded.items()]),
                 ("refused", [f"{one}: {why}" for one, why in report.refused.items()]),
                 ("conflicts", report.conflicts),

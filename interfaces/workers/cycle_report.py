@@ -12,6 +12,8 @@ class CycleReport(msgspec.Struct, kw_only=True):
     issued: list[str] = []
     reissued: list[str] = []
     unchanged: list[str] = []
+    kept: list[str] = []
+    """What stood for this cycle was from other inputs, no worse, and not made at the same time: it stays."""
     already_full: list[str] = []
     """They had a forecast of full quality for this cycle, and were not looked at again."""
     degraded: dict[str, str] = {}
@@ -23,4 +25,4 @@ class CycleReport(msgspec.Struct, kw_only=True):
 
     def has_forecast(self) -> list[str]:
         """The facilities that have a forecast for this cycle that was looked at."""
-        return [*self.issued, *self.reissued, *self.unchanged, *self.already_full]
+        return [*self.issued, *self.reissued, *self.unchanged, *self.kept, *self.already_full]

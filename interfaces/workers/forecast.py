@@ -57,6 +57,7 @@ def tell(report: CycleReport) -> None:
         issued=len(report.issued),
         reissued=len(report.reissued),
         unchanged=len(report.unchanged),
+        kept=len(report.kept),
         already_full=len(report.already_full),
         degraded=len(report.degraded),
         refused=len(report.refused),

@@ -22,7 +22,7 @@ from application.issuing import (
     Standing,
     TooManyRaces,
     cycle_context,
-    merely_of_a_newer_model,
+    is_no_better,
 )
 from application.model_shelf import ModelShelf
 from application.ports.alerts import AlertRegistry
@@ -181,8 +181,8 @@ class ForecastCycle:
             known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))
             if isinstance(command, Exception):
                 report.refused[facility_id] = _why(command)
-            elif known_forecast is not None and merely_of_a_newer_model(command, known_forecast):
-                report.unchanged.append(facility_id)
+            elif known_forecast is not None and self._takes_over and is_no_better(command, known_forecast):
+                report.kept.append(facility_id)
                 report.degraded[facility_id] = known_forecast.state.data_quality
             else:
                 commands.append(command)
@@ -214,6 +214,11 @@ class ForecastCycle:
                 getattr(report, outcome.outcome).append(facility_id)
                 if outcome.data_quality != "full":
                     report.degraded[facility_id] = outcome.data_quality
+
+    @property
+    def _takes_over(self) -> bool:
+        """In its first cycle, what stands is its predecessor's: readings and models that came since are no conflict."""
+        return not self._tries
 
     async def _alert(self, report: CycleReport) -> None:
         wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}

@@ -236,8 +236,28 @@ def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(hou
     house.stopped.at = NOW
     assert house.run(older).issued == ALL
     again = house.run(house.cycle())
-    assert (again.unchanged, again.conflicts, set(again.degraded)) == (ALL, [], set(ALL))
+    assert (again.kept, again.conflicts, set(again.degraded)) == (ALL, [], set(ALL))
     assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+
+
+def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: House) -> None:
+    """It knows the weather no more that its predecessor remembered, and readings have come since."""
+    house.remember(ALL, 42)
+    house.weather.issued_at = CYCLE_START - timedelta(hours=4)
+    assert set(house.run().degraded.values()) == {"degraded_stale_weather"}
+    house.weather.available = False
+    worse = house.cycle()
+    again = house.run(worse)
+    assert (again.kept, again.conflicts) == (ALL, [])
+    assert again.degraded == dict.fromkeys(ALL, "degraded_stale_weather")
+    house.remember(ALL[:1], 1, kw=140.0)
+    third = house.run(worse)
+    assert (third.kept, third.conflicts) == (ALL, [])
+    house.weather.available = True
+    as_good = house.run(house.cycle())
+    assert (as_good.kept, as_good.unchanged, as_good.conflicts) == (ALL[:1], ALL[1:], [])
+    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+    assert len(house.events.read_after(0, 100)) == 3
 
 
 def test_the_last_good_weather_serves_on_and_goes_stale(house: House) -> None:

@@ -80,3 +80,15 @@ def test_a_batch_that_loses_every_race_is_told_so_and_the_others_stay(
 
     found = issue(Contested(), [command(one) for one in IDS[:101]])
     assert named(found) == [TooManyRaces.__name__] * 100 + ["issued"]
+
+
+def test_what_stands_is_kept_beside_worse_and_in_conflict_only_with_others_as_good() -> None:
+    store = FakeEventStore()
+    issue(store, [command("fac-001", quality="full"), command("fac-002")])
+    offers = [command("fac-001", seed=1), command("fac-002", seed=1)]
+    kept, conflict = issue(store, offers)
+    assert isinstance(kept, Issue)
+    assert (kept.outcome, kept.data_quality) == ("kept", "full")
+    assert named([conflict]) == ["ForecastConflict"]
+    known = store.load_many(Forecast, [forecast_stream_id(one, AT) for one in IDS[1:3]])
+    assert {one.state.inputs.input_hash for one in known.values()} == {f"{0:064x}"}
