@@ -9,6 +9,8 @@ import msgspec
 
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+"""ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
 Strategy = Literal["setpoint_offset", "shed_level"]
 BmsProfile = Literal["two_phase", "two_phase_no_dedup", "single_phase"]
 
@@ -79,6 +81,8 @@ class FacilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] = 0.0
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] = 0.0
     weather_cell: Identifier = "default"
+    region: Region | None = None
+    """Whose public holidays it keeps; None: as its time zone says, the national ones."""
     meters: tuple[MeterEntry, ...]
     zones: tuple[ZoneEntry, ...]
     bms: BmsEntry

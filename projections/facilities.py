@@ -37,6 +37,8 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     latitude: float
     longitude: float
     weather_cell: str
+    region: str | None = None
+    """Whose public holidays it keeps, ISO 3166; None: those of its time zone."""
     status: FacilityStatus
     status_reason: str | None = None
     """Why it is in maintenance, or was deactivated."""
@@ -154,6 +156,7 @@ def _keep(
             latitude=state.latitude,
             longitude=state.longitude,
             weather_cell=state.weather_cell,
+            region=state.region,
             status=state.status,
             status_reason=_status_reason(happened, row),
             meters=tuple(sorted(state.meters)),

@@ -38,6 +38,7 @@ def register_facility(command: RegisterFacility, deciding: Deciding) -> Decision
         ),
         programs=frozenset(entry.programs),
         limits=_limits(entry),
+        region=entry.region,
     )
     return Decision(facility, reply=len(facility.pending_events))
 

@@ -28,6 +28,7 @@ class Facility(Aggregate[FacilityState]):
     EnrolledInProgram: TypeAlias = events.EnrolledInProgram
     WithdrawnFromProgram: TypeAlias = events.WithdrawnFromProgram
     LimitsAgreed: TypeAlias = events.LimitsAgreed
+    RegionAgreed: TypeAlias = events.RegionAgreed
     MaintenanceStarted: TypeAlias = events.MaintenanceStarted
     MaintenanceEnded: TypeAlias = events.MaintenanceEnded
     Deactivated: TypeAlias = events.Deactivated
@@ -69,6 +70,7 @@ class Facility(Aggregate[FacilityState]):
         bms: BmsLink,
         programs: frozenset[str],
         limits: Limits,
+        region: str | None = None,
     ) -> None:
         """Record what differs from what is known already; the same facts again record nothing."""
         self._agree_meters(provenance, meters)
@@ -81,6 +83,8 @@ class Facility(Aggregate[FacilityState]):
             self.record(self.WithdrawnFromProgram, provenance, program_id=program_id)
         if self.state.limits != limits:
             self.record(self.LimitsAgreed, provenance, limits=limits)
+        if self.state.region != region:
+            self.record(self.RegionAgreed, provenance, region=region)
 
     def _agree_meters(self, provenance: Provenance, meters: frozenset[str]) -> None:
         for meter_id in sorted(meters - self.state.meters):

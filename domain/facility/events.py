@@ -99,6 +99,16 @@ class LimitsAgreed(Event, frozen=True, kw_only=True):
         return replace(state, limits=self.limits)
 
 
+class RegionAgreed(Event, frozen=True, kw_only=True):
+    """Whose public holidays it keeps: ISO 3166, as "US-CA" or "DE"; None: those of its time zone."""
+
+    TOPIC: ClassVar[str] = "facility.region-agreed.v1"
+    region: str | None
+
+    def evolve(self, state: FacilityState) -> FacilityState:
+        return replace(state, region=self.region)
+
+
 class MaintenanceStarted(Event, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "facility.maintenance-started.v1"
     reason: str

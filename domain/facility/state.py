@@ -63,6 +63,8 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
     bms: BmsLink | None = None
     programs: frozenset[str] = frozenset()
     limits: Limits | None = None
+    region: str | None = None
+    """Whose public holidays it keeps, ISO 3166; None: those of its time zone."""
     reservations: dict[str, Reservation] = {}
     served: dict[str, datetime] = {}
     """DR event id -> its start, for the limits per day and season."""

@@ -174,7 +174,7 @@ def forecast_sites(stores: Stores) -> list[ForecastSite]:
     from application.forecasting import ForecastSite
 
     return [
-        ForecastSite(facility_id=row.facility_id, tz=row.tz, weather_cell=row.weather_cell)
+        ForecastSite(facility_id=row.facility_id, tz=row.tz, weather_cell=row.weather_cell, region=row.region)
         for row in facility_rows(stores)
         if row.status != "deactivated"
     ]

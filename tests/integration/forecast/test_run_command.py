@@ -1,6 +1,7 @@
 """`gridproof forecast run` on a database of its own, with the settings a person would have."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import ImportedIntervals
 from domain.forecast import cycle_start_of
-from tests.acceptance.terminal import Terminal
+from interfaces.bootstrap import open_stores
+from interfaces.bootstrap.meters_and_forecasts import forecast_sites
+from interfaces.settings import read_settings
+from tests.acceptance.terminal import PORTFOLIO, Terminal, changed
 from tests.servers import Database
 
 
@@ -76,3 +80,19 @@ def test_what_cannot_be_done_says_why(
     result = terminal.run("forecast", "run", *arguments)
     assert result.exit_code == status
     assert says in result.stderr
+
+
+def test_a_facility_keeps_the_holidays_of_the_region_that_the_portfolio_says(terminal: Terminal) -> None:
+    in_california = changed(PORTFOLIO, ["facilities", 0, "region"], "US-CA")
+    assert terminal.run("facilities", "import", terminal.file(in_california)).exit_code == 0
+    nowhere = terminal.run(
+        "facilities",
+        "import",
+        terminal.file(changed(in_california, ["facilities", 1, "region"], "California")),
+    )
+    assert nowhere.exit_code == 1
+    assert "facilities[1].region" in nowhere.output
+    terminal.project()
+    with closing(open_stores(read_settings(terminal.environ), pool_size=1)) as stores:
+        regions = {site.facility_id: site.region for site in forecast_sites(stores)}
+    assert regions == {"fac-001": "US-CA", "fac-002": None, "fac-003": None}

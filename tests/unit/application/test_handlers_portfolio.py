@@ -63,6 +63,14 @@ def test_of_a_changed_portfolio_only_the_differences_are_recorded() -> None:
     )
 
 
+def test_the_region_whose_holidays_it_keeps_may_be_agreed_later() -> None:
+    story = given().after(RegisterFacility(entry=HALL))
+    in_scotland = RegisterFacility(entry=replace(HALL, region="GB-SCT"))
+    story.when(in_scotland).then(fact(Facility.RegionAgreed, region="GB-SCT"))
+    story.when(in_scotland).then()
+    story.when(RegisterFacility(entry=HALL)).then(fact(Facility.RegionAgreed, region=None))
+
+
 def test_maintenance_begins_and_ends_once() -> None:
     story = given().after(RegisterFacility(entry=HALL))
     start = StartMaintenance(facility_id="fac-001", reason="boiler")
