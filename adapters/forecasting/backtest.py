@@ -6,21 +6,26 @@ from zlib import crc32
 
 import numpy as np
 
-from adapters.forecasting.conformal import widened
 from adapters.forecasting.grouping import alike
 from adapters.forecasting.hourly import on_steps, spans
-from adapters.forecasting.learned import FULL, NO_WEATHER
+from adapters.forecasting.learned import FULL, NO_WEATHER, YESTERDAYS_WEATHER
 from adapters.forecasting.load_forecaster import BatchedLoadForecaster
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, local_midnights
 from adapters.forecasting.rolling import USED_FROM_H, Rolling
 from adapters.forecasting.training import LEAST_DAYS, WITHIN_HOUR_DAYS, Histories, gathered
 from adapters.forecasting.within_hour import StepShape, in_steps, within_hour
 from application.ports.load_forecaster import FacilityHistory
-from application.ports.rolling_forecasts import HORIZON_H, BacktestConditions, FacilityRun
+from application.ports.rolling_forecasts import HORIZON_H, BacktestConditions, FacilityRun, WeatherAhead
 from domain.time_windows import FloatArray
 
 WEATHER_MEMORY = 0.95
 """The correlation of a weather forecast's error with that of the hour before."""
+
+MODE_OF: dict[WeatherAhead, int] = {
+    "forecast": FULL,
+    "yesterday": YESTERDAYS_WEATHER,
+    "none": NO_WEATHER,
+}
 
 
 class _Said(NamedTuple):
@@ -100,13 +105,10 @@ class _Run:
             ahead = ahead - HOURS_A_DAY * (1 + np.arange(HORIZON_H + 1) // HOURS_A_DAY)
         temp_c = np.take_along_axis(self._temp_c, np.maximum(ahead, 0), axis=1)
         window = rolling.window(origins, temp_c, conditions.stale_h)
-        mode = NO_WEATHER if conditions.weather == "none" else FULL
+        mode = MODE_OF[conditions.weather]
         said = learned.candidates(window)
         middle = learned.mixed(said, mode, conditions.stale_h)
-        errors = learned.around(window, mode)
-        if conditions.weather == "yesterday":
-            errors = widened(errors, middle - learned.mixed(said, NO_WEATHER, conditions.stale_h))
-        low, high = errors
+        low, high = learned.around(window, mode)
         mean = learned.means.fitted(window.week, window.columns)[-1 if mode == NO_WEATHER else 0]
         for row in rows:
             kw = np.stack([middle[row] + low[row], middle[row], middle[row] + high[row]])

@@ -42,13 +42,12 @@ class Spread(NamedTuple):
         return found
 
 
-def widened(errors_kw: FloatArray, weather_kw: FloatArray) -> FloatArray:
-    """Errors (2, facilities, 48) with old temperatures: by as much as weather makes of the forecast, `weather_kw`.
+def never_narrower(errors_kw: FloatArray, full_kw: FloatArray) -> FloatArray:
+    """Errors (2, facilities, 48) of worse inputs, not nearer than those of full ones: to know less is not to be surer.
 
-    Facilities that do not mind the weather stay as sure as they were.
+    Where a facility does not mind the weather, trials without it may come out a little better by chance.
     """
-    low, high = errors_kw
-    return np.stack([-np.hypot(low, weather_kw), np.hypot(high, weather_kw)])
+    return np.stack([np.minimum(errors_kw[0], full_kw[0]), np.maximum(errors_kw[1], full_kw[1])])
 
 
 def known_of_last_day(load_kw: FloatArray) -> FloatArray:

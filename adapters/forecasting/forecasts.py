@@ -6,9 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.forecasting.conformal import known_of_last_day, widened, widened_by_gaps
+from adapters.forecasting.conformal import known_of_last_day, widened_by_gaps
 from adapters.forecasting.hourly import on_grid, stuck, stuck_to_the_end
-from adapters.forecasting.learned import FULL, NO_WEATHER, Learned, Window, by_local_clock, shifted
+from adapters.forecasting.learned import (
+    FULL,
+    NO_WEATHER,
+    YESTERDAYS_WEATHER,
+    Learned,
+    Window,
+    by_local_clock,
+    shifted,
+)
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, clocks_ahead_h, hours_of_week
 from adapters.forecasting.naive_methods import without_gaps
 from adapters.forecasting.parameters import Block
@@ -100,15 +108,14 @@ def _quantiles(
 ) -> FloatArray:
     """Shape (3, facilities, 48), by the hour."""
     said = learned.candidates(window)
-    middle = [learned.mixed(said, mode, window.age_h) for mode in (FULL, NO_WEATHER)]
-    errors = [learned.around(window, mode) for mode in (FULL, NO_WEATHER)]
-    if stale.any():
-        wider = widened(errors[FULL], middle[FULL] - middle[NO_WEATHER])
-        errors[FULL] = np.where(stale[:, None], wider, errors[FULL])
-    chosen = used_weather[:, None]
-    p50 = np.where(chosen, middle[FULL], middle[NO_WEATHER])
-    low, high = np.where(chosen, errors[FULL], errors[NO_WEATHER])
-    return np.stack([p50 + low, p50, p50 + high])
+    modes = np.where(used_weather, np.where(stale, YESTERDAYS_WEATHER, FULL), NO_WEATHER)
+    found = np.empty((3, *said.shape[1:]))
+    for mode in np.unique(modes).tolist():
+        middle = learned.mixed(said, mode, window.age_h)
+        low, high = learned.around(window, mode)
+        quantiles = np.stack([middle + low, middle, middle + high])
+        found = np.where((modes == mode)[:, None], quantiles, found)
+    return found
 
 
 def _surroundings(
@@ -175,8 +182,9 @@ def _windows(
         last = metered(origin.at_s - HOUR_S, 1)
         last[stood_still] = np.nan
         last_mean = shifted(mean_kw[:, :, back - 1 :], origin.phase)
-        load_kw = np.concatenate([shifted(load_kw, origin.phase), last], axis=1)
-        residual_kw = np.concatenate([shifted(residual_kw, origin.phase), last - last_mean], axis=2)
+        newest = (last - last_mean).astype(residual_kw.dtype)
+        load_kw = np.concatenate([shifted(load_kw, origin.phase), last.astype(load_kw.dtype)], axis=1)
+        residual_kw = np.concatenate([shifted(residual_kw, origin.phase), newest], axis=2)
     return load_kw, residual_kw
 
 

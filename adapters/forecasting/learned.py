@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.forecasting.autoregression import foreseen, without_lags
-from adapters.forecasting.conformal import Spread
+from adapters.forecasting.conformal import Spread, never_narrower
 from adapters.forecasting.guard import mixed
 from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray, day_kind_hour
 from adapters.forecasting.mean_models import MEMBERS, Means
@@ -18,8 +18,12 @@ from domain.time_windows import FloatArray
 CANDIDATES = (*(f"member {number}" for number in range(len(MEMBERS))), "autoregression", *NAMES)
 MODELS = len(MEMBERS) + 1
 NEEDS_WEATHER = np.array([*(kind.weather for kind in MEMBERS), True, *(False for _ in NAMES)])
-FULL, NO_WEATHER = 0, 1
-MODES = 2
+FULL, NO_WEATHER, YESTERDAYS_WEATHER = 0, 1, 2
+MODES = 3
+"""What is known of the weather ahead; each has an interval of its own."""
+MIXTURE_OF = (0, 1, 0)
+"""Mode -> whose weights its candidates are mixed with: with old temperatures those of new ones."""
+MIXTURES = 2
 AUTOREGRESSION_UP_TO_H = 3
 """With older data the autoregression starts from values that it made up, and is left out."""
 
@@ -57,26 +61,42 @@ class Learned(NamedTuple):
     corrections: FloatArray
     """Shape (members, facilities, blocks, FEATURES)."""
     weights: FloatArray
-    """Shape (MODES, candidates, facilities, spans)."""
+    """Shape (MIXTURES, candidates, facilities, spans)."""
     spreads: tuple[Spread, ...]
     """One for each of MODES."""
 
     def candidates(self, window: Window) -> FloatArray:
         """What each of CANDIDATES says: shape (candidates, facilities, 48)."""
-        mean = window.shifted(self.means.fitted(window.week, window.columns))
         added = [
             corrections(weights, residual, window.age_h)
             for weights, residual in zip(self.corrections, window.residual_kw, strict=True)
         ]
-        ahead = window.shifted(without_lags(self.autoregression).fitted(window.week, window.columns))
-        lags = foreseen(self.autoregression, window.load_kw[:, -HOURS_A_WEEK - 1 :], ahead)
         return np.concatenate(
-            [mean + np.stack(added), lags[None], naive(window.load_kw, HORIZON_H, window.age_h)]
+            [
+                self._means(window) + np.stack(added),
+                self._autoregressed(window)[None],
+                naive(window.load_kw, HORIZON_H, window.age_h),
+            ]
         )
+
+    def candidates_with(self, columns: FloatArray, window: Window, said_kw: FloatArray) -> FloatArray:
+        """What they would say with other temperatures, those of `columns`, where they say `said_kw` of `window`."""
+        others = window._replace(columns=columns)
+        members = said_kw[: len(MEMBERS)] + (self._means(others) - self._means(window))
+        return np.concatenate([members, self._autoregressed(others)[None], said_kw[MODELS:]])
+
+    def _means(self, window: Window) -> FloatArray:
+        """Shape (members, facilities, 48)."""
+        return window.shifted(self.means.fitted(window.week, window.columns))
+
+    def _autoregressed(self, window: Window) -> FloatArray:
+        """Shape (facilities, 48)."""
+        ahead = window.shifted(without_lags(self.autoregression).fitted(window.week, window.columns))
+        return foreseen(self.autoregression, window.load_kw[:, -HOURS_A_WEEK - 1 :], ahead)
 
     def mixed(self, candidates_kw: FloatArray, mode: int, age_h: int = 0) -> FloatArray:
         """The forecast: shape (facilities, 48)."""
-        weights = self.weights[mode]
+        weights = self.weights[MIXTURE_OF[mode]]
         if age_h > AUTOREGRESSION_UP_TO_H:
             weights = weights.copy()
             weights[MODELS - 1] = 0.0
@@ -84,8 +104,11 @@ class Learned(NamedTuple):
         return mixed(weights, candidates_kw, age_h)
 
     def around(self, window: Window, mode: int) -> FloatArray:
-        """Shape (2, facilities, 48): the 10 and 90 % quantiles of the error."""
-        return self.spreads[mode].around(window.place, window.age_h)
+        """Shape (2, facilities, 48): the 10 and 90 % quantiles of the error; in no mode nearer than in FULL."""
+        full = self.spreads[FULL].around(window.place, window.age_h)
+        if mode == FULL:
+            return full
+        return never_narrower(self.spreads[mode].around(window.place, window.age_h), full)
 
 
 def shifted(by_clock_hour: FloatArray, phase: float) -> FloatArray:

@@ -33,7 +33,7 @@ class BatchedLoadForecaster:
     NAME = "time-of-week-and-temperature"
     NAIVE_NAME = NAIVE
     """Of facilities with less than five weeks of history."""
-    VERSION = "2"
+    VERSION = "3"
 
     @classmethod
     def reads(cls, model: TrainedModel) -> bool:

@@ -40,6 +40,8 @@ def filled_day(load_kw: FloatArray, filled_kw: FloatArray, first: int) -> FloatA
 def without_gaps(load_kw: FloatArray, usual_kw: FloatArray) -> FloatArray:
     """Whole days (facilities, hours), gaps filled as by `filled_day`; those of the first week from the week after it,
     else by `usual_kw` (facilities,)."""
+    if np.isfinite(load_kw).all():
+        return load_kw
     first, second = load_kw[:, :HOURS_A_WEEK], load_kw[:, HOURS_A_WEEK : 2 * HOURS_A_WEEK]
     start = np.where(np.isfinite(first), first, second)
     found = load_kw.copy()

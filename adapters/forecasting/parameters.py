@@ -12,7 +12,7 @@ import numpy as np
 from adapters.forecasting.autoregression import LAGS_H
 from adapters.forecasting.conformal import PLACES, Spread
 from adapters.forecasting.guard import SPANS_H
-from adapters.forecasting.learned import CANDIDATES, MODES, Learned
+from adapters.forecasting.learned import CANDIDATES, MIXTURES, MODES, Learned
 from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
 from adapters.forecasting.mean_models import MEMBERS, Means
 from adapters.forecasting.normal_equations import Coefficients
@@ -32,7 +32,7 @@ LAYOUT: dict[str, tuple[int, ...]] = {
     "lag_week": (HOURS_A_WEEK,),
     "lag_dense": (len(LAGS_H) + DENSE,),
     "corrections": (len(MEMBERS), len(BLOCKS), FEATURES),
-    "weights": (MODES, len(CANDIDATES), len(SPANS_H)),
+    "weights": (MIXTURES, len(CANDIDATES), len(SPANS_H)),
     "scale_kw": (MODES, PLACES),
     "quantiles": (MODES, len(BLOCKS), 2),
     "within_hour_kw": (2 * QUARTERS_A_DAY,),
@@ -60,7 +60,7 @@ class StoredParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=Tru
     """float32, little-endian, in the order of LAYOUT."""
 
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 _DECODER = msgspec.msgpack.Decoder(StoredParameters)
 
 

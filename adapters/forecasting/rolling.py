@@ -10,7 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.forecasting.autoregression import lagged
-from adapters.forecasting.learned import MODES, Learned, Window, by_local_clock, window_of
+from adapters.forecasting.learned import (
+    FULL,
+    NO_WEATHER,
+    YESTERDAYS_WEATHER,
+    Learned,
+    Window,
+    by_local_clock,
+    window_of,
+)
 from adapters.forecasting.local_week import HOURS_A_DAY, HOURS_A_WEEK, IntArray
 from adapters.forecasting.mean_models import MEMBERS, MeanModels
 from adapters.forecasting.naive_methods import filled_day
@@ -137,7 +145,6 @@ class Rolling:
         """At the origins `end` (facilities,), `temp_c` (facilities, 49) foreseen, the last `age_h` hours unknown."""
         ahead = end[:, None] + np.arange(HORIZON_H + 1)
         week = np.take_along_axis(self.batch.week, ahead, axis=1)
-        smooth = np.take_along_axis(self._smooth_c, np.maximum(end - 1, 0)[:, None], axis=1)[:, 0]
         past = np.maximum(end[:, None] + np.arange(-WINDOW_H, 0), 0)
         clocks_h = np.take_along_axis(self.batch.clocks_h, past, axis=1)
         clock_then_h = np.take_along_axis(self.batch.clocks_h, end[:, None] + HOURS_A_DAY, axis=1)[:, 0]
@@ -150,9 +157,13 @@ class Rolling:
             load_kw=load_kw,
             residual_kw=residual_kw,
             week=week,
-            columns=columns(self._climate, week, temp_c, smoothed(temp_c, smooth)),
+            columns=self._columns_ahead(end, week, temp_c),
             age_h=age_h,
         )
+
+    def _columns_ahead(self, end: IntArray, week: IntArray, temp_c: FloatArray) -> FloatArray:
+        smooth = np.take_along_axis(self._smooth_c, np.maximum(end - 1, 0)[:, None], axis=1)[:, 0]
+        return columns(self._climate, week, temp_c, smoothed(temp_c, smooth))
 
     def _is_renewed_today(self) -> bool:
         last = RENEWED_AFTER_DAYS[-1]
@@ -212,12 +223,23 @@ class Rolling:
         # The 49th hour counts for nothing where the origin is a full hour.
         came_c = np.pad(self.temp_c[:, ahead], ((0, 0), (0, 1)), mode="edge")
         temp_c = came_c + forecast_error_k(self.batch.first_hour + hour)
-        window = self.window(np.full(self.facilities, hour), temp_c)
+        end = np.full(self.facilities, hour)
+        window = self.window(end, temp_c)
+        yesterdays_c = self.temp_c[:, np.maximum(hours_of_yesterday(hour), 0)]
         said = learned.candidates(window)
+        said_with_old = learned.candidates_with(
+            self._columns_ahead(end, window.week, yesterdays_c), window, said
+        )
         unready = self.known_h(hour) < LEAST_KNOWN_H
-        said[MODEL[:, None] & unready] = np.nan
-        mixes = np.stack([learned.mixed(said, mode) for mode in range(MODES)])
-        self._trials.add(hour, said, mixes, self.batch.load_kw[:, ahead], window.place)
+        for one in (said, said_with_old):
+            one[MODEL[:, None] & unready] = np.nan
+        mixes = {
+            FULL: learned.mixed(said, FULL),
+            NO_WEATHER: learned.mixed(said, NO_WEATHER),
+            YESTERDAYS_WEATHER: learned.mixed(said_with_old, YESTERDAYS_WEATHER),
+        }
+        in_order = np.stack([mixes[mode] for mode in sorted(mixes)])
+        self._trials.add(hour, said, in_order, self.batch.load_kw[:, ahead], window.place)
 
     def _learned_without_spreads(self, end: int) -> Learned:
         weights = self._trials.weights(end, self.known_h(end) >= USED_FROM_H, self._climate.known > 0)
@@ -237,6 +259,16 @@ class Rolling:
         return columns(
             self._climate, self.batch.week[:, hours], self.temp_c[:, hours], self._smooth_c[:, hours]
         )
+
+
+def hours_of_yesterday(hour: int) -> IntArray:
+    """The indices of the hours a day (two, from the second day on) before the 49 hours from index `hour` on.
+
+    As the temperature stands in for a weather forecast that is away.
+    """
+    ahead = np.arange(HORIZON_H + 1)
+    found: IntArray = hour + ahead - HOURS_A_DAY * (1 + ahead // HOURS_A_DAY)
+    return found
 
 
 def _forget(load_kw: FloatArray, residual_kw: FloatArray, age_h: int) -> None:

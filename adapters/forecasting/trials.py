@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 
 from adapters.forecasting.conformal import ORIGINS, Spread, spread_of
 from adapters.forecasting.guard import SPANS_H, mean_squares, mixing_weights
-from adapters.forecasting.learned import CANDIDATES, FULL, MODES, NEEDS_WEATHER, NO_WEATHER
+from adapters.forecasting.learned import (
+    CANDIDATES,
+    MIXTURE_OF,
+    MIXTURES,
+    MODES,
+    NEEDS_WEATHER,
+    NO_WEATHER,
+)
 from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
 from adapters.forecasting.mean_models import MEMBERS
 from adapters.forecasting.residual_correction import HORIZON_H
@@ -70,7 +77,7 @@ class Trials:
         del self._made[: -2 * ORIGINS]
 
     def weights(self, end: int, models_may: NDArray[np.bool_], has_weather: NDArray[np.bool_]) -> FloatArray:
-        """Shape (MODES, candidates, facilities, spans), from what is known at index `end`.
+        """Shape (MIXTURES, candidates, facilities, spans), from what is known at index `end`.
 
         `models_may` (facilities,): where models are used at all. Without weather, models that need it are not.
         """
@@ -83,8 +90,8 @@ class Trials:
         sums = np.sum(recent, axis=0) if recent else np.zeros(shape)
         full = ~MODEL[:, None] | models_may
         dry = full & ~(NEEDS_WEATHER[:, None] & has_weather)
-        found = [dry, dry]
-        found[FULL], found[NO_WEATHER] = full, dry
+        found = [full] * MIXTURES
+        found[MIXTURE_OF[NO_WEATHER]] = dry
         return np.stack([mixing_weights(sums, allowed, PRIOR) for allowed in found])
 
     def spreads(self, end: int, usual_kw: FloatArray) -> tuple[Spread, ...]:

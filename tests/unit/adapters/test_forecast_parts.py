@@ -146,7 +146,7 @@ def test_parameters_come_back_as_they_were_kept() -> None:
     assert (found.ends_hour, found.is_model) == ((10, 11), (True, False))
     for name, value in values.items():
         assert found.values[name] == pytest.approx(value, rel=1e-6)
-    others = kept[0].replace(b"\x94\x02", b"\x94\x01", 1)
+    others = kept[0].replace(b"\x94\x03", b"\x94\x02", 1)
     with pytest.raises(OtherLayout, match="train it anew"):
         unpacked([others])
     assert [is_of_this_layout(one) for one in (kept[0], others, b"", b"\xff")] == [True, False, False, False]
