@@ -45,6 +45,8 @@ class IssuedDocument(msgspec.Struct, frozen=True, kw_only=True):
     weather_age_s: float | None
     sensor_coverage_pct: float
     """Of the last day before the cycle."""
+    readings_left_out: int
+    """Quarter-hours of that day that leapt out of all that the facility draws."""
     newest_reading_at: datetime
     reading_age_s: float
     model: ModelDocument
@@ -125,6 +127,7 @@ def _issued(state: ForecastState) -> dict[str, Any]:
         "weather_available": inputs.weather_available,
         "weather_age_s": inputs.weather_age_s,
         "sensor_coverage_pct": inputs.sensor_coverage_pct,
+        "readings_left_out": inputs.readings_left_out,
         "newest_reading_at": inputs.newest_reading_at,
         "reading_age_s": max(0.0, (began - inputs.newest_reading_at).total_seconds()),
         "model": ModelDocument(

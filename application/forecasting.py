@@ -78,9 +78,10 @@ def forecast_commands(
             inputs=ForecastInputs(
                 input_hash=input_hash(one, model, told, cycle_start),
                 newest_reading_at=_newest_reading_at(one, found.ages_h[row], cycle_start),
-                sensor_coverage_pct=round(one.sensor_coverage_pct, 2),
+                sensor_coverage_pct=_believed_pct(one.sensor_coverage_pct, found.left_out[row]),
                 weather_available=has_weather,
                 weather_age_s=one.weather_age_s if has_weather else None,
+                readings_left_out=found.left_out[row],
             ),
             model=ForecastModel(name=model.name, version=model.version, trained_at=model.trained_at),
             steps=CompactSteps.of(cycle_start, STEP_S, found.kw[:, row]),
@@ -96,6 +97,10 @@ def _newest_reading_at(inputs: SiteInputs, age_h: int, cycle_start: datetime) ->
     if age_h < STOOD_STILL_H:
         return inputs.newest_reading_at
     return min(inputs.newest_reading_at, cycle_start - timedelta(hours=age_h))
+
+
+def _believed_pct(sensor_coverage_pct: float, left_out: int) -> float:
+    return round(max(sensor_coverage_pct - 100.0 * left_out / (COVERAGE_OF // CYCLE), 0.0), 2)
 
 
 def _recent(inputs: Sequence[SiteInputs]) -> RecentBlock:

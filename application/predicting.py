@@ -162,7 +162,7 @@ def _quality(
     return data_quality(
         at=at,
         newest_reading_at=at if at - newest < max(step, STALE_READING) else newest,
-        sensor_coverage_pct=100.0 * float(day.mean()),
+        sensor_coverage_pct=100.0 * (float(day.mean()) - found.left_out / len(day)),
         weather_available=has_weather,
         weather_age_s=0.0,
     )

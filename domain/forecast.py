@@ -109,6 +109,8 @@ class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a weather forecast was there and was used; a model that has not learnt of the weather cannot use it."""
     weather_age_s: float | None
     """How old the weather forecast was; None where none was used."""
+    readings_left_out: int = 0
+    """Quarter-hours of the last day that leapt out of all that the facility draws: not used, and not covered."""
 
 
 class ForecastModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 
 from adapters.forecasting.grouping import alike
-from adapters.forecasting.hourly import on_steps, spans
+from adapters.forecasting.hourly import on_steps
 from adapters.forecasting.learned import FULL, NO_WEATHER, YESTERDAYS_WEATHER
 from adapters.forecasting.load_forecaster import BatchedLoadForecaster
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, local_midnights
@@ -124,13 +124,8 @@ class _Run:
             facility_id=history.facility_id,
             model=BatchedLoadForecaster.NAME if is_model else BatchedLoadForecaster.NAIVE_NAME,
             origins_s=(batch.first_hour + origins_h) * HOUR_S,
-            kw=self._within_reach(row, history, origins_h, np.stack(shown, axis=1)),
-            notes=tuple(
-                f"the meter stood still from {first.isoformat()} to {last.isoformat()}: left out"
-                for first, last in spans(
-                    self._known.stuck[row], history.mean_kw.starts_at, history.mean_kw.step_s
-                )
-            ),
+            kw=self._within_reach(self._known.clean[row], origins_h, np.stack(shown, axis=1)),
+            notes=self._known.notes[row],
         )
 
     def _in_steps(self, row: int, said: _Said, step_s: int) -> FloatArray:
@@ -153,9 +148,7 @@ class _Run:
             self._shapes[as_of] = within_hour(quarters, self._known.batch.week[:, past])
         return self._shapes[as_of]
 
-    def _within_reach(
-        self, row: int, history: FacilityHistory, origins_h: IntArray, kw: FloatArray
-    ) -> FloatArray:
+    def _within_reach(self, history: FacilityHistory, origins_h: IntArray, kw: FloatArray) -> FloatArray:
         """Bounded as forecasts are, by what the facility had been seen to draw by each origin."""
         step_s = history.mean_kw.step_s
         parts = max(HOUR_S // step_s, 1)

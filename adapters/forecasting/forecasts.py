@@ -22,6 +22,7 @@ from adapters.forecasting.naive_methods import without_gaps
 from adapters.forecasting.parameters import Block
 from adapters.forecasting.public_holidays import region_of
 from adapters.forecasting.residual_correction import HORIZON_H, WINDOW_H
+from adapters.forecasting.spikes import without_leaps
 from adapters.forecasting.temperature_columns import carried_on, columns, smoothed
 from adapters.forecasting.within_hour import StepShape, in_steps
 from application.ports.load_forecaster import RECENT_DAYS, BlockQuantiles, RecentBlock, TemperaturesAhead
@@ -69,6 +70,7 @@ def block_quantiles(
 ) -> BlockQuantiles:
     """Of `steps` steps from `starts_at` on, of every facility of `block` and `recent`."""
     origin = Origin(int(starts_at.timestamp()))
+    recent, left_out = without_leaps(recent, block.values["believed_kw"], origin.at_s)
     around = _surroundings(block, recent, origin, steps, temperatures)
     load_kw, residual_kw = _windows(block, recent, origin, around)
     ages = _ages(load_kw)
@@ -91,7 +93,9 @@ def block_quantiles(
             phase=origin.phase,
         )
         found[:, own] = _quantiles(block.learned(own), window, used[own], stale[own])
-    known = np.array(recent.coverage) if recent.coverage else known_of_last_day(load_kw)
+    known = known_of_last_day(load_kw)
+    if recent.coverage:
+        known = np.array(recent.coverage) - left_out * recent.step_s / (HOURS_A_DAY * HOUR_S)
     found = widened_by_gaps(found, known, ages)
     shape_kw = _shape(block, around, used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
@@ -100,6 +104,7 @@ def block_quantiles(
         kw=_within_reach(block, kw[:, :, :steps]),
         used_weather=tuple((used & np.array(block.is_model)).tolist()),
         ages_h=tuple(ages.tolist()),
+        left_out=tuple(left_out.tolist()),
     )
 
 

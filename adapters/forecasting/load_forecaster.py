@@ -7,7 +7,7 @@ import numpy as np
 
 from adapters.forecasting.forecasts import block_quantiles
 from adapters.forecasting.grouping import alike
-from adapters.forecasting.hourly import hour_of, on_steps, spans
+from adapters.forecasting.hourly import hour_of, on_steps
 from adapters.forecasting.local_week import HOUR_S
 from adapters.forecasting.parameters import Block, is_of_this_layout, packed, unpacked
 from adapters.forecasting.residual_correction import HORIZON_H
@@ -121,7 +121,6 @@ class BatchedLoadForecaster:
         at: datetime,
     ) -> TrainedModel:
         is_model = block.is_model[row]
-        series = history.mean_kw
         return TrainedModel(
             name=self.NAME if is_model else self.NAIVE_NAME,
             version=self.VERSION,
@@ -129,10 +128,7 @@ class BatchedLoadForecaster:
             uses_weather=is_model and bool(block.values["climate_known"][row, 0] > 0),
             parameters=parameters,
             known_until=datetime.fromtimestamp(block.ends_hour[row] * HOUR_S, UTC),
-            notes=tuple(
-                f"the meter stood still from {first.isoformat()} to {last.isoformat()}: left out"
-                for first, last in spans(collected.stuck[row], series.starts_at, series.step_s)
-            ),
+            notes=collected.notes[row],
         )
 
 

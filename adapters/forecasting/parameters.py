@@ -38,6 +38,7 @@ LAYOUT: dict[str, tuple[int, ...]] = {
     "within_hour_kw": (2 * QUARTERS_A_DAY,),
     "within_hour_sd_kw": (PLACES,),
     "reach_kw": (2,),
+    "believed_kw": (2,),
     "smooth_c": (1,),
     "load_kw": (WINDOW_H,),
     "residual_kw": (len(MEMBERS), WINDOW_H),

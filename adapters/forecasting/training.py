@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps, stuck_steps
+from adapters.forecasting.cleaning import cleaned
+from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps
 from adapters.forecasting.local_week import (
     HOUR_S,
     HOURS_A_DAY,
@@ -17,6 +17,7 @@ from adapters.forecasting.parameters import Block, values_of
 from adapters.forecasting.public_holidays import region_of
 from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Batch, Rolling
+from adapters.forecasting.spikes import believed
 from adapters.forecasting.within_hour import QUARTERS, within_hour
 from application.ports.load_forecaster import FacilityHistory
 from domain.time_windows import FloatArray
@@ -33,10 +34,13 @@ class Histories(NamedTuple):
     batch: Batch
     quarters_kw: FloatArray
     """Shape (facilities, last hours, 4); NaN where only the hour is known."""
-    stuck: tuple[NDArray[np.bool_], ...]
-    """Of each facility, which of its own steps were left out."""
+    clean: tuple[FacilityHistory, ...]
+    notes: tuple[tuple[str, ...], ...]
+    """Of each facility, what was left out of its history."""
     reach_kw: FloatArray
     """Shape (facilities, 2): the lowest and the highest step."""
+    believed_kw: FloatArray
+    """Shape (facilities, 2), as of spikes.believed: what is within is believed at once."""
 
 
 def gathered(
@@ -50,13 +54,13 @@ def gathered(
     load, temp = np.full(shape, np.nan), np.full(shape, np.nan)
     recent = hours if quarters_of_days is None else min(quarters_of_days * HOURS_A_DAY, hours)
     quarters = np.full((len(histories), recent, QUARTERS), np.nan)
-    reach, left_out = np.zeros((len(histories), 2)), []
-    for row, one in enumerate(histories):
-        clean, marked = _clean(one)
-        left_out.append(marked)
+    reach, bounds = np.zeros((len(histories), 2)), np.zeros((len(histories), 2))
+    found = [cleaned(one) for one in histories]
+    for row, (clean, _) in enumerate(found):
         load[row] = on_steps(clean.mean_kw, first * HOUR_S, HOUR_S, hours)
         temp[row] = on_steps(clean.temp_c, first * HOUR_S, HOUR_S, hours)
         reach[row] = _reach(clean)
+        bounds[row] = believed(clean.mean_kw.values, clean.mean_kw.step_s)
         if clean.mean_kw.step_s <= QUARTER_S:
             began_s = (first + hours - recent) * HOUR_S
             parts = on_steps(clean.mean_kw, began_s, QUARTER_S, recent * QUARTERS)
@@ -68,7 +72,14 @@ def gathered(
         ]
     )
     clocks_h = np.stack([clocks_ahead_h(first, hours + HORIZON_H + 1, one.tz) for one in histories])
-    return Histories(Batch(first, load, temp, week, clocks_h), quarters, tuple(left_out), reach)
+    return Histories(
+        batch=Batch(first, load, temp, week, clocks_h),
+        quarters_kw=quarters,
+        clean=tuple(clean for clean, _ in found),
+        notes=tuple(notes for _, notes in found),
+        reach_kw=reach,
+        believed_kw=bounds,
+    )
 
 
 def learnt(histories: Histories) -> Block:
@@ -85,7 +96,7 @@ def learnt(histories: Histories) -> Block:
     recent = slice(hours - histories.quarters_kw.shape[1], hours)
     shape = within_hour(histories.quarters_kw, batch.week[:, recent])
     values |= {"within_hour_kw": shape.pattern_kw, "within_hour_sd_kw": shape.noise_kw}
-    values["reach_kw"] = histories.reach_kw
+    values |= {"reach_kw": histories.reach_kw, "believed_kw": histories.believed_kw}
     return Block(
         values,
         (batch.first_hour + hours,) * len(batch.load_kw),
@@ -95,16 +106,6 @@ def learnt(histories: Histories) -> Block:
 
 def first_day_to_learn(days: int) -> int:
     return max(days - LEARNING_DAYS, min(LEAST_DAYS, days))
-
-
-def _clean(history: FacilityHistory) -> tuple[FacilityHistory, NDArray[np.bool_]]:
-    """Without what a stuck meter said."""
-    series = history.mean_kw
-    marked = stuck_steps(series)
-    if not marked.any():
-        return history, marked
-    values = np.where(marked, np.nan, series.values)
-    return history.with_load(values), marked
 
 
 def _reach(history: FacilityHistory) -> tuple[float, float]:

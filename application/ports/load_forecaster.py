@@ -62,6 +62,8 @@ class LoadQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     used_weather: bool
     age_h: int = 0
     """As BlockQuantiles.ages_h."""
+    left_out: int = 0
+    """As BlockQuantiles.left_out."""
 
 
 class RecentBlock(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -98,6 +100,8 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     used_weather: tuple[bool, ...]
     ages_h: tuple[int, ...]
     """Whole hours before the start of which nothing is known, a meter that stands still counting as silent."""
+    left_out: tuple[int, ...]
+    """Steps of the last day that leapt out of all that the facility draws, and were not used."""
 
     def of(self, row: int) -> LoadQuantiles:
         return LoadQuantiles(
@@ -106,6 +110,7 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             p90_kw=self.kw[2, row],
             used_weather=self.used_weather[row],
             age_h=self.ages_h[row],
+            left_out=self.left_out[row],
         )
 
 

@@ -208,6 +208,7 @@ def _print_newest(forecast: ForecastDocument) -> None:
             ("counts as", forecast.counts_as),
             ("weather", weather),
             ("sensor coverage %", forecast.sensor_coverage_pct),
+            ("readings left out", forecast.readings_left_out),
             ("newest reading", f"{_hours(forecast.reading_age_s)} before the cycle"),
             ("model", f"{model.name} {model.version}, trained {_hours(model.age_s)} before the cycle"),
         ]

@@ -77,6 +77,7 @@ class FakeLoadForecaster:
             kw=np.stack([[one.p10_kw, one.p50_kw, one.p90_kw] for one in found], axis=1),
             used_weather=tuple(one.used_weather for one in found),
             ages_h=(0,) * len(found),
+            left_out=(0,) * len(found),
         )
 
     def forecast(

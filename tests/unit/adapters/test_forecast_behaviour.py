@@ -73,6 +73,26 @@ def test_a_stuck_meter_is_named_and_left_out() -> None:
     assert day_ahead(history(load)).p50_kw.max() < 350
 
 
+def test_a_reading_that_leaps_is_named_and_left_out_of_the_history_and_of_what_came_since() -> None:
+    quarters = np.repeat(usual(70), 4) + np.random.default_rng(9).normal(0, 2, 70 * 96)
+    quarters[50 * 96] = 60_000.0
+    forecaster = BatchedLoadForecaster()
+    model = forecaster.train(history(quarters[: 69 * 96], step_s=900), at=START)
+    assert model.notes == (
+        "1 readings leapt out of all it draws, the last one to 60000 kW at 2026-04-21T00:00:00+00:00: left out",
+    )
+    at = START + timedelta(days=70)
+    leapt, gap = quarters.copy(), quarters.copy()
+    leapt[-2:], gap[-2:] = [60_000.0, -60_000.0], np.nan
+    found, without = (
+        forecaster.forecast(model, history(one, step_s=900), starts_at=at, steps=96, temperatures=None)
+        for one in (leapt, gap)
+    )
+    assert (found.left_out, without.left_out) == (2, 0)
+    assert (found.p50_kw == without.p50_kw).all()
+    assert found.p90_kw.max() < 400
+
+
 def test_a_meter_that_is_stuck_now_counts_as_silent() -> None:
     load = usual(112)
     load[110 * DAY :] = 250.0

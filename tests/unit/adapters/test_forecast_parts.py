@@ -19,6 +19,7 @@ from adapters.forecasting.parameters import (
     unpacked,
 )
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
+from adapters.forecasting.spikes import spikes
 from adapters.forecasting.trials import forecast_error_k
 from domain.time_windows import FloatArray, IntervalSeries
 
@@ -112,6 +113,53 @@ def test_a_meter_that_repeats_a_value_for_a_day_stands_still_until_it_moves() ->
     shut = values.copy()
     shut[100:160] = np.nan
     assert not stuck(shut, 3600).any()
+
+
+def with_leaps(days: int = 42) -> tuple[FloatArray, list[int]]:
+    """Quarter-hours of 100 to 300 kW in which a meter twice says something else for one or two of them."""
+    step = np.arange(days * 96)
+    values = 200 + 100 * np.sin(step * np.pi / 48) + np.random.default_rng(8).normal(0, 5, len(step))
+    places = [20 * 96 + 10, 30 * 96, 30 * 96 + 1]
+    values[places] = [9_999.0, -5_000.0, -5_000.0]
+    return values, places
+
+
+def in_quarters(values: FloatArray) -> IntervalSeries:
+    return IntervalSeries(datetime(2026, 3, 2, tzinfo=UTC), 900, values)
+
+
+def test_a_reading_that_leaps_out_of_all_that_a_facility_draws_is_no_load() -> None:
+    values, places = with_leaps()
+    assert np.flatnonzero(spikes(in_quarters(values))).tolist() == places
+
+
+def test_a_new_level_is_believed_after_an_hour_and_a_peak_at_once() -> None:
+    values, places = with_leaps()
+    values[places] = 200.0
+    values[25 * 96] = 850.0
+    values[35 * 96 :] = 3_000.0
+    found = np.flatnonzero(spikes(in_quarters(values)))
+    assert found.tolist() == [35 * 96 + n for n in range(4)]
+
+
+def test_nothing_that_comes_later_decides_what_a_reading_is_taken_for() -> None:
+    values, _ = with_leaps()
+    whole = spikes(in_quarters(values))
+    for end in (5 * 96, 20 * 96 + 10, 20 * 96 + 11, 30 * 96 + 1):
+        assert (spikes(in_quarters(values[:end])) == whole[:end]).all()
+
+
+def test_of_less_than_a_week_nothing_is_left_out() -> None:
+    values, _ = with_leaps()
+    values[5 * 96] = 9_999.0
+    assert not spikes(in_quarters(values[: 7 * 96])).any()
+
+
+def test_a_facility_that_draws_the_same_all_day_may_draw_somewhat_more() -> None:
+    values = np.full(20 * 96, 50.0)
+    values[15 * 96 : 15 * 96 + 2] = 110.0
+    values[16 * 96] = 500.0
+    assert np.flatnonzero(spikes(in_quarters(values))).tolist() == [16 * 96]
 
 
 def test_naive_methods_look_back_past_what_is_not_known() -> None:

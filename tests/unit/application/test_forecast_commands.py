@@ -11,6 +11,7 @@ from application.commands.forecast import IssueForecast
 from application.forecasting import SiteInputs, forecast_commands
 from application.ports.load_forecaster import NAIVE, FacilityHistory, TrainedModel
 from application.ports.weather import WeatherReport
+from domain.forecast import quality_of
 from domain.quantile_steps import CompactSteps
 from domain.time_windows import FloatArray, IntervalSeries
 
@@ -138,3 +139,15 @@ def test_a_forecast_that_could_not_use_the_weather_does_not_call_itself_full() -
     model = BatchedLoadForecaster().train(history, at=AT)
     found = command(msgspec.structs.replace(inputs(load_kw(), last_days=2)), model)
     assert (found.inputs.weather_available, found.inputs.weather_age_s) == (False, None)
+
+
+def test_readings_that_leap_are_counted_and_not_covered(model: TrainedModel) -> None:
+    leapt = load_kw()
+    leapt[[-200, -50, -10]] = 60_000.0
+    found = command(inputs(leapt, last_days=3), model)
+    assert found.inputs.readings_left_out == 2
+    assert found.inputs.sensor_coverage_pct == round(100 - 100 * 2 / 96, 2)
+    assert quality_of(found.inputs, AT) == "full"
+    leapt[-96:-1:8] = 60_000.0
+    worse = command(inputs(leapt, last_days=3), model)
+    assert (worse.inputs.readings_left_out, quality_of(worse.inputs, AT)) == (14, "degraded_stale_data")

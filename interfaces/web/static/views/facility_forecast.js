@@ -22,7 +22,7 @@ function Newest({ forecast }) {
     ["Issued", `${moment(found.issued_at)}, ${span(found.age_s)} ago`],
     ["Model", `${found.model.name}, version ${found.model.version}`],
     ["Trained", `${moment(found.model.trained_at)}, ${span(found.model.age_s)} before`],
-    ["Readings", `${hundredths(found.sensor_coverage_pct, 1)} of the day before, the newest ${span(found.reading_age_s)} old`],
+    ["Readings", `${hundredths(found.sensor_coverage_pct, 1)} of the day before, the newest ${span(found.reading_age_s)} old${found.readings_left_out ? `, ${found.readings_left_out} left out` : ""}`],
     ["Weather", found.weather_available ? `${span(found.weather_age_s)} old` : "not available"],
   ]} />`}</${Loaded}>`;
 }

@@ -96,6 +96,7 @@ def test_the_newest_comes_with_its_steps_and_the_quality_of_its_inputs() -> None
         "weather_available": True,
         "weather_age_s": 1800.0,
         "sensor_coverage_pct": 100.0,
+        "readings_left_out": 0,
         "newest_reading_at": "2026-07-14T19:50:00Z",
         "reading_age_s": 600.0,
         "model": {"name": "towt", "version": "1", "trained_at": "2026-07-14T14:00:00Z", "age_s": 21600.0},
