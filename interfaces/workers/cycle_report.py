@@ -18,6 +18,8 @@ class CycleReport(msgspec.Struct, kw_only=True):
     """They had a forecast of full quality for this cycle, and were not looked at again."""
     degraded: dict[str, str] = {}
     refused: dict[str, str] = {}
+    waiting: list[str] = []
+    """Of those refused, who has no model and whose turn to be trained it was not."""
     conflicts: list[str] = []
     weather: dict[str, str | None] = {}
     """Weather cell -> why it has no usable weather; None where it has."""

@@ -46,7 +46,18 @@ async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> No
             await _pause(RETRY_WALL_S, stop)
             continue
         tell(report)
-        await _until(cycle_start_of(began) + CYCLE + SETTLE, clock, stop)
+        next_start = cycle_start_of(began) + CYCLE
+        await _train_until(next_start, report, cycle, clock, stop)
+        await _until(next_start + SETTLE, clock, stop)
+
+
+async def _train_until(
+    moment: datetime, report: CycleReport, cycle: ForecastCycle, clock: Clock, stop: asyncio.Event
+) -> None:
+    try:
+        await cycle.train_waiting(report, lambda: not stop.is_set() and clock.now() < moment)
+    except UNAVAILABLE as error:
+        _log.warning("models put off to the next cycle", error=str(error))
 
 
 def tell(report: CycleReport) -> None:
@@ -61,6 +72,7 @@ def tell(report: CycleReport) -> None:
         already_full=len(report.already_full),
         degraded=len(report.degraded),
         refused=len(report.refused),
+        waiting=len(report.waiting),
         conflicts=len(report.conflicts),
         seconds=report.seconds,
     )

@@ -106,6 +106,21 @@ class ForecastCycle:
         await self._train(again, weather, report)
         return report
 
+    async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
+        """Train those who waited in vain in the cycle of `report`, for the next one; as long as `while_time` says.
+
+        Raises TelemetryStoreUnavailable or OperationsUnavailable; models trained before stay.
+        """
+        if not report.waiting:
+            return
+        waiting = set(report.waiting)
+        sites = [one for one in await asyncio.to_thread(self._facilities) if one.facility_id in waiting]
+        for start in range(0, len(sites), TRAINED_AT_ONCE):
+            if not while_time():
+                return
+            some = sites[start : start + TRAINED_AT_ONCE]
+            await self._train(some, await self._past_weather(some, report.cycle_start), report)
+
     async def _forecast(
         self, sites: Sequence[ForecastSite], new: set[str], report: CycleReport, actor: str
     ) -> None:
@@ -170,9 +185,10 @@ class ForecastCycle:
             model = self._models.get(site.facility_id)
             if isinstance(inputs, NoTelemetry):
                 report.refused[site.facility_id] = str(inputs)
-            elif model is None:
-                report.refused.setdefault(site.facility_id, "its model waits its turn to be trained")
-            else:
+            elif model is None and site.facility_id not in report.refused:
+                report.refused[site.facility_id] = "its model waits its turn to be trained"
+                report.waiting.append(site.facility_id)
+            elif model is not None:
                 known.append((inputs, model))
         commands = []
         answers = each_alone(known, lambda some: self._commands(some, report.cycle_start))

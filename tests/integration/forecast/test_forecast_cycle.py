@@ -19,6 +19,7 @@ from adapters.postgres.advisory_locks import AdvisoryLocks
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application import model_shelf
 from application.forecasting import ForecastSite
 from application.forecasts import Forecasts
 from application.issuing import ForecastIssuing, Standing
@@ -242,7 +243,7 @@ def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(hou
 
 def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: House) -> None:
     """It knows the weather no more that its predecessor remembered, and readings have come since."""
-    house.remember(ALL, 42)
+    house.remember(ALL, 8)
     house.weather.issued_at = CYCLE_START - timedelta(hours=4)
     assert set(house.run().degraded.values()) == {"degraded_stale_weather"}
     house.weather.available = False
@@ -293,6 +294,23 @@ def test_a_scheduler_that_starts_again_goes_on_with_the_models_that_were_kept(ho
     newest = house.events.read_after(0, 100)[-1].domain_event
     assert isinstance(newest, Forecast.Issued)
     assert (newest.cycle_start, newest.model.trained_at) == (house.stopped.at.replace(second=0), CYCLE_START)
+
+
+def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ten thousand facilities do at the first start, and after an upgrade that reads no older models."""
+    monkeypatch.setattr(model_shelf, "NEW_AT_ONCE", 1)
+    house.remember(ALL, 8)
+    cycle = house.cycle()
+    first = house.run(cycle)
+    assert (first.issued, first.waiting) == (ALL[:1], ALL[1:])
+    asyncio.run(cycle.train_waiting(first, lambda: False))
+    house.stopped.at += timedelta(minutes=15)
+    second = house.run(cycle)
+    assert (second.issued, second.waiting) == (ALL[:2], ALL[2:])
+    asyncio.run(cycle.train_waiting(second, lambda: True))
+    assert house.run(cycle).issued == ALL[2:]
 
 
 def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:

@@ -1,6 +1,7 @@
 """When the forecast worker makes a cycle: at once, then in every quarter-hour; what was missed is skipped."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ class SlowCycle:
     def __init__(self, clock: JumpingClock, stop: asyncio.Event) -> None:
         self.clock, self.stop = clock, stop
         self.starts: list[datetime] = []
+        self.trained = 0
 
     async def run(self, *, at: datetime) -> CycleReport:
         self.starts.append(cycle_start_of(at))
@@ -42,16 +44,31 @@ class SlowCycle:
             self.stop.set()
         return CycleReport(cycle_start=cycle_start_of(at))
 
+    async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
+        """Uses the time that is left."""
+        while while_time():
+            self.clock.at += timedelta(minutes=2)
+            self.trained += 1
+
+
+async def lived() -> tuple[list[datetime], int]:
+    """When cycles began, and how often there was time to train."""
+    stop, clock = asyncio.Event(), JumpingClock()
+    cycle = SlowCycle(clock, stop)
+    worker = forecast_worker.run(
+        cycle=cast("ForecastCycle", cycle), clock=clock, locks=cast("Any", FakeLocks()), stop=stop
+    )
+    await asyncio.wait_for(worker, 10)
+    return cycle.starts, cycle.trained
+
 
 def test_cycles_that_were_missed_are_skipped_and_not_made_up_for() -> None:
-    async def story() -> list[datetime]:
-        stop, clock = asyncio.Event(), JumpingClock()
-        cycle = SlowCycle(clock, stop)
-        worker = forecast_worker.run(
-            cycle=cast("ForecastCycle", cycle), clock=clock, locks=cast("Any", FakeLocks()), stop=stop
-        )
-        await asyncio.wait_for(worker, 10)
-        return cycle.starts
-
-    minutes = [(start - NOW.replace(second=0)) // timedelta(minutes=1) for start in asyncio.run(story())]
+    starts, _ = asyncio.run(lived())
+    minutes = [(start - NOW.replace(second=0)) // timedelta(minutes=1) for start in starts]
     assert minutes == [0, 15, 45, 60]
+
+
+def test_models_are_trained_in_what_is_left_of_a_quarter_hour_and_no_longer() -> None:
+    _, trained = asyncio.run(lived())
+    in_the_first, after_the_second, in_the_third, when_told_to_stop = 8, 0, 2, 0
+    assert trained == in_the_first + after_the_second + in_the_third + when_told_to_stop
