@@ -54,7 +54,7 @@ LONG = DayPlan(
     head_start_s=40.0,
     ends_at=EPOCH + timedelta(hours=24) - timedelta(minutes=2),
     weather_down=window("01:20", "06:20"),
-    silent=window("05:30", "07:30"),
+    silent=window("05:30", "06:45"),
     cache_lost_at=at("05:35"),
     killed_at=(at("23:05"), at("01:50")),
     several=window("00:25", "02:55"),

@@ -133,7 +133,9 @@ class Schedulers:
             if '"event": "forecast cycle"' not in line:
                 continue
             said = json.loads(line)
-            counts = {key: said[key] for key in ("issued", "reissued", "unchanged", "conflicts", "refused")}
+            counts = {
+                key: said[key] for key in ("issued", "reissued", "unchanged", "kept", "conflicts", "refused")
+            }
             wall = datetime.fromisoformat(said["timestamp"])
             elapsed = (wall - self.clock.started_at) * self.clock.speed
             yield Told(name, self.clock.epoch + elapsed, datetime.fromisoformat(said["cycle_start"]), counts)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from application.forecast_scoring import HOUR, LEADS_H, QUARTERS
 from application.remembered_weather import FRESH
-from domain.forecast import BEST_FIRST, CYCLE, DataQuality, Forecast, data_quality
+from domain.forecast import CYCLE, DataQuality, Forecast, data_quality
 from domain.time_windows import TimeWindow
 from interfaces.demo.options import EPOCH
 from tests.chaos.forecast_day import METER_CADENCE_S, Day, Fact
@@ -95,33 +93,6 @@ def quality_deserved(day: Day, fact: Fact, place: Place) -> DataQuality:
     )
 
 
-def wider_by(day: Day) -> dict[DataQuality, float]:
-    """Quality -> how wide its intervals are beside those of the nearest full forecast for the same quarter-hours."""
-    standing = {place: facts[-1] for place, facts in places(day.facts).items()}
-    ratios: dict[DataQuality, list[float]] = {}
-    for (facility_id, cycle_start), fact in standing.items():
-        if fact.data_quality == "full":
-            continue
-        full = [
-            when
-            for (one, when), other in standing.items()
-            if one == facility_id and other.data_quality == "full"
-        ]
-        nearest = min(full, key=lambda when: abs(when - cycle_start))
-        ratio = _ratio(fact, standing[facility_id, nearest], round((nearest - cycle_start) / CYCLE))
-        ratios.setdefault(fact.data_quality, []).append(ratio)
-    order = [quality for quality in BEST_FIRST if quality in ratios]
-    return {quality: float(np.mean(ratios[quality])) for quality in order}
-
-
-def _ratio(one: Fact, full: Fact, later: int) -> float:
-    """`later`: by how many cycles the full one began after the other."""
-    widths, of_full = (steps[2] - steps[0] for steps in (one.compact_steps.kw(), full.compact_steps.kw()))
-    common = min(len(widths), len(of_full)) - abs(later)
-    widths, of_full = widths[max(later, 0) :][:common], of_full[max(-later, 0) :][:common]
-    return float(widths.sum() / of_full.sum())
-
-
 def scores_due(day: Day, scored_through: datetime) -> dict[tuple[str, int, str], int]:
     """(facility, lead time, quality) -> quarter-hours: each that was metered and foreseen, in the hours scored."""
     stories, due = places(day.facts), dict[tuple[str, int, str], int]()
@@ -150,3 +121,14 @@ def stood_still(day: Day, cycle_start: datetime) -> bool:
     """Whether the machine did around that cycle: then it shows whatever that broke."""
     around = TimeWindow(cycle_start - CYCLE, cycle_start + 2 * CYCLE)
     return any(stall.overlaps(around) for stall in day.stalls)
+
+
+def stood_still_pct(day: Day, by: datetime) -> float:
+    """For how much of the day before the machine did: then meters may have said nothing."""
+    last_day = TimeWindow(by - DAY, by)
+    lost = [
+        min(stall.ends_at, by) - max(stall.starts_at, by - DAY)
+        for stall in day.stalls
+        if stall.overlaps(last_day)
+    ]
+    return 100.0 * (sum(lost, timedelta(0)) / DAY)

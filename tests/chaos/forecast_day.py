@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,10 +16,13 @@ from typing import Any
 import redis
 
 from adapters.clock import AcceleratedClock
+from adapters.embedded.loopback import free_port
 from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_models import PostgresForecastModels
 from application.forecasts import Forecasts
 from application.portfolio import Portfolio, ProgramEntry
 from application.ports.alerts import Alert
+from application.ports.load_forecaster import TrainedModel
 from domain.forecast import Forecast
 from domain.time_windows import TimeWindow
 from interfaces.bootstrap import Stores, accelerated_clock, open_stores
@@ -77,6 +79,8 @@ class Day:
     stalls: list[TimeWindow] = field(default_factory=list)
     """By the clock: when nothing ran at all, since the machine stood still."""
     cache_lost_at: datetime = EPOCH
+    models: dict[str, TrainedModel] = field(default_factory=dict)
+    """By facility, those in use when the weather went away."""
     planned: dict[str, Any] = field(default_factory=dict)
     """The dispatches of the DR event by facility: when they were planned, and at the end of the day."""
     ended: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +91,7 @@ class Living:
 
     def __init__(self, plan: DayPlan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
-        self._bms_bind, self._weather_bind = (f"127.0.0.1:{_free_port()}" for _ in range(2))
+        self._bms_bind, self._weather_bind = (f"127.0.0.1:{free_port()}" for _ in range(2))
         program = ProgramEntry(
             **{name: getattr(PROGRAM, name) for name in PROGRAM.__struct_fields__}
             | {"forecast_guardrail": "block"}
@@ -101,7 +105,7 @@ class Living:
         """The day, over; its system still runs."""
         settings = Settings(
             data_dir=self.folder,
-            http_bind=f"127.0.0.1:{_free_port()}",
+            http_bind=f"127.0.0.1:{free_port()}",
             http_rate_per_key_per_s=10_000.0,
             bms_total_timeout_s=600.0,
             bms_connect_timeout_s=600.0,
@@ -116,7 +120,7 @@ class Living:
             day = Day(plan=self.plan, facility_ids=facility_ids, schedulers=schedulers)
             with contextlib.closing(schedulers), contextlib.closing(open_stores(system.settings)) as stores:
                 schedulers.start("forecast-1")
-                self._live(day, clock, utility, operator)
+                self._live(day, clock, stores, utility, operator)
                 self._collect(day, stores, operator)
                 yield day, stores, operator
 
@@ -166,7 +170,9 @@ class Living:
             time.sleep(0.05)
         return AcceleratedClock(epoch=clock.epoch, started_at=clock.started_at, speed=clock.speed)
 
-    def _live(self, day: Day, clock: AcceleratedClock, utility: ApiClient, operator: ApiClient) -> None:
+    def _live(
+        self, day: Day, clock: AcceleratedClock, stores: Stores, utility: ApiClient, operator: ApiClient
+    ) -> None:
         plan, schedulers = self.plan, day.schedulers
         first, second = plan.killed_at
         todo: list[tuple[datetime, str, Callable[[], None]]] = [
@@ -178,7 +184,11 @@ class Living:
                 lambda: schedulers.start("forecast-2", "rival"),
             ),
             (plan.several.ends_at, "both are killed", lambda: schedulers.kill("forecast-2", "rival")),
-            (plan.weather_down.starts_at, "the weather service is down", lambda: None),
+            (
+                plan.weather_down.starts_at,
+                "the weather service is down",
+                lambda: day.models.update(PostgresForecastModels(stores.pool).of(day.facility_ids)),
+            ),
             (plan.weather_down.ends_at, "the weather service answers", lambda: None),
             (plan.silent.starts_at, f"the meter of {SILENT} falls silent", lambda: None),
             (plan.silent.ends_at, f"the meter of {SILENT} speaks", lambda: None),
@@ -283,9 +293,3 @@ def _slowness() -> float:
     )
     subprocess.run([sys.executable, "-c", command], check=True, timeout=300)
     return min(6.0, max(1.0, (time.monotonic() - began) / USUAL_IMPORTS_S))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

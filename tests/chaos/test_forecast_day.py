@@ -1,8 +1,8 @@
 """A simulated day of forecasts on the real system: a weather outage, a stale meter, schedulers killed and doubled.
 
-What each forecast says of its inputs is held against the journals of the weather service and the meters. The whole
-day takes 24 minutes (60 times speed), an hour and a half at 120 times a minute. Both are `make chaos`, and neither
-has been green as a whole.
+What each forecast says of its inputs is held against the journals of the weather service and the meters, and how sure
+it is against a full one of the same model. The whole day takes 25 minutes (60 times speed), two hours at 120 times
+one or two. Both are `make chaos`: what they show hangs on no other work on the machine, but how long they take does.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from urllib.parse import quote
 import pytest
 
 from domain.forecast import CYCLE, Forecast, cycle_start_of, is_better
+from domain.time_windows import TimeWindow
 from interfaces.bootstrap import Stores
 from interfaces.demo.api import ApiClient
 from tests.chaos.day_plan import APPROVED, LONG, NOT_APPROVED, SHORT, SILENT
 from tests.chaos.day_schedulers import FAILPOINTS
 from tests.chaos.day_table import table_of
+from tests.chaos.day_widths import wider_by
 from tests.chaos.day_witness import (
     coverage_pct,
     is_reading_of,
@@ -32,12 +34,14 @@ from tests.chaos.day_witness import (
     quality_deserved,
     scores_due,
     stood_still,
+    stood_still_pct,
     weather_told,
-    wider_by,
 )
 from tests.chaos.forecast_day import Day, Living
 
 pytestmark = pytest.mark.chaos
+ROUNDED = 0.9999
+"""Forecasts are recorded in whole watts."""
 JUST_BEGUN = timedelta(minutes=4)
 """The last cycle counts only if it had so much time."""
 
@@ -77,7 +81,8 @@ def each_forecast_says_what_was_broken(day: Day) -> None:
             last = last_reading(day, facility_id, cycle_start)
             assert is_reading_of(fact, last, cycle_start), (place, told, last)
             covered_pct = coverage_pct(day, facility_id, cycle_start)
-            assert abs(fact.inputs.sensor_coverage_pct - covered_pct) < 1.5, (place, told, covered_pct)
+            off_pct = abs(fact.inputs.sensor_coverage_pct - covered_pct)
+            assert off_pct < 1.5 + stood_still_pct(day, cycle_start), (place, told, covered_pct)
             assert fact.data_quality == quality_deserved(day, fact, place), (place, told)
             checked += 1
     assert checked > len(day.facts) / 2, f"the machine stood still too often: {day.stalls}"
@@ -115,6 +120,10 @@ def alerts_came_and_went(day: Day) -> None:
             assert any(
                 alert.raised_at < at < alert.cleared_at + 2 * CYCLE for alert in weather if alert.cleared_at
             )
+    # Two schedulers that run at once may see different readings; one that starts again has no quarrel with itself.
+    several = TimeWindow(day.plan.several.starts_at, day.plan.several.ends_at + CYCLE)
+    quarrels = [alert.raised_at for alert in day.alerts if alert.name == "forecast_conflicts"]
+    assert all(map(several.contains, quarrels)), quarrels
     degraded = [alert for alert in day.alerts if alert.name == "degraded_forecast"]
     assert [alert for alert in degraded if alert.cleared_at is None] == []
     asked = {APPROVED, NOT_APPROVED} if day.plan.dr_event else set()
@@ -167,15 +176,21 @@ def the_api_tells_what_stood_in_each_cycle(day: Day, operator: ApiClient) -> Non
             assert answer.body["data_quality"] == fact.data_quality
 
 
-def holds(day: Day) -> None:
+def who_knows_less_is_less_sure(day: Day, stores: Stores) -> None:
+    wider = wider_by(day, stores)
+    assert {facts[-1].data_quality for facts in places(day.facts).values()} == {"full", *wider}
+    for quality, (least, mean) in wider.items():
+        assert least > ROUNDED, (quality, wider)
+        assert mean > 1.0, (quality, wider)
+
+
+def holds(day: Day, stores: Stores) -> None:
     """What is true of every day, short or long."""
     each_cycle_is_forecast_once(day)
     each_forecast_says_what_was_broken(day)
     killed_in_mid_cycle_and_several_at_once_change_nothing(day)
     alerts_came_and_went(day)
-    # Without weather they are those of trials without it: how much wider that is, the buildings say.
-    wider = wider_by(day)
-    assert all(ratio > 1.0 for quality, ratio in wider.items() if quality != "degraded_no_weather"), wider
+    who_knows_less_is_less_sure(day, stores)
 
 
 @pytest.fixture
@@ -190,9 +205,9 @@ def told(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
 def test_hours_with_an_outage_a_stale_meter_and_killed_schedulers_are_told_as_they_were(
     tmp_path: Path, told: list[str]
 ) -> None:
-    with Living(SHORT, tmp_path / "day").lived() as (day, _, operator):
-        told += [table_of(day), f"stood still: {day.stalls}"]
-        holds(day)
+    with Living(SHORT, tmp_path / "day").lived() as (day, stores, operator):
+        told += [table_of(day), str(wider_by(day, stores)), f"stood still: {day.stalls}"]
+        holds(day, stores)
         the_api_tells_what_stood_in_each_cycle(day, operator)
         seen = {facts[0].data_quality for facts in places(day.facts).values()}
         assert seen == {
@@ -210,10 +225,10 @@ def test_a_day_with_an_outage_a_stale_meter_and_killed_schedulers_is_told_as_it_
     with Living(LONG, tmp_path / "day").lived() as (day, stores, operator):
         told += [
             table_of(day),
-            str(wider_by(day)),
+            str(wider_by(day, stores)),
             f"{len(day.facts)} domain events; stood still: {day.stalls}",
         ]
-        holds(day)
+        holds(day, stores)
         the_guardrail_blocked_what_nobody_approved(day)
         scores_are_of_every_hour_once(day, stores, operator)
         the_api_tells_what_stood_in_each_cycle(day, operator)

@@ -97,6 +97,18 @@ def test_new_errors_lie_in_the_interval_as_often_as_it_says() -> None:
     assert older[1].mean() > high[:, 36:].mean()
 
 
+def test_with_old_data_no_hour_is_surer_though_hours_further_ahead_erred_less() -> None:
+    errors = np.random.default_rng(5).normal(size=(60, 3, 48)) * np.where(np.arange(48) < 8, 3.0, 1.0)
+    hour = np.arange(48) % 24
+    spread = spread_of(errors, np.broadcast_to(hour, errors.shape), np.ones(3))
+    place = np.broadcast_to(hour, (3, 48))
+    low, high = spread.around(place)
+    for age_h in (1, 5, 24, 100):
+        older_low, older_high = spread.around(place, age_h)
+        assert (older_low <= low).all()
+        assert (older_high >= high).all()
+
+
 def test_without_any_errors_the_interval_is_the_normal_ones() -> None:
     nothing = np.full((1, 2, 48), np.nan)
     spread = spread_of(nothing, np.zeros((1, 2, 48), dtype=np.int64), np.array([1.0, 10.0]))
