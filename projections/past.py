@@ -1,6 +1,6 @@
 """Read models as they stood: the same projections, folded in memory over a prefix of the log.
 
-A past row has the shape of a live one, and as of now it is the live one. Nothing is stored.
+A past row has the shape of a live one, and as of now it is the live one. Nothing is stored. Lists: past_lists.py.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,6 @@ import msgspec
 from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch, Interval
-from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit_replay import past_story
@@ -23,14 +22,6 @@ from projections.memory_view import MemoryView
 from projections.read_model import Projection, TRow
 from projections.story_log import AsOf, StoryEntry, StoryLog, position_as_of
 
-DR_EVENT_TOPICS = tuple(
-    sorted(
-        get_topic(kind)
-        for kind in vars(DREvent).values()
-        if isinstance(kind, type) and issubclass(kind, DREvent.Event) and kind is not DREvent.Event
-    )
-)
-
 _MEASUREMENTS = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn)
 
 
@@ -40,13 +31,6 @@ class PastStory(msgspec.Struct, frozen=True):
     position: int
     dr_events: MemoryView[DREventRow]
     dispatches: MemoryView[DispatchRow]
-
-
-class PastDREvents(msgspec.Struct, frozen=True):
-    """Every DR event after the prefix that ends at `position`."""
-
-    position: int
-    dr_events: MemoryView[DREventRow]
 
 
 def dr_event_as_of(log: StoryLog, dr_event_id: UUID, as_of: AsOf) -> PastStory:
@@ -61,16 +45,6 @@ def dr_event_as_of(log: StoryLog, dr_event_id: UUID, as_of: AsOf) -> PastStory:
         MemoryView(_folded(DREventsProjection(), entries)),
         MemoryView(_folded(DispatchesProjection(), entries)),
     )
-
-
-def dr_events_as_of(log: StoryLog, as_of: AsOf) -> PastDREvents:
-    """Every DR event as it stood. Reads the log from its beginning: the cost grows with it.
-
-    Raises PositionAhead, FoldFailed or StoryLogUnavailable.
-    """
-    position = position_as_of(log, as_of)
-    entries = log.entries_about(DR_EVENT_TOPICS, until=position)
-    return PastDREvents(position, MemoryView(_folded(DREventsProjection(), entries)))
 
 
 def facility_as_of(log: StoryLog, facility_id: str, as_of: AsOf) -> FacilityRow | None:

@@ -37,8 +37,11 @@ class StoryLog(Protocol):
         """Every domain event of those streams (of those topics only, if given), in the order of the log."""
         ...
 
-    def entries_about(self, topics: Sequence[str], *, until: int) -> Iterator[StoryEntry]:
-        """Every domain event of those topics, of whatever stream, up to that position, in the order of the log."""
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+        """Every domain event of those topics, of whatever stream, in the order of the log.
+
+        Of positions greater than `after` and up to `until`.
+        """
         ...
 
     def prefix_end(self, as_of: datetime) -> int:

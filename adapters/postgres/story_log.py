@@ -53,8 +53,8 @@ class PostgresStoryLog:
             found = connection.execute(_OF_STREAMS, (list(stream_ids), wanted, wanted)).fetchall()
         return [_entry(row) for row in found]
 
-    def entries_about(self, topics: Sequence[str], *, until: int) -> Iterator[StoryEntry]:
-        position = 0
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+        position = after
         while True:  # in batches: no connection is kept while the caller folds
             with self._connection() as connection:
                 found = connection.execute(

@@ -109,9 +109,9 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
 
 def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
     if past is not None:
-        from projections.past import dr_events_as_of
+        from projections.past_lists import PastLists
 
-        return dr_events_as_of(stores.story_log(), past).dr_events
+        return PastLists(stores.story_log()).dr_events(past).rows
     warn_if_behind(stores, "dr_events")
     return stores.read_models().dr_events
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interfaces.cli.parameter_types import as_of
 from interfaces.cli.printing import print_json, print_table, progress_of
 from interfaces.cli.session import command_context, opened_stores, operator, warn_if_behind
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from application.portfolio import Portfolio
     from interfaces.bootstrap import Stores
     from projections.facilities import FacilityRow
+    from projections.story_log import AsOf
+    from projections.views import View
 
 IMPORT_EXAMPLE = """
 \b
@@ -45,6 +48,7 @@ LIST_EXAMPLE = """
 Examples:
   gridproof facilities list
   gridproof facilities list --json
+  gridproof facilities list --as-of 2026-07-14T21:30:00Z
 """
 OPT_OUT_EXAMPLE = """
 \b
@@ -111,21 +115,38 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
 
 
 @facilities_group.command("list", epilog=LIST_EXAMPLE)
+@click.option(
+    "--as-of",
+    "past",
+    metavar="TIME|N",
+    type=as_of,
+    help="As they stood then (ISO 8601 with offset), or at position N of the log.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_facilities(as_json: bool) -> None:
+def list_facilities(past: "AsOf | None", as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
     from projections.paging import every_row
 
     with opened_stores() as stores:
-        warn_if_behind(stores, "facilities")
-        rows = list(every_row(stores.read_models().facilities))
+        rows = list(every_row(_all_of_them(stores, past)))
     if as_json:
         print_json({"facilities": rows})
     elif rows:
         columns = ["facility", "status", "time zone", "meters", "zones", "kW", "programs", "latest dispatch"]
         print_table(columns, map(_cells, rows))
+    elif past is not None:
+        click.echo("no facilities were known then")
     else:
         click.echo("no facilities; import them with `gridproof facilities import FILE`")
+
+
+def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[FacilityRow]":
+    if past is not None:
+        from projections.past_lists import PastLists
+
+        return PastLists(stores.story_log()).facilities(past).rows
+    warn_if_behind(stores, "facilities")
+    return stores.read_models().facilities
 
 
 _dr_event_option = click.option(

@@ -12,7 +12,7 @@ from litestar.handlers import BaseRouteHandler
 from application.ports.api_keys import ApiKey, Role
 from interfaces.web.authentication import unauthenticated
 from interfaces.web.collaborators import Edge, edge_of
-from interfaces.web.problems import Problem, try_again
+from interfaces.web.problems import Problem, ProblemReason, try_again
 from interfaces.web.signed_in import caller_of, token_of
 
 MAX_BODY_BYTES = 256 * 1024
@@ -31,6 +31,7 @@ WEBHOOK = "/webhooks/utility/dr-notification"
 DR_EVENT = "/api/dr-events/{dr_event_id}"
 FACILITY = "/api/facilities/{facility_id}"
 DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
+AS_OF = "as_of"
 SIGN_IN = "POST /api/session"
 STREAM = "GET /api/stream"
 STORE_IS_AWAY = "gridproof_store_is_away"
@@ -115,7 +116,7 @@ def route_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     return f"{'GET' if method == 'HEAD' else method} {connection.scope['path_template']}"
 
 
-async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Size as declared, API key, role, rate, in that order; each refusal is its own problem."""
     route = route_of(connection)
     _check_declared_size(connection)
@@ -128,6 +129,7 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     api_key = await caller_of(connection, edge.authenticator, edge.signed_in)
     _check_role(route, roles, api_key)
     connection.scope["user"] = api_key
+    _check_has_a_past(connection, route, handler)
     if route.partition(" ")[2].startswith(WEBHOOK):
         await _check_rate(edge, api_key.key_id, "too many requests with this key")
         return
@@ -159,6 +161,20 @@ def _check_role(route: str, roles: frozenset[Role], api_key: ApiKey) -> None:
         raise Problem("forbidden", f"this key has the role {api_key.role}; allowed: {allowed}")
     if api_key.facility_id is not None and route not in FOR_ONE_FACILITY:
         raise Problem("forbidden", f"this key sees only the facility {api_key.facility_id}")
+
+
+def _check_has_a_past(
+    connection: ASGIConnection[Any, Any, Any, Any], route: str, handler: BaseRouteHandler
+) -> None:
+    """What is so now must not be taken for what was so then."""
+    asked = AS_OF.encode() in connection.scope["query_string"] and AS_OF in connection.query_params
+    if not asked or not route.startswith("GET ") or AS_OF in handler.parsed_fn_signature.parameters:
+        return
+    detail = (
+        "no history is kept of that: without `as_of` it tells what is so now. DR events, facilities, the portfolio, "
+        "forecasts and the audit trail have a past; what was drawn is at `/history`"
+    )
+    raise Problem("invalid-request", detail, (ProblemReason(code="no_history", detail=detail, field=AS_OF),))
 
 
 async def _check_may_try(edge: Edge, connection: ASGIConnection[Any, Any, Any, Any]) -> None:

@@ -48,6 +48,7 @@ from interfaces.web.signed_in import SignedIn
 from interfaces.web.stale_reads import StaleReads
 from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
+from projections.past_lists import FoldLimits, PastLists
 
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
@@ -100,6 +101,7 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
             clock,
             most_watchers=collaborators.stream_clients,
         ),
+        PastLists(collaborators.story_log, FoldLimits()),
     )
     app = Litestar(
         CONTROLLERS,

@@ -38,6 +38,7 @@ from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.live_feed import LiveFeed, Signal
 from interfaces.web.remembered_answers import RememberedAnswers
 from interfaces.web.signed_in import SignedIn
+from projections.past_lists import PastLists
 from projections.replica import ReplicatedReadModels
 from projections.story_log import StoryLog
 from projections.views import ReadModels
@@ -156,8 +157,11 @@ class Edge:
     rates: KeyRates
     histories: LoadHistories
     live: LiveFeed
+    past_lists: PastLists
     answers: RememberedAnswers = field(default_factory=RememberedAnswers)
     judging: JudgingTurns = field(default_factory=JudgingTurns)
+    folding: JudgingTurns = field(default_factory=lambda: JudgingTurns(1))
+    """Of the past, for lists."""
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_WAITING_AT_ONCE))
     """For read models: of those who asked to."""
 

@@ -35,6 +35,7 @@ from interfaces.web.problems import MEDIA_TYPE, Problem, ProblemReason, try_agai
 from interfaces.web.tracing import trace_id_of
 from projections.audit_replay import UnknownStory
 from projections.cursors import InvalidCursor, UnknownFilter
+from projections.past_lists import PastNotFoldedYet, PastTooLarge
 from projections.story_log import PositionAhead, StoryLogUnavailable
 from projections.views import ReadModelsUnavailable
 
@@ -150,6 +151,10 @@ def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[byte
     return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
 
 
+def of_unfolded_past(request: AnyRequest, error: PastNotFoldedYet) -> Response[bytes]:
+    return problem_response(request, try_again("past-not-folded", str(error)))
+
+
 def _named(name: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
     def respond(request: AnyRequest, error: Exception) -> Response[bytes]:
         return problem_response(request, Problem(name, str(error)))
@@ -188,6 +193,7 @@ _BY_NAME: dict[type[Exception], str] = {
     NotReplayable: "not-allowed-now",
     UnknownStory: "not-found",
     PositionAhead: "not-found",
+    PastTooLarge: "past-too-large",
     InvalidCursor: "invalid-request",
     UnknownFilter: "invalid-request",
 }
@@ -199,6 +205,7 @@ EXCEPTION_HANDLERS = cast(
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
+        PastNotFoldedYet: of_unfolded_past,
         PortfolioInvalid: of_portfolio,
         SaveTooLarge: _named("body-too-large"),
         UnknownTopic: of_newer_release,

@@ -24,10 +24,11 @@ from interfaces.web.load_history import (
     window_of,
 )
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
-from interfaces.web.past import AsOfQuery, past_of
+from interfaces.web.past import AsOfQuery, facilities_of, past_of
 from interfaces.web.problems import Problem
 from projections.facilities import FacilityRow, key_of
 from projections.past import facility_as_of
+from projections.story_log import AsOf
 
 
 class FacilityController(Controller):
@@ -43,12 +44,15 @@ class FacilityController(Controller):
         program: Filter = None,
         cursor: Cursor = None,
         limit: Limit = 100,
+        as_of: AsOfQuery = None,
     ) -> Listing[FacilityRow]:
+        """A key of one facility sees that one alone."""
+        past = past_of(as_of)
         if request.user.facility_id is not None:
-            return Listing(items=(await visible_facility(request, request.user.facility_id),))
+            return Listing(items=(await _facility_of(request, request.user.facility_id, past),))
         page = await asyncio.to_thread(
             listing_of,
-            models_of(request).facilities,
+            await facilities_of(request, past),
             filters={"status": status, "programs": program},
             tenant=None,
             cursor=cursor,
@@ -68,16 +72,7 @@ class FacilityController(Controller):
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityRow:
         """Its zones, limits, programs and reservations; how its BMS does is at `/health`."""
-        past = past_of(as_of)
-        if past is None:
-            return await visible_facility(request, facility_id)
-        row = None
-        if request.user.facility_id in (None, facility_id):
-            log = collaborators_of(request).story_log
-            row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
-        if row is None:
-            raise _unknown()
-        return row
+        return await _facility_of(request, facility_id, past_of(as_of))
 
     @get("/{facility_id:str}/history", summary="Load by 15 s, minute, quarter-hour or hour")
     async def history(
@@ -102,6 +97,19 @@ class FacilityController(Controller):
         except NotAligned as error:
             raise Problem("invalid-request", str(error)) from None
         return document_of(facility_id, found, window, page, collaborators_of(request).clock.now())
+
+
+async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:
+    """Live or as it stood. Raises as `visible_facility`."""
+    if past is None:
+        return await visible_facility(request, facility_id)
+    row = None
+    if request.user.facility_id in (None, facility_id):
+        log = collaborators_of(request).story_log
+        row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
+    if row is None:
+        raise _unknown()
+    return row
 
 
 async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow:

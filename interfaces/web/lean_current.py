@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.ports.api_keys import ApiKey
 from application.ports.telemetry_store import TelemetryStoreUnavailable
-from interfaces.web.access import ACCESS, FACILITY
+from interfaces.web.access import ACCESS, AS_OF, FACILITY
 from interfaces.web.collaborators import Edge
 from interfaces.web.conditional import KEPT, VARY, header_of, holds
 from interfaces.web.current_value import READ_BEFORE, current_document, tag_of
@@ -23,6 +23,7 @@ from interfaces.web.metrics import WebMetrics
 
 PATH = f"{FACILITY}/current"
 _BEFORE, _, _AFTER = PATH.partition("{facility_id}")
+_AS_OF = AS_OF.encode()
 _ROLES = ACCESS[f"GET {PATH}"] or frozenset()
 _HEADERS = [
     (b"content-type", b"application/json"),
@@ -82,6 +83,7 @@ class LeanCurrent:
 def _facility_asked(scope: Scope) -> str | None:
     path = scope["path"]
     asked = path.startswith(_BEFORE) and path.endswith(_AFTER) and scope.get("method") == "GET"
+    asked = asked and _AS_OF not in scope["query_string"]  # of which there is none: the route says so
     if not asked:
         return None
     return path[len(_BEFORE) : -len(_AFTER)]

@@ -1,6 +1,7 @@
 """`as_of=`: DR events as they stood, in the same shape as live; a caller sees of the past only what it sees now."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
@@ -8,14 +9,17 @@ from litestar.params import QueryParameter
 
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import collaborators_of, models_of
+from interfaces.web.collaborators import collaborators_of, edge_of, models_of
 from interfaces.web.problems import Problem
 from projections.audit_replay import UnknownStory
 from projections.dispatches import DispatchRow
 from projections.dr_events import DREventRow, key_of
-from projections.past import dr_event_as_of, dr_events_as_of
+from projections.facilities import FacilityRow
+from projections.past import dr_event_as_of
+from projections.past_lists import PastList
+from projections.portfolio import PortfolioRow
 from projections.story_log import AsOf
-from projections.views import View
+from projections.views import Row, View
 
 AsOfQuery = Annotated[
     str | None,
@@ -46,10 +50,28 @@ def past_of(written: str | None) -> AsOf | None:
 
 async def dr_events_of(request: ApiRequest, past: AsOf | None) -> View[DREventRow]:
     """The DR events, live or as they stood."""
-    collaborators = collaborators_of(request)
     if past is None:
         return models_of(request).dr_events
-    return (await asyncio.to_thread(dr_events_as_of, collaborators.story_log, past)).dr_events
+    return await _list_of(request, edge_of(request).past_lists.dr_events, past)
+
+
+async def facilities_of(request: ApiRequest, past: AsOf | None) -> View[FacilityRow]:
+    """The facilities, live or as they stood."""
+    if past is None:
+        return models_of(request).facilities
+    return await _list_of(request, edge_of(request).past_lists.facilities, past)
+
+
+async def portfolio_of(request: ApiRequest, past: AsOf | None) -> View[PortfolioRow]:
+    """The portfolio, live or as it stood."""
+    if past is None:
+        return models_of(request).portfolio
+    return await _list_of(request, edge_of(request).past_lists.portfolio, past)
+
+
+async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], past: AsOf) -> View[Row]:
+    """One after the other: folding is work for the interpreter, and the next one goes on where this one ended."""
+    return (await edge_of(request).folding.judged(folded, past)).rows
 
 
 async def story_of(request: ApiRequest, dr_event_id: UUID, past: AsOf | None) -> Story:

@@ -13,8 +13,9 @@ from application.portfolio_forecast import (
     portfolio_forecast,
 )
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import WebCollaborators, collaborators_of, models_of
+from interfaces.web.collaborators import WebCollaborators, collaborators_of
 from interfaces.web.forecast import AsOfMoment, moment_of
+from interfaces.web.past import AsOfQuery, past_of, portfolio_of
 from interfaces.web.problems import Problem
 from projections.paging import every_row
 from projections.portfolio import KEY, PortfolioRow
@@ -25,9 +26,9 @@ class PortfolioController(Controller):
     tags = ("portfolio",)
 
     @get("/", summary="Available, committed and delivered kW")
-    async def whole(self, request: ApiRequest) -> PortfolioRow:
+    async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioRow:
         """An empty one before the first facility is imported."""
-        row = await asyncio.to_thread(models_of(request).portfolio.get, KEY)
+        row = await asyncio.to_thread((await portfolio_of(request, past_of(as_of))).get, KEY)
         return row or PortfolioRow()
 
     @get("/forecast", summary="What all facilities will draw together")

@@ -46,6 +46,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "unsupported-media-type": ProblemType(
         415, "The body is not declared as JSON", "Send `Content-Type: application/json`."
     ),
+    "past-too-large": ProblemType(
+        422, "That list of the past is too long", "Ask for one by its id, with the same `as_of`."
+    ),
     "infeasible": ProblemType(422, "The DR event cannot be done as asked", "Ask for what the reasons allow."),
     "callback-refused": ProblemType(
         422, "The callback address is refused", "Give a public http(s) address without a user name."
@@ -58,6 +61,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "not-built-yet": ProblemType(501, "This is not there yet", "See the API at /schema."),
     "queue-full": ProblemType(
         503, "Too many DR events wait to be planned", "Post the same request again as `Retry-After` says."
+    ),
+    "past-not-folded": ProblemType(
+        503,
+        "That past is still being folded",
+        "Ask the same again as `Retry-After` says: it goes on from there.",
     ),
     "unavailable": ProblemType(
         503, "A store cannot be reached", "Post the same request again as `Retry-After` says."

@@ -15,7 +15,8 @@ from adapters.postgres.story_log import PostgresStoryLog
 from application.ports.event_log import LogEntry
 from projections import audit_trail, deadlines, dispatches, dr_events, facilities, portfolio
 from projections.cursors import InvalidCursor, UnknownFilter
-from projections.past import dr_event_as_of, dr_events_as_of
+from projections.past import dr_event_as_of
+from projections.past_lists import PastLists
 from projections.registry import PROJECTIONS
 from projections.story_log import StoryLog
 from projections.views import MOST_ROWS, ReadModels
@@ -258,11 +259,18 @@ def test_a_story_log_gives_topics_of_every_stream_up_to_a_position(
     for until in (expected[-1][0], expected[3][0], expected[3][0] - 1, 0):
         found = [(item.position, item.domain_event) for item in log.entries_about(topics, until=until)]
         assert found == [entry for entry in expected if entry[0] <= until]
+        later = log.entries_about(topics, until=until, after=expected[1][0])
+        assert [(item.position, item.domain_event) for item in later] == [
+            entry for entry in expected[2:] if entry[0] <= until
+        ]
 
 
 def test_what_is_listed_and_shown_as_of_now_is_what_is_live(opened: Opened, walk: PortfolioWalk) -> None:
     models, log = opened(walk.entries)
-    assert dr_events_as_of(log, log.head()).dr_events.listed() == models.dr_events.listed()
+    lists = PastLists(log)
+    assert lists.dr_events(log.head()).rows.listed() == models.dr_events.listed()
+    assert lists.facilities(log.head()).rows.listed() == models.facilities.listed()
+    assert lists.portfolio(log.head()).rows.listed() == models.portfolio.listed()
     for dr_event in walk.dr_events:
         story = dr_event_as_of(log, dr_event.id, log.head())
         filters = {"dr_event_id": str(dr_event.id)}

@@ -25,11 +25,11 @@ class FakeStoryLog:
             and (topics is None or get_topic(type(entry.domain_event)) in topics)
         ]
 
-    def entries_about(self, topics: Sequence[str], *, until: int) -> Iterator[StoryEntry]:
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
         return (
             entry
             for entry in self.entries
-            if entry.position <= until and get_topic(type(entry.domain_event)) in topics
+            if after < entry.position <= until and get_topic(type(entry.domain_event)) in topics
         )
 
     def prefix_end(self, as_of: datetime) -> int:

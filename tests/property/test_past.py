@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from application.ports.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.audit_replay import UnknownStory, audit_document
+from projections.facilities import FacilityRow
 from projections.memory_rows import Entry
-from projections.past import dr_event_as_of, dr_events_as_of
+from projections.memory_view import MemoryView
+from projections.past import dr_event_as_of
+from projections.past_lists import FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge
 from projections.story_log import AsOf, PositionAhead
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -25,8 +28,10 @@ def _opened(entries: Iterable[Entry]) -> list[DREvent.Opened]:
 def _agree(log: FakeStoryLog, prefix: list[LogEntry], as_of: AsOf) -> None:
     """Everything that can be asked as of then says what read models of the prefix say."""
     models = FakeReadModels(prefix)
-    listed = dr_events_as_of(log, as_of)
-    assert listed.dr_events.listed() == models.dr_events.listed()
+    lists = PastLists(log)
+    assert lists.dr_events(as_of).rows.listed() == models.dr_events.listed()
+    assert lists.facilities(as_of).rows.listed() == models.facilities.listed()
+    assert lists.portfolio(as_of).rows.listed() == models.portfolio.listed()
     for opened in _opened(log.entries):
         row = models.dr_events.get(str(opened.originator_id))
         if row is None:
@@ -74,6 +79,41 @@ def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
         _agree(log, entries, now)
 
 
+@given(entries=logs(), parts=st.lists(st.floats(0, 1), min_size=2, max_size=8), most=st.integers(1, 20))
+def test_however_often_and_in_whatever_order_the_past_is_asked_for_it_is_the_same(
+    entries: list[LogEntry], parts: list[float], most: int
+) -> None:
+    log = FakeStoryLog(entries)
+    kept, bounded = PastLists(log), PastLists(log, FoldLimits(domain_events=most, rows=10_000))
+    for part in parts:
+        position = round(part * entries[-1].position)
+        models = FakeReadModels(entry for entry in entries if entry.position <= position)
+        assert kept.facilities(position).rows.listed() == models.facilities.listed()
+        assert kept.portfolio(position).rows.listed() == models.portfolio.listed()
+        assert insisted(bounded, position).listed() == models.facilities.listed()
+
+
+def insisted(lists: PastLists, position: int) -> MemoryView[FacilityRow]:
+    """Asked for until it is folded; each time it comes further."""
+    told: list[str] = []
+    while True:
+        try:
+            rows = lists.facilities(position).rows
+        except PastNotFoldedYet as error:
+            told.append(str(error))
+            continue
+        assert len(told) == len(set(told))
+        assert all(f"of {position};" in one for one in told)
+        return rows
+
+
+def test_a_past_of_more_rows_than_are_kept_is_refused() -> None:
+    walk = PortfolioWalk(facilities=9)
+    log = FakeStoryLog(walk.entries)
+    with pytest.raises(PastTooLarge, match="ask for one by its id"):
+        PastLists(log, FoldLimits(domain_events=10_000, rows=8)).facilities(log.head())
+
+
 def test_what_a_position_ahead_will_say_is_not_told() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
@@ -82,4 +122,4 @@ def test_what_a_position_ahead_will_say_is_not_told() -> None:
     with pytest.raises(PositionAhead, match=f"ends at position {log.head()}"):
         dr_event_as_of(log, dr_event.id, ahead)
     with pytest.raises(PositionAhead, match=f"as of {ahead} nothing"):
-        dr_events_as_of(log, ahead)
+        PastLists(log).dr_events(ahead)

@@ -22,7 +22,7 @@ from application.sagas.dispatch import DispatchSaga
 from application.upcasters import UPCASTERS, Upcaster, UpcasterCycle, present_topic, stored_topics
 from domain.dr_event import DREvent
 from projections.audit_replay import audit_document, resolve_dr_event
-from projections.past import dr_events_as_of
+from projections.past_lists import PastLists
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.integration.projections.conftest import ReadSide
@@ -124,8 +124,8 @@ def test_a_story_is_found_under_its_older_topics(old_log: ReadSide, walk: Portfo
         assert resolve_dr_event(log, "UTIL-1") == dr_event_id
         assert audit_document(log, dr_event_id) == audit_document(in_memory, dr_event_id)
         head = log.head()
-        assert dr_events_as_of(log, head).dr_events.listed() == (
-            dr_events_as_of(in_memory, head).dr_events.listed()
+        assert PastLists(log).dr_events(head).rows.listed() == (
+            PastLists(in_memory).dr_events(head).rows.listed()
         )
 
 
