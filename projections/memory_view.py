@@ -36,7 +36,7 @@ class MemoryView(Generic[Row]):
         limit: int = 100,
     ) -> Page[Row]:
         wanted = checked_filters(self._rows.projection, filters)
-        after = None if cursor is None else read_cursor(cursor)
+        after = None if cursor is None else read_cursor(self._rows.projection.name, cursor)
         found = [
             (sort_key, key, row)
             for sort_key, key, row in self._rows.listed()
@@ -47,7 +47,8 @@ class MemoryView(Generic[Row]):
         limit = min(max(limit, 1), MOST_ROWS)
         page = found[:limit]
         more = len(found) > limit
-        return Page(tuple(row for _, _, row in page), cursor_after(*page[-1][:2]) if more else None)
+        following = cursor_after(self._rows.projection.name, *page[-1][:2]) if more else None
+        return Page(tuple(row for _, _, row in page), following)
 
     def _visible(self, row: Any, tenant: str | None) -> bool:
         return tenant is None or self._rows.projection.tenant(row) == tenant

@@ -7,7 +7,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection, storable
 from application.alerts import ALERTS
-from application.ports.alerts import Alert
+from application.ports.alerts import Alert, AlertPlace
 
 _RAISE = """
 INSERT INTO gridproof.alerts AS open_alert (name, subject, severity, detail, raised_at, last_seen_at)
@@ -21,16 +21,18 @@ UPDATE gridproof.alerts SET cleared_at = greatest(last_seen_at, %s)
 WHERE name = %s AND subject = %s AND cleared_at IS NULL
 """
 _COUNT = "SELECT name, count(*) FROM gridproof.alerts WHERE cleared_at IS NULL GROUP BY name"
-_LIST = """
-SELECT name, subject, severity, detail, raised_at, last_seen_at, cleared_at FROM gridproof.alerts
-WHERE %s OR cleared_at IS NULL
-ORDER BY raised_at DESC, alert_id DESC LIMIT %s
-"""
-_ABOUT = """
-SELECT name, subject, severity, detail, raised_at, last_seen_at, cleared_at FROM gridproof.alerts
+_COLUMNS = "alert_id, name, subject, severity, detail, raised_at, last_seen_at, cleared_at"
+_LIST = f"""
+SELECT {_COLUMNS} FROM gridproof.alerts
+WHERE (%(include_cleared)s OR cleared_at IS NULL)
+    AND (%(raised_at)s::timestamptz IS NULL OR (raised_at, alert_id) < (%(raised_at)s, %(alert_id)s::bigint))
+ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
+"""  # noqa: S608 - our own column names
+_ABOUT = f"""
+SELECT {_COLUMNS} FROM gridproof.alerts
 WHERE cleared_at IS NULL AND (subject = %(subject)s OR starts_with(subject, %(subject)s || '/'))
 ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
-"""
+"""  # noqa: S608 - our own column names
 
 
 class PostgresAlerts:
@@ -63,14 +65,23 @@ class PostgresAlerts:
         with operations_connection(self._pool) as connection:
             return [_alert(row) for row in connection.execute(_ABOUT, asked)]
 
-    def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
+    def listed(
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+    ) -> list[Alert]:
+        asked = {
+            "include_cleared": include_cleared,
+            "limit": limit,
+            "raised_at": None if after is None else after.raised_at,
+            "alert_id": None if after is None else after.alert_id,
+        }
         with operations_connection(self._pool) as connection:
-            return [_alert(row) for row in connection.execute(_LIST, (include_cleared, limit))]
+            return [_alert(row) for row in connection.execute(_LIST, asked)]
 
 
 def _alert(row: Any) -> Alert:
-    name, subject, severity, detail, raised_at, last_seen_at, cleared_at = row
+    alert_id, name, subject, severity, detail, raised_at, last_seen_at, cleared_at = row
     return Alert(
+        alert_id=alert_id,
         name=name,
         subject=subject,
         severity=severity,

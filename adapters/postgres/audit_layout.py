@@ -13,7 +13,7 @@ from adapters.postgres.binary_arrays import NULL, text
 from adapters.postgres.row_encoding import Stored
 from adapters.postgres.row_layout import RowLayout
 from projections.audit_trail import AuditStep, FacilityName
-from projections.cursors import InvalidCursor
+from projections.cursors import not_ours
 from projections.read_model import AnyProjection
 from projections.stored_form import NO_NUL
 
@@ -110,7 +110,7 @@ def _arrays(projection: AnyProjection, rows: Sequence[Stored]) -> Sequence[Any]:
 def _place(sort_key: str, key: str) -> tuple[int]:
     del key  # no two steps have one position
     if not (sort_key.isascii() and sort_key.isdigit() and len(sort_key) <= _DIGITS):
-        raise InvalidCursor("the cursor is not one of this list; begin again without it")
+        raise not_ours()
     return (int(sort_key),)
 
 

@@ -14,6 +14,7 @@ from application.ports.dead_letters import (
     DeadLetterNotFound,
     DeadLetterQueue,
     DeadLetterStatus,
+    LetterPlace,
     OpenLetters,
 )
 from domain.errors import ReasonRequired
@@ -26,8 +27,10 @@ ON CONFLICT (dead_letter_id) DO NOTHING
 """  # noqa: S608 - our own column names
 _LIST = f"""
 SELECT {_COLUMNS} FROM gridproof.dead_letters
-WHERE queue = coalesce(%s, queue) AND status = coalesce(%s, status)
-ORDER BY parked_at DESC, dead_letter_id LIMIT %s
+WHERE queue = coalesce(%(queue)s, queue) AND status = coalesce(%(status)s, status)
+    AND (%(at)s::timestamptz IS NULL
+         OR parked_at <= %(at)s AND (parked_at < %(at)s OR dead_letter_id > %(id)s::uuid))
+ORDER BY parked_at DESC, dead_letter_id LIMIT %(limit)s
 """  # noqa: S608 - our own column names
 _OPEN_BEFORE = f"""
 SELECT {_COLUMNS} FROM gridproof.dead_letters
@@ -63,9 +66,17 @@ class PostgresDeadLetters:
         queue: DeadLetterQueue | None = None,
         status: DeadLetterStatus | None = "open",
         limit: int = 100,
+        after: LetterPlace | None = None,
     ) -> list[DeadLetter]:
+        asked = {
+            "queue": queue,
+            "status": status,
+            "limit": limit,
+            "at": None if after is None else after.parked_at,
+            "id": None if after is None else after.dead_letter_id,
+        }
         with operations_connection(self._pool) as connection:
-            return [_letter(row) for row in connection.execute(_LIST, (queue, status, limit))]
+            return [_letter(row) for row in connection.execute(_LIST, asked)]
 
     def open_before(
         self,

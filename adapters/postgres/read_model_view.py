@@ -75,7 +75,7 @@ class PostgresView(Generic[Row]):
         found = self._select(conditions, ending)
         rows = tuple(row for _, _, row in found[:limit])
         more = len(found) > limit
-        return Page(rows, cursor_after(*found[limit - 1][:2]) if more else None)
+        return Page(rows, cursor_after(self._projection.name, *found[limit - 1][:2]) if more else None)
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         """Those that there are."""
@@ -87,7 +87,8 @@ class PostgresView(Generic[Row]):
         return self._layout.equals(name, value)
 
     def _beyond(self, columns: list[sql.Identifier], cursor: str) -> sql.Composable:
-        place = [sql.Literal(part) for part in self._layout.place(*read_cursor(cursor))]
+        after = read_cursor(self._projection.name, cursor)
+        place = [sql.Literal(part) for part in self._layout.place(*after)]
         comma = sql.SQL(", ")
         beyond = sql.SQL("({}) < ({})" if self._projection.newest_first else "({}) > ({})")
         return beyond.format(comma.join(columns), comma.join(place))

@@ -1,7 +1,7 @@
 """Alerts: what a person should know, raised and cleared by name and subject."""
 
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -11,6 +11,8 @@ Severity = Literal["warning", "critical", "page"]
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One alert; at most one is open for a (name, subject)."""
 
+    alert_id: int
+    """In the order of raising."""
     name: str
     """A key of `application.alerts.ALERTS`."""
     subject: str
@@ -19,6 +21,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     raised_at: datetime
     last_seen_at: datetime
     cleared_at: datetime | None = None
+
+
+class AlertPlace(NamedTuple):
+    """Where an alert stands in the list; it never moves."""
+
+    raised_at: datetime
+    alert_id: int
 
 
 class AlertRegistry(Protocol):
@@ -40,6 +49,8 @@ class AlertRegistry(Protocol):
         """Open ones about `subject` or a part of it (`subject/part`), the newest first."""
         ...
 
-    def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
-        """The newest first."""
+    def listed(
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+    ) -> list[Alert]:
+        """The newest first; `after`: the last of the page before."""
         ...

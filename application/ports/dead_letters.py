@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,13 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: datetime | None = None
     decided_by: str | None = None
     decision_reason: str | None = None
+
+
+class LetterPlace(NamedTuple):
+    """Where a letter stands in the list; it never moves."""
+
+    parked_at: datetime
+    dead_letter_id: UUID
 
 
 class OpenLetters(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +63,9 @@ class DeadLetters(Protocol):
         queue: DeadLetterQueue | None = None,
         status: DeadLetterStatus | None = "open",
         limit: int = 100,
+        after: LetterPlace | None = None,
     ) -> list[DeadLetter]:
-        """The newest first."""
+        """The newest first; `after`: the last of the page before."""
         ...
 
     def open_before(

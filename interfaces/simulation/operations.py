@@ -11,13 +11,14 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.alerts import ALERTS
-from application.ports.alerts import Alert
+from application.ports.alerts import Alert, AlertPlace
 from application.ports.dead_letters import (
     DeadLetter,
     DeadLetterDecided,
     DeadLetterNotFound,
     DeadLetterQueue,
     DeadLetterStatus,
+    LetterPlace,
     OpenLetters,
 )
 from domain.errors import ReasonRequired
@@ -39,6 +40,7 @@ class MemoryAlertRegistry:
             self._open[key] = len(self._alerts)
             self._alerts.append(
                 Alert(
+                    alert_id=len(self._alerts) + 1,
                     name=name,
                     subject=key[1],
                     severity=severity,
@@ -70,9 +72,15 @@ class MemoryAlertRegistry:
         ]
         return about[:limit]
 
-    def listed(self, *, include_cleared: bool = False, limit: int = 200) -> list[Alert]:
-        shown = [alert for alert in self._alerts[::-1] if include_cleared or alert.cleared_at is None]
-        return sorted(shown, key=lambda alert: alert.raised_at, reverse=True)[:limit]
+    def listed(
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+    ) -> list[Alert]:
+        shown = [
+            alert
+            for alert in self._alerts
+            if (include_cleared or alert.cleared_at is None) and (after is None or _place(alert) < after)
+        ]
+        return sorted(shown, key=_place, reverse=True)[:limit]
 
 
 class MemoryDeadLetters:
@@ -99,11 +107,13 @@ class MemoryDeadLetters:
         queue: DeadLetterQueue | None = None,
         status: DeadLetterStatus | None = "open",
         limit: int = 100,
+        after: LetterPlace | None = None,
     ) -> list[DeadLetter]:
         found = [
             letter
             for letter in sorted(self._letters.values(), key=lambda letter: letter.dead_letter_id)
             if queue in (None, letter.queue) and status in (None, letter.status)
+            if after is None or _comes_after(letter, after)
         ]
         return sorted(found, key=lambda letter: letter.parked_at, reverse=True)[:limit]
 
@@ -169,6 +179,16 @@ class MemoryReaderPositions:
 
     def move(self, reader: str, position: int) -> None:
         self._positions[reader] = max(position, self.position(reader))
+
+
+def _place(alert: Alert) -> AlertPlace:
+    return AlertPlace(alert.raised_at, alert.alert_id)
+
+
+def _comes_after(letter: DeadLetter, place: LetterPlace) -> bool:
+    if letter.parked_at == place.parked_at:
+        return letter.dead_letter_id > place.dead_letter_id
+    return letter.parked_at < place.parked_at
 
 
 def _age(letter: DeadLetter) -> tuple[datetime, UUID]:

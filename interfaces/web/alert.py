@@ -1,17 +1,18 @@
 """Alerts: what a person should know now."""
 
 import asyncio
-from typing import Annotated
 
 from litestar import Controller, get
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import FromQuery
 
-from application.ports.alerts import Alert
+from application.ports.alerts import Alert, AlertPlace
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
-from interfaces.web.paging import Listing
+from interfaces.web.paging import Cursor, Limit, Listing, Place, newest_of, place_of
+from projections.cursors import not_ours
 
-MOST_ALERTS = 1_000
+LISTED = "alerts"
+HIGHEST_ID = 2**63 - 1
 
 
 class AlertController(Controller):
@@ -23,9 +24,28 @@ class AlertController(Controller):
         self,
         request: ApiRequest,
         include_cleared: FromQuery[bool] = False,
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST_ALERTS)] = 200,
+        cursor: Cursor = None,
+        limit: Limit = 200,
     ) -> Listing[Alert]:
         """One is open for a (name, subject) at most, so their number is bounded by what there is to watch."""
-        alerts = collaborators_of(request).alerts
-        found = await asyncio.to_thread(alerts.listed, include_cleared=include_cleared, limit=limit)
-        return Listing(items=tuple(found))
+        found = await asyncio.to_thread(
+            collaborators_of(request).alerts.listed,
+            include_cleared=include_cleared,
+            limit=limit + 1,
+            after=_place_of(cursor),
+        )
+        items, following = newest_of(
+            LISTED, found, limit, lambda alert: Place(alert.raised_at, str(alert.alert_id))
+        )
+        return Listing(items=tuple(items), next_cursor=following)
+
+
+def _place_of(cursor: str | None) -> AlertPlace | None:
+    """Raises InvalidCursor."""
+    place = place_of(LISTED, cursor)
+    if place is None:
+        return None
+    is_number = place.key.isascii() and place.key.isdigit() and len(place.key) <= len(str(HIGHEST_ID))
+    if not is_number or int(place.key) > HIGHEST_ID:
+        raise not_ours()
+    return AlertPlace(place.at, int(place.key))

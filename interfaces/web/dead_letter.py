@@ -2,23 +2,23 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from application.dead_letter_desk import discard
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
+from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus, LetterPlace
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.command_context import actor_of
 from interfaces.web.dr_event import Text
-from interfaces.web.paging import Listing
+from interfaces.web.paging import Cursor, Limit, Listing, Place, newest_of, place_of
 from interfaces.web.problems import Problem
+from projections.cursors import not_ours
 
-MOST_LETTERS = 1_000
+LISTED = "dead_letters"
 MOST_BODY_CHARACTERS = 20_000
 
 
@@ -51,11 +51,20 @@ class DeadLetterController(Controller):
         request: ApiRequest,
         queue: FromQuery[DeadLetterQueue | None] = None,
         status: FromQuery[DeadLetterStatus] = "open",
-        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LETTERS)] = 100,
+        cursor: Cursor = None,
+        limit: Limit = 100,
     ) -> Listing[DeadLetterDocument]:
-        letters = collaborators_of(request).dead_letters
-        found = await asyncio.to_thread(letters.listed, queue=queue, status=status, limit=limit)
-        return Listing(items=tuple(map(_document, found)))
+        found = await asyncio.to_thread(
+            collaborators_of(request).dead_letters.listed,
+            queue=queue,
+            status=status,
+            limit=limit + 1,
+            after=_place_of(cursor),
+        )
+        letters, following = newest_of(
+            LISTED, found, limit, lambda letter: Place(letter.parked_at, str(letter.dead_letter_id))
+        )
+        return Listing(items=tuple(map(_document, letters)), next_cursor=following)
 
     @get("/{dead_letter_id:uuid}", summary="One dead letter with its body")
     async def one(self, request: ApiRequest, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
@@ -89,6 +98,17 @@ class DeadLetterController(Controller):
             raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
         letter = await replaying.replay(dead_letter_id, by=actor_of(request), reason=data.reason)
         return _document(letter)
+
+
+def _place_of(cursor: str | None) -> LetterPlace | None:
+    """Raises InvalidCursor."""
+    place = place_of(LISTED, cursor)
+    if place is None:
+        return None
+    try:
+        return LetterPlace(place.at, UUID(place.key))
+    except ValueError as error:
+        raise not_ours() from error
 
 
 def _document(letter: DeadLetter) -> DeadLetterDocument:

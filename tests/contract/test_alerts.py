@@ -8,7 +8,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.alerts import PostgresAlerts
-from application.ports.alerts import AlertRegistry
+from application.ports.alerts import AlertPlace, AlertRegistry
 from interfaces.simulation.operations import MemoryAlertRegistry
 from tests.fakes.alerts import FakeAlertRegistry
 
@@ -105,6 +105,19 @@ def test_of_those_raised_at_one_moment_the_later_comes_first_cleared_or_not(aler
 
     listed = alerts.listed(include_cleared=True)
     assert [alert.subject for alert in listed] == ["fac-2", "fac-1", "fac-0"]
+
+
+def test_they_are_read_page_by_page_whatever_is_raised_or_cleared_meanwhile(alerts: AlertRegistry) -> None:
+    for number in range(7):  # several at one moment: which was raised later decides then
+        alerts.raise_alert("bms_drift", f"fac-{number}", "x", at=T0 + (number // 3) * MINUTE)
+    seen: list[str] = []
+    after = None
+    while page := alerts.listed(limit=2, after=after):
+        seen += [alert.subject for alert in page]
+        after = AlertPlace(page[-1].raised_at, page[-1].alert_id)
+        alerts.raise_alert("bms_drift", f"later-{len(seen)}", "x", at=T0 + 9 * MINUTE)
+        alerts.clear("bms_drift", page[-1].subject, at=T0 + 9 * MINUTE)
+    assert seen == ["fac-6", "fac-5", "fac-4", "fac-3", "fac-2", "fac-1", "fac-0"]
 
 
 def test_text_that_no_database_holds_is_kept_readable(alerts: AlertRegistry) -> None:

@@ -11,7 +11,13 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.dead_letters import PostgresDeadLetters
-from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterNotFound, DeadLetters
+from application.ports.dead_letters import (
+    DeadLetter,
+    DeadLetterDecided,
+    DeadLetterNotFound,
+    DeadLetters,
+    LetterPlace,
+)
 from domain.errors import ReasonRequired
 from interfaces.simulation.operations import MemoryDeadLetters
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -72,6 +78,22 @@ def test_the_newest_come_first_and_the_limit_holds(letters: DeadLetters) -> None
 
     assert [found.dead_letter_id.int for found in letters.listed()] == [3, 2, 1]
     assert [found.dead_letter_id.int for found in letters.listed(limit=2)] == [3, 2]
+
+
+def test_the_newest_are_read_page_by_page_whatever_is_parked_or_decided_meanwhile(
+    letters: DeadLetters,
+) -> None:
+    for number in range(1, 8):  # several of one moment: the id decides then
+        letters.park(letter(number, parked_at=T0 + timedelta(seconds=number // 3)))
+    seen: list[int] = []
+    after = None
+    while page := letters.listed(limit=2, after=after):
+        seen += [found.dead_letter_id.int for found in page]
+        last = page[-1]
+        after = LetterPlace(last.parked_at, last.dead_letter_id)
+        letters.park(letter(100 + len(seen), parked_at=LATER))
+        letters.decide(last.dead_letter_id, status="discarded", by="operator:1", reason="done", at=LATER)
+    assert seen == [6, 7, 3, 4, 5, 1, 2]
 
 
 def test_letters_are_listed_by_queue_and_status(letters: DeadLetters) -> None:

@@ -188,6 +188,14 @@ def test_a_cursor_of_nobodys_is_refused(opened: Opened, walk: PortfolioWalk, cur
         models.dr_events.listed(cursor=cursor)
 
 
+def test_a_cursor_of_another_list_is_refused(opened: Opened, walk: PortfolioWalk) -> None:
+    models, _ = opened(walk.entries)
+    cursor = models.dispatches.listed(limit=1).next_cursor
+    assert models.dispatches.listed(cursor=cursor).rows
+    with pytest.raises(InvalidCursor):
+        models.dr_events.listed(cursor=cursor)
+
+
 def test_an_unknown_filter_is_refused_with_those_there_are(opened: Opened, walk: PortfolioWalk) -> None:
     models, _ = opened(walk.entries)
     with pytest.raises(UnknownFilter, match="weather_cell"):

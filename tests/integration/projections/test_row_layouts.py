@@ -61,7 +61,7 @@ def test_steps_are_found_by_each_field_that_they_can_be_filtered_by(filled: Read
 @pytest.mark.parametrize("place", ["", "-1", "one", "1.5", "9" * 21, "\u0661"])
 def test_a_cursor_with_another_place_than_a_position_is_refused(filled: ReadSide, place: str) -> None:
     with pytest.raises(InvalidCursor):
-        filled.models.audit_trail.listed(cursor=cursor_after(place, "f" * 32))
+        filled.models.audit_trail.listed(cursor=cursor_after("audit_trail", place, "f" * 32))
 
 
 def test_a_text_that_postgresql_cannot_store_is_stored_alike_by_following_and_by_rebuilding(
