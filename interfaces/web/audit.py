@@ -30,7 +30,13 @@ class AuditController(Controller):
     @get(
         "/dr-events/{dr_event_id:uuid}/proof",
         summary="The history of a DR event as it was sealed, in one file that `gridproof audit check` checks",
-        responses={200: ResponseSpec(ProofDocument, description="The file, byte for byte as it is checked")},
+        responses={
+            200: ResponseSpec(
+                ProofDocument,
+                generate_examples=False,
+                description="The file, byte for byte as it is checked",
+            )
+        },
     )
     async def proof(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> Response[bytes]:
         """It has what the newest checkpoint signs; what was recorded after that is not in it."""

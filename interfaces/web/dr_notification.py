@@ -42,6 +42,8 @@ from interfaces.web.notification_schema import NotificationOperation
 from interfaces.web.problems import try_again
 
 ROUTE = f"POST {WEBHOOK}"
+FROM_ZERO = {"minimum": 0}
+"""Of a bound that is zero the framework says nothing in the OpenAPI document."""
 MODIFICATION_ROUTE = f"PATCH {WEBHOOK}"
 
 
@@ -88,7 +90,9 @@ class NotificationController(Controller):
         self,
         request: ApiRequest,
         utility_event_id: FromPath[str],
-        modification_number: Annotated[int | None, QueryParameter(ge=0, le=MOST_NUMBER)] = None,
+        modification_number: Annotated[
+            int | None, QueryParameter(ge=0, le=MOST_NUMBER, schema_extra=FROM_ZERO)
+        ] = None,
         reason: Annotated[
             str, QueryParameter(min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")
         ] = "cancelled by the utility",

@@ -32,6 +32,7 @@ LeadTime = Annotated[
     QueryParameter(
         name="lead_time_h",
         ge=0,
+        schema_extra={"minimum": 0},  # of a bound that is zero the framework says nothing itself
         le=48,
         description="Hours from a forecast's cycle to the interval it foresees",
     ),

@@ -5,8 +5,7 @@ JSON only: the usual pages around it load their scripts from elsewhere.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -16,12 +15,28 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from application.ports.api_keys import Role
-from interfaces.web.access import ACCESS, WEBHOOK
+from interfaces.as_of import MOST_DIGITS
+from interfaces.web.access import ACCESS, AS_OF, WEBHOOK
+from interfaces.web.notification_answers import ModificationAnswer, NotificationAnswer
+from interfaces.web.openapi_examples import add_examples, problem_example
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
 from interfaces.web.signed_in import COOKIE
 
+_REFERENCE = "#/components/schemas/"
 _METHODS = ("get", "post", "patch", "delete")
 _PROBLEM = "Problem"
+_BY_HAND = {
+    f"POST {WEBHOOK}": NotificationAnswer.__name__,
+    f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
+}
+"""Routes whose answer is written byte by byte, so that a repeat is the same: the framework cannot know its form."""
+_A_PAST = {
+    "oneOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1},
+        {"type": "null"},
+    ]
+}
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -54,8 +69,8 @@ class _WholeDocument(JsonRenderPlugin):
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """With what the framework cannot know of each operation."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    (found,), components = msgspec.json.schema_components(
-        [ProblemDocument], ref_template="#/components/schemas/{name}"
+    (found, *_), components = msgspec.json.schema_components(
+        [ProblemDocument, NotificationAnswer, ModificationAnswer], ref_template=_REFERENCE + "{name}"
     )
     schemas.update(components)
     schemas[_PROBLEM] = found
@@ -80,21 +95,37 @@ def _complete(operation: dict[str, Any], route: str, roles: frozenset[Role] | No
         responses["304"] = {"description": "What `If-None-Match` names still holds"}
     responses["default"] = {
         "description": "A problem document; its `type` answers for itself",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{_PROBLEM}"}}},
+        **_problem_content(400),
     }
-    if WEBHOOK in route and "202" in responses:  # written by hand, so that a repeat is the same to the byte
-        responses["202"] = {"description": "Accepted", **_any_json()}
-        responses["200"] = {"description": "Known already, as it stands", **_any_json()}
+    _correct(operation, route)
+    operation["responses"] = deepcopy(responses)  # what two statuses share has an example of each
+    add_examples(operation, route)
+
+
+def _correct(operation: dict[str, Any], route: str) -> None:
+    """What the framework says otherwise than it is."""
+    responses = operation["responses"]
+    if route in _BY_HAND:
+        answer = {"content": {"application/json": {"schema": {"$ref": _REFERENCE + _BY_HAND[route]}}}}
+        responses["202"] = {"description": "Accepted", **answer}
+        responses["200"] = {"description": "Known already, as it stands", **answer}
+    if route == "GET /ready":
+        responses["503"] = {**responses["200"], "description": "Not ready; it says what is missing"}
+    for media_type, media in responses.get("200", {}).get("content", {}).items():
+        if media_type == "text/event-stream":
+            media["schema"] = {"type": "string"}
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == AS_OF and "format" not in str(parameter["schema"]):
+            parameter["schema"] = _A_PAST
     if "204" in responses:
         responses["204"].pop("content", None)  # no content is what it says
-    _add_examples(operation, _examples().get(route, {}))
 
 
 def _refusal(status: int) -> dict[str, Any]:
     titles = sorted({kind.title for kind in PROBLEM_TYPES.values() if kind.status == status})
     refusal: dict[str, Any] = {
         "description": "; ".join(titles),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{_PROBLEM}"}}},
+        **_problem_content(status),
     }
     if status == 429:
         refusal["headers"] = {
@@ -103,24 +134,6 @@ def _refusal(status: int) -> dict[str, Any]:
     return refusal
 
 
-def _any_json() -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": {"type": "object"}}}}
-
-
-def _add_examples(operation: dict[str, Any], examples: dict[str, Any]) -> None:
-    for parameter in operation.get("parameters", ()):
-        if parameter["name"] in examples.get("parameters", {}):
-            parameter["example"] = examples["parameters"][parameter["name"]]
-    if "body" in examples:
-        operation["requestBody"]["content"]["application/json"]["example"] = examples["body"]
-    if "answer" in examples:
-        content = operation["responses"]["200"].setdefault("content", {})
-        content.setdefault("application/json", {})["example"] = examples["answer"]
-
-
-@cache
-def _examples() -> dict[str, Any]:
-    """Route -> parameters, body and answer; tests hold them against the routes."""
-    text = files("interfaces.web").joinpath("openapi_examples.json").read_bytes()
-    decoded: dict[str, Any] = msgspec.json.decode(text)
-    return decoded
+def _problem_content(status: int) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE + _PROBLEM}
+    return {"content": {MEDIA_TYPE: {"schema": schema, "example": problem_example(status)}}}
