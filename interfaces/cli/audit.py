@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interfaces.cli.audit_export import export
 from interfaces.cli.ledger import check, prove, verify
 from interfaces.cli.parameter_types import as_of
 from interfaces.cli.printing import print_fields, print_json, print_table, written
@@ -34,8 +35,8 @@ def audit_group() -> None:
 
 
 audit_group.add_command(what_if_command)
-for of_the_ledger in (verify, prove, check):
-    audit_group.add_command(of_the_ledger)
+for other in (export, verify, prove, check):
+    audit_group.add_command(other)
 
 
 @audit_group.command("replay", epilog=REPLAY_EXAMPLE)

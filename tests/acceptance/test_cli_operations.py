@@ -1,6 +1,7 @@
 """What an operator does from the command line: DR events and dead letters."""
 
 import asyncio
+import json
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,6 +132,27 @@ def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> 
     assert "accepted" in terminal.run("dr-events", "list", "--as-of", before.isoformat()).stdout
     ahead = terminal.run("dr-events", "show", "UTIL-1", "--as-of", head + 1)
     assert (ahead.exit_code, f"ends at position {head}" in ahead.stderr) == (1, True)
+    reserved = terminal.document("facilities", "list", "--as-of", position)["facilities"]
+    freed = terminal.document("facilities", "list")["facilities"]
+    assert [len(row["reservations"]) for row in (reserved[0], freed[0])] == [1, 0]
+
+
+def test_what_was_done_is_exported_as_files(terminal: Terminal, accepted: UUID) -> None:
+    told = terminal.document("audit", "replay", "UTIL-1")["steps"]
+    one, every = terminal.folder / "one", terminal.folder / "every"
+    exported = terminal.document("audit", "export", "--dr-event", "UTIL-1", "--out", one)
+    assert exported == {"steps": len(told), "files": [str(one / "audit-steps.jsonl")]}
+    lines = (one / "audit-steps.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == told
+
+    assert terminal.run("audit", "export", "--format", "csv,parquet", "--out", every).exit_code == 0
+    assert sorted(path.name for path in every.iterdir()) == ["audit-steps.csv", "audit-steps.parquet"]
+    again = terminal.run("audit", "export", "--out", one)
+    assert (again.exit_code, "another folder" in again.stderr) == (1, True)
+    unknown = terminal.run("audit", "export", "--dr-event", UUID(int=1), "--out", terminal.folder / "none")
+    assert unknown.exit_code == 1
+    assert list((terminal.folder / "none").iterdir()) == []
+    assert terminal.run("audit", "export", "--format", "xml", "--out", every).exit_code == 2
 
 
 def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepted: UUID) -> None:

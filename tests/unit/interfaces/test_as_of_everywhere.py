@@ -1,6 +1,6 @@
-"""Every read of a DR event answers for the past too, by moment and by position, over HTTP and on the command line.
+"""Every read of a DR event, of facilities and of the portfolio answers for the past, over HTTP and on the command line.
 
-What it answers then is what the same read would have answered then: it is asked of a system that knows only the
+By moment and by position. What it answers then is what the same read would have answered then: it is asked of a system that knows only the
 part of the log up to there.
 """
 
@@ -20,7 +20,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.ports.event_log import LogEntry
-from interfaces.cli import audit, dr_events, main
+from interfaces.cli import audit, dr_events, facilities, main
 from interfaces.web.access import ACCESS
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -34,7 +34,9 @@ HTTP_READS = (
     "/api/dr-events/{dr_event_id}/performance",
     "/api/dr-events/{dr_event_id}/performance/{facility_id}",
     "/api/dr-events/{dr_event_id}/callbacks",
+    "/api/facilities",
     "/api/facilities/{facility_id}",
+    "/api/portfolio",
     "/api/audit/dr-events/{dr_event_id}",
 )
 HTTP_OTHERWISE = {
@@ -47,6 +49,7 @@ CLI_OTHERWISE = {
     ("dr-events", "override"): "writes",
     ("dr-events", "restored"): "writes",
     ("dr-events", "cancel"): "writes",
+    ("audit", "export"): "each step has its position and moment; what came later is cut off by them",
     ("audit", "prove"): "it is of the newest checkpoint, and each row in it has its position",
     ("audit", "check"): "reads a file",
     ("audit", "verify"): "is about positions; --from and --to",
@@ -121,7 +124,7 @@ class System:
             yield stores
 
         with pytest.MonkeyPatch.context() as patch:
-            for module in (dr_events, audit):
+            for module in (dr_events, facilities, audit):
                 patch.setattr(module, "opened_stores", opened)
             result = CliRunner().invoke(main, [*arguments, "--json"])
         assert result.exit_code in (0, 1), result.output
@@ -164,6 +167,7 @@ READS: dict[str, Callable[[str], Callable[[System, str | None], Told]]] = {
     },
     "dr-events list": lambda _: cli_read("dr-events", "list"),
     "dr-events show": lambda dr_event_id: cli_read("dr-events", "show", dr_event_id),
+    "facilities list": lambda _: cli_read("facilities", "list"),
     "audit replay": lambda dr_event_id: cli_read("audit", "replay", dr_event_id),
 }
 """`audit what-if` also asks for readings: tests/acceptance/test_cli_what_if.py."""

@@ -1,0 +1,87 @@
+"""`gridproof audit export`: the steps of one DR event, or of all, as files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interfaces.cli.printing import print_json, progress_of
+from interfaces.cli.session import opened_stores, warn_if_behind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from interfaces.bootstrap import Stores
+    from projections.audit_steps import AuditTrailRow
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof audit export --out export/
+  gridproof audit export --dr-event UTIL-2026-0042 --format jsonl,csv,parquet --out export/
+
+One line or row for each step: who did what, when, why, and caused by which. ID is ours, or the utility's own.
+A file that is there already is not overwritten.
+"""
+
+
+KNOWN_FORMATS = ("jsonl", "csv", "parquet")
+
+
+def _formats(written: str) -> tuple[str, ...]:
+    named = tuple(name.strip() for name in written.split(","))
+    for name in named:
+        if name not in KNOWN_FORMATS:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(KNOWN_FORMATS)}")
+    return named
+
+
+@click.command("export", epilog=EXAMPLE)
+@click.option("--dr-event", "reference", metavar="ID", help="Of this DR event alone.")
+@click.option(
+    "--format",
+    "formats",
+    type=_formats,
+    default="jsonl",
+    show_default=True,
+    help="jsonl, csv or parquet; several with commas between.",
+)
+@click.option(
+    "--out",
+    "folder",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write to; made where it is not there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_json: bool) -> None:
+    """Every step of a DR event, or of all of them, in files for other programs."""
+    from interfaces.cli.audit_files import export_steps
+
+    with opened_stores() as stores:
+        warn_if_behind(stores, "audit_trail")
+        with progress_of(stores.story_log().head(), "positions") as progress:
+            steps, files = export_steps(_steps(stores, reference, progress), formats, folder)
+    if as_json:
+        print_json({"steps": steps, "files": [str(file) for file in files]})
+        return
+    for file in files:
+        click.echo(f"{steps} steps in {file}")
+
+
+def _steps(
+    stores: "Stores", reference: str | None, progress: "Callable[[int], None]"
+) -> "Iterator[AuditTrailRow]":
+    """In the order of the log. Raises UnknownStory."""
+    from projections.audit_replay import UnknownStory, resolve_dr_event
+    from projections.paging import every_row
+
+    filters, found = dict[str, str](), False
+    if reference is not None:
+        filters["dr_event_id"] = str(resolve_dr_event(stores.story_log(), reference))
+    for step in every_row(stores.read_models().audit_trail, **filters):
+        found = True
+        progress(step.position)
+        yield step
+    if reference is not None and not found:
+        raise UnknownStory(f"no step of {reference} is known; list DR events with `gridproof dr-events list`")
