@@ -1,7 +1,7 @@
 """Every read of a DR event, of facilities and of the portfolio answers for the past, over HTTP and on the command line.
 
-By moment and by position. What it answers then is what the same read would have answered then: it is asked of a system that knows only the
-part of the log up to there.
+By moment and by position. What it answers then is what the same read would have answered then: it is asked of a system
+that knows only the part of the log up to there.
 """
 
 from __future__ import annotations
