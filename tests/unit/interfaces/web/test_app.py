@@ -1,6 +1,7 @@
 """What surrounds every route: access, problems, readiness, metrics, the schema."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -17,6 +18,13 @@ from projections.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
 
 ID = "00000000-0000-0000-0000-000000000001"
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Any]:
+    """A client of an edge of which no test changes anything."""
+    with Edge().client() as client:
+        yield client
 
 
 def routes() -> set[str]:
@@ -36,15 +44,13 @@ def test_every_route_stands_in_the_table_of_access_and_the_table_holds_no_other(
 @pytest.mark.parametrize(
     "path", ["/nothing", "/api/dr-events/not-a-uuid", "/api/facilities/a/b/c", "/problems/unheard-of"]
 )
-def test_an_unknown_path_is_a_problem(path: str) -> None:
-    with Edge().client() as client:
-        document = problem_of(client.get(path))
+def test_an_unknown_path_is_a_problem(plain: Any, path: str) -> None:
+    document = problem_of(plain.get(path))
     assert (document["status"], document["type"]) == (404, "/problems/not-found")
 
 
-def test_a_method_that_does_nothing_is_a_problem() -> None:
-    with Edge().client() as client:
-        response = client.put(WEBHOOK, json={})
+def test_a_method_that_does_nothing_is_a_problem(plain: Any) -> None:
+    response = plain.put(WEBHOOK, json={})
     document = problem_of(response)
     assert (document["status"], document["type"]) == (405, "/problems/method-not-allowed")
     assert "POST" in response.headers["allow"]
@@ -234,9 +240,8 @@ def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> 
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEM_TYPES))
-def test_every_problem_type_has_a_page_of_its_own(name: str) -> None:
-    with Edge().client() as client:
-        document = client.get(f"/problems/{name}").json()
+def test_every_problem_type_has_a_page_of_its_own(plain: Any, name: str) -> None:
+    document = plain.get(f"/problems/{name}").json()
     assert document["type"] == f"/problems/{name}"
     assert document["what_to_do"]
 
@@ -251,20 +256,17 @@ def test_every_problem_type_has_a_page_of_its_own(name: str) -> None:
         "00-ABC-1-01",
     ],
 )
-def test_a_malformed_trace_is_replaced_by_a_new_one(traceparent: str) -> None:
-    with Edge().client() as client:
-        seen = {
-            client.get("/health", headers={"traceparent": traceparent}).headers["x-trace-id"]
-            for _ in range(2)
-        }
+def test_a_malformed_trace_is_replaced_by_a_new_one(plain: Any, traceparent: str) -> None:
+    seen = {
+        plain.get("/health", headers={"traceparent": traceparent}).headers["x-trace-id"] for _ in range(2)
+    }
     assert len(seen) == 2
     assert all(len(trace_id) == 32 and int(trace_id, 16) for trace_id in seen)
 
 
-def test_every_answer_forbids_sniffing_framing_and_keeping() -> None:
-    with Edge().client() as client:
-        for path in ("/health", "/nothing", "/"):
-            headers = client.get(path).headers
-            assert headers["x-content-type-options"] == "nosniff"
-            assert "frame-ancestors 'none'" in headers["content-security-policy"]
-            assert headers["cache-control"] in {"no-store", "no-cache"}
+def test_every_answer_forbids_sniffing_framing_and_keeping(plain: Any) -> None:
+    for path in ("/health", "/nothing", "/"):
+        headers = plain.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] in {"no-store", "no-cache"}

@@ -1,5 +1,8 @@
 """Callback addresses: public ones are taken, what leads inside is refused."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from tests.unit.interfaces.web.edge import (
@@ -13,9 +16,20 @@ from tests.unit.interfaces.web.edge import (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def edge() -> Edge:
     return Edge(commands=RecordedCommands(accepting))
+
+
+@pytest.fixture(scope="module")
+def client(edge: Edge) -> Iterator[Any]:
+    with edge.client() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def key(edge: Edge) -> dict[str, str]:
+    return edge.key("utility", utility="util-1")
 
 
 @pytest.mark.parametrize(
@@ -55,10 +69,11 @@ def edge() -> Edge:
         "",
     ],
 )
-def test_callback_addresses_inside_or_odd_are_refused(edge: Edge, url: str) -> None:
-    key = edge.key("utility", utility="util-1")
-    with edge.client() as client:
-        document = problem_of(client.post(WEBHOOK, json=notification(callback_url=url), headers=key))
+def test_callback_addresses_inside_or_odd_are_refused(
+    edge: Edge, client: Any, key: dict[str, str], url: str
+) -> None:
+    edge.commands.given.clear()
+    document = problem_of(client.post(WEBHOOK, json=notification(callback_url=url), headers=key))
     assert (document["status"], document["type"]) == (422, "/problems/callback-refused")
     assert codes_of(document) == ["callback_address_refused"]
     assert edge.commands.given == []
@@ -67,16 +82,16 @@ def test_callback_addresses_inside_or_odd_are_refused(edge: Edge, url: str) -> N
 @pytest.mark.parametrize(
     "url", ["https://utility.example/cb", "http://8.8.8.8:8080/", "https://[2606:4700::1111]/x"]
 )
-def test_public_callback_addresses_are_taken(edge: Edge, url: str) -> None:
-    key = edge.key("utility", utility="util-1")
-    with edge.client() as client:
-        response = client.post(WEBHOOK, json=notification(callback_url=url), headers=key)
+def test_public_callback_addresses_are_taken(edge: Edge, client: Any, key: dict[str, str], url: str) -> None:
+    edge.commands.given.clear()
+    body = notification(callback_url=url, notification_id=url)  # else it is the same one again
+    response = client.post(WEBHOOK, json=body, headers=key)
     assert response.status_code == 202
     assert edge.commands.given[0][0].notice.callback_url == url
 
 
-def test_the_settings_can_allow_private_callback_addresses_but_no_other_scheme(edge: Edge) -> None:
-    edge.allow_private_callbacks = True
+def test_the_settings_can_allow_private_callback_addresses_but_no_other_scheme() -> None:
+    edge = Edge(commands=RecordedCommands(accepting), allow_private_callbacks=True)
     key = edge.key("utility", utility="util-1")
     with edge.client() as client:
         inside = notification(callback_url="http://127.0.0.1:9000/cb")

@@ -80,9 +80,13 @@ def test_the_document_is_the_same_in_every_process(document: dict[str, Any]) -> 
         assert client.get("/schema/openapi.json").json() == document
 
 
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
 @pytest.mark.parametrize("route", BODIES)
-def test_a_body_that_is_shown_is_taken(route: str) -> None:
-    house = House()
+def test_a_body_that_is_shown_is_taken(house: House, route: str) -> None:
     method, _, path = route.partition(" ")
     url = path.format(
         dr_event_id=house.dr_event.id,
