@@ -27,11 +27,18 @@ SEND_WITHIN_S = 10.0
 """Wall seconds that one piece may wait for the connection to take it."""
 FULL_RETRY_AFTER_S = 5.0
 
+A_POSITION = {"pattern": "^[0-9]*$"}
 Position = Annotated[
-    str | None, QueryParameter(name="last_event_id", max_length=20, description="As `Last-Event-ID`")
+    str | None,
+    QueryParameter(
+        name="last_event_id", max_length=20, schema_extra=A_POSITION, description="As `Last-Event-ID`"
+    ),
 ]
 LastEventId = Annotated[
-    str | None, HeaderParameter(name="Last-Event-ID", max_length=20, description="Goes on after it")
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID", max_length=20, schema_extra=A_POSITION, description="Goes on after it"
+    ),
 ]
 
 

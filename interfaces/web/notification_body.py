@@ -20,7 +20,9 @@ MOST_NUMBER = 1_000_000
 MOST_PUT_OFF_S = 86_400
 
 # No control characters: they have no place in an id, and NUL none in PostgreSQL.
-Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+MOST_ID_CHARACTERS = 200
+ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID_CHARACTERS, pattern=ID_PATTERN)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 

@@ -18,6 +18,7 @@ from application.ports.api_keys import Role
 from interfaces.as_of import MOST_DIGITS
 from interfaces.web.access import ACCESS, AS_OF, WEBHOOK
 from interfaces.web.notification_answers import ModificationAnswer, NotificationAnswer
+from interfaces.web.notification_body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.openapi_examples import add_examples, problem_example
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
 from interfaces.web.signed_in import COOKIE
@@ -29,12 +30,17 @@ _BY_HAND = {
     f"POST {WEBHOOK}": NotificationAnswer.__name__,
     f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
 }
-"""Routes whose answer is written byte by byte, so that a repeat is the same: the framework cannot know its form."""
+"""Routes whose body is read, and whose answer is written, byte by byte: the framework cannot know their forms."""
+_UTILITYS_ID = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MOST_ID_CHARACTERS,
+    "pattern": ID_PATTERN,
+}
 _A_PAST = {
     "oneOf": [
         {"type": "string", "format": "date-time"},
         {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1},
-        {"type": "null"},
     ]
 }
 
@@ -70,7 +76,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     """With what the framework cannot know of each operation."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     (found, *_), components = msgspec.json.schema_components(
-        [ProblemDocument, NotificationAnswer, ModificationAnswer], ref_template=_REFERENCE + "{name}"
+        [ProblemDocument, NotificationBody, NotificationAnswer, ModificationAnswer],
+        ref_template=_REFERENCE + "{name}",
     )
     schemas.update(components)
     schemas[_PROBLEM] = found
@@ -109,16 +116,31 @@ def _correct(operation: dict[str, Any], route: str) -> None:
         answer = {"content": {"application/json": {"schema": {"$ref": _REFERENCE + _BY_HAND[route]}}}}
         responses["202"] = {"description": "Accepted", **answer}
         responses["200"] = {"description": "Known already, as it stands", **answer}
+        body = operation["requestBody"]["content"]["application/json"]
+        body["schema"] = {"$ref": _REFERENCE + NotificationBody.__name__}
     if route == "GET /ready":
         responses["503"] = {**responses["200"], "description": "Not ready; it says what is missing"}
     for media_type, media in responses.get("200", {}).get("content", {}).items():
         if media_type == "text/event-stream":
             media["schema"] = {"type": "string"}
     for parameter in operation.get("parameters", ()):
-        if parameter["name"] == AS_OF and "format" not in str(parameter["schema"]):
-            parameter["schema"] = _A_PAST
+        parameter["schema"] = _schema_of(parameter["name"], parameter["schema"])
     if "204" in responses:
         responses["204"].pop("content", None)  # no content is what it says
+
+
+def _schema_of(parameter: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a parameter as it is sent: what is not there is left out, and never null."""
+    rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    options = [option for option in schema.get("oneOf", ()) if option != {"type": "null"}]
+    if parameter == AS_OF and {"type": "string"} in options:
+        return rest | _A_PAST
+    if parameter == "utility_event_id":
+        return _UTILITYS_ID
+    if isinstance(rest.get("type"), list):
+        rest["type"] = next(name for name in rest["type"] if name != "null")
+        rest["enum"] = [value for value in rest["enum"] if value is not None]
+    return rest | (options[0] if len(options) == 1 else {"oneOf": options} if options else {})
 
 
 def _refusal(status: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from application.alerts import ALERTS
 from application.ports.operations import OperationsUnavailable
 from interfaces.web.access import ACCESS
 from interfaces.web.collaborators import ReadinessProbe
+from interfaces.web.notification_body import MOST_FACILITIES
 from interfaces.web.problems import PROBLEM_TYPES
 from projections.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
@@ -234,9 +235,10 @@ def test_the_schema_describes_the_webhook_and_loads_nothing_from_elsewhere() -> 
         response = client.get("/schema")
         assert client.get("/schema/openapi.json").json() == response.json()
     document = response.json()
-    body = document["paths"][WEBHOOK]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    schema = document["paths"][WEBHOOK]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     assert set(body["required"]) <= set(body["properties"])
-    assert "facility_ids" in body["properties"]
+    assert body["properties"]["facility_ids"]["maxItems"] == MOST_FACILITIES
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEM_TYPES))
