@@ -54,7 +54,13 @@ async def _serve(settings: Settings) -> None:
             replica_models(stores) as replica,
         ):
             app = create_app(web_collaborators(stores, telemetry, health, replica))
-            await web.run(app, listener=listener, stop=stop, started=spare_what_is_there)
+            await web.run(
+                app,
+                listener=listener,
+                stop=stop,
+                started=spare_what_is_there,
+                end_streams=app.state["end_streams"],
+            )
     finally:
         stores.close()
 

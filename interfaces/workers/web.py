@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
+
+from interfaces.workers.http_protocol import BoundedHttpProtocol
 
 THREADS = 64
 """Stores are synchronous: asyncio's own executor has six threads on two cores, too few for a group commit."""
@@ -55,15 +57,16 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 async def run(
-    app: Litestar,
+    app: ASGIApp,
     *,
     listener: socket.socket,
     stop: asyncio.Event,
     started: Callable[[str], None] | None = None,
+    end_streams: Callable[[], None] | None = None,
 ) -> None:
     """Serve `app` on `listener` until `stop`; then finish what was begun, GRACE_S wall seconds at most.
 
-    `started` is told the URL once requests are answered.
+    `started` is told the URL once requests are answered. Streams would hold up the end: `end_streams` ends them.
     """
     usual_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -72,6 +75,7 @@ async def run(
     server = _Server(
         uvicorn.Config(
             app,
+            http=BoundedHttpProtocol,
             log_config=None,
             access_log=False,
             lifespan="on",
@@ -92,16 +96,13 @@ async def run(
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
-        app.state.get("end_streams", _nothing)()  # they would hold up the end
+        if end_streams is not None:
+            end_streams()
         server.should_exit = True
         await serving
         listener.close()
         executor.shutdown(wait=False, cancel_futures=True)
         sys.setswitchinterval(usual_s)
-
-
-def _nothing() -> None:
-    return
 
 
 async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:

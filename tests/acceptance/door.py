@@ -250,7 +250,14 @@ def _serving(collaborators: WebCollaborators) -> Iterator[tuple[str, Callable[[]
             told["url"] = url
             ready.set()
 
-        await web.run(create_app(collaborators), listener=listener, stop=told["stop"], started=started)
+        app = create_app(collaborators)
+        await web.run(
+            app,
+            listener=listener,
+            stop=told["stop"],
+            started=started,
+            end_streams=app.state["end_streams"],
+        )
 
     def run() -> None:
         try:

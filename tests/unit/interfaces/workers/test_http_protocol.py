@@ -1,0 +1,133 @@
+"""The server on a real socket: what does not come to an end is refused, and all else is answered as ever."""
+
+import asyncio
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from interfaces.workers import web
+from interfaces.workers.http_protocol import MOST_HEAD_BYTES, MOST_PIPELINED
+
+PIECE = b"x" * 16_384
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers by how long the body was."""
+    if scope["type"] != "http":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    length, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        length, more = length + len(message["body"]), message["more_body"]
+    body = b"%d bytes;" % length
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, int]]:
+    listener = web.listening("127.0.0.1", 0)
+    ready, told = threading.Event(), dict[str, Any]()
+
+    async def serve() -> None:
+        told["stop"], told["loop"] = asyncio.Event(), asyncio.get_running_loop()
+        await web.run(echo, listener=listener, stop=told["stop"], started=lambda _: ready.set())
+
+    name: tuple[str, int] = listener.getsockname()
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(30)
+    yield name
+    told["loop"].call_soon_threadsafe(told["stop"].set)
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def until_closed(address: tuple[str, int], *pieces: bytes, endless: bytes = b"") -> tuple[bytes, int]:
+    """What was answered until the server hung up, and how much of `endless` it took."""
+    taken = 0
+    with socket.create_connection(address, timeout=30) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        try:
+            while endless and taken < 1_000 * len(endless):
+                connection.sendall(endless)
+                taken += len(endless)
+        except ConnectionError:
+            pass  # it hung up
+        answer = b""
+        try:
+            while received := connection.recv(65_536):
+                answer += received
+        except ConnectionResetError:
+            pass  # with bytes of ours unread
+    return answer, taken
+
+
+BEGINNING = b"POST / HTTP/1.1\r\nHost: h\r\n"
+IN_CHUNKS = BEGINNING + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [
+        (BEGINNING + b"X-Long: ", PIECE),
+        (BEGINNING + b"X", PIECE),
+        (BEGINNING, b"X-Many: 1\r\n" * 1_000),
+        (b"GET /", PIECE),
+        (IN_CHUNKS + b"3\r\nabc\r\n0\r\nX-Trailer: ", PIECE),
+        (IN_CHUNKS + b"3;extension=", PIECE),
+    ],
+    ids=["header", "name", "headers", "path", "trailer", "chunk extension"],
+)
+def test_what_does_not_come_to_an_end_is_hung_up_on(
+    address: tuple[str, int], begun: bytes, endless: bytes
+) -> None:
+    _, taken = until_closed(address, begun, endless=endless)
+    # What lies in the sockets' buffers counts as taken here.
+    assert taken < 16_000_000 - len(endless)
+    assert taken < 1_000 * len(endless)
+
+
+def test_a_head_too_large_is_told_so(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(BEGINNING + b"X-Long: " + b"x" * (2 * MOST_HEAD_BYTES))
+        for _ in range(1_000):  # a little more each time, so that nothing is left unread when it hangs up
+            connection.sendall(b"x")
+            if select.select([connection], [], [], 0.05)[0]:
+                break
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_long_body_in_the_smallest_chunks_is_taken(address: tuple[str, int]) -> None:
+    ending = b"0\r\nX-Trailer: short\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    answer, _ = until_closed(address, IN_CHUNKS, b"1\r\nx\r\n" * 100_000, ending)
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+    assert b"100000 bytes;" in answer
+    assert answer.endswith(b"0 bytes;")
+
+
+def test_requests_in_one_piece_are_answered_in_order_but_not_any_number_of_them(
+    address: tuple[str, int],
+) -> None:
+    one = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%s\r\n%s"
+    bodies = [b"x" * number for number in range(20)]
+    requests = [one % (len(body), b"", body) for body in bodies[:-1]]
+    answer, _ = until_closed(address, b"".join(requests) + one % (19, b"Connection: close\r\n", bodies[-1]))
+    assert [part.rpartition(b"\n")[2] for part in answer.split(b" bytes;")[:-1]] == [
+        b"%d" % number for number in range(20)
+    ]
+    many, _ = until_closed(address, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * (4 * MOST_PIPELINED))
+    assert many.count(b"HTTP/1.1 200 ") <= MOST_PIPELINED + 1
+    assert b"HTTP/1.1 400 " in many
