@@ -85,6 +85,8 @@ class FreshAnswers(Generic[TValue]):
         kept_type: Any = _Kept[kind]  # type: ignore[valid-type]
         self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kept_type).decode
         self._remembered: OrderedDict[str, _Kept[TValue]] = OrderedDict()
+        self._seen_stored: OrderedDict[str, tuple[bytes, Answer[TValue]]] = OrderedDict()
+        """What was read out of the cache last, so that it is not decoded again and again."""
         self._most_remembered, self._most_bytes = remembered, remembered_bytes
         self._size_of = size_of
         self._remembered_bytes = 0
@@ -128,11 +130,16 @@ class FreshAnswers(Generic[TValue]):
 
     def fresh(self, key: str, stored: bytes) -> Answer[TValue] | None:
         """What somebody read out of the cache, if it is fresh; remembered as if it had been asked for here."""
-        kept = self._decoded(stored)
-        if kept is None:
-            return None
-        self._remember({key: kept})
-        return Answer(kept.value, "cache", kept.read_at) if self._is_fresh(kept.read_at) else None
+        seen = self._seen_stored.get(key)
+        if seen is None or seen[0] != stored:
+            kept = self._decoded(stored)
+            if kept is None:
+                return None
+            self._remember({key: kept})
+            seen = self._seen_stored[key] = stored, Answer(kept.value, "cache", kept.read_at)
+            if len(self._seen_stored) > self._most_remembered:
+                self._seen_stored.popitem(last=False)
+        return seen[1] if self._is_fresh(seen[1].read_at) else None
 
     async def put_many(self, values: Mapping[str, TValue], read_at: datetime) -> None:
         """Into the cache, for all processes. Raises CacheUnavailable."""

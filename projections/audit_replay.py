@@ -101,6 +101,7 @@ def read_story(log: StoryLog, dr_event_id: UUID) -> list[StoryEntry]:
         for entry in log.entries_of(
             [facility_stream_id(facility_id) for facility_id in facility_ids],
             topics=[get_topic(kind) for kind in _OF_FACILITY],
+            mentioning=dr_event_id,
         )
         if isinstance(entry.domain_event, _OF_FACILITY) and entry.domain_event.dr_event_id == dr_event_id
     ]

@@ -5,7 +5,7 @@ from typing import Any, Generic
 
 from projections.cursors import checked_filters, cursor_after, read_cursor
 from projections.memory_rows import MemoryRows
-from projections.views import MOST_ROWS, Page, Row
+from projections.views import MOST_ROWS, Page, Row, RowsVersion
 
 _NO_NUL = "\ufffd"  # no stored text holds a NUL, see projections.stored_form
 
@@ -23,6 +23,9 @@ class MemoryView(Generic[Row]):
             return None
         found: Row = row
         return found
+
+    def version(self) -> RowsVersion | None:
+        return None
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
         return {key: row for key in keys if (row := self.get(key)) is not None}

@@ -32,9 +32,16 @@ class StoryLog(Protocol):
     """Reads the demand response log by streams (synchronous). All methods raise StoryLogUnavailable."""
 
     def entries_of(
-        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+        self,
+        stream_ids: Sequence[UUID],
+        *,
+        topics: Sequence[str] | None = None,
+        mentioning: UUID | None = None,
     ) -> list[StoryEntry]:
-        """Every domain event of those streams (of those topics only, if given), in the order of the log."""
+        """Every domain event of those streams (of those topics only, if given), in the order of the log.
+
+        With `mentioning` only those that name that id somewhere.
+        """
         ...
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:

@@ -30,11 +30,24 @@ class Page(msgspec.Struct, Generic[Row], frozen=True):
     next_cursor: str | None = None
 
 
+class RowsVersion(msgspec.Struct, frozen=True):
+    """Rows and position change together: what has the same version has the same rows, on whatever server."""
+
+    generation: int
+    position: int
+    updated_at: datetime
+    """When: after a failover that lost something a position may come a second time, with other rows."""
+
+
 class View(Protocol[Row]):
     """One read model."""
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         """The row of that key, if that tenant may see it."""
+        ...
+
+    def version(self) -> RowsVersion | None:
+        """Of the rows as they are now; None where that cannot be told. Raises ReadModelsUnavailable."""
         ...
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:

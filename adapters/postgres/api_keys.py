@@ -1,6 +1,6 @@
 """API keys in PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from application.ports.api_keys import ApiKey, ApiKeyNotFound, ApiKeysUnavailable, ApiKeyTaken, StoredApiKey
 
@@ -17,7 +18,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key_id) DO NOTHING
 """
 _FIND = """
 SELECT key_id, role, utility_id, facility_id, created_at, revoked_at, secret_hash
-FROM gridproof.api_keys WHERE key_id = %s
+FROM gridproof.api_keys WHERE key_id = ANY(%s)
 """
 _LIST = """
 SELECT key_id, role, utility_id, facility_id, created_at, revoked_at
@@ -44,9 +45,12 @@ class PostgresApiKeys:
             raise ApiKeyTaken(f"an API key {key.key_id} is there already; draw another id")
 
     def find(self, key_id: str) -> StoredApiKey | None:
-        with self._connection() as connection:
-            row = connection.execute(_FIND, (key_id,)).fetchone()
-        return StoredApiKey(api_key=_api_key(row), secret_hash=bytes(row[-1])) if row else None
+        return self.among([key_id]).get(key_id)
+
+    def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
+        with named(ApiKeysUnavailable, "the store of API keys"), single_statements(self._pool) as connection:
+            rows = connection.execute(_FIND, (list(key_ids),)).fetchall()
+        return {row[0]: StoredApiKey(api_key=_api_key(row), secret_hash=bytes(row[-1])) for row in rows}
 
     def listed(self) -> list[ApiKey]:
         with self._connection() as connection:

@@ -7,7 +7,7 @@ from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from domain.event_sourcing import DomainEvent
 from projections.audit_steps import AuditTrailRow, told
 from projections.audit_trail import AuditStep, AuditTrailProjection
-from projections.views import Page, ReadModelsUnavailable
+from projections.views import Page, ReadModelsUnavailable, RowsVersion
 
 _OLDER = "SELECT FROM gridproof.projection_positions WHERE name = %s AND version < %s"
 _HAPPENED = """
@@ -29,6 +29,9 @@ class PostgresAuditTrailView:
             self._refuse_older_rows()
             return None
         return told([step], self)[0]
+
+    def version(self) -> RowsVersion | None:
+        return self._steps.version()
 
     def by_key(self, keys: Collection[str]) -> dict[str, AuditTrailRow]:
         steps = self._steps.by_key(keys)

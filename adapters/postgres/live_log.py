@@ -13,6 +13,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from application.event_mapper import recorded_at_of
 from application.ports.live_log import (
@@ -94,7 +95,7 @@ class PostgresLiveLog:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with named(LiveLogUnavailable, "the log"), self._pool.connection() as connection:
+        with named(LiveLogUnavailable, "the log"), single_statements(self._pool) as connection:
             yield connection
 
 

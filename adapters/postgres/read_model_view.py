@@ -10,23 +10,25 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import Connection
+from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from domain.struct_decoders import json_decoder
 from projections.cursors import checked_filters, cursor_after, read_cursor
 from projections.read_model import AnyProjection
-from projections.views import MOST_ROWS, Page, ReadModelsUnavailable, Row
+from projections.views import MOST_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion
 
 _ROWS = """
 SELECT {sort_key}, {key}, {row} FROM {table}
 WHERE generation = (SELECT generation FROM gridproof.projection_positions WHERE name = {name}) AND {is_listed}
 """
+_VERSION = "SELECT generation, position, updated_at FROM gridproof.projection_positions WHERE name = %s"
 
 Pool = ConnectionPool[Connection]
 
 
 @contextmanager
 def reading(pool: Pool) -> Iterator[Connection]:
-    with named(ReadModelsUnavailable, "the read models"), pool.connection() as connection:
+    with named(ReadModelsUnavailable, "the read models"), single_statements(pool) as connection:
         yield connection
 
 
@@ -79,7 +81,14 @@ class PostgresView(Generic[Row]):
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         """Those that there are."""
-        return {key: row for _, key, row in self._select([self._layout.among_keys(keys)], sql.SQL(""))}
+        wanted = [_plain(key) for key in keys]
+        found = self._select([self._layout.among_keys], sql.SQL(""), (wanted,))
+        return {key: row for _, key, row in found}
+
+    def version(self) -> RowsVersion | None:
+        with reading(self._pool) as connection:
+            row = connection.execute(_VERSION, (self._projection.name,)).fetchone()
+        return None if row is None else RowsVersion(*row)
 
     def _filter(self, name: str, value: str) -> sql.Composable:
         if self._projection.filters[name] == "contains":
@@ -94,11 +103,14 @@ class PostgresView(Generic[Row]):
         return beyond.format(comma.join(columns), comma.join(place))
 
     def _select(
-        self, conditions: list[sql.Composable], ending: sql.SQL | sql.Composed
+        self,
+        conditions: list[sql.Composable],
+        ending: sql.SQL | sql.Composed,
+        parameters: tuple[object, ...] | None = None,
     ) -> list[tuple[str, str, Row]]:
         whole = sql.SQL(" AND ").join([self._rows, *conditions]) + sql.SQL(" ") + ending
         with reading(self._pool) as connection:
-            found = connection.execute(whole).fetchall()
+            found = connection.execute(whole, parameters).fetchall()
         return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in found]
 
 

@@ -27,6 +27,7 @@ from projections.views import (
     ReadModels,
     ReadModelsUnavailable,
     Row,
+    RowsVersion,
     View,
 )
 
@@ -137,7 +138,13 @@ class _EitherView(Generic[Row]):
         return self._primary.get(key, tenant=tenant) if found is None else found
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
-        return self._either(lambda view: view.by_key(keys))
+        """What the replica does not have (yet) is looked for on the primary."""
+        found = self._either(lambda view: view.by_key(keys))
+        missing = [key for key in keys if key not in found]
+        return {**found, **self._primary.by_key(missing)} if missing else found
+
+    def version(self) -> RowsVersion | None:
+        return self._either(lambda view: view.version())
 
     def listed(self, **asked: Any) -> Page[Row]:
         return self._either(lambda view: view.listed(**asked))

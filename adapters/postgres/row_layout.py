@@ -63,9 +63,10 @@ class RowLayout(msgspec.Struct, frozen=True, kw_only=True):
             return sql.SQL("false")
         return sql.SQL("key = {}::{}").format(sql.Literal(key), sql.SQL(self.key_type))
 
-    def among_keys(self, keys: Iterable[str]) -> sql.Composable:
-        """A condition."""
-        return sql.SQL("key = ANY({}::{}[])").format(sql.Literal(list(keys)), sql.SQL(self.key_type))
+    @property
+    def among_keys(self) -> sql.Composable:
+        """A condition with a parameter, the list of keys: the statement stays the same, and is prepared."""
+        return sql.SQL("key = ANY({}::{}[])").format(sql.Placeholder(), sql.SQL(self.key_type))
 
     def equals(self, name: str, value: str) -> sql.Composable:
         """A condition. Names of fields in the JSON stand as literals, so that the indexes on them are found."""

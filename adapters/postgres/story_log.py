@@ -10,6 +10,8 @@ import psycopg
 from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.decoded_entries import DecodedEntries
+from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from application.event_mapper import decode_domain_event
 from application.upcasters import stored_topics
@@ -22,7 +24,9 @@ _BATCH = 5_000
 _COLUMNS = "SELECT notification_id, topic, originator_id, originator_version, state"
 _OF_STREAMS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
-WHERE originator_id = ANY(%s) AND (%s::text[] IS NULL OR topic = ANY(%s)) ORDER BY notification_id
+WHERE originator_id = ANY(%(streams)s) AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+    AND (%(mentioned)s::bytea IS NULL OR position(%(mentioned)s::bytea IN state) > 0)
+ORDER BY notification_id
 """
 _OF_TOPICS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
@@ -44,14 +48,23 @@ class PostgresStoryLog:
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
+        self._decoded = DecodedEntries()
 
     def entries_of(
-        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+        self,
+        stream_ids: Sequence[UUID],
+        *,
+        topics: Sequence[str] | None = None,
+        mentioning: UUID | None = None,
     ) -> list[StoryEntry]:
-        wanted = None if topics is None else stored_topics(list(topics))
+        asked = {
+            "streams": list(stream_ids),
+            "topics": None if topics is None else stored_topics(list(topics)),
+            "mentioned": None if mentioning is None else str(mentioning).encode(),
+        }
         with self._connection() as connection:
-            found = connection.execute(_OF_STREAMS, (list(stream_ids), wanted, wanted)).fetchall()
-        return [_entry(row) for row in found]
+            found = connection.execute(_OF_STREAMS, asked).fetchall()
+        return self._decoded.of(found)
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
         position = after
@@ -93,7 +106,7 @@ class PostgresStoryLog:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        with named(StoryLogUnavailable, "the log"), self._pool.connection() as connection:
+        with named(StoryLogUnavailable, "the log"), single_statements(self._pool) as connection:
             yield connection
 
 

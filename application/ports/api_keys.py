@@ -1,5 +1,6 @@
 """API keys: who may call, in which role; the secret itself is never stored."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -49,6 +50,10 @@ class ApiKeys(Protocol):
 
     def find(self, key_id: str) -> StoredApiKey | None:
         """The key of that id, revoked or not."""
+        ...
+
+    def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
+        """By id, those of the named keys that there are, revoked or not; one round trip."""
         ...
 
     def listed(self) -> list[ApiKey]:

@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from litestar import Litestar
 from litestar.datastructures import State
-from litestar.types import ControllerRouterHandler, Message, Scope
+from litestar.types import ControllerRouterHandler
 
 from application.current_reads import CurrentReads
 from application.current_values import CurrentValues
 from application.load_histories import HistorySources, LoadHistories
 from interfaces.web.access import MAX_BODY_BYTES, admit
 from interfaces.web.alert import AlertController
+from interfaces.web.answer_headers import complete_headers
+from interfaces.web.application import EdgeApplication
 from interfaces.web.audit import AuditController
+from interfaces.web.audit_answers import AuditAnswers
 from interfaces.web.authentication import Authenticator
 from interfaces.web.callback import CallbackController
 from interfaces.web.collaborators import Edge, WebCollaborators
@@ -47,7 +49,6 @@ from interfaces.web.session import SessionController
 from interfaces.web.signed_in import SignedIn
 from interfaces.web.stale_reads import StaleReads
 from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
-from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 from projections.past_lists import FoldLimits, PastLists
 
 CONTROLLERS: list[ControllerRouterHandler] = [
@@ -78,7 +79,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 ]
 
 
-def create_app(collaborators: WebCollaborators) -> Litestar:
+def create_app(collaborators: WebCollaborators) -> EdgeApplication:
     """The edge over `collaborators`. Building it connects to nothing, so `/health` depends on nothing."""
     metrics = WebMetrics()
     clock, cache = collaborators.clock, collaborators.cache
@@ -102,8 +103,9 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
             most_watchers=collaborators.stream_clients,
         ),
         PastLists(collaborators.story_log, FoldLimits()),
+        AuditAnswers(collaborators.story_log),
     )
-    app = Litestar(
+    app = EdgeApplication(
         CONTROLLERS,
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -112,7 +114,7 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
             ConditionalMiddleware(),
             StaleReads(edge.live.state, LastAnswers(), clock),
         ],
-        before_send=[_complete_headers],
+        before_send=[complete_headers],
         lifespan=[lambda _: _following(edge.live)],
         state=State({"edge": edge, "metrics": metrics, "end_streams": edge.live.end}),
         openapi_config=openapi_config(),
@@ -120,18 +122,8 @@ def create_app(collaborators: WebCollaborators) -> Litestar:
         logging_config=None,
         debug=False,
     )
-    app.asgi_handler = LeanCurrent(app.asgi_handler, edge, metrics)
+    app.lean_current = LeanCurrent(edge, metrics)
     return app
-
-
-_SOURCE = b"x-read-models"
-"""Where what people read comes from now, and how far behind that is at most."""
-_TRACE = TRACE_HEADER.lower().encode()
-_ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
 
 
 @asynccontextmanager
@@ -143,17 +135,3 @@ async def _following(live: LiveFeed) -> AsyncIterator[None]:
     finally:
         feeding.cancel()
         await asyncio.wait({feeding})
-
-
-async def _complete_headers(message: Message, scope: Scope) -> None:
-    """The trace id in every answer; and nothing is sniffed, framed or kept."""
-    if message["type"] != "http.response.start":
-        return
-    headers = message["headers"] = list(message["headers"])
-    given = {name.lower() for name, _ in headers}
-    headers.append((_TRACE, trace_id_of(scope).encode()))
-    headers.extend(header for header in _ALWAYS if header[0] not in given)
-    replica = scope["app"].state["edge"].collaborators.replica
-    if replica is not None and scope["path"].startswith("/api/"):
-        source = replica.source()
-        headers.append((_SOURCE, f"{source.name}; lag_s={source.lag_s:.3f}".encode()))

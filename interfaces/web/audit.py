@@ -1,18 +1,19 @@
 """What auditors ask: every step of a DR event, how far the log is sealed, and a proof to take away."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
-from litestar import Controller, Response, get
+from litestar import Controller, MediaType, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from application.ledger_proof import ProofDocument
 from application.ledger_status import LedgerStatus
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import collaborators_of
+from interfaces.web.collaborators import collaborators_of, edge_of
 from interfaces.web.past import AsOfQuery, past_of
-from projections.audit_replay import AuditDocument, audit_document
+from projections.audit_replay import AuditDocument
 
 
 class AuditController(Controller):
@@ -22,10 +23,15 @@ class AuditController(Controller):
     @get("/dr-events/{dr_event_id:uuid}", summary="Every step of a DR event, and its state as of a moment")
     async def replay(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
-    ) -> AuditDocument:
+    ) -> Response[AuditDocument]:
         """Straight from the log, not from a read model."""
-        story_log, past = collaborators_of(request).story_log, past_of(as_of)
-        return await asyncio.to_thread(audit_document, story_log, dr_event_id, as_of=past)
+        edge, past = edge_of(request), past_of(as_of)
+
+        def read() -> bytes:
+            return edge.audits.encoded(dr_event_id, as_of=past)
+
+        body: Any = await edge.shared.read(("audit", dr_event_id, past), read)
+        return Response(body, media_type=MediaType.JSON)
 
     @get(
         "/dr-events/{dr_event_id:uuid}/proof",

@@ -16,7 +16,7 @@ class Authenticator:
 
     def __init__(self, api_keys: ApiKeys, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._keys: RememberedLookups[str, StoredApiKey] = RememberedLookups(
-            api_keys.find, monotonic=monotonic
+            api_keys.among, monotonic=monotonic
         )
 
     async def principal(self, authorization: str | None, *, only_reads: bool = False) -> ApiKey:

@@ -31,12 +31,15 @@ from application.ports.sessions import Sessions
 from application.ports.system_state import Queues, SystemState
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
+from interfaces.web.audit_answers import AuditAnswers
 from interfaces.web.authentication import Authenticator
 from interfaces.web.judging_turns import JudgingTurns
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.known_facilities import KnownFacilities
+from interfaces.web.known_pages import KnownPages
 from interfaces.web.live_feed import LiveFeed, Signal
 from interfaces.web.remembered_answers import RememberedAnswers
+from interfaces.web.shared_reads import JoinedRows, SharedReads
 from interfaces.web.signed_in import SignedIn
 from projections.past_lists import PastLists
 from projections.replica import ReplicatedReadModels
@@ -158,6 +161,10 @@ class Edge:
     histories: LoadHistories
     live: LiveFeed
     past_lists: PastLists
+    audits: AuditAnswers
+    shared: SharedReads = field(default_factory=SharedReads)
+    pages: KnownPages = field(default_factory=KnownPages)
+    rows: JoinedRows = field(default_factory=JoinedRows)
     answers: RememberedAnswers = field(default_factory=RememberedAnswers)
     judging: JudgingTurns = field(default_factory=JudgingTurns)
     folding: JudgingTurns = field(default_factory=lambda: JudgingTurns(1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from base64 import urlsafe_b64encode
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -20,6 +21,7 @@ LEAST_BYTES = 1_024
 BESIDE_BYTES = 64 * 1_024
 """Longer ones are compressed in a thread: the event loop has others to answer."""
 LEVEL = 3
+MOST_TAGS = 16
 VARY = b"Authorization, Cookie, Accept-Encoding"
 KEPT = b"private, no-cache"
 """A caller may keep an answer, and asks each time whether it still holds."""
@@ -83,7 +85,7 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
     tag = _value(headers, b"etag")
     if not tag:
-        tag = b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
+        tag = _tag_of(body)
         headers.append((b"etag", tag))
     headers.append((b"vary", VARY))
     if not _value(headers, b"cache-control"):
@@ -100,6 +102,12 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     start["headers"] = headers
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+@lru_cache(maxsize=MOST_TAGS)
+def _tag_of(body: bytes) -> bytes:
+    """Remembered by the object, whose hash Python keeps: an answer that many are given has one."""
+    return b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
 
 
 def _value(headers: RawHeaders, name: bytes) -> bytes:

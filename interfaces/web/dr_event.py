@@ -13,11 +13,11 @@ from msgspec import Meta
 from application.commands.dispatch import OverrideForecast, RestoreByHand
 from application.commands.dr_event import CancelDREvent, Cancellation
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import collaborators_of
+from interfaces.web.collaborators import collaborators_of, edge_of
 from interfaces.web.command_context import context_of
 from interfaces.web.fresh_reads import when_caught_up
 from interfaces.web.notification_answers import ended
-from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
+from interfaces.web.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.past import AsOfQuery, dr_events_of, past_of, story_of
 from projections.dispatches import DispatchRow, MeasurementRow
 from projections.dr_events import DREventRow
@@ -82,16 +82,15 @@ class DREventController(Controller):
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
-    ) -> Listing[DREventRow]:
-        page = await asyncio.to_thread(
-            listing_of,
+    ) -> Response[Listing[DREventRow]]:
+        return await shared_listing(
+            edge_of(request),
             await dr_events_of(request, past_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility},
             tenant=request.user.utility_id,
             cursor=cursor,
             limit=limit,
         )
-        return Listing(items=page.rows, next_cursor=page.next_cursor)
 
     @get("/{dr_event_id:uuid}", summary="One DR event")
     async def one(
@@ -113,16 +112,17 @@ class DREventController(Controller):
     ) -> Response[Listing[DispatchDocument]]:
         """`Prefer: wait=N` as for the DR event itself."""
         headers = await when_caught_up(request, "dr_events", "dispatches")
-        page = await asyncio.to_thread(
-            listing_of,
+        answer = await shared_listing(
+            edge_of(request),
             (await story_of(request, dr_event_id, past_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,
             cursor=cursor,
             limit=limit,
+            as_item=_document,
         )
-        listing = Listing(items=tuple(map(_document, page.rows)), next_cursor=page.next_cursor)
-        return Response(listing, headers=headers)
+        answer.headers.update(headers)
+        return answer
 
     @post(
         "/{dr_event_id:uuid}/cancellation",

@@ -23,7 +23,7 @@ from interfaces.web.load_history import (
     page_of,
     window_of,
 )
-from interfaces.web.paging import Cursor, Filter, Limit, Listing, listing_of
+from interfaces.web.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.past import AsOfQuery, facilities_of, past_of
 from interfaces.web.problems import Problem
 from projections.facilities import FacilityRow, key_of
@@ -45,20 +45,19 @@ class FacilityController(Controller):
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
-    ) -> Listing[FacilityRow]:
+    ) -> Response[Listing[FacilityRow]]:
         """A key of one facility sees that one alone."""
         past = past_of(as_of)
         if request.user.facility_id is not None:
-            return Listing(items=(await _facility_of(request, request.user.facility_id, past),))
-        page = await asyncio.to_thread(
-            listing_of,
+            return Response(Listing(items=(await _facility_of(request, request.user.facility_id, past),)))
+        return await shared_listing(
+            edge_of(request),
             await facilities_of(request, past),
             filters={"status": status, "programs": program},
             tenant=None,
             cursor=cursor,
             limit=limit,
         )
-        return Listing(items=page.rows, next_cursor=page.next_cursor)
 
     @post("/", status_code=200, summary="Make a facility known, or change what is agreed with it")
     async def register(
@@ -116,8 +115,7 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
     """Raises Problem (404) where there is none, or the key may not see it."""
     row = None
     if request.user.facility_id in (None, facility_id):
-        view = models_of(request).facilities
-        row = await asyncio.to_thread(view.get, key_of(facility_id))
+        row = await edge_of(request).rows.get(models_of(request).facilities, key_of(facility_id))
     if row is None:
         raise _unknown()
     return row

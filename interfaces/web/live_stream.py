@@ -13,6 +13,7 @@ from litestar.types import HTTPResponseBodyEvent, Receive, Scope, Send
 
 from application.ports.api_keys import ApiKeysUnavailable
 from interfaces.web.access import ACCESS, ApiRequest
+from interfaces.web.application import send_of
 from interfaces.web.collaborators import edge_of
 from interfaces.web.live_feed import LiveFeed
 from interfaces.web.live_message import Audience
@@ -20,6 +21,7 @@ from interfaces.web.live_watcher import LiveWatcher
 from interfaces.web.metrics import WebMetrics, metrics_of
 from interfaces.web.paging import Filter
 from interfaces.web.problems import Problem, try_again
+from interfaces.web.send_limit import SendLimit
 from interfaces.web.signed_in import caller_of
 
 MEDIA_TYPE = "text/event-stream"
@@ -125,25 +127,32 @@ class _Stream(ASGIResponse):
         self._feed.watchers.add(self._watcher)
         self._metrics.live_watchers.inc()
         leaving = asyncio.create_task(self._until_gone(receive), name="watcher leaves")
+        limit = SendLimit(SEND_WITHIN_S)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _headers()})
-            await self._send_pieces(send)
+            await self._send_pieces(send_of(scope, send), limit)
             if self._watcher.was_too_slow:
                 self._metrics.live_dropped.labels("behind").inc()
-        except TimeoutError:  # the server closes the connection, since the answer is not complete
+        except asyncio.CancelledError:
+            if not limit.is_over:
+                raise
+            limit.task.uncancel()  # the server closes the connection, since the answer is not complete
             self._metrics.live_dropped.labels("blocked").inc()
         finally:
+            limit.close()
             leaving.cancel()
             self._feed.watchers.discard(self._watcher)
             self._metrics.live_watchers.dec()
 
-    async def _send_pieces(self, send: Send) -> None:
-        """Raises TimeoutError where one is not taken."""
+    async def _send_pieces(self, send: Send, limit: SendLimit) -> None:
+        """Is cancelled where one is not taken."""
         async for piece in self._watcher.pieces():
-            async with asyncio.timeout(SEND_WITHIN_S):
-                await send(_body(piece, more=True))
-        async with asyncio.timeout(SEND_WITHIN_S):
-            await send(_body(b"", more=False))
+            limit.begin()
+            await send(_body(piece, more=True))
+            limit.end()
+        limit.begin()
+        await send(_body(b"", more=False))
+        limit.end()
 
     async def _until_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -69,12 +69,7 @@ class LiveWatcher:
         except LiveLogUnavailable:
             yield AWAY
             return
-        async for piece in self._along():
-            yield piece
-
-    async def _along(self) -> AsyncIterator[bytes]:
-        """With everybody."""
-        while not self.is_gone:
+        while not self.is_gone:  # along with everybody
             ring = self._feed.ring
             if self._feed.has_ended or ring is None:
                 yield ENDING

@@ -24,6 +24,7 @@ class WebMetrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         labels = ("method", "route")
         self.requests = Counter(
             "gridproof_http_requests", "Requests answered", (*labels, "status"), registry=self.registry
@@ -90,8 +91,12 @@ class WebMetrics:
         self.lag_seconds.clear()
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        self.requests.labels(method, route, str(status)).inc()
-        self.seconds.labels(method, route).observe(seconds)
+        counted = self._counted.get((method, route, status))
+        if counted is None:
+            counted = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
+            self._counted[method, route, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
 
 def metrics_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebMetrics:

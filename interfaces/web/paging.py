@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
+from litestar import MediaType, Response
 from litestar.params import QueryParameter
 
+from interfaces.web.known_pages import KnownPages
+from interfaces.web.shared_reads import SharedReads
 from projections.cursors import cursor_after, not_ours, read_cursor
 from projections.read_model import sortable
 from projections.views import MOST_ROWS, Page, View
@@ -26,6 +29,16 @@ class Place(NamedTuple):
 
     at: datetime
     key: str
+
+
+class ReadPages(Protocol):
+    """Of the edge, what a page needs."""
+
+    @property
+    def shared(self) -> SharedReads: ...
+
+    @property
+    def pages(self) -> KnownPages: ...
 
 
 class Listing(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
@@ -57,6 +70,36 @@ def newest_of(
         return found, None
     at, key = place(found[limit - 1])
     return found[:limit], cursor_after(listed, sortable(at), key)
+
+
+async def shared_listing(
+    edge: ReadPages,
+    view: View[Row],
+    *,
+    filters: Mapping[str, str | None],
+    tenant: str | None,
+    cursor: str | None,
+    limit: int,
+    as_item: Callable[[Row], Any] | None = None,
+) -> Response[Any]:
+    """As `listing_of`, read and encoded once for all who ask for the same page at the same time.
+
+    Where no row can have changed since the page was read last, it is answered again as it was.
+    """
+    name = (id(view), tuple(filters.items()), tenant, cursor, limit)  # `read` keeps the view meanwhile
+
+    def read() -> bytes:
+        version = view.version()  # before the rows: they may be newer than it says, never older
+        known = edge.pages.find(name, view, version)
+        if known is not None:
+            return known
+        page = listing_of(view, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
+        body = msgspec.json.encode(Listing(items=items, next_cursor=page.next_cursor))
+        edge.pages.keep(name, view, version, body)
+        return body
+
+    return Response(await edge.shared.read(name, read), media_type=MediaType.JSON)
 
 
 def listing_of(

@@ -76,20 +76,19 @@ async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]],
 
 async def story_of(request: ApiRequest, dr_event_id: UUID, past: AsOf | None) -> Story:
     """Raises Problem (404) where the caller may not see it: another utility's does not exist for it."""
-    collaborators = collaborators_of(request)
-    dr_events: View[DREventRow]
-    dispatches: View[DispatchRow]
+    tenant, key = request.user.utility_id, key_of(dr_event_id)
     if past is None:
         models = models_of(request)
-        dr_events, dispatches = models.dr_events, models.dispatches
+        dispatches = models.dispatches
+        row = await edge_of(request).rows.get(models.dr_events, key)
     else:
         try:
-            story = await asyncio.to_thread(dr_event_as_of, collaborators.story_log, dr_event_id, past)
+            log = collaborators_of(request).story_log
+            story = await asyncio.to_thread(dr_event_as_of, log, dr_event_id, past)
         except UnknownStory:
             raise _unknown(dr_event_id) from None
-        dr_events, dispatches = story.dr_events, story.dispatches
-    row = await asyncio.to_thread(dr_events.get, key_of(dr_event_id), tenant=request.user.utility_id)
-    if row is None:
+        row, dispatches = story.dr_events.get(key), story.dispatches
+    if row is None or tenant not in (None, row.utility_id):
         raise _unknown(dr_event_id)
     return Story(row, dispatches)
 

@@ -13,7 +13,7 @@ from application.portfolio_forecast import (
     portfolio_forecast,
 )
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import WebCollaborators, collaborators_of
+from interfaces.web.collaborators import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.forecast import AsOfMoment, moment_of
 from interfaces.web.past import AsOfQuery, past_of, portfolio_of
 from interfaces.web.problems import Problem
@@ -28,7 +28,7 @@ class PortfolioController(Controller):
     @get("/", summary="Available, committed and delivered kW")
     async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioRow:
         """An empty one before the first facility is imported."""
-        row = await asyncio.to_thread((await portfolio_of(request, past_of(as_of))).get, KEY)
+        row = await edge_of(request).rows.get(await portfolio_of(request, past_of(as_of)), KEY)
         return row or PortfolioRow()
 
     @get("/forecast", summary="What all facilities will draw together")

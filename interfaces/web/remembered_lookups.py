@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Generic, TypeVar
 
 from application.ports.api_keys import ApiKeysUnavailable
+from interfaces.web.shared_reads import JoinedReads
 
 REMEMBERED_S = 5.0
 """How long a revoked key, or a session that was ended, may still be taken."""
@@ -33,15 +34,14 @@ class RememberedLookups(Generic[TName, TFound]):
 
     def __init__(
         self,
-        look_up: Callable[[TName], TFound | None],
+        look_up: Callable[[Collection[TName]], Mapping[TName, TFound]],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look_up` is called in a thread; it raises ApiKeysUnavailable."""
-        self._look_up = look_up
+        """`look_up` is called in a thread, of many names at once; it raises ApiKeysUnavailable."""
+        self._look_ups: JoinedReads[TName, TFound] = JoinedReads(look_up)
         self._monotonic = monotonic
         self._remembered: OrderedDict[TName, tuple[float, TFound | None]] = OrderedDict()
-        self._under_way: dict[TName, asyncio.Future[TFound | None]] = {}
         self._alone_until = float("-inf")
 
     async def find(self, name: TName, *, only_reads: bool = False) -> TFound | None:
@@ -51,12 +51,12 @@ class RememberedLookups(Generic[TName, TFound]):
         if now < looked_at + REMEMBERED_S:
             return known
         if not only_reads or known is None or now >= looked_at + IN_OUTAGE_S:
-            return await self._joined(name)
+            return await self._ask(name)
         if now < self._alone_until:
             return known
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await self._joined(name)
+                return await self._ask(name)
         except (ApiKeysUnavailable, TimeoutError):
             self._alone_until = self._monotonic() + LEFT_ALONE_S
             return known
@@ -70,23 +70,10 @@ class RememberedLookups(Generic[TName, TFound]):
         """It is asked for anew."""
         self._remembered.pop(name, None)
 
-    async def _joined(self, name: TName) -> TFound | None:
-        """One look-up of a name at a time; who stops waiting for it disturbs nobody."""
-        asking = self._under_way.get(name)
-        if asking is None:
-            asking = self._under_way[name] = asyncio.ensure_future(self._ask(name))
-            asking.add_done_callback(lambda done: self._asked(name, done))
-        return await asyncio.shield(asking)
-
     async def _ask(self, name: TName) -> TFound | None:
-        found = await asyncio.to_thread(self._look_up, name)
+        found = await self._look_ups.get(name)
         self._remembered[name] = (self._monotonic(), found)
         self._remembered.move_to_end(name)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
         return found
-
-    def _asked(self, name: TName, done: asyncio.Future[TFound | None]) -> None:
-        self._under_way.pop(name, None)
-        if not done.cancelled():
-            done.exception()  # raised by those who wait; nobody may

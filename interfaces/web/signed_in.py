@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -75,10 +75,15 @@ class SignedIn:
         session = await self.session(token, only_reads=only_reads)
         return await self._authenticator.key_in_force(session.key_id, only_reads=only_reads)
 
-    def _look_up(self, hashed: bytes) -> tuple[Session, float] | None:
-        """With when it ends, by this process's own clock that only goes on."""
-        session = self._sessions.find(hashed)
-        return None if session is None else (session, self._monotonic() + session.lasts_s)
+    def _look_up(self, hashes: Collection[bytes]) -> dict[bytes, tuple[Session, float]]:
+        """With when each ends, by this process's own clock that only goes on."""
+        found = {hashed: self._sessions.find(hashed) for hashed in hashes}
+        now = self._monotonic()
+        return {
+            hashed: (session, now + session.lasts_s)
+            for hashed, session in found.items()
+            if session is not None
+        }
 
 
 async def caller_of(connection: AnyConnection, authenticator: Authenticator, signed_in: SignedIn) -> ApiKey:

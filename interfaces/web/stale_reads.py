@@ -49,7 +49,7 @@ class StaleReads(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         start: list[HTTPResponseStartEvent] = []
-        body = bytearray()
+        pieces: list[bytes] = []
 
         async def held(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,9 +58,10 @@ class StaleReads(ASGIMiddleware):
             if message["type"] != "http.response.body":
                 await send(message)
                 return
-            body.extend(message["body"])
+            pieces.append(message["body"])
             if not message["more_body"]:
-                await self._answer(scope, template, start[0], bytes(body), send)
+                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                await self._answer(scope, template, start[0], body, send)
 
         if (
             self._state.is_away

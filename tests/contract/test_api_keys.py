@@ -60,6 +60,7 @@ def test_nothing_of_the_secret_is_stored(api_keys: ApiKeys) -> None:
 
 def test_an_unknown_key_is_not_found(api_keys: ApiKeys) -> None:
     assert api_keys.find("no-such-key") is None
+    assert api_keys.among(["no-such-key"]) == api_keys.among([]) == {}
 
 
 def test_keys_are_listed_the_oldest_first(api_keys: ApiKeys) -> None:
@@ -157,3 +158,15 @@ def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, datab
         with pytest.raises(ApiKeysUnavailable):
             api_keys.find("abcdef012345")
         postgres_server.start()
+
+
+def test_many_keys_are_found_at_once_and_each_is_its_own(api_keys: ApiKeys) -> None:
+    issued = [issue(api_keys, role="operator", at=AT, entropy=entropy(number)) for number in (31, 32, 33)]
+    ids = [one.api_key.key_id for one in issued]
+    found = api_keys.among([*ids[:2], "no-such-key", ids[0]])
+    assert set(found) == set(ids[:2])
+    for key_id, stored in found.items():
+        assert stored == api_keys.find(key_id)
+    for one, key_id in zip(issued, ids, strict=True):
+        secret = (parse_token(one.token) or ("", ""))[1]
+        assert [is_genuine(stored, secret) for stored in found.values()] == [name == key_id for name in found]

@@ -13,13 +13,14 @@ from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.story_log import PostgresStoryLog
 from application.ports.event_log import LogEntry
+from domain.facility import Facility
 from projections import audit_trail, deadlines, dispatches, dr_events, facilities, portfolio
 from projections.cursors import InvalidCursor, UnknownFilter
 from projections.past import dr_event_as_of
 from projections.past_lists import PastLists
 from projections.registry import PROJECTIONS
 from projections.story_log import StoryLog
-from projections.views import MOST_ROWS, ReadModels
+from projections.views import MOST_ROWS, ReadModels, RowsVersion
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -252,6 +253,15 @@ def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk:
     assert [entry.position for entry in reserved] == [
         entry.position for entry in expected if entry.topic == "facility.reserved.v1"
     ]
+    named = log.entries_of(stream_ids, topics=["facility.reserved.v1"], mentioning=walk.dr_events[0].id)
+    assert [entry.position for entry in named] == [
+        entry.position
+        for entry in reserved
+        if isinstance(entry.domain_event, Facility.Reserved)
+        and entry.domain_event.dr_event_id == walk.dr_events[0].id
+    ]
+    assert 0 < len(named) < len(reserved)
+    assert log.entries_of(stream_ids) == found
     assert log.entries_of([]) == []
     assert log.head() == walk.entries[-1].position
 
@@ -300,3 +310,20 @@ def test_a_dr_event_is_found_by_the_utilitys_own_id(opened: Opened, walk: Portfo
     _, log = opened(walk.entries)
     assert log.dr_events_called("UTIL-2") == [walk.dr_events[1].id]
     assert log.dr_events_called("UTIL-9") == []
+
+
+def test_rows_have_one_version_as_long_as_nothing_was_folded(database: Database, walk: PortfolioWalk) -> None:
+    models = PostgresReadModels(pool(database.app_dsn))
+    assert models.dr_events.version() is None
+    entries = walk.entries
+    versions: list[RowsVersion | None] = []
+    for until in (len(entries) - 1, len(entries)):
+        store_entries(database.admin_dsn, entries[len(entries) - 1 if versions else 0 : until])
+        for projection in PROJECTIONS:
+            ProjectionRunner(
+                projection, dsn=database.app_dsn, alerts=FakeAlertRegistry(), clock=StoppedClock()
+            ).catch_up()
+        assert models.dr_events.version() == models.dr_events.version()
+        versions.append(models.dr_events.version())
+    assert None not in versions
+    assert versions[0] != versions[1]

@@ -1,5 +1,6 @@
 """API keys in memory."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ class FakeApiKeys:
         self._stored: dict[str, StoredApiKey] = {}
         self.is_down = False
         self.asked = 0
-        """How often `find` was called."""
+        """How often keys were looked up."""
 
     def add(self, stored: StoredApiKey) -> None:
         self._require_up()
@@ -21,9 +22,12 @@ class FakeApiKeys:
         self._stored[stored.api_key.key_id] = stored
 
     def find(self, key_id: str) -> StoredApiKey | None:
+        return self.among([key_id]).get(key_id)
+
+    def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
         self.asked += 1
         self._require_up()
-        return self._stored.get(key_id)
+        return {key_id: self._stored[key_id] for key_id in key_ids if key_id in self._stored}
 
     def listed(self) -> list[ApiKey]:
         self._require_up()

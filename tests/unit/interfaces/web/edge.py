@@ -27,7 +27,7 @@ from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
 from projections.dr_events import DREventRow
-from projections.views import Page
+from projections.views import Page, RowsVersion
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
 from tests.fakes.live_log import FakeLiveLog, FakeLogSignal
@@ -79,10 +79,14 @@ class ListedRows(Generic[Row]):
 
     rows: dict[str, Row] = field(default_factory=dict)
     tenant_of: Callable[[Row], str | None] = lambda row: None
+    rows_version: RowsVersion | None = None
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         row = self.rows.get(key)
         return row if row is not None and tenant in (None, self.tenant_of(row)) else None
+
+    def version(self) -> RowsVersion | None:
+        return self.rows_version
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         return {key: self.rows[key] for key in keys if key in self.rows}

@@ -33,7 +33,7 @@ def test_while_the_store_is_away_the_same_key_gets_its_last_answer_with_its_age(
         fresh = client.get("/api/portfolio", headers=mine)
         assert "stale" not in fresh.json()
         assert "x-stale" not in fresh.headers
-        edge.read_models.portfolio.get = unavailable
+        edge.read_models.portfolio.by_key = unavailable
         stale = client.get("/api/portfolio", headers=mine)
         told = stale.json()
         assert stale.status_code == 200

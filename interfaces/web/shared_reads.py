@@ -1,0 +1,132 @@
+"""Reads of the store that many ask for at the same time, done once for all of them.
+
+A thousand pages hear of the same happening in the same moment, and all of them read the same list anew. Whoever asks
+while a read is under way goes with the next one, so what anybody is told was read after it was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import Any, Generic, TypeVar
+
+from projections.views import Row, View
+
+TRead = TypeVar("TRead")
+TKey = TypeVar("TKey", bound=Hashable)
+MOST_TOGETHER = 200
+
+
+class SharedReads:
+    """One read at a time under each name, and one that waits. Of one event loop; reads run in threads."""
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, asyncio.Future[Any]] = {}
+        self._next: dict[Hashable, asyncio.Future[Any]] = {}
+
+    async def read(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
+        """What `read` gives, or the read of somebody else that asked under the same name. Raises what that raised.
+
+        The name says all that the answer depends on, whom it may be shown to as well.
+        """
+        joined = self._next.get(name)
+        if joined is None:
+            joined = self._next[name] = asyncio.ensure_future(self._turn(name, read))
+            joined.add_done_callback(_seen)
+        shared: TRead = await asyncio.shield(joined)
+        return shared
+
+    async def _turn(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
+        before = self._running.get(name)
+        if before is not None:
+            await asyncio.wait({before})
+        own = self._running[name] = self._next.pop(name)
+        try:
+            return await asyncio.to_thread(read)
+        finally:
+            if self._running.get(name) is own:
+                del self._running[name]
+
+
+class JoinedReads(Generic[TKey, TRead]):
+    """Single things, read many at once: those that are asked for while a read is under way make up the next one.
+
+    Of one event loop; `read` runs in a thread and leaves out what there is not.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Collection[TKey]], Mapping[TKey, TRead]],
+        *,
+        most: int = MOST_TOGETHER,
+        at_once: int = 2,
+    ) -> None:
+        self._read = read
+        self._most = most
+        self._at_once = at_once
+        self._asked: dict[TKey, asyncio.Future[TRead | None]] = {}
+        self._working = 0
+        self._workers: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: TKey) -> TRead | None:
+        """None where there is none. Raises what `read` raised; who stops waiting disturbs nobody."""
+        joined = self._asked.get(key)
+        if joined is None:
+            joined = self._asked[key] = asyncio.get_running_loop().create_future()
+            joined.add_done_callback(_seen)
+            if self._working < self._at_once:
+                # Counted here and in its last step: a task is done some time before its callbacks say so.
+                self._working += 1
+                task = asyncio.create_task(self._work())
+                self._workers.add(task)
+                task.add_done_callback(self._workers.discard)
+        return await asyncio.shield(joined)
+
+    async def _work(self) -> None:
+        try:
+            while self._asked:
+                keys = list(self._asked)[: self._most]
+                together = {key: self._asked.pop(key) for key in keys}
+                await self._answer(together)
+        finally:
+            self._working -= 1
+
+    async def _answer(self, together: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
+        """Whatever happens, whoever waits is told."""
+        try:
+            found = await asyncio.to_thread(self._read, list(together))
+        except asyncio.CancelledError:
+            for joined in together.values():
+                joined.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again by everyone who waits for it
+            for joined in together.values():
+                joined.set_exception(error)
+        else:
+            for key, joined in together.items():
+                joined.set_result(found.get(key))
+
+
+class JoinedRows:
+    """Rows of read models by their keys; each read model's are read together."""
+
+    def __init__(self) -> None:
+        self._reads: dict[int, JoinedReads[str, Any]] = {}
+
+    async def get(self, view: View[Row], key: str) -> Row | None:
+        """Whoever may see it. `view` is one that lasts as long as the process. Raises ReadModelsUnavailable."""
+        reads = self._reads.get(id(view))
+        if reads is None:
+
+            def among(keys: Collection[str]) -> Mapping[str, Row]:
+                return view.by_key(keys)  # which keeps the view, so its id stays its own
+
+            reads = self._reads[id(view)] = JoinedReads(among)
+        row: Row | None = await reads.get(key)
+        return row
+
+
+def _seen(joined: asyncio.Future[Any]) -> None:
+    """An error that nobody waits for any more is not worth a complaint of asyncio's."""
+    if not joined.cancelled():
+        joined.exception()

@@ -1,0 +1,150 @@
+"""Reads that many ask for at once: done once, after everybody asked, and whoever fails or leaves disturbs nobody."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+
+import pytest
+
+from interfaces.web.shared_reads import JoinedReads, SharedReads
+
+Story = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Gate:
+    """A read that begins when it is asked, and ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.open = threading.Semaphore(0)
+        self.failing: set[int] = set()
+
+    def read(self, asked: Any = None) -> int:
+        number = len(self.begun)
+        self.begun.append(asked)
+        assert self.open.acquire(timeout=20)
+        if number in self.failing:
+            raise ConnectionError(number)
+        return number
+
+    async def has_begun(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.begun) < count:  # noqa: ASYNC110 - it begins in a thread
+                await asyncio.sleep(0.001)
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def told(story: Story) -> None:
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads()
+        first = asyncio.create_task(shared.read("page", gate.read))
+        await gate.has_begun(1)
+        later = [asyncio.create_task(shared.read("page", gate.read)) for _ in range(50)]
+        await settled()
+        assert len(gate.begun) == 1
+        gate.open.release(2)
+        assert await first == 0
+        assert await asyncio.gather(*later) == [1] * 50
+        gate.open.release()
+        assert await shared.read("page", gate.read) == 2
+        assert (shared._running, shared._next) == ({}, {})
+
+    told(story)
+
+
+def test_another_name_waits_for_nobody() -> None:
+    async def story() -> None:
+        gate, other, shared = Gate(), Gate(), SharedReads()
+        first = asyncio.create_task(shared.read(("page", "utility-1"), gate.read))
+        await gate.has_begun(1)
+        other.open.release()
+        assert await shared.read(("page", "utility-2"), other.read) == 0
+        gate.open.release()
+        assert await first == 0
+
+    told(story)
+
+
+def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() -> None:
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads()
+        gate.failing = {1}
+        first = asyncio.create_task(shared.read("page", gate.read))
+        await gate.has_begun(1)
+        sharing = [asyncio.create_task(shared.read("page", gate.read)) for _ in range(3)]
+        gate.open.release(3)
+        assert await first == 0
+        results = await asyncio.gather(*sharing, return_exceptions=True)
+        assert [type(result) for result in results] == [ConnectionError] * 3
+        assert await shared.read("page", gate.read) == 2
+
+    told(story)
+
+
+def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads()
+        impatient = asyncio.create_task(shared.read("page", gate.read))
+        patient = asyncio.create_task(shared.read("page", gate.read))
+        await gate.has_begun(1)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        gate.open.release()
+        assert await patient == 0
+
+    told(story)
+
+
+def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() -> None:
+    async def story() -> None:
+        gate = Gate()
+
+        def read(keys: Collection[str]) -> dict[str, str]:
+            number = gate.read(sorted(keys))
+            return {key: f"{key} of read {number}" for key in keys if key != "none"}
+
+        joined = JoinedReads(read, at_once=1, most=3)
+        first = asyncio.create_task(joined.get("a"))
+        await gate.has_begun(1)
+        # "a" again as well: it was asked for after that read had begun.
+        later = [asyncio.create_task(joined.get(key)) for key in ("a", "b", "a", "none", "z")]
+        await settled()
+        gate.open.release(3)
+        assert await first == "a of read 0"
+        assert await asyncio.gather(*later) == [
+            "a of read 1",
+            "b of read 1",
+            "a of read 1",
+            None,
+            "z of read 2",
+        ]
+        assert gate.begun == [["a"], ["a", "b", "none"], ["z"]]
+
+    told(story)
+
+
+def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
+    async def story() -> None:
+        gate = Gate()
+        gate.failing = {0}
+
+        def read(keys: Collection[str]) -> dict[str, int]:
+            return dict.fromkeys(keys, gate.read())
+
+        joined = JoinedReads(read)
+        gate.open.release(2)
+        results = await asyncio.gather(joined.get("a"), joined.get("b"), return_exceptions=True)
+        assert [type(result) for result in results] == [ConnectionError, ConnectionError]
+        assert await joined.get("a") == 1
+
+    told(story)
