@@ -9,6 +9,7 @@ from interfaces.bench.figures import Figure
 Benchmark = Callable[[Bed], list[Figure]]
 
 REGISTRY: dict[str, str] = {
+    "api": "interfaces.bench.api:api",
     "append": "interfaces.bench.append:append",
     "append-batch": "interfaces.bench.append:append_batch",
     "command": "interfaces.bench.command:command",

@@ -122,7 +122,7 @@ def _fill(stores: Stores, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
         for number in range(len(names))
     ]
     commands += [
-        RegisterFacility(entry=_facility(facility_id, number))
+        RegisterFacility(entry=facility_entry(facility_id, (f"program-{number}",)))
         for number, facility_ids in enumerate(names)
         for facility_id in facility_ids
     ]
@@ -142,7 +142,8 @@ def _fill(stores: Stores, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
     )
 
 
-def _facility(facility_id: str, utility: int) -> FacilityEntry:
+def facility_entry(facility_id: str, programs: tuple[str, ...]) -> FacilityEntry:
+    """Three zones of 10 kW and one meter, ready for DR events all day."""
     from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
 
     return FacilityEntry(
@@ -150,7 +151,7 @@ def _facility(facility_id: str, utility: int) -> FacilityEntry:
         meters=(MeterEntry(meter_id="main"),),
         zones=tuple(ZoneEntry(zone_id=f"zone-{number}", curtailable_kw=10.0) for number in range(3)),
         bms=BmsEntry(address="http://127.0.0.1:1/bms"),
-        programs=(f"program-{utility}",),
+        programs=programs,
         dr_events_per_day=1_000,
         dr_events_per_season=10_000,
     )
@@ -214,11 +215,21 @@ def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
 
 
 @contextmanager
-def running_server(argv: Sequence[str], url: str | None, settings: Settings | None) -> Iterator[int]:
-    """A server process from its first answer (None: from its start) to the end of the block; its pid."""
+def running_server(
+    argv: Sequence[str], url: str | None, settings: Settings | None, *, told: bytes = b""
+) -> Iterator[int]:
+    """A server process from its first answer (None: from its start) to the end of the block; its pid.
+
+    `told`: what stands in its stdin.
+    """
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}  # noqa: TID251 - handed on
-    process = subprocess.Popen(argv, env=environ | (settings.to_environ() if settings else {}))
+    process = subprocess.Popen(
+        argv, env=environ | (settings.to_environ() if settings else {}), stdin=subprocess.PIPE
+    )
     try:
+        if process.stdin is not None:
+            process.stdin.write(told)
+            process.stdin.close()
         if url is not None:
             _await_answer(process, url)
         yield process.pid

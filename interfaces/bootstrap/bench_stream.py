@@ -91,13 +91,13 @@ def stream_stage(database: BenchDatabase) -> Iterator[StreamStage]:
 
 
 @contextmanager
-def stream_floor() -> Iterator[str]:
-    """Where the bare fan-out listens."""
+def stream_floor() -> Iterator[tuple[str, Callable[[], float]]]:
+    """Where the bare fan-out listens, and its CPU time so far."""
     import socket
 
     port = free_port()
     argv = [sys.executable, "-m", "interfaces.bench.stream_floor", str(port)]
-    with running_server(argv, None, None):
+    with running_server(argv, None, None) as pid:
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -107,4 +107,4 @@ def stream_floor() -> Iterator[str]:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", lambda: cpu_s_of(pid)

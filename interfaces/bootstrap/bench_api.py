@@ -1,0 +1,197 @@
+"""Wiring of `gridproof bench api`: a filled database, a cache, and the servers that are measured on them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import msgspec
+
+from interfaces.bench.api_plain import PlainPlan, Story
+from interfaces.bench.story_log import FACILITIES, story_log
+from interfaces.bootstrap.bench import BenchDatabase, import_log, open_bench_stores
+from interfaces.bootstrap.bench_door import cpu_s_of, facility_entry, free_port, running_server
+from interfaces.bootstrap.bench_projections import read_side
+from interfaces.settings import PREFIX, read_settings
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap.stores import Stores
+
+FILLING_THREADS = 32
+NEVER_FRESH_SPEED = 100_000.0
+"""Of a clock by which whatever the cache has is at once too old."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One or two processes that answer the same."""
+
+    ports: tuple[int, ...]
+    pids: tuple[int, ...]
+
+    def cpu_s(self) -> float:
+        """CPU time of its processes so far."""
+        return sum(map(cpu_s_of, self.pids))
+
+
+@dataclass(frozen=True)
+class ApiStage:
+    """What the servers are started on."""
+
+    tokens: tuple[str, ...]
+    facility_ids: tuple[str, ...]
+    dr_event_ids: tuple[UUID, ...]
+    cache: str
+    """The program."""
+    _environ: dict[str, str]
+    _plain: PlainPlan
+
+    @contextmanager
+    def door(self, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
+        """`gridproof serve`, so many times."""
+        clock = {}
+        if is_never_fresh:
+            now = self._plain.readings_since.isoformat()
+            clock = {"CLOCK_EPOCH": now, "CLOCK_STARTED_AT": now, "CLOCK_SPEED": str(NEVER_FRESH_SPEED)}
+        ports, pids = [], []
+        with ExitStack() as stack:
+            for _ in range(workers):
+                port = free_port()
+                settings = read_settings(
+                    self._environ
+                    | {f"{PREFIX}HTTP_BIND": f"127.0.0.1:{port}"}
+                    | {PREFIX + name: value for name, value in clock.items()}
+                )
+                argv = [sys.executable, "-m", "interfaces.cli", "serve"]
+                url = f"http://127.0.0.1:{port}/health"
+                pids.append(stack.enter_context(running_server(argv, url, settings)))
+                ports.append(port)
+            yield Server(tuple(ports), tuple(pids))
+
+    @contextmanager
+    def plain(self, module: str, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
+        """The floor or the twin, by its module."""
+        ports, pids = [], []
+        with ExitStack() as stack:
+            for _ in range(workers):
+                plan = msgspec.structs.replace(self._plain, port=free_port(), is_never_fresh=is_never_fresh)
+                argv, url = [sys.executable, "-m", module], f"http://127.0.0.1:{plan.port}/"
+                told = msgspec.json.encode(plan) + b"\n"
+                pids.append(stack.enter_context(running_server(argv, url, None, told=told)))
+                ports.append(plan.port)
+            yield Server(tuple(ports), tuple(pids))
+
+
+@contextmanager
+def api_stage(database: BenchDatabase, *, keys: int, facilities: int, stories: int) -> Iterator[ApiStage]:
+    from adapters.embedded import EmbeddedServers
+
+    program = shutil.which("redis-server")
+    with (
+        tempfile.TemporaryDirectory(prefix="gridproof-api-") as folder,
+        EmbeddedServers(
+            Path(folder), postgres=False, nats=False, valkey_program=Path(program) if program else None
+        ) as servers,
+    ):
+        facility_ids = tuple(f"fac-{number:03}" for number in range(1, max(facilities, len(FACILITIES)) + 1))
+        told = _tell_stories(database, stories)
+        with closing(open_bench_stores(database.app_url)) as stores:
+            tokens = _fill(stores, facility_ids, keys)
+            now = stores.clock.now().replace(microsecond=0)
+        _project(database)
+        _read_meters(database, facility_ids, now)
+        plain = PlainPlan(
+            port=0,
+            database_url=database.app_url,
+            redis_url=servers.redis_url,
+            readings_since=now - timedelta(minutes=30),
+            stories=told,
+        )
+        environ = {
+            f"{PREFIX}DATABASE_URL": database.app_url,
+            f"{PREFIX}REDIS_URL": servers.redis_url,
+            f"{PREFIX}DATA_DIR": folder,
+            f"{PREFIX}LOG_LEVEL": "warning",
+        }
+        ids = tuple(story.dr_event_id for story in told)
+        yield ApiStage(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain)
+
+
+def _tell_stories(database: BenchDatabase, count: int) -> tuple[Story, ...]:
+    from eventsourcing.utils import get_topic
+
+    from domain.dr_event import DREvent
+    from domain.facility import Facility
+    from domain.identifiers import dispatch_id, facility_stream_id
+
+    opened = get_topic(DREvent.Opened)
+    rows, ids = [], list[UUID]()
+    for row in story_log(sys.maxsize):
+        if row.topic == opened:
+            if len(ids) == count:
+                break
+            ids.append(row.originator_id)
+        rows.append((row.originator_id, row.originator_version, row.topic, row.state))
+    import_log(database.app_url, rows)
+    kinds = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
+    return tuple(
+        Story(
+            dr_event_id=dr_event_id,
+            dispatches=tuple(dispatch_id(dr_event_id, facility_id) for facility_id in FACILITIES),
+            facilities=tuple(map(facility_stream_id, FACILITIES)),
+            facility_topics=tuple(map(get_topic, kinds)),
+        )
+        for dr_event_id in ids
+    )
+
+
+def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
+    """Facilities, and keys that may read all of them."""
+    from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.commands.facility import RegisterFacility
+    from application.deciding import CommandContext
+
+    context = CommandContext(
+        correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant=None, trace_id="0" * 32
+    )
+    api_keys, now = stores.api_keys(), stores.clock.now()
+
+    def register(facility_id: str) -> None:
+        stores.bus.handle(RegisterFacility(entry=facility_entry(facility_id, ())), context)
+
+    def key(_: int) -> str:
+        entropy = secrets.token_bytes(SECRET_BYTES + ID_BYTES)
+        return issue(api_keys, role="auditor", at=now, entropy=entropy).token
+
+    with ThreadPoolExecutor(FILLING_THREADS) as pool:
+        list(pool.map(register, [name for name in facility_ids if name not in FACILITIES]))
+        return tuple(pool.map(key, range(keys)))
+
+
+def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datetime) -> None:
+    """A reading of each."""
+    # Before anything connects: a connection knows what was registered with psycopg by then.
+    from adapters.postgres import telemetry_store  # noqa: F401
+    from domain.meter_reading import MeterReading
+
+    with closing(open_bench_stores(database.app_url)) as stores:
+        readings = [MeterReading(name, "main", at, 80.0, 1.0, 1) for name in facility_ids]
+        stores.telemetry().write_readings(0, 1, readings)
+
+
+def _project(database: BenchDatabase) -> None:
+    from projections.registry import PROJECTIONS
+
+    with read_side(database.app_url) as side:
+        for projection in PROJECTIONS:
+            side.maintenance.rebuild(projection, workers=1)
