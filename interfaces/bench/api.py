@@ -18,8 +18,10 @@ from typing import NamedTuple
 import msgspec
 
 from interfaces.bench.api_load import LoadPlan, LoadReport
+from interfaces.bench.api_stories import stories_told
 from interfaces.bench.bed import Bed
 from interfaces.bench.figures import Figure, figure
+from interfaces.bench.story_log import FACILITIES as STORIED
 from interfaces.bootstrap.bench_api import ApiStage, Server, api_stage
 
 KEYS, FACILITIES, STORIES = 1_000, 100, 150
@@ -49,11 +51,12 @@ def api(bed: Bed) -> list[Figure]:
     is_whole = bed.scale >= LEAST_WHOLE_SCALE
     keys, facilities, stories = (KEYS, FACILITIES, STORIES) if is_whole else (50, 40, 3)
     bed.tell(f"api: {keys} keys, {facilities} facilities, {stories} DR events")
-    with (
-        bed.database() as database,
-        api_stage(database, keys=keys, facilities=facilities, stories=stories) as stage,
-        _load() as ask,
-    ):
+    with bed.database() as database, ExitStack() as stack:
+        told = stories_told(database.app_url, stories)
+        stage = stack.enter_context(
+            api_stage(database, keys=keys, facilities=facilities, told=told, known=STORIED)
+        )
+        ask = stack.enter_context(_load())
         measuring, groups = _Measuring(bed, stage, ask), _cases(stage)
         if not is_whole:
             groups = [[case for case in groups[0] if case.name in TRIED]]

@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 import uvloop
 
-from interfaces.bench.api_plain import PlainPlan, PlainStores, Refused, Rows, is_stale
+from interfaces.bench.api_plain import PlainStores, Refused, Rows, is_stale
+from interfaces.bootstrap.bench_api import PlainPlan
 from interfaces.workers import web
 
 _encode = msgspec.json.Encoder().encode

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from application.api_keys import is_genuine, parse_token
 from application.fresh_answers import FRESH_S
 from application.ports.api_keys import ApiKey, StoredApiKey
+from interfaces.bootstrap.bench_api import PlainPlan
 from interfaces.web.access import READER
 from interfaces.web.current_value import STALE_AFTER_S
 from interfaces.web.key_rates import KeyRates
@@ -55,27 +56,6 @@ WHERE originator_id = ANY(%s) AND topic = ANY(%s) AND position(convert_to(%s, 'U
 ORDER BY notification_id
 """
 Rows = list[tuple[Any, ...]]
-
-
-class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """The streams of one DR event, known beforehand; the door finds them out."""
-
-    dr_event_id: UUID
-    dispatches: tuple[UUID, ...]
-    facilities: tuple[UUID, ...]
-    facility_topics: tuple[str, ...]
-
-
-class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plain server is started with."""
-
-    port: int
-    database_url: str
-    redis_url: str
-    readings_since: datetime
-    stories: tuple[Story, ...]
-    is_never_fresh: bool = False
-    """What the cache has is always too old."""
 
 
 class Refused(Exception):

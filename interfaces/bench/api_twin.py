@@ -1,57 +1,82 @@
 """The same endpoints as one writes them with FastAPI, on the same server and over the same plain stores.
 
-Documents that have a model are answered through it; rows that PostgreSQL gives as JSON are parsed and encoded again, as
+A document that has a model is answered through it; rows that PostgreSQL gives as JSON are parsed and encoded again, as
 a page of a list is anywhere.
 """
 
+import importlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
-
-from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
 from application.ports.api_keys import ApiKey
 from interfaces.bench.api_floor import served
 from interfaces.bench.api_plain import PlainStores, Refused, Rows, is_stale
 
+# By name: they are in the extra `bench`, and need not be there.
+fastapi = importlib.import_module("fastapi")
+pydantic = importlib.import_module("pydantic")
+responses = importlib.import_module("fastapi.responses")
 
-class Current(BaseModel):
-    facility_id: str
-    kw: float | None
-    measured_at: datetime | None
-    age_s: float | None
-    stale: bool
-    source: str
+CURRENT = pydantic.create_model(
+    "Current",
+    facility_id=(str, ...),
+    kw=(float | None, ...),
+    measured_at=(datetime | None, ...),
+    age_s=(float | None, ...),
+    stale=(bool, ...),
+    source=(str, ...),
+)
 
 
-def twin(stores: PlainStores) -> FastAPI:
+class _Rows:
+    """The endpoints whose answers PostgreSQL has."""
+
+    def __init__(self, stores: PlainStores) -> None:
+        self._stores = stores
+
+    async def portfolio(self) -> Any:
+        return _json(json.loads(await self._stores.one("portfolio", "portfolio")))
+
+    async def dr_events(self) -> Any:
+        return _listing(*await self._stores.listed("dr_events", newest_first=True))
+
+    async def facilities(self) -> Any:
+        return _listing(*await self._stores.listed("facilities", newest_first=False))
+
+    async def dr_event(self, dr_event_id: UUID) -> Any:
+        return _json(json.loads(await self._stores.one("dr_events", str(dr_event_id))))
+
+    async def audit(self, dr_event_id: UUID) -> Any:
+        head, found = await self._stores.story(dr_event_id)
+        steps = [{"position": row[0], "topic": row[1], "state": json.loads(row[2])} for row in found]
+        return _json({"dr_event_id": str(dr_event_id), "position": head, "steps": steps})
+
+
+def twin(stores: PlainStores) -> Any:
+    rows = _Rows(stores)
+
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Any) -> AsyncIterator[None]:
         await stores.open()
         try:
             yield
         finally:
             await stores.close()
 
-    app = FastAPI(lifespan=lifespan)
-    _add_refusals(app)
+    async def watched(authorization: str = fastapi.Header("")) -> ApiKey:
+        return await stores.caller(authorization, is_limited=False)
 
-    async def watched(request: Request) -> ApiKey:
-        return await stores.caller(request.headers.get("authorization", ""), is_limited=False)
+    async def caller(authorization: str = fastapi.Header("")) -> ApiKey:
+        return await stores.caller(authorization)
 
-    async def caller(request: Request) -> ApiKey:
-        return await stores.caller(request.headers.get("authorization", ""))
-
-    @app.get("/api/facilities/{facility_id}/current")
-    async def current(facility_id: str, key: Annotated[ApiKey, Depends(watched)]) -> Current:
+    async def current(facility_id: str, key: Any = fastapi.Depends(watched)) -> Any:  # noqa: B008 - FastAPI's way
         value, is_cached = await stores.current(key, facility_id)
         age_s = (datetime.now(UTC) - value.measured_at).total_seconds()  # noqa: TID251 - as the floor
-        return Current(
+        return CURRENT(
             facility_id=facility_id,
             kw=value.kw,
             measured_at=value.measured_at,
@@ -60,40 +85,29 @@ def twin(stores: PlainStores) -> FastAPI:
             source="cache" if is_cached else "store",
         )
 
-    @app.get("/api/portfolio", dependencies=[Depends(caller)])
-    async def portfolio() -> JSONResponse:
-        return JSONResponse(json.loads(await stores.one("portfolio", "portfolio")))
-
-    @app.get("/api/dr-events", dependencies=[Depends(caller)])
-    async def dr_events() -> JSONResponse:
-        return _listing(*await stores.listed("dr_events", newest_first=True))
-
-    @app.get("/api/facilities", dependencies=[Depends(caller)])
-    async def facilities() -> JSONResponse:
-        return _listing(*await stores.listed("facilities", newest_first=False))
-
-    @app.get("/api/dr-events/{dr_event_id}", dependencies=[Depends(caller)])
-    async def dr_event(dr_event_id: UUID) -> JSONResponse:
-        return JSONResponse(json.loads(await stores.one("dr_events", str(dr_event_id))))
-
-    @app.get("/api/audit/dr-events/{dr_event_id}", dependencies=[Depends(caller)])
-    async def audit(dr_event_id: UUID) -> JSONResponse:
-        head, found = await stores.story(dr_event_id)
-        steps = [{"position": row[0], "topic": row[1], "state": json.loads(row[2])} for row in found]
-        return JSONResponse({"dr_event_id": str(dr_event_id), "position": head, "steps": steps})
-
+    app = fastapi.FastAPI(lifespan=lifespan, exception_handlers={Refused: _refused})
+    app.add_api_route("/api/facilities/{facility_id}/current", current, response_model=CURRENT)
+    for path, endpoint in (
+        ("/api/portfolio", rows.portfolio),
+        ("/api/dr-events", rows.dr_events),
+        ("/api/facilities", rows.facilities),
+        ("/api/dr-events/{dr_event_id}", rows.dr_event),
+        ("/api/audit/dr-events/{dr_event_id}", rows.audit),
+    ):
+        app.add_api_route(path, endpoint, dependencies=[fastapi.Depends(caller)])
     return app
 
 
-def _add_refusals(app: FastAPI) -> None:
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Any) -> JSONResponse:
-        raised = HTTPException(error.status)
-        return JSONResponse({"detail": raised.detail}, status_code=raised.status_code)
+async def _refused(_: Any, error: Any) -> Any:
+    return _json({"detail": "refused"}, status_code=error.status)
 
 
-def _listing(found: Rows, cursor: str | None) -> JSONResponse:
-    return JSONResponse({"items": [json.loads(row[2]) for row in found], "next_cursor": cursor})
+def _listing(found: Rows, cursor: str | None) -> Any:
+    return _json({"items": [json.loads(row[2]) for row in found], "next_cursor": cursor})
+
+
+def _json(document: Any, **named: Any) -> Any:
+    return responses.JSONResponse(document, **named)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from interfaces.bench.api_plain import PlainPlan, Story
-from interfaces.bench.story_log import FACILITIES, story_log
-from interfaces.bootstrap.bench import BenchDatabase, import_log, open_bench_stores
+from interfaces.bootstrap.bench import BenchDatabase, open_bench_stores
 from interfaces.bootstrap.bench_door import cpu_s_of, facility_entry, free_port, running_server
 from interfaces.bootstrap.bench_projections import read_side
 from interfaces.settings import PREFIX, read_settings
@@ -30,6 +28,27 @@ if TYPE_CHECKING:
 FILLING_THREADS = 32
 NEVER_FRESH_SPEED = 100_000.0
 """Of a clock by which whatever the cache has is at once too old."""
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """The streams of one DR event, known beforehand; the door finds them out."""
+
+    dr_event_id: UUID
+    dispatches: tuple[UUID, ...]
+    facilities: tuple[UUID, ...]
+    facility_topics: tuple[str, ...]
+
+
+class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plain server is started with."""
+
+    port: int
+    database_url: str
+    redis_url: str
+    readings_since: datetime
+    stories: tuple[Story, ...]
+    is_never_fresh: bool = False
+    """What the cache has is always too old."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,10 @@ class ApiStage:
 
 
 @contextmanager
-def api_stage(database: BenchDatabase, *, keys: int, facilities: int, stories: int) -> Iterator[ApiStage]:
+def api_stage(
+    database: BenchDatabase, *, keys: int, facilities: int, told: tuple[Story, ...], known: Sequence[str]
+) -> Iterator[ApiStage]:
+    """Over a log that has the stories `told`, of the facilities `known`; with so many facilities and keys in all."""
     from adapters.embedded import EmbeddedServers
 
     program = shutil.which("redis-server")
@@ -103,10 +125,10 @@ def api_stage(database: BenchDatabase, *, keys: int, facilities: int, stories: i
             Path(folder), postgres=False, nats=False, valkey_program=Path(program) if program else None
         ) as servers,
     ):
-        facility_ids = tuple(f"fac-{number:03}" for number in range(1, max(facilities, len(FACILITIES)) + 1))
-        told = _tell_stories(database, stories)
+        others = tuple(f"other-{number:03}" for number in range(facilities - len(known)))
+        facility_ids = (*known, *others)
         with closing(open_bench_stores(database.app_url)) as stores:
-            tokens = _fill(stores, facility_ids, keys)
+            tokens = _fill(stores, others, keys)
             now = stores.clock.now().replace(microsecond=0)
         _project(database)
         _read_meters(database, facility_ids, now)
@@ -125,34 +147,6 @@ def api_stage(database: BenchDatabase, *, keys: int, facilities: int, stories: i
         }
         ids = tuple(story.dr_event_id for story in told)
         yield ApiStage(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain)
-
-
-def _tell_stories(database: BenchDatabase, count: int) -> tuple[Story, ...]:
-    from eventsourcing.utils import get_topic
-
-    from domain.dr_event import DREvent
-    from domain.facility import Facility
-    from domain.identifiers import dispatch_id, facility_stream_id
-
-    opened = get_topic(DREvent.Opened)
-    rows, ids = [], list[UUID]()
-    for row in story_log(sys.maxsize):
-        if row.topic == opened:
-            if len(ids) == count:
-                break
-            ids.append(row.originator_id)
-        rows.append((row.originator_id, row.originator_version, row.topic, row.state))
-    import_log(database.app_url, rows)
-    kinds = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
-    return tuple(
-        Story(
-            dr_event_id=dr_event_id,
-            dispatches=tuple(dispatch_id(dr_event_id, facility_id) for facility_id in FACILITIES),
-            facilities=tuple(map(facility_stream_id, FACILITIES)),
-            facility_topics=tuple(map(get_topic, kinds)),
-        )
-        for dr_event_id in ids
-    )
 
 
 def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
@@ -174,7 +168,7 @@ def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, 
         return issue(api_keys, role="auditor", at=now, entropy=entropy).token
 
     with ThreadPoolExecutor(FILLING_THREADS) as pool:
-        list(pool.map(register, [name for name in facility_ids if name not in FACILITIES]))
+        list(pool.map(register, facility_ids))
         return tuple(pool.map(key, range(keys)))
 
 
