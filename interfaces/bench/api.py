@@ -31,6 +31,7 @@ LEAST_WHOLE_SCALE = 0.1
 """Below it somebody only tries whether it runs: few keys, few endpoints, a moment each."""
 TRIED = ("current, cached", "dr-event", "dr-events, not changed (304)", "audit of a DR event")
 TWIN = "interfaces.bench.api_twin"
+GATHERING = "interfaces.bench.api_gathering"
 FLOOR = "interfaces.bench.api_floor"
 REPORTED_WITHIN_S = 120.0
 
@@ -121,6 +122,8 @@ class _Measuring:
         }
         if importlib.util.find_spec("fastapi") is not None:
             contenders["twin"] = stage.plain(TWIN, workers=workers, is_never_fresh=is_never_fresh)
+        if not is_never_fresh:
+            contenders["gathering"] = stage.plain(GATHERING, workers=workers)
         with ExitStack() as stack, ThreadPoolExecutor(len(contenders)) as pool:
             started = pool.map(stack.enter_context, contenders.values())
             yield dict(zip(contenders, started, strict=True))
@@ -128,6 +131,8 @@ class _Measuring:
     def _figure(self, case: Case, servers: Mapping[str, Server]) -> Figure:
         best: dict[str, LoadReport] = {}
         cpu_us: dict[str, float] = {}
+        if not case.name.startswith("current"):
+            servers = {name: server for name, server in servers.items() if name != "gathering"}
         for server in servers.values():
             self._load(case, server, seconds=self._warm_s)
         for _ in range(self._rounds):
@@ -179,6 +184,9 @@ def _figure(
         "p99_ms at saturation": round(ours.p99_ms, 2),
         "p50_ms at half of it": round(half.p50_ms, 2),
         "p99_ms at half of it": round(half.p99_ms, 2),
+        "floor that gathers as we do": _rate(best["gathering"]) if "gathering" in best else "",
+        "ratio to that": round(_rate(ours) / _rate(best["gathering"]), 3) if "gathering" in best else "",
+        "its cpu us": round(cpu_us.get("gathering", 0.0), 1),
         "floor p99_ms at half of its own": round(at_half["floor"].p99_ms, 2),
         "sent late there, p99_ms": round(half.sent_late_p99_ms, 2),
         "twin": "FastAPI is not installed (the extra `bench`): not measured"

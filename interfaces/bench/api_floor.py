@@ -89,7 +89,7 @@ async def _live(stores: PlainStores, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def served(made: Callable[[PlainStores], Any]) -> None:
+def served(made: Callable[[PlainStores, PlainPlan], Any]) -> None:
     """Serve an application on the door's server until SIGTERM; its plan stands in the first line of stdin."""
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=PlainPlan)
 
@@ -97,10 +97,10 @@ def served(made: Callable[[PlainStores], Any]) -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         listener = web.listening("127.0.0.1", plan.port)
-        await web.run(made(PlainStores(plan)), listener=listener, stop=stop)
+        await web.run(made(PlainStores(plan), plan), listener=listener, stop=stop)
 
     uvloop.run(serve())
 
 
 if __name__ == "__main__":
-    served(PlainApp)
+    served(lambda stores, _: PlainApp(stores))

@@ -111,4 +111,4 @@ def _json(document: Any, **named: Any) -> Any:
 
 
 if __name__ == "__main__":
-    served(twin)
+    served(lambda stores, _: twin(stores))

@@ -23,6 +23,8 @@ from interfaces.bootstrap.bench_projections import read_side
 from interfaces.settings import PREFIX, read_settings
 
 if TYPE_CHECKING:
+    from application.current_reads import CurrentReads
+    from application.ports.clock import Clock
     from interfaces.bootstrap.stores import Stores
 
 FILLING_THREADS = 32
@@ -109,6 +111,18 @@ class ApiStage:
                 pids.append(stack.enter_context(running_server(argv, url, None, told=told)))
                 ports.append(plan.port)
             yield Server(tuple(ports), tuple(pids))
+
+
+def gathered_reads(plan: PlainPlan) -> tuple[CurrentReads, Clock]:
+    """What the door reads current values with, for the running event loop; it ends with the process."""
+    from adapters.current_cache import RedisCurrentCache
+    from application.current_reads import CurrentReads
+    from application.current_values import CurrentValues
+
+    stores = open_bench_stores(plan.database_url)
+    cache = RedisCurrentCache(plan.redis_url)
+    values = CurrentValues(stores.telemetry(), stores.clock, cache)
+    return CurrentReads(values, cache, every_s=1.0), stores.clock
 
 
 @contextmanager

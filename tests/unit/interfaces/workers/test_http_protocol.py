@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interfaces.workers import web
-from interfaces.workers.http_protocol import MOST_HEAD_BYTES, MOST_PIPELINED
+from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_PIPELINED
 
 PIECE = b"x" * 16_384
 
@@ -22,6 +22,18 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"] == "/late":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        await receive()  # until it is gone
+        return
+    if scope["path"] == "/long":  # and begins as a head does
+        length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
+        headers = [(b"content-length", b"%d" % length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        body = b"HTTP/1.1 "[:length] + b"y" * (length - 9)
+        await send({"type": "http.response.body", "body": body})
         return
     length, more = 0, True
     while more:
@@ -131,3 +143,19 @@ def test_requests_in_one_piece_are_answered_in_order_but_not_any_number_of_them(
     many, _ = until_closed(address, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * (4 * MOST_PIPELINED))
     assert many.count(b"HTTP/1.1 200 ") <= MOST_PIPELINED + 1
     assert b"HTTP/1.1 400 " in many
+
+
+def test_a_head_without_a_body_yet_is_sent_at_once(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("length", [0, 10, MOST_COPIED, 1_000_000])
+def test_a_head_and_its_body_arrive_in_order_and_whole(address: tuple[str, int], length: int) -> None:
+    request = b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: %d\r\nConnection: close\r\n\r\n" % length
+    answer, _ = until_closed(address, request)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: %d" % length in head
+    assert body == b"HTTP/1.1 "[:length] + b"y" * (length - 9)
