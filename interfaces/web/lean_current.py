@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 from litestar.types import Scope, Send
 
+from application.fresh_answers import Answer
 from application.ports.api_keys import ApiKey, ApiKeysUnavailable
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
 from interfaces.web.access import ACCESS, AS_OF, FACILITY
 from interfaces.web.answer_headers import TRACE, UNTOUCHED, source_header
 from interfaces.web.collaborators import Edge
-from interfaces.web.conditional import KEPT, VARY, header_of, holds
-from interfaces.web.current_value import READ_BEFORE, current_document, tag_of
+from interfaces.web.conditional import KEPT, VARY, holds
+from interfaces.web.current_value import READ_BEFORE, CurrentDocument, current_document, tag_of
 from interfaces.web.metrics import WebMetrics
 from interfaces.web.problems import Problem
 from interfaces.web.tracing import trace_id_of
@@ -29,6 +30,7 @@ _AS_OF = AS_OF.encode()
 _ROLES = ACCESS[f"GET {PATH}"] or frozenset()
 _JSON = (b"content-type", b"application/json")
 _HEADERS = (*UNTOUCHED, (b"cache-control", KEPT), (b"vary", VARY))
+MOST_TAGS = 10_000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,32 +40,34 @@ class LeanCurrent:
     def __init__(self, edge: Edge, metrics: WebMetrics) -> None:
         self._edge = edge
         self._metrics = metrics
+        self._tags: dict[str, tuple[Answer[CurrentValue], bool, bytes]] = {}
+        """Of each facility's last answer, and whether it was stale: it is the same object until it is another value."""
 
     async def answered(self, scope: Scope, send: Send) -> bool:
         """Whether it was answered; else the route has still to do it."""
-        began = time.perf_counter()
         facility_id = _facility_asked(scope)
-        api_key = None if facility_id is None else await self._allowed(scope, facility_id)
-        if facility_id is None or api_key is None:
+        if facility_id is None or not self._edge.facilities.is_remembered(facility_id):
             return False
-        read: Any
-        try:
-            read = await self._edge.current_reads.read(api_key.key_id, facility_id)
-        except TelemetryStoreUnavailable as error:
-            read = error
-        if isinstance(read, TelemetryStoreUnavailable) or read.answer is None:
-            scope[READ_BEFORE] = read  # type: ignore[literal-required]
+        began = time.perf_counter()
+        authorization = if_none_match = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"if-none-match":
+                if_none_match = value
+        api_key = await self._caller(authorization.decode("latin-1"))
+        if api_key is None or api_key.role not in _ROLES or api_key.facility_id not in (None, facility_id):
+            return False
+        answer = await self._read(scope, api_key, facility_id)
+        if answer is None:
             return False
         collaborators = self._edge.collaborators
-        document = current_document(facility_id, read.answer, collaborators.clock)
-        tag = tag_of(document).encode()
-        headers = [
-            *_HEADERS,
-            (b"etag", tag),
-            (TRACE, trace_id_of(scope).encode()),
-            *source_header(collaborators.replica),
-        ]
-        if holds(header_of(scope, b"if-none-match"), tag):
+        document = current_document(facility_id, answer, collaborators.clock)
+        tag = self._tag(answer, document)
+        headers = [*_HEADERS, (b"etag", tag), (TRACE, trace_id_of(scope).encode())]
+        if collaborators.replica is not None:
+            headers += source_header(collaborators.replica)
+        if if_none_match and holds(if_none_match, tag):
             status, body = 304, b""
         else:
             status, body = 200, _encode(document)
@@ -73,20 +77,40 @@ class LeanCurrent:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         return True
 
-    async def _allowed(self, scope: Scope, facility_id: str) -> ApiKey | None:
-        """The key, where it may; None where there is more to it than that."""
-        edge, authorization = self._edge, header_of(scope, b"authorization").decode("latin-1")
-        if not authorization or not edge.facilities.is_remembered(facility_id):
-            return None
-        api_key = edge.authenticator.remembered(authorization)
-        if api_key is None:
-            try:
-                api_key = await edge.authenticator.principal(authorization, only_reads=True)
-            except (Problem, ApiKeysUnavailable):
-                return None  # the route says so
-        if api_key.role not in _ROLES or api_key.facility_id not in (None, facility_id):
-            return None
-        return api_key
+    async def _caller(self, authorization: str) -> ApiKey | None:
+        """The key in the header, if it is one; who comes with a cookie goes the long way."""
+        authenticator = self._edge.authenticator
+        api_key = authenticator.remembered(authorization)
+        if api_key is not None or not authorization:
+            return api_key
+        try:
+            return await authenticator.principal(authorization, only_reads=True)
+        except (Problem, ApiKeysUnavailable):
+            return None  # the route says so
+
+    async def _read(self, scope: Scope, api_key: ApiKey, facility_id: str) -> Answer[CurrentValue] | None:
+        """None where it is left to the route to say why there is none, by what was read here."""
+        read: Any
+        try:
+            read = await self._edge.current_reads.read(api_key.key_id, facility_id)
+        except TelemetryStoreUnavailable as error:
+            read = error
+        else:
+            if read.answer is not None:
+                answer: Answer[CurrentValue] = read.answer
+                return answer
+        scope[READ_BEFORE] = read  # type: ignore[literal-required]
+        return None
+
+    def _tag(self, answer: Answer[CurrentValue], document: CurrentDocument) -> bytes:
+        known = self._tags.get(document.facility_id)
+        if known is not None and known[0] is answer and known[1] == document.stale:
+            return known[2]
+        tag = tag_of(document).encode()
+        if len(self._tags) >= MOST_TAGS:
+            self._tags.clear()
+        self._tags[document.facility_id] = answer, document.stale, tag
+        return tag
 
 
 def _facility_asked(scope: Scope) -> str | None:

@@ -8,6 +8,7 @@ from application.trace_context import trace_id_in
 
 TRACE_HEADER = "X-Trace-Id"
 _STATE = "gridproof_trace_id"
+_TRACEPARENT = b"traceparent"
 
 
 def trace_id_of(scope: Mapping[str, Any]) -> str:
@@ -20,5 +21,7 @@ def trace_id_of(scope: Mapping[str, Any]) -> str:
 
 
 def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    said = (value.decode("latin-1").strip() for name, value in headers if name.lower() == b"traceparent")
-    return next(said, "")
+    for name, value in headers:
+        if len(name) == len(_TRACEPARENT) and name.lower() == _TRACEPARENT:
+            return value.decode("latin-1").strip()
+    return ""
