@@ -76,8 +76,8 @@ export async function get(path, { signal } = {}) {
   return body;
 }
 
-/** Every item of a list, following its cursor; at most `most`. */
-export async function getAll(path, { signal, most = 2000 } = {}) {
+/** Every item of a list, following its cursor; of more than `most` the first, and `cut` says so. */
+export async function getAll(path, { signal, most = 10_000 } = {}) {
   const items = [];
   let cursor = null;
   do {
@@ -86,6 +86,7 @@ export async function getAll(path, { signal, most = 2000 } = {}) {
     items.push(...page.items);
     cursor = page.next_cursor;
   } while (cursor && items.length < most);
+  items.cut = Boolean(cursor);
   return items;
 }
 

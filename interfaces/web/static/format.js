@@ -11,6 +11,8 @@ const known = (value) => value !== null && value !== undefined && !Number.isNaN(
 /** Power without its unit: tenths below 1,000. */
 export const kw = (value) => (!known(value) ? NONE : Math.abs(value) < 999.95 ? tenths.format(value) : whole.format(value));
 export const count = (value) => (known(value) ? whole.format(value) : NONE);
+/** Of a list that was fetched: how many, and whether there are more. */
+export const howMany = (items) => (!items ? "" : items.cut ? `the first ${count(items.length)} of more` : count(items.length));
 export const percent = (share, digits = 0) => (known(share) ? `${(share * 100).toFixed(digits)} %` : NONE);
 export const hundredths = (value, digits = 1) => (known(value) ? `${value.toFixed(digits)} %` : NONE);
 
@@ -54,9 +56,16 @@ export function span(seconds) {
 
 export const short = (id) => (id ? String(id).slice(0, 8) : NONE);
 
-/** `verified_by_meter` -> `verified by meter`. */
-export const words = (name) => (name ? String(name).replaceAll("_", " ") : NONE);
+const PROPER = { bms: "BMS", "dr event": "DR event", "dr events": "DR events", mqtt: "MQTT", nats: "NATS", postgresql: "PostgreSQL" };
+/** `verified_by_meter` -> `verified by meter`, `bms_drift` -> `BMS drift`. */
+export const words = (name) =>
+  name ? String(name).replaceAll("_", " ").replace(/\b(?:bms|dr events?|mqtt|nats|postgresql)\b/gi, (found) => PROPER[found.toLowerCase()]) : NONE;
 export const sentence = (name) => {
   const text = words(name);
   return text[0].toUpperCase() + text.slice(1);
 };
+
+const MOMENT = /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)/g;
+const UUID = /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
+/** Text that was written for a log as people read it: moments in the zone of the page, ids by their first part. */
+export const readable = (text) => text.replace(MOMENT, (at) => momentSeconds(at.replace(" ", "T"))).replace(UUID, short);

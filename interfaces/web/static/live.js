@@ -1,5 +1,5 @@
 // What tells the page that something has changed: the server's stream; without it, a poll every 30 s.
-import { connection } from "./api.js";
+import { Problem, connection, get } from "./api.js";
 import { noteServerTime } from "./server_clock.js";
 import { resume, session } from "./session.js";
 import { createStore } from "./store.js";
@@ -78,9 +78,17 @@ function open() {
   });
   opened.onerror = () => {
     live.set({ streaming: false });
+    probe();
     if (opened.readyState !== EventSource.CLOSED || source !== opened) return;
     reopening = setTimeout(reopen, REOPEN_MS);
   };
+}
+
+/** The stream broke: is the server there at all? An outage is said now, not at the next poll. */
+function probe() {
+  get("/health").catch((error) => {
+    if (!(error instanceof Problem)) throw error; // what the server says does not matter, only whether it answers
+  });
 }
 
 /** The stream was refused for good: is that because the session has ended, or is it not there (yet)? */

@@ -4,7 +4,7 @@ import { useEffect, useState } from "./dom.js";
 import { onChange } from "./live.js";
 import { leave, session } from "./session.js";
 
-const LEAST_APART_MS = 1_000;
+const LEAST_APART_MS = 1_200;
 const KEPT_MS = 60_000;
 
 const queries = new Map();
@@ -86,7 +86,7 @@ session.watch(({ phase }) => {
 
 /**
  * What `load(signal)` gives, under `name`; null asks for nothing. It is fetched again when one of `topics` changes
- * ("dr-event", "dispatch", "facility", "program", "alert", "telemetry", "dr-event:<id>"), and every `everyMs`.
+ * ("dr-event", "dispatch", "facility", "program", "alert", "telemetry", "dr-event:<id>"), and every `everyMs`; `retry()` asks at once.
  */
 export function useLoaded(name, load, { topics = [], everyMs = 0 } = {}) {
   const [state, setState] = useState({ data: undefined, problem: null, at: null, loading: Boolean(name) });
@@ -107,7 +107,7 @@ export function useLoaded(name, load, { topics = [], everyMs = 0 } = {}) {
       query.leave(watcher);
     };
   }, [name, topics.join(), everyMs]);
-  return state;
+  return { ...state, retry: () => queries.get(name)?.refetch() };
 }
 
 export const useQuery = (path, options) => useLoaded(path, (signal) => get(path, { signal }), options);

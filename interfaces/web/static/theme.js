@@ -16,5 +16,11 @@
   };
   dark.addEventListener("change", apply);
   addEventListener("gridproof-theme-chosen", apply);
+  // Paper is white.
+  addEventListener("beforeprint", () => {
+    document.documentElement.dataset.printedFrom = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+  });
+  addEventListener("afterprint", apply);
   apply();
 })();

@@ -1,7 +1,8 @@
 // Alerts that are open: the worst first, each with what it is about.
 import { html } from "../dom.js";
-import { moment, sentence } from "../format.js";
+import { moment, readable, sentence } from "../format.js";
 import { looks } from "../states.js";
+import { About } from "./about.js";
 import { Glyph } from "./glyph.js";
 import { Empty } from "./parts.js";
 
@@ -19,7 +20,7 @@ function grouped(alerts) {
 }
 
 function One({ alert }) {
-  return html`<p>${alert.subject}: ${alert.detail}</p>`;
+  return html`<p title=${alert.detail}><${About} alert=${alert} />: ${readable(alert.detail)}</p>`;
 }
 
 function Group({ alerts }) {

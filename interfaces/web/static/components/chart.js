@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { kw, momentSeconds, zoneName } from "../format.js";
 import { settings } from "../settings.js";
 import { useStore } from "../store.js";
-import { colour, fontOf, paintMarks, paintSpans } from "./chart_paint.js";
+import { colour, fontOf, paintMarks, paintSpans, paintUnit, rem } from "./chart_paint.js";
 import { Table } from "./table.js";
 
 const DASHES = { dashed: [7, 5], dotted: [2, 4] };
@@ -50,21 +50,23 @@ function timesOf(_, splits) {
 const tzDate = (second) =>
   settings.get().zone === "utc" ? uPlot.tzDate(new Date(second * 1000), "Etc/UTC") : new Date(second * 1000);
 
-function optionsOf({ series, bands, from, to, floor }, box, drawn, follow) {
+function optionsOf({ series, bands, unit, floor }, box, drawn, follow) {
+  const em = rem();
   return {
     width: box.width,
     height: box.height,
     tzDate,
     legend: { show: false },
-    padding: [10, 8, 0, 0],
+    // Above: the unit. At the right: half of a day's name, which else is cut where a tick is the last of all.
+    padding: [1.5 * em, 1.7 * em, 0, 0],
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     scales: {
       x: { time: true, range: () => [drawn.current.from / 1000, drawn.current.to / 1000] },
       y: { range: (_, low, high) => rangeOf(low, high, floor) },
     },
     axes: [
-      axis({ values: timesOf, space: 60, size: 44 }),
-      axis({ values: (_, splits) => splits.map((value) => kwTick(value)), size: 62, space: 34 }),
+      axis({ values: timesOf, space: 4.2 * em, size: 2.9 * em }),
+      axis({ values: (_, splits) => splits.map((value) => kwTick(value)), size: 3.9 * em, space: 2.4 * em }),
     ],
     series: [{}, ...series.map(seriesOf)],
     bands: (bands || []).map(({ high, low, colour: name }) => ({
@@ -73,7 +75,7 @@ function optionsOf({ series, bands, from, to, floor }, box, drawn, follow) {
     })),
     hooks: {
       drawClear: [(plot) => paintSpans(plot, drawn.current.spans || [])],
-      draw: [(plot) => paintMarks(plot, drawn.current.marks || [])],
+      draw: [(plot) => paintMarks(plot, drawn.current.marks || []), (plot) => paintUnit(plot, unit)],
       setCursor: [(plot) => follow(plot.cursor.idx)],
     },
   };
@@ -97,7 +99,7 @@ function Swatch({ one }) {
  * null where nothing is known: a gap in its line. `bands`: `{label, high, low}` by ids. `spans` and `marks`: see
  * chart_paint. `label` says in words what is seen. `floor: 0` has the axis begin at nothing.
  */
-export function Chart({ label, times, series, bands = [], spans = [], marks = [], from, to, height = 280, unit = "kW", floor }) {
+export function Chart({ label, times, series, bands = [], spans = [], marks = [], from, to, unit = "kW", floor }) {
   const { zone } = useStore(settings);
   const host = useRef(null);
   const legend = useRef(null);
@@ -117,8 +119,8 @@ export function Chart({ label, times, series, bands = [], spans = [], marks = []
   useEffect(() => {
     const box = host.current;
     const follow = (index) => showValues(legend.current, drawn.current, index);
-    const size = () => ({ width: Math.max(120, box.clientWidth), height });
-    plot.current = new uPlot(optionsOf({ series, bands, from, to, floor }, size(), drawn, follow), data, box);
+    const size = () => ({ width: Math.max(120, box.clientWidth), height: Math.max(120, box.clientHeight) });
+    plot.current = new uPlot(optionsOf({ series, bands, unit, floor }, size(), drawn, follow), data, box);
     const observer = new ResizeObserver(() => plot.current?.setSize(size()));
     observer.observe(box);
     return () => {
@@ -126,7 +128,7 @@ export function Chart({ label, times, series, bands = [], spans = [], marks = []
       plot.current.destroy();
       plot.current = null;
     };
-  }, [shape, theme, zone, height, floor]);
+  }, [shape, theme, zone, floor]);
 
   useEffect(() => {
     plot.current?.setData(data);
@@ -139,8 +141,9 @@ export function Chart({ label, times, series, bands = [], spans = [], marks = []
       ${visible.map((one) => html`<span key=${one.id}><${Swatch} one=${one} />${one.label}<output data-series=${one.id} aria-hidden="true"></output></span>`)}
       ${bands.map((band) => html`<span key=${band.label}><${Swatch} one=${{ area: true, colour: band.colour || "band" }} />${band.label}</span>`)}
       <span class="faint" data-moment></span>
+      <span class="faint zone">times in ${zoneName()}</span>
     </div>
-    <div class="chart-canvas" ref=${host} role="img" aria-label=${label} style=${{ height: `${height}px` }}></div>
+    <div class="chart-canvas" ref=${host} role="img" aria-label=${label}></div>
     <${AsTable} label=${label} times=${times} series=${series} unit=${unit} />
   </figure>`;
 }

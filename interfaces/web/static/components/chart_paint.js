@@ -1,5 +1,6 @@
 // What a chart draws besides its lines: the window of a DR event, gaps, the present moment, marks.
-const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+/** The page's type size, px: what is drawn grows with it, from a phone to a wall. */
+export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -36,17 +37,29 @@ export function paintSpans(plot, spans) {
     if (last <= first) continue;
     context.fillStyle = kind === "gap" ? stripe(context, colour("gap-fill")) : colour("window-fill");
     context.fillRect(first, bbox.top, last - first, bbox.height);
-    if (label && last - first > 30 * devicePixelRatio) {
+    context.font = scaledFont(0.78);
+    if (label && context.measureText(label).width < last - first - 8 * devicePixelRatio) {
       context.fillStyle = colour(kind === "gap" ? "warn" : "accent");
-      context.font = scaledFont(0.78);
       context.textBaseline = "top";
-      context.fillText(label, first + 5 * devicePixelRatio, bbox.top + 4 * devicePixelRatio, last - first - 6 * devicePixelRatio);
+      context.fillText(label, first + 5 * devicePixelRatio, bbox.top + 4 * devicePixelRatio);
     }
   }
   context.restore();
 }
 
 const scaledFont = (share) => `${Math.round(rem() * share * devicePixelRatio)}px ${getComputedStyle(document.body).fontFamily}`;
+
+/** What the figures of the axis are of, above them. */
+export function paintUnit(plot, unit) {
+  const { ctx: context, bbox } = plot;
+  context.save();
+  context.font = scaledFont(0.82);
+  context.fillStyle = colour("ink-faint");
+  context.textAlign = "right";
+  context.textBaseline = "bottom";
+  context.fillText(unit, bbox.left - 5 * devicePixelRatio, bbox.top - 5 * devicePixelRatio);
+  context.restore();
+}
 
 /** Over the lines: upright lines `{at, label, tone}`; those outside are left out. */
 export function paintMarks(plot, marks) {

@@ -3,6 +3,11 @@ import { html, useLayoutEffect, useRef, useState } from "../dom.js";
 import { Problem } from "../api.js";
 import { ProblemNote, uniqueId } from "./parts.js";
 
+/** What was pressed may be gone after what it did; who uses a keyboard then goes on from the view's head. */
+function keepFocus() {
+  if (document.activeElement === document.body) document.querySelector("main h1")?.focus();
+}
+
 /** A modal dialog; Escape and a press outside close it. The browser keeps the focus inside and gives it back. */
 export function Dialog({ title, close, children }) {
   const dialog = useRef(null);
@@ -11,7 +16,10 @@ export function Dialog({ title, close, children }) {
   useLayoutEffect(() => {
     const opened = dialog.current;
     opened.showModal();
-    return () => opened.close();
+    return () => {
+      opened.close();
+      setTimeout(keepFocus);
+    };
   }, []);
   const pressed = (press) => press.target === dialog.current && close();
   const typed = (key) => key.key === "Escape" && (key.preventDefault(), close());

@@ -2,6 +2,7 @@
 import { html, useMemo } from "../dom.js";
 import { NONE, between, count, kw, percent, words } from "../format.js";
 import { hrefTo } from "../router.js";
+import { Countdown } from "./countdown.js";
 import { Chip, Meter } from "./parts.js";
 import { Table } from "./table.js";
 
@@ -11,8 +12,8 @@ const why = (row) => row.cancellation_reason || row.reasons.map((reason) => reas
 const COLUMNS = [
   { id: "name", label: "DR event", header: true, sort: (row) => row.utility_event_id, cell: (row) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
   { id: "status", label: "Status", sort: (row) => row.status, cell: (row) => html`<${Chip} kind="dr-event" state=${row.status} />` },
-  { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span>` },
-  { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => row.utility_id },
+  { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span> <${Countdown} row=${row} />` },
+  { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => html`<span class="nowrap">${row.utility_id}</span>` },
   { id: "target", label: "Target, kW", number: true, sort: (row) => row.target_kw, cell: (row) => kw(row.target_kw) },
   { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => kw(row.delivered_kw) },
   {

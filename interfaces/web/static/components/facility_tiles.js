@@ -5,6 +5,7 @@ import { hrefTo } from "../router.js";
 import { Glyph } from "./glyph.js";
 
 const MANY = 120;
+const MOST = 600;
 
 /** West to east, as on a map: `[place, rows]`. */
 function places(rows) {
@@ -27,32 +28,40 @@ export function StateLegend({ looksOf, rows }) {
     const known = counted.get(look.words) || { ...look, number: 0 };
     counted.set(look.words, { ...known, number: known.number + 1 });
   }
-  return html`<div class="legend">
+  return html`<div class="legend counts">
     ${[...counted.values()]
       .sort((a, b) => b.number - a.number)
       .map(({ tone, shape, words, number }) => html`<span key=${words} data-tone=${tone}><span class="toned"><${Glyph} shape=${shape} /></span>${words}<output>${count(number)}</output></span>`)}
   </div>`;
 }
 
-/** `looksOf(row)` gives the state, `powerOf(row)` what it draws in kW (null: not known). */
+const isCalm = ({ tone }) => tone === "ok" || tone === "idle";
+
+function Tile({ row, look: { tone, shape, words }, power }) {
+  return html`<a class="tile" data-tone=${tone} href=${hrefTo("facilities", row.facility_id)} title=${`${row.facility_id}: ${words}`}>
+    <b><${Glyph} shape=${shape} />${row.facility_id}</b>
+    <span><span class="visually-hidden">${words}, </span>${power === null || power === undefined ? words : `${kw(power)} kW`}</span>
+  </a>`;
+}
+
+/**
+ * `looksOf(row)` gives the state, `powerOf(row)` what it draws in kW (null: not known). Of more than can be taken in,
+ * those that are in order are a number.
+ */
 export function FacilityTiles({ rows, looksOf, powerOf }) {
   const groups = places(rows);
+  const inDetail = rows.length <= MOST;
   return html`<div>
-    ${groups.map(
-      ([place, group]) => html`<div class="place" key=${place}>
+    ${groups.map(([place, group]) => {
+      const shown = (inDetail ? group : group.filter((row) => !isCalm(looksOf(row)))).slice(0, MOST);
+      const others = group.length - shown.length;
+      return html`<div class="place" key=${place}>
         ${groups.length > 1 && html`<h3>${sentence(place.replaceAll("-", " "))}</h3>`}
         <div class="tiles ${rows.length > MANY ? "many" : ""}">
-          ${group.map((row) => {
-            const { tone, shape, words } = looksOf(row);
-            const power = powerOf(row);
-            return html`<a class="tile" key=${row.facility_id} data-tone=${tone} href=${hrefTo("facilities", row.facility_id)}
-              title=${`${row.facility_id}: ${words}`}>
-              <b><${Glyph} shape=${shape} />${row.facility_id}</b>
-              <span><span class="visually-hidden">${words}, </span>${power === null || power === undefined ? words : `${kw(power)} kW`}</span>
-            </a>`;
-          })}
+          ${shown.map((row) => html`<${Tile} key=${row.facility_id} row=${row} look=${looksOf(row)} power=${powerOf(row)} />`)}
         </div>
-      </div>`,
-    )}
+        ${others > 0 && html`<p class="small soft others">${shown.length ? "and " : ""}${count(others)} ${inDetail ? "more" : "in order"}</p>`}
+      </div>`;
+    })}
   </div>`;
 }

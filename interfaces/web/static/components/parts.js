@@ -67,6 +67,9 @@ const NEXT_STEP = {
   "internal-error": "Try again; if it stays, report the trace id.",
 };
 
+/** Whether the same question may have another answer in a moment. */
+const mayPass = ({ status }) => status === 0 || status === 429 || status >= 500;
+
 /** A problem document with every reason, the next step and the trace id to report it by. */
 export function ProblemNote({ problem, retry }) {
   if (!problem) return null;
@@ -81,7 +84,7 @@ export function ProblemNote({ problem, retry }) {
     ${step && html`<span>${step}</span>`}
     ${problem.retryAfterS && html`<span>Again in ${span(problem.retryAfterS)}.</span>`}
     ${traceId && html`<span class="small">Trace <code>${traceId}</code></span>`}
-    ${retry && html`<div><button class="button small" type="button" onClick=${retry}>Try again</button></div>`}
+    ${retry && mayPass(problem) && html`<div><button class="button small" type="button" onClick=${retry}>Try again</button></div>`}
   </div>`;
 }
 
@@ -91,9 +94,9 @@ export function ProblemNote({ problem, retry }) {
  */
 export function Loaded({ query, children, lines = 4, height }) {
   if (query.data === undefined) {
-    return query.problem ? html`<${ProblemNote} problem=${query.problem} />` : html`<${Skeleton} lines=${lines} height=${height} />`;
+    return query.problem ? html`<${ProblemNote} problem=${query.problem} retry=${query.retry} />` : html`<${Skeleton} lines=${lines} height=${height} />`;
   }
-  return html`${query.problem && query.problem.status > 0 && html`<${ProblemNote} problem=${query.problem} />`}${children(query.data)}`;
+  return html`${query.problem && query.problem.status > 0 && html`<${ProblemNote} problem=${query.problem} retry=${query.retry} />`}${children(query.data)}`;
 }
 
 /** A bar from 0 to 1 with its meaning in words for those who do not see it. */

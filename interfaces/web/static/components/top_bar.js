@@ -82,8 +82,8 @@ function Choices() {
       aria-label=${`Times are in ${zoneName()}; change`} title="Times in UTC or as of this browser">${zone === "utc" ? "UTC" : "Local"}</button>
     <button class="button quiet small" type="button" onClick=${() => chooseTheme(NEXT_THEME[theme])}
       aria-label=${`Theme: ${theme}; change`} title=${`Theme: ${theme}`}><${Icon} name=${THEME_ICON[theme]} /></button>
-    <button class="button quiet small" type="button" onClick=${leave} aria-label=${`Sign out${role ? ` (${role})` : ""}`}
-      title="Sign out"><${Icon} name="out" />${role && html`<span class="wide-only">${role}</span>`}</button>`;
+    <button class="button quiet small" type="button" onClick=${leave} title="Sign out"><${Icon} name="out" />
+      <span class="visually-hidden">Sign out</span>${role && html` <span class="wide-only">${role}</span>`}</button>`;
 }
 
 export function TopBar() {

@@ -6,6 +6,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { between, count, kw, momentSeconds, zoneName } from "../format.js";
 import { useList, useQuery } from "../query.js";
 import { hrefTo, read, setOption } from "../router.js";
+import { serverNow } from "../server_clock.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { PastState, told, usePast } from "./audit_past.js";
@@ -96,6 +97,7 @@ function Story({ trail, options, ledger }) {
         <p class="crumb"><a href=${hrefTo("audit")}>Audit</a> / ${trail.utility_id}</p>
         <div class="row"><h1 tabindex="-1">${trail.utility_event_id}</h1>${row && html`<span id="state-then"><${Chip} kind="dr-event" state=${row.status} /></span>`}
           ${stoodAt && html`<span class="soft">${when}</span>`}</div>
+        <p class="printed">Gridproof audit trail ${when}, printed ${momentSeconds(new Date(serverNow()).toISOString())} ${zoneName()}. DR event ${id}</p>
         <p class="lede">${state.notice ? `${between(state.notice.starts_at, state.notice.ends_at)}, ${kw(state.notice.target_kw)} kW asked` : `${count(steps.length)} steps`}</p>
       </div>
       <div class="actions"><a class="button" href=${hrefTo("dr-events", id)}>DR event</a></div>

@@ -49,6 +49,7 @@ async function stood(id, position, signal) {
 export function usePast(id, position, head) {
   const [kept] = useState(() => new Map());
   const [past, setPast] = useState({ state: null, of: undefined, problem: null });
+  const [tries, setTries] = useState(0);
   useEffect(() => {
     if (position !== null && kept.has(position)) {
       setPast({ state: kept.get(position), of: position, problem: null });
@@ -73,8 +74,8 @@ export function usePast(id, position, head) {
       clearTimeout(resting);
       controller.abort();
     };
-  }, [id, position, position === null ? head : null]);
-  return { ...past, busy: past.of !== position };
+  }, [id, position, position === null ? head : null, tries]);
+  return { ...past, busy: past.of !== position, retry: () => setTries(tries + 1) };
 }
 
 /** Every facility that was asked then, in the order of their names, with or without a part. */
@@ -106,11 +107,11 @@ function AsTable({ parts }) {
 }
 
 export function PastState({ past, when }) {
-  const { state, problem, busy } = past;
+  const { state, problem, busy, retry } = past;
   const facilities = useMemo(() => (state ? facilitiesOf(state) : []), [state]);
-  if (!state) return problem ? html`<${ProblemNote} problem=${problem} />` : html`<${Skeleton} height="20rem" />`;
+  if (!state) return problem ? html`<${ProblemNote} problem=${problem} retry=${retry} />` : html`<${Skeleton} height="20rem" />`;
   return html`<div class="stack past" aria-busy=${busy ? "true" : "false"} id="past">
-    <${ProblemNote} problem=${problem} />
+    <${ProblemNote} problem=${problem} retry=${retry} />
     <${Panel} title="Progress" note=${when}><${Progress} row=${state.row} /></${Panel}>
     <${DREventFigures} row=${state.row} parts=${state.parts} />
     <${Panel} title="Facilities" note=${when} end=${html`<${StateLegend} rows=${facilities} looksOf=${lookOf} />`}>

@@ -78,13 +78,14 @@ export function Proof({ id, name, shown, position, ledger }) {
     ["CSV", "The steps up to the slider's moment, a row each", async () => saved(new Blob([csvOf(shown)], { type: "text/csv;charset=utf-8" }), `${stem}.csv`)],
     ["Proof", "The history as it was sealed; gridproof audit check checks it on any machine", () => download(`/api/audit/dr-events/${id}/proof`, `${stem}-proof.json`)],
   ];
-  return html`<${Panel} title="Proof and export" className="span-4">
+  return html`<${Panel} title="Proof and export" className="span-4 proof">
     <div class="stack">
       <${LoadedOrRefused} query=${ledger} what="the ledger" roles="auditor, operator or admin" lines=5>${(found) => html`
         <div><${Chip} look=${provableOf(found, shown)} /></div><${LedgerFacts} ledger=${found} />`}</${LoadedOrRefused}>
       <div class="actions">
         ${files.map(([kind, title, make]) => html`<button class="button small" type="button" key=${kind} title=${title} disabled=${busy !== null}
           onClick=${exported(kind, make)}><${Icon} name="download" />${busy === kind ? "Saving…" : kind}</button>`)}
+        <button class="button small" type="button" title="The view as of the slider's moment, with every step" onClick=${() => print()}>Print</button>
       </div>
       <${ProblemNote} problem=${problem} />
       <p class="small faint">Check a proof anywhere: <code>gridproof audit check FILE</code>. Correlation of this story: <code title=${shown[0].correlation_id}>${short(shown[0].correlation_id)}</code></p>

@@ -78,6 +78,11 @@ export function Timeline({ id, steps, place, selected, goTo }) {
   const [who, setWho] = useState("");
   const [facility, setFacility] = useState("");
   const [most, setMost] = useState(PAGE);
+  useEffect(() => {
+    const whole = () => setMost(Infinity); // paper cannot be asked for more
+    addEventListener("beforeprint", whole);
+    return () => removeEventListener("beforeprint", whole);
+  }, []);
   const places = useMemo(() => new Map(steps.map((step, n) => [step.position, n])), [steps]);
   const names = useMemo(() => ({ who: distinct(steps, (step) => step.who), facility: distinct(steps, (step) => step.facility_id) }), [steps]);
   useEffect(() => {

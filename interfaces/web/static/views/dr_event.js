@@ -1,11 +1,12 @@
 // DR events: all of them, and one, with what an operator may do about it.
 import { send } from "../api.js";
+import { Countdown } from "../components/countdown.js";
 import { ConfirmDialog } from "../components/dialog.js";
 import { DREventTable } from "../components/dr_event_table.js";
 import { Chip, Loaded, Panel } from "../components/parts.js";
 import { toast } from "../components/toasts.js";
 import { html, useMemo, useState } from "../dom.js";
-import { between, kw } from "../format.js";
+import { between, howMany, kw } from "../format.js";
 import { refetch, useList } from "../query.js";
 import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
@@ -16,7 +17,7 @@ export function DREventsView() {
   const query = useList("/api/dr-events?limit=500", { topics: ["dr-event", "dispatch"] });
   return html`<div class="page">
     <div class="page-head"><h1 tabindex="-1">DR events</h1></div>
-    <${Panel} title="All" flush><${Loaded} query=${query} lines=8>${(rows) => html`<${DREventTable} rows=${rows} filter />`}</${Loaded}></${Panel}>
+    <${Panel} title="All" flush note=${howMany(query.data)}><${Loaded} query=${query} lines=8>${(rows) => html`<${DREventTable} rows=${rows} filter />`}</${Loaded}></${Panel}>
   </div>`;
 }
 
@@ -71,7 +72,7 @@ function Head({ row, operates, audits, ask }) {
     <div>
       <p class="crumb"><a href=${hrefTo("dr-events")}>DR events</a> / ${row.utility_id}</p>
       <div class="row"><h1 tabindex="-1">${row.utility_event_id}</h1><${Chip} kind="dr-event" state=${row.status} /></div>
-      <p class="lede">${between(row.starts_at, row.ends_at)}, ${kw(row.target_kw)} kW asked</p>
+      <p class="lede">${between(row.starts_at, row.ends_at)}, ${kw(row.target_kw)} kW asked <${Countdown} row=${row} /></p>
     </div>
     <div class="actions">
       ${audits && html`<a class="button" href=${hrefTo("audit", row.dr_event_id)}>Audit</a>`}

@@ -61,7 +61,7 @@ function LoadChart({ found, row, at }) {
     return html`<${Empty} title="Nothing to draw yet">Neither a forecast nor a reading of these facilities is known around the window.</${Empty}>`;
   }
   return html`<${Chart} label=${`Load of ${found.facilities} facilities from ${clock(found.starts_at)} to ${clock(found.ends_at)}, window ${clock(row.starts_at)} to ${clock(row.ends_at)}`}
-    times=${times} series=${series} bands=${bands} spans=${spans} marks=${marks} from=${times[0]} to=${Date.parse(found.ends_at)} height=${320} />`;
+    times=${times} series=${series} bands=${bands} spans=${spans} marks=${marks} from=${times[0]} to=${Date.parse(found.ends_at)} />`;
 }
 
 /** `asOf`: a moment or null for now. */

@@ -6,7 +6,7 @@ import { Chip, Figures, Loaded, Panel } from "../components/parts.js";
 import { toast } from "../components/toasts.js";
 import { useCurrent } from "../current.js";
 import { html, useMemo, useState } from "../dom.js";
-import { count, kw, span, words } from "../format.js";
+import { count, howMany, kw, span, words } from "../format.js";
 import { noteReadings } from "../live.js";
 import { refetch, useList, useLoaded, useQuery } from "../query.js";
 import { hrefTo } from "../router.js";
@@ -26,7 +26,7 @@ export function FacilitiesView() {
   const current = useCurrent(facilities.data);
   return html`<div class="page">
     <div class="page-head"><h1 tabindex="-1">Facilities</h1></div>
-    <${Panel} title="All" flush>
+    <${Panel} title="All" flush note=${howMany(facilities.data)}>
       <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>
     </${Panel}>
   </div>`;

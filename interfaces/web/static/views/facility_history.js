@@ -85,10 +85,10 @@ function Drawn({ id, history, forecast, aheadH, drEvents, corrections }) {
   const missingMs = gaps.reduce((sum, gap) => sum + (gap.known ? 0 : gap.to - gap.from), 0);
   return html`
     <${Chart} label=${`Load of ${id} since ${moment(iso(times[0]))}`} times=${times} series=${series} spans=${spans} marks=${marks} floor=${0}
-      bands=${series.length > 1 ? [{ label: "80 % interval", high: "p90", low: "p10" }] : []} from=${times[0]} to=${to} height=${300} />
+      bands=${series.length > 1 ? [{ label: "80 % interval", high: "p90", low: "p10" }] : []} from=${times[0]} to=${to} />
     <p class="small soft">${gaps.length === 0
       ? "Complete: no reading is missing in this time."
-      : `${count(gaps.length)} stretches with missing readings${missingMs ? `, ${span(missingMs / 1000)} without any` : ""}; hatched above.`}
+      : `${count(gaps.length)} ${gaps.length === 1 ? "stretch" : "stretches"} with missing readings${missingMs ? `, ${span(missingMs / 1000)} without any` : ""}; hatched above.`}
       ${corrections.map(({ at, text }) => html` <strong key=${at}>${text}</strong>`)}</p>`;
 }
 

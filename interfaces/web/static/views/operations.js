@@ -10,7 +10,7 @@ import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { LedgerFacts, useLedger } from "./audit_proof.js";
 import { DeadLetters } from "./operations_dead_letters.js";
-import { Alerts, Breakers, Dependencies, Projections, Queues, Workers, named, projectionLook } from "./operations_parts.js";
+import { Alerts, Breakers, Dependencies, Projections, Queues, Workers, projectionLook } from "./operations_parts.js";
 
 const ROLES = "operator or admin";
 const EVERY = { topics: ["alert"], everyMs: 5_000 };
@@ -47,14 +47,14 @@ function figuresOf({ projections, breakers, dead_letters: letters, ledger, open_
   const open = alerts ? sum(Object.values(alerts), (number) => number) : null;
   const parked = sum(letters, (one) => one.open);
   const behind = projections && worst(projections.map(projectionLook));
-  const figure = (label, value, hint, more) => ({ label, value: count(value), hint, ...(value === null ? {} : more) });
+  const figure = (label, value, hint, more) => ({ label, value: count(value), ...(value === null ? { hint: "not known now" } : { hint, ...more }) });
   return [
-    figure("Alerts open", open, open ? Object.keys(alerts).map(named).slice(0, 3).join(", ") : "none", toned(open, "bad")),
-    figure("Dead letters", parked, parked ? letters.filter((one) => one.open).map((one) => `${named(one.queue)} ${one.open}`).join(", ") : "none open", toned(parked, "bad")),
+    figure("Alerts open", open, open ? Object.keys(alerts).map(sentence).slice(0, 3).join(", ") : "none", toned(open, "bad")),
+    figure("Dead letters", parked, parked ? letters.filter((one) => one.open).map((one) => `${sentence(one.queue)} ${one.open}`).join(", ") : "none open", toned(parked, "bad")),
     figure("Largest lag", projections ? Math.max(0, ...projections.map((one) => one.lag)) : null, behind ? behind.words : "all up to date", behind || toned(0)),
     figure("BMS suspended", breakers?.length ?? null, breakers?.length ? "calls wait a minute at a time" : "none", toned(breakers?.length, "bad")),
     figure("Waiting in queues", sum(queues, (one) => one.waiting), "commands, callbacks, readings", {}),
-    { label: "Ledger's age", value: ledger?.age_s === null || !ledger ? NONE : span(ledger.age_s), hint: ledger ? `${count(ledger.unsealed)} not sealed yet` : "", ...(ledger?.mismatches ? { tone: "bad", shape: "cross" } : {}) },
+    { label: "Ledger's age", value: ledger?.age_s === null || !ledger ? NONE : span(ledger.age_s), hint: ledger ? `${count(ledger.unsealed)} not sealed yet` : "not known now", ...(ledger?.mismatches ? { tone: "bad", shape: "cross" } : {}) },
     figure("Dependencies up", dependencies ? dependencies.length - down.length : null, down.length ? down.map((one) => one.name).join(", ") + " down" : "all of them", { tone: down.some((one) => one.needed) ? "bad" : down.length ? "warn" : "ok", shape: down.length ? "triangle" : "check" }),
   ];
 }
@@ -81,11 +81,11 @@ export function OperationsView() {
   const part = (name, title, className, show) => html`<${Part} query=${query} name=${name} title=${title} className=${className}>${(rows) => html`<${show} rows=${rows} />`}</${Part}>`;
   return html`<div class="page">${head}
     ${query.data ? html`<${Figures} label="Operations now" items=${figuresOf(query.data, ready.data?.dependencies)} />` : html`<${Loaded} query=${query} height="6rem">${() => null}</${Loaded}>`}
-    <${Panel} title="Alerts" flush note=${alerts.data?.items.length ? `${count(alerts.data.items.length)} open` : ""} id="alerts">
-      <${LoadedOrRefused} query=${alerts} what="alerts" roles="dashboard, operator or admin">${({ items }) => html`<${Alerts} rows=${items} />`}</${LoadedOrRefused}>
-    </${Panel}>
-    <${DeadLetters} />
     <div class="grid">
+      <${Panel} title="Alerts" flush note=${alerts.data?.items.length ? `${count(alerts.data.items.length)} open` : ""} id="alerts" className="wall-6">
+        <${LoadedOrRefused} query=${alerts} what="alerts" roles="dashboard, operator or admin">${({ items }) => html`<${Alerts} rows=${items} />`}</${LoadedOrRefused}>
+      </${Panel}>
+      <${DeadLetters} />
       ${part("projections", "Read models", "span-8", Projections)}
       <${Panel} title="Dependencies" className="span-4" note=${ready.data ? sentence(ready.data.status).toLowerCase() : ""}>
         <${Loaded} query=${ready}>${({ dependencies }) => html`<${Dependencies} rows=${dependencies} />`}</${Loaded}>

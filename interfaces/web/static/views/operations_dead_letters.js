@@ -6,10 +6,9 @@ import { LoadedOrRefused } from "../components/refused.js";
 import { Table } from "../components/table.js";
 import { toast } from "../components/toasts.js";
 import { html, useMemo, useState } from "../dom.js";
-import { momentSeconds, span } from "../format.js";
+import { momentSeconds, readable, sentence, span } from "../format.js";
 import { refetch, useQuery } from "../query.js";
 import { ageSeconds } from "../server_clock.js";
-import { named } from "./operations_parts.js";
 
 const PATH = "/api/dead-letters";
 const STATUSES = [["open", "Open"], ["replayed", "Replayed"], ["discarded", "Discarded"]];
@@ -38,8 +37,8 @@ const QUESTIONS = {
 function columnsOf(open, ask, status) {
   return [
     { id: "subject", label: "About", header: true, sort: (one) => one.subject, cell: (one) => one.subject },
-    { id: "queue", label: "Queue", sort: (one) => one.queue, cell: (one) => named(one.queue) },
-    { id: "reason", label: "Reason", wrap: true, cell: (one) => one.reason },
+    { id: "queue", label: "Queue", sort: (one) => one.queue, cell: (one) => html`<span class="nowrap">${sentence(one.queue)}</span>` },
+    { id: "reason", label: "Reason", wrap: true, cell: (one) => readable(one.reason) },
     { id: "parked", label: "Parked", sort: (one) => one.parked_at, cell: (one) => html`<span class="nowrap" title=${`${span(ageSeconds(one.parked_at))} ago`}>${momentSeconds(one.parked_at)}</span>` },
     ...(status === "open" ? [] : [{ id: "decided", label: "Decided", wrap: true, sort: (one) => one.decided_at, cell: (one) => html`${momentSeconds(one.decided_at)} by ${one.decided_by}: ${one.decision_reason}` }]),
     {
@@ -71,7 +70,7 @@ function Details({ id, close }) {
     <div class="dialog-body"><${Loaded} query=${query} lines=6>${(letter) => html`
       <${Facts} items=${[
         ["About", letter.subject],
-        ["Queue", named(letter.queue)],
+        ["Queue", sentence(letter.queue)],
         ["Status", html`<${Chip} look=${LOOKS[letter.status]} />`],
         ["Reason", letter.reason],
         ["Parked", momentSeconds(letter.parked_at)],
@@ -106,8 +105,8 @@ export function DeadLetters() {
   const text = useMemo(() => (one) => `${one.subject} ${one.queue} ${one.reason}`, []);
   const tools = html`<${Segments} label="Which dead letters" options=${STATUSES} value=${status} choose=${setStatus} />
     <select class="select inline" aria-label="Queue" value=${queue} onChange=${(chosen) => setQueue(chosen.target.value)}>
-      <option value="">Every queue</option>${QUEUES.map((name) => html`<option key=${name} value=${name}>${named(name)}</option>`)}</select>`;
-  return html`<${Panel} title="Dead letters" flush id="dead-letters">
+      <option value="">Every queue</option>${QUEUES.map((name) => html`<option key=${name} value=${name}>${sentence(name)}</option>`)}</select>`;
+  return html`<${Panel} title="Dead letters" flush id="dead-letters" className="wall-6">
     <${LoadedOrRefused} query=${query} what="dead letters" roles="operator or admin">${({ items }) => html`<${Table} caption="Dead letters" columns=${columns} rows=${items}
       rowKey=${(one) => one.dead_letter_id} first="-parked" text=${text} tools=${tools} tall empty=${status === "open" ? "No dead letter is open." : `None is ${status}.`} />`}</${LoadedOrRefused}>
     ${opened && html`<${Details} id=${opened} close=${() => open(null)} />`}

@@ -1,14 +1,13 @@
 // What operators look at: read models, queues, suspended BMS, workers and dependencies, and alerts with their runbooks.
+import { About } from "../components/about.js";
 import { Chip, Empty, Meter } from "../components/parts.js";
 import { Table } from "../components/table.js";
 import { html } from "../dom.js";
-import { NONE, count, momentSeconds, percent, sentence, span } from "../format.js";
+import { NONE, count, momentSeconds, percent, readable, sentence, span } from "../format.js";
 import { hrefTo } from "../router.js";
 import { ageSeconds } from "../server_clock.js";
 
 const BEHIND_S = 30;
-/** A name of the system's as people write it. */
-export const named = (name) => sentence(name).replace(/\bbms\b/i, "BMS").replace(/\bdr event/i, "DR event");
 const RANK = { page: 0, critical: 1, warning: 2 };
 
 /** How a read model is, in a word: stopped, made anew, behind, or up to date. */
@@ -26,7 +25,7 @@ function Rebuild({ rebuild }) {
 }
 
 const PROJECTION_COLUMNS = [
-  { id: "name", label: "Read model", header: true, sort: (one) => one.name, cell: (one) => named(one.name) },
+  { id: "name", label: "Read model", header: true, sort: (one) => one.name, cell: (one) => sentence(one.name) },
   { id: "state", label: "State", sort: (one) => projectionLook(one).words, cell: (one) => html`<${Chip} look=${projectionLook(one)} />` },
   { id: "position", label: "Position", number: true, sort: (one) => one.position, cell: (one) => html`${count(one.position)} <span class="faint">of ${count(one.head)}</span>` },
   { id: "lag", label: "Lag", number: true, sort: (one) => one.lag, cell: (one) => count(one.lag) },
@@ -46,7 +45,7 @@ function Fill({ queue }) {
 }
 
 const QUEUE_COLUMNS = [
-  { id: "name", label: "Queue", header: true, cell: (one) => named(one.name) },
+  { id: "name", label: "Queue", header: true, cell: (one) => sentence(one.name) },
   { id: "waiting", label: "Waiting", number: true, cell: (one) => count(one.waiting) },
   { id: "oldest", label: "Oldest", number: true, cell: (one) => (one.oldest_s === null ? NONE : span(one.oldest_s)) },
   { id: "fill", label: "Held", cell: (one) => html`<${Fill} queue=${one} />` },
@@ -57,7 +56,7 @@ export const Queues = ({ rows }) => html`<${Table} caption="Queues" columns=${QU
 const BREAKER_COLUMNS = [
   { id: "facility", label: "Facility", header: true, sort: (one) => one.facility_id, cell: (one) => html`<a href=${hrefTo("facilities", one.facility_id)}>${one.facility_id}</a>` },
   { id: "since", label: "Suspended for", sort: (one) => one.since, cell: (one) => html`<span class="nowrap" title=${momentSeconds(one.since)}>${span(ageSeconds(one.since))}</span>` },
-  { id: "detail", label: "Detail", wrap: true, cell: (one) => one.detail },
+  { id: "detail", label: "Detail", wrap: true, cell: (one) => readable(one.detail) },
 ];
 
 export function Breakers({ rows }) {
@@ -70,7 +69,7 @@ const RUNNING = { true: { tone: "ok", shape: "check", words: "running" }, false:
 
 function States({ label, items }) {
   return html`<ul class="state-list" aria-label=${label}>
-    ${items.map(({ name, look, note }) => html`<li key=${name}><span>${named(name)}${note && html` <span class="small faint">${note}</span>`}</span><${Chip} look=${look} /></li>`)}
+    ${items.map(({ name, look, note }) => html`<li key=${name}><span>${sentence(name)}${note && html` <span class="small faint">${note}</span>`}</span><${Chip} look=${look} /></li>`)}
   </ul>`;
 }
 
@@ -80,11 +79,16 @@ export const Workers = ({ rows }) => html`<${States} label="Workers" items=${row
 
 const ALERT_COLUMNS = [
   { id: "severity", label: "Severity", fit: true, sort: (one) => RANK[one.severity], cell: (one) => html`<${Chip} kind="severity" state=${one.severity} />` },
-  { id: "name", label: "Alert", header: true, sort: (one) => one.name, cell: (one) => named(one.name) },
-  { id: "subject", label: "About", sort: (one) => one.subject, cell: (one) => one.subject },
-  { id: "detail", label: "Detail", wrap: true, cell: (one) => one.detail },
+  {
+    id: "name",
+    label: "Alert",
+    header: true,
+    sort: (one) => one.name,
+    cell: (one) => html`${sentence(one.name)} <a class="small block" href=${`/runbooks/${one.name}`} target="_blank" rel="noopener"
+      aria-label=${`Runbook of ${sentence(one.name)}, in a new tab`}>Runbook</a>`,
+  },
+  { id: "subject", label: "About", sort: (one) => one.subject, wrap: true, cell: (one) => html`<${About} alert=${one} />: <span title=${one.detail}>${readable(one.detail)}</span>` },
   { id: "raised", label: "Raised", sort: (one) => one.raised_at, cell: (one) => html`<span class="nowrap">${momentSeconds(one.raised_at)}</span>` },
-  { id: "runbook", label: "Runbook", fit: true, cell: (one) => html`<a href=${`/runbooks/${one.name}`} target="_blank" rel="noopener" aria-label=${`Runbook of ${one.name}, in a new tab`}>Runbook</a>` },
 ];
 const alertText = (one) => `${one.name} ${one.subject} ${one.severity} ${one.detail}`;
 

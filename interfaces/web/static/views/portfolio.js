@@ -6,7 +6,7 @@ import { FacilityTiles, StateLegend } from "../components/facility_tiles.js";
 import { Figures, Loaded, Panel, Skeleton } from "../components/parts.js";
 import { useCurrent } from "../current.js";
 import { html } from "../dom.js";
-import { NONE, count, kw } from "../format.js";
+import { count, howMany, kw } from "../format.js";
 import { useList, useQuery } from "../query.js";
 import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
@@ -61,7 +61,7 @@ function Alerts() {
 
 function NewestDREvents() {
   const query = useQuery("/api/dr-events?limit=8", { topics: ["dr-event", "dispatch"] });
-  return html`<${Panel} title="DR events" flush end=${html`<a href=${hrefTo("dr-events")}>All DR events</a>`}>
+  return html`<${Panel} title="DR events" flush className="wall-7" end=${html`<a href=${hrefTo("dr-events")}>All DR events</a>`}>
     <${Loaded} query=${query}>${({ items }) => html`<${DREventTable} rows=${items} />`}</${Loaded}>
   </${Panel}>`;
 }
@@ -84,12 +84,12 @@ export function PortfolioView() {
     <div class="grid">
       <${PortfolioLoad} query=${forecast} measured=${measured.data} />
       ${showsAlerts && html`<${Alerts} />`}
+      <${NewestDREvents} />
+      <${Panel} title="Facilities by state" className="wall-5" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>
+        ${facilities.data ? html`<${FacilityTiles} rows=${facilities.data} looksOf=${stateOf} powerOf=${powerOf} />` : html`<${Skeleton} height="8rem" />`}
+      </${Panel}>
     </div>
-    <${NewestDREvents} />
-    <${Panel} title="Facilities by state" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>
-      ${facilities.data ? html`<${FacilityTiles} rows=${facilities.data} looksOf=${stateOf} powerOf=${powerOf} />` : html`<${Skeleton} height="8rem" />`}
-    </${Panel}>
-    <${Panel} title="Facilities" flush note=${facilities.data ? count(facilities.data.length) : NONE}>
+    <${Panel} title="Facilities" flush note=${howMany(facilities.data)}>
       <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>
     </${Panel}>
   </div>`;

@@ -3,9 +3,10 @@ import { get } from "../api.js";
 import { Chart } from "../components/chart.js";
 import { Loaded, Panel } from "../components/parts.js";
 import { html, useMemo } from "../dom.js";
-import { clock, kw } from "../format.js";
+import { clock, count, kw } from "../format.js";
 import { serverNow } from "../server_clock.js";
 import { useLoaded } from "../query.js";
+import { looks } from "../states.js";
 
 const HOUR_MS = 3_600_000;
 const STEP_MS = 900_000;
@@ -76,7 +77,7 @@ function LoadChart({ found, measured }) {
 }
 
 function quality(newest) {
-  const counts = Object.entries(newest.counts_as).map(([name, number]) => `${number} ${name}`);
+  const counts = Object.entries(newest.counts_as).map(([name, number]) => `${count(number)} ${looks("quality", name).words}`);
   const without = newest.without_forecast ? `, ${newest.without_forecast} without` : "";
   return `${counts.join(", ")}${without}`;
 }
