@@ -25,7 +25,8 @@ POSTED_WITHIN_S = 5.0
 fast, so that they are minutes of the notice."""
 SETTLE = timedelta(minutes=25)
 """Clock time after the end within which all must be over."""
-FORECASTS_WITHIN_S = 40.0
+FORECASTS_WITHIN_S = 180.0
+"""Patience for a machine that does much else; where a forecast is missing for good, it is only told later."""
 POLL_S = 0.1
 WEBHOOK = "/webhooks/utility/dr-notification"
 Say = Callable[[str], None]
