@@ -1,6 +1,7 @@
 """Messages decoded in one step say what they say field by field, one by one and in columns."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain
 from typing import Any
@@ -67,7 +68,7 @@ def test_what_came_in_several_messages_is_in_columns_what_it_is_one_by_one(
     messages: list[tuple[str, Any]],
 ) -> None:
     parts = [quickly(*message).readings for message in messages]
-    plain = [part for part in parts if isinstance(part, PlainReadings)]
+    plain: list[Sequence[MeterReading]] = [part for part in parts if isinstance(part, PlainReadings)]
     others = [part for part in parts if not isinstance(part, PlainReadings)]
     flat = list(chain.from_iterable(plain + others))
     found = in_columns(parts)
