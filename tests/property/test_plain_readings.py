@@ -70,7 +70,7 @@ def test_what_came_in_several_messages_is_in_columns_what_it_is_one_by_one(
     parts = [quickly(*message).readings for message in messages]
     plain: list[Sequence[MeterReading]] = [part for part in parts if isinstance(part, PlainReadings)]
     others = [part for part in parts if not isinstance(part, PlainReadings)]
-    flat = list(chain.from_iterable(plain + others))
+    flat = list(chain.from_iterable([*plain, *others]))
     found = in_columns(parts)
     assert isinstance(found, ReadingBlock)
     assert list(found) == flat
