@@ -69,7 +69,8 @@ class CurrentReads:
             return CurrentRead(taken.wait_s, None)
         answer = None if taken.answer is None else self._values.fresh(facility_id, taken.answer)
         if answer is None:
-            answer = (await self._values.current([facility_id]))[facility_id]
+            # With a turn the cache said what it has, or that it is away.
+            answer = (await self._values.current([facility_id], cache_was_asked=True))[facility_id]
         return CurrentRead(0.0, answer)
 
     async def _taken(self, turn: Turn) -> Taken:

@@ -47,9 +47,14 @@ class CurrentValues:
             size_of=lambda value: METER_BYTES * (1 + len(value.meters)),
         )
 
-    async def current(self, facility_ids: Sequence[str]) -> dict[str, Answer[CurrentValue]]:
-        """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere."""
-        return await self._current.get_many(facility_ids)
+    async def current(
+        self, facility_ids: Sequence[str], *, cache_was_asked: bool = False
+    ) -> dict[str, Answer[CurrentValue]]:
+        """An answer for each. Raises TelemetryStoreUnavailable where one is known nowhere.
+
+        `cache_was_asked`: what it had was given to `fresh` just now.
+        """
+        return await self._current.get_many(facility_ids, cache_was_asked=cache_was_asked)
 
     def cached_as(self, facility_id: str) -> str:
         """The key of its value in the cache."""

@@ -99,9 +99,14 @@ class FreshAnswers(Generic[TValue]):
         """As `get_many`, of one."""
         return (await self.get_many([key]))[key]
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, Answer[TValue]]:
-        """An answer for every key. Raises TelemetryStoreUnavailable where one is in none of the places."""
-        known = await self._kept(keys)
+    async def get_many(
+        self, keys: Sequence[str], *, cache_was_asked: bool = False
+    ) -> dict[str, Answer[TValue]]:
+        """An answer for every key. Raises TelemetryStoreUnavailable where one is in none of the places.
+
+        `cache_was_asked`: by whoever calls, just now, who gave what it had to `fresh`.
+        """
+        known = self._seen_here(keys) if cache_was_asked else await self._kept(keys)
         answers = {
             key: Answer(kept.value, "cache", kept.read_at)
             for key, kept in known.items()
@@ -139,7 +144,11 @@ class FreshAnswers(Generic[TValue]):
             seen = self._seen_stored[key] = stored, Answer(kept.value, "cache", kept.read_at)
             if len(self._seen_stored) > self._most_remembered:
                 self._seen_stored.popitem(last=False)
-        return seen[1] if self._is_fresh(seen[1].read_at) else None
+        answer = seen[1]
+        if self._is_fresh(answer.read_at):
+            return answer
+        self._remember({key: _Kept(answer.value, answer.read_at)})  # for when the store does not answer
+        return None
 
     async def put_many(self, values: Mapping[str, TValue], read_at: datetime) -> None:
         """Into the cache, for all processes. Raises CacheUnavailable."""
@@ -150,7 +159,7 @@ class FreshAnswers(Generic[TValue]):
 
     async def _kept(self, keys: Sequence[str]) -> dict[str, _Kept[TValue]]:
         """Fresh or old, the newest of what the cache holds and what was seen here."""
-        seen = {key: self._remembered[key] for key in keys if key in self._remembered}
+        seen = self._seen_here(keys)
         if self._cache is None:
             return seen
         try:
@@ -159,6 +168,9 @@ class FreshAnswers(Generic[TValue]):
             return seen
         newer = {key: kept for key, kept in found.items() if _is_newer(kept, seen.get(key))}
         return seen | newer
+
+    def _seen_here(self, keys: Sequence[str]) -> dict[str, _Kept[TValue]]:
+        return {key: self._remembered[key] for key in keys if key in self._remembered}
 
     async def _ask_cache(self, keys: Sequence[str]) -> dict[str, _Kept[TValue]]:
         found = await cast("CurrentCache", self._cache).get_many([self.named(key) for key in keys])

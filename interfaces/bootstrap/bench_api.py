@@ -188,7 +188,7 @@ def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, 
 
 def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datetime) -> None:
     """A reading of each."""
-    # Before anything connects: a connection knows what was registered with psycopg by then.
+    # Before anything is asked: a connection knows what was registered with psycopg by its first use.
     from adapters.postgres import telemetry_store  # noqa: F401
     from domain.meter_reading import MeterReading
 
