@@ -1,12 +1,14 @@
 """Reads of the store that many ask for at the same time, done once for all of them.
 
 A thousand pages hear of the same happening in the same moment, and all of them read the same list anew. Whoever asks
-while a read is under way goes with the next one, so what anybody is told was read after it was asked for.
+while a read is under way goes with the next one, so what anybody is told was read after it was asked for. Only where a
+read failed after a long wait its error is told to them as well: the store hangs, and they would wait as long once more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +17,8 @@ from projections.views import Row, View
 TRead = TypeVar("TRead")
 TKey = TypeVar("TKey", bound=Hashable)
 MOST_TOGETHER = 200
+LONG_S = 2.0
+"""Wall seconds."""
 
 
 class SharedReads:
@@ -37,11 +41,13 @@ class SharedReads:
         return shared
 
     async def _turn(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
-        before = self._running.get(name)
+        before, began = self._running.get(name), time.monotonic()
         if before is not None:
             await asyncio.wait({before})
         own = self._running[name] = self._next.pop(name)
         try:
+            if before is not None and time.monotonic() - began > LONG_S:
+                _raise_again(before)
             return await asyncio.to_thread(read)
         finally:
             if self._running.get(name) is own:
@@ -93,6 +99,7 @@ class JoinedReads(Generic[TKey, TRead]):
 
     async def _answer(self, together: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
         """Whatever happens, whoever waits is told."""
+        began = time.monotonic()
         try:
             found = await asyncio.to_thread(self._read, list(together))
         except asyncio.CancelledError:
@@ -100,7 +107,10 @@ class JoinedReads(Generic[TKey, TRead]):
                 joined.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - raised again by everyone who waits for it
-            for joined in together.values():
+            waited: list[asyncio.Future[TRead | None]] = []
+            if time.monotonic() - began > LONG_S:
+                waited, self._asked = list(self._asked.values()), {}
+            for joined in (*together.values(), *waited):
                 joined.set_exception(error)
         else:
             for key, joined in together.items():
@@ -124,6 +134,12 @@ class JoinedRows:
             reads = self._reads[id(view)] = JoinedReads(among)
         row: Row | None = await reads.get(key)
         return row
+
+
+def _raise_again(failed: asyncio.Future[Any]) -> None:
+    """What it failed with, if it did."""
+    if not failed.cancelled() and (error := failed.exception()) is not None:
+        raise error
 
 
 def _seen(joined: asyncio.Future[Any]) -> None:

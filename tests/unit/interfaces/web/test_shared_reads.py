@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from interfaces.web import shared_reads
 from interfaces.web.shared_reads import JoinedReads, SharedReads
 
 Story = Callable[[], Coroutine[Any, Any, None]]
@@ -146,5 +147,55 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
         results = await asyncio.gather(joined.get("a"), joined.get("b"), return_exceptions=True)
         assert [type(result) for result in results] == [ConnectionError, ConnectionError]
         assert await joined.get("a") == 1
+
+    told(story)
+
+
+def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_reads, "LONG_S", 0.05)
+
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads()
+        gate.failing = {0}
+        asking = [asyncio.create_task(shared.read("page", gate.read))]
+        await gate.has_begun(1)
+        asking += [asyncio.create_task(shared.read("page", gate.read)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        gate.open.release()
+        results = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(result) for result in results] == [ConnectionError] * 4
+        assert len(gate.begun) == 1
+        gate.open.release()
+        assert await shared.read("page", gate.read) == 1
+
+    async def story_of_many() -> None:
+        gate = Gate()
+        gate.failing = {0}
+        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()), at_once=1)
+        asking = [asyncio.create_task(joined.get("a"))]
+        await gate.has_begun(1)
+        asking += [asyncio.create_task(joined.get(key)) for key in ("a", "b")]
+        await asyncio.sleep(0.1)
+        gate.open.release()
+        results = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(result) for result in results] == [ConnectionError] * 3
+        gate.open.release()
+        assert await joined.get("b") == 1
+
+    told(story)
+    told(story_of_many)
+
+
+def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_reads, "LONG_S", 0.05)
+
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads()
+        first = asyncio.create_task(shared.read("page", gate.read))
+        await gate.has_begun(1)
+        second = asyncio.create_task(shared.read("page", gate.read))
+        await asyncio.sleep(0.1)
+        gate.open.release(2)
+        assert (await first, await second) == (0, 1)
 
     told(story)
