@@ -42,14 +42,19 @@ async function answered(path, options, signal) {
     connection.set({ offline: false, answeredAt: Date.now() });
     return answer;
   } catch (error) {
-    if (signal?.aborted) throw error;
-    connection.set({ offline: true });
-    const late = error.name === "TimeoutError";
-    throw new Problem(0, {
-      title: "The server does not answer",
-      detail: late ? `no answer within ${TIMEOUT_MS / 1000} s` : "the connection failed",
-    });
+    throw silence(error, signal);
   }
+}
+
+/** What is to be raised where nothing, or not all of it, was answered; an end that was asked for stays as it is. */
+function silence(error, signal) {
+  if (signal?.aborted) return error;
+  connection.set({ offline: true });
+  const late = error.name === "TimeoutError";
+  return new Problem(0, {
+    title: "The server does not answer",
+    detail: late ? `no answer within ${TIMEOUT_MS / 1000} s` : "the connection failed",
+  });
 }
 
 async function problemOf(answer) {
@@ -66,7 +71,7 @@ export async function get(path, { signal } = {}) {
   if (answer.status === 304 && known) return known.body;
   if (!answer.ok) throw await problemOf(answer);
   connection.set({ staleAgeS: answer.headers.has("x-stale") ? Number(answer.headers.get("age")) || 0 : null });
-  const body = await answer.json();
+  const body = await answer.json().catch((error) => Promise.reject(silence(error, signal)));
   const etag = answer.headers.get("etag");
   if (etag) {
     remembered.delete(path);

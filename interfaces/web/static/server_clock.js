@@ -25,5 +25,7 @@ export function serverNow() {
   return last ? last.server + (Date.now() - last.wall) * speed() : Date.now();
 }
 
+/** Whether the server has said it at all; until then `serverNow` is the browser's, which a demo is far from. */
+export const isKnown = () => last !== null;
 export const isAccelerated = () => speed() !== 1;
 export const ageSeconds = (text) => (text ? Math.max(0, (serverNow() - Date.parse(text)) / 1000) : null);

@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../dom.js";
 import { clockSeconds, span, zoneName } from "../format.js";
 import { live } from "../live.js";
 import { hrefTo, route } from "../router.js";
-import { ageSeconds, isAccelerated, serverNow } from "../server_clock.js";
+import { ageSeconds, isAccelerated, isKnown, serverNow } from "../server_clock.js";
 import { may, session, signOut } from "../session.js";
 import { chooseTheme, chooseZone, settings } from "../settings.js";
 import { useStore } from "../store.js";
@@ -51,7 +51,7 @@ function Freshness() {
     const timer = setInterval(() => tick((n) => n + 1), SECOND_MS);
     return () => clearInterval(timer);
   }, []);
-  const ageS = ageSeconds(heard.readingsAt);
+  const ageS = isKnown() ? ageSeconds(heard.readingsAt) : null;
   const isOld = ageS !== null && ageS > READINGS_OLD_S;
   return html`<div class="fresh">
     <${Chip} look=${modeOf(reached, heard)} />
@@ -59,7 +59,7 @@ function Freshness() {
       <span title=${isAccelerated() ? "The server's clock, which runs faster than ours" : "The server's clock"}>
         ${clockSeconds(new Date(serverNow()).toISOString())} <span class="faint">${zoneName()}</span></span>
       <span class=${isOld ? "toned" : "faint"} data-tone=${isOld ? "warn" : undefined}>
-        ${ageS === null ? "no readings yet" : `last readings ${span(ageS)} ago`}</span>
+        ${!heard.readingsAt ? "no readings yet" : ageS === null ? `last readings ${clockSeconds(heard.readingsAt)}` : `last readings ${span(ageS)} ago`}</span>
     </span>
   </div>`;
 }
