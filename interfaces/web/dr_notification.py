@@ -38,7 +38,7 @@ from interfaces.web.notification_request import (
     idempotency_key_of,
     read_body,
 )
-from interfaces.web.notification_schema import NotificationOperation
+from interfaces.web.notification_schema import ModificationOperation, NotificationOperation
 from interfaces.web.problems import try_again
 
 ROUTE = f"POST {WEBHOOK}"
@@ -73,7 +73,7 @@ class NotificationController(Controller):
         "/{utility_event_id:str}",
         status_code=202,
         summary="Ask for something else: a new window, target or list of facilities",
-        operation_class=NotificationOperation,
+        operation_class=ModificationOperation,
     )
     async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
         """The whole notification anew, with a higher `modification_number`. What is refused leaves the old standing."""

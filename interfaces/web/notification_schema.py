@@ -3,6 +3,7 @@
 Its schema is put in where the document is completed (openapi.py).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from litestar.openapi.spec import (
@@ -14,19 +15,24 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-_EXAMPLE = Example(
-    summary="Two facilities for two hours",
-    value={
-        "notification_id": "n-1",
-        "event_id": "UTIL-2026-0042",
-        "program": "summer-peak",
-        "starts_at": "2026-07-14T21:00:00Z",
-        "ends_at": "2026-07-14T23:00:00Z",
-        "target_reduction_kw": 1200,
-        "facility_ids": ["fac-001", "fac-002"],
-        "callback_url": "https://utility.example/callbacks",
-    },
-)
+_BODY = {
+    "notification_id": "n-1",
+    "event_id": "UTIL-2026-0042",
+    "program": "summer-peak",
+    "starts_at": "2026-07-14T21:00:00Z",
+    "ends_at": "2026-07-14T23:00:00Z",
+    "target_reduction_kw": 1200,
+    "facility_ids": ["fac-001", "fac-002"],
+    "callback_url": "https://utility.example/callbacks",
+}
+_LATER = {
+    **_BODY,
+    "notification_id": "n-2",
+    "modification_number": 1,
+    "starts_at": "2026-07-14T21:30:00Z",
+}
+_NOTIFICATION = {"two_facilities": Example(summary="Two facilities for two hours", value=_BODY)}
+_MODIFICATION = {"half_an_hour_later": Example(summary="Half an hour later", value=_LATER)}
 
 
 @dataclass
@@ -34,7 +40,17 @@ class NotificationOperation(Operation):
     """The operation with its request body."""
 
     def __post_init__(self) -> None:
-        media_type = OpenAPIMediaType(
-            schema=Schema(type=OpenAPIType.OBJECT), examples={"two_facilities": _EXAMPLE}
-        )
-        self.request_body = RequestBody(content={"application/json": media_type}, required=True)
+        self.request_body = _body(_NOTIFICATION)
+
+
+@dataclass
+class ModificationOperation(Operation):
+    """As above."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_MODIFICATION)
+
+
+def _body(examples: Mapping[str, Example]) -> RequestBody:
+    media_type = OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT), examples=examples)
+    return RequestBody(content={"application/json": media_type}, required=True)

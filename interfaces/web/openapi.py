@@ -31,6 +31,17 @@ _BY_HAND = {
     f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
 }
 """Routes whose body is read, and whose answer is written, byte by byte: the framework cannot know their forms."""
+_LIVE_MESSAGE = {
+    "type": "object",
+    "description": "One message of the stream",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "A position of the log; `Last-Event-ID` goes on after it"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "JSON"},
+        "retry": {"type": "integer", "description": "ms"},
+    },
+}
 _UTILITYS_ID = {
     "type": "string",
     "minLength": 1,
@@ -118,11 +129,13 @@ def _correct(operation: dict[str, Any], route: str) -> None:
         responses["200"] = {"description": "Known already, as it stands", **answer}
         body = operation["requestBody"]["content"]["application/json"]
         body["schema"] = {"$ref": _REFERENCE + NotificationBody.__name__}
+        if route.startswith("PATCH "):  # which of two came first is told by the number alone
+            body["schema"] = {"allOf": [body["schema"], {"required": ["modification_number"]}]}
     if route == "GET /ready":
         responses["503"] = {**responses["200"], "description": "Not ready; it says what is missing"}
     for media_type, media in responses.get("200", {}).get("content", {}).items():
         if media_type == "text/event-stream":
-            media["schema"] = {"type": "string"}
+            media["schema"] = _LIVE_MESSAGE
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _schema_of(parameter["name"], parameter["schema"])
     if "204" in responses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -50,7 +50,7 @@ def test_each_row_that_was_there_is_given_once_while_others_are_added(path: str,
     key = edge.key("operator")
     with edge.client() as client:
 
-        @settings(max_examples=40)
+        @settings(max_examples=25)
         @given(there=SECONDS, added=st.lists(SECONDS, max_size=6), limit=st.integers(1, 5))
         def followed(there: list[int], added: list[list[int]], limit: int) -> None:
             _emptied(edge, client.app)
@@ -82,6 +82,15 @@ def _emptied(edge: Edge, app: Any) -> None:
     edge.others["dead_letters"] = collaborators.dead_letters
 
 
+@pytest.fixture(scope="module")
+def asked() -> Iterator[Callable[[str], Any]]:
+    """Reads a path as an operator."""
+    edge = Edge(others={"dead_letters": FakeDeadLetters()})
+    key = edge.key("operator")
+    with edge.client() as client:
+        yield lambda path: client.get(path, headers=key)
+
+
 @pytest.mark.parametrize("path", ["/api/alerts", "/api/dead-letters"])
 @pytest.mark.parametrize(
     "place",
@@ -98,11 +107,10 @@ def _emptied(edge: Edge, app: Any) -> None:
     ],
     ids=repr,
 )
-def test_a_cursor_that_no_such_list_gave_out_is_refused(path: str, place: tuple[str, str, str]) -> None:
-    edge = Edge(others={"dead_letters": FakeDeadLetters()})
-    key = edge.key("operator")
-    with edge.client() as client:
-        answer = client.get(f"{path}?cursor={cursor_after(*place)}", headers=key)
+def test_a_cursor_that_no_such_list_gave_out_is_refused(
+    asked: Callable[[str], Any], path: str, place: tuple[str, str, str]
+) -> None:
+    answer = asked(f"{path}?cursor={cursor_after(*place)}")
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-request")
 
 

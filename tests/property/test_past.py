@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.ports.event_log import LogEntry
@@ -79,7 +79,8 @@ def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
         _agree(log, entries, now)
 
 
-@given(entries=logs(), parts=st.lists(st.floats(0, 1), min_size=2, max_size=8), most=st.integers(1, 20))
+@settings(max_examples=15)
+@given(entries=logs(), parts=st.lists(st.floats(0, 1), min_size=2, max_size=4), most=st.integers(5, 40))
 def test_however_often_and_in_whatever_order_the_past_is_asked_for_it_is_the_same(
     entries: list[LogEntry], parts: list[float], most: int
 ) -> None:
