@@ -132,6 +132,8 @@ class Settings:
     """How often a key may call all else but the webhook, in each process."""
     stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)
     """Who may watch the live stream at once, in each web process; above it 503."""
+    stream_clients_per_key: int = _setting(parse.whole_number(1, 3_000), 300)
+    """Of them with one key, sessions signed in with it included; above it 429."""
     queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
     """DR events accepted and not yet scheduled; above it the webhook answers 503."""
 

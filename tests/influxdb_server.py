@@ -120,8 +120,8 @@ class Shim(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: int) -> None:
-        super().__init__((HOST, 0), _Door)
+    def __init__(self, target: int, port: int = 0) -> None:
+        super().__init__((HOST, port), _Door)
         self.target = target
         self.faults = Faults()
 

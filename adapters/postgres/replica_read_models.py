@@ -63,7 +63,8 @@ class ReplicaReadModels:
         self._looked_at: float | None = None
         self._lag_s: float | None = None
         """None: it has not answered yet, or not any more."""
-        models = PostgresReadModels(pool)
+        self.alone: ReadModels = PostgresReadModels(pool)
+        models = self.alone
         self.dr_events: View[DREventRow] = _EitherView(self, models.dr_events, primary.dr_events)
         self.dispatches: View[DispatchRow] = _EitherView(self, models.dispatches, primary.dispatches)
         self.facilities: View[FacilityRow] = _EitherView(self, models.facilities, primary.facilities)
@@ -83,6 +84,9 @@ class ReplicaReadModels:
         if lag_s is None or lag_s > MOST_LAG_S:
             return ReadSource(name="primary", lag_s=0.0)
         return ReadSource(name="replica", lag_s=lag_s)
+
+    def last_lag_s(self) -> float | None:
+        return self._lag_s
 
     def either(self, of_replica: Callable[[], TAnswer], of_primary: Callable[[], TAnswer]) -> TAnswer:
         self._look()

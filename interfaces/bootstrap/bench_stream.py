@@ -78,6 +78,7 @@ def stream_stage(database: BenchDatabase) -> Iterator[StreamStage]:
                     f"{PREFIX}HTTP_BIND": f"127.0.0.1:{free_port()}",
                     f"{PREFIX}DATA_DIR": str(Path(folder)),
                     f"{PREFIX}LOG_LEVEL": "warning",
+                    f"{PREFIX}STREAM_CLIENTS_PER_KEY": "1200",
                 }
             )
             url = f"http://{settings.http_bind}"

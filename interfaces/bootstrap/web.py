@@ -140,6 +140,7 @@ def web_collaborators(
         queue_depth=settings.queue_depth,
         allow_private_callbacks=settings.allow_private_callbacks,
         stream_clients=settings.stream_clients,
+        stream_clients_per_key=settings.stream_clients_per_key,
     )
 
 
@@ -147,7 +148,9 @@ def _probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
     from interfaces.web.collaborators import ReadinessProbe
 
     probes = [ReadinessProbe(name="postgresql", needed=True, check=_postgres(stores))]
-    for name, url in (("nats", stores.settings.nats_url), ("cache", stores.settings.redis_url)):
+    settings = stores.settings
+    influx_url = settings.influx_url if settings.telemetry_store == "influx" else None
+    for name, url in (("nats", settings.nats_url), ("cache", settings.redis_url), ("influxdb", influx_url)):
         if url is not None:
             probes.append(ReadinessProbe(name=name, needed=False, check=_listening(url)))
     return tuple(probes)
@@ -174,7 +177,8 @@ def _listening(url: str) -> Callable[[], Awaitable[None]]:
         if parts.scheme == "unix":
             opening = asyncio.open_unix_connection(parts.path)
         else:
-            opening = asyncio.open_connection(parts.hostname, parts.port)
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+            opening = asyncio.open_connection(parts.hostname, port)
         _, writer = await asyncio.wait_for(opening, PROBE_TIMEOUT_S)
         writer.close()
         await writer.wait_closed()

@@ -13,9 +13,12 @@ from application.ports.api_keys import ApiKey, Role
 from interfaces.web.authentication import unauthenticated
 from interfaces.web.collaborators import Edge, edge_of
 from interfaces.web.problems import Problem, ProblemReason, try_again
+from interfaces.web.replica_reads import age_alone_s
+from interfaces.web.routes import DR_EVENT, FACILITY, WEBHOOK
 from interfaces.web.signed_in import caller_of, token_of
 
 MAX_BODY_BYTES = 256 * 1024
+STORE_RETRY_AFTER_S = 5.0
 
 ApiRequest = Request[ApiKey, Any, State]
 
@@ -27,15 +30,10 @@ READER: frozenset[Role] = frozenset({"dashboard", "operator", "auditor", "admin"
 READER_OR_UTILITY: frozenset[Role] = READER | UTILITY
 EVERY_KEY = READER_OR_UTILITY
 
-WEBHOOK = "/webhooks/utility/dr-notification"
-DR_EVENT = "/api/dr-events/{dr_event_id}"
-FACILITY = "/api/facilities/{facility_id}"
 DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
 AS_OF = "as_of"
 SIGN_IN = "POST /api/session"
 STREAM = "GET /api/stream"
-STORE_IS_AWAY = "gridproof_store_is_away"
-"""In the state of a request that need not wait to hear so (interfaces/web/stale_reads.py)."""
 
 ACCESS: dict[str, frozenset[Role] | None] = {
     f"POST {WEBHOOK}": UTILITY,
@@ -109,6 +107,17 @@ FOR_ONE_FACILITY = frozenset(
 )
 """What a dashboard key of one facility may read, of that facility."""
 
+WITHOUT_STORE = frozenset(
+    {
+        f"GET {FACILITY}/current",
+        f"GET {FACILITY}/history",
+        "GET /api/operations",
+        "GET /api/session",
+        STREAM,
+    }
+)
+"""What has something to say by itself while PostgreSQL does not answer; nobody else waits to hear that it does not."""
+
 
 def route_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     """`METHOD /path/{template}`, a key of ACCESS; HEAD counts as GET."""
@@ -130,15 +139,26 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     _check_role(route, roles, api_key)
     connection.scope["user"] = api_key
     _check_has_a_past(connection, route, handler)
-    if route.partition(" ")[2].startswith(WEBHOOK):
+    of_utility = route.partition(" ")[2].startswith(WEBHOOK)
+    if of_utility:
         await _check_rate(edge, api_key.key_id, "too many requests with this key")
-        return
-    if route != STREAM:  # bounded by how many watch: after a restart all of them come back at once
+    elif route != STREAM:  # bounded by how many watch: after a restart all of them come back at once
         _check_read_rate(edge, api_key)
-    if route.startswith("POST ") and route != SIGN_IN:
+    if edge.live.state.is_away and route not in WITHOUT_STORE:
+        _check_replica_has_it(edge, connection, route)
+    if route.startswith("POST ") and route != SIGN_IN and not of_utility:
         check_is_json(connection)
-    elif STORE_IS_AWAY in connection.scope["state"]:
-        raise try_again("unavailable", "the store does not answer; try again", retry_after_s=5.0)
+
+
+def _check_replica_has_it(edge: Edge, connection: ASGIConnection[Any, Any, Any, Any], route: str) -> None:
+    web = edge.collaborators
+    if age_alone_s(web.replica, edge.live.state, web.clock, connection.scope, route) is None:
+        raise store_is_away()
+
+
+def store_is_away() -> Problem:
+    """As whoever waited for PostgreSQL would be told, but at once: each who waits holds a thread that others need."""
+    return try_again("unavailable", "the store does not answer; try again", retry_after_s=STORE_RETRY_AFTER_S)
 
 
 def _check_declared_size(connection: ASGIConnection[Any, Any, Any, Any]) -> None:

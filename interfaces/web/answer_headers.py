@@ -34,5 +34,6 @@ async def complete_headers(message: Message, scope: Scope) -> None:
     given = {name.lower() for name, _ in headers}
     headers.append((TRACE, trace_id_of(scope).encode()))
     headers.extend(header for header in (*UNTOUCHED, NOT_KEPT) if header[0] not in given)
-    if scope["path"].startswith("/api/"):
-        headers.extend(source_header(scope["app"].state["edge"].collaborators.replica))
+    edge = scope["app"].state["edge"]
+    if scope["path"].startswith("/api/") and not edge.live.state.is_away:
+        headers.extend(source_header(edge.collaborators.replica))

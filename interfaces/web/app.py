@@ -85,23 +85,26 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
     clock, cache = collaborators.clock, collaborators.cache
     sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
     values, rates = CurrentValues(collaborators.telemetry, clock, cache), collaborators.read_rates
-    authenticator = Authenticator(collaborators.api_keys)
+    live = LiveFeed(
+        collaborators.live_log,
+        collaborators.live_signal,
+        collaborators.alerts,
+        clock,
+        most_watchers=collaborators.stream_clients,
+        most_of_one=collaborators.stream_clients_per_key,
+    )
+    state = live.state
+    authenticator = Authenticator(collaborators.api_keys, is_away=lambda: state.is_away)
     edge = Edge(
         collaborators,
         authenticator,
-        SignedIn(collaborators.sessions, authenticator),
+        SignedIn(collaborators.sessions, authenticator, is_away=lambda: state.is_away),
         values,
         CurrentReads(values, cache, every_s=1 / rates.current_per_s),
         KnownFacilities(collaborators.read_models.facilities),
         KeyRates(rates.others_per_s),
         LoadHistories(sources, clock, cache),
-        LiveFeed(
-            collaborators.live_log,
-            collaborators.live_signal,
-            collaborators.alerts,
-            clock,
-            most_watchers=collaborators.stream_clients,
-        ),
+        live,
         PastLists(collaborators.story_log, FoldLimits()),
         AuditAnswers(collaborators.story_log),
     )
@@ -112,11 +115,11 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
         middleware=[
             MetricsMiddleware(metrics),
             ConditionalMiddleware(),
-            StaleReads(edge.live.state, LastAnswers(), clock),
+            StaleReads(state, LastAnswers(), clock, collaborators.replica),
         ],
         before_send=[complete_headers],
-        lifespan=[lambda _: _following(edge.live)],
-        state=State({"edge": edge, "metrics": metrics, "end_streams": edge.live.end}),
+        lifespan=[lambda _: _following(live)],
+        state=State({"edge": edge, "metrics": metrics, "end_streams": live.end}),
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,

@@ -14,9 +14,16 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gridproof"'}
 class Authenticator:
     """Recognises API keys."""
 
-    def __init__(self, api_keys: ApiKeys, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        api_keys: ApiKeys,
+        *,
+        is_away: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`is_away`: whether the store is known not to answer."""
         self._keys: RememberedLookups[str, StoredApiKey] = RememberedLookups(
-            api_keys.among, monotonic=monotonic
+            api_keys.among, is_away=is_away, monotonic=monotonic
         )
 
     async def principal(self, authorization: str | None, *, only_reads: bool = False) -> ApiKey:

@@ -145,6 +145,8 @@ class WebCollaborators:
     allow_private_callbacks: bool = False
     stream_clients: int = 1_200
     """Who may watch at once, in this process."""
+    stream_clients_per_key: int | None = None
+    """Of them with one key; None: all."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,18 @@ def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:
 
 
 def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
-    """The read models that this request reads: the primary's where it asks to know what was just recorded."""
-    collaborators = collaborators_of(connection)
+    """The read models that this request reads: the primary's where it asks to know what was just recorded.
+
+    While the primary does not answer, whatever the replica has; access.py lets nobody come here without one.
+    """
+    edge = edge_of(connection)
+    replica = edge.collaborators.replica
+    if replica is None:
+        return edge.collaborators.read_models
+    if edge.live.state.is_away:
+        return replica.alone
     wants_newest = "wait" in connection.headers.get("prefer", "").lower()
-    return (
-        collaborators.read_models if collaborators.replica is None or wants_newest else collaborators.replica
-    )
+    return edge.collaborators.read_models if wants_newest else replica
 
 
 def collaborators_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebCollaborators:

@@ -14,8 +14,10 @@ from application.ports.clock import Clock
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import edge_of, models_of
+from interfaces.web.facility import check_visible
 from interfaces.web.paging import Cursor, Limit, listing_of
 from interfaces.web.problems import Problem, try_again
+from interfaces.web.stale_label import headers_of
 from projections.views import MOST_ROWS
 
 STALE_AFTER_S = 120.0
@@ -65,8 +67,7 @@ class CurrentController(Controller):
         edge = edge_of(request)
         found: CurrentRead | TelemetryStoreUnavailable | None = request.scope.get(READ_BEFORE)  # type: ignore[assignment]
         if found is None:
-            if not await _may_see(request, facility_id):
-                raise Problem("not-found", "no such facility; list them at /api/facilities")
+            await check_visible(request, facility_id)
             found = await edge.current_reads.read(request.user.key_id, facility_id)
         if isinstance(found, TelemetryStoreUnavailable):
             raise found
@@ -77,7 +78,8 @@ class CurrentController(Controller):
                 retry_after_s=found.wait_s,
             )
         document = current_document(facility_id, found.answer, edge.collaborators.clock)
-        return Response(document, headers={"ETag": tag_of(document)})
+        headers = headers_of([found.answer], edge.collaborators.clock)
+        return Response(document, headers={"ETag": tag_of(document), **headers})
 
 
 class CurrentOfAllController(Controller):
@@ -87,7 +89,7 @@ class CurrentOfAllController(Controller):
     @get("/", summary="What many facilities draw now, in one answer")
     async def listed(
         self, request: ApiRequest, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
-    ) -> CurrentListing:
+    ) -> Response[CurrentListing]:
         """One round trip of the cache, however many."""
         edge = edge_of(request)
         unknown: tuple[str, ...] = ()
@@ -107,17 +109,8 @@ class CurrentOfAllController(Controller):
         answers = await edge.current_values.current(wanted)
         clock = edge.collaborators.clock
         items = tuple(current_document(facility_id, answers[facility_id], clock) for facility_id in wanted)
-        return CurrentListing(items=items, unknown=unknown, next_cursor=next_cursor)
-
-
-async def _may_see(request: ApiRequest, facility_id: str) -> bool:
-    """Whether there is such a facility, and the key sees it."""
-    facilities = edge_of(request).facilities
-    if request.user.facility_id not in (None, facility_id):
-        return False
-    if facilities.is_remembered(facility_id):
-        return True
-    return bool(await asyncio.to_thread(facilities.among, [facility_id]))
+        listing = CurrentListing(items=items, unknown=unknown, next_cursor=next_cursor)
+        return Response(listing, headers=headers_of(answers.values(), clock))
 
 
 def _named(ids: str) -> list[str]:
@@ -129,9 +122,10 @@ def _named(ids: str) -> list[str]:
 
 
 def tag_of(document: CurrentDocument) -> str:
-    """The same as long as only its age changes."""
+    """The same as long as only its age changes: whether it is of now, and where it is from, are part of it."""
     at_ms = 0 if document.measured_at is None else int(document.measured_at.timestamp() * 1000)
-    return f'W/"{document.facility_id}-{at_ms}-{document.kw}-{document.stale:d}"'
+    said = f"{document.stale:d}{document.source == 'last_known':d}"
+    return f'W/"{document.facility_id}-{at_ms}-{document.kw}-{said}"'
 
 
 def current_document(facility_id: str, answer: Answer[CurrentValue], clock: Clock) -> CurrentDocument:

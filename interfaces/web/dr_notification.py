@@ -20,7 +20,7 @@ from application.commands.dr_event import (
     ModifyDREvent,
 )
 from application.deciding import IdempotencyKey
-from interfaces.web.access import WEBHOOK, ApiRequest, check_is_json
+from interfaces.web.access import ApiRequest, check_is_json
 from interfaces.web.collaborators import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.command_context import context_of
 from interfaces.web.notification_answers import (
@@ -40,6 +40,7 @@ from interfaces.web.notification_request import (
 )
 from interfaces.web.notification_schema import ModificationOperation, NotificationOperation
 from interfaces.web.problems import try_again
+from interfaces.web.routes import WEBHOOK
 
 ROUTE = f"POST {WEBHOOK}"
 FROM_ZERO = {"minimum": 0}

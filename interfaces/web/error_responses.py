@@ -31,6 +31,7 @@ from domain.errors import (
     UnknownDREvent,
     UnknownFacility,
 )
+from interfaces.web.access import STORE_RETRY_AFTER_S
 from interfaces.web.problems import MEDIA_TYPE, Problem, ProblemReason, try_again
 from interfaces.web.tracing import trace_id_of
 from projections.audit_replay import UnknownStory
@@ -42,7 +43,6 @@ from projections.views import ReadModelsUnavailable
 log = structlog.get_logger("web")
 
 AnyRequest = Request[Any, Any, Any]
-STORE_RETRY_AFTER_S = 5.0
 
 _BY_STATUS = {
     400: "invalid-request",

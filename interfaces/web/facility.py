@@ -11,7 +11,7 @@ from application.load_histories import MOST_STEPS
 from application.portfolio import FacilityEntry
 from domain.interval_block import steps_in
 from domain.time_windows import NotAligned
-from interfaces.web.access import ApiRequest
+from interfaces.web.access import ApiRequest, store_is_away
 from interfaces.web.collaborators import collaborators_of, edge_of, models_of
 from interfaces.web.facility_registration import FacilityRegistration, registered
 from interfaces.web.load_history import (
@@ -26,6 +26,7 @@ from interfaces.web.load_history import (
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.past import AsOfQuery, facilities_of, past_of
 from interfaces.web.problems import Problem
+from interfaces.web.stale_label import headers_of
 from projections.facilities import FacilityRow, key_of
 from projections.past import facility_as_of
 from projections.story_log import AsOf
@@ -84,9 +85,9 @@ class FacilityController(Controller):
         resolution: FromQuery[Resolution] = "15m",
         cursor: Cursor = None,
         limit: Steps = MOST_STEPS,
-    ) -> HistoryDocument:
+    ) -> Response[HistoryDocument]:
         """15s for at most a day at once, out of single readings; 1m for 31 days; 15m and 1h for 92, imports too."""
-        await visible_facility(request, facility_id)
+        await check_visible(request, facility_id)
         step_s = STEPS_S[resolution]
         window = window_of(first, last, step_s)
         try:
@@ -95,7 +96,9 @@ class FacilityController(Controller):
             found = await edge_of(request).histories.history(facility_id, page, step_s)
         except NotAligned as error:
             raise Problem("invalid-request", str(error)) from None
-        return document_of(facility_id, found, window, page, collaborators_of(request).clock.now())
+        clock = collaborators_of(request).clock
+        document = document_of(facility_id, found, window, page, clock.now())
+        return Response(document, headers=headers_of([found.answer], clock))
 
 
 async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:
@@ -119,6 +122,19 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
     if row is None:
         raise _unknown()
     return row
+
+
+async def check_visible(request: ApiRequest, facility_id: str) -> None:
+    """As `visible_facility`, without a look into the store where it was seen before."""
+    edge = edge_of(request)
+    if request.user.facility_id not in (None, facility_id):
+        raise _unknown()
+    if edge.facilities.is_remembered(facility_id):
+        return
+    if edge.live.state.is_away:
+        raise store_is_away()
+    if not await asyncio.to_thread(edge.facilities.among, [facility_id]):
+        raise _unknown()
 
 
 def _unknown() -> Problem:

@@ -21,7 +21,7 @@ async def when_caught_up(request: ApiRequest, *projections: str) -> dict[str, st
     holds a session of the database).
     """
     edge, asked = edge_of(request), _WAIT.search(request.headers.get("prefer", ""))
-    if asked is None or edge.waiting.locked():
+    if asked is None or edge.waiting.locked() or edge.live.state.is_away:
         return {}
     within_s = min(int(asked[1]), MOST_WAIT_S)
     async with edge.waiting:

@@ -15,13 +15,15 @@ from litestar.types import Scope, Send
 from application.fresh_answers import Answer
 from application.ports.api_keys import ApiKey, ApiKeysUnavailable
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
-from interfaces.web.access import ACCESS, AS_OF, FACILITY
+from interfaces.web.access import ACCESS, AS_OF
 from interfaces.web.answer_headers import TRACE, UNTOUCHED, source_header
 from interfaces.web.collaborators import Edge
 from interfaces.web.conditional import KEPT, VARY, holds
 from interfaces.web.current_value import READ_BEFORE, CurrentDocument, current_document, tag_of
 from interfaces.web.metrics import WebMetrics
 from interfaces.web.problems import Problem
+from interfaces.web.routes import FACILITY
+from interfaces.web.stale_label import headers_of
 from interfaces.web.tracing import trace_id_of
 
 PATH = f"{FACILITY}/current"
@@ -65,7 +67,9 @@ class LeanCurrent:
         document = current_document(facility_id, answer, collaborators.clock)
         tag = self._tag(answer, document)
         headers = [*_HEADERS, (b"etag", tag), (TRACE, trace_id_of(scope).encode())]
-        if collaborators.replica is not None:
+        told = headers_of([answer], collaborators.clock)
+        headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        if collaborators.replica is not None and not self._edge.live.state.is_away:
             headers += source_header(collaborators.replica)
         if if_none_match and holds(if_none_match, tag):
             status, body = 304, b""

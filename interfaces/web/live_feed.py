@@ -60,6 +60,8 @@ class Watcher(Protocol):
     """Somebody who watches."""
 
     cursor: int
+    caller: str
+    """The id of its key."""
 
     def wake(self) -> None:
         """There is something new, or the feed ends."""
@@ -77,8 +79,10 @@ class LiveFeed:
         clock: Clock,
         *,
         most_watchers: int,
+        most_of_one: int | None = None,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
+        """`most_of_one`: of one key at once; None: all of them."""
         self.state = LiveState(clock)
         self.ring: LiveRing | None = None
         """None until the log was reached for the first time."""
@@ -90,6 +94,7 @@ class LiveFeed:
         self._signal = signal
         self._alerts = alerts
         self._most_watchers = most_watchers
+        self.most_of_one = most_watchers if most_of_one is None else most_of_one
         self._heartbeat_s = heartbeat_s
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._due: dict[str, float] = {}
@@ -100,6 +105,10 @@ class LiveFeed:
     @property
     def is_full(self) -> bool:
         return len(self.watchers) >= self._most_watchers
+
+    def has_its_share(self, caller: str) -> bool:
+        """Whether that key watches as often already as one may, so that others find room too."""
+        return sum(watcher.caller == caller for watcher in self.watchers) >= self.most_of_one
 
     async def run(self) -> None:
         """Until it is cancelled. Whatever goes wrong is logged, and the feed goes on from where it was."""

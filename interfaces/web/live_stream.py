@@ -67,6 +67,13 @@ class StreamController(Controller):
                 "as many watch already as this process bears",
                 retry_after_s=FULL_RETRY_AFTER_S,
             )
+        if edge.live.has_its_share(request.user.key_id):
+            raise try_again(
+                "rate-exceeded",
+                f"{edge.live.most_of_one} watch with this key already, which is its share of this process; close some, "
+                "or give them keys of their own",
+                retry_after_s=FULL_RETRY_AFTER_S,
+            )
         audience = Audience(
             facility_id=request.user.facility_id,
             asked_facility_id=facility_id,
@@ -83,7 +90,7 @@ class StreamController(Controller):
                 return True  # it hears of nothing meanwhile
             return True
 
-        watcher = LiveWatcher(edge.live, audience, after=after, may_stay=may_stay)
+        watcher = LiveWatcher(edge.live, audience, caller=request.user.key_id, after=after, may_stay=may_stay)
         return WatcherResponse(edge.live, watcher, metrics_of(request))
 
 

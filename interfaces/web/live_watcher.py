@@ -38,11 +38,13 @@ class LiveWatcher:
         feed: LiveFeed,
         audience: Audience,
         *,
+        caller: str = "",
         after: int | None,
         may_stay: Callable[[], Awaitable[bool]],
     ) -> None:
         """`after`: the position it knows the log up to; None: from now on."""
         self.cursor = 0
+        self.caller = caller
         self.is_gone = False
         self.was_too_slow = False
         self._feed = feed

@@ -52,5 +52,5 @@ class ModificationOperation(Operation):
 
 
 def _body(examples: Mapping[str, Example]) -> RequestBody:
-    media_type = OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT), examples=examples)
+    media_type = OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT), examples=dict(examples))
     return RequestBody(content={"application/json": media_type}, required=True)

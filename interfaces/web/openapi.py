@@ -16,11 +16,12 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from application.ports.api_keys import Role
 from interfaces.as_of import MOST_DIGITS
-from interfaces.web.access import ACCESS, AS_OF, WEBHOOK
+from interfaces.web.access import ACCESS, AS_OF
 from interfaces.web.notification_answers import ModificationAnswer, NotificationAnswer
 from interfaces.web.notification_body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.openapi_examples import add_examples, problem_example
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
+from interfaces.web.routes import WEBHOOK
 from interfaces.web.signed_in import COOKIE
 
 _REFERENCE = "#/components/schemas/"

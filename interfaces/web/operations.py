@@ -29,7 +29,7 @@ from application.ports.ledger_store import LedgerUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.system_state import QueueDepth, QueuesUnavailable, SystemState
 from interfaces.web.access import ApiRequest
-from interfaces.web.collaborators import WebCollaborators, collaborators_of
+from interfaces.web.collaborators import Edge, WebCollaborators, edge_of
 from projections.views import ProjectionPosition, ReadModelsUnavailable
 
 PART_WITHIN_S = 3.0
@@ -80,7 +80,8 @@ class OperationsController(Controller):
 
     @get("/", summary="What waits, what is stopped, what is open")
     async def whole(self, request: ApiRequest) -> OperationsDocument:
-        web, unknown = collaborators_of(request), dict[str, str]()
+        edge, unknown = edge_of(request), dict[str, str]()
+        web = edge.collaborators
         async with asyncio.TaskGroup() as parts:
 
             def part(
@@ -88,13 +89,16 @@ class OperationsController(Controller):
             ) -> asyncio.Task[TPart | None]:
                 return parts.create_task(_asked(name, ask(web), unknown))
 
-            open_alerts = part("open_alerts", lambda web: asyncio.to_thread(web.alerts.open_by_name))
-            breakers = part("breakers", lambda web: asyncio.to_thread(_breakers, web))
+            def stored(name: str, ask: Callable[[WebCollaborators], TPart]) -> asyncio.Task[TPart | None]:
+                return part(name, lambda web: _read(edge, ask, web))
+
+            open_alerts = stored("open_alerts", lambda web: web.alerts.open_by_name())
+            breakers = stored("breakers", _breakers)
             queues = part("queues", _queues)
-            projections = part("projections", lambda web: asyncio.to_thread(_projections, web))
-            letters = part("dead_letters", lambda web: asyncio.to_thread(_letters, web))
-            ledger = part("ledger", lambda web: asyncio.to_thread(_ledger, web))
-            workers = part("workers", lambda web: asyncio.to_thread(_workers, web))
+            projections = stored("projections", _projections)
+            letters = stored("dead_letters", _letters)
+            ledger = stored("ledger", _ledger)
+            workers = stored("workers", _workers)
         return OperationsDocument(
             at=web.clock.now(),
             open_alerts=open_alerts.result(),
@@ -116,6 +120,13 @@ async def _asked(name: str, answer: Awaitable[TPart], unknown: dict[str, str]) -
     except _AWAY as error:
         unknown[name] = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
         return None
+
+
+async def _read(edge: Edge, ask: Callable[[WebCollaborators], TPart], web: WebCollaborators) -> TPart:
+    """In a thread, unless it is known already that PostgreSQL does not answer."""
+    if edge.live.state.is_away:
+        raise OperationsUnavailable("the store does not answer")
+    return await asyncio.to_thread(ask, web)
 
 
 def _breakers(web: WebCollaborators) -> tuple[OpenBreaker, ...]:

@@ -10,8 +10,8 @@ from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
 from application.ports.operations import OperationsUnavailable
-from interfaces.web.collaborators import ReadinessProbe, collaborators_of
-from interfaces.web.metrics import metrics_of
+from interfaces.web.collaborators import ReadinessProbe, collaborators_of, edge_of
+from interfaces.web.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
 from projections.views import ReadModelsUnavailable
 
@@ -69,8 +69,13 @@ class PlatformController(Controller):
 
     @get("/metrics", summary="Prometheus text format", media_type=METRICS_TYPE)
     async def metrics(self, request: PlatformRequest) -> bytes:
-        metrics, collaborators = metrics_of(request), collaborators_of(request)
+        metrics, edge = metrics_of(request), edge_of(request)
+        collaborators = edge.collaborators
         metrics.rate_limit_degraded.set(collaborators.rate_limiter.is_degraded)
+        if edge.live.state.is_away:  # each scrape would hold two threads until they give up
+            metrics.forget_positions()
+            metrics.forget_alerts()
+            return _shown(metrics)
         try:
             async with asyncio.timeout(PROBE_DEADLINE_S):
                 positions = await asyncio.to_thread(collaborators.read_models.positions)
@@ -85,7 +90,7 @@ class PlatformController(Controller):
             metrics.forget_alerts()
         else:
             metrics.note_alerts(open_by_name)
-        return generate_latest(REGISTRY) + generate_latest(metrics.registry)
+        return _shown(metrics)
 
     @get("/problems/{name:str}", summary="What a problem's type means")
     async def problem_type(self, name: FromPath[str]) -> ProblemTypeDocument:
@@ -95,6 +100,10 @@ class PlatformController(Controller):
         return ProblemTypeDocument(
             type=TYPE_PREFIX + name, status=found.status, title=found.title, what_to_do=found.what_to_do
         )
+
+
+def _shown(metrics: WebMetrics) -> bytes:
+    return generate_latest(REGISTRY) + generate_latest(metrics.registry)
 
 
 async def _state_of(probe: ReadinessProbe) -> DependencyState:

@@ -36,10 +36,13 @@ class RememberedLookups(Generic[TName, TFound]):
         self,
         look_up: Callable[[Collection[TName]], Mapping[TName, TFound]],
         *,
+        is_away: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look_up` is called in a thread, of many names at once; it raises ApiKeysUnavailable."""
+        """`look_up` is called in a thread, of many names at once; it raises ApiKeysUnavailable. While the store
+        `is_away` it is not called."""
         self._look_ups: JoinedReads[TName, TFound] = JoinedReads(look_up)
+        self._is_away = is_away
         self._monotonic = monotonic
         self._remembered: OrderedDict[TName, tuple[float, TFound | None]] = OrderedDict()
         self._alone_until = float("-inf")
@@ -51,8 +54,10 @@ class RememberedLookups(Generic[TName, TFound]):
         if now < looked_at + REMEMBERED_S:
             return known
         if not only_reads or known is None or now >= looked_at + IN_OUTAGE_S:
+            if self._is_away():  # each would hold a thread until it gives up
+                raise ApiKeysUnavailable("the store does not answer")
             return await self._ask(name)
-        if now < self._alone_until:
+        if now < self._alone_until or self._is_away():
             return known
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):

@@ -39,13 +39,14 @@ class SignedIn:
         sessions: Sessions,
         authenticator: Authenticator,
         *,
+        is_away: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
         self._authenticator = authenticator
         self._monotonic = monotonic
         self._known: RememberedLookups[bytes, tuple[Session, float]] = RememberedLookups(
-            self._look_up, monotonic=monotonic
+            self._look_up, is_away=is_away, monotonic=monotonic
         )
 
     async def begin(self, api_key: ApiKey) -> Begun:

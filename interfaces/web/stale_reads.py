@@ -1,7 +1,7 @@
 """Reads that are not of now say so, and a read is answered with what was known last rather than not at all.
 
-`stale`, `age_s` (clock seconds) and `source` stand in the document then: `read_models` are behind the log, or it is the
-answer of before (`last_known`), since PostgreSQL does not answer.
+`stale`, `age_s` (clock seconds) and `source` stand in the document then: `read_models` are behind the log; or
+PostgreSQL does not answer, and it is what the `replica` has, else the answer of before (`last_known`).
 """
 
 from __future__ import annotations
@@ -14,22 +14,32 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 
 from application.ports.api_keys import ApiKey
 from application.ports.clock import Clock
-from interfaces.web.access import DR_EVENT, FACILITY, STORE_IS_AWAY
 from interfaces.web.last_answers import Asked, LastAnswers
 from interfaces.web.live_state import LiveState
+from interfaces.web.replica_reads import age_alone_s
+from interfaces.web.routes import DR_EVENT, FACILITY
+from interfaces.web.stale_label import stale_headers
+from projections.replica import ReplicatedReadModels
 
 SERVED_FROM: dict[str, tuple[str, ...]] = {
     "GET /api/dr-events": ("dr_events",),
     f"GET {DR_EVENT}": ("dr_events",),
     f"GET {DR_EVENT}/dispatches": ("dr_events", "dispatches"),
+    f"GET {DR_EVENT}/performance": ("dr_events", "dispatches"),
+    f"GET {DR_EVENT}/performance/{{facility_id}}": ("dr_events", "dispatches"),
+    f"GET {DR_EVENT}/callbacks": (),
+    f"GET {DR_EVENT}/load": ("dr_events", "dispatches"),
     "GET /api/facilities": ("facilities",),
     f"GET {FACILITY}": ("facilities",),
+    f"GET {FACILITY}/health": ("facilities", "dispatches"),
     f"GET {FACILITY}/current": (),
     f"GET {FACILITY}/history": (),
     f"GET {FACILITY}/forecast": (),
     f"GET {FACILITY}/forecast/accuracy": (),
     "GET /api/portfolio": ("portfolio",),
+    "GET /api/portfolio/current": (),
     "GET /api/portfolio/forecast": ("facilities",),
+    "GET /api/portfolio/load": ("facilities",),
     "GET /api/alerts": (),
 }
 """Route -> the projections whose rows it gives. What proves something, or is work to do, is of now or not at all."""
@@ -38,8 +48,15 @@ SERVED_FROM: dict[str, tuple[str, ...]] = {
 class StaleReads(ASGIMiddleware):
     """Closest to the routes, so that it sees answers as they are written. Other routes pass it untouched."""
 
-    def __init__(self, state: LiveState, answers: LastAnswers, clock: Clock) -> None:
+    def __init__(
+        self,
+        state: LiveState,
+        answers: LastAnswers,
+        clock: Clock,
+        replica: ReplicatedReadModels | None = None,
+    ) -> None:
         self._state = state
+        self._replica = replica
         self._answers = answers
         self._clock = clock
 
@@ -63,22 +80,21 @@ class StaleReads(ASGIMiddleware):
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 await self._answer(scope, template, start[0], body, send)
 
-        if (
-            self._state.is_away
-        ):  # nobody waits for what is known to be away; the caller is let in all the same
-            scope["state"][STORE_IS_AWAY] = True
         await next_app(scope, receive, held)
 
     async def _answer(
         self, scope: Scope, template: str, start: HTTPResponseStartEvent, body: bytes, send: Send
     ) -> None:
         asked = _asked(scope)
+        alone_s = age_alone_s(self._replica, self._state, self._clock, scope, template)
         if asked is not None and start["status"] == 200:
-            self._answers.keep(asked, body, _header(start, b"content-type"))
-            behind_s = self._state.behind_s(*SERVED_FROM[template])
-            if behind_s:
-                body = labelled(body, behind_s, "read_models", in_all=False)
-                start["headers"] = _stale(start, body, self._clock.wall_seconds(behind_s))
+            if alone_s is None:
+                self._answers.keep(asked, body, _header(start, b"content-type"))
+            age_s = alone_s or self._state.behind_s(*SERVED_FROM[template])
+            if age_s:
+                source = "read_models" if alone_s is None else "replica"
+                body = labelled(body, age_s, source, in_all=False)
+                start["headers"] = _stale(start, body, self._clock.wall_seconds(age_s))
         elif asked is not None and start["status"] == 503:
             found = self._answers.find(asked)
             if found is not None:
@@ -115,13 +131,7 @@ def _header(start: HTTPResponseStartEvent, name: bytes) -> bytes:
 
 
 def _stale(start: HTTPResponseStartEvent, body: bytes, age_wall_s: float) -> list[tuple[bytes, bytes]]:
-    """For caches and programs that look at headers only."""
-    replaced = {b"content-length", b"etag", b"retry-after"}
+    told = [(name.lower().encode(), value.encode()) for name, value in stale_headers(age_wall_s).items()]
+    replaced = {b"content-length", b"etag", b"retry-after", *(name for name, _ in told)}
     kept = [(name, value) for name, value in start["headers"] if name.lower() not in replaced]
-    return [
-        *kept,
-        (b"content-length", b"%d" % len(body)),
-        (b"x-stale", b"true"),
-        (b"age", b"%d" % age_wall_s),
-        (b"warning", b'110 - "Response is Stale"'),
-    ]
+    return [*kept, (b"content-length", b"%d" % len(body)), *told]

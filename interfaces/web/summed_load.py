@@ -20,14 +20,19 @@ from domain.forecast import CYCLE, cycle_start_of
 from domain.time_windows import TimeWindow
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, collaborators_of, edge_of
+from interfaces.web.paging import Cursor, listing_of
 from interfaces.web.past import AsOfQuery, past_of, story_of
-from interfaces.web.problems import Problem
+from interfaces.web.problems import Problem, ProblemReason
 from projections.dispatches import DispatchRow
 from projections.dr_events import DREventRow
 from projections.measured_loads import MeasuredStep, measured_loads
 from projections.paging import every_row
+from projections.views import MOST_ROWS
 
-MOST_FACILITIES = 1_000
+MOST_FACILITIES = 2_000
+"""In one sum; no DR event asks for more."""
+MOST_BY_MINUTES = 1_000
+"""A DR event of more is told by quarter-hours."""
 AROUND = timedelta(minutes=90)
 """What is shown before and after the window."""
 BY_MINUTES = timedelta(hours=4)
@@ -35,12 +40,20 @@ BY_MINUTES = timedelta(hours=4)
 _NOT_SERVING = frozenset({"failed", "aborted", "compensating", "compensated"})
 
 Hours = Annotated[int, QueryParameter(ge=1, le=72, description="The last so many hours")]
+Part = Annotated[
+    int | None,
+    QueryParameter(
+        ge=1, le=MOST_ROWS, description="Of so many facilities only, by their ids; the parts add up"
+    ),
+]
 
 
 class PortfolioLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
     facilities: int
     step_s: int
     steps: tuple[SummedStep, ...]
+    next_cursor: str | None = None
+    """Where the next part begins, for who asked for a part."""
 
 
 class DREventLoadDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,16 +78,28 @@ class PortfolioLoadController(Controller):
     tags = ("portfolio",)
 
     @get("/", summary="What all facilities drew together")
-    async def whole(self, request: ApiRequest, *, hours: Hours = 6) -> PortfolioLoadDocument:
-        """By quarter-hours that are over."""
+    async def whole(
+        self, request: ApiRequest, *, hours: Hours = 6, cursor: Cursor = None, limit: Part = None
+    ) -> PortfolioLoadDocument:
+        """By quarter-hours that are over. Of more than 2,000 facilities in parts: with `limit`, then `cursor`."""
         collaborators = collaborators_of(request)
-        rows = await asyncio.to_thread(lambda: list(every_row(collaborators.read_models.facilities)))
+        view, next_cursor = collaborators.read_models.facilities, None
+        if limit is None and cursor is None:
+            rows = await asyncio.to_thread(lambda: list(every_row(view)))
+        else:
+            page = await asyncio.to_thread(
+                listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit or MOST_ROWS
+            )
+            rows, next_cursor = list(page.rows), page.next_cursor
         ids = [row.facility_id for row in rows if row.status != "deactivated"]
         last = cycle_start_of(collaborators.clock.now())
         window = TimeWindow(last - timedelta(hours=hours), last)
         step_s = int(CYCLE.total_seconds())
         return PortfolioLoadDocument(
-            facilities=len(ids), step_s=step_s, steps=await _drawn(request, ids, window, step_s)
+            facilities=len(ids),
+            step_s=step_s,
+            steps=await _drawn(request, ids, window, step_s),
+            next_cursor=next_cursor,
         )
 
 
@@ -100,7 +125,8 @@ class DREventLoadController(Controller):
         if past is not None:
             until = min(until, past if isinstance(past, datetime) else row.changed_at)
         shown = _around(TimeWindow(row.starts_at, row.ends_at))
-        step_s = 60 if row.ends_at - row.starts_at <= BY_MINUTES else int(CYCLE.total_seconds())
+        by_minutes = row.ends_at - row.starts_at <= BY_MINUTES and len(serving) <= MOST_BY_MINUTES
+        step_s = 60 if by_minutes else int(CYCLE.total_seconds())
         planned_at = min(until, row.scheduled_at or row.accepted_at or row.opened_at)
         return DREventLoadDocument(
             dr_event_id=dr_event_id,
@@ -138,12 +164,20 @@ async def _drawn(
 ) -> tuple[SummedStep, ...]:
     """The histories are asked for at once, so that the store is asked once."""
     if len(facility_ids) > MOST_FACILITIES:
-        raise Problem("invalid-request", f"loads are summed for at most {MOST_FACILITIES} facilities")
+        raise _too_many(len(facility_ids))
     if window is None:
         return ()
     histories = edge_of(request).histories
     found = await asyncio.gather(*(histories.history(one, window, step_s) for one in sorted(facility_ids)))
     return summed([one.series for one in found])
+
+
+def _too_many(count: int) -> Problem:
+    detail = (
+        f"{count} facilities are too many for one sum, which has {MOST_FACILITIES} at most; of a portfolio ask for "
+        f"parts, `?limit={MOST_ROWS}` and then `&cursor=` with the `next_cursor` of each: the parts add up"
+    )
+    return Problem("invalid-request", detail, (ProblemReason(code="too_many_facilities", detail=detail),))
 
 
 def _foreseen(

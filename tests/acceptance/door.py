@@ -173,6 +173,7 @@ def running_door(
     data_dir: Path | None = None,
     queue_depth: int = 100,
     stream_clients: int = 1_200,
+    stream_clients_per_key: int | None = None,
     read_rates: ReadRates | None = None,
 ) -> Iterator[Door]:
     """`data_dir` has the ledger's key."""
@@ -203,6 +204,7 @@ def running_door(
             webhook_secret={"util-2": SIGNING_SECRET}.get,
             queue_depth=queue_depth,
             stream_clients=stream_clients,
+            stream_clients_per_key=stream_clients_per_key,
             read_rates=read_rates or ReadRates(),
             known_programs=lambda asked: Stores.known_programs(
                 cast("Stores", SimpleNamespace(events=store)), asked

@@ -68,9 +68,10 @@ export async function get(path, { signal } = {}) {
   const known = remembered.get(path);
   const options = { headers: headersOf(known ? { "If-None-Match": known.etag } : {}), cache: "no-store" };
   const answer = await answered(path, options, signal);
-  if (answer.status === 304 && known) return known.body;
-  if (!answer.ok) throw await problemOf(answer);
+  const unchanged = answer.status === 304 && known;
+  if (!answer.ok && !unchanged) throw await problemOf(answer);
   connection.set({ staleAgeS: answer.headers.has("x-stale") ? Number(answer.headers.get("age")) || 0 : null });
+  if (unchanged) return known.body;
   const body = await answer.json().catch((error) => Promise.reject(silence(error, signal)));
   const etag = answer.headers.get("etag");
   if (etag) {

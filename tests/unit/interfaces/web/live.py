@@ -47,6 +47,10 @@ class Parsed:
         if data:
             self.events.append((name, msgspec.json.decode(data)))
 
+    def broken_off(self) -> None:
+        """The connection ended; what was in the middle of coming is lost."""
+        self._rest = b""
+
     def positions(self) -> list[int]:
         """Of the messages of the log, in the order in which they came."""
         found = [data for name, data in self.events if name not in {"state", "reset", "alert", "telemetry"}]

@@ -1,6 +1,7 @@
 """What a caller has already is not sent again, and what is long is sent compressed."""
 
 import gzip
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -133,3 +134,24 @@ def test_a_current_value_holds_until_it_is_another_or_grows_old() -> None:
         watched.store.available = False
         said.append(client.get("/api/facilities/fac-001/current", headers=headers).status_code)
     assert said == [304, 304, 200]
+
+
+@pytest.mark.parametrize("key_is_remembered", [True, False], ids=["the short way", "the route"])
+def test_a_304_hides_no_label(key_is_remembered: bool) -> None:
+    watched = Watched()
+    watched.reading()
+    path = "/api/facilities/fac-001/current"
+    with watched.edge.client() as client:
+        tag = client.get(path, headers=watched.key).headers["etag"]
+        watched.store.available = False
+        watched.edge.clock.moment = NOW + timedelta(seconds=60)
+        if not key_is_remembered:
+            client.app.state["edge"].authenticator._keys._remembered.clear()
+        told = client.get(path, headers=watched.key | {"If-None-Match": tag})
+        if not key_is_remembered:
+            client.app.state["edge"].authenticator._keys._remembered.clear()
+        watched.edge.clock.moment += timedelta(seconds=10)
+        again = client.get(path, headers=watched.key | {"If-None-Match": told.headers["etag"]})
+    assert (told.status_code, told.json()["source"], told.headers["x-stale"]) == (200, "last_known", "true")
+    assert (again.status_code, again.content, again.headers["x-stale"]) == (304, b"", "true")
+    assert int(again.headers["age"]) == int(told.headers["age"]) + 10

@@ -4,7 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from domain.meter_reading import MeterReading
+from interfaces.web import summed_load
 from projections.dr_events import DREventRow
 from projections.dr_events import key_of as dr_event_key
 from projections.facilities import key_of
@@ -15,7 +18,7 @@ from tests.fakes.story_log import FakeStoryLog
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.issued import CYCLE_START, issued_forecast
-from tests.unit.interfaces.web.edge import Edge
+from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
 from tests.unit.interfaces.web.test_reads import facility
 
 AT = CYCLE_START + timedelta(minutes=10)
@@ -106,3 +109,30 @@ def test_nothing_is_told_of_steps_that_are_not_over() -> None:
     assert datetime.fromisoformat(last["starts_at"]) == AT - timedelta(minutes=1)
     watched.edge.clock.moment = AT - timedelta(hours=1)
     assert watched.get(f"/api/dr-events/{DR_EVENT}/load")["steps"] == []
+
+
+def test_the_parts_of_a_portfolio_add_up() -> None:
+    watched = Watched()
+    first = watched.get("/api/portfolio/load?hours=1&limit=1")
+    second = watched.get(f"/api/portfolio/load?hours=1&limit=1&cursor={first['next_cursor']}")
+    assert (first["facilities"], second["facilities"], second["next_cursor"]) == (1, 1, None)
+    assert [step["kw"] for step in first["steps"]] == [12.0] * 4
+    assert [step["kw"] for step in second["steps"]] == [None, None, 20.0, 20.0]
+
+
+def test_what_is_too_many_for_one_sum_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summed_load, "MOST_FACILITIES", 1)
+    watched = Watched()
+    with watched.edge.client() as client:
+        refused = client.get("/api/portfolio/load", headers=watched.key)
+        part = client.get("/api/portfolio/load?limit=1", headers=watched.key)
+    assert codes_of(problem_of(refused)) == ["too_many_facilities"]
+    assert (refused.status_code, part.status_code) == (400, 200)
+    assert "`?limit=1000`" in refused.json()["detail"]
+
+
+def test_a_dr_event_of_many_facilities_is_told_by_quarter_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summed_load, "MOST_BY_MINUTES", 1)
+    document = Watched().get(f"/api/dr-events/{DR_EVENT}/load")
+    assert (document["step_s"], document["facilities"]) == (900, 2)
+    assert [step["kw"] for step in document["steps"]] == [32.0, 32.0]

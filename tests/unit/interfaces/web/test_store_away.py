@@ -1,0 +1,123 @@
+"""While PostgreSQL is known not to answer nobody waits for it: what needs it is refused, what does not goes on."""
+
+from typing import Any
+
+from litestar.testing import TestClient
+
+from application.ports.api_keys import StoredApiKey
+from interfaces.web.live_state import AWAY_FOR_S, LiveState
+from projections.facilities import key_of
+from projections.replica import ReadSource
+from tests.unit.interfaces.web.edge import (
+    NOW,
+    WEBHOOK,
+    Edge,
+    ReadModelsInMemory,
+    SettableClock,
+    accepting,
+    notification,
+    problem_of,
+)
+from tests.unit.interfaces.web.test_reads import facility
+
+
+def away(edge: Edge, client: TestClient[Any]) -> None:
+    """Until the live feed has noticed it."""
+    edge.live_log.is_down = True
+    live = client.app.state["edge"].live
+    while not live.state.is_away:
+        client.get("/health")
+
+
+def test_a_post_is_refused_before_anything_is_asked_of_the_store() -> None:
+    edge = Edge()
+    edge.commands.answer = accepting
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        assert client.post(WEBHOOK, json=notification(), headers=key).status_code == 202
+        away(edge, client)
+        refused = client.post(WEBHOOK, json=notification(notification_id="n-2"), headers=key)
+    assert problem_of(refused)["type"] == "/problems/unavailable"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert len(edge.commands.given) == 1
+
+
+def test_a_key_that_nobody_has_seen_is_not_looked_for() -> None:
+    edge = Edge()
+    asked: list[str] = []
+    find = edge.api_keys.find
+
+    def counted(key_id: str) -> StoredApiKey | None:
+        asked.append(key_id)
+        return find(key_id)
+
+    edge.api_keys.find = counted  # type: ignore[method-assign]
+    known, unknown = edge.key("operator"), edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=known).status_code == 200
+        away(edge, client)
+        assert client.get("/api/session", headers=known).status_code == 200
+        assert problem_of(client.get("/api/session", headers=unknown))["status"] == 503
+    assert len(asked) == 1
+
+
+def test_operations_say_which_parts_are_not_known() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        answer = client.get("/api/operations", headers=key)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["open_alerts"], told["projections"], told["workers"]) == (None, None, None)
+    assert set(told["unknown"]) >= {
+        "open_alerts",
+        "breakers",
+        "projections",
+        "dead_letters",
+        "ledger",
+        "workers",
+    }
+
+
+def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more() -> None:
+    seconds = [0.0]
+    state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
+    said = [state.is_away]
+    state.away()
+    for moment in (AWAY_FOR_S - 0.1, AWAY_FOR_S):
+        seconds[0] = moment
+        said.append(state.is_away)
+    assert said == [False, True, False], "a feed that itself has failed keeps no door closed"
+
+
+class Replica(ReadModelsInMemory):
+    def source(self) -> ReadSource:
+        return ReadSource(name="replica", lag_s=0.5)
+
+    def last_lag_s(self) -> float | None:
+        return 0.5
+
+    @property
+    def alone(self) -> "Replica":
+        return self
+
+
+def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -> None:
+    replica: Any = Replica()
+    replica.facilities.rows = {key_of("fac-001"): facility("fac-001")}
+    edge = Edge(others={"replica": replica})
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        edge.clock.moment = NOW.replace(minute=1)
+        answer = client.get("/api/facilities", headers=key)
+        past = client.get("/api/dr-events?as_of=1", headers=key)
+        posted = client.post("/api/facilities", json={}, headers=key)
+    assert [item["facility_id"] for item in answer.json()["items"]] == ["fac-001"]
+    assert (answer.json()["source"], answer.json()["age_s"]) == ("replica", 60.5)
+    assert (answer.headers["x-stale"], answer.headers["age"]) == ("true", "60")
+    assert "x-read-models" not in answer.headers
+    assert (past.status_code, posted.status_code) == (503, 503)
