@@ -145,7 +145,7 @@ class LiveFeed:
     async def _follow(self) -> None:
         while True:
             try:
-                await self._look()
+                await self._look_twice()
                 await self._look_aside()
             except LiveLogUnavailable as error:
                 _log.debug("the live feed waits for the log", error=str(error))
@@ -155,6 +155,13 @@ class LiveFeed:
             self._tell_state()
             await self._signal.wait(LOOK_EVERY_S)
             await asyncio.sleep(TOGETHER_S)
+
+    async def _look_twice(self) -> None:
+        """A connection may have died alone; doors are closed by this only where the next one does not answer either."""
+        try:
+            await self._look()
+        except LiveLogUnavailable:
+            await self._look()
 
     async def _look(self) -> None:
         """Tell what is new."""

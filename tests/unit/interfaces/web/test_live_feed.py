@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.ports.live_log import SERVING
+from application.ports.live_log import SERVING, LiveLogUnavailable, News
 from interfaces.web import live_feed, live_ring, live_watcher
 from interfaces.web.live_message import Audience
 from interfaces.web.live_watcher import LiveWatcher
@@ -275,6 +275,31 @@ def test_a_database_that_is_away_is_told_and_nothing_is_lost(monkeypatch: pytest
             live.log.is_down = False
             await watching
             assert parsed.positions() == [2, 3]
+
+    asyncio.run(story())
+
+
+class OneConnectionDies(FakeLiveLog):
+    """The next look over it fails, and no other."""
+
+    is_broken = False
+
+    def news(self, after: int | None, *, limit: int) -> News:
+        if self.is_broken:
+            self.is_broken = False
+            raise LiveLogUnavailable("the connection is gone")
+        return super().news(after, limit=limit)
+
+
+def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
+    async def story() -> None:
+        log, away = OneConnectionDies(), list[bool]()
+        async with running(log) as live:
+            live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
+            log.is_broken = True
+            await live.told_until(log.record())
+            assert not log.is_broken
+        assert away == []
 
     asyncio.run(story())
 
