@@ -240,6 +240,25 @@ def test_more_than_a_process_bears_are_sent_away_until_one_leaves(database: Data
         asyncio.run(story(door))
 
 
+def test_one_key_has_its_share_of_a_process_and_the_others_find_room(database: Database) -> None:
+    async def story(door: Door) -> None:
+        key = door.header("dashboard")
+        async with screens(door.url, key, 2) as watching:
+            assert [screen.answer.status for screen in watching] == [200, 200]
+            async with (
+                screens(door.url, key) as (refused,),
+                screens(door.url, door.header("operator")) as (other,),
+            ):
+                assert (refused.answer.status, other.answer.status) == (429, 200)
+                assert int(refused.answer.headers["retry-after"]) >= 1
+        await until_metric(door, "gridproof_live_watchers", 0.0)
+        async with screens(door.url, key) as (screen,):
+            assert screen.answer.status == 200
+
+    with running_door(database, stream_clients=3, stream_clients_per_key=2) as door:
+        asyncio.run(story(door))
+
+
 def test_the_cookie_of_a_session_opens_the_stream(database: Database) -> None:
     with running_door(database) as door:
 

@@ -16,33 +16,52 @@ from cryptography.x509.oid import NameOID
 LOCAL = "127.0.0.1"
 
 
-@contextmanager
-def mosquitto(program: Path, folder: Path, *settings: str) -> Iterator[int]:
-    """Its port while it runs. Anybody may connect, unless `settings` say otherwise."""
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        port: int = probe.getsockname()[1]
-    file = folder / f"mosquitto-{port}.conf"
-    lines = settings or ("allow_anonymous true",)
-    file.write_text(
-        "\n".join(("per_listener_settings false", f"listener {port} {LOCAL}", "user root", *lines, ""))
-    )
-    log = (folder / f"mosquitto-{port}.log").open("wb")
-    server = subprocess.Popen([program, "-c", file], stderr=log, stdout=log)
-    try:
+class Mosquitto:
+    """Anybody may connect, unless `settings` say otherwise."""
+
+    def __init__(self, program: Path, folder: Path, *settings: str) -> None:
+        with socket.socket() as probe:
+            probe.bind((LOCAL, 0))
+            self.port: int = probe.getsockname()[1]
+        self._program = program
+        self._file = folder / f"mosquitto-{self.port}.conf"
+        self._log = folder / f"mosquitto-{self.port}.log"
+        lines = settings or ("allow_anonymous true",)
+        self._file.write_text(
+            "\n".join(
+                ("per_listener_settings false", f"listener {self.port} {LOCAL}", "user root", *lines, "")
+            )
+        )
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Until it listens; on the same port again, with nothing that it had."""
+        with self._log.open("ab") as log:
+            self._server = subprocess.Popen([self._program, "-c", self._file], stderr=log, stdout=log)
         for _ in range(200):
             with socket.socket() as probe:
-                if probe.connect_ex((LOCAL, port)) == 0:
-                    break
-            assert server.poll() is None, Path(log.name).read_text()
+                if probe.connect_ex((LOCAL, self.port)) == 0:
+                    return
+            assert self._server.poll() is None, self._log.read_text()
             time.sleep(0.05)
-        else:
-            raise AssertionError("mosquitto did not come up")
-        yield port
+        raise AssertionError("mosquitto did not come up")
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait(10)
+
+
+@contextmanager
+def mosquitto(program: Path, folder: Path, *settings: str) -> Iterator[int]:
+    """Its port while it runs."""
+    server = Mosquitto(program, folder, *settings)
+    try:
+        server.start()
+        yield server.port
     finally:
         server.kill()
-        server.wait(10)
-        log.close()
 
 
 class Authority:

@@ -1,0 +1,108 @@
+"""The table of docs/degradation.md as the tests have it: what answers what while something is away.
+
+tests/architecture/test_degradation_page.py compares the two; test_degradation*.py beside this file kill each of these.
+"""
+
+from __future__ import annotations
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "posts": ("POST /webhooks/utility/dr-notification",),
+    "DR events": (
+        "GET /api/dr-events",
+        "GET /api/dr-events/{dr_event_id}",
+        "GET /api/dr-events/{dr_event_id}/dispatches",
+        "GET /api/dr-events/{dr_event_id}/performance",
+    ),
+    "proofs": (
+        "GET /api/audit/dr-events/{dr_event_id}",
+        "GET /api/dead-letters",
+        "GET /api/projections",
+    ),
+    "facilities": ("GET /api/facilities", "GET /api/facilities/{facility_id}"),
+    "portfolio": ("GET /api/portfolio",),
+    "portfolio forecast": ("GET /api/portfolio/forecast",),
+    "loads": ("GET /api/portfolio/load",),
+    "current": ("GET /api/facilities/{facility_id}/current", "GET /api/portfolio/current"),
+    "history": ("GET /api/facilities/{facility_id}/history",),
+    "forecasts": ("GET /api/facilities/{facility_id}/forecast",),
+    "alerts": ("GET /api/alerts",),
+    "operations": ("GET /api/operations",),
+    "ready": ("GET /ready",),
+    "stream": ("GET /api/stream",),
+    "sign-in": ("POST /api/session",),
+    "signed in": ("GET /api/session",),
+}
+"""What stands for the column: it is asked all the time."""
+
+LIKE: dict[str, tuple[str, ...]] = {
+    "posts": (
+        "PATCH /webhooks/utility/dr-notification/{utility_event_id}",
+        "DELETE /webhooks/utility/dr-notification/{utility_event_id}",
+        "POST /api/dr-events/{dr_event_id}/cancellation",
+        "POST /api/dr-events/{dr_event_id}/overrides",
+        "POST /api/dr-events/{dr_event_id}/restored-by-hand",
+        "POST /api/facilities",
+        "POST /api/facilities/{facility_id}/maintenance",
+        "POST /api/facilities/{facility_id}/opt-out",
+        "POST /api/facilities/{facility_id}/opt-in",
+        "POST /api/dead-letters/{dead_letter_id}/discard",
+        "POST /api/dead-letters/{dead_letter_id}/replay",
+    ),
+    "DR events": ("GET /api/dr-events/{dr_event_id}/performance/{facility_id}",),
+    "loads": ("GET /api/dr-events/{dr_event_id}/load",),
+    "alerts": ("GET /api/dr-events/{dr_event_id}/callbacks",),
+    "proofs": (
+        "GET /api/audit/dr-events/{dr_event_id}/proof",
+        "GET /api/audit/ledger",
+        "GET /api/dead-letters/{dead_letter_id}",
+    ),
+    "facilities": ("GET /api/facilities/{facility_id}/health",),
+    "forecasts": ("GET /api/facilities/{facility_id}/forecast/accuracy",),
+    "sign-in": ("DELETE /api/session",),
+}
+"""What goes the same way and is not asked here."""
+
+ALWAYS = (
+    "GET /",
+    "GET /health",
+    "GET /metrics",
+    "GET /problems/{name}",
+    "GET /runbooks/{alert}",
+    "GET /schema",
+    "GET /schema/openapi.json",
+    "GET /schema/{path}",
+    "GET /static/{name}",
+)
+"""What depends on nothing."""
+
+FRESH = dict.fromkeys(COLUMNS, "fresh") | {"ready": "ready"}
+NO_READINGS = FRESH | {"current": "ages"}
+
+OF_READ_MODELS = ("DR events", "facilities", "portfolio")
+OUT_OF_THEM = (*OF_READ_MODELS, "portfolio forecast", "loads")
+NO_POSTGRESQL = (
+    FRESH
+    | dict.fromkeys((*OUT_OF_THEM, "current", "history", "forecasts", "alerts"), "last_known")
+    | dict.fromkeys(("posts", "proofs", "sign-in"), "503")
+    | {"operations": "parts", "ready": "not_ready", "stream": "database"}
+)
+
+ROWS: dict[str, dict[str, str]] = {
+    "PostgreSQL": NO_POSTGRESQL,
+    "PostgreSQL, with a replica": NO_POSTGRESQL | dict.fromkeys(OF_READ_MODELS, "replica"),
+    "the replica": FRESH,
+    "the cache": FRESH | {"ready": "degraded"},
+    "NATS": NO_READINGS | {"operations": "parts", "ready": "degraded"},
+    "the MQTT broker": NO_READINGS,
+    "worker ingest": NO_READINGS,
+    "worker aggregate": NO_READINGS,
+    "worker project": FRESH | dict.fromkeys(OUT_OF_THEM, "read_models") | {"stream": "projections"},
+    "InfluxDB, where it keeps telemetry": FRESH
+    | dict.fromkeys(("current", "history", "loads"), "last_known")
+    | {"ready": "degraded"},
+    "worker forecast": FRESH | {"forecasts": "old"},
+    "the weather service": FRESH,
+    "worker relay": FRESH,
+    "worker dispatch": FRESH,
+    "a web process": FRESH,
+}

@@ -1,0 +1,58 @@
+"""`gridproof ...` as processes of their own that are there at once: forked from one that has read the modules already.
+
+A start of the interpreter with all that a worker imports takes seconds of processor time, and some tests need eight.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import runpy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_PROCESS = Path(__file__).with_name("forked_process.py")
+"""By its path: a package on this machine may be called `tests` too."""
+_READ_BEFORE = [
+    "adapters.current_cache",
+    "adapters.mqtt",
+    "adapters.nats.queue_depths",
+    "adapters.nats.telemetry_stream",
+    "adapters.nats.work_queue",
+    "adapters.postgres.projection_runner",
+    "adapters.postgres.read_models",
+    "adapters.rate_limit",
+    "interfaces.bootstrap.dispatch",
+    "interfaces.bootstrap.workers",
+    "interfaces.cli.serve",
+    "interfaces.cli.worker",
+    "interfaces.web.app",
+    "interfaces.workers.web",
+    "projections.registry",
+]
+
+
+class Forked:
+    """One process, with `environ` over the test's own environment; what it says goes to `log`."""
+
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+        self._arguments, self._environ, self._log = list(arguments), dict(environ), log
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(_READ_BEFORE)
+        self._process: multiprocessing.context.ForkServerProcess | None = None
+
+    def start(self) -> None:
+        told = {"ARGUMENTS": self._arguments, "ENVIRON": self._environ, "LOG": self._log}
+        self._process = self._context.Process(
+            target=runpy.run_path, args=(str(_PROCESS), told, "__main__"), daemon=True
+        )
+        self._process.start()
+
+    def kill(self) -> None:
+        """kill -9, and until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join(20)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process is None or not self._process.is_alive()

@@ -1,0 +1,80 @@
+"""What docs/degradation.md says still answers, held against the tests' own table, in both directions."""
+
+import re
+
+import pytest
+
+from interfaces.web.access import ACCESS
+from interfaces.web.stale_reads import SERVED_FROM
+from tests.acceptance.degradation import ALWAYS, COLUMNS, LIKE, ROWS
+from tests.architecture.source_tree import ROOT
+from tests.architecture.test_failure_scenarios import TEST, functions_in, left_out_of_ci
+
+PAGE = (ROOT / "docs/degradation.md").read_text()
+CODE = re.compile(r"`([^`]+)`")
+
+
+def table(first: str) -> list[list[str]]:
+    """The cells of the one whose heading begins so, heading included."""
+    (block,) = (part for part in PAGE.split("\n\n") if part.startswith(f"| {first} |"))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+    return [row for row in rows if set(row[0]) != {"-"}]
+
+
+HEADING, *CELLS = table("away")
+
+
+def words_of(row: list[str]) -> dict[str, str]:
+    """By column; each cell is one word."""
+    return {column: CODE.fullmatch(cell)[1] for column, cell in zip(HEADING[1:-1], row[1:-1], strict=True)}  # type: ignore[index]
+
+
+def test_the_page_has_the_rows_of_the_tests_and_no_others() -> None:
+    assert [row[0] for row in CELLS] == list(ROWS)
+    assert HEADING[1:-1] == list(COLUMNS)
+
+
+@pytest.mark.parametrize("row", CELLS, ids=lambda row: row[0])
+def test_each_cell_says_what_its_test_checks(row: list[str]) -> None:
+    assert words_of(row) == ROWS[row[0]]
+
+
+@pytest.mark.parametrize("row", CELLS, ids=lambda row: row[0])
+def test_each_row_names_a_test_that_runs_in_ci(row: list[str]) -> None:
+    named = TEST.findall(row[-1])
+    assert named
+    assert all(name in functions_in(path) for path, name in named)
+    assert any(name not in left_out_of_ci(path) for path, name in named)
+    assert any(f'"{row[0]}"' in (ROOT / path).read_text() for path, _ in named)
+
+
+def test_the_columns_are_the_routes_that_the_tests_ask_and_those_that_go_the_same_way() -> None:
+    told = {
+        column: tuple(tuple(CODE.findall(part)) for part in routes.partition(" — ")[::2])
+        for column, routes in table("column")[1:]
+    }
+    assert told == {column: (asked, LIKE.get(column, ())) for column, asked in COLUMNS.items()}
+
+
+def test_every_route_stands_in_one_column_or_depends_on_nothing() -> None:
+    asked = [route for routes in (*COLUMNS.values(), *LIKE.values(), ALWAYS) for route in routes]
+    assert len(asked) == len(set(asked))
+    assert set(asked) == set(ACCESS)
+    told = " ".join(PAGE.split())
+    assert all(f"`{route}`" in told for route in ALWAYS)
+
+
+def test_every_word_is_explained_and_no_other() -> None:
+    explained = {word for row in table("word")[1:] for word in CODE.findall(row[0])}
+    assert explained == {word for cells in ROWS.values() for word in cells.values()}
+
+
+@pytest.mark.parametrize("row", ["PostgreSQL"])
+def test_what_is_answered_again_is_what_the_middleware_remembers(row: str) -> None:
+    again = {
+        route
+        for column, word in ROWS[row].items()
+        if word == "last_known"
+        for route in (*COLUMNS[column], *LIKE.get(column, ()))
+    }
+    assert again == set(SERVED_FROM)
