@@ -6,6 +6,7 @@
 #   make check                 lint, format, types, layers, licences
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs; not part of CI
+#   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make fault-storm           20,000 seeds of simulated faults (for the night); SEEDS=, FROM=
 #
 # PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
@@ -28,7 +29,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test check lint format types layers licences lock chaos fault-storm clean
+.PHONY: demo up test check lint format types layers licences lock chaos screenshots fault-storm clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runs
@@ -42,6 +43,9 @@ test: $(VENV)/.tests
 
 chaos: $(VENV)/.tests
 	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)
+
+screenshots: $(VENV)/.tests
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m slow tests/browser/test_screenshots.py
 
 fault-storm: $(VENV)/.runs
 	$(BIN)/gridproof simulate fault-storm --seeds $(SEEDS) --from $(FROM)

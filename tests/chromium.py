@@ -15,6 +15,22 @@ from typing import Any
 import aiohttp
 
 DEADLINE_S = 60.0
+ROOT = Path(__file__).resolve().parent.parent
+SCREENSHOTS = ROOT / os.environ.get("SCREENSHOTS", "build/screenshots")
+"""Where tests keep what they saw; an absolute path stands as it is."""
+AXE = ROOT / "tests/browser/axe/axe.min.js"
+SERIOUS = {"serious", "critical"}
+KEYS = {
+    "Enter": 13,
+    "Tab": 9,
+    "Escape": 27,
+    "Space": 32,
+    "ArrowLeft": 37,
+    "ArrowRight": 39,
+    "Home": 36,
+    "End": 35,
+}
+TEXTS = {"Enter": "\r", "Space": " "}
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
@@ -103,17 +119,12 @@ class Page:
         await self.call("Input.insertText", text=text)
 
     async def press(self, key: str) -> None:
-        code = {
-            "Enter": 13,
-            "Tab": 9,
-            "Escape": 27,
-            "ArrowLeft": 37,
-            "ArrowRight": 39,
-            "Home": 36,
-            "End": 35,
-        }[key]
-        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        text = {"text": "\r"} if key == "Enter" else {}
+        common = {
+            "key": TEXTS[key] if key == "Space" else key,
+            "code": key,
+            "windowsVirtualKeyCode": KEYS[key],
+        }
+        text = {"text": TEXTS[key]} if key in TEXTS else {}
         await self.call("Input.dispatchKeyEvent", type="keyDown", **common, **text)
         await self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
@@ -126,12 +137,25 @@ class Page:
             mobile=False,
         )
 
+    async def sign_in(self, key: str) -> None:
+        await self.type("#key", key)
+        await self.press("Enter")
+        await self.until("Boolean(document.querySelector('.bar'))")
+
     async def prefers(self, theme: str) -> None:
         features = [
             {"name": "prefers-color-scheme", "value": theme},
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]
         await self.call("Emulation.setEmulatedMedia", features=features)
+        await self.until(f"(document.documentElement.dataset.theme ?? '{theme}') === '{theme}'")
+
+    async def axe_findings(self) -> list[str]:
+        """What axe calls serious or critical, with where it is."""
+        if not await self.value("Boolean(window.axe)"):
+            await self.value(AXE.read_text() + "; true")
+        found = json.loads(await self.value("axe.run(document).then(r => JSON.stringify(r.violations))"))
+        return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in SERIOUS]
 
     async def offline(self, is_offline: bool) -> None:
         await self.call(
@@ -142,14 +166,13 @@ class Page:
             uploadThroughput=-1,
         )
 
-    async def picture(self, *, whole: bool = False) -> bytes:
-        """PNG of what is seen, or of the whole page."""
-        more: dict[str, Any] = {"captureBeyondViewport": True} if whole else {}
-        if whole:
-            box = (await self.call("Page.getLayoutMetrics"))["cssContentSize"]
-            more["clip"] = {**box, "scale": 1}
-        shot = await self.call("Page.captureScreenshot", format="png", **more)
-        return base64.b64decode(shot["data"])
+    async def keep_picture(self, name: str, *, quality: int = 72) -> Path:
+        """What is seen, as SCREENSHOTS/name.webp."""
+        shot = await self.call("Page.captureScreenshot", format="webp", quality=quality)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{name}.webp"
+        path.write_bytes(base64.b64decode(shot["data"]))
+        return path
 
 
 @asynccontextmanager

@@ -1,4 +1,7 @@
-"""The audit view in a real browser: the slider takes it back and forward, causes are links, exports are files."""
+"""The audit view in a real browser: an address leads to a moment, a cause is a link, exports are files.
+
+The slider is in test_kept_demo.py.
+"""
 
 import asyncio
 import csv
@@ -12,12 +15,10 @@ from uuid import UUID, uuid4
 from application.commands.dr_event import PlanDREvent
 from application.deciding import CommandContext
 from tests.acceptance.door import Door, notification, running_door
-from tests.browser.test_dashboard import axe_findings, signed_in
 from tests.chromium import Page, opened_page
 from tests.servers import Database
 
 HOSTILE = '=HYPERLINK("x"), <b>"calm"</b>'
-STEPS = "document.querySelectorAll('.audit-step').length"
 
 
 def steps_of(door: Door, dr_event: str) -> list[dict[str, Any]]:
@@ -56,47 +57,12 @@ async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path
     return found[0]
 
 
-def test_the_slider_takes_the_whole_view_back_to_any_step_and_to_now_again(
-    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
-) -> None:
-    async def story(url: str, key: str, dr_event: str, steps: int) -> None:
-        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
-            await signed_in(page, key)
-            await page.go(f"#/audit/{dr_event}")
-            await page.shows("cancelled", "#state-then")
-            await page.until(f"{STEPS} === {steps}")
-            assert await page.value("document.querySelectorAll('main b b').length") == 0
-            await page.value("document.querySelector('#slider').focus()")
-            await page.press("Home")
-            await page.shows("opened", "#state-then")
-            await page.until(f"{STEPS} === 1 && location.hash.includes('as_of=')")
-            await page.shows(f"step 1 of {steps}", ".slider")
-            assert "fac-001" not in await page.value("document.querySelector('#past').innerText")
-            await page.press("ArrowRight")
-            await page.shows("accepted", "#state-then")
-            await page.shows("fac-001", "#past")
-            assert "accepted" in await page.value("document.querySelector('main [aria-live]').innerText")
-            assert await page.value(STEPS) == 2
-            for theme in ("light", "dark"):
-                await page.prefers(theme)
-                await page.until(f"document.documentElement.dataset.theme === '{theme}'")
-                assert await axe_findings(page) == [], theme
-            await page.press("End")
-            await page.shows("cancelled", "#state-then")
-            await page.until(f"{STEPS} === {steps} && !location.hash.includes('as_of=')")
-
-    with running_door(database) as door:
-        dr_event = cancelled_dr_event(door)
-        recorded = steps_of(door, dr_event)
-        asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, len(recorded)))
-
-
 def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
     database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
     async def story(url: str, key: str, dr_event: str, effect: dict[str, int], moment: str) -> None:
         async with opened_page(debian_command("chromium"), tmp_path, url) as page:
-            await signed_in(page, key)
+            await page.sign_in(key)
             await page.go(f"#/audit/{dr_event}")
             await page.click(f"#step-{effect['position']} p a")
             await page.until(f"document.activeElement?.id === 'step-{effect['cause']}'")
@@ -123,9 +89,10 @@ def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
 
     async def story(url: str, key: str, dr_event: str, second: int) -> None:
         async with opened_page(debian_command("chromium"), tmp_path / "browser", url) as page:
-            await signed_in(page, key)
+            await page.sign_in(key)
             await page.go(f"#/audit/{dr_event}")
             await page.shows("cancelled", "#state-then")
+            assert await page.value("document.querySelectorAll('main b b').length") == 0
             rows = list(csv.DictReader(StringIO((await saved_file(page, folder, "CSV", ".csv")).read_text())))
             assert [row["position"] for row in rows] == sorted((row["position"] for row in rows), key=int)
             assert f"'{HOSTILE}" in {row["why"] for row in rows}
@@ -142,19 +109,3 @@ def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
         dr_event = cancelled_dr_event(door)
         steps = steps_of(door, dr_event)
         asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, steps[1]["position"]))
-
-
-def test_who_may_not_read_the_audit_trail_is_told_which_role_may(
-    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
-) -> None:
-    async def story(url: str, key: str, dr_event: str) -> None:
-        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
-            await signed_in(page, key)
-            await page.go(f"#/audit/{dr_event}")
-            await page.shows("Your role does not read the audit trail", "main")
-            await page.shows("auditor or admin", "main")
-            assert await page.value("document.querySelectorAll('main .problem').length") == 0
-
-    with running_door(database) as door:
-        dr_event = cancelled_dr_event(door)
-        asyncio.run(story(door.url, key_of(door, "operator"), dr_event))

@@ -1,0 +1,35 @@
+"""JavaScript that tests run in the page."""
+
+KEYBOARD = """(() => {
+  const focusable = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+  const seen = new Set();
+  window.unseen = [];
+  addEventListener("focusin", ({ target }) => {
+    seen.add(target);
+    const { outlineStyle, outlineWidth } = getComputedStyle(target);
+    const isSeen = target.tabIndex < 0 || (outlineStyle !== "none" && outlineWidth !== "0px");
+    if (!isSeen) window.unseen.push(target.outerHTML.slice(0, 120));
+  });
+  window.unreached = () => [...document.querySelectorAll(focusable)]
+    .filter(one => one.checkVisibility({ visibilityProperty: true }) && !one.disabled && !seen.has(one))
+    .map(one => one.outerHTML.slice(0, 120));
+})()"""
+"""Notes what the focus reaches: `unreached()` is what it never came to, `unseen` where nothing showed it."""
+
+HALF_MINUTES = """{
+  const start = setInterval;
+  window.setInterval = (work, ms, ...more) => start(work, ms === 30000 ? 500 : ms, ...more);
+}"""
+"""Half minutes pass in half a second."""
+
+
+TEN_THOUSAND = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { Table } = await import("/static/components/table.js");
+  const rows = Array.from({ length: 10000 }, (_, n) => ({ id: `row ${n}` }));
+  const columns = [{ id: "id", label: "Row", header: true, sort: (row) => row.id, cell: (row) => row.id }];
+  const main = document.body.appendChild(Object.assign(document.createElement("main"), { className: "many" }));
+  const id = (row) => row.id;
+  render(html`<${Table} caption="Rows" columns=${columns} rows=${rows} rowKey=${id} text=${id} />`, main);
+})()"""
+"""A table of as many rows beside what is shown."""

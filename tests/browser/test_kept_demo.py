@@ -1,0 +1,271 @@
+"""The page on a `gridproof demo --keep`, in a real browser: every view, the slider, an operator, an outage, a keyboard.
+
+One small demo for all of them; what they saw is kept as pictures (CONTRIBUTING.md).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.page_scripts import HALF_MINUTES, KEYBOARD, TEN_THOUSAND
+from tests.browser.views import MAIN, THEMES, draw, size, views_of
+from tests.chromium import Page, opened_page
+from tests.demo_runs import SMALL
+from tests.kept_demo import KeptDemo, kept_demo, until
+
+FACILITY = "fac-003"
+"""It serves; of the others one times out, one refuses and one is in maintenance."""
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+
+Opened = Callable[[str], AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
+    with kept_demo(tmp_path_factory.mktemp("demo"), *SMALL) as kept:
+        yield kept
+
+
+@pytest.fixture
+def opened(demo: KeptDemo, tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
+    return lambda address="": opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
+
+
+def told(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
+    demo: KeptDemo, opened: Opened
+) -> None:
+    async def story() -> None:
+        async with opened("") as page:
+            assert await page.axe_findings() == []
+            await page.keep_picture("sign-in")
+            await page.sign_in(demo.keys["admin"])
+            for view in views_of(demo, FACILITY):
+                await size(page, "wide")
+                await draw(page, view)
+                await page.shows("last readings", ".bar")
+                for theme, other in zip(THEMES, ("wall", "narrow"), strict=True):
+                    await size(page, "wide")
+                    await page.prefers(theme)
+                    assert await page.axe_findings() == [], (view.name, theme)
+                    await page.keep_picture(f"{view.name}-{theme}")
+                    await size(page, other)
+                    assert await page.value(OVERFLOW) <= 0, (view.name, other)
+                    await page.keep_picture(f"{view.name}-{theme}-{other}")
+            assert {address.split("/")[2] for address in page.requested} == {demo.url.split("/")[2]}
+            refused = [one for one in page.complaints if "Content Security" in one or "exception" in one]
+            assert refused == []
+
+    told(story())
+
+
+async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
+    """Status of the DR event, of each facility, and how many steps, as the page has them."""
+    await page.until("document.querySelector('#past')?.getAttribute('aria-busy') === 'false'")
+    tiles = await page.value("[...document.querySelectorAll('#past .tile')].map(tile => tile.title)")
+    return (
+        await page.value("document.querySelector('#state-then').innerText.trim()"),
+        {facility: words.split(", ")[0] for facility, words in (tile.split(": ") for tile in tiles)},
+        await page.value("document.querySelectorAll('.audit-step').length"),
+    )
+
+
+def recorded_then(
+    demo: KeptDemo, position: int, steps: list[dict[str, Any]]
+) -> tuple[str, dict[str, str], int]:
+    """The same by the API."""
+    at = f"as_of={position}"
+    row = demo.get(f"/api/dr-events/{demo.dr_event}?{at}")
+    parts = demo.get(f"/api/dr-events/{demo.dr_event}/dispatches?limit=500&{at}")["items"]
+    states = dict.fromkeys(row["facility_ids"], "no part yet")
+    states |= {part["facility_id"]: spoken(part["status"]) for part in parts}
+    passed = sum(step["position"] <= position for step in steps)
+    return spoken(row["status"]), states, min(40, passed)
+
+
+def spoken(status: str) -> str:
+    return status.replace("_", " ").replace("bms", "BMS")
+
+
+def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo, opened: Opened) -> None:
+    async def story() -> None:
+        async with opened(f"#/audit/{demo.dr_event}") as page:
+            await page.sign_in(demo.keys["auditor"])
+            await page.shows("completed", "#state-then")
+            seen = []
+            for topic in ("dr-event.accepted.v1", "dispatch.committed.v1", "dr-event.ended.v1"):
+                position = next(step["position"] for step in steps if step["topic"] == topic)
+                await page.go(f"#/audit/{demo.dr_event}?as_of={position}")
+                await page.shows(f"position {position}", ".slider")
+                seen.append(await shown_then(page))
+                assert seen[-1] == recorded_then(demo, position, steps), topic
+            assert len({str(one[1]) for one in seen}) == 3
+            await page.value("document.querySelector('#slider').focus()")
+            await page.press("ArrowRight")
+            following = next(step["position"] for step in steps if step["position"] > position)
+            await page.shows(f"position {following}", ".slider")
+            assert await shown_then(page) == recorded_then(demo, following, steps)
+            await page.press("Home")
+            await page.shows(f"step 1 of {len(steps)}", ".slider")
+            assert (await shown_then(page))[0] == "opened"
+            await page.press("End")
+            await page.until("!location.hash.includes('as_of=')")
+            assert await shown_then(page) == recorded_then(demo, steps[-1]["position"], steps)
+
+    steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
+    told(story())
+
+
+def test_printed_the_audit_view_holds_every_step_and_no_button(demo: KeptDemo, opened: Opened) -> None:
+    steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
+    assert len(steps) > 40
+
+    async def story() -> None:
+        async with opened(f"#/audit/{demo.dr_event}") as page:
+            await page.sign_in(demo.keys["auditor"])
+            await page.until("document.querySelectorAll('.audit-step').length === 40")
+            await page.call("Page.printToPDF")
+            await page.until(f"document.querySelectorAll('.audit-step').length === {len(steps)}")
+            await page.call("Emulation.setEmulatedMedia", media="print")
+            await page.shows("Gridproof audit trail", ".printed")
+            seen = (
+                "[...document.querySelectorAll('.bar, main .actions')].filter(one => one.checkVisibility())"
+            )
+            assert await page.value(f"{seen}.length") == 0
+
+    told(story())
+
+
+async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
+    """Presses it, is asked, gives a reason, and confirms."""
+    await page.click("main button", button)
+    await page.until("document.querySelector('dialog[open] button[type=submit]')?.disabled")
+    await page.type("dialog[open] textarea", reason)
+    await page.until("document.querySelector('dialog button[type=submit]')?.disabled === false")
+    await page.click("dialog button", confirm)
+    await page.until("!document.querySelector('dialog')")
+
+
+def test_an_operator_approves_and_cancels_with_reasons_that_the_log_keeps_and_sees_it_live(
+    demo: KeptDemo, opened: Opened
+) -> None:
+    key = demo.keys["operator"]
+    operator = f"operator:{key.split('_')[1]}"
+
+    async def story() -> str:
+        async with opened("#/dr-events") as page:
+            await page.sign_in(key)
+            await page.shows("Live", ".bar")
+            await page.shows("UTIL-2026-0042", "main table")
+            dr_event = await asyncio.to_thread(demo.ask, "UTIL-2026-0050", in_hours=10)
+            await page.shows("UTIL-2026-0050", "main table")
+            await page.go(f"#/dr-events/{dr_event}")
+            await page.shows("blocked", "main table")
+            await page.keep_picture("dr-event-blocked")
+            await confirmed(page, "Approve", "the meter is back", "Approve it")
+            await page.shows("overridden: the meter is back", "main table")
+            # Escape takes nothing back, and the focus is where it was.
+            await page.value(
+                "[...document.querySelectorAll('main button')].find(b => b.innerText === 'Cancel…').focus()"
+            )
+            await page.press("Enter")
+            await page.shows("This cannot be taken back", "dialog[open]")
+            await page.keep_picture("dr-event-question")
+            await page.press("Escape")
+            await page.until(
+                "!document.querySelector('dialog') && document.activeElement.innerText === 'Cancel…'"
+            )
+            await confirmed(page, "Cancel…", "the grid is calm", "Cancel the DR event")
+            await page.shows("cancelled", "main .page-head")
+            await page.until("document.activeElement.tagName === 'H1'")
+            return dr_event
+
+    with demo.held("forecast"):
+        # None newer than two cycles: what it would plan by counts as stale.
+        until(
+            lambda: demo.get(f"/api/facilities/{FACILITY}/forecast")["counts_as"] != "full",
+            "a stale forecast",
+        )
+        dr_event = asyncio.run(story())
+    steps = demo.get(f"/api/audit/dr-events/{dr_event}")["steps"]
+    said = {step["topic"]: (step["who"], step["why"]) for step in steps if step["who"].startswith("operator")}
+    assert said["dispatch.forecast-overridden.v1"] == (operator, "the meter is back")
+    assert said["dr-event.cancelled.v1"] == (operator, "the grid is calm")
+
+
+def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
+    demo: KeptDemo, opened: Opened
+) -> None:
+    async def story() -> None:
+        async with opened("") as page:
+            await page.sign_in(demo.keys["dashboard"])
+            await page.shows("Live", ".bar")
+            await asyncio.to_thread(demo.kill, "web")
+            await page.shows("Offline.", ".banner")
+            await page.shows("Offline", ".bar")
+            await page.keep_picture("outage")
+            assert await page.axe_findings() == []
+            await page.until("!document.querySelector('.banner')")
+            await page.shows("Live", ".bar")
+
+    told(story())
+
+
+def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
+    demo: KeptDemo, opened: Opened
+) -> None:
+    async def story() -> None:
+        async with opened("#/dr-events") as page:
+            await page.call("Network.setBlockedURLs", urls=["*/api/stream*"])
+            await page.call("Page.addScriptToEvaluateOnNewDocument", source=HALF_MINUTES)
+            await page.call("Page.reload")
+            await page.sign_in(demo.keys["dashboard"])
+            await page.shows("Every 30 s", ".bar")
+            await page.shows("UTIL-2026-0042", "main table")
+            await asyncio.to_thread(demo.ask, "UTIL-2026-0051", in_hours=20)
+            await page.shows("UTIL-2026-0051", "main table")
+            assert await page.value("document.querySelectorAll('.banner').length") == 0
+
+    told(story())
+
+
+def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened("") as page:
+            await page.value(TEN_THOUSAND)
+            drawn = "document.querySelectorAll('main.many tbody tr').length"
+            await page.until(f"{drawn} === 200")
+            await page.click("main.many button", "Show 200 more")
+            await page.until(f"{drawn} === 400")
+            await page.type("main.many input", "row 9999")
+            await page.until(f"{drawn} === 1")
+            await page.shows("1 of 10,000", "main.many")
+
+    told(story())
+
+
+def test_a_keyboard_alone_reaches_everything_and_the_focus_is_always_seen(
+    demo: KeptDemo, opened: Opened
+) -> None:
+    async def story() -> None:
+        async with opened("") as page:
+            await page.sign_in(demo.keys["admin"])
+            await page.value(KEYBOARD)
+            for view in [view for view in views_of(demo, FACILITY) if view.name in MAIN]:
+                await draw(page, view)
+                for _ in range(40):
+                    for _ in range(10):
+                        await page.press("Tab")
+                    if not await page.value("unreached().length"):
+                        break
+                assert await page.value("unreached()") == [], view.name
+                assert await page.value("unseen") == [], view.name
+
+    told(story())

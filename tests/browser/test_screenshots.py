@@ -1,0 +1,42 @@
+"""The pictures of the guide, made anew from a demo of fifty facilities: `make screenshots`."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.browser.views import MAIN, THEMES, draw, size, views_of
+from tests.chromium import opened_page
+from tests.kept_demo import KeptDemo, kept_demo
+
+MOST_BYTES = 150_000
+FACILITY = "fac-003"
+
+
+@pytest.mark.slow
+def test_a_picture_of_every_view_in_both_themes_wide_and_narrow_is_small(
+    tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(demo: KeptDemo) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path / "browser", demo.url) as page:
+            taken = []
+            await size(page, "wide")
+            for theme in THEMES:
+                await page.prefers(theme)
+                taken.append(await page.keep_picture(f"sign-in-{theme}"))
+            await page.sign_in(demo.keys["admin"])
+            for view in [view for view in views_of(demo, FACILITY) if view.name in MAIN]:
+                await draw(page, view)
+                for theme in THEMES:
+                    await page.prefers(theme)
+                    for name in ("wide", "narrow"):
+                        await size(page, name)
+                        taken.append(await page.keep_picture(f"{view.name}-{theme}-{name}"))
+            assert {
+                path.name: path.stat().st_size for path in taken if path.stat().st_size > MOST_BYTES
+            } == {}
+
+    (tmp_path / "browser").mkdir()
+    with kept_demo(tmp_path) as demo:
+        asyncio.run(story(demo))

@@ -1,0 +1,49 @@
+"""The views of the page as tests of a kept demo walk through them."""
+
+from typing import NamedTuple
+
+from tests.chromium import Page
+from tests.kept_demo import KeptDemo
+
+SIZES = {"narrow": (390, 844), "wide": (1440, 1100), "wall": (2560, 1440)}
+THEMES = ("light", "dark")
+
+
+MAIN = {"portfolio", "dr-event", "facility", "audit", "operations"}
+"""One of each kind."""
+
+
+class View(NamedTuple):
+    name: str
+    address: str
+    shows: str
+    """What is read there once it is drawn."""
+
+
+def views_of(demo: KeptDemo, facility: str) -> tuple[View, ...]:
+    steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
+    ended = next(step["position"] for step in steps if step["topic"] == "dr-event.ended.v1")
+    return (
+        View("portfolio", "#/portfolio", "Facilities by state"),
+        View("dr-events", "#/dr-events", "UTIL-2026-0042"),
+        View("dr-event", f"#/dr-events/{demo.dr_event}", "Told to the utility"),
+        View("facilities", "#/facilities", facility),
+        View("facility", f"#/facilities/{facility}", "How it turned out"),
+        View("audit-now", f"#/audit/{demo.dr_event}", "Every step"),
+        View("audit", f"#/audit/{demo.dr_event}?as_of={ended}", "the window's start"),
+        View("operations", "#/operations", "Read models"),
+    )
+
+
+async def draw(page: Page, view: View) -> None:
+    """Goes there, until all of it is drawn."""
+    await page.go(view.address)
+    await page.shows(view.shows, "main")
+    await page.until("!document.querySelector('main .skeleton, main [aria-busy=true]')")
+
+
+async def size(page: Page, name: str) -> None:
+    width, height = SIZES[name]
+    await page.size(width, height)
+    # A frame, and what ResizeObserver tells after it.
+    await page.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
