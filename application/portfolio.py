@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+# In Python `$` also stands before a newline at the end.
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(?!\n)$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""

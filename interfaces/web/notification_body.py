@@ -21,7 +21,8 @@ MOST_PUT_OFF_S = 86_400
 
 # No control characters: they have no place in an id, and NUL none in PostgreSQL.
 MOST_ID_CHARACTERS = 200
-ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+ID_PATTERN = r"^[^\x00-\x1f\x7f]+(?!\n)$"
+"""In Python `$` also stands before a newline at the end."""
 Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID_CHARACTERS, pattern=ID_PATTERN)]
 Moment = Annotated[datetime, Meta(tz=True)]
 

@@ -55,7 +55,9 @@ def test_every_wrong_reference_of_an_entry_is_named_by_its_field() -> None:
     assert edge.commands.given == []
 
 
-@pytest.mark.parametrize("change", [{"zones": 1}, {"unknown": True}, {"facility_id": "FAC 1"}])
+@pytest.mark.parametrize(
+    "change", [{"zones": 1}, {"unknown": True}, {"facility_id": "FAC 1"}, {"facility_id": "fac-100\n"}]
+)
 def test_an_entry_of_another_shape_is_refused(change: dict[str, Any]) -> None:
     edge = ordering()
     key = edge.key("operator")

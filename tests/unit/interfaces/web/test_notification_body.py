@@ -90,6 +90,8 @@ def test_what_is_no_json_object_is_malformed(edge: Edge, body: bytes) -> None:
     ("field", "value"),
     [
         ("event_id", "a\x00b"),
+        ("event_id", "UTIL-1\n"),
+        ("facility_ids", ["fac-001\n"]),
         ("event_id", "x" * 201),
         ("starts_at", "0001-01-01T00:00:00+14:00"),
         ("starts_at", "9999-12-31T23:59:59-14:00"),

@@ -17,7 +17,8 @@ from interfaces.web.access import ACCESS
 from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.test_access_matrix import House
 
-EXAMPLES_EACH = 8
+EXAMPLES_EACH = 5
+"""More are drawn against the running door, in tests/acceptance/test_door_schema.py."""
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 NOT_DESCRIBED = ("GET /static", "GET /schema")
 ROUTES = sorted(route for route in ACCESS if route != "GET /" and not route.startswith(NOT_DESCRIBED))
