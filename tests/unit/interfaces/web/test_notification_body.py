@@ -91,7 +91,7 @@ def test_what_is_no_json_object_is_malformed(edge: Edge, body: bytes) -> None:
     [
         ("event_id", "a\x00b"),
         ("event_id", "UTIL-1\n"),
-        ("facility_ids", ["fac-001\n"]),
+        ("program", "summer-peak\n"),
         ("event_id", "x" * 201),
         ("starts_at", "0001-01-01T00:00:00+14:00"),
         ("starts_at", "9999-12-31T23:59:59-14:00"),
