@@ -15,6 +15,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
+from domain.event_sourcing import DomainEvent
 from domain.facility import Facility
 from projections.dr_events import DREventRow, DREventsProjection
 from projections.facilities import FacilitiesProjection, FacilityRow
@@ -133,8 +134,7 @@ def topics_of(projection: AnyProjection) -> tuple[str, ...]:
             for aggregate in _AGGREGATES
             for kind in vars(aggregate).values()
             if isinstance(kind, type)
-            and issubclass(kind, aggregate.Event)
+            and issubclass(kind, DomainEvent)
             and issubclass(kind, projection.concerns)
-            and kind is not aggregate.Event
         )
     )
