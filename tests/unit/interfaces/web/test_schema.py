@@ -11,8 +11,10 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.checks import CHECKS
 
+from application.commands.dr_event import Modification, ModifyDREvent
 from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
 from application.ports.dead_letters import DeadLetterNotFound
+from domain.identifiers import dr_event_id
 from interfaces.web.access import ACCESS
 from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.test_access_matrix import House
@@ -35,6 +37,13 @@ def answer(command: Any) -> Any:
         return 6
     if isinstance(command, OptOutFacility | OptInFacility):
         return OptingOut(facility_id=command.facility_id, opted_out=True)
+    if isinstance(command, ModifyDREvent):
+        return Modification(
+            dr_event_id=dr_event_id(command.utility_id, command.utility_event_id),
+            status="modified",
+            dr_event_status="accepted",
+            modification_number=command.notice.modification_number,
+        )
     try:
         return accepting(command)
     except AssertionError:
