@@ -28,7 +28,7 @@ def views_of(demo: KeptDemo, facility: str) -> tuple[View, ...]:
         View("dr-events", "#/dr-events", "UTIL-2026-0042"),
         View("dr-event", f"#/dr-events/{demo.dr_event}", "Told to the utility"),
         View("facilities", "#/facilities", facility),
-        View("facility", f"#/facilities/{facility}", "How it turned out"),
+        View("facility", f"#/facilities/{facility}", "Zones"),
         View("audit-now", f"#/audit/{demo.dr_event}", "Every step"),
         View("audit", f"#/audit/{demo.dr_event}?as_of={ended}", "the window's start"),
         View("operations", "#/operations", "Read models"),
