@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import psycopg
@@ -97,3 +98,11 @@ class _ArrayDumper(Dumper):
 
 
 psycopg.adapters.register_dumper(ArrayParam, _ArrayDumper)
+_taught: WeakSet[psycopg.Connection[Any]] = WeakSet()
+
+
+def teach(connection: psycopg.Connection[Any]) -> None:
+    """A connection knows what was registered when it was made: a pool may be older than the import of this module."""
+    if connection not in _taught:
+        connection.adapters.register_dumper(ArrayParam, _ArrayDumper)
+        _taught.add(connection)

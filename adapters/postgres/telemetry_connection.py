@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from adapters.postgres.array_params import teach
 from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
 
 # A worker that is stopped in mid-transaction must not hold up its successor for ever.
@@ -29,6 +30,7 @@ def telemetry_connection(
     Raises ReadingsRefused where the rows are at fault, TelemetryStoreUnavailable for anything else."""
     try:
         with pool.connection() as conn:
+            teach(conn)
             # In order, so that no two wait for each other.
             locked = "".join(
                 _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
