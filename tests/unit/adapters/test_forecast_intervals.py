@@ -93,7 +93,7 @@ def test_the_80_percent_interval_holds_four_of_five_whatever_is_known_of_the_wea
         temp_c = irregular(160, seed)
         load = building(160, seed) + 2 * (1 + seed) * np.clip(temp_c - 18, 0, None)
         pasts.append(msgspec.structs.replace(known_of(load, temp_c), facility_id=f"fac-{seed:03}"))
-    held = []
+    held: list[bool] = []
     for run in BatchedRollingForecasts().runs(pasts, BacktestConditions(weather=weather, days=40)):
         load = pasts[int(run.facility_id[4:])].mean_kw.values
         for origin, low, high in zip(run.origins_s, run.kw[0], run.kw[2], strict=True):
