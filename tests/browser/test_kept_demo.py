@@ -32,7 +32,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
 
 @pytest.fixture
 def opened(demo: KeptDemo, tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
-    return lambda address="": opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
+    def opened_at(address: str = "") -> AbstractAsyncContextManager[Page]:
+        return opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
+
+    return opened_at
 
 
 def told(story: Coroutine[Any, Any, None]) -> None:
@@ -99,7 +102,7 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo,
         async with opened(f"#/audit/{demo.dr_event}") as page:
             await page.sign_in(demo.keys["auditor"])
             await page.shows("completed", "#state-then")
-            seen = []
+            seen, position = [], 0
             for topic in ("dr-event.accepted.v1", "dispatch.committed.v1", "dr-event.ended.v1"):
                 position = next(step["position"] for step in steps if step["topic"] == topic)
                 await page.go(f"#/audit/{demo.dr_event}?as_of={position}")

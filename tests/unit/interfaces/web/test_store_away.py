@@ -1,6 +1,6 @@
 """While PostgreSQL is known not to answer nobody waits for it: what needs it is refused, what does not goes on."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from litestar.testing import TestClient
@@ -48,7 +48,7 @@ def test_a_key_that_nobody_has_seen_is_not_looked_for() -> None:
     asked: list[str] = []
     among = edge.api_keys.among
 
-    def counted(key_ids: Collection[str]) -> Mapping[str, StoredApiKey]:
+    def counted(key_ids: Collection[str]) -> dict[str, StoredApiKey]:
         asked.extend(key_ids)
         return among(key_ids)
 
