@@ -60,11 +60,8 @@ GROUP BY t.owner
 """
 
 
-_DELETE = """
-DELETE FROM reading_chunks c
-USING unnest(%(facilities)s::text[], %(quarters)s::timestamptz[]) AS t (facility_id, quarter)
-WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id AND c.quarter >= %(first)s AND c.quarter <= %(last)s
-"""
+# One by one, by the index, for the same reason.
+_DELETE = "DELETE FROM reading_chunks WHERE quarter = %s AND facility_id = %s"
 
 
 class Span(NamedTuple):
@@ -234,16 +231,9 @@ def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) ->
         for n, (facility_id, start) in enumerate(quarters)
     ]
     found = readings_in(conn, spans)
-    facilities, starts = (list(column) for column in zip(*quarters, strict=True))
-    conn.execute(
-        _DELETE,
-        {
-            "facilities": texts(facilities),
-            "quarters": moments(starts),
-            "first": min(starts),
-            "last": max(starts),
-        },
-    )
+    with conn.cursor() as cursor:
+        cursor.executemany(_DELETE, [(start, facility_id) for facility_id, start in quarters])
+    facilities = [facility_id for facility_id, _ in quarters]
     copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(found, facilities)))])
 
 
