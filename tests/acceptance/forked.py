@@ -6,6 +6,7 @@ A start of the interpreter with all that a worker imports takes seconds of proce
 from __future__ import annotations
 
 import multiprocessing
+import os
 import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ class Forked:
         self._process: multiprocessing.context.ForkServerProcess | None = None
 
     def start(self) -> None:
-        told = {"ARGUMENTS": self._arguments, "ENVIRON": self._environ, "LOG": self._log}
+        told = {"ARGUMENTS": self._arguments, "ENVIRON": self._environ, "LOG": self._log, "TEST": os.getpid()}
         self._process = self._context.Process(
             target=runpy.run_path, args=(str(_PROCESS), told, "__main__"), daemon=True
         )
