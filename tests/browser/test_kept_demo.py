@@ -116,7 +116,7 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo,
             await page.shows(f"position {following}", ".slider")
             assert await shown_then(page) == recorded_then(demo, following, steps)
             await page.press("Home")
-            await page.shows(f"step 1 of {len(steps)}", ".slider")
+            await page.shows(f"step 1 of {len(steps):,}", ".slider")
             assert (await shown_then(page))[0] == "opened"
             await page.press("End")
             await page.until("!location.hash.includes('as_of=')")
