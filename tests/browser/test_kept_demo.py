@@ -32,10 +32,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
 
 @pytest.fixture
 def opened(demo: KeptDemo, tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
-    def opened_at(address: str = "") -> AbstractAsyncContextManager[Page]:
-        return opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
-
-    return opened_at
+    return lambda address="": opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
 
 
 def told(story: Coroutine[Any, Any, None]) -> None:
@@ -102,17 +99,16 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo,
         async with opened(f"#/audit/{demo.dr_event}") as page:
             await page.sign_in(demo.keys["auditor"])
             await page.shows("completed", "#state-then")
-            seen, position = [], 0
-            for topic in ("dr-event.accepted.v1", "dispatch.committed.v1", "dr-event.ended.v1"):
-                position = next(step["position"] for step in steps if step["topic"] == topic)
+            seen = []
+            for position in moments:
                 await page.go(f"#/audit/{demo.dr_event}?as_of={position}")
                 await page.shows(f"position {position}", ".slider")
                 seen.append(await shown_then(page))
-                assert seen[-1] == recorded_then(demo, position, steps), topic
+                assert seen[-1] == recorded_then(demo, position, steps)
             assert len({str(one[1]) for one in seen}) == 3
             await page.value("document.querySelector('#slider').focus()")
             await page.press("ArrowRight")
-            following = next(step["position"] for step in steps if step["position"] > position)
+            following = next(step["position"] for step in steps if step["position"] > moments[-1])
             await page.shows(f"position {following}", ".slider")
             assert await shown_then(page) == recorded_then(demo, following, steps)
             await page.press("Home")
@@ -123,6 +119,8 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo,
             assert await shown_then(page) == recorded_then(demo, steps[-1]["position"], steps)
 
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
+    topics = ("dr-event.accepted.v1", "dispatch.committed.v1", "dr-event.ended.v1")
+    moments = [next(step["position"] for step in steps if step["topic"] == topic) for topic in topics]
     told(story())
 
 
