@@ -149,7 +149,8 @@ def test_what_cannot_be_predicted_says_why(
 def test_people_get_a_table(tmp_path: Path) -> None:
     result = run(written(tmp_path), "--facility", "fac-001")
     assert result.exit_code == 0
-    assert "fac-001: time-of-week-and-temperature@2 with weather, full, UTC" in result.stdout
+    model = f"time-of-week-and-temperature@{BatchedLoadForecaster.VERSION}"
+    assert f"fac-001: {model} with weather, full, UTC" in result.stdout
     assert "2026-07-11 00:00:00Z" in result.stdout
 
 
