@@ -57,7 +57,7 @@ export function paintUnit(plot, unit) {
   context.fillStyle = colour("ink-faint");
   context.textAlign = "right";
   context.textBaseline = "bottom";
-  context.fillText(unit, bbox.left - 5 * devicePixelRatio, bbox.top - 5 * devicePixelRatio);
+  context.fillText(unit, bbox.left - 5 * devicePixelRatio, bbox.top - 9 * devicePixelRatio);
   context.restore();
 }
 
