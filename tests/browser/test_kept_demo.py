@@ -32,10 +32,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
 
 @pytest.fixture
 def opened(demo: KeptDemo, tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
-    def opened_at(address: str = "") -> AbstractAsyncContextManager[Page]:
-        return opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
-
-    return opened_at
+    return lambda address: opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
 
 
 def told(story: Coroutine[Any, Any, None]) -> None:
