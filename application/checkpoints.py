@@ -109,8 +109,8 @@ def archived_numbers(archive: Archive) -> list[int]:
 def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain:
     """All checkpoints; the database's copy stands in for one that the archive has lost.
 
-    The newest may be in the archive alone: a sealer puts it there first, and may be about to keep it in the database, or
-    have died before; the next one does it then.
+    The newest may be in the archive alone: a sealer puts it there first, and may be about to keep it in the database,
+    or have died before; the next one does it then.
     """
     newest = max([store.last_checkpoint_number(), *archived_numbers(archive)[-1:]])
     good: list[SignedCheckpoint] = []
