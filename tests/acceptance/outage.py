@@ -16,10 +16,12 @@ LEAST = 3
 """Answers to each question, once what is said is what the table says."""
 SAID_WHEN_BUSY = {
     **{key: {"last_known"} for key in ("current", "history", "loads")},
+    "forecasts": {"old"},
     "operations": {"parts"},
     "ready": {"degraded", "not_ready"},
 }
-"""By who waits 2 s for the store and then gives an old answer, labelled; 3 s for a part, or 2 s for a probe."""
+"""By who waits 2 s for the store and then gives an old answer, labelled; 3 s for a part, or 2 s for a probe. A forecast
+grows old by itself where a row takes long: nobody makes new ones here."""
 MAY_BREAK_OFF = "a web process"
 """Its callers find nobody there for a moment, and ask the next one."""
 

@@ -335,6 +335,7 @@ class PortfolioWalk:
             bms=BMS,
             programs=frozenset({"summer-peak"} if number % 5 else {"winter-peak"}),
             limits=LIMITS,
+            region=("US-CA", None, "US")[number % 3],
         )
         self._save(facility)
 

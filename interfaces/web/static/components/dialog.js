@@ -3,9 +3,21 @@ import { html, useLayoutEffect, useRef, useState } from "../dom.js";
 import { Problem } from "../api.js";
 import { ProblemNote, uniqueId } from "./parts.js";
 
-/** What was pressed may be gone after what it did; who uses a keyboard then goes on from the view's head. */
+const WATCHED_MS = 30_000;
+
+/** What was pressed may be gone, now or once what it did is told; who uses a keyboard then goes on from the view's head. */
 function keepFocus() {
-  if (document.activeElement === document.body) document.querySelector("main h1")?.focus();
+  const pressed = document.activeElement;
+  const isLost = () => document.activeElement === document.body;
+  const toHead = () => document.querySelector("main h1")?.focus();
+  if (isLost()) return toHead();
+  const watching = new MutationObserver(() => {
+    if (pressed.isConnected) return;
+    watching.disconnect();
+    if (isLost()) toHead();
+  });
+  watching.observe(document.body, { childList: true, subtree: true });
+  setTimeout(() => watching.disconnect(), WATCHED_MS);
 }
 
 /** A modal dialog; Escape and a press outside close it. The browser keeps the focus inside and gives it back. */
