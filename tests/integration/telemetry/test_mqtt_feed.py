@@ -121,11 +121,11 @@ def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None
             async with reading(broker.feed(client_id), full):
                 await broker.publish(b"1", b"2")
             feed = MqttMeterFeed(
-                broker.url, client_id=client_id, version=broker.version, connect_within_s=1.0
+                broker.url, client_id=client_id, version=broker.version, connect_within_s=3.0
             )
             stop = asyncio.Event()
             running = asyncio.create_task(feed.run(full, stop))
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(5.0)
             assert full.messages == []
             full.allow(10)
             await eventually(lambda: set(full.payloads) == {b"1", b"2"})
