@@ -38,8 +38,6 @@ from tests.acceptance.outages import (
 from tests.acceptance.terminal import Terminal
 from tests.servers import PostgresServer
 
-pytestmark = pytest.mark.slow  # CI has the rows of the whole system
-
 HERE = {"the weather service": 7.0, "worker forecast": 2.0}
 """For how long each is looked at, wall seconds: without weather, until a forecast would have grown old."""
 SPEED = 300.0

@@ -30,8 +30,6 @@ from tests.acceptance.terminal import Terminal
 from tests.influxdb_server import InfluxServer, Shim, influx_connection
 from tests.servers import PostgresServer
 
-pytestmark = pytest.mark.slow  # CI has the rows of the whole system
-
 ROW = "InfluxDB, where it keeps telemetry"
 
 

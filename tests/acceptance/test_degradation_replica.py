@@ -32,8 +32,6 @@ from tests.acceptance.terminal import Terminal
 from tests.postgres_pair import postgres_pair
 from tests.servers import Database, PostgresServer
 
-pytestmark = pytest.mark.slow  # CI has the rows of the whole system
-
 HERE = ("the replica", "PostgreSQL, with a replica")
 
 
