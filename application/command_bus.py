@@ -21,13 +21,15 @@ from application.ports.event_store import (
     WHOLE_DR_EVENT,
     EventStore,
     EventStoreUnavailable,
+    EventStreams,
     IdempotencyKeyTaken,
     IdempotencyRecord,
     SaveBounds,
     Saving,
+    ScopedKey,
     VersionConflict,
 )
-from application.read_ahead import read_ahead, streams_of
+from application.read_ahead import ReadAhead, streams_of
 from domain.struct_decoders import json_decoder
 
 MAX_ATTEMPTS = 12
@@ -112,33 +114,19 @@ class CommandBus:
 
         For commands that were given at the same moment: none of them sees what another of them did.
         """
-        ahead = read_ahead(self._store, [(one.command, one.key) for one in asked])
-        outcomes: dict[int, Outcome] = {}
-        savings: dict[int, tuple[Decision, Saving]] = {}
-        unsaved: dict[int, Decision] = {}
-        written: set[UUID] = set()
-        for number, one in enumerate(asked):
-            stream = next(iter(streams_of(one.command)), None)
-            if stream in written:
-                continue  # it might rest on what is decided here: by itself, below
-            if stream is not None:
-                written.add(stream)
-            try:
-                found = self._decided(one, ahead)
-            except Exception as error:  # noqa: BLE001 - raised where that command was given
-                outcomes[number] = Outcome(error=error)
-                continue
-            if isinstance(found, Outcome):
-                outcomes[number] = found
-            elif (record := _record(one.key, found)) is None and one.key is not None:
-                unsaved[number] = found
-            else:
-                savings[number] = found, Saving(found.aggregates, record, _bounds(one.command))
-        outcomes |= self._of_nothing(asked, unsaved)
-        answers = self._store.save_each([saving for _, saving in savings.values()])
-        for (number, (decision, _)), refusal in zip(savings.items(), answers, strict=True):
-            if not isinstance(refusal, VersionConflict | IdempotencyKeyTaken):
-                outcomes[number] = Outcome(decision.reply if refusal is None else None, refusal)
+        try:
+            found = self._decided(asked)
+        except EventStoreUnavailable as error:
+            return [Outcome(error=EventStoreUnavailable(str(error))) for _ in asked]
+        outcomes = {number: one for number, one in found.items() if isinstance(one, Outcome)}
+        decisions = {number: one for number, one in found.items() if isinstance(one, Decision)}
+        savings = [_saving(asked[number], decision) for number, decision in decisions.items()]
+        refusals = self._store.save_each(savings)
+        for (number, decision), refusal in zip(decisions.items(), refusals, strict=True):
+            if refusal is None:
+                outcomes[number] = Outcome(decision.reply)
+            elif not isinstance(refusal, VersionConflict | IdempotencyKeyTaken):
+                outcomes[number] = Outcome(error=refusal)
         return [outcomes.get(number) or self.outcome_of(one) for number, one in enumerate(asked)]
 
     def outcome_of(self, asked: Asked) -> Outcome:
@@ -148,28 +136,46 @@ class CommandBus:
         except Exception as error:  # noqa: BLE001 - raised where that command was given
             return Outcome(error=error)
 
-    def _of_nothing(self, asked: Sequence[Asked], unsaved: Mapping[int, Decision]) -> dict[int, Outcome]:
-        """Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer."""
-        keys = {number: key for number in unsaved if (key := asked[number].key) is not None}
-        if not keys:
-            return {}
-        try:
-            replies = self._store.find_replies([(key.scope, key.key) for key in keys.values()])
-        except EventStoreUnavailable as error:
-            return dict.fromkeys(keys, Outcome(error=error))
-        return {
-            number: Outcome(decision.reply)
-            if (known := replies.get((keys[number].scope, keys[number].key))) is None
-            else _outcome_again(known, keys[number])
-            for number, decision in unsaved.items()
-        }
+    def _decided(self, asked: Sequence[Asked]) -> dict[int, Outcome | Decision]:
+        """By number, without those that have to be handled by themselves, after the others.
 
-    def _decided(self, asked: Asked, store: EventStore) -> Outcome | Decision:
-        """An outcome where that key had its answer before."""
-        handler = self._handler(asked.command)
-        if asked.key is not None and (known := store.find_reply(asked.key.scope, asked.key.key)) is not None:
-            return Outcome(_first_answer(known, asked.key, None))
-        return handler(asked.command, self._deciding(asked.context, store))
+        Raises EventStoreUnavailable.
+        """
+        ahead = ReadAhead(self._store, [one.command for one in asked])
+        known = self._replies([_scoped(one.key) for one in asked if one.key is not None])
+        found: dict[int, Outcome | Decision] = {}
+        written: set[UUID | None] = set()
+        for number, one in enumerate(asked):
+            stream = next(iter(streams_of(one.command)), None)
+            if stream is None or stream not in written:
+                found[number] = self._tried(one, ahead, known)
+            written.add(stream)
+        # Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer.
+        unsaved = [
+            (number, _scoped(key))
+            for number, one in found.items()
+            if isinstance(one, Decision)
+            and (key := asked[number].key) is not None
+            and _record(key, one) is None
+        ]
+        twins = self._replies([scoped for _, scoped in unsaved])
+        for number, scoped in unsaved:
+            if scoped in twins:
+                del found[number]
+        return found
+
+    def _replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        return self._store.find_replies(keys) if keys else {}
+
+    def _tried(
+        self, asked: Asked, streams: EventStreams, known: Mapping[ScopedKey, IdempotencyRecord]
+    ) -> Outcome | Decision:
+        try:
+            if asked.key is not None and (record := known.get(_scoped(asked.key))) is not None:
+                return Outcome(_first_answer(record, asked.key, None))
+            return self._handler(asked.command)(asked.command, self._deciding(asked.context, streams))
+        except Exception as error:  # noqa: BLE001 - raised where that command was given
+            return Outcome(error=error)
 
     def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None:
         """The answer that `key` was given before, if it was. Raises IdempotencyMismatch."""
@@ -185,8 +191,16 @@ class CommandBus:
             raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
         return handler
 
-    def _deciding(self, context: CommandContext, store: EventStore) -> Deciding:
-        return Deciding(store=store, clock=self._clock, context=context, **self._collaborators)
+    def _deciding(self, context: CommandContext, streams: EventStreams) -> Deciding:
+        return Deciding(store=streams, clock=self._clock, context=context, **self._collaborators)
+
+
+def _scoped(key: IdempotencyKey) -> ScopedKey:
+    return key.scope, key.key
+
+
+def _saving(asked: Asked, decision: Decision) -> Saving:
+    return Saving(decision.aggregates, _record(asked.key, decision), _bounds(asked.command))
 
 
 def _bounds(command: msgspec.Struct) -> SaveBounds:
@@ -200,13 +214,6 @@ def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord
     return IdempotencyRecord(
         scope=key.scope, key=key.key, body_hash=key.body_hash, reply=msgspec.json.encode(decision.reply)
     )
-
-
-def _outcome_again(known: IdempotencyRecord, key: IdempotencyKey) -> Outcome:
-    try:
-        return Outcome(_first_answer(known, key, None))
-    except IdempotencyMismatch as mismatch:
-        return Outcome(error=mismatch)
 
 
 def _first_answer(

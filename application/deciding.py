@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from application.ports.clock import Clock
-from application.ports.event_store import EventStore, StreamNotFound, TAggregate
+from application.ports.event_store import EventStreams, StreamNotFound, TAggregate
 from application.ports.forecast_book import ForecastBook
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -63,7 +63,7 @@ class Deciding:
     def __init__(
         self,
         *,
-        store: EventStore,
+        store: EventStreams,
         clock: Clock,
         context: CommandContext,
         forecasts: ForecastBook,

@@ -1,4 +1,4 @@
-"""The event store as it stood when a batch of commands was begun: what each will ask for was read together."""
+"""What the handlers of commands that are given together will ask for, read together."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ from uuid import UUID
 import msgspec
 
 from application.commands.dispatch import CommitDispatch, DispatchCommand, PrepareDispatch
-from application.deciding import IdempotencyKey
 from application.event_mapper import UnreadableDomainEvent
-from application.ports.event_store import (
-    ONE_DECISION,
-    EventStore,
-    EventStoreUnavailable,
-    IdempotencyRecord,
-    SaveBounds,
-    Saving,
-    ScopedKey,
-    TAggregate,
-)
+from application.ports.event_store import EventStreams, TAggregate
 from domain.event_sourcing import Aggregate
 from domain.identifiers import dispatch_id, facility_stream_id
 
@@ -35,33 +25,19 @@ def streams_of(command: msgspec.Struct) -> tuple[UUID, ...]:
     return streams
 
 
-def read_ahead(
-    store: EventStore, asked: Sequence[tuple[msgspec.Struct, IdempotencyKey | None]]
-) -> EventStore:
-    """Over what the handlers of those commands will ask for. A store that does not answer now is asked by each."""
-    streams = {stream: None for command, _ in asked for stream in streams_of(command)}
-    keys = [(key.scope, key.key) for _, key in asked if key is not None]
-    try:
-        aggregates = store.load_many(Aggregate, list(streams)) if streams else {}
-        replies = store.find_replies(keys) if keys else {}
-    except (EventStoreUnavailable, UnreadableDomainEvent):
-        return store
-    return ReadAhead(store, aggregates, {key: replies.get(key) for key in keys})
-
-
 class ReadAhead:
-    """An EventStore. What was not read ahead is asked of the store itself, and so is every save."""
+    """EventStreams. What was not read ahead is asked of the store."""
 
-    def __init__(
-        self,
-        store: EventStore,
-        aggregates: Mapping[UUID, Aggregate[Any]],
-        replies: Mapping[ScopedKey, IdempotencyRecord | None],
-    ) -> None:
-        """`replies` has each key that was looked up, and None for one without a reply."""
+    def __init__(self, store: EventStreams, commands: Sequence[msgspec.Struct]) -> None:
+        """Raises EventStoreUnavailable. Where one of the streams cannot be read, each command asks for its own."""
         self._store = store
-        self._aggregates = aggregates
-        self._replies = replies
+        self._aggregates: Mapping[UUID, Aggregate[Any]] = {}
+        streams = {stream: None for command in commands for stream in streams_of(command)}
+        if streams:
+            try:
+                self._aggregates = store.load_many(Aggregate, list(streams))
+            except UnreadableDomainEvent:
+                return
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
         found = self._aggregates.get(stream_id)
@@ -73,23 +49,3 @@ class ReadAhead:
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
         return self._store.load_many(aggregate_class, stream_ids)
-
-    def save(
-        self,
-        aggregates: Sequence[Aggregate[Any]],
-        *,
-        idempotency: IdempotencyRecord | None = None,
-        bounds: SaveBounds = ONE_DECISION,
-    ) -> None:
-        self._store.save(aggregates, idempotency=idempotency, bounds=bounds)
-
-    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
-        return self._store.save_each(savings)
-
-    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
-        if (scope, key) in self._replies:
-            return self._replies[scope, key]
-        return self._store.find_reply(scope, key)
-
-    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
-        return self._store.find_replies(keys)

@@ -8,10 +8,6 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    PersistenceError,
     StoredEvent,
 )
 from psycopg.conninfo import conninfo_to_dict
@@ -23,15 +19,13 @@ from adapters.postgres.log_reading import LogReader, LogRow
 from adapters.postgres.save_queue import Save
 from adapters.postgres.shared_reads import SharedReads
 from adapters.postgres.snapshot_writing import SnapshotWriter
-from adapters.postgres.store_errors import KeyConflict
+from adapters.postgres.store_errors import named, named_failures
 from adapters.postgres.store_factory import StoreFactory
 from adapters.postgres.stream_loading import Known, StreamLoader
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store import (
     ONE_DECISION,
-    EventStoreUnavailable,
-    IdempotencyKeyTaken,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveBounds,
@@ -39,12 +33,12 @@ from application.ports.event_store import (
     ScopedKey,
     StreamNotFound,
     TAggregate,
-    VersionConflict,
 )
-from application.save_bounds import check_save_size
 from domain.event_sourcing import Aggregate
 
 SCHEMA = "gridproof"
+_Counts = list[tuple[Aggregate[Any], int]]
+"""Each aggregate of a save, and how many domain events of it."""
 
 
 def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:
@@ -118,10 +112,8 @@ class PostgresEventStore:
         return {i: cast("TAggregate", known[i].restored(i)) for i in stream_ids if i in known}
 
     def _known(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
-        try:
+        with named_failures():
             return self._stream_reads.get(stream_ids)
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
 
     def save(
         self,
@@ -130,96 +122,67 @@ class PostgresEventStore:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        collected = [(aggregate, aggregate.collect_events()) for aggregate in aggregates]
-        domain_events = [domain_event for _, pending in collected for domain_event in pending]
-        if not domain_events:
-            if idempotency is not None:
-                raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
-            return
-        try:
-            # Not the application's own `save`: it would then take the snapshots, one by one.
-            self._application.events.put(domain_events, idempotency=idempotency, bounds=bounds)
-        except IntegrityError as error:
-            raise _conflict(error) from error
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
-        if self._snapshots is not None:
-            self._snapshots.take([(aggregate, len(pending)) for aggregate, pending in collected])
+        [refusal] = self.save_each([Saving(aggregates, idempotency, bounds)])
+        if refusal is not None:
+            raise refusal
 
     def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
         outcomes: list[Exception | None] = [None] * len(savings)
-        asked: list[tuple[int, Save, list[tuple[Aggregate[Any], int]]]] = []
+        asked: list[tuple[int, Save, _Counts]] = []
         for number, saving in enumerate(savings):
             collected = [(aggregate, aggregate.collect_events()) for aggregate in saving.aggregates]
             try:
-                save = self._save_of([e for _, pending in collected for e in pending], saving)
+                save = self._save_of(
+                    [e for _, pending in collected for e in pending], saving.idempotency, saving.bounds
+                )
             except Exception as error:  # noqa: BLE001 - told to the one whose save it is
-                outcomes[number] = _named(error)
+                outcomes[number] = named(error)
                 continue
             if save is not None:
-                counts = [(aggregate, len(pending)) for aggregate, pending in collected]
-                asked.append((number, save, counts))
-        self._save_together([save for _, save, _ in asked])
+                asked.append((number, save, [(aggregate, len(pending)) for aggregate, pending in collected]))
+        with named_failures():
+            self._recorder.insert_each([save for _, save, _ in asked])
         for number, save, _ in asked:
-            outcomes[number] = _named(save.error)
+            outcomes[number] = named(save.error)
         if self._snapshots is not None:
             saved = [counts for number, _, counts in asked if outcomes[number] is None]
             self._snapshots.take([count for counts in saved for count in counts])
         return outcomes
 
-    def _save_of(self, domain_events: Sequence[Any], saving: Saving) -> Save | None:
-        """None where there is nothing to save."""
-        if not domain_events:
-            if saving.idempotency is not None:
-                raise KeyWithoutDomainEvents(f"nothing to save beside the key {saving.idempotency.key!r}")
-            return None
-        stored = [self._application.mapper.to_stored_event(domain_event) for domain_event in domain_events]
-        save = Save(stored, saving.idempotency)
-        check_save_size(len(domain_events), save.byte_count, saving.bounds)
-        return save
-
-    def _save_together(self, saves: Sequence[Save]) -> None:
-        try:
-            self._recorder.insert_each(saves)
-        except InterfaceError as error:
-            raise _unavailable(error) from error
+    def _save_of(
+        self, domain_events: Sequence[Any], idempotency: IdempotencyRecord | None, bounds: SaveBounds
+    ) -> Save | None:
+        """None where there is nothing to save. Raises what `save` raises before anything is sent."""
+        if domain_events:
+            mapped = self._application.mapper.to_stored_event
+            return Save([mapped(domain_event) for domain_event in domain_events], idempotency, bounds)
+        if idempotency is not None:
+            raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
+        return None
 
     def import_rows(self, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
         """Store domain events as they lie in another log (stream, version, topic, state), in their order; how many.
 
         By COPY, 500 a transaction; nothing is judged. Raises VersionConflict, whose text says how many came before it.
         """
-        try:
+        with named_failures():
             return self._recorder.append_many(StoredEvent(*row) for row in rows)
-        except IntegrityError as error:
-            raise _conflict(error) from error
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
-        try:
-            return self._key_reads.get([(scope, key)]).get((scope, key))
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
+        return self.find_replies([(scope, key)]).get((scope, key))
 
     def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
-        try:
+        with named_failures():
             return self._key_reads.get(keys)
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
-        try:
+        with named_failures():
             stored = self._log.after(position, limit)
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
         return [_entry(item) for item in stored]
 
     def head(self) -> int:
-        try:
+        with named_failures():
             return self._recorder.max_notification_id() or 0
-        except (OperationalError, InterfaceError) as error:
-            raise _unavailable(error) from error
 
     def close(self) -> None:
         """Saves and loads under way are still answered. Does nothing in a forked child: all of it is its parent's."""
@@ -244,25 +207,3 @@ def _entry(stored: LogRow) -> LogEntry:
     except UnreadableDomainEvent as error:
         raise LogEntryUnreadable(stored.position, stored.topic, str(error)) from error
     return LogEntry(stored.position, stored.topic, domain_event)
-
-
-def _conflict(error: IntegrityError) -> Exception:
-    """A lost race for a key, or for a stream."""
-    if isinstance(error, KeyConflict):
-        return IdempotencyKeyTaken("that idempotency key was stored by another process first")
-    return VersionConflict(f"another process saved first ({error})")
-
-
-def _named(error: BaseException | None) -> Exception | None:
-    """What `save` would raise where its recorder raised `error`."""
-    if isinstance(error, IntegrityError):
-        return _conflict(error)
-    if isinstance(error, OperationalError | InterfaceError):
-        return _unavailable(error)
-    if error is None or isinstance(error, Exception):
-        return error
-    raise error
-
-
-def _unavailable(error: PersistenceError) -> EventStoreUnavailable:
-    return EventStoreUnavailable(f"the event store did not answer: {error}")

@@ -19,7 +19,7 @@ from adapters.postgres.batch_writer import IMPORT_CHUNK, BatchWriter
 from adapters.postgres.save_queue import Save, within
 from adapters.postgres.shared_turns import SharedTurns
 from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
-from application.save_bounds import SHARED_TRANSACTION, check_save_size
+from application.save_bounds import SHARED_TRANSACTION
 
 
 class GroupCommitRecorder(PostgresApplicationRecorder):
@@ -47,8 +47,7 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         """
         if not stored_events:
             return None
-        save = Save(stored_events, idempotency)
-        check_save_size(len(stored_events), save.byte_count, bounds)
+        save = Save(stored_events, idempotency, bounds)
         self._saves.join(save)
         return save.ids
 

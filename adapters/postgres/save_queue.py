@@ -10,8 +10,8 @@ from eventsourcing.persistence import DataError, StoredEvent
 
 from adapters.postgres.binary_arrays import bigint, element
 from adapters.postgres.shared_turns import Turn
-from application.ports.event_store import IdempotencyRecord
-from application.save_bounds import EVENT_OVERHEAD_BYTES
+from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
+from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
 
 
 class Save(Turn):
@@ -20,13 +20,17 @@ class Save(Turn):
     __slots__ = ("byte_count", "idempotency", "ids", "key_row", "rows", "stored_events")
 
     def __init__(
-        self, stored_events: Sequence[StoredEvent], idempotency: IdempotencyRecord | None = None
+        self,
+        stored_events: Sequence[StoredEvent],
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        """Raises DataError for what PostgreSQL has no form for: here, so that it fails nobody else's save."""
+        """Raises SaveTooLarge; DataError for what PostgreSQL has no form for: here, so that it fails nobody else's."""
         super().__init__()
         self.stored_events = stored_events
         self.idempotency = idempotency
         self.byte_count = sum(len(e.topic) + len(e.state) + EVENT_OVERHEAD_BYTES for e in stored_events)
+        check_save_size(len(stored_events), self.byte_count, bounds)
         self.ids: list[int] | None = None
         try:
             self.rows = [_row(stored) for stored in stored_events]

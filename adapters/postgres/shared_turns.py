@@ -7,7 +7,6 @@ longer than its own turn takes.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections import deque
@@ -15,8 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from eventsourcing.persistence import InterfaceError, OperationalError
-
-_OPENED_BY_THE_PARENT = "this event store was opened in the parent process: open one after the fork"
 
 
 class Turn:
@@ -76,35 +73,24 @@ class SharedTurns(Generic[TTurn]):
 
         QueueFull when too many wait, InterfaceError when closed or inherited over a fork: nothing was done then.
         """
-        if self.is_inherited:  # before the lock: in a child it may be held by nobody that lives
-            raise InterfaceError(_OPENED_BY_THE_PARENT)
-        self._enter(turn)
-        self._see_through(turn)
+        self.join_all([turn])
         if turn.error is not None:
             raise turn.error
-        if not turn.is_answered:
-            raise _never_answered()
 
     def join_all(self, turns: Sequence[TTurn]) -> None:
-        """Returns when each is answered; by an `error` where `join` would have raised it."""
-        if self.is_inherited:
-            raise InterfaceError(_OPENED_BY_THE_PARENT)
-        for turn in turns:
-            try:
-                self._enter(turn)
-            except (InterfaceError, QueueFull) as refusal:
-                turn.error = refusal
-        unseen = deque(turns)
+        """Returns when each is answered; by an `error` where `join` would have raised it, but for InterfaceError of a
+        fork, which is raised here, too."""
+        if self.is_inherited:  # before the lock: in a child it may be held by nobody that lives
+            raise InterfaceError("this event store was opened in the parent process: open one after the fork")
+        entered: deque[TTurn] = deque()
         try:
-            while unseen:
-                turn = unseen[0]
-                if turn.error is None:
-                    self._see_through(turn)
-                    if not turn.is_answered:
-                        turn.error = _never_answered()
-                unseen.popleft()
-        except BaseException:  # as in `_follow`: one of them may have been given the lead
-            for turn in itertools.islice(unseen, 1, None):
+            for turn in turns:
+                if self._has_entered(turn):
+                    entered.append(turn)
+            while entered:
+                self._see_through(entered.popleft())
+        except BaseException:  # one of the others may have been given the lead, and nobody would ever work
+            for turn in entered:
                 self._leave(turn)
             raise
 
@@ -119,21 +105,29 @@ class SharedTurns(Generic[TTurn]):
             self._is_closed = True
             self._left.wait_for(lambda: not self._is_led)
 
-    def _enter(self, turn: TTurn) -> None:
+    def _has_entered(self, turn: TTurn) -> bool:
+        """False where it is refused: its error says why."""
         with self._lock:
             if self._is_closed:
-                raise InterfaceError("this event store is closed")
+                turn.error = InterfaceError("this event store is closed")
+                return False
             if len(self._waiting) >= self._max_waiting:
-                raise QueueFull(f"{self._max_waiting} callers wait already: nothing was done, try later")
+                turn.error = QueueFull(
+                    f"{self._max_waiting} callers wait already: nothing was done, try later"
+                )
+                return False
             self._waiting.append(turn)
             if not self._is_led:
                 self._is_led = turn.is_leading = True
+            return True
 
     def _see_through(self, turn: TTurn) -> None:
         if not turn.is_leading:
             self._follow(turn)
         if turn.is_leading:
             self._lead(turn)
+        if not turn.is_answered:
+            turn.error = InterfaceError("this caller was never answered: it is not known what was done")
 
     def _follow(self, turn: TTurn) -> None:
         try:
@@ -179,10 +173,6 @@ class SharedTurns(Generic[TTurn]):
             return None
         self._waiting[0].is_leading = True
         return self._waiting[0]
-
-
-def _never_answered() -> InterfaceError:
-    return InterfaceError("this caller was never answered: it is not known what was done")
 
 
 def _unknown(error: BaseException) -> OperationalError:

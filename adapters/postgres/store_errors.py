@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 from eventsourcing.persistence import (
     DataError,
@@ -11,6 +14,8 @@ from eventsourcing.persistence import (
     PersistenceError,
     ProgrammingError,
 )
+
+from application.ports.event_store import EventStoreUnavailable, IdempotencyKeyTaken, VersionConflict
 
 
 class StreamConflict(IntegrityError):
@@ -30,6 +35,35 @@ def translated(error: psycopg.Error) -> PersistenceError:
     found = kind(str(error))
     found.__cause__ = error
     return found
+
+
+def named(error: BaseException | None) -> Exception | None:
+    """What the port calls an error of eventsourcing: a lost race for a key, or for a stream, or a store that is away.
+
+    Other exceptions as they are; what is no `Exception` is raised.
+    """
+    found: Exception
+    if isinstance(error, KeyConflict):
+        found = IdempotencyKeyTaken("that idempotency key was stored by another process first")
+    elif isinstance(error, IntegrityError):
+        found = VersionConflict(f"another process saved first ({error})")
+    elif isinstance(error, OperationalError | InterfaceError):
+        found = EventStoreUnavailable(f"the event store did not answer: {error}")
+    elif error is None or isinstance(error, Exception):
+        return error
+    else:
+        raise error
+    found.__cause__ = error
+    return found
+
+
+@contextmanager
+def named_failures() -> Iterator[None]:
+    """Inside, errors of eventsourcing become those that the port names."""
+    try:
+        yield
+    except (IntegrityError, OperationalError, InterfaceError) as error:
+        raise named(error) or error from error
 
 
 _KINDS: tuple[tuple[type[psycopg.Error], type[PersistenceError]], ...] = (

@@ -77,8 +77,8 @@ NOT_SAVED = (
 """What `save` raises."""
 
 
-class EventStore(Protocol):
-    """Streams of domain events (synchronous)."""
+class EventStreams(Protocol):
+    """Streams of domain events, to be read (synchronous)."""
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
         """The aggregate as recorded. Raises StreamNotFound."""
@@ -89,6 +89,10 @@ class EventStore(Protocol):
     ) -> dict[UUID, TAggregate]:
         """As `load`, of many streams at one moment and in one round trip; those never recorded are left out."""
         ...
+
+
+class EventStore(EventStreams, Protocol):
+    """Streams of domain events, and the keys that are stored with them (synchronous)."""
 
     def save(
         self,

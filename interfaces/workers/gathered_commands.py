@@ -43,18 +43,14 @@ class GatheredCommands:
             batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             try:
                 outcomes = await asyncio.to_thread(self._bus.handle_all, [asked for asked, _ in batch])
-            except BaseException as error:
-                self._fail(batch, error)
+            except Exception as error:  # noqa: BLE001 - raised where the commands were given
+                outcomes = [Outcome(error=error) for _ in batch]
+            except BaseException:
+                # This process ends: nobody waits for ever for what will not be carried out.
+                for _, future in [*batch, *self._waiting]:
+                    future.cancel()
+                self._waiting.clear()
                 raise
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():
                     future.set_result(outcome)
-
-    def _fail(self, batch: list[tuple[Asked, asyncio.Future[Outcome]]], error: BaseException) -> None:
-        """Nobody waits for ever for what will not be carried out."""
-        waiting, self._waiting = self._waiting, []
-        for _, future in [*batch, *waiting]:
-            if isinstance(error, asyncio.CancelledError):
-                future.cancel()
-            elif not future.done():
-                future.set_exception(error)

@@ -101,6 +101,49 @@ def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
             future.result(timeout=60)
 
 
+def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_not_forgotten() -> None:
+    batches: list[int] = []
+
+    def work(batch: list[Asked]) -> None:
+        batches.append(len(batch))
+        for turn in batch:
+            turn.is_done = True
+
+    turns: SharedTurns[Asked] = SharedTurns(work, two, max_waiting=4)
+    with ThreadPoolExecutor(4) as threads:
+        mine = [[Asked() for _ in range(4)] for _ in range(3)]
+        for future in [threads.submit(turns.join_all, each) for each in mine]:
+            future.result(timeout=60)
+    told = [turn for each in mine for turn in each]
+    assert all(turn.is_done or isinstance(turn.error, QueueFull) for turn in told)
+    assert sum(batches) == sum(turn.is_done for turn in told) >= 4
+    assert not turns._is_led
+
+
+def test_one_caller_with_many_turns_that_is_interrupted_leaves_none_of_them_in_the_way() -> None:
+    go = threading.Event()
+    interrupt = [KeyboardInterrupt()]
+
+    def work(batch: list[Asked]) -> None:
+        go.wait(60)
+        if interrupt:
+            raise interrupt.pop()
+        for turn in batch:
+            turn.is_done = True
+
+    turns: SharedTurns[Asked] = SharedTurns(work, one)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(turns.join_all, [Asked() for _ in range(3)])
+        until(lambda: turns._is_led and len(turns._waiting) == 2)
+        other = threads.submit(turns.join, Asked())
+        until(lambda: len(turns._waiting) == 3)
+        go.set()
+        with pytest.raises(KeyboardInterrupt):
+            first.result(timeout=60)
+        other.result(timeout=60)
+    assert not turns._is_led
+
+
 def test_one_key_that_cannot_be_read_fails_its_own_caller_only() -> None:
     go = threading.Event()
 
