@@ -66,7 +66,7 @@ class Answer:
         told = self.document
         if self.status == 304:
             return "304 with a label"
-        if told.get("stale") is True and told.get("source") in LABELS and "age_s" in told:
+        if told.get("stale") is True and told.get("source") in LABELS and told["age_s"] >= 0:
             return str(told["source"])
         of_items = {item.get("source") for item in told.get("items", ())}
         return "last_known" if "last_known" in of_items else f"no label in the document: {self.body[:200]!r}"
