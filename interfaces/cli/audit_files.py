@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
+from interfaces.cli.whole_files import UnfinishedFile, named_failures, publish
 from projections.audit_steps import AuditTrailRow
 
 BATCH = 1_000
@@ -25,60 +27,65 @@ _NUMBERS = frozenset({"position", "cause_position"})
 Write = Callable[[Sequence[AuditTrailRow]], None]
 
 
-class ExportExists(Exception):
-    """A file of that name is there already; an export never overwrites one."""
-
-
 def export_steps(
     steps: Iterable[AuditTrailRow], formats: Iterable[str], folder: Path
 ) -> tuple[int, list[Path]]:
-    """How many steps, and the files with all of them, one of each format. Raises ExportExists or OSError.
+    """How many steps, and the files with all of them, one of each format. Raises AlreadyThere or FileNotWritten.
 
     Where it does not come to the end, no file is left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with named_failures(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     count = 0
     paths = [folder / f"{STEM}.{name}" for name in dict.fromkeys(formats)]
-    with ExitStack() as files:
-        writes = [files.enter_context(_complete_or_not_there(path)) for path in paths]
-        remaining = iter(steps)
-        while batch := list(islice(remaining, BATCH)):
-            for write in writes:
-                write(batch)
-            count += len(batch)
+    with ExitStack() as stack:
+        files = [stack.enter_context(UnfinishedFile(path)) for path in paths]
+        with ExitStack() as forms:
+            writes = [forms.enter_context(_formed(file)) for file in files]
+            remaining = iter(steps)
+            while batch := list(islice(remaining, BATCH)):
+                for write in writes:
+                    write(batch)
+                count += len(batch)
+        publish(files)
     return count, paths
 
 
 @contextmanager
-def _complete_or_not_there(path: Path) -> Iterator[Write]:
-    if path.exists():
-        raise ExportExists(f"{path} is there already; name another folder with --out")
-    unfinished = path.with_name(f".{path.name}.part")
+def _formed(file: UnfinishedFile) -> Iterator[Write]:
+    form = ExitStack()
+    with named_failures(file.path):
+        write = form.enter_context(FORMATS[file.path.suffix.removeprefix(".")](file.file))
+
+    def written(steps: Sequence[AuditTrailRow]) -> None:
+        with named_failures(file.path):
+            write(steps)
+
     try:
-        with FORMATS[path.suffix.removeprefix(".")](unfinished) as write:
-            yield write
-        unfinished.rename(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        yield written
+    except BaseException:
+        with suppress(OSError):  # of what is thrown away
+            form.close()
+        raise
+    with named_failures(file.path):
+        form.close()
 
 
 @contextmanager
-def _json_lines(path: Path) -> Iterator[Write]:
+def _json_lines(file: BinaryIO) -> Iterator[Write]:
     encode = msgspec.json.Encoder().encode
-    with path.open("wb") as file:
-        yield lambda steps: file.writelines(encode(step) + b"\n" for step in steps)
+    yield lambda steps: file.writelines(encode(step) + b"\n" for step in steps)
 
 
 @contextmanager
-def _csv(path: Path) -> Iterator[Write]:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        yield lambda steps: writer.writerows(_cells(step, _text) for step in steps)
+def _csv(file: BinaryIO) -> Iterator[Write]:
+    writer = csv.writer(codecs.getwriter("utf-8")(file))
+    writer.writerow(COLUMNS)
+    yield lambda steps: writer.writerows(_cells(step, _text) for step in steps)
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Write]:
+def _parquet(file: BinaryIO) -> Iterator[Write]:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -89,7 +96,7 @@ def _parquet(path: Path) -> Iterator[Write]:
 
     schema = pa.schema([(column, kind_of(column)) for column in COLUMNS])
 
-    with ParquetWriter(path, schema) as writer:
+    with ParquetWriter(file, schema) as writer:
 
         def write(steps: Sequence[AuditTrailRow]) -> None:
             columns = zip(*(_cells(step, _plain) for step in steps), strict=True)
@@ -99,7 +106,7 @@ def _parquet(path: Path) -> Iterator[Write]:
         yield write
 
 
-FORMATS: dict[str, Callable[[Path], AbstractContextManager[Write]]] = {
+FORMATS: dict[str, Callable[[BinaryIO], AbstractContextManager[Write]]] = {
     "jsonl": _json_lines,
     "csv": _csv,
     "parquet": _parquet,

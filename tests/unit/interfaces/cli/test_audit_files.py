@@ -1,20 +1,28 @@
 """Exported steps: every format says the same, and there is a file only once it has all of them."""
 
 import csv
+import errno
+import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 import pytest
 from pyarrow import parquet
 
 from interfaces.cli import audit_files
-from interfaces.cli.audit_files import COLUMNS, ExportExists, export_steps
+from interfaces.cli.audit_files import COLUMNS, export_steps
+from interfaces.cli.whole_files import AlreadyThere, FileNotWritten
 from projections.audit_steps import AuditTrailRow
 from projections.paging import every_row
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projected_logs import PortfolioWalk
+
+FORMATS = ["jsonl", "csv", "parquet"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def test_every_format_has_every_step(
 
 def test_a_file_that_is_there_is_not_overwritten(steps: list[AuditTrailRow], tmp_path: Path) -> None:
     (tmp_path / "audit-steps.csv").write_text("an earlier one")
-    with pytest.raises(ExportExists, match="another folder"):
+    with pytest.raises(AlreadyThere, match="another folder"):
         export_steps(steps, ["jsonl", "csv"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["audit-steps.csv"]
     assert (tmp_path / "audit-steps.csv").read_text() == "an earlier one"
@@ -71,6 +79,111 @@ def test_what_does_not_come_to_its_end_leaves_no_file(steps: list[AuditTrailRow]
     with pytest.raises(ConnectionError):
         export_steps(interrupted(), ["jsonl", "csv", "parquet"], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten_and_no_other_is_left(
+    steps: list[AuditTrailRow], tmp_path: Path
+) -> None:
+    def raced() -> Iterator[AuditTrailRow]:
+        yield from steps
+        (tmp_path / "audit-steps.parquet").write_text("another one's")
+
+    with pytest.raises(AlreadyThere, match="another folder"):
+        export_steps(raced(), FORMATS, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["audit-steps.parquet"]
+    assert (tmp_path / "audit-steps.parquet").read_text() == "another one's"
+
+
+def test_a_link_that_somebody_planted_is_not_followed(steps: list[AuditTrailRow], tmp_path: Path) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "export"
+    victim.write_text("precious")
+    folder.mkdir()
+    (folder / ".audit-steps.csv.part").symlink_to(victim)
+    export_steps(steps, ["csv"], folder)
+    assert victim.read_text() == "precious"
+    (folder / "audit-steps.jsonl").symlink_to(tmp_path / "nothing there yet")
+    with pytest.raises(AlreadyThere):
+        export_steps(steps, ["jsonl"], folder)
+    assert not (tmp_path / "nothing there yet").exists()
+
+
+def test_two_exports_into_one_folder_share_nothing_but_the_name_that_one_of_them_gets(
+    steps: list[AuditTrailRow], tmp_path: Path
+) -> None:
+    def second_meanwhile() -> Iterator[AuditTrailRow]:
+        yield from steps[:5]
+        export_steps(steps, ["jsonl"], tmp_path)
+        yield from steps[5:]
+
+    with pytest.raises(AlreadyThere):
+        export_steps(second_meanwhile(), ["jsonl"], tmp_path)
+    [left] = tmp_path.iterdir()
+    assert len(left.read_bytes().splitlines()) == len(steps)
+
+
+def test_a_failure_in_the_last_format_leaves_nothing(
+    steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def full_disk_at_its_end(file: BinaryIO) -> Iterator[audit_files.Write]:
+        yield lambda _: None
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(audit_files.FORMATS, "parquet", full_disk_at_its_end)
+    with pytest.raises(FileNotWritten, match=r"audit-steps\.parquet was not written: No space left.* --out"):
+        export_steps(steps, FORMATS, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def no_room_above(size: int) -> Iterator[None]:
+    """What is written beyond so many bytes of a file is refused by the system."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("size", [0, 20_000])
+def test_that_there_is_no_room_is_told_with_the_name_and_nothing_is_left(
+    steps: list[AuditTrailRow], tmp_path: Path, form: str, size: int
+) -> None:
+    many = (step for _ in range(200) for step in steps)
+    with (
+        no_room_above(size),
+        pytest.raises(FileNotWritten, match=rf"steps\.{form} was not written: File too large"),
+    ):
+        export_steps(many, [form], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_is_on_the_disk_before_the_first_has_its_name(
+    steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*given: Any) -> None:
+            done.append(name)
+            real(*given)
+
+        monkeypatch.setattr(os, name, call)
+
+    noted("fsync")
+    noted("link")
+    export_steps(steps, FORMATS, tmp_path)
+    assert done == ["fsync"] * 3 + ["link"] * 3 + ["fsync"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileNotWritten, match=r"file/export was not written: Not a directory"):
+        export_steps([], FORMATS, tmp_path / "file/export")
 
 
 def test_no_steps_are_an_empty_file_of_each_format(tmp_path: Path) -> None:
