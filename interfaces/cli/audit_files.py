@@ -24,6 +24,8 @@ COLUMNS = (
 )  # fmt: skip
 """Of CSV and Parquet; JSON lines have the cause as an object of its own."""
 _NUMBERS = frozenset({"position", "cause_position"})
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would take a cell for that begins so."""
 Write = Callable[[Sequence[AuditTrailRow]], None]
 
 
@@ -130,7 +132,10 @@ def _plain(column: str, value: Any) -> Any:
 
 
 def _text(column: str, value: Any) -> str:
-    """As in JSON; nothing is an empty cell."""
+    """As in JSON; nothing is an empty cell, and what would run as a formula gets an apostrophe."""
     if value is None:
         return ""
-    return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if column == "recorded_at" else str(value)
+    if column == "recorded_at":
+        return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

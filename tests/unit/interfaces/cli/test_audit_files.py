@@ -186,6 +186,20 @@ def test_a_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> None:
         export_steps([], FORMATS, tmp_path / "file/export")
 
 
+def test_a_text_that_a_spreadsheet_would_run_is_a_text_in_csv(
+    steps: list[AuditTrailRow], tmp_path: Path
+) -> None:
+    texts = ['=HYPERLINK("x")', "+1", "-1", "@SUM(1)", "\tx", "calm"]
+    hostile = [msgspec.structs.replace(steps[0], why=text, who=text) for text in texts]
+    _, [table, lines] = export_steps(hostile, ["csv", "jsonl"], tmp_path)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["why"] for row in rows] == [*(f"'{text}" for text in texts[:-1]), "calm"]
+    assert [row["who"] for row in rows] == [row["why"] for row in rows]
+    told = [msgspec.json.decode(line, type=AuditTrailRow) for line in lines.read_bytes().splitlines()]
+    assert [step.why for step in told] == texts
+
+
 def test_no_steps_are_an_empty_file_of_each_format(tmp_path: Path) -> None:
     count, files = export_steps([], ["jsonl", "csv", "parquet"], tmp_path)
     assert count == 0
