@@ -23,6 +23,7 @@ from psycopg import sql
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres, create_database
 from adapters.postgres.migrate import migrate
+from tests.used_databases import Template, empty, rename, template_of
 
 _TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)
@@ -46,7 +47,8 @@ class PostgresServer:
     """A PostgreSQL of this test session."""
 
     embedded: EmbeddedPostgres
-    _has_template: bool = field(default=False)
+    _template: Template | None = None
+    _spare: list[str] = field(default_factory=list)
 
     @property
     def admin_dsn(self) -> str:
@@ -72,13 +74,40 @@ class PostgresServer:
 
     def create_template(self) -> None:
         """Apply the migrations once; a copy of the result takes a fraction of the time."""
-        if self._has_template:
+        if self._template is not None:
             return
         with self.embedded.connect() as connection:
             drop_database(connection, _TEMPLATE)  # a migration may have failed in it
             create_database(connection, _TEMPLATE)
         migrate(self.dsns(_TEMPLATE).owner_dsn, app_role=APP)
-        self._has_template = True
+        with psycopg.connect(self.dsns(_TEMPLATE).admin_dsn) as connection:
+            self._template = template_of(connection)
+
+    def take_database(self, name: str) -> None:
+        """A migrated one of that name, where there is one that another test has used; else a copy of the template."""
+        self.create_template()
+        with self.embedded.connect() as connection:
+            if self._spare:
+                rename(connection, self._spare.pop(), name)
+            else:
+                create_database(connection, name, template=_TEMPLATE)
+
+    def give_back_database(self, name: str) -> None:
+        """Whoever is still connected to it. What a test has altered for good is dropped."""
+        assert self._template is not None
+        spare = f"spare_{next(_numbers)}"
+        with self.embedded.connect() as connection:
+            try:
+                rename(connection, name, spare)
+                with psycopg.connect(self.dsns(spare).admin_dsn) as used:
+                    good = empty(used, self._template)
+            except psycopg.Error:  # it is gone, or renamed, or somebody will not let go of it
+                good = False
+            if good:
+                self._spare.append(spare)
+            else:
+                drop_database(connection, name)
+                drop_database(connection, spare)
 
 
 def _children(parent: int | None) -> list[int]:
@@ -124,18 +153,22 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def fresh_database(server: PostgresServer, *, migrated: bool = True) -> Iterator[Database]:
-    """A new database, dropped at the end whoever is still connected; empty where `migrated` is false."""
-    if migrated:
-        server.create_template()
+    """A database as new, of nobody's at the end whoever is still connected; empty where `migrated` is false."""
     name = f"test_{next(_numbers)}"
-    with server.embedded.connect() as connection:
-        create_database(connection, name, template=_TEMPLATE if migrated else "template0")
+    if migrated:
+        server.take_database(name)
+    else:
+        with server.embedded.connect() as connection:
+            create_database(connection, name)
     try:
         yield server.dsns(name)
     finally:
         server.embedded.start()  # a test may have killed it
-        with server.embedded.connect() as connection:
-            drop_database(connection, name)
+        if migrated:
+            server.give_back_database(name)
+        else:
+            with server.embedded.connect() as connection:
+                drop_database(connection, name)
 
 
 @contextmanager

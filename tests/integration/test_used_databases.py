@@ -1,0 +1,91 @@
+"""What one test leaves in its database is not seen by the next, which may have the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from tests import servers
+from tests.servers import Database, PostgresServer
+
+EVENTS = "gridproof.demand_response_events"
+RECORD = f"INSERT INTO {EVENTS} VALUES (gen_random_uuid(), 1, 'made-up', 'x') RETURNING notification_id"
+SEEDS = "SELECT array_agg(h::text ORDER BY h::text) FROM gridproof.ledger_heads h"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with servers.postgres_server() as own:
+        yield own
+
+
+def oid(database: Database) -> object:
+    return asked(database, "SELECT oid FROM pg_database WHERE datname = current_database()")
+
+
+def asked(database: Database, query: str) -> object:
+    with psycopg.connect(database.admin_dsn) as connection:
+        row = connection.execute(query.encode()).fetchone()
+        assert row is not None
+        return row[0]
+
+
+def done(database: Database, *statements: str) -> None:
+    with psycopg.connect(database.admin_dsn) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: PostgresServer) -> None:
+    with servers.fresh_database(server) as first:
+        place, seeds = oid(first), asked(first, SEEDS)
+        assert asked(first, RECORD) == 1
+        assert asked(first, RECORD) == 2
+        done(
+            first,
+            "SELECT gridproof.prepare_readings_day('2001-01-01')",
+            "UPDATE gridproof.ledger_heads SET size = 7",
+        )
+    with servers.fresh_database(server) as second:
+        assert oid(second) == place
+        assert second.name != first.name
+        assert asked(second, f"SELECT count(*) FROM {EVENTS}") == 0
+        assert asked(second, RECORD) == 1
+        assert asked(second, SEEDS) == seeds
+        assert asked(second, "SELECT count(*) FROM pg_class WHERE relname LIKE '%2001%'") == 0
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        f"DROP INDEX {EVENTS}_notification_id_idx",
+        f"ALTER TABLE {EVENTS} ALTER notification_id DROP IDENTITY",
+        f"ALTER TABLE {EVENTS} ADD COLUMN more text",
+        f"GRANT UPDATE ON {EVENTS} TO gridproof_app",
+        "CREATE FUNCTION gridproof.more() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "DROP TABLE gridproof.alerts",
+        "CREATE SCHEMA more",
+    ],
+)
+def test_what_a_test_has_altered_for_good_is_given_to_nobody(server: PostgresServer, alteration: str) -> None:
+    with servers.fresh_database(server) as altered:
+        place = oid(altered)
+        done(altered, alteration)
+    with servers.fresh_database(server) as other:
+        assert oid(other) != place
+
+
+def test_whoever_is_still_connected_is_cut_off(server: PostgresServer) -> None:
+    with ExitStack() as left_open:
+        with servers.fresh_database(server) as first:
+            connection = left_open.enter_context(psycopg.connect(first.app_dsn))
+            connection.execute(RECORD.encode())
+        with servers.fresh_database(server) as second:
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+            with pytest.raises(psycopg.OperationalError, match="does not exist"):
+                psycopg.connect(first.app_dsn)
+            assert asked(second, f"SELECT count(*) FROM {EVENTS}") == 0
