@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from application.lenient_readings import MAX_REVISION, QUALITY_WORDS, SCHEMA_MAJOR
+from application.trace_context import USUAL_CHARACTERS
 from domain.meter_reading import (
     IDENTIFIER,
     MAX_ABS_KW,
@@ -38,7 +39,8 @@ class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
     seq: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     quality: Quality | Literal["OK", "ESTIMATED", "BAD", "MISSING"] = "measured"
     revision: Annotated[int, msgspec.Meta(ge=0, le=MAX_REVISION)] = 0
-    traceparent: str | None = None
+    traceparent: Annotated[str, msgspec.Meta(max_length=USUAL_CHARACTERS)] | None = None
+    """A longer one is looked at field by field: what is decoded is held, and counted as a reading."""
     facility_id: str | None = None
     """Need not be there; must be the topic's."""
     meter_id: str | None = None

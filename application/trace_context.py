@@ -5,6 +5,8 @@ import re
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-(?P<parent_id>[0-9a-f]{16})-[0-9a-f]{2}(-[\x21-\x7e]*)?"
 )
+USUAL_CHARACTERS = 55
+"""Of version 00: no more and no fewer."""
 MOST_CHARACTERS = 512
 """Later versions may say more behind a dash: it is not kept without end."""
 

@@ -1,4 +1,5 @@
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -87,6 +88,28 @@ def test_it_says_kept_only_when_the_log_holds_it() -> None:
         assert len(stream.kept) == 1
 
     tell(stream, story)
+
+
+def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
+    class Message(list[MeterReading]):
+        """Of which one can tell when nobody holds it."""
+
+    stream = FakeTelemetryStream()
+    stream.available = False
+
+    async def story(told: Told) -> None:
+        message = Message(readings("fac-001", 3))
+        held = weakref.ref(message)
+        told.put("a", message)
+        del message
+        assert held() is not None
+        await told.until(lambda: told.packer.pressed_for_s > 0)
+        assert (held(), told.kept) == (None, [])
+        stream.available = True
+        await told.until(lambda: told.kept == ["a"])
+
+    tell(stream, story)
+    assert [len(unpack(k.body).readings) for k in stream.kept] == [3]
 
 
 def test_a_lost_answer_is_repeated_under_the_same_id() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.plain_readings import PlainReadings
 from application.reading_packs import (
     MalformedBatch,
     MalformedMessages,
@@ -46,6 +47,16 @@ def test_a_gateway_sends_a_list() -> None:
     assert [r.ts for r in readings] == [NOW - timedelta(seconds=5), NOW - timedelta(seconds=20)]
     assert all(r.ts.tzinfo is UTC for r in readings)
     assert reasons == []
+
+
+def test_only_a_traceparent_of_usual_length_is_held_with_the_readings_it_came_with() -> None:
+    usual = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for traceparent, is_held in ((usual, True), (usual + "-", False), ("0" * 64_000, False)):
+        body = [message(), message(traceparent=traceparent)]
+        found = parse_message(TOPIC, json.dumps(body).encode(), now=NOW)
+        assert isinstance(found.readings, PlainReadings) == is_held, "decoded in one step"
+        assert list(found.readings) == parsed([message()] * 2)[0]
+        assert not found.malformed
 
 
 def test_of_a_list_with_one_bad_reading_the_others_are_used() -> None:
