@@ -59,6 +59,7 @@ SELECT t.owner, string_agg(r.meter_id, E'\\x1f'), array_send(array_agg(r.ts)), a
 GROUP BY t.owner
 """
 
+_COUNTS = f"SELECT t.owner, sum(cardinality(c.ts)) {_SPANS} GROUP BY t.owner"
 
 # One by one, by the index, for the same reason.
 _DELETE = "DELETE FROM reading_chunks WHERE quarter = %s AND facility_id = %s"
@@ -101,6 +102,11 @@ def readings_in(conn: Connection, spans: Sequence[Span]) -> StoredReadings:
     if rare:
         parts.append(_whole(_asked(conn, _WHOLE, [span for span in spans if span.owner in rare])))
     return _merged(parts)
+
+
+def counts_in(conn: Connection, spans: Sequence[Span]) -> dict[int, int]:
+    """By owner, how many readings `readings_in` would read, such as do not count included; none: no owner."""
+    return {owner: int(count) for owner, count in _asked(conn, _COUNTS, spans)}
 
 
 def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:

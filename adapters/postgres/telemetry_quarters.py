@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import timestamps
 from adapters.postgres.quarter_news import unsettled
-from adapters.postgres.stored_chunks import Span, StoredReadings, readings_in
+from adapters.postgres.stored_chunks import Span, StoredReadings, counts_in, readings_in
 from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number
@@ -110,7 +110,7 @@ def chosen(columns: RollupColumns, which: Any) -> RollupColumns:
 
 
 def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
-    found = readings_in(conn, [span for n, quarter in enumerate(quarters) for span in _around(n, quarter)])
+    found = readings_in(conn, _around(quarters))
     quarter_of = np.array([owner for owner, _ in found.meters], dtype=np.int64)
     start_us = timestamps(np.array([start.timestamp() for _, start in quarters]))
     offset_s = _offset_s(found.columns, quarter_of, start_us)
@@ -135,11 +135,20 @@ def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
     )
 
 
-def _around(owner: int, quarter: Quarter) -> list[Span]:
-    """What a quarter-hour is computed from: chunks are of one minute each, so that the bounds cut none."""
-    facility_id, start = quarter
-    ahead_until = start + INTERVAL + timedelta(seconds=LOOK_AHEAD_S)
-    return [Span(owner, facility_id, start + INTERVAL * n, start - INTERVAL, ahead_until) for n in (-1, 0, 1)]
+def read_for(conn: Connection, quarters: Sequence[Quarter]) -> list[int]:
+    """How many readings each of `quarters`, which must not be empty, is computed from."""
+    counts = counts_in(conn, _around(quarters))
+    return [counts.get(n, 0) for n in range(len(quarters))]
+
+
+def _around(quarters: Sequence[Quarter]) -> list[Span]:
+    """What quarter-hours are computed from: chunks are of one minute each, so that the bounds cut none."""
+    ahead = INTERVAL + timedelta(seconds=LOOK_AHEAD_S)
+    return [
+        Span(owner, facility_id, start + INTERVAL * n, start - INTERVAL, start + ahead)
+        for owner, (facility_id, start) in enumerate(quarters)
+        for n in (-1, 0, 1)
+    ]
 
 
 def _offset_s(

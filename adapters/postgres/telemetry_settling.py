@@ -16,7 +16,7 @@ from adapters.postgres.meter_days import note_presence
 from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
 from adapters.postgres.stored_chunks import make_one_word
-from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed
+from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed, read_for
 from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
 from domain.meter_intervals import INTERVAL_S
@@ -26,15 +26,8 @@ from domain.rollups import LATE_AFTER, SETTLED_AFTER, RollupColumns
 Connection = psycopg.Connection[Any]
 
 MOST_READINGS = 100_000
-"""In one transaction, unless a single quarter-hour has more: it holds up who writes, and all of them are in memory."""
-
-# The constant bounds let the planner skip the partitions of other days.
-_SIZES = """
-SELECT (
-    SELECT coalesce(sum(cardinality(c.ts)), 0) FROM reading_chunks c
-    WHERE c.quarter = t.starts_at AND c.facility_id = t.facility_id AND c.quarter >= %s AND c.quarter <= %s
-) FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS t (facility_id, starts_at, ord) ORDER BY ord
-"""
+"""Read in one transaction, the quarter-hour before and the beginning of the next included, unless a single quarter-hour
+is computed from more: it holds up who writes, and all of them are in memory."""
 
 _CURRENT = """
 INSERT INTO current_values AS c
@@ -165,10 +158,8 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
 
 
 def _together(conn: Connection, quarters: Sequence[Quarter]) -> Sequence[Quarter]:
-    """The first of them, as many as have no more readings than one transaction may hold."""
-    starts = [start for _, start in quarters]
-    sizes = conn.execute(_SIZES, (min(starts), max(starts), *columns(quarters))).fetchall()
-    reached = accumulate(int(size) for (size,) in sizes)
+    """The first of them, as many as are computed from no more readings than one transaction may hold."""
+    reached = accumulate(read_for(conn, quarters))
     return quarters[: max(1, sum(1 for readings in reached if readings <= MOST_READINGS))]
 
 

@@ -141,14 +141,20 @@ def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_pl
 def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.telemetry_settling.MOST_READINGS", 5)
+    monkeypatch.setattr("adapters.postgres.telemetry_settling.MOST_READINGS", 6)
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
     store.write_readings(0, 1, [said(900 * quarter + n, 1.0) for quarter in (0, 1) for n in (30, 60)])
     store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])
     clock.advance(hours=2)
-    rounds = [rollups.settle(0, limit=50) for _ in range(4)]
-    # None of the quarter-hour before, two of each of two, eight of one, none of the one after.
-    assert [(one.quarters, one.more) for one in rounds] == [(3, True), (1, True), (1, False), (0, False)]
+    rounds = [rollups.settle(0, limit=50) for _ in range(5)]
+    # Noted with the one before and the one after. With those around them they read 2 and 4, 12, 10, and 8.
+    assert [(one.quarters, one.more) for one in rounds] == [
+        (2, True),
+        (1, True),
+        (1, True),
+        (1, False),
+        (0, False),
+    ]
 
 
 def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[Any], clock: FakeClock) -> None:
