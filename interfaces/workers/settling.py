@@ -23,11 +23,13 @@ WAITS_FOR_WRITES_S = 1.0
 """Wall seconds at most, so that a worker that always writes settles as well."""
 
 
-def next_limit(limit: int, took_s: float) -> int:
-    """How many quarter-hours to settle at once, where `limit` took so long: facilities have few meters or many."""
+def next_limit(settled: int, took_s: float) -> int:
+    """How many quarter-hours to settle at once, where so many took so long: facilities have few meters or many."""
     if took_s > 2 * SETTLING_LASTS_S:
-        return max(FEWEST_SETTLED, limit // 2)
-    return min(MOST_SETTLED, 2 * limit) if took_s < SETTLING_LASTS_S / 2 else limit
+        settled //= 2
+    elif took_s < SETTLING_LASTS_S / 2:
+        settled *= 2
+    return min(MOST_SETTLED, max(FEWEST_SETTLED, settled))
 
 
 class SettlingTurn:
@@ -99,7 +101,7 @@ class PartitionSettling:
             return
         if settled.more or settled.quarters == limit:
             self._due_at_s = at_s
-        if settled.quarters == limit:
-            self._at_once = next_limit(limit, took_s)
+            # Of those that were left for the readings of others it would only be asked again how many they have.
+            self._at_once = next_limit(settled.quarters, took_s)
         if settled.corrected:
             _log.info("telemetry corrected", partition=self._partition, quarters=settled.corrected)

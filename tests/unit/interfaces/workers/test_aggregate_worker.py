@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -264,6 +265,29 @@ def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
             assert rollups.left == left
 
     asyncio.run(story())
+
+
+def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
+    class Large(FakeTelemetryRollups):
+        limits: ClassVar[list[int]] = []
+
+        def settle(self, partition: int, *, limit: int) -> Settled:
+            self.limits.append(limit)
+            time.sleep(settling.SETTLING_LASTS_S)
+            return Settled(quarters=min(limit, 12 if len(self.limits) < 3 else 1), more=True)
+
+    async def story() -> None:
+        told = Aggregating(FailingStore())
+        partition = PartitionSettling(0, Large(FailingStore(), told.clock), SettlingTurn())
+        for _ in range(4):
+            await partition.settle_if_due(7.0)
+
+    asyncio.run(story())
+    first, second, third, fourth = Large.limits
+    assert first == FIRST_SETTLED
+    assert FEWEST_SETTLED <= second <= 12, "half as many where it took long"
+    assert third <= second
+    assert fourth == FEWEST_SETTLED
 
 
 def test_an_error_while_settling_holds_up_no_reading() -> None:
