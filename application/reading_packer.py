@@ -62,9 +62,9 @@ class _KeptTwice:
 class ReadingPacker:
     """Publishes what came `flush_after_s` wall seconds after the first of it, a partition sooner at `batch_bytes`.
 
-    Several packs are on their way at once; they may arrive in another order. Beyond `max_buffered_bytes`, a message more
-    at most, there is no room: that is of what is held as it would be packed. Until it is, readings as they were decoded
-    take about four times as much. All methods belong to one event loop.
+    Several packs are on their way at once; they may arrive in another order. There is no room once as much is held as
+    `max_buffered_bytes`, as it would be packed: one message may go beyond. Until they are packed, readings as they were
+    decoded take about four times as much. All methods belong to one event loop.
     """
 
     def __init__(

@@ -72,7 +72,28 @@ def tell(story: Callable[[Connection, Taker, Transport], Awaitable[None]]) -> No
     asyncio.run(run())
 
 
-def test_after_each_read_it_rests_and_goes_on() -> None:
+def test_after_a_large_read_it_goes_on_at_once() -> None:
+    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+        one = publish(b"a" * 96)
+        many = connections.LARGE_READ_BYTES // len(one)
+        connection.data_received(one * (many + 1))
+        assert (len(taker.taken), transport.told) == (many + 1, [])
+        connection.data_received(one * many)
+        assert (len(taker.taken), transport.told) == (2 * many + 1, ["pause"])
+
+    tell(story)
+
+
+def test_after_a_large_read_for_which_there_was_no_room_it_waits_for_room() -> None:
+    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+        taker.room = False
+        connection.data_received(publish(b"a" * 96) * connections.LARGE_READ_BYTES)
+        assert (taker.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
+
+    tell(story)
+
+
+def test_after_each_small_read_it_rests_and_goes_on() -> None:
     async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
         for n in (1, 2):
             connection.data_received(publish(b"a") + publish(b"b"))
