@@ -24,7 +24,8 @@ WRITE_THROUGH_PAUSES_S = 10.0
 WRITTEN_AT_ONCE = 500
 """Facilities in one round."""
 SHARE_OF_TIME = 0.03
-"""What keeping the cache warm may take, however many facilities there are."""
+"""What keeping the cache warm may take, however many facilities there are. A round of more than 0.3 s takes more than
+its share: WRITE_THROUGH_PAUSES_S bounds the pause after it."""
 WAITING_AT_MOST = 10_000
 METER_BYTES = 300
 """About what the values of one meter take in memory."""

@@ -40,6 +40,8 @@ class MalformedRate:
     def _tally(self, facility_id: str, at: datetime) -> _Tally:
         tally = self._tallies.get(facility_id)
         if tally is not None and at < tally.until:
+            # A clock that went back would else make this half as much longer.
+            tally.until = min(tally.until, at + WINDOW)
             self._tallies.move_to_end(facility_id)
             return tally
         if tally is None or at >= tally.until + WINDOW:

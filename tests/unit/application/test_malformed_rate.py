@@ -29,6 +29,13 @@ def test_a_facility_silent_for_long_starts_anew() -> None:
     assert rate.note("fac-001", malformed=False, at=T0 + 10 * WINDOW) == 0.0
 
 
+def test_a_clock_that_goes_back_does_not_keep_old_messages_in_the_share() -> None:
+    rate = MalformedRate()
+    rate.note("fac-001", malformed=True, at=T0 + 100 * WINDOW)
+    assert rate.note("fac-001", malformed=False, at=T0) == 0.5
+    assert rate.share("fac-001", at=T0 + 2 * WINDOW) == 0.0
+
+
 def test_memory_is_bounded_by_forgetting_the_longest_silent() -> None:
     rate = MalformedRate()
     for n in range(MAX_FACILITIES + 5):
