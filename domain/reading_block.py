@@ -42,6 +42,12 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
         extra = [self.extra[n] for n in which.tolist()]
         return RareColumns(self.trust[which], self.revision[which], self.incomplete[which], extra)
 
+    def are_odd(self) -> BoolArray:
+        """Of each reading, whether there is something to say about it."""
+        says_more = np.array([text is not None for text in self.extra], dtype=np.bool_)
+        odd: BoolArray = (self.trust != MOST_TRUSTED) | (self.revision != 0) | self.incomplete | says_more
+        return odd
+
     @classmethod
     def usual(cls, count: int) -> RareColumns:
         """Of so many readings with nothing to say about them."""
@@ -140,6 +146,20 @@ class ReadingBlock(Sequence[MeterReading]):
             meter_ids=SEPARATOR.join([block.meter_ids for block in blocks]),
             rare=rare,
             **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in _ARRAYS},
+        )
+
+    def chosen(self, which: BoolArray) -> ReadingBlock:
+        """Those that are, in their order."""
+        whose = np.repeat(np.arange(len(self.counts)), self.counts)
+        counts = np.bincount(whose[which], minlength=len(self.counts))
+        places = np.flatnonzero(which)
+        names = self.meter_of_each()
+        return ReadingBlock(
+            facility_ids=[self.facility_ids[n] for n in np.flatnonzero(counts).tolist()],
+            counts=counts[counts > 0],
+            meter_ids=SEPARATOR.join([names[n] for n in places.tolist()]),
+            rare=None if self.rare is None else self.rare.chosen(places),
+            **{name: getattr(self, name)[which] for name in _ARRAYS if name != "counts"},
         )
 
     def facility_of_each(self) -> list[str]:

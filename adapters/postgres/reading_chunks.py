@@ -106,21 +106,25 @@ class _Written:
         rare = block.rare
         if rare is not None and order is not None:
             rare = rare.chosen(order)
-        self._rare = None if rare is None else _rare_columns(rare)
+        self._rare = rare
+        self._are_odd = np.zeros(len(block), dtype=np.bool_) if rare is None else rare.are_odd()
 
     def rows(self, facility_ids: list[str], quarter_s: IntArray, starts: IntArray, ends: IntArray) -> bytes:
         """All chunks; such as are alike together, since these are made without a look at each."""
         facilities = [text(facility_id) for facility_id in facility_ids]
         widths = self._meter_at[ends] - self._meter_at[starts]
-        shapes = zip((ends - starts).tolist(), widths.tolist(), map(len, facilities), strict=True)
-        alike: dict[tuple[int, int, int], list[int]] = {}
+        odd = np.logical_or.reduceat(self._are_odd, starts)
+        shapes = zip(
+            (ends - starts).tolist(), widths.tolist(), map(len, facilities), odd.tolist(), strict=True
+        )
+        alike: dict[tuple[int, int, int, bool], list[int]] = {}
         for n, shape in enumerate(shapes):
             alike.setdefault(shape, []).append(n)
         parts: list[bytes] = []
-        for which in alike.values():
+        for (_, _, _, is_odd), which in alike.items():
             mine = [facilities[n] for n in which]
             places = zip(mine, *(values[which].tolist() for values in (quarter_s, starts, ends)), strict=True)
-            if self._rare is not None or len(which) < _FEW:
+            if is_odd or len(which) < _FEW:
                 parts += [part for place in places for part in self._row(*place)]
             else:
                 first = b"".join(self._row(*next(places)))
@@ -140,10 +144,10 @@ class _Written:
         for kind, elements in self._eights:
             parts.append(_header(kind, count, 12 * count))
             parts.append(elements[12 * start : 12 * end])
-        if self._rare is None:
+        if self._rare is None or not self._are_odd[start:end].any():
             parts.append(_ALL_PLAIN)
         else:
-            parts += [column.field(start, end) for column in self._rare]
+            parts += _rare_fields(self._rare, start, end)
         return parts
 
     def _like(
@@ -165,30 +169,25 @@ class _Written:
         return rows.tobytes()
 
 
-class _Rare(msgspec.Struct, frozen=True):
-    """A column that is NULL where all of a chunk's readings are as they usually are."""
-
-    kind: int
-    elements: list[bytes]
-    usual: bytes
-
-    def field(self, start: int, end: int) -> bytes:
-        chosen = self.elements[start:end]
-        if all(one == self.usual for one in chosen):
-            return NULL
-        return element(array_of(self.kind, b"".join(chosen), len(chosen), has_nulls=NULL in chosen))
-
-
-def _rare_columns(rare: RareColumns) -> list[_Rare]:
-    """trust, revision, incomplete, extra."""
+def _rare_fields(rare: RareColumns, start: int, end: int) -> list[bytes]:
+    """trust, revision, incomplete, extra of readings start .. end-1."""
     smallint, integer, boolean = Struct("!ih"), Struct("!ii"), Struct("!ib")
-    trust, revision = rare.trust.tolist(), rare.revision.tolist()
+    trust, revision, incomplete = (
+        column[start:end].tolist() for column in (rare.trust, rare.revision, rare.incomplete)
+    )
     return [
-        _Rare(_SMALLINT, [smallint.pack(2, one) for one in trust], smallint.pack(2, MOST_TRUSTED)),
-        _Rare(_INTEGER, [integer.pack(4, one) for one in revision], integer.pack(4, 0)),
-        _Rare(_BOOLEAN, [boolean.pack(1, one) for one in rare.incomplete.tolist()], boolean.pack(1, 0)),
-        _Rare(_TEXT, [text(one) for one in rare.extra], NULL),
+        _rare_field(_SMALLINT, [smallint.pack(2, one) for one in trust], smallint.pack(2, MOST_TRUSTED)),
+        _rare_field(_INTEGER, [integer.pack(4, one) for one in revision], integer.pack(4, 0)),
+        _rare_field(_BOOLEAN, [boolean.pack(1, one) for one in incomplete], boolean.pack(1, 0)),
+        _rare_field(_TEXT, [text(one) for one in rare.extra[start:end]], NULL),
     ]
+
+
+def _rare_field(kind: int, elements: list[bytes], usual: bytes) -> bytes:
+    """NULL where all of a chunk's readings are as they usually are."""
+    if all(one == usual for one in elements):
+        return NULL
+    return element(array_of(kind, b"".join(elements), len(elements), has_nulls=NULL in elements))
 
 
 def _cut(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:

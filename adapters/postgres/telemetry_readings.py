@@ -18,8 +18,8 @@ from adapters.postgres.quarter_news import News, note
 from adapters.postgres.reading_chunks import Chunks, chunks_of, copy_chunks
 from adapters.postgres.stored_chunks import new_to
 from domain.meter_intervals import INTERVAL, INTERVAL_S
-from domain.meter_reading import MeterReading
 from domain.reading_block import ReadingBlock, microseconds
+from domain.reading_columns import BoolArray
 from domain.rollups import LOOK_AHEAD_S, SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]
@@ -124,17 +124,22 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
 
 
 def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime) -> ReadingBlock:
-    late: list[MeterReading] = []
-    others: list[MeterReading] = []
-    settled_until = _settled_until(at)
-    for reading in readings:
-        (late if reading.ts < settled_until else others).append(reading)
-    return ReadingBlock.of([*new_to(conn, late), *others])
+    """Only what is late is looked at one by one: a few such readings may come with many others."""
+    late = _are_late(readings, at)
+    if not late.any():
+        return readings
+    new = ReadingBlock.of(new_to(conn, list(readings.chosen(late))))
+    return ReadingBlock.joined([new, readings.chosen(~late)])
 
 
 def has_late(readings: ReadingBlock, at: datetime) -> bool:
     """Whether one of them may be of a quarter-hour that was settled already."""
-    return len(readings) > 0 and bool(readings.ts_us.min() < microseconds([_settled_until(at)])[0])
+    return bool(_are_late(readings, at).any())
+
+
+def _are_late(readings: ReadingBlock, at: datetime) -> BoolArray:
+    late: BoolArray = readings.ts_us < microseconds([_settled_until(at)])[0]
+    return late
 
 
 def _settled_until(at: datetime) -> datetime:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from application.reading_packs import MalformedBatch, ReadingBatch, pack, received_at, unpack
 from domain.meter_reading import TRUST, MeterReading
-from domain.reading_block import SEPARATOR, ReadingBlock, UnjoinableId, facilities_in, joined
+from domain.reading_block import SEPARATOR, RareColumns, ReadingBlock, UnjoinableId, facilities_in, joined
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 VALUES = st.none() | st.floats(-1e6, 1e6)
@@ -57,6 +57,25 @@ def test_whose_readings_are_is_told_without_making_any(readings: list[MeterReadi
 
     columns = {name: getattr(ReadingBlock.of(readings), name) for name in ReadingBlock.__slots__}
     assert facilities_in(NeverOneByOne(**columns)) == facilities_in(readings)
+
+
+@given(READINGS, st.data())
+def test_some_of_a_block_are_in_columns_what_they_are_one_by_one(
+    readings: list[MeterReading], data: st.DataObject
+) -> None:
+    which = data.draw(st.lists(st.booleans(), min_size=len(readings), max_size=len(readings)))
+    found = ReadingBlock.of(readings).chosen(np.array(which, dtype=np.bool_))
+    assert list(found) == [reading for reading, is_chosen in zip(readings, which, strict=True) if is_chosen]
+
+
+@given(READINGS)
+def test_odd_is_each_reading_that_there_is_something_to_say_about(readings: list[MeterReading]) -> None:
+    rare = ReadingBlock.of(readings).rare or RareColumns.usual(len(readings))
+    usual = [
+        (reading.quality, reading.revision, reading.incomplete, reading.extra) == ("measured", 0, False, None)
+        for reading in readings
+    ]
+    assert (~rare.are_odd()).tolist() == usual
 
 
 @given(st.lists(READINGS, max_size=4))

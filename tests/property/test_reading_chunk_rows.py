@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.postgres import reading_chunks
 from adapters.postgres.reading_chunks import chunks_of
 from domain.meter_reading import MeterReading
 from domain.reading_block import ReadingBlock
@@ -39,7 +42,7 @@ def rows_in(copied: bytes) -> list[bytes]:
     return found
 
 
-@given(st.lists(READINGS, min_size=1, max_size=80) | st.lists(READINGS | RARE, min_size=1, max_size=30))
+@given(st.lists(READINGS, min_size=1, max_size=80) | st.lists(READINGS | RARE, min_size=1, max_size=80))
 def test_what_is_written_of_many_facilities_is_what_is_written_of_each(readings: list[MeterReading]) -> None:
     def place(reading: MeterReading) -> tuple[str, datetime]:
         return reading.facility_id, reading.ts.replace(second=0)
@@ -50,3 +53,19 @@ def test_what_is_written_of_many_facilities_is_what_is_written_of_each(readings:
     assert sorted(rows_in(together.rows)) == sorted(one.rows for one in alone)
     places = zip(together.facility_ids, together.quarters, together.firsts, strict=True)
     assert sorted(places) == sorted((c.facility_ids[0], c.quarters[0], c.firsts[0]) for c in alone)
+
+
+def test_one_odd_reading_has_only_its_own_chunk_made_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    row = reading_chunks._Written._row
+
+    def counted(self: reading_chunks._Written, facility: bytes, *place: int) -> list[bytes]:
+        made.append(place[1])
+        return row(self, facility, *place)
+
+    monkeypatch.setattr(reading_chunks._Written, "_row", counted)
+    readings = [MeterReading(f"fac-{n:03}", "m1", T0, 1.0, 2.0) for n in range(100)]
+    readings[50] = msgspec.structs.replace(readings[50], revision=1)
+    chunks = chunks_of(ReadingBlock.of(readings))
+    assert len(rows_in(chunks.rows)) == 100
+    assert made == [0, 50], "the first of those that are alike, and the odd one"

@@ -20,6 +20,7 @@ from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from domain.meter_reading import TRUST, MeterReading
+from domain.reading_block import ReadingBlock
 from tests.fakes.clock import FakeClock
 from tests.plain_rollups import winners
 from tests.servers import Database
@@ -165,6 +166,26 @@ def test_what_comes_late_and_is_known_is_not_added_again(pool: ConnectionPool[An
     corrected = said(15, 12.0, revision=1)
     assert store.write_readings(0, 2, [*readings, corrected]) == 1
     assert words(pool) == len(readings) + 1
+
+
+def test_what_comes_in_time_with_something_late_is_not_looked_at_one_by_one(
+    pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    one_by_one = ReadingBlock.__iter__
+
+    def counted(self: ReadingBlock) -> Iterator[MeterReading]:
+        looked_at.append(len(self))
+        return one_by_one(self)
+
+    store = PostgresTelemetryStore(pool, clock)
+    store.write_readings(0, 1, [said(0, 10.0)])
+    clock.advance(hours=1)
+    in_time = [said(3_600 + n, 10.0, quality="estimated" if n == 20 else "measured") for n in range(0, 60, 5)]
+    monkeypatch.setattr(ReadingBlock, "__iter__", counted)
+    assert store.write_readings(0, 2, [said(0, 10.0), *in_time[:6], said(15, 12.0), *in_time[6:]]) == 13
+    assert looked_at == [2]
+    assert words(pool) == 14
 
 
 def test_a_backlog_is_compared_with_its_own_minutes_alone(
