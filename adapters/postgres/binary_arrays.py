@@ -20,6 +20,10 @@ _BIGINT = Struct("!q")
 _NO_ELEMENTS = Struct("!iiI")
 _HEADER = Struct("!iiIii")
 
+LENGTH_BYTES, ARRAY_HEADER_BYTES = _LENGTH.size, _HEADER.size
+EIGHT_BYTE_ELEMENT = LENGTH_BYTES + 8
+"""Of a bigint, a float8 or a timestamp, its length before it."""
+
 
 def bigint(value: int) -> bytes:
     """Raises OverflowError."""

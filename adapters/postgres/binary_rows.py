@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.postgres.binary_arrays import ARRAY_HEADER_BYTES, LENGTH_BYTES
+
 COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 POSTGRES_EPOCH_S = int(POSTGRES_EPOCH.timestamp())
-_ARRAY_HEADER_BYTES = 20
 
 Fields = Sequence[tuple[str, str]]
 """Name and numpy type, big-endian."""
@@ -56,12 +57,12 @@ def unix_seconds(timestamps_: NDArray[np.int64]) -> NDArray[np.float64]:
 def received(sent: Sequence[bytes], kind: str) -> NDArray[Any]:
     """One-dimensional arrays without NULLs as `array_send` writes them, one after the other."""
     element = np.dtype([("length", ">i4"), ("value", kind)])
-    body = b"".join([one[_ARRAY_HEADER_BYTES:] for one in sent])
+    body = b"".join([one[ARRAY_HEADER_BYTES:] for one in sent])
     values: NDArray[Any] = np.frombuffer(body, dtype=element)["value"]
     return values.astype(np.dtype(kind).newbyteorder("="))
 
 
 def received_lengths(sent: Sequence[bytes], kind: str) -> NDArray[np.int64]:
     """How many elements each of them has."""
-    width = 4 + np.dtype(kind).itemsize
-    return np.array([(len(one) - _ARRAY_HEADER_BYTES) // width for one in sent], dtype=np.int64)
+    width = LENGTH_BYTES + np.dtype(kind).itemsize
+    return np.array([(len(one) - ARRAY_HEADER_BYTES) // width for one in sent], dtype=np.int64)

@@ -16,7 +16,15 @@ import psycopg
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from adapters.postgres.binary_arrays import NULL, array_of, element, text
+from adapters.postgres.binary_arrays import (
+    ARRAY_HEADER_BYTES,
+    EIGHT_BYTE_ELEMENT,
+    LENGTH_BYTES,
+    NULL,
+    array_of,
+    element,
+    text,
+)
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER, POSTGRES_EPOCH_S, fields_of
 from domain.meter_intervals import INTERVAL_S
 from domain.minute_spans import MINUTE_S
@@ -30,7 +38,7 @@ _US = 1_000_000
 _BIGINT, _SMALLINT, _INTEGER, _BOOLEAN, _FLOAT8, _TEXT, _TIMESTAMPTZ = 20, 21, 23, 16, 701, 25, 1184
 _FIELDS = Struct("!hiq")
 _LENGTH = Struct("!i")
-_HEADER_BYTES = 24
+_HEADER_BYTES = LENGTH_BYTES + ARRAY_HEADER_BYTES
 _ALL_PLAIN = NULL * 4
 _FEW = 8
 """So many chunks are made sooner one by one."""
@@ -142,8 +150,8 @@ class _Written:
             names,
         ]
         for kind, elements in self._eights:
-            parts.append(_header(kind, count, 12 * count))
-            parts.append(elements[12 * start : 12 * end])
+            parts.append(_header(kind, count, EIGHT_BYTE_ELEMENT * count))
+            parts.append(elements[EIGHT_BYTE_ELEMENT * start : EIGHT_BYTE_ELEMENT * end])
         if self._rare is None or not self._are_odd[start:end].any():
             parts.append(_ALL_PLAIN)
         else:
@@ -161,7 +169,8 @@ class _Written:
         rows[:, _FIELDS.size : at] = np.frombuffer(b"".join(facilities), np.uint8).reshape(len(starts), -1)
         names_at = self._meter_at[starts]
         pieces = [(self._meters, names_at, int(self._meter_at[ends[0]] - names_at[0]))]
-        pieces += [(elements, 12 * starts, 12 * int(ends[0] - starts[0])) for _, elements in self._eights]
+        width = EIGHT_BYTE_ELEMENT * int(ends[0] - starts[0])
+        pieces += [(elements, EIGHT_BYTE_ELEMENT * starts, width) for _, elements in self._eights]
         for source, places, width in pieces:
             at += _HEADER_BYTES
             rows[:, at : at + width] = _cut(source, places, width)

@@ -17,6 +17,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.array_params import integers, moments, texts
+from adapters.postgres.binary_arrays import ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES
 from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
 from adapters.postgres.reading_chunks import chunks_of, copy_chunks
 from domain.meter_intervals import INTERVAL, interval_start
@@ -28,7 +29,9 @@ from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, stand
 Connection = psycopg.Connection[Any]
 
 MINUTE = timedelta(seconds=MINUTE_S)
-_HEADER_BYTES, _ELEMENT_BYTES = 20, 12
+_HEADER_WORDS, _ELEMENT_WORDS, _LENGTH_WORDS = (
+    size // 4 for size in (ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES)
+)
 _EIGHTS = (">i8", ">f8", ">f8", ">i8")
 """ts, kw, kwh_total and seq."""
 
@@ -139,7 +142,7 @@ def _plain(rows: Sequence[Any]) -> _Part:
     names = [row[1].split(SEPARATOR) for row in rows]
     width = np.array([len(some) for some in names], dtype=np.int64)
     chunks = np.array([len(row[2]) for row in rows], dtype=np.int64) // (
-        _HEADER_BYTES + _ELEMENT_BYTES * width
+        ARRAY_HEADER_BYTES + EIGHT_BYTE_ELEMENT * width
     )
     counts = chunks * width
     at = _elements_at(np.repeat(width, chunks))
@@ -161,7 +164,7 @@ def _plain(rows: Sequence[Any]) -> _Part:
 def _elements_at(sizes: IntArray) -> IntArray:
     """Where the elements of arrays of these sizes begin, in words of four bytes."""
     chunk = np.repeat(np.arange(len(sizes)), sizes)
-    return _HEADER_BYTES // 4 * (chunk + 1) + _ELEMENT_BYTES // 4 * np.arange(len(chunk)) + 1
+    return _HEADER_WORDS * (chunk + 1) + _ELEMENT_WORDS * np.arange(len(chunk)) + _LENGTH_WORDS
 
 
 def _values(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
