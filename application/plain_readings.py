@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Annotated, Literal, overload
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -23,7 +23,15 @@ from domain.meter_reading import (
     MeterReading,
     Quality,
 )
-from domain.reading_block import SEPARATOR, RareColumns, ReadingBlock, UnjoinableId, joined, microseconds
+from domain.reading_block import (
+    SEPARATOR,
+    NotYetReadings,
+    RareColumns,
+    ReadingBlock,
+    UnjoinableId,
+    joined,
+    microseconds,
+)
 
 _METER_IDS = re.compile(rf"(?:{IDENTIFIER.pattern}{SEPARATOR})*{IDENTIFIER.pattern}")
 _TRUST = {word: TRUST.index(quality) for word, quality in QUALITY_WORDS.items()}
@@ -47,11 +55,10 @@ class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
     """Which of the facility's meters, where a gateway speaks for several; else the topic's."""
 
 
-class PlainReadings(Sequence[MeterReading]):
+class PlainReadings(NotYetReadings):
     """Of one message, and not empty. A reading to whoever looks at one, columns for `in_columns`."""
 
     __slots__ = ("facility_id", "items", "meter_ids")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, facility_id: str, meter_ids: str, items: Sequence[ReadingMessage]) -> None:
         self.facility_id = facility_id
@@ -61,13 +68,6 @@ class PlainReadings(Sequence[MeterReading]):
 
     def __len__(self) -> int:
         return len(self.items)
-
-    @overload
-    def __getitem__(self, index: int) -> MeterReading: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[MeterReading]: ...
-    def __getitem__(self, index: int | slice) -> MeterReading | list[MeterReading]:
-        return list(self)[index]
 
     def __iter__(self) -> Iterator[MeterReading]:
         for meter_id, item in zip(self.meter_ids.split(SEPARATOR), self.items, strict=True):
@@ -81,9 +81,6 @@ class PlainReadings(Sequence[MeterReading]):
                 QUALITY_WORDS[item.quality],
                 revision=item.revision,
             )
-
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
 
 
 def plain_readings(

@@ -59,12 +59,28 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
         )
 
 
-class ReadingBlock(Sequence[MeterReading]):
+class NotYetReadings(Sequence[MeterReading]):
+    """Readings to whoever looks at one, each made at that moment; what they are made of is the subclass's."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, index: int) -> MeterReading: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[MeterReading]: ...
+    def __getitem__(self, index: int | slice) -> MeterReading | list[MeterReading]:
+        return list(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+
+class ReadingBlock(NotYetReadings):
     """`facility_ids` and `counts` are of one length: whose the next so many readings are. All else is of the length of
     the block. Raises ValueError where it is not."""
 
     __slots__ = ("counts", "facility_ids", "kw", "kwh_total", "meter_ids", "rare", "seq", "ts_us")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -175,13 +191,6 @@ class ReadingBlock(Sequence[MeterReading]):
     def __len__(self) -> int:
         return len(self.ts_us)
 
-    @overload
-    def __getitem__(self, index: int) -> MeterReading: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[MeterReading]: ...
-    def __getitem__(self, index: int | slice) -> MeterReading | list[MeterReading]:
-        return list(self)[index]
-
     def __iter__(self) -> Iterator[MeterReading]:
         rare = self.rare or RareColumns.usual(len(self))
         kw, kwh_total = (
@@ -206,9 +215,6 @@ class ReadingBlock(Sequence[MeterReading]):
             yield MeterReading(
                 facility_id, meter_id, ts, power, register, number, quality, incomplete, extra, revision
             )
-
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
 
     def __repr__(self) -> str:
         return f"ReadingBlock.of({list(self)!r})"
