@@ -44,6 +44,8 @@ class MalformedReading(msgspec.Struct, frozen=True):
 class ParsedMessage(msgspec.Struct, frozen=True):
     """What a meter message holds; both parts may be non-empty for a list. All of it is of the topic's facility."""
 
+    facility_id: str | None
+    """None: the topic names none."""
     readings: Sequence[MeterReading]
     malformed: Sequence[MalformedReading]
     traceparent: str | None = None
@@ -66,7 +68,7 @@ def parse_message(topic: str, payload: bytes, *, now: datetime, size: int | None
     try:
         return _parse(topic, payload, facility_id, meter_id, now)
     except RecursionError:
-        return ParsedMessage((), (MalformedReading(topic, "JSON nested too deep", payload),))
+        return _unusable(facility_id, topic, "JSON nested too deep", payload)
 
 
 def _parse(topic: str, payload: bytes, facility_id: str, meter_id: str, now: datetime) -> ParsedMessage:
@@ -75,16 +77,16 @@ def _parse(topic: str, payload: bytes, facility_id: str, meter_id: str, now: dat
     except msgspec.ValidationError:
         return _parse_leniently(topic, payload, facility_id, meter_id, now)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return ParsedMessage((), (MalformedReading(topic, _reason(error), payload),))
+        return _unusable(facility_id, topic, _reason(error), payload)
     items = message if isinstance(message, list) else (message,)
     if 1 <= len(items) <= MAX_READINGS_PER_MESSAGE:
         readings = plain_readings(facility_id, meter_id, items, now)
         if readings is not None:
-            return ParsedMessage(readings, (), items[0].traceparent)
+            return ParsedMessage(facility_id, readings, (), items[0].traceparent)
     return _parse_leniently(topic, payload, facility_id, meter_id, now)
 
 
-def addressed(topic: str) -> tuple[str, str]:
+def _addressed(topic: str) -> tuple[str, str]:
     """The (facility, meter) of `meters/{facility_id}/{meter_id}/readings`. Raises ValueError."""
     named = _TOPIC.fullmatch(topic)
     if named is not None:
@@ -102,12 +104,17 @@ def carried_trace(*said: str | None) -> str | None:
 
 
 def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:
+    facility_id = None
     try:
-        addressed(topic)
+        facility_id, _ = _addressed(topic)
         reason = f"the message has {size} bytes; at most {MAX_MESSAGE_BYTES} are read"
     except UnusableReading as error:
         reason = str(error)
-    return ParsedMessage((), (MalformedReading(topic, reason, payload[:MAX_PARKED_BYTES]),))
+    return _unusable(facility_id, topic, reason, payload[:MAX_PARKED_BYTES])
+
+
+def _unusable(facility_id: str | None, topic: str, reason: str, payload: bytes) -> ParsedMessage:
+    return ParsedMessage(facility_id, (), (MalformedReading(topic, reason, payload),))
 
 
 def _reason(error: Exception) -> str:
@@ -127,7 +134,7 @@ def _parse_leniently(
         items = message if isinstance(message, list) else [message]
         _check_count(len(items))
     except (UnusableReading, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return ParsedMessage((), (MalformedReading(topic, _reason(error), payload),))
+        return _unusable(facility_id, topic, _reason(error), payload)
     readings: list[MeterReading] = []
     malformed: list[MalformedReading] = []
     for item in items:
@@ -138,4 +145,6 @@ def _parse_leniently(
             malformed.append(MalformedReading(topic, _reason(error), body))
     first = items[0] if isinstance(items[0], dict) else {}
     traceparent = first.get("traceparent")
-    return ParsedMessage(readings, malformed, traceparent if isinstance(traceparent, str) else None)
+    return ParsedMessage(
+        facility_id, readings, malformed, traceparent if isinstance(traceparent, str) else None
+    )

@@ -8,14 +8,13 @@ import msgspec
 import structlog
 
 from application.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
-from application.plain_readings import facility_of
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.meter_feed import Kept, MeterMessage
 from application.ports.telemetry_stream import TelemetryStream
 from application.ports.turn_shares import TurnShares
 from application.reading_packer import ReadingPacker
-from application.readings import addressed, carried_trace, parse_message
+from application.readings import carried_trace, parse_message
 from interfaces.workers.alert_switch import AlertSwitch
 from interfaces.workers.holding import sleep_unless
 from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
@@ -71,7 +70,7 @@ class MeterIngest:
         counts = self.counts
         counts.messages += 1
         counts.readings += len(readings)
-        facility_id = facility_of(readings) if readings else _facility_of(message.topic)
+        facility_id = parsed.facility_id or _NOWHERE
         self._rate.note(facility_id, malformed=bool(malformed), at=now)
         if malformed:
             counts.malformed += len(malformed)
@@ -144,13 +143,6 @@ class MeterIngest:
             )
             if share == 0:
                 del self._suspects[facility_id]
-
-
-def _facility_of(topic: str) -> str:
-    try:
-        return addressed(topic)[0]
-    except ValueError:
-        return _NOWHERE
 
 
 async def run(

@@ -59,6 +59,14 @@ def test_only_a_traceparent_of_usual_length_is_held_with_the_readings_it_came_wi
         assert not found.malformed
 
 
+def test_a_message_is_of_its_topics_facility_whatever_becomes_of_it() -> None:
+    bodies = (json.dumps(message()), json.dumps([message(), message(ts="noon")]), "no JSON", "[" * 100_000)
+    for payload in (*bodies, " " * (MAX_MESSAGE_BYTES + 1)):
+        assert parse_message(TOPIC, payload.encode(), now=NOW).facility_id == TOPIC.split("/")[1]
+        for nowhere in ("meters/fac-001/readings", "meters/fac 1/m/readings", "meters/fac-001/m 1/readings"):
+            assert parse_message(nowhere, payload.encode(), now=NOW).facility_id is None
+
+
 def test_of_a_list_with_one_bad_reading_the_others_are_used() -> None:
     found = parse_message(TOPIC, json.dumps([message(), message(ts="noon"), message(kw=1)]).encode(), now=NOW)
     assert [r.kw for r in found.readings] == [118.2, 1.0]
