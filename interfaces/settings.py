@@ -149,8 +149,8 @@ class Settings:
     """Where a process kills itself, for tests: `dispatch.before_call`."""
     failpoint_once_file: Path | None = _setting(parse.path, None)
     """Made when the failpoint was hit; while it exists the failpoint does nothing."""
-    planted_fault: PlantedFault | None = _setting(parse.one_of(*get_args(PlantedFault)), None)
-    """A fault put into the system on purpose, to show that the demo notices it."""
+    planted_faults: frozenset[PlantedFault] = _setting(parse.some_of(*get_args(PlantedFault)), frozenset())
+    """Faults put into the system on purpose, to show that the demo notices them."""
 
     @property
     def http_host(self) -> str:
@@ -264,6 +264,8 @@ def _sends_in_clear(url: str | None) -> bool:
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

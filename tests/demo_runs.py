@@ -62,16 +62,18 @@ def run_demo(*arguments: str) -> DemoRun:
     return _run_of(demo.returncode, out, said)
 
 
-def run_demo_killing(server: str, *arguments: str, data_dir: Path, when: str) -> DemoRun:
-    """The same, and kill -9 of `server` (postgres, nats-server, valkey-server) once the demo says `when`."""
-    killed: list[int] = []
+def run_demo_killing(*arguments: str, data_dir: Path, when: Mapping[str, str]) -> DemoRun:
+    """The same, and kill -9 of each server (postgres, nats-server, valkey-server) once the demo says so much."""
+    waiting = dict(when)
 
     def heard(demo: int, line: str) -> None:
-        if when in line and not killed:
-            killed.extend(children_of(demo, server))
-            os.kill(killed[0], signal.SIGKILL)
+        for server in [server for server, said in waiting.items() if said in line]:
+            os.kill(children_of(demo, server)[0], signal.SIGKILL)
+            del waiting[server]
 
-    return run_demo_heard(*arguments, data_dir=data_dir, heard=heard)
+    run = run_demo_heard(*arguments, data_dir=data_dir, heard=heard)
+    assert not waiting, run.said
+    return run
 
 
 def run_demo_heard(

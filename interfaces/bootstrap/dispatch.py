@@ -96,12 +96,12 @@ def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> Bui
         breaker_listener=health.breaker_changed,
         call_listener=health.call_ended,
     )
-    if settings.planted_fault == "resend":
+    if "resend" in settings.planted_faults:
         from interfaces.planted_faults import ResendingControl
 
-        return ResendingControl(control)
-    if settings.planted_fault == "skip-restore":
+        control = ResendingControl(control)
+    if "skip-restore" in settings.planted_faults:
         from interfaces.planted_faults import RestoreSkippingControl
 
-        return RestoreSkippingControl(control, stores.clock)
+        control = RestoreSkippingControl(control, stores.clock)
     return control

@@ -244,7 +244,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
 
 
 def _bus_type(settings: Settings) -> type[CommandBus]:
-    if settings.planted_fault == "skip-intent":
+    if "skip-intent" in settings.planted_faults:
         from interfaces.planted_faults import AttemptSkippingBus
 
         return AttemptSkippingBus

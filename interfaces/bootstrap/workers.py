@@ -166,7 +166,7 @@ async def _notify(stores: Stores, stop: asyncio.Event) -> None:
         secret_of=callback_secrets(stores),
         allow_private=stores.settings.allow_private_callbacks,
     )
-    if stores.settings.planted_fault == "lost-callback":
+    if "lost-callback" in stores.settings.planted_faults:
         from interfaces.planted_faults import LosingNotifier
 
         notifier = LosingNotifier(notifier)

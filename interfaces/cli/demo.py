@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 import msgspec
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from interfaces.demo.cast import LEAST_FACILITIES
 from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
+from interfaces.settings import PlantedFault
 
 if TYPE_CHECKING:
     from interfaces.demo.document import DemoDocument
@@ -54,8 +55,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--shed-factor", type=click.FloatRange(0, 1), default=1.0, hidden=True)
 @click.option("--without-meters", is_flag=True, hidden=True)
-@click.option("--planted-fault", hidden=True)
-@click.option("--failpoint", default=DemoOptions().failpoint, hidden=True)
+@click.option(
+    "--planted-fault", "planted_faults", type=click.Choice(get_args(PlantedFault)), multiple=True, hidden=True
+)
+@click.option("--failpoint", "failpoints", default=DemoOptions().failpoints, multiple=True, hidden=True)
 @click.option("--database-of-settings", is_flag=True, hidden=True)
 def demo(
     *,
@@ -67,8 +70,8 @@ def demo(
     as_json: bool,
     shed_factor: float,
     without_meters: bool,
-    planted_fault: str | None,
-    failpoint: str,
+    planted_faults: tuple[PlantedFault, ...],
+    failpoints: tuple[str, ...],
     database_of_settings: bool,
 ) -> None:
     """Run the whole story of a DR event on real servers.
@@ -94,8 +97,8 @@ def demo(
             data_dir=data_dir,
             shed_factor=shed_factor,
             without_meters=without_meters,
-            planted_fault=planted_fault,
-            failpoint=failpoint,
+            planted_faults=frozenset(planted_faults),
+            failpoints=failpoints,
             database_url=settings.database_url if database_of_settings else None,
             migration_database_url=settings.migration_database_url if database_of_settings else None,
         ),

@@ -30,7 +30,7 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     ledger: LedgerVerdict
     seconds: float
     killed: tuple[str, ...]
-    """The failpoint at which a worker was killed, and what was in flight."""
+    """Each failpoint at which a worker was killed, and what was in flight."""
     faults: list[str]
 
 
@@ -58,6 +58,6 @@ def document_of(
         domain_events=domain_events,
         ledger=evidence.ledger,
         seconds=round(seconds, 1),
-        killed=evidence.killed,
+        killed=evidence.in_flight,
         faults=faults,
     )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from interfaces.settings import PlantedFault
+
 EPOCH = datetime(2026, 7, 14, 21, 16, tzinfo=UTC)
 """A Tuesday, 14:16 in Los Angeles: a summer afternoon. What the demo's clock reads when its workers start."""
 WINDOW = timedelta(minutes=30)
@@ -28,6 +30,6 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     """For tests: a fresh PostgreSQL that is there already, instead of an embedded one."""
     migration_database_url: str | None = None
-    planted_fault: str | None = None
-    failpoint: str = "dispatch.after_call_commit"
-    """Where one worker is killed; the process is named by the failpoint's first part."""
+    planted_faults: frozenset[PlantedFault] = frozenset()
+    failpoints: tuple[str, ...] = ("dispatch.after_call_commit",)
+    """At each of them one worker is killed; the process is named by the failpoint's first part, and has only one."""

@@ -55,7 +55,7 @@ from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpe
 SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
 METER_CADENCE_S = 60.0
 KILLED = "killed"
-"""The failpoint's file: however many processes carry it, one of them is killed, once."""
+"""Before a failpoint's name, its file: however many processes carry it, one of them is killed, once."""
 PROJECTED_WITHIN_S = 15.0
 
 
@@ -102,7 +102,7 @@ class Demo:
             http_bind=f"127.0.0.1:{_free_port()}",
             allow_private_callbacks=True,
             log_level="info",
-            planted_fault=self._options.planted_fault,  # type: ignore[arg-type]  # checked by the command line
+            planted_faults=self._options.planted_faults,
             database_url=self._options.database_url,
             migration_database_url=self._options.migration_database_url,
         )
@@ -187,7 +187,7 @@ class Demo:
                 clock_speed=clock.speed,
             ),
             without=("forecast",),
-            environs=self._failpoint(),
+            environs=self._failpoints(),
         )
         system.start_process("world", ["simulate", "world", "--spec", str(spec)])
         system.wait_until_ready()
@@ -197,16 +197,20 @@ class Demo:
         system.start_process("forecast", ["worker", "forecast"])
         return addresses
 
-    def _failpoint(self) -> dict[str, dict[str, str]]:
-        """The environment of the processes that carry the failpoint."""
-        failpoint = self._options.failpoint
-        carried = {
-            "GRIDPROOF_FAILPOINT": failpoint,
-            "GRIDPROOF_FAILPOINT_ONCE_FILE": str(self._folder / KILLED),
-        }
+    def _failpoints(self) -> dict[str, dict[str, str]]:
+        """The environment of the processes that carry a failpoint."""
         return {
-            process: carried for process, worker in PROCESSES.items() if worker == failpoint.partition(".")[0]
+            process: {
+                "GRIDPROOF_FAILPOINT": failpoint,
+                "GRIDPROOF_FAILPOINT_ONCE_FILE": str(self._once_file(failpoint)),
+            }
+            for failpoint in self._options.failpoints
+            for process, worker in PROCESSES.items()
+            if worker == failpoint.partition(".")[0]
         }
+
+    def _once_file(self, failpoint: str) -> Path:
+        return self._folder / f"{KILLED}.{failpoint}"
 
     def _world(self, clock: ClockSpec, mqtt_url: str, scene: Scene, weather_bind: str) -> Path:
         directory = self._folder / "world"
@@ -256,9 +260,9 @@ class Demo:
             in_time=in_time,
             unequal_read_models=tuple(verify_read_models(stores)),
             ledger=ledger,
-            killed=_struck(self._folder / KILLED),
+            killed={failpoint: _struck(self._once_file(failpoint)) for failpoint in self._options.failpoints},
         )
-        self.story, self.killed = story, evidence.killed
+        self.story, self.killed = story, evidence.in_flight
         return document_of(
             evidence,
             domain_events=stores.events.head(),
@@ -279,8 +283,8 @@ def story_of(stores: Stores, dr_event_id: UUID, cast: Cast) -> tuple[DomainEvent
     return tuple(entries)
 
 
-def _struck(once_file: Path) -> tuple[str, ...]:
-    return (once_file.read_text(encoding="utf-8").strip(),) if once_file.exists() else ()
+def _struck(once_file: Path) -> str | None:
+    return once_file.read_text(encoding="utf-8").strip() if once_file.exists() else None
 
 
 def _free_port() -> int:

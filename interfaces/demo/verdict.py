@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -36,8 +36,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     unequal_read_models: tuple[str, ...]
     """Read models that differ from a fresh replay, with the first difference."""
     ledger: LedgerVerdict
-    killed: tuple[str, ...]
-    """What was in flight when a worker was killed."""
+    killed: Mapping[str, str | None]
+    """Failpoint -> what was in flight when a worker was killed at it; None: nobody came there."""
+
+    @property
+    def in_flight(self) -> tuple[str, ...]:
+        return tuple(what for what in self.killed.values() if what is not None)
 
 
 def faults(evidence: Evidence) -> list[str]:
@@ -121,5 +125,6 @@ def _told_to_the_utility(evidence: Evidence) -> Iterable[str]:
 
 
 def _killed(evidence: Evidence) -> Iterable[str]:
-    if not evidence.killed:
-        yield "no worker was killed in the middle: the failpoint was never reached"
+    for failpoint, in_flight in evidence.killed.items():
+        if in_flight is None:
+            yield f"no worker was killed in the middle: the failpoint {failpoint} was never reached"

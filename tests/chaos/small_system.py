@@ -213,7 +213,7 @@ class SmallSystem:
             environment["GRIDPROOF_FAILPOINT"] = self.failpoint
             environment["GRIDPROOF_FAILPOINT_ONCE_FILE"] = str(self.once_file)
         if self.planted_fault is not None:
-            environment["GRIDPROOF_PLANTED_FAULT"] = self.planted_fault
+            environment["GRIDPROOF_PLANTED_FAULTS"] = self.planted_fault
         return environment
 
     def _told(self) -> str:

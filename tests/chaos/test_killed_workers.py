@@ -9,16 +9,13 @@ import pytest
 
 from tests.demo_runs import SMALL, DemoRuns
 
-SHORT = {
+ALL = {
     "dispatch.before_call_commit": r"commit fac-\d+/zone-\d+ [0-9a-f-]{36}",
     "dispatch.after_call_restore": r"restore fac-\d+/zone-\d+ [0-9a-f-]{36}",
     "dispatch.after_record_prepare": r"prepare fac-\d+/zone-\d+ [0-9a-f-]{36}",
     "relay.after_publish": r"[0-9a-f-]{36}",
     "schedule.after_command_StartDREvent": r"StartDREvent of [0-9a-f-]{36}",
     "notify.after_call": r"\w+ [0-9a-f-]{36}",
-}
-"""Failpoint -> what was in flight."""
-MORE = {
     "dispatch.before_call_prepare": r"prepare ",
     "dispatch.before_call_restore": r"restore ",
     "dispatch.after_call_prepare": r"prepare ",
@@ -34,29 +31,38 @@ MORE = {
     "notify.before_call": r"\w+ [0-9a-f-]{36}",
     "notify.after_record": r"\w+ [0-9a-f-]{36}",
 }
+"""Failpoint -> what is in flight."""
 
 
-def arguments(failpoint: str) -> tuple[str, ...]:
-    return (*SMALL, "--failpoint", failpoint)
+TOGETHER = (
+    ("dispatch.before_call_commit", "schedule.after_command_StartDREvent"),
+    ("dispatch.after_call_restore", "relay.after_publish"),
+    ("dispatch.after_record_prepare", "notify.after_call"),
+)
+"""Two that die in one run: a run of its own for each is what `make chaos` takes its time for."""
 
 
-def has_the_same_end(demos: DemoRuns, failpoint: str, in_flight: str) -> None:
-    run = demos.start(*arguments(failpoint)).result()
+def arguments(*failpoints: str) -> tuple[str, ...]:
+    return (*SMALL, *(word for failpoint in failpoints for word in ("--failpoint", failpoint)))
+
+
+def has_the_same_end(demos: DemoRuns, failpoints: tuple[str, ...]) -> None:
+    run = demos.start(*arguments(*failpoints)).result()
     assert run.faults == [], run.said
     assert run.status == 0
     assert run.document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
     assert run.document["duplicate_bms_commands"] == 0
     assert run.document["curtailed_after_end"] == 0
-    (killed,) = run.document["killed"]
-    process = failpoint.partition(".")[0]
-    assert re.match(rf"{process}\.\w+ {in_flight}", killed), killed
+    for failpoint, killed in zip(failpoints, run.document["killed"], strict=True):
+        process = failpoint.partition(".")[0]
+        assert re.match(rf"{process}\.\w+ {ALL[failpoint]}", killed), killed
 
 
 @pytest.fixture(scope="module")
 def short_runs() -> Iterator[DemoRuns]:
     runs = DemoRuns()
-    for failpoint in SHORT:
-        runs.start(*arguments(failpoint))
+    for failpoints in TOGETHER:
+        runs.start(*arguments(*failpoints))
     yield runs
     runs.close()
 
@@ -64,21 +70,20 @@ def short_runs() -> Iterator[DemoRuns]:
 @pytest.fixture(scope="module")
 def long_runs() -> Iterator[DemoRuns]:
     runs = DemoRuns()
-    for failpoint in MORE:
+    for failpoint in ALL:
         runs.start(*arguments(failpoint))
     yield runs
     runs.close()
 
 
-@pytest.mark.parametrize("failpoint", SHORT)
-def test_a_worker_killed_in_the_middle_changes_nothing_of_the_end(
-    short_runs: DemoRuns, failpoint: str
+@pytest.mark.parametrize("failpoints", TOGETHER, ids="+".join)
+def test_workers_killed_in_the_middle_change_nothing_of_the_end(
+    short_runs: DemoRuns, failpoints: tuple[str, ...]
 ) -> None:
-    has_the_same_end(short_runs, failpoint, SHORT[failpoint])
+    has_the_same_end(short_runs, failpoints)
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("failpoint", MORE)
+@pytest.mark.parametrize("failpoint", ALL)
 def test_wherever_a_worker_is_killed_the_end_is_the_same(long_runs: DemoRuns, failpoint: str) -> None:
-    """With the short ones these are the 20 runs of `make chaos`."""
-    has_the_same_end(long_runs, failpoint, MORE[failpoint])
+    has_the_same_end(long_runs, (failpoint,))

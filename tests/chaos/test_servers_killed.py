@@ -6,12 +6,35 @@ import pytest
 
 from tests.demo_runs import SMALL, run_demo_killing
 
+PREPARING, ACTIVE, RECOVERING = (
+    f"the DR event is {status}" for status in ("preparing", "active", "recovering")
+)
+WHEN = {
+    "nats-server and postgres while commits are under way, valkey-server in recovery": {
+        "nats-server": PREPARING,
+        "postgres": ACTIVE,
+        "valkey-server": RECOVERING,
+    },
+}
 
+
+@pytest.mark.parametrize("when", WHEN.values(), ids=WHEN.keys())
+def test_servers_killed_while_commands_are_under_way_change_nothing_of_the_end(
+    when: dict[str, str], tmp_path: Path
+) -> None:
+    has_the_same_end(when, tmp_path)
+
+
+@pytest.mark.chaos
 @pytest.mark.parametrize("server", ["postgres", "nats-server", "valkey-server"])
-def test_a_server_killed_while_commands_are_under_way_changes_nothing_of_the_end(
+def test_a_server_killed_alone_while_commands_are_under_way_changes_nothing_of_the_end(
     server: str, tmp_path: Path
 ) -> None:
-    run = run_demo_killing(server, *SMALL, data_dir=tmp_path / "data", when="the DR event is active")
+    has_the_same_end({server: ACTIVE}, tmp_path)
+
+
+def has_the_same_end(when: dict[str, str], folder: Path) -> None:
+    run = run_demo_killing(*SMALL, data_dir=folder / "data", when=when)
     assert run.faults == [], run.said
     assert run.status == 0
     assert run.document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}

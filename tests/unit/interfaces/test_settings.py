@@ -71,7 +71,7 @@ A_FULL_SYSTEM = {
     "GRIDPROOF_LOG_JSON": "true",
     "GRIDPROOF_FAILPOINT": "dispatch.before_call",
     "GRIDPROOF_FAILPOINT_ONCE_FILE": "/tmp/once",
-    "GRIDPROOF_PLANTED_FAULT": "resend",
+    "GRIDPROOF_PLANTED_FAULTS": "resend,skip-intent",
 }
 
 
@@ -175,7 +175,8 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         ("BMS_MAX_CONCURRENT", "1.5"),
         ("QUEUE_DEPTH", "-1"),
         ("QUEUE_DEPTH", "٣"),
-        ("PLANTED_FAULT", "skip"),
+        ("PLANTED_FAULTS", "skip"),
+        ("PLANTED_FAULTS", "resend,skip"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_to_do(name: str, value: str) -> None:

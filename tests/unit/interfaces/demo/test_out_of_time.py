@@ -70,6 +70,6 @@ def test_only_a_demo_that_ran_out_of_time_is_told_to_have(in_time: bool) -> None
         in_time=in_time,
         unequal_read_models=(),
         ledger=LedgerVerdict(verified=True, domain_events=0, checkpoints=0),
-        killed=("dispatch.after_call",),
+        killed={"dispatch.after_call": "commit fac-001/zone-1"},
     )
     assert any(fault.startswith("timed out: ") for fault in faults(evidence)) is not in_time
