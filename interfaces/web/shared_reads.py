@@ -66,7 +66,10 @@ class JoinedReads(Generic[TKey, TRead]):
         *,
         most: int = MOST_TOGETHER,
         at_once: int = 2,
+        when_idle: Callable[[], object] = lambda: None,
     ) -> None:
+        """`when_idle` is called each time that nobody waits any more and nothing is under way."""
+        self._when_idle = when_idle
         self._read = read
         self._most = most
         self._at_once = at_once
@@ -96,6 +99,8 @@ class JoinedReads(Generic[TKey, TRead]):
                 await self._answer(together)
         finally:
             self._working -= 1
+            if not self._working and not self._asked:
+                self._when_idle()
 
     async def _answer(self, together: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
         """Whatever happens, whoever waits is told."""
@@ -118,20 +123,25 @@ class JoinedReads(Generic[TKey, TRead]):
 
 
 class JoinedRows:
-    """Rows of read models by their keys; each read model's are read together."""
+    """Rows of read models by their keys; each read model's are read together.
+
+    A view is kept only while somebody waits for a row of it: one of the past is made for a single request.
+    """
 
     def __init__(self) -> None:
         self._reads: dict[int, JoinedReads[str, Any]] = {}
 
     async def get(self, view: View[Row], key: str) -> Row | None:
-        """Whoever may see it. `view` is one that lasts as long as the process. Raises ReadModelsUnavailable."""
-        reads = self._reads.get(id(view))
+        """Whoever may see it. Raises ReadModelsUnavailable."""
+        name = id(view)
+        reads = self._reads.get(name)
         if reads is None:
 
             def among(keys: Collection[str]) -> Mapping[str, Row]:
                 return view.by_key(keys)  # which keeps the view, so its id stays its own
 
-            reads = self._reads[id(view)] = JoinedReads(among)
+            reads = JoinedReads(among, when_idle=lambda: self._reads.pop(name, None))
+            self._reads[name] = reads
         row: Row | None = await reads.get(key)
         return row
 

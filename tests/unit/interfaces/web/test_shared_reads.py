@@ -1,14 +1,16 @@
 """Reads that many ask for at once: done once, after everybody asked, and whoever fails or leaves disturbs nobody."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import pytest
 
 from interfaces.web import shared_reads
-from interfaces.web.shared_reads import JoinedReads, SharedReads
+from interfaces.web.shared_reads import JoinedReads, JoinedRows, SharedReads
 
 Story = Callable[[], Coroutine[Any, Any, None]]
 
@@ -197,5 +199,33 @@ def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pyte
         await asyncio.sleep(0.1)
         gate.open.release(2)
         assert (await first, await second) == (0, 1)
+
+    told(story)
+
+
+class OneRow:
+    """A view of the past, as it is made for one request."""
+
+    def by_key(self, keys: Collection[str]) -> dict[str, str]:
+        return {key: f"row {key}" for key in keys}
+
+
+def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
+    async def story() -> None:
+        rows: Any = JoinedRows()
+        views = [OneRow() for _ in range(20)]
+        gone = [weakref.ref(view) for view in views]
+        assert await asyncio.gather(*(rows.get(view, "a") for view in views)) == ["row a"] * 20
+        impatient = asyncio.create_task(rows.get(views[0], "b"))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        async with asyncio.timeout(20):
+            while rows._reads:  # noqa: ASYNC110 - its read ends in a thread
+                await asyncio.sleep(0.001)
+        views.clear()
+        gc.collect()
+        assert [view() for view in gone] == [None] * 20
 
     told(story)
