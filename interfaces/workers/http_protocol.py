@@ -1,23 +1,43 @@
 """uvicorn's HTTP protocol over httptools, with an end to what one connection may take.
 
 httptools gathers a header line, and the trailers behind a body in chunks, for as long as somebody sends it; uvicorn
-keeps all requests that come in one piece, however short they are.
+keeps all requests that come in one piece, however short they are, waits for the rest of a request for ever, and tells
+only the newest of those that came on a connection that it is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MOST_HEAD_BYTES = 64 * 1_024
 """And what is received in one piece: what comes behind the last piece of a body, or before the first."""
 MOST_PIPELINED = 64
 """Requests that wait for the answers before theirs."""
+MOST_HEADERS = 100
+HEAD_WITHIN_S = 10.0
+"""Wall seconds from the first byte of a request to the end of its head."""
+BODY_WITHIN_S = 60.0
+"""And from there to the end of its body, while it is read; what a route allows for it is less."""
+IDLE_S = 30.0
+"""How long a connection may be open before it is used, and between two requests."""
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
+_TOO_SLOW = b"The head of the request did not arrive in time."
+
+
+class Awaited(NamedTuple):
+    """What the other side has still to send, and how many requests came before it."""
+
+    part: Literal["first byte", "head", "body"]
+    requests: int
+
+    @property
+    def within_s(self) -> float:
+        return {"first byte": IDLE_S, "head": HEAD_WITHIN_S, "body": BODY_WITHIN_S}[self.part]
 
 
 class HeadWithBody:
@@ -58,27 +78,62 @@ class HeadWithBody:
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Answers 400 and hangs up where the head, or what is neither head nor body, does not come to an end."""
+    """Hangs up where a request or what is neither head nor body does not come to an end; where it can, it says why."""
 
     _unfinished_bytes = 0
+    _part: Literal["head", "body"] | None = None
+    """What of a request has begun to come; None between two."""
+    _requests = 0
+    _timed: Awaited | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _answered: RequestResponseCycle | None = None
+    """The request that is answered now, or was last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
+        self._await(Awaited("first byte", 0))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever answers a request is told, also where another one waits behind it."""
+        self._await(None)
+        self.pipeline.clear()
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._unfinished_bytes += len(data)
         super().data_received(data)
         if self._unfinished_bytes > MOST_HEAD_BYTES + len(data) and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
+        if self._part is None and self._is_answering:
+            self._await(None)
+        else:  # a line end before a head is no idle connection any more
+            self._await(Awaited(self._part or "head", self._requests))
+
+    def on_message_begin(self) -> None:
+        self._part = "head"
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._part == "body":
+            return  # a trailer: the headers were looked at before it came
+        if len(self.headers) >= MOST_HEADERS:
+            raise httptools.HttpParserError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._unfinished_bytes = 0
+        self._part = "body"
         if len(self.pipeline) >= MOST_PIPELINED:
             raise httptools.HttpParserError(
                 "too many requests at once"
             )  # answered by 400, as what is no HTTP is
         super().on_headers_complete()
+        if len(self.pipeline) == 1:
+            self.flow.resume_reading()  # else nobody would see that the other side is gone
 
     def on_body(self, body: bytes) -> None:
         self._unfinished_bytes = 0
@@ -86,4 +141,35 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._unfinished_bytes = 0
+        self._part = None
+        self._requests += 1
         super().on_message_complete()
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _await(self, awaited: Awaited | None) -> None:
+        """The clock of what is awaited already goes on."""
+        if awaited == self._timed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timed = awaited
+        self._timer = None if awaited is None else self.loop.call_later(awaited.within_s, self._hang_up)
+
+    def _hang_up(self) -> None:
+        awaited, self._timed, self._timer = self._timed, None, None
+        if self.transport.is_closing():
+            return
+        if self._part == "body" and self.flow.read_paused:  # it is we who do not read
+            self._await(awaited)
+            return
+        if self._part == "head" and not self._is_answering:
+            told = b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_TOO_SLOW), _TOO_SLOW)
+            self.transport.write(STATUS_LINE[408] + b"content-type: text/plain; charset=utf-8\r\n" + told)
+        self.transport.close()

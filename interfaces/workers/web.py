@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import uvicorn
 from litestar.types import ASGIApp
 
-from interfaces.workers.http_protocol import BoundedHttpProtocol
+from interfaces.workers.http_protocol import IDLE_S, BoundedHttpProtocol
 
 THREADS = 64
 """Stores are synchronous: asyncio's own executor has six threads on two cores, too few for a group commit."""
@@ -82,7 +82,7 @@ async def run(
             server_header=False,
             backlog=BACKLOG,
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=30,
+            timeout_keep_alive=int(IDLE_S),
             timeout_graceful_shutdown=int(GRACE_S),
         )
     )

@@ -4,15 +4,18 @@ import asyncio
 import select
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from interfaces.workers import web
-from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_PIPELINED
+from interfaces.workers import http_protocol, web
+from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
 
 PIECE = b"x" * 16_384
+GONE: dict[bytes, threading.Event] = defaultdict(threading.Event)
+"""Set when who asked for /late with that query is gone."""
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -25,8 +28,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         return
     if scope["path"] == "/late":
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await receive()
-        await receive()  # until it is gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        GONE[scope["query_string"]].set()
         return
     if scope["path"] == "/long":  # and begins as a head does
         length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
@@ -41,6 +45,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         if message["type"] == "http.disconnect":
             return
         length, more = length + len(message["body"]), message["more_body"]
+    if scope["path"] == "/headers":
+        length = len(scope["headers"])
     body = b"%d bytes;" % length
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -159,3 +165,80 @@ def test_a_head_and_its_body_arrive_in_order_and_whole(address: tuple[str, int],
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"content-length: %d" % length in head
     assert body == b"HTTP/1.1 "[:length] + b"y" * (length - 9)
+
+
+@pytest.mark.parametrize(
+    ("begun", "little", "said"),
+    [
+        (b"", b"", b""),
+        (b"", b"\r\n", b""),
+        (b"G", b"", b"HTTP/1.1 408 "),
+        (BEGINNING, b"X-Slow: 1\r\n", b"HTTP/1.1 408 "),
+        (BEGINNING + b"Content-Length: 100000\r\n\r\n", b"x", b""),
+        (IN_CHUNKS + b"1\r\nx\r\n0\r\n", b"X-Trailer: 1\r\n", b""),
+        (b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: 10\r\n\r\n", b"\r\n", b"HTTP/1.1 200 "),
+    ],
+    ids=["nothing", "line ends", "a byte", "headers", "body", "trailers", "line ends behind an answer"],
+)
+def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_little(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, begun: bytes, little: bytes, said: bytes
+) -> None:
+    for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
+        monkeypatch.setattr(http_protocol, bound, 0.3)
+    answer = b""
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(begun)
+        try:
+            for _ in range(400):
+                if select.select([connection], [], [], 0.05)[0]:
+                    received = connection.recv(65_536)
+                    answer += received
+                    if not received:
+                        break
+                connection.sendall(little)
+            else:
+                pytest.fail("nobody hung up")
+        except ConnectionError:
+            pass  # it hung up with bytes of ours unread
+    assert answer.startswith(said)
+    assert bool(answer) == bool(said)
+
+
+def test_a_request_may_take_its_time_to_be_answered(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
+        monkeypatch.setattr(http_protocol, bound, 0.1)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(b"GET /late?patient HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert not select.select([connection], [], [], 0.5)[0]
+        assert not GONE[b"patient"].is_set()
+    assert GONE[b"patient"].wait(20)
+
+
+def test_who_is_gone_is_gone_also_where_another_request_waits_behind(address: tuple[str, int]) -> None:
+    one = b"GET /late?%s HTTP/1.1\r\nHost: h\r\n\r\n"
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(one % b"answered")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+        connection.sendall(one % b"waiting")
+    assert GONE[b"answered"].wait(20)
+    assert not GONE[b"waiting"].wait(0.2)  # nobody answers that one any more
+
+
+def test_what_comes_behind_a_body_is_no_header(address: tuple[str, int]) -> None:
+    request = (
+        BEGINNING.replace(b"/", b"/headers", 1) + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    trailers = b"1\r\nx\r\n0\r\nAuthorization: Bearer forged\r\nX-Trailer: 1\r\n\r\n"
+    answer, _ = until_closed(address, request, trailers)
+    assert answer.endswith(b"\r\n3 bytes;")
+
+
+@pytest.mark.parametrize(("headers", "status"), [(MOST_HEADERS, 200), (MOST_HEADERS + 1, 400)])
+def test_a_head_has_so_many_headers_at_most(address: tuple[str, int], headers: int, status: int) -> None:
+    head = b"GET /headers HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" + b"A:\r\n" * (headers - 2)
+    answer, _ = until_closed(address, head + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.endswith(b"%d bytes;" % headers) == (status == 200)
