@@ -14,14 +14,8 @@ from application.dead_letter_replay import NotReplayable
 from application.event_mapper import UnknownTopic
 from application.ledger_proof import NotProvable
 from application.portfolio_problems import PortfolioInvalid
-from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
-from application.ports.event_store import EventStoreUnavailable, SaveTooLarge
-from application.ports.ledger_store import LedgerUnavailable
-from application.ports.operations import OperationsUnavailable
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamUnavailable
-from application.ports.work_queue import WorkQueueUnavailable
+from application.ports.event_store import SaveTooLarge
 from domain.errors import (
     DomainError,
     FacilityNotAvailable,
@@ -34,11 +28,11 @@ from domain.errors import (
 from interfaces.web.access import STORE_RETRY_AFTER_S
 from interfaces.web.problems import MEDIA_TYPE, Problem, ProblemReason, try_again
 from interfaces.web.tracing import trace_id_of
+from interfaces.web.unavailable import UNAVAILABLE
 from projections.audit_replay import UnknownStory
 from projections.cursors import InvalidCursor, UnknownFilter
 from projections.past_lists import PastNotFoldedYet, PastTooLarge
-from projections.story_log import PositionAhead, StoryLogUnavailable
-from projections.views import ReadModelsUnavailable
+from projections.story_log import PositionAhead
 
 log = structlog.get_logger("web")
 
@@ -174,17 +168,6 @@ def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
     return problem_response(request, Problem("internal-error", "something went wrong; the log has it"))
 
 
-_UNAVAILABLE = (
-    ApiKeysUnavailable,
-    EventStoreUnavailable,
-    LedgerUnavailable,
-    OperationsUnavailable,
-    ReadModelsUnavailable,
-    StoryLogUnavailable,
-    StreamUnavailable,
-    TelemetryStoreUnavailable,
-    WorkQueueUnavailable,
-)
 _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
     DeadLetterNotFound: "not-found",
@@ -210,7 +193,7 @@ EXCEPTION_HANDLERS = cast(
         SaveTooLarge: _named("body-too-large"),
         UnknownTopic: of_newer_release,
         Exception: unforeseen,
-        **dict.fromkeys(_UNAVAILABLE, of_store),
+        **dict.fromkeys(UNAVAILABLE, of_store),
         **{error: _named(name) for error, name in _BY_NAME.items()},
     },
 )

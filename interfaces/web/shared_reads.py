@@ -2,16 +2,17 @@
 
 A thousand pages hear of the same happening in the same moment, and all of them read the same list anew. Whoever asks
 while a read is under way goes with the next one, so what anybody is told was read after it was asked for. Only where a
-read failed after a long wait its error is told to them as well: the store hangs, and they would wait as long once more.
+store did not answer after a long wait they are told so as well: it hangs, and they would wait as long once more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from interfaces.web.unavailable import UNAVAILABLE
 from projections.views import Row, View
 
 TRead = TypeVar("TRead")
@@ -52,6 +53,12 @@ class SharedReads:
         finally:
             if self._running.get(name) is own:
                 del self._running[name]
+
+
+class _Failed(NamedTuple):
+    """What one of many could not be read for."""
+
+    error: Exception
 
 
 class JoinedReads(Generic[TKey, TRead]):
@@ -106,20 +113,36 @@ class JoinedReads(Generic[TKey, TRead]):
         """Whatever happens, whoever waits is told."""
         began = time.monotonic()
         try:
-            found = await asyncio.to_thread(self._read, list(together))
+            told = await asyncio.to_thread(self._told, list(together))
         except asyncio.CancelledError:
             for joined in together.values():
                 joined.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - raised again by everyone who waits for it
             waited: list[asyncio.Future[TRead | None]] = []
-            if time.monotonic() - began > LONG_S:
+            if isinstance(error, UNAVAILABLE) and time.monotonic() - began > LONG_S:
                 waited, self._asked = list(self._asked.values()), {}
             for joined in (*together.values(), *waited):
                 joined.set_exception(error)
         else:
             for key, joined in together.items():
-                joined.set_result(found.get(key))
+                if isinstance(answer := told[key], _Failed):
+                    joined.set_exception(answer.error)
+                else:
+                    joined.set_result(answer)
+
+    def _told(self, keys: Sequence[TKey]) -> dict[TKey, TRead | _Failed | None]:
+        """In a thread. What cannot be read is the error of whoever asked for that alone: it is looked for by halves."""
+        try:
+            found = self._read(keys)
+        except UNAVAILABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again by who asked for that one
+            if len(keys) == 1:
+                return {keys[0]: _Failed(error)}
+            half = len(keys) // 2
+            return {**self._told(keys[:half]), **self._told(keys[half:])}
+        return {key: found.get(key) for key in keys}
 
 
 class JoinedRows:
@@ -147,8 +170,9 @@ class JoinedRows:
 
 
 def _raise_again(failed: asyncio.Future[Any]) -> None:
-    """What it failed with, if it did."""
-    if not failed.cancelled() and (error := failed.exception()) is not None:
+    """That the store did not answer, if it was that; what else was refused is the own business of whoever asked."""
+    error = None if failed.cancelled() else failed.exception()
+    if isinstance(error, UNAVAILABLE):
         raise error
 
 

@@ -7,10 +7,13 @@ import weakref
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 from interfaces.web import shared_reads
 from interfaces.web.shared_reads import JoinedReads, JoinedRows, SharedReads
+from projections.audit_replay import UnknownStory
+from projections.views import ReadModelsUnavailable
 
 Story = Callable[[], Coroutine[Any, Any, None]]
 
@@ -22,13 +25,14 @@ class Gate:
         self.begun: list[Any] = []
         self.open = threading.Semaphore(0)
         self.failing: set[int] = set()
+        self.error: type[Exception] = ReadModelsUnavailable
 
     def read(self, asked: Any = None) -> int:
         number = len(self.begun)
         self.begun.append(asked)
         assert self.open.acquire(timeout=20)
         if number in self.failing:
-            raise ConnectionError(number)
+            raise self.error(number)
         return number
 
     async def has_begun(self, count: int) -> None:
@@ -87,7 +91,7 @@ def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() ->
         gate.open.release(3)
         assert await first == 0
         results = await asyncio.gather(*sharing, return_exceptions=True)
-        assert [type(result) for result in results] == [ConnectionError] * 3
+        assert [type(result) for result in results] == [ReadModelsUnavailable] * 3
         assert await shared.read("page", gate.read) == 2
 
     told(story)
@@ -147,7 +151,7 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
         joined = JoinedReads(read)
         gate.open.release(2)
         results = await asyncio.gather(joined.get("a"), joined.get("b"), return_exceptions=True)
-        assert [type(result) for result in results] == [ConnectionError, ConnectionError]
+        assert [type(result) for result in results] == [ReadModelsUnavailable, ReadModelsUnavailable]
         assert await joined.get("a") == 1
 
     told(story)
@@ -165,7 +169,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
         await asyncio.sleep(0.1)
         gate.open.release()
         results = await asyncio.gather(*asking, return_exceptions=True)
-        assert [type(result) for result in results] == [ConnectionError] * 4
+        assert [type(result) for result in results] == [ReadModelsUnavailable] * 4
         assert len(gate.begun) == 1
         gate.open.release()
         assert await shared.read("page", gate.read) == 1
@@ -180,12 +184,67 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
         await asyncio.sleep(0.1)
         gate.open.release()
         results = await asyncio.gather(*asking, return_exceptions=True)
-        assert [type(result) for result in results] == [ConnectionError] * 3
+        assert [type(result) for result in results] == [ReadModelsUnavailable] * 3
         gate.open.release()
         assert await joined.get("b") == 1
 
     told(story)
     told(story_of_many)
+
+
+def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_reads, "LONG_S", 0.05)
+
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads()
+        gate.failing, gate.error = {0}, UnknownStory
+        first = asyncio.create_task(shared.read("audit", gate.read))
+        await gate.has_begun(1)
+        later = asyncio.create_task(shared.read("audit", gate.read))
+        await asyncio.sleep(0.1)
+        gate.open.release(2)
+        with pytest.raises(UnknownStory):
+            await first
+        assert await later == 1
+
+    async def story_of_many() -> None:
+        gate = Gate()
+        gate.failing, gate.error = {0}, UnknownStory
+        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()), at_once=1)
+        first = asyncio.create_task(joined.get("a"))
+        await gate.has_begun(1)
+        later = asyncio.create_task(joined.get("b"))
+        await asyncio.sleep(0.1)
+        gate.open.release(2)
+        with pytest.raises(UnknownStory):
+            await first
+        assert await later == 1
+
+    told(story)
+    told(story_of_many)
+
+
+def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
+    read: list[list[str]] = []
+
+    def among(keys: Collection[str]) -> dict[str, str]:
+        read.append(sorted(keys))
+        if "undecodable" in keys:
+            raise msgspec.ValidationError("undecodable")
+        return {key: key.upper() for key in keys}
+
+    async def story() -> None:
+        joined = JoinedReads(among, most=200)
+        names = [f"row-{number}" for number in range(199)]
+        names.insert(70, "undecodable")
+        results = await asyncio.gather(*map(joined.get, names), return_exceptions=True)
+        assert isinstance(results.pop(70), msgspec.ValidationError)
+        assert results == [name.upper() for name in names if name != "undecodable"]
+
+    told(story)
+    assert len(read) < 20
 
 
 def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
