@@ -1,6 +1,6 @@
 """Sessions in PostgreSQL, by its clock: every web process sees the same ones."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
@@ -8,11 +8,13 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from application.ports.api_keys import ApiKeysUnavailable
 from application.ports.sessions import Session
 from application.sessions import MOST_OF_A_KEY
 
+STORE = "the store of sessions"
 _FORGET_ENDED = "DELETE FROM gridproof.sessions WHERE expires_at <= now()"
 _FORGET_OLDEST = """
 DELETE FROM gridproof.sessions WHERE token_hash IN (
@@ -24,9 +26,9 @@ _BEGIN = """
 INSERT INTO gridproof.sessions (token_hash, key_id, expires_at) VALUES (%s, %s, now() + make_interval(secs => %s))
 RETURNING key_id, expires_at, extract(epoch FROM expires_at - now())
 """
-_FIND = """
-SELECT key_id, expires_at, extract(epoch FROM expires_at - now())
-FROM gridproof.sessions WHERE token_hash = %s AND expires_at > now()
+_AMONG = """
+SELECT key_id, expires_at, extract(epoch FROM expires_at - now()), token_hash
+FROM gridproof.sessions WHERE token_hash = ANY(%s) AND expires_at > now()
 """
 _END = "DELETE FROM gridproof.sessions WHERE token_hash = %s"
 
@@ -43,10 +45,10 @@ class PostgresSessions:
             connection.execute(_FORGET_OLDEST, (key_id, MOST_OF_A_KEY - 1))
             return _session(connection.execute(_BEGIN, (token_hash, key_id, lasts_s)).fetchone())
 
-    def find(self, token_hash: bytes) -> Session | None:
-        with self._connection() as connection:
-            row = connection.execute(_FIND, (token_hash,)).fetchone()
-        return _session(row) if row else None
+    def among(self, token_hashes: Collection[bytes]) -> dict[bytes, Session]:
+        with named(ApiKeysUnavailable, STORE), single_statements(self._pool) as connection:
+            rows = connection.execute(_AMONG, (list(token_hashes),)).fetchall()
+        return {bytes(row[-1]): _session(row[:-1]) for row in rows}
 
     def end(self, token_hash: bytes) -> None:
         with self._connection() as connection:
@@ -54,7 +56,7 @@ class PostgresSessions:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with named(ApiKeysUnavailable, "the store of sessions"), self._pool.connection() as connection:
+        with named(ApiKeysUnavailable, STORE), self._pool.connection() as connection:
             yield connection
 
 

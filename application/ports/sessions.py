@@ -1,5 +1,6 @@
 """Sessions of people who signed in with an API key; the token itself is never stored."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -23,8 +24,8 @@ class Sessions(Protocol):
         """Keep a new one. Those that have ended are forgotten, and the oldest of a key that has too many."""
         ...
 
-    def find(self, token_hash: bytes) -> Session | None:
-        """The session of that token, unless it has ended."""
+    def among(self, token_hashes: Collection[bytes]) -> Mapping[bytes, Session]:
+        """Those sessions of these tokens that have not ended, in one look."""
         ...
 
     def end(self, token_hash: bytes) -> None:

@@ -78,13 +78,9 @@ class SignedIn:
 
     def _look_up(self, hashes: Collection[bytes]) -> dict[bytes, tuple[Session, float]]:
         """With when each ends, by this process's own clock that only goes on."""
-        found = {hashed: self._sessions.find(hashed) for hashed in hashes}
+        found = self._sessions.among(hashes)
         now = self._monotonic()
-        return {
-            hashed: (session, now + session.lasts_s)
-            for hashed, session in found.items()
-            if session is not None
-        }
+        return {hashed: (session, now + session.lasts_s) for hashed, session in found.items()}
 
 
 async def caller_of(connection: AnyConnection, authenticator: Authenticator, signed_in: SignedIn) -> ApiKey:

@@ -48,11 +48,20 @@ def test_a_session_is_found_by_its_token_alone(kept: Kept) -> None:
     begun = kept.sessions.begin(hashed(1), KEY, lasts_s=60)
     assert begun.key_id == KEY
     assert 59 < begun.lasts_s <= 60
-    found = kept.sessions.find(hashed(1))
-    assert found is not None
+    found = kept.sessions.among([hashed(1)])[hashed(1)]
     assert (found.key_id, found.expires_at) == (KEY, begun.expires_at)
     assert 0 < found.lasts_s <= 60
-    assert kept.sessions.find(hashed(2)) is None
+    assert not kept.sessions.among([hashed(2)])
+
+
+def test_many_are_looked_for_at_once_and_each_is_told_by_its_own_token(kept: Kept) -> None:
+    for number in range(20):
+        kept.sessions.begin(hashed(number), (KEY, OTHER)[number % 2], lasts_s=60)
+    found = kept.sessions.among([hashed(number) for number in range(5, 30)])
+    assert {name: session.key_id for name, session in found.items()} == {
+        hashed(number): (KEY, OTHER)[number % 2] for number in range(5, 20)
+    }
+    assert not kept.sessions.among([])
 
 
 def test_what_has_ended_is_not_found_and_ending_again_changes_nothing(kept: Kept) -> None:
@@ -61,7 +70,7 @@ def test_what_has_ended_is_not_found_and_ending_again_changes_nothing(kept: Kept
     kept.sessions.begin(hashed(3), KEY, lasts_s=-1)
     kept.sessions.end(hashed(1))
     kept.sessions.end(hashed(1))
-    found = [kept.sessions.find(hashed(number)) is not None for number in (1, 2, 3)]
+    found = [hashed(number) in kept.sessions.among([hashed(number)]) for number in (1, 2, 3)]
     assert found == [False, True, False]
 
 
@@ -71,8 +80,8 @@ def test_the_oldest_of_a_key_with_too_many_is_forgotten(kept: Kept, monkeypatch:
     kept.sessions.begin(hashed(100), OTHER, lasts_s=1)
     for number in range(5):
         kept.sessions.begin(hashed(number), KEY, lasts_s=60 + number)
-    found = [number for number in (*range(5), 100) if kept.sessions.find(hashed(number)) is not None]
-    assert found == [2, 3, 4, 100]
+    found = kept.sessions.among([hashed(number) for number in (*range(5), 100)])
+    assert set(found) == {hashed(number) for number in (2, 3, 4, 100)}
 
 
 def test_a_token_is_random_and_only_its_hash_tells_it() -> None:
@@ -101,5 +110,5 @@ def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, datab
         pool.wait()
         postgres_server.kill()
         with pytest.raises(ApiKeysUnavailable):
-            PostgresSessions(pool).find(hashed(1))
+            PostgresSessions(pool).among([hashed(1)])
         postgres_server.start()

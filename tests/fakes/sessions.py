@@ -1,5 +1,6 @@
 """Sessions in memory, over a clock that is set."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from application.ports.api_keys import ApiKeysUnavailable
@@ -12,6 +13,7 @@ class FakeSessions:
         self._begun: dict[bytes, tuple[str, datetime]] = {}
         self.now = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
         self.is_down = False
+        self.looks = 0
 
     def begin(self, token_hash: bytes, key_id: str, *, lasts_s: float) -> Session:
         self._require_up()
@@ -22,10 +24,14 @@ class FakeSessions:
         self._begun[token_hash] = (key_id, self.now + timedelta(seconds=lasts_s))
         return self._session(token_hash)
 
-    def find(self, token_hash: bytes) -> Session | None:
+    def among(self, token_hashes: Collection[bytes]) -> dict[bytes, Session]:
         self._require_up()
-        begun = self._begun.get(token_hash)
-        return self._session(token_hash) if begun is not None and begun[1] > self.now else None
+        self.looks += 1
+        return {
+            token_hash: self._session(token_hash)
+            for token_hash in token_hashes
+            if token_hash in self._begun and self._begun[token_hash][1] > self.now
+        }
 
     def end(self, token_hash: bytes) -> None:
         self._require_up()

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from litestar.testing import TestClient
 
+from application.sessions import new_token, token_hash
 from interfaces.web.authentication import Authenticator
 from interfaces.web.problems import Problem
 from interfaces.web.remembered_lookups import IN_OUTAGE_S, REMEMBERED_S
@@ -183,6 +184,22 @@ async def reading_on() -> None:
     seconds.now = IN_OUTAGE_S + 1
     with pytest.raises(ConnectionError):
         await authenticator.principal(header, only_reads=True)
+
+
+def test_a_thousand_people_who_come_at_once_are_looked_up_in_few_looks() -> None:
+    async def story() -> int:
+        edge = Edge()
+        edge.key("operator")
+        [key_id] = [key.key_id for key in edge.api_keys.listed()]
+        signed_in = SignedIn(edge.sessions, Authenticator(edge.api_keys))
+        tokens = [new_token(number.to_bytes(32, "big")) for number in range(1_000)]
+        for token in tokens:
+            edge.sessions.begin(token_hash(token) or b"", key_id, lasts_s=60)
+        found = await asyncio.gather(*(signed_in.principal(token) for token in tokens))
+        assert {api_key.key_id for api_key in found} == {key_id}
+        return edge.sessions.looks
+
+    assert asyncio.run(story()) <= 10
 
 
 def test_a_revoked_key_does_not_read_on_while_the_store_is_away() -> None:
