@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from sys import getsizeof
 from threading import Lock
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ class _Known(NamedTuple):
     """Kept, so that nothing else comes to have its id, which is in the name."""
     version: RowsVersion
     body: bytes
+    size: int
+    """About how many bytes of memory it takes, with its name: filters and cursors are the callers'."""
 
 
 class KnownPages:
@@ -43,11 +46,18 @@ class KnownPages:
         with self._lock:
             before = self._pages.pop(name, None)
             if before is not None:
-                self._bytes -= len(before.body) + OVERHEAD
+                self._bytes -= before.size
             if version is None:
                 return
-            self._pages[name] = _Known(view, version, body)
-            self._bytes += len(body) + OVERHEAD
+            size = len(body) + _bytes_of(name) + OVERHEAD
+            if size > self._most_bytes:
+                return
+            self._pages[name] = _Known(view, version, body, size)
+            self._bytes += size
             while self._bytes > self._most_bytes:
                 _, forgotten = self._pages.popitem(last=False)
-                self._bytes -= len(forgotten.body) + OVERHEAD
+                self._bytes -= forgotten.size
+
+
+def _bytes_of(name: Hashable) -> int:
+    return getsizeof(name) + (sum(map(_bytes_of, name)) if isinstance(name, tuple) else 0)

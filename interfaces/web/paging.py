@@ -84,9 +84,11 @@ async def shared_listing(
 ) -> Response[Any]:
     """As `listing_of`, read and encoded once for all who ask for the same page at the same time.
 
+    `as_item` is one that lasts, as a function of a module: it is part of what the page is known by.
     Where no row can have changed since the page was read last, it is answered again as it was.
     """
-    name = (id(view), tuple(filters.items()), tenant, cursor, limit)  # `read` keeps the view meanwhile
+    # `read` keeps the view meanwhile; the same rows may be shown in another form.
+    name = (id(view), tuple(filters.items()), tenant, cursor, limit, as_item)
 
     def read() -> bytes:
         version = view.version()  # before the rows: they may be newer than it says, never older

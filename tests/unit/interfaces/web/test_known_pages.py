@@ -1,12 +1,21 @@
 """A page is answered as it was only while no row can have changed, and to nobody else than before."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from sys import getsizeof
+from typing import Any
 from uuid import uuid4
 
+import msgspec
+
 from interfaces.web.known_pages import OVERHEAD, KnownPages
+from interfaces.web.paging import shared_listing
+from interfaces.web.shared_reads import SharedReads
 from projections.dr_events import DREventRow
+from projections.facilities import FacilityRow
 from projections.views import Page, RowsVersion
-from tests.unit.interfaces.web.edge import Edge
+from tests.unit.interfaces.web.edge import Edge, ListedRows
 from tests.unit.interfaces.web.test_reads import facility
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -32,13 +41,44 @@ def test_another_version_or_none_is_not_known() -> None:
 
 
 def test_what_is_kept_has_an_upper_bound() -> None:
-    pages = KnownPages(most_bytes=3 * (100 + OVERHEAD))
+    pages = KnownPages(most_bytes=3 * (100 + getsizeof(9) + OVERHEAD))
     for number in range(10):
         pages.keep(number, VIEW, VERSION, b"x" * 100)
         pages.find(0, VIEW, VERSION)
     assert [number for number in range(10) if pages.find(number, VIEW, VERSION)] == [0, 8, 9]
     pages.keep("large", VIEW, VERSION, b"x" * 10_000)
     assert pages.find("large", VIEW, VERSION) is None
+    assert pages.find(0, VIEW, VERSION)  # nothing had to go for it
+
+
+def test_what_callers_write_into_a_name_counts_too() -> None:
+    pages = KnownPages(most_bytes=20_000)
+    for number in range(10):
+        pages.keep((1, (("status", "x" * 4_000),), f"{number}"), VIEW, VERSION, b"[]")
+    assert len(pages._pages) == 4
+
+
+def test_the_same_rows_in_another_form_are_another_page() -> None:
+    view: ListedRows[FacilityRow] = ListedRows({"fac-001": facility("fac-001")}, rows_version=VERSION)
+
+    class Pages:
+        shared, pages = SharedReads(), KnownPages()
+
+    async def listed(**form: Callable[[FacilityRow], object]) -> list[object]:
+        asked: dict[str, Any] = {"filters": {}, "tenant": None, "cursor": None, "limit": 10, **form}
+        body: bytes = (await shared_listing(Pages(), view, **asked)).content
+        items: list[object] = msgspec.json.decode(body)["items"]
+        return items
+
+    async def story() -> None:
+        whole, names = await listed(), await listed(as_item=name_of)
+        assert (names, await listed()) == (["fac-001"], whole)
+
+    asyncio.run(story())
+
+
+def name_of(row: FacilityRow) -> str:
+    return row.facility_id
 
 
 def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
