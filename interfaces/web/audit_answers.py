@@ -16,7 +16,7 @@ from projections.audit_replay import AuditDocument, facility_names, past_story, 
 from projections.story_log import AsOf, StoryEntry, StoryLog
 
 MOST_ENTRIES = 50_000
-"""Of all documents that are remembered together."""
+"""Of all documents that are remembered together; the least recently asked for is forgotten first."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -29,6 +29,7 @@ class AuditAnswers:
         self._told: OrderedDict[tuple[UUID, AsOf | None], tuple[list[StoryEntry], AuditDocument]] = (
             OrderedDict()
         )
+        self._entries = 0
         self._lock = Lock()
 
     def encoded(self, dr_event_id: UUID, *, as_of: AsOf | None) -> bytes:
@@ -37,6 +38,8 @@ class AuditAnswers:
         entries = [entry for entry in story if entry.position <= position]
         with self._lock:
             told = self._told.get((dr_event_id, as_of))
+            if told is not None:
+                self._told.move_to_end((dr_event_id, as_of))
         if told is None or told[0] != entries:  # by identity first, where they are remembered as well
             document = replay(
                 entries, dr_event_id, names=facility_names(story), as_of=as_of, position=position
@@ -50,7 +53,12 @@ class AuditAnswers:
         self, asked: tuple[UUID, AsOf | None], entries: list[StoryEntry], document: AuditDocument
     ) -> None:
         with self._lock:
+            before = self._told.pop(asked, None)
+            self._entries -= 0 if before is None else len(before[0])
+            if len(entries) > self._most_entries:
+                return
             self._told[asked] = entries, document
-            self._told.move_to_end(asked)
-            while sum(len(told[0]) for told in self._told.values()) > self._most_entries:
-                self._told.popitem(last=False)
+            self._entries += len(entries)
+            while self._entries > self._most_entries:
+                _, (forgotten, _) = self._told.popitem(last=False)
+                self._entries -= len(forgotten)

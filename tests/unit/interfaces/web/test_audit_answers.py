@@ -87,6 +87,35 @@ def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, fol
     assert len(positions) < len(folds) <= 2 * len(positions)
 
 
+def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
+    walk: PortfolioWalk, folds: list[int]
+) -> None:
+    log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
+    positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
+    whole, once = positions[-1], positions[:5]
+    for position in (whole, *once):
+        AuditAnswers(log).encoded(dr_event, as_of=position)
+    most, *others = folds
+    assert sum(others) > max(others) + 1
+    folds.clear()
+    answers = AuditAnswers(log, most_entries=most + max(others) + 1)
+    for position in once:
+        answers.encoded(dr_event, as_of=whole)
+        answers.encoded(dr_event, as_of=position)
+    answers.encoded(dr_event, as_of=whole)
+    assert folds == [most, *others]
+    assert answers._entries == sum(len(entries) for entries, _ in answers._told.values())
+
+
+def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, folds: list[int]) -> None:
+    log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
+    positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
+    answers = AuditAnswers(log, most_entries=3)
+    for position in (positions[0], positions[-1], positions[0]):
+        answers.encoded(dr_event, as_of=position)
+    assert len(folds) == 2
+
+
 def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
     log = FakeStoryLog(walk.entries)
     answers = AuditAnswers(log)
