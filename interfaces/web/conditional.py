@@ -22,6 +22,8 @@ BESIDE_BYTES = 64 * 1_024
 """Longer ones are compressed in a thread: the event loop has others to answer."""
 LEVEL = 3
 MOST_TAGS = 16
+MOST_TAGGED_BYTES = 1_000_000
+"""The tag of a longer answer is not remembered: that would keep the whole answer."""
 VARY = b"Authorization, Cookie, Accept-Encoding"
 KEPT = b"private, no-cache"
 """A caller may keep an answer, and asks each time whether it still holds."""
@@ -85,7 +87,7 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
     tag = _value(headers, b"etag")
     if not tag:
-        tag = _tag_of(body)
+        tag = _known_tag_of(body) if len(body) <= MOST_TAGGED_BYTES else _tag_of(body)
         headers.append((b"etag", tag))
     headers.append((b"vary", VARY))
     if not _value(headers, b"cache-control"):
@@ -105,8 +107,12 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
 
 
 @lru_cache(maxsize=MOST_TAGS)
+def _known_tag_of(body: bytes) -> bytes:
+    """By the object, whose hash Python keeps: an answer that many are given has one."""
+    return _tag_of(body)
+
+
 def _tag_of(body: bytes) -> bytes:
-    """Remembered by the object, whose hash Python keeps: an answer that many are given has one."""
     return b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
 
 

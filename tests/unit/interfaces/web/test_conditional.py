@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from interfaces.web import conditional
 from projections.facilities import key_of
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -112,6 +113,21 @@ def test_a_long_answer_is_compressed_for_who_takes_that(
     assert int(answer.headers["content-length"]) == len(raw)
     plain = gzip.decompress(raw) if is_compressed else raw
     assert plain.count(b'"facility_id"') == count
+
+
+def test_the_tag_of_a_very_long_answer_is_the_same_but_keeps_no_answer(
+    walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = shown(walk)
+    key, tags = edge.key("operator"), conditional._known_tag_of
+    with edge.client() as client:
+        tags.cache_clear()
+        tag = client.get("/api/facilities", headers=key).headers["etag"]
+        assert tags.cache_info().currsize == 1
+        tags.cache_clear()
+        monkeypatch.setattr(conditional, "MOST_TAGGED_BYTES", 10)
+        assert client.get("/api/facilities", headers=key).headers["etag"] == tag
+        assert tags.cache_info().currsize == 0
 
 
 def test_a_short_answer_stays_as_it_is() -> None:
