@@ -81,33 +81,8 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 
 def create_app(collaborators: WebCollaborators) -> EdgeApplication:
     """The edge over `collaborators`. Building it connects to nothing, so `/health` depends on nothing."""
-    metrics = WebMetrics()
-    clock, cache = collaborators.clock, collaborators.cache
-    sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
-    values, rates = CurrentValues(collaborators.telemetry, clock, cache), collaborators.read_rates
-    live = LiveFeed(
-        collaborators.live_log,
-        collaborators.live_signal,
-        collaborators.alerts,
-        clock,
-        most_watchers=collaborators.stream_clients,
-        most_of_one=collaborators.stream_clients_per_key,
-    )
-    state = live.state
-    authenticator = Authenticator(collaborators.api_keys, is_away=lambda: state.is_away)
-    edge = Edge(
-        collaborators,
-        authenticator,
-        SignedIn(collaborators.sessions, authenticator, is_away=lambda: state.is_away),
-        values,
-        CurrentReads(values, cache, every_s=1 / rates.current_per_s),
-        KnownFacilities(collaborators.read_models.facilities),
-        KeyRates(rates.others_per_s),
-        LoadHistories(sources, clock, cache),
-        live,
-        PastLists(collaborators.story_log, FoldLimits()),
-        AuditAnswers(collaborators.story_log),
-    )
+    edge, metrics = _edge_over(collaborators), WebMetrics()
+    live = edge.live
     app = EdgeApplication(
         CONTROLLERS,
         guards=[admit],
@@ -115,7 +90,7 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
         middleware=[
             MetricsMiddleware(metrics),
             ConditionalMiddleware(),
-            StaleReads(state, LastAnswers(), clock, collaborators.replica),
+            StaleReads(live.state, LastAnswers(), collaborators.clock, collaborators.replica),
         ],
         before_send=[complete_headers],
         lifespan=[lambda _: _following(live)],
@@ -127,6 +102,39 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
     )
     app.lean_current = LeanCurrent(edge, metrics)
     return app
+
+
+def _edge_over(collaborators: WebCollaborators) -> Edge:
+    clock, cache, rates = collaborators.clock, collaborators.cache, collaborators.read_rates
+    live = _live_feed(collaborators)
+    state = live.state
+    authenticator = Authenticator(collaborators.api_keys, is_away=lambda: state.is_away)
+    values = CurrentValues(collaborators.telemetry, clock, cache)
+    sources = HistorySources(collaborators.telemetry, collaborators.rollups, collaborators.meter_powers)
+    return Edge(
+        collaborators=collaborators,
+        authenticator=authenticator,
+        signed_in=SignedIn(collaborators.sessions, authenticator, is_away=lambda: state.is_away),
+        current_values=values,
+        current_reads=CurrentReads(values, cache, every_s=1 / rates.current_per_s),
+        facilities=KnownFacilities(collaborators.read_models.facilities),
+        rates=KeyRates(rates.others_per_s),
+        histories=LoadHistories(sources, clock, cache),
+        live=live,
+        past_lists=PastLists(collaborators.story_log, FoldLimits()),
+        audits=AuditAnswers(collaborators.story_log),
+    )
+
+
+def _live_feed(collaborators: WebCollaborators) -> LiveFeed:
+    return LiveFeed(
+        collaborators.live_log,
+        collaborators.live_signal,
+        collaborators.alerts,
+        collaborators.clock,
+        most_watchers=collaborators.stream_clients,
+        most_of_one=collaborators.stream_clients_per_key,
+    )
 
 
 @asynccontextmanager
