@@ -11,7 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from application.current_reads import CurrentRead
 from application.fresh_answers import Answer, Source
 from application.ports.clock import Clock
-from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
+from application.ports.telemetry_store import CurrentValue
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import edge_of, models_of
 from interfaces.web.facility import check_visible
@@ -23,7 +23,7 @@ from projections.views import MOST_ROWS
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15."""
 READ_BEFORE = "gridproof.current"
-"""Where lean_current.py leaves what it read: the turn is taken, and is not taken twice."""
+"""Where lean_current.py leaves what it read, or what it failed with: the turn is taken, and is not taken twice."""
 
 Ids = Annotated[
     str | None,
@@ -65,11 +65,11 @@ class CurrentController(Controller):
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> Response[CurrentDocument]:
         """A key has one read of a facility a second; many at once are at /api/portfolio/current."""
         edge = edge_of(request)
-        found: CurrentRead | TelemetryStoreUnavailable | None = request.scope.get(READ_BEFORE)  # type: ignore[assignment]
+        found: CurrentRead | Exception | None = request.scope.get(READ_BEFORE)  # type: ignore[assignment]
         if found is None:
             await check_visible(request, facility_id)
             found = await edge.current_reads.read(request.user.key_id, facility_id)
-        if isinstance(found, TelemetryStoreUnavailable):
+        if isinstance(found, Exception):
             raise found
         if found.answer is None:
             raise try_again(

@@ -7,7 +7,7 @@ All else goes on to the route in current_value.py, which refuses as every route 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar.types import Scope, Send
@@ -16,7 +16,7 @@ from application.fresh_answers import Answer
 from application.ports.api_keys import ApiKey, ApiKeysUnavailable
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
 from interfaces.web.access import ACCESS, AS_OF
-from interfaces.web.answer_headers import TRACE, UNTOUCHED, source_header
+from interfaces.web.answer_headers import TRACE, UNTOUCHED, RawHeaders, source_header
 from interfaces.web.collaborators import Edge
 from interfaces.web.conditional import KEPT, VARY, holds
 from interfaces.web.current_value import READ_BEFORE, CurrentDocument, current_document, tag_of
@@ -36,6 +36,14 @@ MOST_TAGS = 10_000
 _encode = msgspec.json.Encoder().encode
 
 
+class _Made(NamedTuple):
+    """An answer that is still to be sent."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+
+
 class LeanCurrent:
     """Over the same edge as the routes."""
 
@@ -51,6 +59,20 @@ class LeanCurrent:
         if facility_id is None or not self._edge.facilities.is_remembered(facility_id):
             return False
         began = time.perf_counter()
+        try:
+            made = await self._made(scope, facility_id)
+        except Exception as error:  # noqa: BLE001 - raised again by the route, where errors are answered and logged
+            scope[READ_BEFORE] = error  # type: ignore[literal-required]
+            return False
+        if made is None:
+            return False
+        self._metrics.count("GET", PATH, made.status, time.perf_counter() - began)
+        await send({"type": "http.response.start", "status": made.status, "headers": made.headers})
+        await send({"type": "http.response.body", "body": made.body, "more_body": False})
+        return True
+
+    async def _made(self, scope: Scope, facility_id: str) -> _Made | None:
+        """None where it is left to the route."""
         authorization = if_none_match = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -59,10 +81,10 @@ class LeanCurrent:
                 if_none_match = value
         api_key = await self._caller(authorization.decode("latin-1"))
         if api_key is None or api_key.role not in _ROLES or api_key.facility_id not in (None, facility_id):
-            return False
+            return None
         answer = await self._read(scope, api_key, facility_id)
         if answer is None:
-            return False
+            return None
         collaborators = self._edge.collaborators
         document = current_document(facility_id, answer, collaborators.clock)
         tag = self._tag(answer, document)
@@ -72,14 +94,9 @@ class LeanCurrent:
         if collaborators.replica is not None and not self._edge.live.state.is_away:
             headers += source_header(collaborators.replica)
         if if_none_match and holds(if_none_match, tag):
-            status, body = 304, b""
-        else:
-            status, body = 200, _encode(document)
-            headers += (_JSON, (b"content-length", b"%d" % len(body)))
-        self._metrics.count("GET", PATH, status, time.perf_counter() - began)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-        return True
+            return _Made(304, headers, b"")
+        body = _encode(document)
+        return _Made(200, [*headers, _JSON, (b"content-length", b"%d" % len(body))], body)
 
     async def _caller(self, authorization: str) -> ApiKey | None:
         """The key in the header, if it is one; who comes with a cookie goes the long way."""

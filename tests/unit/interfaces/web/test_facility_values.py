@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.meter_reading import MeterReading
+from interfaces.web import lean_current
 from projections.facilities import FacilityRow, key_of
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
@@ -104,6 +106,29 @@ def test_a_history_says_how_old_it_is(resolution: str) -> None:
         ("last_known", 60.0, True),
     ]
     assert first["steps"] == later["steps"]
+
+
+def test_a_defect_on_the_short_way_is_told_and_logged_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched()
+    watched.reading()
+    path = "/api/facilities/fac-001/current"
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a secret of ours")
+
+    with watched.edge.client() as client:
+        assert client.get(path, headers=watched.key).status_code == 200
+        monkeypatch.setattr(lean_current, "current_document", broken)
+        with capture_logs() as logged:
+            answer = client.get(path, headers=watched.key)
+        assert client.get(path, headers=watched.edge.key("utility", utility="u")).status_code == 403
+    assert problem_of(answer)["type"] == "/problems/internal-error"
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    [said] = [entry for entry in logged if entry["event"] == "request failed"]
+    assert (said["route"], said["trace_id"]) == (lean_current.PATH, answer.headers["x-trace-id"])
+    assert isinstance(said["exc_info"], ZeroDivisionError)
 
 
 def test_what_is_known_nowhere_is_unavailable_not_empty() -> None:
