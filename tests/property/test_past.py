@@ -1,8 +1,9 @@
 """As of any position or moment, a row is what its projection makes of that prefix; as of now, the live row."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,11 +12,11 @@ from application.ports.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.audit_replay import UnknownStory, audit_document
 from projections.facilities import FacilityRow
-from projections.memory_rows import Entry
+from projections.memory_rows import Entry, MemoryRows
 from projections.memory_view import MemoryView
 from projections.past import dr_event_as_of
-from projections.past_lists import FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge
-from projections.story_log import AsOf, PositionAhead
+from projections.past_lists import MOST_KEPT, FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge
+from projections.story_log import AsOf, PositionAhead, StoryEntry, StoryLogUnavailable
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import EPOCH, PortfolioWalk, logs
@@ -113,6 +114,104 @@ def test_a_past_of_more_rows_than_are_kept_is_refused() -> None:
     log = FakeStoryLog(walk.entries)
     with pytest.raises(PastTooLarge, match="ask for one by its id"):
         PastLists(log, FoldLimits(domain_events=10_000, rows=8)).facilities(log.head())
+
+
+class CountedLog(FakeStoryLog):
+    """Counts what is read, and can be away after so many entries."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        super().__init__(entries)
+        self.read = self.ends = 0
+        self.away_after: int | None = None
+
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+        for number, entry in enumerate(super().entries_about(topics, until=until, after=after)):
+            if number == self.away_after:
+                raise StoryLogUnavailable
+            self.read += 1
+            yield entry
+
+    def prefix_end(self, as_of: datetime) -> int:
+        self.ends += 1
+        return super().prefix_end(as_of)
+
+
+@pytest.fixture
+def long() -> CountedLog:
+    walk = PortfolioWalk(facilities=9)
+    for _ in range(3):
+        walk.happy()
+    return CountedLog(walk.entries)
+
+
+def test_a_past_comes_further_each_time_whatever_else_is_asked_for_between(long: CountedLog) -> None:
+    head, most = long.head(), 10
+    lists = PastLists(long, FoldLimits(domain_events=most, rows=10_000))
+    PastLists(long).dr_events(head)
+    needed, long.read = long.read, 0
+    for _ in range(needed // most):
+        with pytest.raises(PastNotFoldedYet):
+            lists.dr_events(head)
+        for other in range(6):
+            lists.dr_events(other)
+    assert lists.dr_events(head).position == head
+
+
+def test_what_was_folded_before_the_log_was_away_is_not_folded_again(long: CountedLog) -> None:
+    PastLists(long).dr_events(long.head())
+    needed, long.read = long.read, 0
+    lists, long.away_after = PastLists(long), needed // 2
+    with pytest.raises(StoryLogUnavailable):
+        lists.dr_events(long.head())
+    long.away_after = None
+    assert lists.dr_events(long.head()).rows.listed() == PastLists(long).dr_events(long.head()).rows.listed()
+    assert long.read == 2 * needed
+
+
+def test_a_moment_is_looked_for_once_unless_something_may_still_be_recorded_in_it(long: CountedLog) -> None:
+    lists, latest = PastLists(long), max(entry.domain_event.recorded_at for entry in long.entries)
+    earlier = long.entries[20].domain_event.recorded_at
+    for _ in range(3):
+        assert lists.facilities(earlier).position == FakeStoryLog(long.entries).prefix_end(earlier)
+    assert long.ends == 1
+    whole, long.entries = long.entries, long.entries[:-1]
+    assert lists.facilities(latest).position == long.head()
+    long.entries = whole
+    assert lists.facilities(latest).position == long.head()
+
+
+def test_rows_of_a_past_are_put_in_order_once_for_all_pages(
+    long: CountedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorts: list[object] = []
+    listed = MemoryRows.listed
+    monkeypatch.setattr(MemoryRows, "listed", lambda rows: sorts.append(rows) or listed(rows))
+    lists, seen, cursor = PastLists(long), list[str](), None
+    while len(seen) < 9:
+        page = lists.facilities(long.head()).rows.listed(cursor=cursor, limit=2)
+        seen += [row.facility_id for row in page.rows]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert seen == sorted(set(seen))
+    assert len(sorts) == 1
+
+
+def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_take_no_more(
+    long: CountedLog,
+) -> None:
+    def kept(row_bytes: int) -> PastLists:
+        return PastLists(long, FoldLimits(domain_events=10_000, rows=10_000, row_bytes=row_bytes))
+
+    with pytest.raises(PastTooLarge, match=r"more than 10000 rows or 500 bytes .*; ask for one by its id"):
+        kept(500).dr_events(long.head())
+    lists = kept(15_000)
+    for position in range(0, long.head(), 7):
+        lists.dr_events(position)
+        sizes = [rows.size for rows, _ in lists._dr_events._kept.values()]
+        rows = lists._dr_events._kept[position][0]
+        assert rows.size == sum(len(msgspec.msgpack.encode(row)) for row in rows.by_key.values())
+        assert sum(sizes) <= 15_000
+    assert 1 < len(sizes) <= MOST_KEPT
 
 
 def test_what_a_position_ahead_will_say_is_not_told() -> None:
