@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from litestar.types import Message, Scope
 
+from interfaces.web.raw_headers import RawHeaders
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 from projections.replica import ReplicatedReadModels
 
-RawHeaders = list[tuple[bytes, bytes]]
 SOURCE = b"x-read-models"
 """Where what people read comes from now, and how far behind that is at most."""
 TRACE = TRACE_HEADER.lower().encode()

@@ -16,6 +16,8 @@ from typing import Any
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from interfaces.web.raw_headers import RawHeaders, header_of
+
 LEAST_BYTES = 1_024
 """Shorter answers fit into a packet or two as they are."""
 BESIDE_BYTES = 64 * 1_024
@@ -35,7 +37,6 @@ _CONTENT = (
     b"text/javascript",
 )
 _ALWAYS_NEW = ("/health", "/ready", "/metrics", "/api/stream")
-RawHeaders = list[tuple[bytes, bytes]]
 
 
 class ConditionalMiddleware(ASGIMiddleware):
@@ -63,11 +64,6 @@ class ConditionalMiddleware(ASGIMiddleware):
         await next_app(scope, receive, sending)
 
 
-def header_of(scope: Any, name: bytes) -> bytes:
-    """Of the request; empty where it is not there."""
-    return next((value for found, value in scope["headers"] if found == name), b"")
-
-
 def holds(if_none_match: bytes, tag: bytes) -> bool:
     """Whether the caller has that very answer (RFC 9110, weak comparison)."""
     if not if_none_match:
@@ -80,24 +76,26 @@ def _is_content(message: Message) -> bool:
     if message["type"] != "http.response.start" or message["status"] != 200:
         return False
     headers = list(message["headers"])
-    return _value(headers, b"content-type").startswith(_CONTENT) and not _value(headers, b"content-encoding")
+    return header_of(headers, b"content-type").startswith(_CONTENT) and not header_of(
+        headers, b"content-encoding"
+    )
 
 
 async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None:
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
-    tag = _value(headers, b"etag")
+    tag = header_of(headers, b"etag")
     if not tag:
         tag = _known_tag_of(body) if len(body) <= MOST_TAGGED_BYTES else _tag_of(body)
         headers.append((b"etag", tag))
     headers.append((b"vary", VARY))
-    if not _value(headers, b"cache-control"):
+    if not header_of(headers, b"cache-control"):
         headers.append((b"cache-control", KEPT))
-    if holds(header_of(scope, b"if-none-match"), tag):
+    if holds(header_of(scope["headers"], b"if-none-match"), tag):
         kept = [(name, value) for name, value in headers if not name.startswith(b"content-")]
         await send({"type": "http.response.start", "status": 304, "headers": kept})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
-    if len(body) >= LEAST_BYTES and _takes_gzip(header_of(scope, b"accept-encoding")):
+    if len(body) >= LEAST_BYTES and _takes_gzip(header_of(scope["headers"], b"accept-encoding")):
         body = await _compressed(body)
         headers = [(name, value) for name, value in headers if name != b"content-length"]
         headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
@@ -114,10 +112,6 @@ def _known_tag_of(body: bytes) -> bytes:
 
 def _tag_of(body: bytes) -> bytes:
     return b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
-
-
-def _value(headers: RawHeaders, name: bytes) -> bytes:
-    return next((value for found, value in headers if found.lower() == name), b"")
 
 
 def _takes_gzip(accept_encoding: bytes) -> bool:

@@ -16,12 +16,13 @@ from application.fresh_answers import Answer
 from application.ports.api_keys import ApiKey, ApiKeysUnavailable
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
 from interfaces.web.access import ACCESS, AS_OF
-from interfaces.web.answer_headers import TRACE, UNTOUCHED, RawHeaders, source_header
+from interfaces.web.answer_headers import TRACE, UNTOUCHED, source_header
 from interfaces.web.collaborators import Edge
 from interfaces.web.conditional import KEPT, VARY, holds
 from interfaces.web.current_value import READ_BEFORE, CurrentDocument, current_document, tag_of
 from interfaces.web.metrics import WebMetrics
 from interfaces.web.problems import Problem
+from interfaces.web.raw_headers import RawHeaders, header_of
 from interfaces.web.routes import FACILITY
 from interfaces.web.stale_label import headers_of
 from interfaces.web.tracing import trace_id_of
@@ -73,12 +74,7 @@ class LeanCurrent:
 
     async def _made(self, scope: Scope, facility_id: str) -> _Made | None:
         """None where it is left to the route."""
-        authorization = if_none_match = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"if-none-match":
-                if_none_match = value
+        authorization = header_of(scope["headers"], b"authorization")
         api_key = await self._caller(authorization.decode("latin-1"))
         if api_key is None or api_key.role not in _ROLES or api_key.facility_id not in (None, facility_id):
             return None
@@ -93,7 +89,7 @@ class LeanCurrent:
         headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
         if collaborators.replica is not None and not self._edge.live.state.is_away:
             headers += source_header(collaborators.replica)
-        if if_none_match and holds(if_none_match, tag):
+        if holds(header_of(scope["headers"], b"if-none-match"), tag):
             return _Made(304, headers, b"")
         body = _encode(document)
         return _Made(200, [*headers, _JSON, (b"content-length", b"%d" % len(body))], body)

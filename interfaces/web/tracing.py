@@ -1,10 +1,11 @@
 """The trace id of a request: the caller's (W3C traceparent) or a new one; it stands in every answer."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from application.trace_context import trace_id_in
+from interfaces.web.raw_headers import header_of
 
 TRACE_HEADER = "X-Trace-Id"
 _STATE = "gridproof_trace_id"
@@ -16,12 +17,6 @@ def trace_id_of(scope: Mapping[str, Any]) -> str:
     state = cast("dict[str, Any]", scope.setdefault("state", {}) if isinstance(scope, dict) else {})
     found = state.get(_STATE)
     if found is None:
-        found = state[_STATE] = trace_id_in(_traceparent(scope["headers"])) or secrets.token_hex(16)
+        parent = header_of(scope["headers"], _TRACEPARENT).decode("latin-1").strip()
+        found = state[_STATE] = trace_id_in(parent) or secrets.token_hex(16)
     return str(found)
-
-
-def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if len(name) == len(_TRACEPARENT) and name.lower() == _TRACEPARENT:
-            return value.decode("latin-1").strip()
-    return ""

@@ -1,0 +1,13 @@
+"""Headers as the server has them: of requests and of answers, in their order."""
+
+from collections.abc import Iterable
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def header_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """The first of that name (in small letters); empty where there is none."""
+    for found, value in headers:
+        if len(found) == len(name) and found.lower() == name:
+            return value
+    return b""
