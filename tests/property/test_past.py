@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -185,7 +186,12 @@ def test_rows_of_a_past_are_put_in_order_once_for_all_pages(
 ) -> None:
     sorts: list[object] = []
     listed = MemoryRows.listed
-    monkeypatch.setattr(MemoryRows, "listed", lambda rows: sorts.append(rows) or listed(rows))
+
+    def counted(rows: MemoryRows[Any]) -> Iterator[tuple[str, str, Any]]:
+        sorts.append(rows)
+        return listed(rows)
+
+    monkeypatch.setattr(MemoryRows, "listed", counted)
     lists, seen, cursor = PastLists(long), list[str](), None
     while len(seen) < 9:
         page = lists.facilities(long.head()).rows.listed(cursor=cursor, limit=2)
@@ -204,7 +210,7 @@ def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_tak
 
     with pytest.raises(PastTooLarge, match=r"more than 10000 rows or 500 bytes .*; ask for one by its id"):
         kept(500).dr_events(long.head())
-    lists = kept(15_000)
+    lists, sizes = kept(15_000), list[int]()
     for position in range(0, long.head(), 7):
         lists.dr_events(position)
         sizes = [rows.size for rows, _ in lists._dr_events._kept.values()]
