@@ -3,30 +3,15 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
-from psycopg_pool import ConnectionPool
 
-from adapters.embedded import EmbeddedServers
 from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from tests import servers
-from tests.acceptance.degradation import COLUMNS
-from tests.acceptance.outage import Outage, outage
-from tests.acceptance.outages import (
-    System,
-    answers,
-    callers_of,
-    environ_of,
-    fast_clock,
-    feeding,
-    foreseeing,
-    portfolio,
-    serving,
-    working,
-)
-from tests.acceptance.terminal import Terminal
+from tests.acceptance.asked_system import Starting, each_cell
+from tests.acceptance.outage import Outage
+from tests.acceptance.outages import feeding, foreseeing
 from tests.influxdb_server import InfluxServer, Shim, influx_connection
 from tests.servers import PostgresServer
 
@@ -53,40 +38,30 @@ class WithItsShim:
 
 @pytest.fixture(scope="module")
 def away(
-    postgres_server: PostgresServer,
-    nats_server: EmbeddedServers,
-    valkey_server: EmbeddedServers,
-    influxd: InfluxServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer, influxd: InfluxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Outage]:
     folder = tmp_path_factory.mktemp("degradation")
     with ExitStack() as stack:
         database = stack.enter_context(servers.fresh_database(postgres_server))
         influx = stack.enter_context(influx_connection(influxd))
-        terminal, clock = Terminal(database, folder), fast_clock()
-        assert terminal.run("facilities", "import", terminal.file(portfolio())).exit_code == 0
-        environ = environ_of(
-            terminal,
-            clock,
-            GRIDPROOF_NATS_URL=nats_server.nats_url,
-            GRIDPROOF_REDIS_URL=valkey_server.redis_url,
+        starting = Starting(
+            stack,
+            database,
+            folder,
             GRIDPROOF_TELEMETRY_STORE="influx",
             GRIDPROOF_INFLUX_URL=f"{influxd.url}/{influx.database}",
         )
-        url, door = serving(stack, environ, folder, "door")
-        project = working(stack, environ, folder, "project")
-        system = System(database, [url], [door, project], {ROW: WithItsShim(influxd)}, clock)
-        pool = stack.enter_context(ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2))
-        store = InfluxTelemetryStore(influx, PostgresTelemetryProgress(pool, clock), clock, raw_days=3_650)
-        stack.enter_context(feeding(store, clock))
+        starting.door()
+        starting.worker("project")
+        clock = starting.clock
+        progress = PostgresTelemetryProgress(starting.pool(), clock)
+        stack.enter_context(feeding(InfluxTelemetryStore(influx, progress, clock, raw_days=3_650), clock))
         stack.enter_context(foreseeing(database, clock))
-        system.until(lambda: answers(f"{url}/health"), "the door answers")
-        callers = callers_of(system)
-        with callers.asking():
-            yield outage(system, callers, ROW)
+        asking = stack.enter_context(starting.asking({ROW: WithItsShim(influxd)}))
+        yield asking.without(ROW)
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@each_cell
 def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
     away: Outage, column: str
 ) -> None:
