@@ -90,6 +90,15 @@ class PostgresLiveLog:
             row = connection.execute(_STORED_AT).fetchone()
         return row[0].astimezone(UTC) if row is not None and row[0] is not None else None
 
+    def check(self) -> None:
+        found = self._pool.conninfo
+        address = found if isinstance(found, str) else found()
+        with (
+            named(LiveLogUnavailable, "the log"),
+            psycopg.connect(address, autocommit=True, connect_timeout=int(ANSWER_WITHIN_S)),
+        ):
+            pass  # who is let in was answered by the server itself, and by a process that it has just started
+
     def close(self) -> None:
         self._pool.close()
 

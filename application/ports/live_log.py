@@ -71,6 +71,10 @@ class LiveLog(Protocol):
         """When readings were stored last; None: never."""
         ...
 
+    def check(self) -> None:
+        """Whether the database answers, over a connection made for this alone: one of before may have died, or hang."""
+        ...
+
     def close(self) -> None:
         """Nothing is asked any more."""
         ...

@@ -7,8 +7,11 @@ lost. What every read model knows by then is told: who reads the rows anew finds
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -33,6 +36,8 @@ from interfaces.web.live_state import LiveState
 _log = structlog.get_logger("live")
 
 LOOK_EVERY_S = 1.0
+ANSWER_WITHIN_S = 3.0
+"""A database that hangs closes no connection and answers nothing."""
 TOGETHER_S = 0.005
 """Several projections announce the same save within moments: one look for all of them."""
 BATCH = 500
@@ -46,6 +51,7 @@ MOST_ALERTS = 1_000
 READS_AT_ONCE = 2
 """Of the past, so that the feed itself always finds a connection."""
 BEGIN_AGAIN_S = 1.0
+TAnswer = TypeVar("TAnswer")
 
 
 class Signal(Protocol):
@@ -145,29 +151,33 @@ class LiveFeed:
     async def _follow(self) -> None:
         while True:
             try:
-                await self._look_twice()
-                await self._look_aside()
+                await self._look_until_sure()
             except LiveLogUnavailable as error:
                 _log.debug("the live feed waits for the log", error=str(error))
                 self.state.away()
-            except OperationsUnavailable as error:
-                _log.debug("the live feed looks for alerts again later", error=str(error))
+            else:
+                await self._look_aside()
             self._tell_state()
             await self._signal.wait(LOOK_EVERY_S)
             await asyncio.sleep(TOGETHER_S)
 
-    async def _look_twice(self) -> None:
-        """A connection may have died alone; doors are closed by this only where the next one does not answer either."""
+    async def _look_until_sure(self) -> None:
+        """Raises LiveLogUnavailable, which closes doors, only where a new connection is not answered either.
+
+        One of before may have died alone, or hang.
+        """
         try:
             await self._look()
         except LiveLogUnavailable:
-            await self._look()
+            await _answered(self._log.check)
+            with contextlib.suppress(LiveLogUnavailable):  # others of before may have died with it
+                await self._look()
 
     async def _look(self) -> None:
         """Tell what is new."""
         while True:
             after = None if self.ring is None else self.ring.position
-            news = await asyncio.to_thread(self._log.news, after, limit=BATCH)
+            news = await _answered(partial(self._log.news, after, limit=BATCH))
             self.state.heard(news)
             if self.ring is None:
                 self.ring = LiveRing(news.served_until)
@@ -187,15 +197,24 @@ class LiveFeed:
         """What is not in the log, while somebody watches: alerts, and that readings came."""
         if not self.watchers:
             return
+        try:
+            await self._look_for_alerts()
+            await self._look_for_readings()
+        except (LiveLogUnavailable, OperationsUnavailable) as error:
+            _log.debug("the live feed looks for alerts and readings again later", error=str(error))
+
+    async def _look_for_alerts(self) -> None:
         if self._is_due("alerts", ALERTS_EVERY_S):
-            listed = await asyncio.to_thread(self._alerts.listed, limit=MOST_ALERTS)
+            listed = await _answered(partial(self._alerts.listed, limit=MOST_ALERTS))
             now_open = {AlertName(alert.name, alert.subject) for alert in listed}
             before, self._open_alerts = self._open_alerts, now_open
             if before is not None and before != now_open:
                 raised, cleared = sorted(now_open - before), sorted(before - now_open)
                 self._tell([alert_message(len(now_open), raised, cleared)])
+
+    async def _look_for_readings(self) -> None:
         if self._is_due("telemetry", TELEMETRY_EVERY_S):
-            stored_at = await asyncio.to_thread(self._log.readings_stored_at)
+            stored_at = await _answered(self._log.readings_stored_at)
             if stored_at is not None and self._stored_at != str(stored_at):
                 self._stored_at = str(stored_at)
                 message = telemetry_message(stored_at)
@@ -236,6 +255,15 @@ class LiveFeed:
             if all(watcher.cursor >= self.ring.last for watcher in self.watchers):
                 return
             await asyncio.sleep(TOGETHER_S)
+
+
+async def _answered(ask: Callable[[], TAnswer]) -> TAnswer:
+    """In a thread, which is left to itself where it hangs. Raises LiveLogUnavailable then, and what `ask` raises."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return await asyncio.to_thread(ask)
+    except TimeoutError as error:
+        raise LiveLogUnavailable(f"no answer in {ANSWER_WITHIN_S:g} s") from error
 
 
 def _told_until(news: News) -> int:

@@ -1,6 +1,8 @@
 """What every log that people watch does."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -182,12 +184,29 @@ def test_the_newest_of_all_partitions_counts(database: Database) -> None:
     assert found == datetime(2026, 7, 14, 12, 5, tzinfo=UTC)
 
 
+def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
+    postgres_server: PostgresServer, database: Database
+) -> None:
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=1, timeout=1.0) as pool:
+        pool.wait()
+        log, server = PostgresLiveLog(pool), postgres_server.embedded.pid
+        log.check()
+        assert server is not None
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with pytest.raises(LiveLogUnavailable):
+                log.check()
+        finally:
+            os.kill(server, signal.SIGCONT)
+        log.check()
+
+
 def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, database: Database) -> None:
     with ConnectionPool(database.app_dsn, min_size=1, max_size=1, timeout=1.0) as pool:
         pool.wait()
         log = PostgresLiveLog(pool)
         postgres_server.kill()
-        for asking in (lambda: log.news(0, limit=1), lambda: log.entries(0, 1, limit=1)):
+        for asking in (lambda: log.news(0, limit=1), lambda: log.entries(0, 1, limit=1), log.check):
             with pytest.raises(LiveLogUnavailable):
                 asking()
         postgres_server.start()

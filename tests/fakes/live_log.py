@@ -61,6 +61,9 @@ class FakeLiveLog:
         self._require_up()
         return self.stored_at
 
+    def check(self) -> None:
+        self._require_up()
+
     def close(self) -> None: ...
 
     def _state(self, name: str) -> ReadModelState:

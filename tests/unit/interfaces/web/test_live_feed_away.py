@@ -1,0 +1,83 @@
+"""When the live feed says that the database is away: where a new connection is not answered, whatever else fails."""
+
+import asyncio
+import threading
+from datetime import datetime
+
+import pytest
+
+from application.ports.live_log import LiveLogUnavailable, News
+from interfaces.web import live_feed
+from tests.fakes.live_log import FakeLiveLog
+from tests.unit.interfaces.web.live import running, until
+
+
+class Stopped(FakeLiveLog):
+    """As a server after SIGSTOP: it closes nothing, and answers nothing until it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def news(self, after: int | None, *, limit: int) -> News:
+        self.goes_on.wait(30)
+        return super().news(after, limit=limit)
+
+    def check(self) -> None:
+        self.goes_on.wait(30)
+
+
+class DeadConnections(FakeLiveLog):
+    """The server is there, and all connections of before are not."""
+
+    are_dead = False
+    checked = 0
+
+    def news(self, after: int | None, *, limit: int) -> News:
+        self._require_alive()
+        return super().news(after, limit=limit)
+
+    def readings_stored_at(self) -> datetime | None:
+        raise LiveLogUnavailable("this one is gone")
+
+    def check(self) -> None:
+        self.checked += 1
+
+    def _require_alive(self) -> None:
+        if self.are_dead:
+            raise LiveLogUnavailable("the connection is gone")
+
+
+def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 0.05)
+
+    async def story() -> None:
+        log = Stopped()
+        async with running(log) as live:
+            await live.told_until(0)
+            log.goes_on.clear()
+            try:
+                await until(lambda: live.feed.state.is_away)
+            finally:
+                log.goes_on.set()
+            await live.told_until(log.record())
+            assert not live.feed.state.is_away
+
+    asyncio.run(story())
+
+
+def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> None:
+    async def story() -> None:
+        log, away = DeadConnections(), list[bool]()
+        async with running(log) as live:
+            live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
+            live.watcher()
+            await live.told_until(log.record())
+            log.are_dead = True
+            await until(lambda: log.checked >= 3)
+            log.are_dead = False
+            await live.told_until(log.record())
+        assert away == []
+
+    asyncio.run(story())
