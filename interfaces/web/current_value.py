@@ -140,6 +140,7 @@ def current_document(facility_id: str, answer: Answer[CurrentValue], clock: Cloc
         kw=value.kw,
         measured_at=value.measured_at,
         age_s=age_s,
-        stale=value.kw is None or age_s > STALE_AFTER_S or answer.source == "last_known",
+        # One of a time that has not come is none of now either: a clock went back.
+        stale=value.kw is None or abs(age_s) > STALE_AFTER_S or answer.source == "last_known",
         source=answer.source,
     )

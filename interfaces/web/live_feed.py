@@ -177,8 +177,9 @@ class LiveFeed:
         """Tell what is new."""
         while True:
             after = None if self.ring is None else self.ring.position
+            asked = self.state.now()
             news = await _answered(partial(self._log.news, after, limit=BATCH))
-            self.state.heard(news)
+            self.state.heard(news, asked)
             if self.ring is None:
                 self.ring = LiveRing(news.served_until)
                 self._wake()

@@ -77,6 +77,15 @@ def test_a_value_comes_from_the_store_then_from_memory_then_as_last_known() -> N
     ]
 
 
+def test_a_value_of_a_time_that_has_not_come_is_not_of_now() -> None:
+    watched = Watched()
+    watched.reading()
+    watched.edge.clock.moment = NOW - timedelta(hours=1)
+    with watched.edge.client() as client:
+        document = watched.asked(client, "current")
+    assert (document["stale"], document["age_s"]) == (True, 15.0 - 3_600.0)
+
+
 def test_a_facility_that_never_said_anything_has_no_source() -> None:
     watched = Watched()
     with watched.edge.client() as client:

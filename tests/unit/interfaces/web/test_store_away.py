@@ -1,11 +1,13 @@
 """While PostgreSQL is known not to answer nobody waits for it: what needs it is refused, what does not goes on."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from litestar.testing import TestClient
 
 from application.ports.api_keys import StoredApiKey
+from application.ports.live_log import SERVING, News, ReadModelState
 from interfaces.web.live_state import AWAY_FOR_S, LiveState
 from projections.facilities import key_of
 from projections.replica import ReadSource
@@ -91,6 +93,37 @@ def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more(
         seconds[0] = moment
         said.append(state.is_away)
     assert said == [False, True, False], "a feed that itself has failed keeps no door closed"
+
+
+def behind(position: int) -> News:
+    """All read models are, for 30 s on the clock."""
+    since = NOW - timedelta(seconds=30)
+    states = [ReadModelState(name=name, position=position, behind_since=since) for name in SERVING]
+    return News(head=9, read_models=tuple(states))
+
+
+def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    state.heard(behind(position=3), state.now())
+    assert (state.behind_s(*SERVING), state.unheard_s()) == (30.0, 0.0)
+    clock.moment, seconds[0] = NOW - timedelta(hours=1), 20.0
+    state.away()
+    assert (state.unheard_s(), state.data(9).reason) == (20.0, "database")
+    state.heard(behind(position=3), state.now())
+    assert (state.behind_s(*SERVING), state.data(9).reason) == (20.0, "projections"), (
+        "it has stood since then"
+    )
+    state.heard(behind(position=4), state.now())
+    assert state.behind_s(*SERVING) == 0.0
+
+
+def test_what_was_heard_is_as_old_as_the_question() -> None:
+    seconds = [0.0]
+    state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
+    asked, seconds[0] = state.now(), 2.5
+    state.heard(behind(position=3), asked)
+    assert state.unheard_s() == 2.5
 
 
 class Replica(ReadModelsInMemory):
