@@ -1,10 +1,13 @@
 """Read models of a replica: they may be a moment behind, and say so."""
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from projections.views import ReadModels
+from projections.views import ReadModels, Row, View
+
+TAnswer = TypeVar("TAnswer")
 
 
 class ReadSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +33,17 @@ class ReplicatedReadModels(ReadModels, Protocol):
     def last_lag_s(self) -> float | None:
         """How far behind it was when it was looked at last, wall seconds; None where it did not answer then."""
         ...
+
+
+@runtime_checkable
+class OfTwoServers(Protocol[Row]):
+    """A view that chooses between the replica and the primary anew for each question."""
+
+    def at_one(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+        """What `read` finds at one of them: all of it there, or all of it anew at the primary."""
+        ...
+
+
+def at_one_server(view: View[Row], read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+    """For questions whose answers belong together: a version of one server says nothing of the rows of another."""
+    return view.at_one(read) if isinstance(view, OfTwoServers) else read(view)

@@ -138,20 +138,20 @@ class _EitherView(Generic[Row]):
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         """What the replica does not have (yet) is looked for on the primary."""
-        found = self._either(lambda view: view.get(key, tenant=tenant))
+        found = self.at_one(lambda view: view.get(key, tenant=tenant))
         return self._primary.get(key, tenant=tenant) if found is None else found
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
         """What the replica does not have (yet) is looked for on the primary."""
-        found = self._either(lambda view: view.by_key(keys))
+        found = self.at_one(lambda view: view.by_key(keys))
         missing = [key for key in keys if key not in found]
         return {**found, **self._primary.by_key(missing)} if missing else found
 
     def version(self) -> RowsVersion | None:
-        return self._either(lambda view: view.version())
+        return self.at_one(lambda view: view.version())
 
     def listed(self, **asked: Any) -> Page[Row]:
-        return self._either(lambda view: view.listed(**asked))
+        return self.at_one(lambda view: view.listed(**asked))
 
-    def _either(self, ask: Callable[[View[Row]], TAnswer]) -> TAnswer:
-        return self._models.either(lambda: ask(self._replica), lambda: ask(self._primary))
+    def at_one(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
+        return self._models.either(lambda: read(self._replica), lambda: read(self._primary))

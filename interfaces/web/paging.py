@@ -12,6 +12,7 @@ from interfaces.web.known_pages import KnownPages
 from interfaces.web.shared_reads import SharedReads
 from projections.cursors import cursor_after, not_ours, read_cursor
 from projections.read_model import sortable
+from projections.replica import at_one_server
 from projections.views import MOST_ROWS, Page, View
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -90,18 +91,19 @@ async def shared_listing(
     # `read` keeps the view meanwhile; the same rows may be shown in another form.
     name = (id(view), tuple(filters.items()), tenant, cursor, limit, as_item)
 
-    def read() -> bytes:
-        version = view.version()  # before the rows: they may be newer than it says, never older
+    def read(at_one: View[Row]) -> bytes:
+        version = at_one.version()  # before the rows: they may be newer than it says, never older
         known = edge.pages.find(name, view, version)
         if known is not None:
             return known
-        page = listing_of(view, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+        page = listing_of(at_one, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         body = msgspec.json.encode(Listing(items=items, next_cursor=page.next_cursor))
         edge.pages.keep(name, view, version, body)
         return body
 
-    return Response(await edge.shared.read(name, read), media_type=MediaType.JSON)
+    body = await edge.shared.read(name, lambda: at_one_server(view, read))
+    return Response(body, media_type=MediaType.JSON)
 
 
 def listing_of(

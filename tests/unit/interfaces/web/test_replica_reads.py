@@ -1,10 +1,13 @@
 """Which reads go to the replica, and what their answers say of it."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from projections.facilities import key_of
 from projections.replica import ReadSource
-from tests.unit.interfaces.web.edge import Edge, ReadModelsInMemory
+from projections.views import RowsVersion
+from tests.unit.interfaces.web.edge import Edge, ListedRows, ReadModelsInMemory
 from tests.unit.interfaces.web.test_reads import facility
 
 
@@ -46,3 +49,35 @@ def test_without_a_replica_nothing_is_said_of_one() -> None:
     with edge.client() as client:
         assert "x-read-models" not in client.get("/api/facilities", headers=edge.key("operator")).headers
         assert "x-read-models" not in client.get("/health").headers
+
+
+class TakesTurns(ListedRows[Any]):
+    """Every question goes to the other server than the last one: the first to the primary, whose rows are its own."""
+
+    def __init__(self, replica: ListedRows[Any]) -> None:
+        super().__init__()
+        self.replica = replica
+        self.asked = 0
+
+    def at_one(self, read: Callable[[Any], Any]) -> Any:
+        self.asked += 1
+        return read(super() if self.asked % 2 else self.replica)
+
+    def version(self) -> RowsVersion | None:
+        return self.at_one(lambda view: view.version())  # type: ignore[no-any-return]
+
+    def listed(self, **asked: Any) -> Any:
+        return self.at_one(lambda view: view.listed(**asked))
+
+
+def test_a_page_and_the_version_it_is_known_by_are_of_one_server() -> None:
+    edge = replicated()
+    replica: Any = edge.others["replica"]
+    view = replica.facilities = TakesTurns(replica.facilities)
+    view.rows = edge.read_models.facilities.rows
+    at = datetime(2026, 7, 14, tzinfo=UTC)
+    view.rows_version, view.replica.rows_version = RowsVersion(1, 2, at), RowsVersion(1, 1, at)
+    key = edge.key("operator")
+    with edge.client() as client:
+        pages = [client.get("/api/facilities", headers=key).json()["items"] for _ in range(3)]
+    assert [len(items) for items in pages] == [2, 1, 2]
