@@ -23,15 +23,25 @@ class ReplicatedReadModels(ReadModels, Protocol):
 
     @property
     def alone(self) -> ReadModels:
-        """Of the replica, however far behind it is: for the time when the primary does not answer."""
+        """Of the replica, however far behind it is: for the time when the primary does not answer.
+
+        Reading it looks at nothing: `look` does.
+        """
         ...
 
     def source(self) -> ReadSource:
         """Without asking anybody."""
         ...
 
-    def last_lag_s(self) -> float | None:
-        """How far behind it was when it was looked at last, wall seconds; None where it did not answer then."""
+    def look(self) -> None:
+        """Whether it answers and how far behind it is, where it is time to ask; reads do that by themselves."""
+        ...
+
+    def age_s(self) -> float | None:
+        """How old what it has is at most, wall seconds; None where it did not answer when it was looked at last.
+
+        Without asking anybody: the lag that it had then, and the time since.
+        """
         ...
 
 

@@ -63,6 +63,8 @@ class ReplicaReadModels:
         self._looked_at: float | None = None
         self._lag_s: float | None = None
         """None: it has not answered yet, or not any more."""
+        self._knows_until = float("-inf")
+        """Of the monotonic clock: what the primary had by then it has too, by the best look since it answers."""
         self.alone: ReadModels = PostgresReadModels(pool)
         models = self.alone
         self.dr_events: View[DREventRow] = _EitherView(self, models.dr_events, primary.dr_events)
@@ -85,11 +87,11 @@ class ReplicaReadModels:
             return ReadSource(name="primary", lag_s=0.0)
         return ReadSource(name="replica", lag_s=lag_s)
 
-    def last_lag_s(self) -> float | None:
-        return self._lag_s
+    def age_s(self) -> float | None:
+        return None if self._lag_s is None else self._monotonic() - self._knows_until
 
     def either(self, of_replica: Callable[[], TAnswer], of_primary: Callable[[], TAnswer]) -> TAnswer:
-        self._look()
+        self.look()
         if self.source().name == "primary":
             return of_primary()
         try:
@@ -98,23 +100,33 @@ class ReplicaReadModels:
             self._leave_alone(error)
             return of_primary()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """If it is time: one thread looks, and the others go by what was seen before."""
         if not self._is_time() or not self._looking.acquire(blocking=False):
             return
         try:
             if self._is_time():
+                began = self._monotonic()
                 with reading(self._pool) as connection:
                     row = connection.execute(_LAG).fetchone()
-                if self._lag_s is None:
-                    log.info("the replica is read from")
-                # Nothing was ever replayed: nothing is known.
-                self._lag_s = None if row is None or row[0] is None else float(row[0])
+                self._note(began, row)
                 self._looked_at = self._monotonic()
         except ReadModelsUnavailable as error:
             self._leave_alone(error)
         finally:
             self._looking.release()
+
+    def _note(self, asked_at: float, row: tuple[float | None] | None) -> None:
+        """Where nothing was ever replayed nothing is known."""
+        if row is None or row[0] is None:
+            self._lag_s = None
+            return
+        if self._lag_s is None:
+            log.info("the replica is read from")
+            self._knows_until = float("-inf")
+        # Without its primary it knows when the last transaction was, and no more that nothing came after it.
+        self._knows_until = max(self._knows_until, asked_at - float(row[0]))
+        self._lag_s = float(row[0])
 
     def _is_time(self) -> bool:
         if self._looked_at is None:

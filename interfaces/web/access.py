@@ -13,8 +13,8 @@ from application.ports.api_keys import ApiKey, Role
 from interfaces.web.authentication import unauthenticated
 from interfaces.web.collaborators import Edge, edge_of
 from interfaces.web.problems import Problem, ProblemReason, try_again
-from interfaces.web.replica_reads import age_alone_s
-from interfaces.web.routes import DR_EVENT, FACILITY, WEBHOOK
+from interfaces.web.replica_reads import is_away, may_read_alone
+from interfaces.web.routes import AS_OF, DR_EVENT, FACILITY, WEBHOOK, names_a_past
 from interfaces.web.signed_in import caller_of, token_of
 
 MAX_BODY_BYTES = 256 * 1024
@@ -31,7 +31,6 @@ READER_OR_UTILITY: frozenset[Role] = READER | UTILITY
 EVERY_KEY = READER_OR_UTILITY
 
 DEAD_LETTER = "/api/dead-letters/{dead_letter_id}"
-AS_OF = "as_of"
 SIGN_IN = "POST /api/session"
 STREAM = "GET /api/stream"
 
@@ -144,7 +143,7 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         await _check_rate(edge, api_key.key_id, "too many requests with this key")
     elif route != STREAM:  # bounded by how many watch: after a restart all of them come back at once
         _check_read_rate(edge, api_key)
-    if edge.live.state.is_away and route not in WITHOUT_STORE:
+    if is_away(connection.scope, edge.live.state) and route not in WITHOUT_STORE:
         _check_replica_has_it(edge, connection, route)
     if route.startswith("POST ") and route != SIGN_IN and not of_utility:
         check_is_json(connection)
@@ -152,7 +151,7 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
 
 def _check_replica_has_it(edge: Edge, connection: ASGIConnection[Any, Any, Any, Any], route: str) -> None:
     web = edge.collaborators
-    if age_alone_s(web.replica, edge.live.state, web.clock, connection.scope, route) is None:
+    if not may_read_alone(web.replica, edge.live.state, web.clock, connection.scope, route):
         raise store_is_away()
 
 
@@ -187,7 +186,7 @@ def _check_has_a_past(
     connection: ASGIConnection[Any, Any, Any, Any], route: str, handler: BaseRouteHandler
 ) -> None:
     """What is so now must not be taken for what was so then."""
-    asked = AS_OF.encode() in connection.scope["query_string"] and AS_OF in connection.query_params
+    asked = names_a_past(connection.scope["query_string"])
     if not asked or not route.startswith("GET ") or AS_OF in handler.parsed_fn_signature.parameters:
         return
     detail = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar.types import Message, Scope
 
 from interfaces.web.raw_headers import RawHeaders
+from interfaces.web.replica_reads import is_away
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
 from projections.replica import ReplicatedReadModels
 
@@ -35,5 +36,5 @@ async def complete_headers(message: Message, scope: Scope) -> None:
     headers.append((TRACE, trace_id_of(scope).encode()))
     headers.extend(header for header in (*UNTOUCHED, NOT_KEPT) if header[0] not in given)
     edge = scope["app"].state["edge"]
-    if scope["path"].startswith("/api/") and not edge.live.state.is_away:
+    if scope["path"].startswith("/api/") and not is_away(scope, edge.live.state):
         headers.extend(source_header(edge.collaborators.replica))

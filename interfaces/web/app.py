@@ -134,6 +134,8 @@ def _live_feed(collaborators: WebCollaborators) -> LiveFeed:
         collaborators.clock,
         most_watchers=collaborators.stream_clients,
         most_of_one=collaborators.stream_clients_per_key,
+        # Nobody else does then: who would read it is let in only where it is known to answer.
+        while_away=(lambda: None) if collaborators.replica is None else collaborators.replica.look,
     )
 
 

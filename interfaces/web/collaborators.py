@@ -39,6 +39,7 @@ from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.known_pages import KnownPages
 from interfaces.web.live_feed import LiveFeed, Signal
 from interfaces.web.remembered_answers import RememberedAnswers
+from interfaces.web.replica_reads import is_away
 from interfaces.web.shared_reads import JoinedRows, SharedReads
 from interfaces.web.signed_in import SignedIn
 from projections.past_lists import PastLists
@@ -188,7 +189,7 @@ def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
     replica = edge.collaborators.replica
     if replica is None:
         return edge.collaborators.read_models
-    if edge.live.state.is_away:
+    if is_away(connection.scope, edge.live.state):
         return replica.alone
     wants_newest = "wait" in connection.headers.get("prefer", "").lower()
     return edge.collaborators.read_models if wants_newest else replica

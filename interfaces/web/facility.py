@@ -26,6 +26,7 @@ from interfaces.web.load_history import (
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.past import AsOfQuery, facilities_of, past_of
 from interfaces.web.problems import Problem
+from interfaces.web.replica_reads import is_away
 from interfaces.web.stale_label import headers_of
 from projections.facilities import FacilityRow, key_of
 from projections.past import facility_as_of
@@ -131,7 +132,7 @@ async def check_visible(request: ApiRequest, facility_id: str) -> None:
         raise _unknown()
     if edge.facilities.is_remembered(facility_id):
         return
-    if edge.live.state.is_away:
+    if is_away(request.scope, edge.live.state):
         raise store_is_away()
     if not await asyncio.to_thread(edge.facilities.among, [facility_id]):
         raise _unknown()

@@ -7,6 +7,7 @@ import re
 
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, edge_of
+from interfaces.web.replica_reads import is_away
 from projections.views import ReadModelsUnavailable
 from projections.waiting import ReadModelBehind
 
@@ -21,7 +22,7 @@ async def when_caught_up(request: ApiRequest, *projections: str) -> dict[str, st
     holds a session of the database).
     """
     edge, asked = edge_of(request), _WAIT.search(request.headers.get("prefer", ""))
-    if asked is None or edge.waiting.locked() or edge.live.state.is_away:
+    if asked is None or edge.waiting.locked() or is_away(request.scope, edge.live.state):
         return {}
     within_s = min(int(asked[1]), MOST_WAIT_S)
     async with edge.waiting:

@@ -15,7 +15,7 @@ from litestar.types import Scope, Send
 from application.fresh_answers import Answer
 from application.ports.api_keys import ApiKey, ApiKeysUnavailable
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
-from interfaces.web.access import ACCESS, AS_OF
+from interfaces.web.access import ACCESS
 from interfaces.web.answer_headers import TRACE, UNTOUCHED, source_header
 from interfaces.web.collaborators import Edge
 from interfaces.web.conditional import KEPT, VARY, holds
@@ -23,13 +23,13 @@ from interfaces.web.current_value import READ_BEFORE, CurrentDocument, current_d
 from interfaces.web.metrics import WebMetrics
 from interfaces.web.problems import Problem
 from interfaces.web.raw_headers import RawHeaders, header_of
-from interfaces.web.routes import FACILITY
+from interfaces.web.replica_reads import is_away
+from interfaces.web.routes import FACILITY, names_a_past
 from interfaces.web.stale_label import headers_of
 from interfaces.web.tracing import trace_id_of
 
 PATH = f"{FACILITY}/current"
 _BEFORE, _, _AFTER = PATH.partition("{facility_id}")
-_AS_OF = AS_OF.encode()
 _ROLES = ACCESS[f"GET {PATH}"] or frozenset()
 _JSON = (b"content-type", b"application/json")
 _HEADERS = (*UNTOUCHED, (b"cache-control", KEPT), (b"vary", VARY))
@@ -87,7 +87,7 @@ class LeanCurrent:
         headers = [*_HEADERS, (b"etag", tag), (TRACE, trace_id_of(scope).encode())]
         told = headers_of([answer], collaborators.clock)
         headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        if collaborators.replica is not None and not self._edge.live.state.is_away:
+        if collaborators.replica is not None and not is_away(scope, self._edge.live.state):
             headers += source_header(collaborators.replica)
         if holds(header_of(scope["headers"], b"if-none-match"), tag):
             return _Made(304, headers, b"")
@@ -133,5 +133,5 @@ class LeanCurrent:
 def _facility_asked(scope: Scope) -> str | None:
     path: str = scope["path"]
     asked = path.startswith(_BEFORE) and path.endswith(_AFTER) and scope.get("method") == "GET"
-    asked = asked and _AS_OF not in scope["query_string"]  # of which there is none: the route says so
+    asked = asked and not names_a_past(scope["query_string"])  # of which there is none: the route says so
     return path[len(_BEFORE) : -len(_AFTER)] if asked else None

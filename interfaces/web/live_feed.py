@@ -87,8 +87,10 @@ class LiveFeed:
         most_watchers: int,
         most_of_one: int | None = None,
         heartbeat_s: float = HEARTBEAT_S,
+        while_away: Callable[[], None] = lambda: None,
     ) -> None:
-        """`most_of_one`: of one key at once; None: all of them."""
+        """`most_of_one`: of one key at once; None: all of them. `while_away` is called in a thread after each look at
+        the log that failed."""
         self.state = LiveState(clock)
         self.ring: LiveRing | None = None
         """None until the log was reached for the first time."""
@@ -102,6 +104,7 @@ class LiveFeed:
         self._most_watchers = most_watchers
         self.most_of_one = most_watchers if most_of_one is None else most_of_one
         self._heartbeat_s = heartbeat_s
+        self._while_away = while_away
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._due: dict[str, float] = {}
         self._open_alerts: set[AlertName] | None = None
@@ -155,6 +158,8 @@ class LiveFeed:
             except LiveLogUnavailable as error:
                 _log.debug("the live feed waits for the log", error=str(error))
                 self.state.away()
+                with contextlib.suppress(LiveLogUnavailable):
+                    await _answered(self._while_away)
             else:
                 await self._look_aside()
             self._tell_state()

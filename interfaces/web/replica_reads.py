@@ -1,12 +1,15 @@
-"""What people may read of the replica while the primary does not answer, and how old that is at most."""
+"""Whether the primary answers, as a request found it when it was let in, and what is read of the replica meanwhile."""
 
 from __future__ import annotations
+
+import time
+from typing import NamedTuple, cast
 
 from litestar.types import Scope
 
 from application.ports.clock import Clock
 from interfaces.web.live_state import LiveState
-from interfaces.web.routes import DR_EVENT, FACILITY
+from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
 from projections.replica import ReplicatedReadModels
 
 OF_REPLICA = frozenset(
@@ -21,18 +24,43 @@ OF_REPLICA = frozenset(
     }
 )
 """What comes out of read models alone. The past and all proofs are in the log, which is read of the primary."""
+_IS_AWAY = "gridproof.is_away"
+_ALONE = "gridproof.replica_alone"
 
 
-def age_alone_s(
+class _Alone(NamedTuple):
+    age_s: float
+    """Clock seconds, at `at` on the monotonic clock."""
+    at: float
+
+
+def is_away(scope: Scope, state: LiveState) -> bool:
+    """As it was when this request asked first: who reads where goes by it to the end, whatever is heard meanwhile."""
+    found: bool | None = cast("dict[str, bool | None]", scope).get(_IS_AWAY)
+    if found is None:
+        found = state.is_away
+        scope[_IS_AWAY] = found  # type: ignore[literal-required]
+    return found
+
+
+def may_read_alone(
     replica: ReplicatedReadModels | None, state: LiveState, clock: Clock, scope: Scope, route: str
-) -> float | None:
-    """Clock seconds; None where the primary answers, or the replica has not got that.
+) -> bool:
+    """Whether the replica has what is asked for. How old that is at most is known to `age_alone_s` from now on."""
+    if replica is None or route not in OF_REPLICA or names_a_past(scope.get("query_string", b"")):
+        return False
+    age_wall_s = replica.age_s()
+    if age_wall_s is None:
+        return False
+    # Of a primary that hangs its replica lacks nothing, and is not of now all the same.
+    age_s = max(state.unheard_s(), age_wall_s / max(clock.wall_seconds(1.0), 1e-9))
+    scope[_ALONE] = _Alone(age_s, time.monotonic())  # type: ignore[literal-required]
+    return True
 
-    What it lacked when it was looked at last, and the time since nothing was heard of the primary.
-    """
-    if replica is None or not state.is_away or route not in OF_REPLICA:
+
+def age_alone_s(scope: Scope, clock: Clock) -> float | None:
+    """Clock seconds; None where this request does not read the replica alone."""
+    alone: _Alone | None = cast("dict[str, _Alone | None]", scope).get(_ALONE)
+    if alone is None:
         return None
-    lag_s = replica.last_lag_s()
-    if lag_s is None or b"as_of=" in scope.get("query_string", b""):
-        return None
-    return state.unheard_s() + lag_s / max(clock.wall_seconds(1.0), 1e-9)
+    return alone.age_s + (time.monotonic() - alone.at) / max(clock.wall_seconds(1.0), 1e-9)

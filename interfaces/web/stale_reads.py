@@ -86,12 +86,12 @@ class StaleReads(ASGIMiddleware):
         self, scope: Scope, template: str, start: HTTPResponseStartEvent, body: bytes, send: Send
     ) -> None:
         asked = _asked(scope)
-        alone_s = age_alone_s(self._replica, self._state, self._clock, scope, template)
+        alone_s = age_alone_s(scope, self._clock)
         if asked is not None and start["status"] == 200:
             if alone_s is None:
                 self._answers.keep(asked, body, _header(start, b"content-type"))
-            age_s = alone_s or self._state.behind_s(*SERVED_FROM[template])
-            if age_s:
+            age_s = self._state.behind_s(*SERVED_FROM[template]) if alone_s is None else alone_s
+            if age_s or alone_s is not None:
                 source = "read_models" if alone_s is None else "replica"
                 body = labelled(body, age_s, source, in_all=False)
                 start["headers"] = _stale(start, body, self._clock.wall_seconds(age_s))

@@ -127,3 +127,30 @@ def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
         assert models.source().name == "primary"
     finally:
         pool.close()
+
+
+def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) -> None:
+    pool = QuickPool(
+        for_reading(pair.pair.standby.url("gridproof_app")), min_size=1, max_size=1, open=True, timeout=5.0
+    )
+    seconds = [0.0]
+    try:
+        models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: seconds[0])
+        assert models.age_s() is None, "nobody has looked yet"
+
+        def caught_up() -> bool:
+            seconds[0] += 10.0
+            models.look()
+            return models.age_s() == 0.0
+
+        until(caught_up, "it answers, and lacks nothing")
+        seconds[0] += 100.0
+        assert models.age_s() == 100.0, "nobody knows what it lacks by now"
+        pair.pair.primary.kill()
+        models.look()
+        age_s = models.age_s()
+        assert age_s is not None
+        assert 0.0 < age_s <= 100.0, "alone it knows no better than by its last transaction"
+    finally:
+        pool.close()
+        pair.pair.primary.start()

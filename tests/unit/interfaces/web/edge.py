@@ -27,6 +27,7 @@ from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
 from projections.dr_events import DREventRow
+from projections.replica import ReadSource
 from projections.views import Page, RowsVersion
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
@@ -121,6 +122,26 @@ class ReadModelsInMemory:
 
     def positions(self) -> list[Any]:
         return []
+
+
+@dataclass
+class ReplicaInMemory(ReadModelsInMemory):
+    lag_s: float = 1.25
+    known_age_s: float | None = 1.25
+    looks: int = 0
+
+    @property
+    def alone(self) -> "ReplicaInMemory":
+        return self
+
+    def source(self) -> ReadSource:
+        return ReadSource(name="replica", lag_s=self.lag_s)
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def age_s(self) -> float | None:
+        return self.known_age_s
 
 
 @dataclass

@@ -5,20 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from projections.facilities import key_of
-from projections.replica import ReadSource
 from projections.views import RowsVersion
-from tests.unit.interfaces.web.edge import Edge, ListedRows, ReadModelsInMemory
+from tests.unit.interfaces.web.edge import Edge, ListedRows, ReplicaInMemory
 from tests.unit.interfaces.web.test_reads import facility
-
-
-class Replica(ReadModelsInMemory):
-    def source(self) -> ReadSource:
-        return ReadSource(name="replica", lag_s=1.25)
 
 
 def replicated() -> Edge:
     """The primary knows two facilities, the replica one of them so far."""
-    replica: Any = Replica()
+    replica = ReplicaInMemory()
     replica.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     edge = Edge(others={"replica": replica})
     edge.read_models.facilities.rows = {key_of(name): facility(name) for name in ("fac-001", "fac-002")}

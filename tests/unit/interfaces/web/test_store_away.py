@@ -1,21 +1,22 @@
 """While PostgreSQL is known not to answer nobody waits for it: what needs it is refused, what does not goes on."""
 
+import time
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from litestar.testing import TestClient
 
 from application.ports.api_keys import StoredApiKey
 from application.ports.live_log import SERVING, News, ReadModelState
 from interfaces.web.live_state import AWAY_FOR_S, LiveState
 from projections.facilities import key_of
-from projections.replica import ReadSource
 from tests.unit.interfaces.web.edge import (
     NOW,
     WEBHOOK,
     Edge,
-    ReadModelsInMemory,
+    ReplicaInMemory,
     SettableClock,
     accepting,
     notification,
@@ -126,20 +127,8 @@ def test_what_was_heard_is_as_old_as_the_question() -> None:
     assert state.unheard_s() == 2.5
 
 
-class Replica(ReadModelsInMemory):
-    def source(self) -> ReadSource:
-        return ReadSource(name="replica", lag_s=0.5)
-
-    def last_lag_s(self) -> float | None:
-        return 0.5
-
-    @property
-    def alone(self) -> "Replica":
-        return self
-
-
 def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -> None:
-    replica: Any = Replica()
+    replica = ReplicaInMemory(known_age_s=60.5)
     replica.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     edge = Edge(others={"replica": replica})
     key = edge.key("operator")
@@ -155,3 +144,59 @@ def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -
     assert (answer.headers["x-stale"], answer.headers["age"]) == ("true", "60")
     assert "x-read-models" not in answer.headers
     assert (past.status_code, posted.status_code) == (503, 503)
+
+
+@pytest.mark.parametrize(("known_s", "unheard_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
+def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was_heard(
+    known_s: float, unheard_s: int
+) -> None:
+    """A primary that hangs leaves its replica without a lag, and one that was looked at long ago tells of then."""
+    replica = ReplicaInMemory(known_age_s=known_s)
+    edge = Edge(others={"replica": replica})
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        edge.clock.moment = NOW + timedelta(seconds=unheard_s)
+        answer = client.get("/api/facilities", headers=key)
+    assert (answer.json()["source"], answer.headers["x-stale"]) == ("replica", "true")
+    assert answer.json()["age_s"] >= max(known_s, unheard_s)
+
+
+def test_a_replica_of_which_nothing_is_known_is_looked_at_while_the_primary_is_away() -> None:
+    replica = ReplicaInMemory(known_age_s=None)
+    edge = Edge(others={"replica": replica})
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        assert client.get("/api/facilities", headers=key).status_code == 503
+        seen = replica.looks
+        while replica.looks == seen:
+            client.get("/health")
+        replica.known_age_s = 0.5
+        assert client.get("/api/facilities", headers=key).json()["source"] == "replica"
+
+
+def test_a_request_goes_by_what_was_known_of_the_store_when_it_was_let_in() -> None:
+    """What was read of the replica alone is labelled, also where the primary is back by then."""
+    replica = ReplicaInMemory()
+    edge = Edge(others={"replica": replica})
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        listed = replica.facilities.listed
+
+        def back_meanwhile(**asked: Any) -> Any:
+            edge.live_log.is_down = False
+            state = client.app.state["edge"].live.state
+            while state.is_away:
+                time.sleep(0.001)
+            return listed(**asked)
+
+        replica.facilities.listed = back_meanwhile
+        answer = client.get("/api/facilities", headers=key)
+        assert "stale" not in client.get("/api/facilities?limit=7", headers=key).json()
+    assert (answer.json()["source"], answer.headers["x-stale"]) == ("replica", "true")
+    assert "x-read-models" not in answer.headers
