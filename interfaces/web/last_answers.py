@@ -26,6 +26,8 @@ class Asked(NamedTuple):
 class LastAnswer(NamedTuple):
     body: bytes
     media_type: bytes
+    age_s: float
+    """Wall seconds: how old its content was already when it was said."""
     said_at: float
 
 
@@ -40,17 +42,18 @@ class LastAnswers:
         self._bytes = 0
         self._monotonic = monotonic
 
-    def keep(self, asked: Asked, body: bytes, media_type: bytes) -> None:
+    def keep(self, asked: Asked, body: bytes, media_type: bytes, *, age_s: float = 0.0) -> None:
+        """`age_s`: of what it says, in wall seconds."""
         self._forget(asked)
         if len(body) > MOST_OF_ONE:
             return
-        self._answers[asked] = LastAnswer(body, media_type, self._monotonic())
+        self._answers[asked] = LastAnswer(body, media_type, age_s, self._monotonic())
         self._bytes += _size(asked, body)
         while self._bytes > self._most_bytes:
             self._forget(next(iter(self._answers)))
 
     def find(self, asked: Asked) -> tuple[LastAnswer, float] | None:
-        """The answer, and for how many wall seconds it has been old."""
+        """The answer, and for how many wall seconds it has been said."""
         answer = self._answers.get(asked)
         if answer is None:
             return None

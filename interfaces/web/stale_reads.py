@@ -6,7 +6,8 @@ PostgreSQL does not answer, and it is what the `replica` has, else the answer of
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar.middleware import ASGIMiddleware
@@ -16,7 +17,7 @@ from application.ports.api_keys import ApiKey
 from application.ports.clock import Clock
 from interfaces.web.last_answers import Asked, LastAnswers
 from interfaces.web.live_state import LiveState
-from interfaces.web.replica_reads import age_alone_s
+from interfaces.web.replica_reads import OF_REPLICA, age_alone_s
 from interfaces.web.routes import DR_EVENT, FACILITY
 from interfaces.web.stale_label import stale_headers
 from projections.replica import ReplicatedReadModels
@@ -45,6 +46,14 @@ SERVED_FROM: dict[str, tuple[str, ...]] = {
 """Route -> the projections whose rows it gives. What proves something, or is work to do, is of now or not at all."""
 
 
+class _Answered(NamedTuple):
+    template: str
+    began: float
+    """Of the monotonic clock."""
+    start: HTTPResponseStartEvent
+    body: bytes
+
+
 class StaleReads(ASGIMiddleware):
     """Closest to the routes, so that it sees answers as they are written. Other routes pass it untouched."""
 
@@ -65,6 +74,7 @@ class StaleReads(ASGIMiddleware):
         if template not in SERVED_FROM:
             await next_app(scope, receive, send)
             return
+        began = time.monotonic()
         start: list[HTTPResponseStartEvent] = []
         pieces: list[bytes] = []
 
@@ -78,44 +88,71 @@ class StaleReads(ASGIMiddleware):
             pieces.append(message["body"])
             if not message["more_body"]:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._answer(scope, template, start[0], body, send)
+                await self._answer(scope, _Answered(template, began, start[0], body), send)
 
         await next_app(scope, receive, held)
 
-    async def _answer(
-        self, scope: Scope, template: str, start: HTTPResponseStartEvent, body: bytes, send: Send
-    ) -> None:
+    async def _answer(self, scope: Scope, answered: _Answered, send: Send) -> None:
+        template, began, start, body = answered
         asked = _asked(scope)
         alone_s = age_alone_s(scope, self._clock)
         if asked is not None and start["status"] == 200:
-            if alone_s is None:
-                self._answers.keep(asked, body, _header(start, b"content-type"))
             age_s = self._state.behind_s(*SERVED_FROM[template]) if alone_s is None else alone_s
+            if alone_s is None:
+                # It was read after that, and nobody here knows when.
+                kept_age_s = self._age_wall_s(start, template, age_s) + time.monotonic() - began
+                self._answers.keep(asked, body, _header(start, b"content-type"), age_s=kept_age_s)
             if age_s or alone_s is not None:
                 source = "read_models" if alone_s is None else "replica"
-                body = labelled(body, age_s, source, in_all=False)
+                body = labelled(body, age_s, source)
                 start["headers"] = _stale(start, body, self._clock.wall_seconds(age_s))
         elif asked is not None and start["status"] == 503:
             found = self._answers.find(asked)
             if found is not None:
-                answer, age_wall_s = found
-                age_s = age_wall_s / max(self._clock.wall_seconds(1.0), 1e-9)
-                body = labelled(answer.body, age_s, "last_known", in_all=True)
+                answer, since_wall_s = found
+                wall_s = max(self._clock.wall_seconds(1.0), 1e-9)
+                age_wall_s = answer.age_s + since_wall_s
+                body = aged(answer.body, since_wall_s / wall_s, content_age_s=age_wall_s / wall_s)
                 start["status"] = 200
                 start["headers"] = [(b"content-type", answer.media_type)]
                 start["headers"] = _stale(start, body, age_wall_s)
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
+    def _age_wall_s(self, start: HTTPResponseStartEvent, template: str, behind_s: float) -> float:
+        """How old an answer is that counts as of now, or says itself that it is not."""
+        said = _header(start, b"age")
+        lag_s = self._replica.source().lag_s if self._replica is not None and template in OF_REPLICA else 0.0
+        return (int(said) if said.isdigit() else 0) + self._clock.wall_seconds(behind_s) + lag_s
 
-def labelled(body: bytes, age_s: float, source: str, *, in_all: bool) -> bytes:
-    """The document with `stale`, `age_s` and `source`; what has an age of its own grows older by as much."""
+
+def labelled(body: bytes, age_s: float, source: str) -> bytes:
+    """The document with `stale`, `age_s` and `source`."""
     document = msgspec.json.decode(body)
     if not isinstance(document, dict):
         return body
-    before: Any = document.get("age_s")
-    older = before + age_s if in_all and isinstance(before, int | float) else age_s
-    return msgspec.json.encode({**document, "stale": True, "age_s": round(older, 1), "source": source})
+    return msgspec.json.encode({**document, "stale": True, "age_s": round(age_s, 1), "source": source})
+
+
+def aged(body: bytes, since_s: float, *, content_age_s: float) -> bytes:
+    """An answer of `since_s` ago as `last_known`: what has an age of its own, it or its items, is older by as much.
+
+    What has none is `content_age_s` old. Clock seconds.
+    """
+    document = msgspec.json.decode(body)
+    if not isinstance(document, dict):
+        return body
+    before = document.get("age_s")
+    age_s = before + since_s if isinstance(before, int | float) else content_age_s
+    if isinstance(document.get("items"), list):
+        document["items"] = [_older(item, since_s) for item in document["items"]]
+    return labelled(msgspec.json.encode(document), age_s, "last_known")
+
+
+def _older(item: Any, since_s: float) -> Any:
+    if not isinstance(item, dict) or not isinstance(item.get("age_s"), int | float):
+        return item
+    return {**item, "age_s": item["age_s"] + since_s, "stale": True, "source": "last_known"}
 
 
 def _asked(scope: Scope) -> Asked | None:

@@ -105,6 +105,17 @@ def test_more_rows_than_are_kept_of_the_past_are_refused_with_what_to_do(
     assert "by its id" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("name", ["as%5Fof", "%61s_of", "%61%73%5f%6f%66"])
+@pytest.mark.parametrize("path", ["/api/dead-letters", "/api/facilities/fac-001/current"])
+def test_a_past_that_is_asked_for_in_other_letters_is_refused_likewise(
+    house: House, client: Any, path: str, name: str
+) -> None:
+    for _ in range(2):  # the second time the short way to a current value is open
+        answer = client.get(f"{path}?{name}=2026-07-14T11:00:00Z", headers=house.keys["admin"])
+        assert [reason["code"] for reason in problem_of(answer)["reasons"]] == ["no_history"]
+        client.get(path, headers=house.keys["admin"])
+
+
 @pytest.mark.parametrize("route", READ)
 def test_each_read_has_a_past_or_says_that_none_is_kept(house: House, client: Any, route: str) -> None:
     """Never is what is so now given for what was so then."""

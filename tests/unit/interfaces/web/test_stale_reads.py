@@ -1,5 +1,6 @@
 """What cannot be read anew is answered as it was known last, to the same key, and says so."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +10,10 @@ from litestar.testing import TestClient
 from application.ports.live_log import SERVING
 from interfaces.web.access import ACCESS
 from interfaces.web.last_answers import KEPT_S, MOST_OF_ONE, Asked, LastAnswers
-from interfaces.web.stale_reads import SERVED_FROM, labelled
+from interfaces.web.stale_reads import SERVED_FROM, aged, labelled
 from projections.portfolio import PortfolioRow
 from projections.views import ReadModelsUnavailable
-from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
+from tests.unit.interfaces.web.edge import NOW, Edge, ReplicaInMemory, problem_of
 
 
 def unavailable(*_: Any, **__: Any) -> Any:
@@ -82,9 +83,52 @@ def followed(client: TestClient[Any]) -> None:
 
 def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
     body = b'{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"}'
-    told = labelled(body, 30.0, "last_known", in_all=True)
+    told = aged(body, 30.0, content_age_s=30.0)
     assert told == b'{"kw":1.5,"age_s":37.5,"stale":true,"source":"last_known"}'
-    assert labelled(b"[1]", 30.0, "last_known", in_all=True) == b"[1]"
+    assert aged(b"[1]", 30.0, content_age_s=30.0) == b"[1]"
+    assert labelled(b"[1]", 30.0, "replica") == b"[1]"
+
+
+def test_so_do_the_items_that_have_one() -> None:
+    body = b'{"items":[{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"},{"kw":null,"age_s":null},4]}'
+    assert json.loads(aged(body, 30.0, content_age_s=31.0)) == {
+        "items": [
+            {"kw": 1.5, "age_s": 37.5, "stale": True, "source": "last_known"},
+            {"kw": None, "age_s": None},
+            4,
+        ],
+        "stale": True,
+        "age_s": 31.0,
+        "source": "last_known",
+    }
+
+
+def test_what_was_behind_when_it_was_said_is_as_much_older_as_last_known() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    edge.live_log.record()
+    edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    edge.clock.moment = NOW + timedelta(minutes=10)
+    with edge.client() as client:
+        followed(client)
+        assert client.get("/api/portfolio", headers=key).json()["age_s"] == 600.0
+        edge.read_models.portfolio.by_key = unavailable
+        answer = client.get("/api/portfolio", headers=key)
+    assert answer.json()["source"] == "last_known"
+    assert answer.json()["age_s"] >= 600.0
+    assert int(answer.headers["age"]) >= 600
+
+
+def test_what_was_read_of_a_replica_is_older_by_its_lag() -> None:
+    replica = ReplicaInMemory(lag_s=25.0)
+    edge = Edge(others={"replica": replica})
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert "stale" not in client.get("/api/portfolio", headers=key).json()
+        replica.portfolio.by_key = unavailable
+        answer = client.get("/api/portfolio", headers=key)
+    assert answer.json()["source"] == "last_known"
+    assert answer.json()["age_s"] >= 25.0
 
 
 class Seconds:
