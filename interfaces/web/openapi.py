@@ -16,12 +16,12 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from application.ports.api_keys import Role
 from interfaces.as_of import MOST_DIGITS
-from interfaces.web.access import ACCESS, AS_OF
+from interfaces.web.access import ACCESS, STREAM
 from interfaces.web.notification_answers import ModificationAnswer, NotificationAnswer
 from interfaces.web.notification_body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.openapi_examples import add_examples, problem_example
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
-from interfaces.web.routes import WEBHOOK
+from interfaces.web.routes import AS_OF, WEBHOOK
 from interfaces.web.signed_in import COOKIE
 
 _REFERENCE = "#/components/schemas/"
@@ -110,7 +110,7 @@ def _complete(operation: dict[str, Any], route: str, roles: frozenset[Role] | No
         operation["x-roles"] = sorted(roles)
         for status in (401, 403, 429):
             responses[str(status)] = _refusal(status)
-    if route.startswith("GET ") and "200" in responses and "/api/" in route:
+    if route.startswith("GET ") and "200" in responses and "/api/" in route and route != STREAM:
         responses["304"] = {"description": "What `If-None-Match` names still holds"}
     responses["default"] = {
         "description": "A problem document; its `type` answers for itself",

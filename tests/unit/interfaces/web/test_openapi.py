@@ -37,6 +37,12 @@ def test_each_operation_says_who_may_and_that_errors_are_problems(document: dict
         assert ("401" in operation["responses"]) == (roles is not None), route
 
 
+def test_what_a_tag_may_still_hold_for_is_a_read_that_ends(document: dict[str, Any]) -> None:
+    unchanged = {route for route, told in operations(document).items() if "304" in told["responses"]}
+    reads = {route for route in ACCESS if route.startswith("GET /api/")}
+    assert unchanged == reads - {"GET /api/stream"}
+
+
 def test_every_example_is_of_a_route_and_a_parameter_that_there_are(document: dict[str, Any]) -> None:
     found = operations(document)
     named = {parameter["name"] for one in found.values() for parameter in one.get("parameters", ())}

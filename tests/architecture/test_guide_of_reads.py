@@ -1,0 +1,21 @@
+"""The guide for those who read the HTTP API names every read that there is."""
+
+import re
+
+import pytest
+
+from interfaces.web.access import ACCESS
+from tests.architecture.source_tree import ROOT
+
+PAGE = (ROOT / "docs/guides/api.md").read_text()
+NAMED = {re.sub(r"\{\w+\}", "{}", path) for path in re.findall(r"`(?:GET )?(/api/[^`?]*)", PAGE)}
+ELSEWHERE = "/api/audit/"
+"""In auditor.md, which the guide names."""
+READS = sorted(
+    route[4:] for route in ACCESS if route.startswith("GET /api/") and not route[4:].startswith(ELSEWHERE)
+)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_each_read_is_named(read: str) -> None:
+    assert re.sub(r"\{\w+\}", "{}", read) in NAMED
