@@ -31,7 +31,7 @@ from interfaces.web.live_message import (
     telemetry_message,
 )
 from interfaces.web.live_ring import LiveRing
-from interfaces.web.live_state import LiveState
+from interfaces.web.live_state import LiveState, Moment
 
 _log = structlog.get_logger("live")
 
@@ -110,6 +110,7 @@ class LiveFeed:
         self._open_alerts: set[AlertName] | None = None
         self._told_state: StateData | None = None
         self._stored_at = ""
+        self._asking: tuple[asyncio.Future[News], Moment] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -129,6 +130,8 @@ class LiveFeed:
                     _log.exception("the live feed failed and begins again")
                     await asyncio.sleep(BEGIN_AGAIN_S)
         finally:
+            if self._asking is not None:
+                self._asking[0].cancel()
             await self._signal.aclose()
             await asyncio.to_thread(self._log.close)
 
@@ -182,8 +185,7 @@ class LiveFeed:
         """Tell what is new."""
         while True:
             after = None if self.ring is None else self.ring.position
-            asked = self.state.now()
-            news = await _answered(partial(self._log.news, after, limit=BATCH))
+            news, asked = await self._news(after)
             self.state.heard(news, asked)
             if self.ring is None:
                 self.ring = LiveRing(news.served_until)
@@ -198,6 +200,18 @@ class LiveFeed:
             if len(news.entries) < BATCH:
                 return
             await self._until_taken()
+
+    async def _news(self, after: int | None) -> tuple[News, Moment]:
+        """What is new, and when it was asked for. A slow answer is not thrown away: the next look waits on for it."""
+        if self._asking is None:
+            asking = asyncio.ensure_future(asyncio.to_thread(self._log.news, after, limit=BATCH))
+            self._asking = asking, self.state.now()
+        asking, asked = self._asking
+        done, _ = await asyncio.wait({asking}, timeout=ANSWER_WITHIN_S)
+        if not done:
+            raise LiveLogUnavailable(f"no answer in {ANSWER_WITHIN_S:g} s")
+        self._asking = None
+        return asking.result(), asked
 
     async def _look_aside(self) -> None:
         """What is not in the log, while somebody watches: alerts, and that readings came."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from datetime import datetime
 
 import pytest
@@ -63,6 +64,30 @@ def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.Monk
                 log.goes_on.set()
             await live.told_until(log.record())
             assert not live.feed.state.is_away
+
+    asyncio.run(story())
+
+
+class Slow(FakeLiveLog):
+    """It takes longer for each look than the feed waits, and answers who connects anew."""
+
+    def news(self, after: int | None, *, limit: int) -> News:
+        time.sleep(0.2)
+        return super().news(after, limit=limit)
+
+
+def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 0.05)
+
+    async def story() -> None:
+        log, away = Slow(), list[bool]()
+        async with running(log) as live:
+            live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
+            for _ in range(2):
+                await live.told_until(log.record())
+        assert away == []
 
     asyncio.run(story())
 
