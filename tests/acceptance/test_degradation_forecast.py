@@ -19,11 +19,11 @@ from tests.acceptance.outage import Outage
 from tests.acceptance.outages import FACILITIES, feeding
 from tests.servers import PostgresServer
 
-HERE = {"the weather service": 10.0, "worker forecast": 2.0}
+HERE = {"the weather service": 13.0, "worker forecast": 2.0}
 """For how long each is looked at, wall seconds: without weather, until a forecast would have grown old."""
-SPEED = 200.0
-"""A cycle is 4.5 s on the wall, and a forecast is old after 9: the worker has one cycle for the next, also on a busy
-machine."""
+SPEED = 150.0
+"""A cycle is 6 s on the wall, and a forecast is old after 12: the worker has one cycle for the next, also on a busy
+machine. There is none at all after 48, and within them it is killed, looked at, started, and has made the next."""
 DAYS = 15
 
 
