@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -82,8 +81,9 @@ class Starting:
 
     def pool(self) -> QuickPool:
         """For what writes telemetry in the place of workers: it gives up soon, and tries again."""
-        pool: Any = QuickPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
-        return self.stack.enter_context(pool)
+        pool = QuickPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
+        self.stack.enter_context(pool)
+        return pool
 
     @contextmanager
     def asking(self, dependencies: Mapping[str, Dependency]) -> Iterator[Asking]:

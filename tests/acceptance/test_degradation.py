@@ -8,7 +8,7 @@ import pytest
 from tests import servers
 from tests.acceptance.asked_system import Asking, Starting, each_cell
 from tests.acceptance.outage import Outage
-from tests.acceptance.outages import foreseeing, metering
+from tests.acceptance.outages import Dependency, foreseeing, metering
 from tests.conftest import DebianCommand
 from tests.integration.telemetry.mosquitto import LOCAL, Mosquitto
 from tests.servers import PostgresServer
@@ -46,7 +46,7 @@ def asking(
         workers = {f"worker {name}": starting.worker(name) for name in WORKERS}
         stack.enter_context(metering(mqtt_url, starting.clock))
         stack.enter_context(foreseeing(database, starting.clock))
-        dependencies = {
+        dependencies: dict[str, Dependency] = {
             "PostgreSQL": postgres_server,
             "the cache": starting.cache.valkey,
             "NATS": starting.nats.nats,
