@@ -110,7 +110,7 @@ class LiveFeed:
         self._open_alerts: set[AlertName] | None = None
         self._told_state: StateData | None = None
         self._stored_at = ""
-        self._asking: tuple[asyncio.Future[News], Moment] | None = None
+        self._asking: tuple[asyncio.Task[News], Moment] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -204,8 +204,8 @@ class LiveFeed:
     async def _news(self, after: int | None) -> tuple[News, Moment]:
         """What is new, and when it was asked for. A slow answer is not thrown away: the next look waits on for it."""
         if self._asking is None:
-            asking = asyncio.ensure_future(asyncio.to_thread(self._log.news, after, limit=BATCH))
-            self._asking = asking, self.state.now()
+            begun = asyncio.create_task(asyncio.to_thread(self._log.news, after, limit=BATCH))
+            self._asking = begun, self.state.now()
         asking, asked = self._asking
         done, _ = await asyncio.wait({asking}, timeout=ANSWER_WITHIN_S)
         if not done:
