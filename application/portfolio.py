@@ -10,7 +10,7 @@ import msgspec
 # In Python `$` also stands before a newline at the end.
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(?!\n)$")]
 PositiveKw = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
-Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
 Strategy = Literal["setpoint_offset", "shed_level"]
 BmsProfile = Literal["two_phase", "two_phase_no_dedup", "single_phase"]

@@ -22,7 +22,7 @@ from application.ports.readings_file import FacilityReadings, ReadingsFile, Read
 from application.ports.rolling_forecasts import BacktestConditions, RollingForecasts
 from application.predicting import UnusableStep, check_step
 from interfaces.cli.backtest_picture import picture
-from interfaces.cli.parameter_types import time_zone
+from interfaces.cli.parameter_types import country_or_region, time_zone
 from interfaces.cli.printing import print_json, print_table
 
 EXAMPLE = """
@@ -76,6 +76,7 @@ def rolling_forecasts() -> RollingForecasts:
 @click.option("--tz", type=time_zone, metavar="ZONE", help="Where facilities.csv names none. [default: UTC]")
 @click.option(
     "--region",
+    type=country_or_region,
     metavar="CC[-RR]",
     help="Whose public holidays are kept, such as US-CA. [default: as the time zone says]",
 )

@@ -13,7 +13,7 @@ from application.ports.readings_file import FacilityReadings, ReadingsFile, Read
 from application.predicting import Prediction, predict_loads
 from interfaces.cli.backtest import backtest
 from interfaces.cli.forecast_reads import READS
-from interfaces.cli.parameter_types import moment, time_zone
+from interfaces.cli.parameter_types import country_or_region, moment, time_zone
 from interfaces.cli.printing import print_fields, print_json, print_table
 
 RUN_EXAMPLE = """
@@ -105,7 +105,7 @@ def load_forecaster() -> LoadForecaster:
 @click.option("--facility", "facility_ids", multiple=True, help="Only this one; may be repeated.")
 @click.option("--no-weather", is_flag=True, help="Leave the file's temperatures after TIME out.")
 @click.option("--tz", type=time_zone, metavar="ZONE", help="Where facilities.csv names none. [default: UTC]")
-@click.option("--region", metavar="CC[-RR]", help=REGION_HELP)
+@click.option("--region", type=country_or_region, metavar="CC[-RR]", help=REGION_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def predict(
     *,

@@ -1,10 +1,12 @@
-"""What a command-line option may hold: a moment, a local day, a time zone. Each refuses with wrong usage (2)."""
+"""What a command-line option may hold: a moment, a day, a time zone, a region. Each refuses with wrong usage (2)."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+import msgspec
 
+from application.portfolio import Region
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from projections.story_log import AsOf
 
@@ -45,3 +47,13 @@ def time_zone(written: str) -> ZoneInfo:
         return ZoneInfo(written)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise click.BadParameter(f"{written!r} is no IANA time zone, such as Europe/London") from None
+
+
+def country_or_region(written: str) -> str:
+    """A country and, after a hyphen, its region (ISO 3166), as in the portfolio."""
+    try:
+        return msgspec.convert(written, Region)
+    except msgspec.ValidationError:
+        raise click.BadParameter(
+            f"{written!r} is no country or region, such as DE, US-CA or GB-SCT"
+        ) from None

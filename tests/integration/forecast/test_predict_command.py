@@ -135,8 +135,9 @@ def test_only_the_facilities_asked_for_are_predicted(tmp_path: Path) -> None:
         ([], START + timedelta(hours=12), 1, "12 hours of load are known"),
         ([], START - timedelta(days=1), 1, "0 hours of load are known"),
         (["--tz", "Mars/Olympus"], AT, 2, "no IANA time zone"),
+        (["--region", "utils"], AT, 2, "no country or region"),
     ],
-    ids=["unknown facility", "half a day", "nothing before", "unknown zone"],
+    ids=["unknown facility", "half a day", "nothing before", "unknown zone", "a module for a country"],
 )
 def test_what_cannot_be_predicted_says_why(
     tmp_path: Path, arguments: list[str], at: datetime, status: int, says: str
