@@ -77,7 +77,7 @@ def forecast_commands(
             cycle_start=cycle_start,
             inputs=ForecastInputs(
                 input_hash=input_hash(one, model, told, cycle_start),
-                newest_reading_at=_newest_reading_at(one, found.ages_h[row], cycle_start),
+                newest_reading_at=_newest_reading_at(one, found.ages_h[row], found.unheard[row], cycle_start),
                 sensor_coverage_pct=_believed_pct(one.sensor_coverage_pct, found.left_out[row]),
                 weather_available=has_weather,
                 weather_age_s=one.weather_age_s if has_weather else None,
@@ -92,11 +92,16 @@ def forecast_commands(
     ]
 
 
-def _newest_reading_at(inputs: SiteInputs, age_h: int, cycle_start: datetime) -> datetime:
-    """A meter that repeats one value for a day has said nothing since that day began."""
-    if age_h < STOOD_STILL_H:
-        return inputs.newest_reading_at
-    return min(inputs.newest_reading_at, cycle_start - timedelta(hours=age_h))
+def _newest_reading_at(inputs: SiteInputs, age_h: int, unheard: int, cycle_start: datetime) -> datetime:
+    """Of those that were used: a meter that repeats one value for a day has said nothing since that day began, and one
+    whose newest readings leapt has not since the last that did not."""
+    return min(inputs.newest_reading_at, heard_until(cycle_start, age_h=age_h, unheard=unheard, step=CYCLE))
+
+
+def heard_until(at: datetime, *, age_h: int, unheard: int, step: timedelta) -> datetime:
+    """When a meter had last said what a forecast at `at` could use; arguments as of BlockQuantiles."""
+    silent = timedelta(hours=age_h) if age_h >= STOOD_STILL_H else timedelta(0)
+    return at - max(silent, step * unheard)
 
 
 def _believed_pct(sensor_coverage_pct: float, left_out: int) -> float:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from application.forecasting import STOOD_STILL_H
+from application.forecasting import heard_until
 from application.ports.load_forecaster import (
     NAIVE,
     FacilityHistory,
@@ -140,7 +140,7 @@ def _prediction(
     return Prediction(
         facility_id=readings.facility_id,
         tz=history.tz,
-        data_quality=_quality(history, found, at, has_weather=found.used_weather or is_needless),
+        data_quality=_quality(history, found, at, starts_at, has_weather=found.used_weather or is_needless),
         model=f"{model.name}@{model.version}",
         used_weather=found.used_weather,
         notes=model.notes,
@@ -149,15 +149,14 @@ def _prediction(
 
 
 def _quality(
-    history: FacilityHistory, found: LoadQuantiles, at: datetime, *, has_weather: bool
+    history: FacilityHistory, found: LoadQuantiles, at: datetime, starts_at: datetime, *, has_weather: bool
 ) -> DataQuality:
     """As that of a recorded forecast; a step that had not ended yet makes nothing stale."""
     series = history.mean_kw
     step = timedelta(seconds=series.step_s)
     known = np.isfinite(series.values)
     newest = series.starts_at + step * (int(np.flatnonzero(known)[-1]) + 1)
-    if found.age_h >= STOOD_STILL_H:
-        newest = min(newest, at - timedelta(hours=found.age_h))
+    newest = min(newest, heard_until(starts_at, age_h=found.age_h, unheard=found.unheard, step=step))
     day = known[-(timedelta(days=1) // step) :]
     return data_quality(
         at=at,

@@ -104,6 +104,7 @@ class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):
     input_hash: str
     """SHA-256 (hex) over the readings, temperatures and model parameters used."""
     newest_reading_at: datetime
+    """Of those that were used: a meter that stands still is silent since it does, and what leapt is not looked at."""
     sensor_coverage_pct: float
     weather_available: bool
     """Whether a weather forecast was there and was used; a model that has not learnt of the weather cannot use it."""

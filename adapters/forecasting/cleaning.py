@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.hourly import spans, stuck_steps
-from adapters.forecasting.spikes import spikes
+from adapters.forecasting.spikes import believed, spikes
 from application.ports.load_forecaster import FacilityHistory
 
 
@@ -15,21 +15,23 @@ class Cleaned(NamedTuple):
     history: FacilityHistory
     notes: tuple[str, ...]
     """What was left out, and why, for people."""
+    believed_kw: tuple[float, float]
+    """As of spikes.believed. Leaps count for it: a load that runs seldom would else never be let in."""
 
 
 def cleaned(history: FacilityHistory) -> Cleaned:
     series = history.mean_kw
-    stood_still, leapt = stuck_steps(series), spikes(series)
-    marked = stood_still | leapt
-    if not marked.any():
-        return Cleaned(history, ())
+    stood_still = stuck_steps(series)
+    moving = history.with_load(np.where(stood_still, np.nan, series.values)) if stood_still.any() else history
+    leapt = spikes(moving.mean_kw)
+    bounds_kw = believed(moving.mean_kw.values, series.step_s)
     notes = [
         f"the meter stood still from {first.isoformat()} to {last.isoformat()}: left out"
         for first, last in spans(stood_still, series.starts_at, series.step_s)
     ]
-    return Cleaned(
-        history.with_load(np.where(marked, np.nan, series.values)), (*notes, *_note_of_leaps(history, leapt))
-    )
+    if leapt.any():
+        moving = moving.with_load(np.where(leapt, np.nan, moving.mean_kw.values))
+    return Cleaned(moving, (*notes, *_note_of_leaps(history, leapt)), bounds_kw)
 
 
 def _note_of_leaps(history: FacilityHistory, leapt: NDArray[np.bool_]) -> tuple[str, ...]:

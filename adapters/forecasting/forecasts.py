@@ -70,7 +70,7 @@ def block_quantiles(
 ) -> BlockQuantiles:
     """Of `steps` steps from `starts_at` on, of every facility of `block` and `recent`."""
     origin = Origin(int(starts_at.timestamp()))
-    recent, left_out = without_leaps(recent, block.values["believed_kw"], origin.at_s)
+    recent, left_out, unheard = without_leaps(recent, block.values["believed_kw"], origin.at_s)
     around = _surroundings(block, recent, origin, steps, temperatures)
     load_kw, residual_kw = _windows(block, recent, origin, around)
     ages = _ages(load_kw)
@@ -105,6 +105,7 @@ def block_quantiles(
         used_weather=tuple((used & np.array(block.is_model)).tolist()),
         ages_h=tuple(ages.tolist()),
         left_out=tuple(left_out.tolist()),
+        unheard=tuple(unheard.tolist()),
     )
 
 

@@ -17,7 +17,6 @@ from adapters.forecasting.parameters import Block, values_of
 from adapters.forecasting.public_holidays import region_of
 from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Batch, Rolling
-from adapters.forecasting.spikes import believed
 from adapters.forecasting.within_hour import QUARTERS, within_hour
 from application.ports.load_forecaster import FacilityHistory
 from domain.time_windows import FloatArray
@@ -56,11 +55,11 @@ def gathered(
     quarters = np.full((len(histories), recent, QUARTERS), np.nan)
     reach, bounds = np.zeros((len(histories), 2)), np.zeros((len(histories), 2))
     found = [cleaned(one) for one in histories]
-    for row, (clean, _) in enumerate(found):
+    for row, (clean, _, believed_kw) in enumerate(found):
         load[row] = on_steps(clean.mean_kw, first * HOUR_S, HOUR_S, hours)
         temp[row] = on_steps(clean.temp_c, first * HOUR_S, HOUR_S, hours)
         reach[row] = _reach(clean)
-        bounds[row] = believed(clean.mean_kw.values, clean.mean_kw.step_s)
+        bounds[row] = believed_kw
         if clean.mean_kw.step_s <= QUARTER_S:
             began_s = (first + hours - recent) * HOUR_S
             parts = on_steps(clean.mean_kw, began_s, QUARTER_S, recent * QUARTERS)
@@ -75,8 +74,8 @@ def gathered(
     return Histories(
         batch=Batch(first, load, temp, week, clocks_h),
         quarters_kw=quarters,
-        clean=tuple(clean for clean, _ in found),
-        notes=tuple(notes for _, notes in found),
+        clean=tuple(one.history for one in found),
+        notes=tuple(one.notes for one in found),
         reach_kw=reach,
         believed_kw=bounds,
     )

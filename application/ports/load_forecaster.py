@@ -64,6 +64,8 @@ class LoadQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """As BlockQuantiles.ages_h."""
     left_out: int = 0
     """As BlockQuantiles.left_out."""
+    unheard: int = 0
+    """As BlockQuantiles.unheard."""
 
 
 class RecentBlock(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -102,6 +104,8 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Whole hours before the start of which nothing is known, a meter that stands still counting as silent."""
     left_out: tuple[int, ...]
     """Steps of the last day that leapt out of all that the facility draws, and were not used."""
+    unheard: tuple[int, ...]
+    """Steps since the last reading that was used, where the newest ones leapt; else 0."""
 
     def of(self, row: int) -> LoadQuantiles:
         return LoadQuantiles(
@@ -111,6 +115,7 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             used_weather=self.used_weather[row],
             age_h=self.ages_h[row],
             left_out=self.left_out[row],
+            unheard=self.unheard[row],
         )
 
 

@@ -78,6 +78,7 @@ class FakeLoadForecaster:
             used_weather=tuple(one.used_weather for one in found),
             ages_h=(0,) * len(found),
             left_out=(0,) * len(found),
+            unheard=(0,) * len(found),
         )
 
     def forecast(

@@ -116,6 +116,12 @@ def test_a_meter_that_has_stood_still_for_three_days_is_no_full_forecast(tmp_pat
     assert predicted(stood)["fac-001"]["data_quality"] == "degraded_stale_data"
 
 
+def test_a_newest_reading_that_was_left_out_does_not_make_data_fresh(tmp_path: Path) -> None:
+    path = written(tmp_path, load=lambda hour: 60_000.0 if hour == 959 else usual_kwh(hour))
+    for at in (AT, AT + timedelta(minutes=30)):
+        assert predicted(path, at=at)["fac-001"]["data_quality"] == "degraded_stale_data"
+
+
 def test_a_step_that_had_not_ended_is_not_looked_at(tmp_path: Path) -> None:
     at = AT + timedelta(minutes=30)
     usual = predicted(written(tmp_path), at=at)["fac-001"]

@@ -93,6 +93,22 @@ def test_a_reading_that_leaps_is_named_and_left_out_of_the_history_and_of_what_c
     assert found.p90_kw.max() < 400
 
 
+def test_what_was_left_out_of_the_history_is_let_in_when_it_has_come_on_several_days() -> None:
+    """A charger that runs for three quarter-hours a week: what training left out counts for what is believed next."""
+    quarters = np.repeat(usual(70), 4) / 500 + np.random.default_rng(9).uniform(0, 0.1, 70 * 96)
+    for day in (48, 55, 62):
+        quarters[day * 96 + 70 : day * 96 + 73] = 11.0
+    forecaster = BatchedLoadForecaster()
+    model = forecaster.train(history(quarters[: 69 * 96], step_s=900), at=START)
+    assert "9 readings leapt" in model.notes[0]
+    quarters[-3:] = 11.0
+    at = START + timedelta(days=70)
+    found = forecaster.forecast(
+        model, history(quarters, step_s=900), starts_at=at, steps=96, temperatures=None
+    )
+    assert (found.left_out, found.unheard) == (0, 0)
+
+
 def test_a_meter_that_is_stuck_now_counts_as_silent() -> None:
     load = usual(112)
     load[110 * DAY :] = 250.0

@@ -19,7 +19,7 @@ from adapters.forecasting.parameters import (
     unpacked,
 )
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
-from adapters.forecasting.spikes import spikes
+from adapters.forecasting.spikes import believed, spikes
 from adapters.forecasting.trials import forecast_error_k
 from domain.time_windows import FloatArray, IntervalSeries
 
@@ -172,6 +172,38 @@ def test_a_facility_that_draws_the_same_all_day_may_draw_somewhat_more() -> None
     values[15 * 96 : 15 * 96 + 2] = 110.0
     values[16 * 96] = 500.0
     assert np.flatnonzero(spikes(in_quarters(values))).tolist() == [16 * 96]
+
+
+def test_a_load_that_runs_for_minutes_a_week_is_no_leap_from_the_third_time_on() -> None:
+    """A charger of 11 kW in a house of 0.3 kW: three quarter-hours a week, less than what is seldom."""
+    values = 0.3 + np.random.default_rng(3).uniform(0, 0.2, 56 * 96)
+    for week in range(8):
+        values[(7 * week + 2) * 96 + 70 : (7 * week + 2) * 96 + 73] = 11.0
+    found = np.flatnonzero(spikes(in_quarters(values))) // (7 * 96)
+    assert sorted(set(found.tolist())) == [1, 2]
+
+
+def test_a_load_that_comes_and_goes_belongs_to_its_facility_within_days() -> None:
+    """A pump: a quarter-hour, twice a day."""
+    values = 2.0 + np.random.default_rng(4).uniform(0, 0.1, 35 * 96)
+    values[20 * 96 + 5 :: 48] = 90.0
+    found = np.flatnonzero(spikes(in_quarters(values))) // 96
+    assert found.max() < 28  # bounds are looked at afresh every week
+    low, high = believed(values[: 24 * 96], 900)
+    assert low < 2.0
+    assert high > 90.0
+
+
+def test_what_leapt_on_two_days_is_a_leap_on_the_third() -> None:
+    values, _ = with_leaps()
+    values[33 * 96] = 9_999.0
+    assert spikes(in_quarters(values))[33 * 96]
+
+
+def test_of_a_facility_that_drew_nothing_everything_is_believed() -> None:
+    values = np.zeros(35 * 96)
+    values[30 * 96 : 30 * 96 + 2] = 40.0
+    assert not spikes(in_quarters(values)).any()
 
 
 def test_naive_methods_look_back_past_what_is_not_known() -> None:

@@ -151,3 +151,17 @@ def test_readings_that_leap_are_counted_and_not_covered(model: TrainedModel) -> 
     leapt[-96:-1:8] = 60_000.0
     worse = command(inputs(leapt, last_days=3), model)
     assert (worse.inputs.readings_left_out, quality_of(worse.inputs, AT)) == (14, "degraded_stale_data")
+
+
+def test_data_whose_newest_readings_were_left_out_is_as_old_as_the_last_that_was_used(
+    model: TrainedModel,
+) -> None:
+    leapt = load_kw()
+    leapt[-3:] = 60_000.0
+    leapt[-4] = np.nan
+    found = command(inputs(leapt, last_days=2), model)
+    assert found.inputs.newest_reading_at == AT - timedelta(hours=1)
+    assert quality_of(found.inputs, AT) == "degraded_stale_data"
+    leapt[-2:] = load_kw()[-2:]
+    again = command(inputs(leapt, last_days=2), model)
+    assert (again.inputs.newest_reading_at, quality_of(again.inputs, AT)) == (AT, "full")
