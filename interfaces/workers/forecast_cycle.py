@@ -77,6 +77,14 @@ class ForecastCycle:
         self._models = models or ModelShelf()
         self._reached = reached
         self._tries: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
+        self._takes_over = True
+
+    def take_over(self) -> None:
+        """What stands for the next cycle may be a predecessor's, or its own of before it was broken off.
+
+        Readings and models that came since are then no conflict.
+        """
+        self._takes_over = True
 
     async def run(
         self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:forecast"
@@ -97,7 +105,8 @@ class ForecastCycle:
         new = set(self._models.new(ids))
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
-        await self._alert(report)
+        await self._alert(report, whole=only is None)
+        self._takes_over = False
         report.seconds = round(perf_counter() - began, 3)
         # Whose model is a day old is trained for the next cycle: nobody waits for that.
         due = set(self._models.due(ids, report.cycle_start))
@@ -231,20 +240,18 @@ class ForecastCycle:
                 if outcome.data_quality != "full":
                     report.degraded[facility_id] = outcome.data_quality
 
-    @property
-    def _takes_over(self) -> bool:
-        """In its first cycle, what stands is its predecessor's: readings and models that came since are no conflict."""
-        return not self._tries
-
-    async def _alert(self, report: CycleReport) -> None:
+    async def _alert(self, report: CycleReport, *, whole: bool) -> None:
         wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
         right = {("weather_unavailable", cell) for cell in report.weather}
-        self._tries.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
-        total, refused = (sum(column) for column in zip(*self._tries, strict=True))
-        conflicts = ("forecast_conflicts", "forecasts")
-        if refused > CONFLICT_SHARE * total:
-            wrong[conflicts] = f"{refused} of {total} forecasts were refused"
-        await self._alerts.tell(wrong=wrong, right={*right, conflicts}, at=self._clock.now())
+        # What stood before a takeover is kept: such a cycle shows neither that there is a rival nor that there is none.
+        if whole and not self._takes_over:
+            self._tries.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
+            total, refused = (sum(column) for column in zip(*self._tries, strict=True))
+            conflicts = ("forecast_conflicts", "forecasts")
+            right.add(conflicts)
+            if refused > CONFLICT_SHARE * total:
+                wrong[conflicts] = f"{refused} of {total} forecasts were refused"
+        await self._alerts.tell(wrong=wrong, right=right, at=self._clock.now())
 
 
 def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,13 +26,17 @@ from application.issuing import ForecastIssuing, Standing
 from application.model_shelf import ModelShelf
 from application.ports.clock import Clock
 from application.ports.event_store import EventStoreUnavailable
+from application.ports.load_forecaster import TrainedModel
+from application.ports.operations import OperationsUnavailable
 from application.ports.telemetry_store import ImportedIntervals
 from domain.forecast import Forecast
+from interfaces.simulation.locks import LockBoard
 from interfaces.workers import forecast as forecast_worker
 from interfaces.workers.cycle_report import CycleReport
 from interfaces.workers.forecast_cycle import ForecastCycle
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.forecast_models import FakeForecastModels
+from tests.fakes.locks import FakeLocks
 from tests.fakes.weather import FakeWeatherSource
 from tests.servers import Database, PostgresServer
 
@@ -66,6 +70,7 @@ class House:
     stopped: SettableClock
     clock: Clock
     sites: list[ForecastSite] = field(default_factory=lambda: list(SITES))
+    locks: LockBoard = field(default_factory=LockBoard)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     weather: FakeWeatherSource = field(
         default_factory=lambda: FakeWeatherSource(issued_at=CYCLE_START, temp_c=24.0)
@@ -259,6 +264,98 @@ def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: 
     assert (as_good.kept, as_good.unchanged, as_good.conflicts) == (ALL[:1], ALL[1:], [])
     assert house.open_alerts() == {("weather_unavailable", "cell-1")}
     assert len(house.events.read_after(0, 100)) == 3
+
+
+def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_conflicts(house: House) -> None:
+    """As `gridproof forecast run`, and a rival that starts again and again."""
+    house.remember(ALL, 2)
+    house.alerts.raise_alert("forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW)
+    cycle = house.cycle()
+    house.run(cycle)
+    house.stopped.at += timedelta(minutes=15)
+    asyncio.run(cycle.run(at=house.stopped.at, only=ALL[:1]))
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+    cycle.take_over()
+    house.run(cycle)
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+    house.stopped.at += timedelta(minutes=15)
+    house.run(cycle)
+    assert house.open_alerts() == set()
+
+
+def reports_of_the_worker(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    models: ModelShelf,
+    *,
+    count: int,
+    disturbed: Callable[[], None],
+) -> list[CycleReport]:
+    """So many cycles as the worker tells of them, at this one moment; `disturbed` is called after each."""
+    found: list[CycleReport] = []
+    stop = asyncio.Event()
+
+    def told(report: CycleReport) -> None:
+        found.append(report)
+        disturbed()
+        if len(found) == count:
+            stop.set()
+
+    monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
+    monkeypatch.setattr(forecast_worker, "tell", told)
+    cycle = house.cycle(models=models)
+
+    async def story() -> None:
+        locks = FakeLocks(house.locks)
+        await asyncio.wait_for(
+            forecast_worker.run(cycle=cycle, clock=house.clock, locks=locks, stop=stop), 60
+        )
+
+    asyncio.run(story())
+    return found
+
+
+def test_a_cycle_that_is_tried_again_with_models_that_could_not_be_kept_is_no_conflict(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its forecasts are out and models are trained for the next one, when the operations' tables go away."""
+    house.remember(ALL, 2)
+    house.weather.available = False
+    cycles: list[list[str]] = []
+
+    class AwayOnce(FakeForecastModels):
+        def keep(self, models: Mapping[str, TrainedModel]) -> None:
+            if len(cycles) == 1:
+                cycles.append([])
+                raise OperationsUnavailable("away")
+            super().keep(models)
+
+    models = ModelShelf(AwayOnce())
+    house.stopped.at = NOW - timedelta(hours=6)
+    house.run(house.cycle(models=models))
+    house.stopped.at = NOW
+    cycles.append(ALL)
+    (again,) = reports_of_the_worker(house, monkeypatch, models, count=1, disturbed=lambda: None)
+    assert len(cycles) == 2
+    assert (again.kept, again.conflicts, again.cycle_start) == (ALL, [], CYCLE_START)
+    assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
+
+
+def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_conflict_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a fail-over of PostgreSQL: the same process goes on, readings have come since."""
+    house.remember(ALL, 2)
+    house.weather.available = False
+
+    def lose_the_lock() -> None:
+        house.remember(ALL[:1], 1, kw=140.0)
+        house.locks.free_all()
+
+    first, again = reports_of_the_worker(house, monkeypatch, ModelShelf(), count=2, disturbed=lose_the_lock)
+    assert (first.issued, first.cycle_start) == (ALL, again.cycle_start)
+    assert (again.kept, again.unchanged, again.conflicts) == (ALL[:1], ALL[1:], [])
+    assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
 
 
 def test_the_last_good_weather_serves_on_and_goes_stale(house: House) -> None:
