@@ -102,7 +102,7 @@ class ForecastCycle:
         ]
         ids = [site.facility_id for site in sites]
         await asyncio.to_thread(self._models.recall, ids, report.cycle_start)
-        new = set(self._models.new(ids))
+        new = set(self._models.new(ids, report.cycle_start))
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
         await self._alert(report, whole=only is None)
@@ -162,22 +162,25 @@ class ForecastCycle:
     def _train_some(
         self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
     ) -> None:
-        known = [
-            inputs.history
-            for _, inputs in inputs_of(
-                self._telemetry, sites, weather, report.cycle_start, days=TRAINED_ON.days
-            )
-            if isinstance(inputs, SiteInputs)
-        ]
-        answers = each_alone(known, lambda some: self._forecaster.train_many(some, at=report.cycle_start))
+        at = report.cycle_start
+        in_vain: dict[str, str] = {}
+        known = []
+        for site, inputs in inputs_of(self._telemetry, sites, weather, at, days=TRAINED_ON.days):
+            if isinstance(inputs, NoTelemetry):
+                in_vain[site.facility_id] = str(inputs)
+            else:
+                known.append(inputs.history)
+        answers = each_alone(known, lambda some: self._forecaster.train_many(some, at=at))
         trained: dict[str, TrainedModel] = {}
         for history, model in zip(known, answers, strict=True):
             if isinstance(model, Exception):
-                report.refused[history.facility_id] = _why(model)
+                in_vain[history.facility_id] = _why(model)
             else:
                 trained[history.facility_id] = model
                 for note in model.notes:
                     _log.warning("history left out", facility=history.facility_id, note=note)
+        report.refused |= in_vain
+        self._models.tried_in_vain(in_vain, at)
         self._models.put(trained)
 
     def _issue_all(
@@ -194,7 +197,9 @@ class ForecastCycle:
             model = self._models.get(site.facility_id)
             if isinstance(inputs, NoTelemetry):
                 report.refused[site.facility_id] = str(inputs)
-            elif model is None and site.facility_id not in report.refused:
+            elif model is None and (why := self._models.why_left_alone(site.facility_id, report.cycle_start)):
+                report.refused.setdefault(site.facility_id, why)
+            elif model is None:
                 report.refused[site.facility_id] = "its model waits its turn to be trained"
                 report.waiting.append(site.facility_id)
             elif model is not None:

@@ -188,6 +188,24 @@ def test_less_than_a_day_of_history_is_refused_with_what_there_is(house: House) 
     assert report.issued == ALL
 
 
+def test_who_cannot_be_trained_is_not_tried_in_every_cycle_and_the_reason_is_told_in_each(
+    house: House,
+) -> None:
+    house.remember(ALL[:1], 0.5)
+    cycle = house.cycle()
+    first = house.run(cycle)
+    assert "12 hours of load are known of fac-001" in first.refused["fac-001"]
+    house.remember(ALL[:1], 2)
+    for minutes in (15, 45):
+        house.stopped.at = NOW + timedelta(minutes=minutes)
+        again = house.run(cycle)
+        assert (set(again.refused), again.waiting) == (set(ALL), [])
+        assert f"{first.refused['fac-001']} (as of {CYCLE_START.isoformat()}" in again.refused["fac-001"]
+        assert again.refused["fac-003"] == first.refused["fac-003"]
+    house.stopped.at = NOW + timedelta(hours=1)
+    assert house.run(cycle).issued == ALL[:1]
+
+
 def test_one_facility_that_cannot_be_computed_keeps_nobody_from_a_forecast(house: House) -> None:
     house.remember(ALL, 2)
     house.sites = [ForecastSite(facility_id="fac-001", tz="Mars/Olympus", weather_cell="cell-1"), *SITES[1:]]

@@ -19,7 +19,7 @@ def model(at: datetime, *, uses_weather: bool = True) -> TrainedModel:
 
 def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
     shelf, ids = ModelShelf(), ["a", "b", "c"]
-    assert shelf.new(ids) == ids
+    assert shelf.new(ids, START) == ids
     assert shelf.due(ids, START) == []
     for one in ids:
         shelf.put({one: model(START)})
@@ -40,7 +40,7 @@ def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after
     latest: dict[str, datetime] = {}
     for cycle in range(3 * 96):
         at = START + CYCLE * cycle
-        due = shelf.new(ids) + shelf.due(ids, at)
+        due = shelf.new(ids, at) + shelf.due(ids, at)
         trained[cycle] = len(due)
         for one in due:
             shelf.put({one: model(at)})
@@ -55,7 +55,7 @@ def test_new_facilities_do_not_wait_for_old_ones() -> None:
     shelf, ids = ModelShelf(), [f"fac-{number:04}" for number in range(500)]
     for one in ids:
         shelf.put({one: model(START)})
-    assert shelf.new([*ids, "new"]) == ["new"]
+    assert shelf.new([*ids, "new"], START) == ["new"]
 
 
 def test_another_process_goes_on_with_the_models_of_this_one() -> None:
@@ -64,7 +64,7 @@ def test_another_process_goes_on_with_the_models_of_this_one() -> None:
     kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
     other = ModelShelf(kept, readable=lambda one: one.version == "1")
     other.recall(["a", "b", "c", "d"], START)
-    assert other.new(["a", "b", "c", "d"]) == ["c", "d"]
+    assert other.new(["a", "b", "c", "d"], START) == ["c", "d"]
     assert other.get("a") == model(START)
 
 
@@ -73,12 +73,39 @@ def test_a_cycle_of_the_past_knows_no_model_that_was_trained_later() -> None:
     kept.keep({"a": model(START), "b": model(START + CYCLE)})
     shelf = ModelShelf(kept)
     shelf.recall(["a", "b"], START)
-    assert shelf.new(["a", "b"]) == ["b"]
+    assert shelf.new(["a", "b"], START) == ["b"]
 
 
 def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
     shelf = ModelShelf()
     ids = [f"fac-{number:04}" for number in range(NEW_AT_ONCE + 10)]
-    first = shelf.new(ids)
+    first = shelf.new(ids, START)
     assert first == ids[:NEW_AT_ONCE]
-    assert shelf.new(ids)[:10] == ids[NEW_AT_ONCE:]
+    assert shelf.new(ids, START)[:10] == ids[NEW_AT_ONCE:]
+
+
+def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> None:
+    shelf = ModelShelf()
+    shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
+    soon, later = START + CYCLE * 3, START + CYCLE * 4
+    assert shelf.new(["a", "b"], soon) == ["b"]
+    why = shelf.why_left_alone("a", soon) or ""
+    assert why.startswith("12 hours of load are known of a (as of 2026-07-14T00:00:00+00:00, tried again")
+    assert shelf.why_left_alone("b", soon) is None
+    assert "a" in shelf.new(["a", "b"], later)
+    assert shelf.why_left_alone("a", later) is None
+
+
+def test_models_that_cannot_be_trained_again_keep_nobody_elses_from_it() -> None:
+    """Their histories are gone; they stay the oldest ones."""
+    shelf = ModelShelf()
+    gone = [f"gone-{number}" for number in range(20)]
+    shelf.put({one: model(START) for one in [*gone, "new", "newer"]})
+    tried: set[str] = set()
+    for cycle in range(8):
+        at = START + timedelta(hours=24) + CYCLE * cycle
+        due = shelf.due([*gone, "new", "newer"], at)
+        shelf.tried_in_vain({one: "no history" for one in due if one in gone}, at)
+        shelf.put({one: model(at) for one in due if one not in gone})
+        tried |= set(due)
+    assert {"new", "newer"} <= tried
