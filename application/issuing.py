@@ -133,7 +133,7 @@ def is_no_better(command: IssueForecast, known: Forecast) -> bool:
     """Whether `command` is from other inputs than what stands, and of no better quality."""
     if command.inputs.input_hash == known.state.inputs.input_hash:
         return False
-    return not is_better(quality_of(command.inputs, command.cycle_start), than=known.state.data_quality)
+    return not known.is_bettered_by(command.inputs)
 
 
 def _issue(forecast: Forecast, outcome: Outcomes) -> Issue:

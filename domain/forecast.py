@@ -222,6 +222,10 @@ class Forecast(Aggregate[ForecastState]):
             compact_steps=checked,
         )
 
+    def is_bettered_by(self, inputs: ForecastInputs) -> bool:
+        """Whether a forecast from `inputs` would be of better quality than this one."""
+        return is_better(quality_of(inputs, self.state.cycle_start), than=self.state.data_quality)
+
     def reissue(
         self,
         provenance: Provenance,
@@ -238,7 +242,7 @@ class Forecast(Aggregate[ForecastState]):
         if inputs.input_hash == known.inputs.input_hash:
             return
         quality = quality_of(inputs, known.cycle_start)
-        if not is_better(quality, than=known.data_quality):
+        if not self.is_bettered_by(inputs):
             raise ForecastConflict(
                 f"{known.facility_id} has a forecast of quality {known.data_quality} for the cycle of "
                 f"{known.cycle_start.isoformat()}; one of {quality} from other inputs does not replace it, "

@@ -11,15 +11,14 @@ from adapters.forecasting.hourly import on_steps
 from adapters.forecasting.learned import FULL, NO_WEATHER, YESTERDAYS_WEATHER
 from adapters.forecasting.load_forecaster import BatchedLoadForecaster
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, local_midnights
+from adapters.forecasting.reach import within_reach
 from adapters.forecasting.rolling import USED_FROM_H, Rolling
 from adapters.forecasting.training import LEAST_DAYS, WITHIN_HOUR_DAYS, Histories, gathered
+from adapters.forecasting.weather_ahead import hours_of_yesterday, wandering
 from adapters.forecasting.within_hour import StepShape, in_steps, within_hour
 from application.ports.load_forecaster import FacilityHistory
 from application.ports.rolling_forecasts import HORIZON_H, BacktestConditions, FacilityRun, WeatherAhead
 from domain.time_windows import FloatArray
-
-WEATHER_MEMORY = 0.95
-"""The correlation of a weather forecast's error with that of the hour before."""
 
 MODE_OF: dict[WeatherAhead, int] = {
     "forecast": FULL,
@@ -100,10 +99,11 @@ class _Run:
     def _say_at(self, rows: Sequence[int], origins: IntArray, day: int) -> None:
         rolling, conditions = self._rolling, self._conditions
         learned = rolling.learned(int(origins.min()) - conditions.stale_h)
-        ahead = np.minimum(origins[:, None] + np.arange(HORIZON_H + 1), self._temp_c.shape[1] - 1)
         if conditions.weather == "yesterday":
-            ahead = ahead - HOURS_A_DAY * (1 + np.arange(HORIZON_H + 1) // HOURS_A_DAY)
-        temp_c = np.take_along_axis(self._temp_c, np.maximum(ahead, 0), axis=1)
+            hours = hours_of_yesterday(origins)
+        else:
+            hours = origins[:, None] + np.arange(HORIZON_H + 1)
+        temp_c = np.take_along_axis(self._temp_c, np.clip(hours, 0, self._temp_c.shape[1] - 1), axis=1)
         window = rolling.window(origins, temp_c, conditions.stale_h)
         mode = MODE_OF[conditions.weather]
         said = learned.candidates(window)
@@ -124,7 +124,7 @@ class _Run:
             facility_id=history.facility_id,
             model=BatchedLoadForecaster.NAME if is_model else BatchedLoadForecaster.NAIVE_NAME,
             origins_s=(batch.first_hour + origins_h) * HOUR_S,
-            kw=self._within_reach(self._known.clean[row], origins_h, np.stack(shown, axis=1)),
+            kw=self._as_bounded(self._known.clean[row], origins_h, np.stack(shown, axis=1)),
             notes=self._known.notes[row],
         )
 
@@ -148,7 +148,7 @@ class _Run:
             self._shapes[as_of] = within_hour(quarters, self._known.batch.week[:, past])
         return self._shapes[as_of]
 
-    def _within_reach(self, history: FacilityHistory, origins_h: IntArray, kw: FloatArray) -> FloatArray:
+    def _as_bounded(self, history: FacilityHistory, origins_h: IntArray, kw: FloatArray) -> FloatArray:
         """Bounded as forecasts are, by what the facility had been seen to draw by each origin."""
         step_s = history.mean_kw.step_s
         parts = max(HOUR_S // step_s, 1)
@@ -157,10 +157,7 @@ class _Run:
         last = (origins_h - self._conditions.stale_h) * parts - 1
         lowest = np.fmin.accumulate(steps)[last][:, None]
         highest = np.fmax.accumulate(steps)[last][:, None]
-        room = 0.2 * (highest - lowest)
-        floor = np.where(lowest >= 0, np.maximum(lowest - room, 0.0), lowest - room)
-        found: FloatArray = np.clip(kw, floor, highest + room)
-        return found
+        return within_reach(kw, lowest, highest)
 
     def _foreseen_temperatures(self) -> FloatArray:
         """What came, plus an error that wanders (autoregressive, of first order), the same for the same facility."""
@@ -170,10 +167,5 @@ class _Run:
         found = np.empty_like(temp_c)
         for row, history in enumerate(self._histories):
             drawn = np.random.default_rng(crc32(history.facility_id.encode())).normal(size=temp_c.shape[1])
-            error = np.zeros(temp_c.shape[1])
-            level = 0.0
-            for hour, value in enumerate((drawn * np.sqrt(1 - WEATHER_MEMORY**2)).tolist()):
-                level = WEATHER_MEMORY * level + value
-                error[hour] = level
-            found[row] = temp_c[row] + self._conditions.weather_error_k * error
+            found[row] = temp_c[row] + self._conditions.weather_error_k * wandering(drawn, 0.0)
         return found

@@ -5,11 +5,10 @@ that the corrections are fitted to once a week. Every 18 hours a forecast is mad
 are all known, weigh the candidates and spread the intervals. Training runs this to the present, a backtest further.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from adapters.forecasting.autoregression import lagged
+from adapters.forecasting.batch import Batch
 from adapters.forecasting.learned import (
     FULL,
     NO_WEATHER,
@@ -37,7 +36,8 @@ from adapters.forecasting.temperature_columns import (
     is_known_enough,
     smoothed,
 )
-from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials, forecast_error_k
+from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials
+from adapters.forecasting.weather_ahead import forecast_error_k, hours_of_yesterday
 from domain.time_windows import FloatArray
 
 LEAST_KNOWN_H = 14 * HOURS_A_DAY
@@ -51,24 +51,6 @@ LEARNING_DAYS = 28 + 7 * 13 + 45 + 28
 """What trials need to be made as they would have been: residuals, corrections, weights and errors behind them."""
 GAP_H = 6
 """A longer gap of the temperature is not bridged; its hours teach the models with weather nothing."""
-
-
-class Batch(NamedTuple):
-    """Hourly histories on one grid that begins with a UTC day; NaN where unknown. Shapes (facilities, hours)."""
-
-    first_hour: int
-    """Hours since 1970, UTC; a multiple of 24."""
-    load_kw: FloatArray
-    temp_c: FloatArray
-    week: IntArray
-    """Hours of the week; it goes on for two days after the others."""
-    clocks_h: IntArray
-    """What local clocks are ahead of UTC; as long as `week`."""
-
-    @property
-    def days(self) -> int:
-        """Whole days."""
-        return int(self.load_kw.shape[1]) // HOURS_A_DAY
 
 
 class Rolling:
@@ -225,7 +207,7 @@ class Rolling:
         temp_c = came_c + forecast_error_k(self.batch.first_hour + hour)
         end = np.full(self.facilities, hour)
         window = self.window(end, temp_c)
-        yesterdays_c = self.temp_c[:, np.maximum(hours_of_yesterday(hour), 0)]
+        yesterdays_c = self.temp_c[:, np.maximum(hours_of_yesterday(end[:1])[0], 0)]
         said = learned.candidates(window)
         said_with_old = learned.candidates_with(
             self._columns_ahead(end, window.week, yesterdays_c), window, said
@@ -259,16 +241,6 @@ class Rolling:
         return columns(
             self._climate, self.batch.week[:, hours], self.temp_c[:, hours], self._smooth_c[:, hours]
         )
-
-
-def hours_of_yesterday(hour: int) -> IntArray:
-    """The indices of the hours a day (two, from the second day on) before the 49 hours from index `hour` on.
-
-    As the temperature stands in for a weather forecast that is away.
-    """
-    ahead = np.arange(HORIZON_H + 1)
-    found: IntArray = hour + ahead - HOURS_A_DAY * (1 + ahead // HOURS_A_DAY)
-    return found
 
 
 def _forget(load_kw: FloatArray, residual_kw: FloatArray, age_h: int) -> None:

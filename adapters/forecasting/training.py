@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapters.forecasting.batch import Batch
 from adapters.forecasting.cleaning import cleaned
 from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps
 from adapters.forecasting.local_week import (
@@ -15,14 +16,14 @@ from adapters.forecasting.local_week import (
 )
 from adapters.forecasting.parameters import Block, values_of
 from adapters.forecasting.public_holidays import region_of
+from adapters.forecasting.reach import reach_of
 from adapters.forecasting.residual_correction import HORIZON_H
-from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Batch, Rolling
+from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Rolling
 from adapters.forecasting.within_hour import QUARTERS, within_hour
 from application.ports.load_forecaster import FacilityHistory
 from domain.time_windows import FloatArray
 
 WITHIN_HOUR_DAYS = 90
-REACH_DAYS = 400
 LEAST_DAYS = 7
 """Days whose trials are not made, since naive methods look back a week."""
 
@@ -58,7 +59,7 @@ def gathered(
     for row, (clean, _, believed_kw) in enumerate(found):
         load[row] = on_steps(clean.mean_kw, first * HOUR_S, HOUR_S, hours)
         temp[row] = on_steps(clean.temp_c, first * HOUR_S, HOUR_S, hours)
-        reach[row] = _reach(clean)
+        reach[row] = reach_of(clean)
         bounds[row] = believed_kw
         if clean.mean_kw.step_s <= QUARTER_S:
             began_s = (first + hours - recent) * HOUR_S
@@ -105,10 +106,3 @@ def learnt(histories: Histories) -> Block:
 
 def first_day_to_learn(days: int) -> int:
     return max(days - LEARNING_DAYS, min(LEAST_DAYS, days))
-
-
-def _reach(history: FacilityHistory) -> tuple[float, float]:
-    steps = REACH_DAYS * HOURS_A_DAY * HOUR_S // history.mean_kw.step_s
-    recent = history.mean_kw.values[-steps:]
-    known = recent[np.isfinite(recent)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)

@@ -32,25 +32,6 @@ MODEL = np.array([True] * (len(MEMBERS) + 1) + [False] * (len(CANDIDATES) - len(
 """Which candidates are models, not naive."""
 
 
-WEATHER_ERROR_K, WEATHER_MEMORY = 1.7, 0.95
-"""A weather forecast errs by so much, and in an hour by so much of what it did in the hour before."""
-
-
-def forecast_error_k(hour: int) -> FloatArray:
-    """A made-up error of the weather forecast for the 49 hours from `hour` (since 1970) on, the same whenever it is
-    asked for: shape (49,).
-
-    What was once foreseen is not kept, only what came. Trials that knew that would trust the weather too much.
-    """
-    drawn = np.random.default_rng(hour).normal(0.0, WEATHER_ERROR_K, HORIZON_H + 1)
-    found = np.empty(HORIZON_H + 1)
-    level = float(drawn[0])
-    for step, fresh in enumerate((drawn * np.sqrt(1.0 - WEATHER_MEMORY**2)).tolist()):
-        level = level if step == 0 else WEATHER_MEMORY * level + fresh
-        found[step] = level
-    return found
-
-
 class _Trial(NamedTuple):
     hour: int
     squares: FloatArray

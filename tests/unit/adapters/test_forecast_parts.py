@@ -20,7 +20,7 @@ from adapters.forecasting.parameters import (
 )
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
 from adapters.forecasting.spikes import believed, spikes
-from adapters.forecasting.trials import forecast_error_k
+from adapters.forecasting.weather_ahead import forecast_error_k
 from domain.time_windows import FloatArray, IntervalSeries
 
 
