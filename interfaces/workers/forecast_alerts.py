@@ -4,18 +4,38 @@ Degraded forecasts are told by `forecast_watch`, where a DR event is near.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import structlog
 
 from application.ports.alerts import AlertRegistry
+from interfaces.workers.cycle_report import CycleReport
 
 _log = structlog.get_logger(__name__)
 MOST_OPEN = 10_000
 
 Named = tuple[str, str]
 """An alert's name and subject."""
+
+
+CONFLICTS: Named = ("forecast_conflicts", "forecasts")
+CONFLICT_CYCLES = 96
+CONFLICT_SHARE = 0.001
+
+
+class ConflictShare:
+    """How many forecasts of the last day were refused, since another was there."""
+
+    def __init__(self) -> None:
+        self._cycles: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
+
+    def after(self, report: CycleReport) -> str | None:
+        """With the cycle of `report`: the alert's detail where it is too many, else None."""
+        self._cycles.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
+        total, refused = (sum(column) for column in zip(*self._cycles, strict=True))
+        return f"{refused} of {total} forecasts were refused" if refused > CONFLICT_SHARE * total else None
 
 
 class ForecastAlerts:

@@ -1,9 +1,8 @@
 """One forecast cycle: what is known of every facility goes in, and forecasts are issued."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import perf_counter
 from uuid import UUID
 
@@ -12,7 +11,6 @@ import structlog
 from application.commands.forecast import IssueForecast
 from application.forecasting import (
     HORIZON,
-    TRAINED_ON,
     ForecastSite,
     SiteInputs,
     forecast_commands,
@@ -36,19 +34,14 @@ from domain.identifiers import forecast_stream_id
 from interfaces.failpoints import Failpoint, no_failpoint
 from interfaces.workers.cycle_report import CycleReport
 from interfaces.workers.each_alone import each_alone
-from interfaces.workers.forecast_alerts import ForecastAlerts
+from interfaces.workers.forecast_alerts import CONFLICTS, ConflictShare, ForecastAlerts
 from interfaces.workers.forecast_inputs import days_to_read, inputs_of
+from interfaces.workers.forecast_training import TRAINED_AT_ONCE, ForecastTraining, why_none
 from interfaces.workers.weather_desk import CellWeather, WeatherDesk
 
 _log = structlog.get_logger(__name__)
 FACILITIES_AT_ONCE = 250
 """How many are read, forecast and recorded at a time."""
-TRAINED_AT_ONCE = 64
-"""How many facilities' whole histories are in memory at a time."""
-PAST_WEATHER = timedelta(days=56)
-"""How far back a weather source is asked for a facility whose model is trained: three weeks more than a model needs."""
-CONFLICT_CYCLES = 96
-CONFLICT_SHARE = 0.001
 
 
 class ForecastCycle:
@@ -73,10 +66,11 @@ class ForecastCycle:
         self._forecaster = forecaster
         self._issuing = issuing
         self._alerts = ForecastAlerts(alerts)
+        self._conflicts = ConflictShare()
         self._clock = clock
         self._models = models or ModelShelf()
+        self._training = ForecastTraining(telemetry, self._desk, forecaster, self._models)
         self._reached = reached
-        self._tries: deque[tuple[int, int]] = deque(maxlen=CONFLICT_CYCLES)
         self._takes_over = True
 
     def take_over(self) -> None:
@@ -111,8 +105,7 @@ class ForecastCycle:
         # Whose model is a day old is trained for the next cycle: nobody waits for that.
         due = set(self._models.due(ids, report.cycle_start))
         again = [site for site in sites if site.facility_id in due]
-        weather = await self._past_weather(again, report.cycle_start)
-        await self._train(again, weather, report)
+        await self._training.train(again, report)
         return report
 
     async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
@@ -127,8 +120,7 @@ class ForecastCycle:
         for start in range(0, len(sites), TRAINED_AT_ONCE):
             if not while_time():
                 return
-            some = sites[start : start + TRAINED_AT_ONCE]
-            await self._train(some, await self._past_weather(some, report.cycle_start), report)
+            await self._training.train(sites[start : start + TRAINED_AT_ONCE], report)
 
     async def _forecast(
         self, sites: Sequence[ForecastSite], new: set[str], report: CycleReport, actor: str
@@ -138,50 +130,15 @@ class ForecastCycle:
         to_do = [site for site in sites if not _is_full(standing, site, at)]
         report.already_full += [site.facility_id for site in sites if _is_full(standing, site, at)]
         first = [site for site in to_do if site.facility_id in new]
-        weather = await self._past_weather(first, at)
+        weather = await self._training.past_weather(first, at)
         others = {site.weather_cell for site in to_do} - {site.weather_cell for site in first}
         back = CYCLE * (RECENT_DAYS * 96)
         weather |= await self._desk.ask(others, at - back, at + HORIZON)
         report.weather |= {
             cell: None if found.is_usable else found.problem for cell, found in weather.items()
         }
-        await self._train(first, weather, report)
+        await self._training.train_with(weather, first, report)
         await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, standing)
-
-    async def _past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
-        cells = {site.weather_cell for site in sites}
-        return await self._desk.ask(cells, at - PAST_WEATHER, at + HORIZON)
-
-    async def _train(
-        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
-    ) -> None:
-        for start in range(0, len(sites), TRAINED_AT_ONCE):
-            some = sites[start : start + TRAINED_AT_ONCE]
-            await asyncio.to_thread(self._train_some, some, weather, report)
-
-    def _train_some(
-        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
-    ) -> None:
-        at = report.cycle_start
-        in_vain: dict[str, str] = {}
-        known = []
-        for site, inputs in inputs_of(self._telemetry, sites, weather, at, days=TRAINED_ON.days):
-            if isinstance(inputs, NoTelemetry):
-                in_vain[site.facility_id] = str(inputs)
-            else:
-                known.append(inputs.history)
-        answers = each_alone(known, lambda some: self._forecaster.train_many(some, at=at))
-        trained: dict[str, TrainedModel] = {}
-        for history, model in zip(known, answers, strict=True):
-            if isinstance(model, Exception):
-                in_vain[history.facility_id] = _why(model)
-            else:
-                trained[history.facility_id] = model
-                for note in model.notes:
-                    _log.warning("history left out", facility=history.facility_id, note=note)
-        report.refused |= in_vain
-        self._models.tried_in_vain(in_vain, at)
-        self._models.put(trained)
 
     def _issue_all(
         self,
@@ -210,7 +167,7 @@ class ForecastCycle:
             facility_id = inputs.history.facility_id
             known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))
             if isinstance(command, Exception):
-                report.refused[facility_id] = _why(command)
+                report.refused[facility_id] = why_none(command)
             elif known_forecast is not None and self._takes_over and is_no_better(command, known_forecast):
                 report.kept.append(facility_id)
                 report.degraded[facility_id] = known_forecast.state.data_quality
@@ -250,12 +207,9 @@ class ForecastCycle:
         right = {("weather_unavailable", cell) for cell in report.weather}
         # What stood before a takeover is kept: such a cycle shows neither that there is a rival nor that there is none.
         if whole and not self._takes_over:
-            self._tries.append((len(report.has_forecast()) + len(report.conflicts), len(report.conflicts)))
-            total, refused = (sum(column) for column in zip(*self._tries, strict=True))
-            conflicts = ("forecast_conflicts", "forecasts")
-            right.add(conflicts)
-            if refused > CONFLICT_SHARE * total:
-                wrong[conflicts] = f"{refused} of {total} forecasts were refused"
+            right.add(CONFLICTS)
+            if too_many := self._conflicts.after(report):
+                wrong[CONFLICTS] = too_many
         await self._alerts.tell(wrong=wrong, right=right, at=self._clock.now())
 
 
@@ -267,8 +221,3 @@ def _is_full(standing: Standing, site: ForecastSite, cycle_start: datetime) -> b
     """Whether it has a forecast for that cycle that none could be better than."""
     known = standing.get(forecast_stream_id(site.facility_id, cycle_start))
     return known is not None and known.state.data_quality == "full"
-
-
-def _why(error: Exception) -> str:
-    _log.warning("no forecast", reason=str(error), kind=type(error).__name__)
-    return f"{type(error).__name__}: {error}"
