@@ -166,6 +166,6 @@ class _Run:
             return temp_c
         found = np.empty_like(temp_c)
         for row, history in enumerate(self._histories):
-            drawn = np.random.default_rng(crc32(history.facility_id.encode())).normal(size=temp_c.shape[1])
+            drawn = np.random.default_rng(crc32(history.facility_id.encode())).normal(size=(temp_c.shape[1],))
             found[row] = temp_c[row] + self._conditions.weather_error_k * wandering(drawn, 0.0)
         return found
