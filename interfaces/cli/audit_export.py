@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.printing import print_json, progress_of
-from interfaces.cli.session import opened_stores, warn_if_behind
+from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,9 +21,12 @@ Examples:
   gridproof audit export --dr-event UTIL-2026-0042 --format jsonl,csv,parquet --out export/
 
 One line or row for each step: who did what, when, why, and caused by which. ID is ours, or the utility's own.
-A file that is there already is not overwritten.
+All steps up to the log's head as it was at the start; it says which position that was. Where the audit trail is
+behind the log, it waits until it is not, and writes nothing where that takes too long. A file that is there already
+is not overwritten.
 """
-
+CAUGHT_UP_WITHIN_S = 30.0
+"""An audit trail that is behind for longer has no projector, or one that stands still."""
 
 KNOWN_FORMATS = ("jsonl", "csv", "parquet")
 
@@ -59,20 +62,21 @@ def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_jso
     from interfaces.cli.audit_files import export_steps
 
     with opened_stores() as stores:
-        warn_if_behind(stores, "audit_trail")
-        with progress_of(stores.story_log().head(), "positions") as progress:
-            steps, files = export_steps(_steps(stores, reference, progress), formats, folder)
+        head = stores.story_log().head()
+        stores.projection_waits().wait_for("audit_trail", head, timeout_s=CAUGHT_UP_WITHIN_S)
+        with progress_of(head, "positions") as progress:
+            steps, files = export_steps(_steps(stores, reference, head, progress), formats, folder)
     if as_json:
-        print_json({"steps": steps, "files": [str(file) for file in files]})
+        print_json({"steps": steps, "up_to_position": head, "files": [str(file) for file in files]})
         return
     for file in files:
-        click.echo(f"{steps} steps in {file}")
+        click.echo(f"{steps} steps up to position {head} of the log in {file}")
 
 
 def _steps(
-    stores: "Stores", reference: str | None, progress: "Callable[[int], None]"
+    stores: "Stores", reference: str | None, head: int, progress: "Callable[[int], None]"
 ) -> "Iterator[AuditTrailRow]":
-    """In the order of the log. Raises UnknownStory."""
+    """Up to `head`, in the order of the log. Raises UnknownStory."""
     from projections.audit_replay import UnknownStory, resolve_dr_event
     from projections.paging import every_row
 
@@ -80,6 +84,8 @@ def _steps(
     if reference is not None:
         filters["dr_event_id"] = str(resolve_dr_event(stores.story_log(), reference))
     for step in every_row(stores.read_models().audit_trail, **filters):
+        if step.position > head:
+            break
         found = True
         progress(step.position)
         yield step

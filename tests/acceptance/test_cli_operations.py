@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.event_store import PostgresEventStore
 from application.command_bus import CommandBus
-from application.commands.dr_event import Judgement, JudgeNotification
+from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
 from application.deciding import CommandContext
 from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
@@ -26,6 +27,8 @@ from application.reading_packs import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing import DomainEvent
 from domain.meter_reading import MeterReading
+from interfaces.cli.audit_files import export_steps
+from projections.audit_steps import AuditTrailRow
 from tests.acceptance.terminal import Terminal
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.servers import Database
@@ -138,10 +141,15 @@ def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> 
 
 
 def test_what_was_done_is_exported_as_files(terminal: Terminal, accepted: UUID) -> None:
-    told = terminal.document("audit", "replay", "UTIL-1")["steps"]
+    replayed = terminal.document("audit", "replay", "UTIL-1")
+    told, head = replayed["steps"], replayed["position"]
     one, every = terminal.folder / "one", terminal.folder / "every"
     exported = terminal.document("audit", "export", "--dr-event", "UTIL-1", "--out", one)
-    assert exported == {"steps": len(told), "files": [str(one / "audit-steps.jsonl")]}
+    assert exported == {
+        "steps": len(told),
+        "up_to_position": head,
+        "files": [str(one / "audit-steps.jsonl")],
+    }
     lines = (one / "audit-steps.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == told
 
@@ -153,6 +161,39 @@ def test_what_was_done_is_exported_as_files(terminal: Terminal, accepted: UUID) 
     assert unknown.exit_code == 1
     assert list((terminal.folder / "none").iterdir()) == []
     assert terminal.run("audit", "export", "--format", "xml", "--out", every).exit_code == 2
+
+
+def test_an_export_ends_at_the_head_that_it_began_with(
+    terminal: Terminal, accepted: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export_while_it_is_cancelled(steps: Iterable[AuditTrailRow], *where: Any) -> Any:
+        handled(terminal, CancelDREvent(dr_event_id=accepted, reason="by phone"))
+        terminal.project()
+        return export_steps(steps, *where)
+
+    before = terminal.document("audit", "replay", "UTIL-1")
+    monkeypatch.setattr("interfaces.cli.audit_files.export_steps", export_while_it_is_cancelled)
+    told = terminal.run("audit", "export", "--out", terminal.folder)
+
+    exported = (terminal.folder / "audit-steps.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in exported] == before["steps"]
+    assert f"up to position {before['position']} of the log" in told.stdout
+
+
+def test_an_export_waits_for_an_audit_trail_that_is_behind_and_leaves_no_file_where_it_stays_so(
+    terminal: Terminal, accepted: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled(terminal, CancelDREvent(dr_event_id=accepted, reason="by phone"))
+    with monkeypatch.context() as patched:
+        patched.setattr("interfaces.cli.audit_export.CAUGHT_UP_WITHIN_S", 0.1)
+        behind = terminal.run("audit", "export", "--out", terminal.folder / "none")
+    assert (behind.exit_code, behind.stdout) == (1, "")
+    assert "gridproof projections list" in behind.stderr
+    assert not (terminal.folder / "none").exists()
+
+    with terminal.worker("project"):
+        exported = terminal.document("audit", "export", "--out", terminal.folder / "whole")
+    assert exported["steps"] == len(terminal.document("audit", "replay", "UTIL-1")["steps"])
 
 
 def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepted: UUID) -> None:
