@@ -22,14 +22,13 @@ HALF_MINUTES = """{
 }"""
 """Half minutes pass in half a second."""
 
-
 TEN_THOUSAND = """(async () => {
   const { html, render } = await import("/static/dom.js");
   const { Table } = await import("/static/components/table.js");
   const rows = Array.from({ length: 10000 }, (_, n) => ({ id: `row ${n}` }));
   const columns = [{ id: "id", label: "Row", header: true, sort: (row) => row.id, cell: (row) => row.id }];
-  const main = document.body.appendChild(Object.assign(document.createElement("main"), { className: "many" }));
+  const main = document.body.appendChild(document.createElement("main"));
   const id = (row) => row.id;
   render(html`<${Table} caption="Rows" columns=${columns} rows=${rows} rowKey=${id} text=${id} />`, main);
 })()"""
-"""A table of as many rows beside what is shown."""
+"""A table of as many rows."""

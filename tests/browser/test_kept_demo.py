@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.page_scripts import HALF_MINUTES, KEYBOARD, TEN_THOUSAND
+from tests.browser.page_scripts import HALF_MINUTES, KEYBOARD
 from tests.browser.views import MAIN, THEMES, draw, size, views_of
 from tests.chromium import Page, opened_page
 from tests.demo_runs import SMALL
@@ -233,21 +233,6 @@ def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
             await asyncio.to_thread(demo.ask, "UTIL-2026-0051", in_hours=20)
             await page.shows("UTIL-2026-0051", "main table")
             assert await page.value("document.querySelectorAll('.banner').length") == 0
-
-    told(story())
-
-
-def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(opened: Opened) -> None:
-    async def story() -> None:
-        async with opened("") as page:
-            await page.value(TEN_THOUSAND)
-            drawn = "document.querySelectorAll('main.many tbody tr').length"
-            await page.until(f"{drawn} === 200")
-            await page.click("main.many button", "Show 200 more")
-            await page.until(f"{drawn} === 400")
-            await page.type("main.many input", "row 9999")
-            await page.until(f"{drawn} === 1")
-            await page.shows("1 of 10,000", "main.many")
 
     told(story())
 
