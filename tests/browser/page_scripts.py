@@ -32,3 +32,14 @@ TEN_THOUSAND = """(async () => {
   render(html`<${Table} caption="Rows" columns=${columns} rows=${rows} rowKey=${id} text=${id} />`, main);
 })()"""
 """A table of as many rows."""
+
+TILES = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { FacilityTiles } = await import("/static/components/facility_tiles.js");
+  const tones = [...Array(45).fill("ok"), ...Array(650).fill("busy"), ...Array(5).fill("bad")];
+  const rows = tones.map((tone, n) => ({ facility_id: `fac-${n}`, weather_cell: "north", longitude: 0, tone }));
+  const main = document.body.appendChild(document.createElement("main"));
+  const looks = ({ tone }) => ({ tone, shape: "dot", words: tone });
+  render(html`<${FacilityTiles} rows=${rows} looksOf=${looks} powerOf=${() => null} />`, main);
+})()"""
+"""Tiles of 700 facilities, the five worst the last of them, and 45 in order."""

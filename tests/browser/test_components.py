@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.page_scripts import TEN_THOUSAND
+from tests.browser.page_scripts import TEN_THOUSAND, TILES
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
 Story = Callable[[Page], Awaitable[None]]
 Told = Callable[[str, Story], None]
+TROUBLED = "document.querySelectorAll('main .tile[data-tone=bad]').length"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,14 @@ def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(told: Told
         await page.shows("1 of 10,000", "main")
 
     told(TEN_THOUSAND, story)
+
+
+def test_of_more_facilities_than_can_be_drawn_the_worst_are_and_only_those_in_order_are_called_so(
+    told: Told,
+) -> None:
+    async def story(page: Page) -> None:
+        assert await page.value("document.querySelectorAll('main .tile').length") == 600
+        assert await page.value(TROUBLED) == 5
+        await page.shows("and 55 not shown, 45 in order", "main .others")
+
+    told(TILES, story)

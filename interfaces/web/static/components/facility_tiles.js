@@ -35,7 +35,23 @@ export function StateLegend({ looksOf, rows }) {
   </div>`;
 }
 
-const isCalm = ({ tone }) => tone === "ok" || tone === "idle";
+const WORST_FIRST = ["bad", "warn", "busy"];
+const isCalm = ({ tone }) => !WORST_FIRST.includes(tone);
+
+/** Those that are drawn of many: none that is in order, and where they are too many, the worst. */
+function drawnOf(rows, looksOf) {
+  if (rows.length <= MOST) return new Set(rows);
+  const rank = (row) => WORST_FIRST.indexOf(looksOf(row).tone);
+  return new Set(rows.filter((row) => rank(row) >= 0).sort((a, b) => rank(a) - rank(b)).slice(0, MOST));
+}
+
+/** How many are not drawn, those in order apart from those that are not. */
+function othersOf(group, drawn, looksOf) {
+  const others = group.filter((row) => !drawn.has(row));
+  const calm = others.filter((row) => isCalm(looksOf(row))).length;
+  const troubled = others.length - calm;
+  return [troubled && `${count(troubled)} not shown`, calm && `${count(calm)} in order`].filter(Boolean).join(", ");
+}
 
 function Tile({ row, look: { tone, shape, words }, power }) {
   return html`<a class="tile" data-tone=${tone} href=${hrefTo("facilities", row.facility_id)} title=${`${row.facility_id}: ${words}`}>
@@ -46,21 +62,21 @@ function Tile({ row, look: { tone, shape, words }, power }) {
 
 /**
  * `looksOf(row)` gives the state, `powerOf(row)` what it draws in kW (null: not known). Of more than can be taken in,
- * those that are in order are a number.
+ * those that are in order are a number, and so are those that are not beyond the worst.
  */
 export function FacilityTiles({ rows, looksOf, powerOf }) {
   const groups = places(rows);
-  const inDetail = rows.length <= MOST;
+  const drawn = drawnOf(rows, looksOf);
   return html`<div>
     ${groups.map(([place, group]) => {
-      const shown = (inDetail ? group : group.filter((row) => !isCalm(looksOf(row)))).slice(0, MOST);
-      const others = group.length - shown.length;
+      const shown = group.filter((row) => drawn.has(row));
+      const others = othersOf(group, drawn, looksOf);
       return html`<div class="place" key=${place}>
         ${groups.length > 1 && html`<h3>${sentence(place.replaceAll("-", " "))}</h3>`}
         <div class="tiles ${rows.length > MANY ? "many" : ""}">
           ${shown.map((row) => html`<${Tile} key=${row.facility_id} row=${row} look=${looksOf(row)} power=${powerOf(row)} />`)}
         </div>
-        ${others > 0 && html`<p class="small soft others">${shown.length ? "and " : ""}${count(others)} ${inDetail ? "more" : "in order"}</p>`}
+        ${others && html`<p class="small soft others">${shown.length ? "and " : ""}${others}</p>`}
       </div>`;
     })}
   </div>`;
