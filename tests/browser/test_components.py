@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.page_scripts import TEN_THOUSAND, TILES
+from tests.browser.page_scripts import STEPS, TEN_THOUSAND, TILES
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
@@ -62,3 +62,13 @@ def test_of_more_facilities_than_can_be_drawn_the_worst_are_and_only_those_in_or
         await page.shows("and 55 not shown, 45 in order", "main .others")
 
     told(TILES, story)
+
+
+def test_what_a_script_prints_holds_every_step(told: Told) -> None:
+    async def story(page: Page) -> None:
+        drawn = "document.querySelectorAll('main .audit-step').length"
+        assert await page.value(drawn) == 40
+        # A press on Print runs as this does: nothing is drawn between the call and the picture that is taken.
+        assert await page.value(f"(print(), {drawn})") == 90
+
+    told(STEPS, story)

@@ -1,6 +1,6 @@
 // Every step of a DR event: who, what, why, and the step that caused it.
 import { Chip, Empty, Panel } from "../components/parts.js";
-import { Component, html, useEffect, useMemo, useRef, useState } from "../dom.js";
+import { Component, drawnAtOnce, html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { clockSeconds, count, day, zoneName } from "../format.js";
 import { hrefTo, setOption } from "../router.js";
 
@@ -79,7 +79,7 @@ export function Timeline({ id, steps, place, selected, goTo }) {
   const [facility, setFacility] = useState("");
   const [most, setMost] = useState(PAGE);
   useEffect(() => {
-    const whole = () => setMost(Infinity); // paper cannot be asked for more
+    const whole = () => drawnAtOnce(() => setMost(Infinity)); // paper cannot be asked for more
     addEventListener("beforeprint", whole);
     return () => removeEventListener("beforeprint", whole);
   }, []);
