@@ -55,3 +55,18 @@ STEPS = """(async () => {
   render(html`<${Timeline} id="1" steps=${steps} place=${89} selected=${null} goTo=${() => {}} />`, main);
 })()"""
 """A timeline of 90 steps, of which the newest 40 are shown."""
+
+ABOUT = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { About } = await import("/static/components/about.js");
+  const linked = (name, subject) => {
+    const main = document.createElement("main");
+    render(html`<${About} alert=${{ name, subject }} />`, main);
+    return main.querySelector("a")?.getAttribute("href") ?? null;
+  };
+  return [
+    linked("bms_slow", "all"), linked("bms_breaker_open", "fac-001"), linked("restore_failing", "fac-001/zone-1"),
+    linked("batch_below_80_percent", "42"), linked("projection_lag", "dr_events"),
+  ];
+})()"""
+"""Where alerts lead to."""

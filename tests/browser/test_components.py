@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.page_scripts import STEPS, TEN_THOUSAND, TILES
+from tests.browser.page_scripts import ABOUT, STEPS, TEN_THOUSAND, TILES
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
@@ -72,3 +72,11 @@ def test_what_a_script_prints_holds_every_step(told: Told) -> None:
         assert await page.value(f"(print(), {drawn})") == 90
 
     told(STEPS, story)
+
+
+def test_an_alert_links_only_what_there_is_a_view_of(told: Told) -> None:
+    async def story(page: Page) -> None:
+        facility = "#/facilities/fac-001"
+        assert await page.value(ABOUT) == [None, facility, facility, "#/dr-events/42", None]
+
+    told("0", story)

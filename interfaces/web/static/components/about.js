@@ -4,7 +4,7 @@ import { readable } from "../format.js";
 import { hrefTo } from "../router.js";
 
 const OF_FACILITIES = new Set([
-  "bms_breaker_open", "bms_drift", "bms_slow", "command_dead_lettered", "degraded_forecast", "forecast_drift", "restore_failing",
+  "bms_breaker_open", "bms_drift", "command_dead_lettered", "degraded_forecast", "forecast_drift", "restore_failing",
 ]);
 
 function placeOf({ name, subject }) {
