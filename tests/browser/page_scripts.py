@@ -70,3 +70,15 @@ ABOUT = """(async () => {
   ];
 })()"""
 """Where alerts lead to."""
+
+QUESTION = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { Dialog } = await import("/static/components/dialog.js");
+  const main = document.body.appendChild(document.createElement("main"));
+  const ask = (title, press) => html`<h1 tabindex="-1">Head</h1><div style=${{ height: "5000px" }}></div>
+    ${press && html`<button id="below">Below</button>`}
+    ${title && html`<${Dialog} title=${title} close=${() => {}}><button>Yes</button></${Dialog}>`}`;
+  window.ask = (title, press) => render(ask(title, press), main);
+  window.ask(null, true);
+})()"""
+"""`ask(title, press)` shows a dialog (or none) over a long view, with a button far below (or without)."""

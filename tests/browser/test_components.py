@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.page_scripts import ABOUT, STEPS, TEN_THOUSAND, TILES
+from tests.browser.page_scripts import ABOUT, QUESTION, STEPS, TEN_THOUSAND, TILES
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
@@ -80,3 +80,27 @@ def test_an_alert_links_only_what_there_is_a_view_of(told: Told) -> None:
         assert await page.value(ABOUT) == [None, facility, facility, "#/dr-events/42", None]
 
     told("0", story)
+
+
+def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_nothing_scrolls(
+    told: Told,
+) -> None:
+    focused = "document.activeElement.tagName"
+
+    async def story(page: Page) -> None:
+        await page.value("ask('Nothing had the focus', true)")
+        await page.value("ask(null, true); new Promise(done => setTimeout(done, 100))")
+        assert await page.value(focused) == "BODY"
+        await page.value("document.querySelector('#below').focus()")
+        scrolled = await page.value("scrollY")
+        assert scrolled > 1_000
+        await page.value("ask('The button had it', true)")
+        await page.until(f"{focused} === 'BUTTON'")
+        await page.value("ask(null, true); new Promise(done => setTimeout(done, 100))")
+        assert await page.value("document.activeElement.id") == "below"
+        await page.value("ask('It goes', true)")
+        await page.value("ask(null, false)")
+        await page.until(f"{focused} === 'H1'")
+        assert await page.value("scrollY") > 1_000
+
+    told(QUESTION, story)

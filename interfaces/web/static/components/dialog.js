@@ -9,7 +9,8 @@ const WATCHED_MS = 30_000;
 function keepFocus() {
   const pressed = document.activeElement;
   const isLost = () => document.activeElement === document.body;
-  const toHead = () => document.querySelector("main h1")?.focus();
+  // What was pressed may have been far below: who looks at it stays there.
+  const toHead = () => document.querySelector("main h1")?.focus({ preventScroll: true });
   if (isLost()) return toHead();
   const watching = new MutationObserver(() => {
     if (pressed.isConnected) return;
@@ -27,10 +28,11 @@ export function Dialog({ title, close, children }) {
   // Before the next frame: what is typed at once must find it open.
   useLayoutEffect(() => {
     const opened = dialog.current;
+    const hadFocus = document.activeElement !== document.body;
     opened.showModal();
     return () => {
       opened.close();
-      setTimeout(keepFocus);
+      if (hadFocus) setTimeout(keepFocus);
     };
   }, []);
   const pressed = (press) => press.target === dialog.current && close();
