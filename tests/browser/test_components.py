@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.page_scripts import ABOUT, QUESTION, STEPS, TEN_THOUSAND, TILES
+from tests.browser.page_scripts import ABOUT, ANSWERS, QUESTION, STEPS, TEN_THOUSAND, TILES
 from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
@@ -104,3 +104,15 @@ def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_no
         assert await page.value("scrollY") > 1_000
 
     told(QUESTION, story)
+
+
+def test_only_an_answer_with_figures_says_whether_they_are_old_and_a_refusal_that_cannot_be_read_is_one(
+    told: Told,
+) -> None:
+    async def story(page: Page) -> None:
+        paths = ["/api/portfolio", "/health", "/api/session", "/api/facilities"]
+        assert [await page.value(f"asked('{path}')") for path in paths] == [90, 90, 90, None]
+        assert await page.value("asked('/api/broken')") == ["Problem", 503, "Away"]
+        assert await page.value("asked('/api/nothing')") == ["Problem", 502, "Status 502"]
+
+    told(ANSWERS, story)

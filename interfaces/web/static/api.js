@@ -57,9 +57,18 @@ function silence(error, signal) {
   });
 }
 
+/** An answer that began and did not come to its end. */
+const brokenOff = (signal) => (error) => Promise.reject(silence(error, signal));
+
+const isJson = (answer) => (answer.headers.get("content-type") || "").includes("json");
+
+/** Whether an answer would be labelled where it is old: those of the server itself and of the session never are. */
+const showsFigures = (path) => path.startsWith("/api/") && !path.startsWith("/api/session");
+
 async function problemOf(answer) {
   let document = { title: answer.statusText || `Status ${answer.status}`, detail: "" };
-  if ((answer.headers.get("content-type") || "").includes("json")) document = await answer.json();
+  // What stands between us and the server may refuse in a form of its own, or break off: the status says enough.
+  if (isJson(answer)) document = { ...document, ...(await answer.json().catch(() => null)) };
   return new Problem(answer.status, document, Number(answer.headers.get("retry-after")) || null);
 }
 
@@ -70,9 +79,9 @@ export async function get(path, { signal } = {}) {
   const answer = await answered(path, options, signal);
   const unchanged = answer.status === 304 && known;
   if (!answer.ok && !unchanged) throw await problemOf(answer);
-  connection.set({ staleAgeS: answer.headers.has("x-stale") ? Number(answer.headers.get("age")) || 0 : null });
+  if (showsFigures(path)) connection.set({ staleAgeS: answer.headers.has("x-stale") ? Number(answer.headers.get("age")) || 0 : null });
   if (unchanged) return known.body;
-  const body = await answer.json().catch((error) => Promise.reject(silence(error, signal)));
+  const body = await answer.json().catch(brokenOff(signal));
   const etag = answer.headers.get("etag");
   if (etag) {
     remembered.delete(path);
@@ -102,7 +111,7 @@ export async function send(method, path, body) {
   const options = { method, headers: headersOf(json), body: body === undefined ? undefined : JSON.stringify(body) };
   const answer = await answered(path, options);
   if (!answer.ok) throw await problemOf(answer);
-  return (answer.headers.get("content-type") || "").includes("json") ? answer.json() : null;
+  return isJson(answer) ? answer.json().catch(brokenOff()) : null;
 }
 
 /** Has the browser save a file. */
@@ -119,7 +128,7 @@ export async function download(path, otherwiseNamed) {
   const answer = await answered(path, { headers: headersOf({ Accept: "*/*" }) });
   if (!answer.ok) throw await problemOf(answer);
   const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
-  saved(await answer.blob(), named ? named[1] : otherwiseNamed);
+  saved(await answer.blob().catch(brokenOff()), named ? named[1] : otherwiseNamed);
 }
 
 export function forgetAnswers() {
