@@ -44,7 +44,9 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     answered: int
     """With 200, or 304 where tags are sent."""
     elapsed_s: float
+    """What was planned, or until the last answer where that came later; not how long others were waited for in vain."""
     statuses: dict[str, int]
+    """How many of each, with those whose connection was lost and those that nothing came for."""
     p50_ms: float
     p99_ms: float
     """From when a request was sent, or due, to the last byte of its answer."""
@@ -67,7 +69,9 @@ class _Run:
         self.free: deque[_Connection] = deque()
         self.due: deque[float] = deque()
         self.under_way = 0
+        self.connected = plan.connections
         self.ends_at = float("inf")
+        self.last_answer_at = 0.0
         self._tokens = [
             b" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n" % t.encode() for t in plan.tokens
         ]
@@ -84,6 +88,7 @@ class _Run:
 
     def answered(self, connection: _Connection, status: str, began: float, now: float) -> None:
         self.under_way -= 1
+        self.last_answer_at = now
         self.statuses[status] += 1
         self.latencies.append(now - began)
         if self.plan.rate_per_s is None:
@@ -94,6 +99,19 @@ class _Run:
         else:
             self.free.append(connection)
 
+    def lost(self, connection: _Connection, *, is_asked: bool) -> None:
+        """Whoever was asked on it is not waited for; what is due goes to the others."""
+        self.connected -= 1
+        self.statuses["connection lost"] += 1
+        if is_asked:
+            self.under_way -= 1
+        elif connection in self.free:
+            self.free.remove(connection)
+
+    @property
+    def waits(self) -> bool:
+        return self.under_way > 0 or (len(self.due) > 0 and self.connected > 0)
+
 
 class _Connection(asyncio.Protocol):
     """One request at a time."""
@@ -103,6 +121,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._received = b""
         self._wanted = -1
+        self._is_asked = False
         self._began = 0.0
         self._path = ""
 
@@ -110,9 +129,14 @@ class _Connection(asyncio.Protocol):
         # uvloop's transports are none of asyncio's classes.
         self._transport = cast("asyncio.WriteTransport", transport)
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
     def ask(self, due: float) -> None:
         request, self._path = self._run.next_request()
         self._began = due
+        self._is_asked = True
         self._run.under_way += 1
         if self._transport is not None:
             self._transport.write(request)
@@ -127,14 +151,15 @@ class _Connection(asyncio.Protocol):
         if len(self._received) < self._wanted:
             return
         answer, self._received, self._wanted = self._received, b"", -1
-        run = self._run
+        run, self._is_asked = self._run, False
         run.bytes += len(answer)
         if run.plan.sends_tags and (at := answer.find(_TAG)) > 0:
             run.tags[self._path] = answer[at + len(_TAG) : answer.index(b"\r\n", at + 2)]
         run.answered(self, answer[9:12].decode(), self._began, time.perf_counter())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._run.statuses["connection lost"] += 1
+        self._transport = None
+        self._run.lost(self, is_asked=self._is_asked)
 
 
 def _content_length(head: bytes) -> int:
@@ -157,27 +182,28 @@ async def loaded(plan: LoadPlan) -> LoadReport:
     run.ends_at = began + plan.seconds
     if plan.rate_per_s is None:
         for _, connection in connections:
-            connection.ask(time.perf_counter())
+            if connection.is_open:
+                connection.ask(time.perf_counter())
         await asyncio.sleep(plan.seconds)
     else:
-        run.free.extend(connection for _, connection in connections)
+        run.free.extend(connection for _, connection in connections if connection.is_open)
         await _paced(run, began, plan.rate_per_s)
     await _until_answered(run)
-    elapsed_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    cpu_share = (time.process_time() - cpu) / (time.perf_counter() - began)
     statuses = dict(run.statuses)
-    if run.under_way:
-        statuses["unanswered"] = run.under_way
+    if unanswered := run.under_way + len(run.due):
+        statuses["unanswered"] = unanswered
     for transport, _ in connections:
         transport.abort()
     latencies_ms = [1000 * taken for taken in run.latencies]
     return LoadReport(
         answered=statuses.get("200", 0) + (statuses.get("304", 0) if plan.sends_tags else 0),
-        elapsed_s=elapsed_s,
+        elapsed_s=max(run.ends_at, run.last_answer_at) - began,
         statuses=statuses,
         p50_ms=percentile(latencies_ms, 50),
         p99_ms=percentile(latencies_ms, 99),
         sent_late_p99_ms=percentile([1000 * late for late in run.late], 99),
-        cpu_share=cpu_s / elapsed_s,
+        cpu_share=cpu_share,
         bytes_each=run.bytes / max(1, len(run.latencies)),
     )
 
@@ -199,7 +225,7 @@ async def _paced(run: _Run, began: float, rate_per_s: float) -> None:
 
 async def _until_answered(run: _Run) -> None:
     until = time.perf_counter() + ANSWERED_WITHIN_S
-    while (run.under_way or run.due) and time.perf_counter() < until:  # noqa: ASYNC110 - nobody is woken by a clock
+    while run.waits and time.perf_counter() < until:  # noqa: ASYNC110 - nobody is woken by a clock
         await asyncio.sleep(TICK_S)
 
 
