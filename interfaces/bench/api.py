@@ -8,8 +8,10 @@ process of its own over keep-alive connections. Contenders take turns; each figu
 from __future__ import annotations
 
 import importlib.util
+import select
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -34,6 +36,7 @@ TWIN = "interfaces.bench.api_twin"
 GATHERING = "interfaces.bench.api_gathering"
 FLOOR = "interfaces.bench.api_floor"
 REPORTED_WITHIN_S = 120.0
+"""After that the load hangs: the longest plan is over in a few seconds, and waits ten for what is missing."""
 
 
 class Case(NamedTuple):
@@ -57,8 +60,8 @@ def api(bed: Bed) -> list[Figure]:
         stage = stack.enter_context(
             api_stage(database, keys=keys, facilities=facilities, told=told, known=STORIED)
         )
-        ask = stack.enter_context(_load())
-        measuring, groups = _Measuring(bed, stage, ask), _cases(stage)
+        ask = stack.enter_context(load_process())
+        measuring, groups = Measuring(bed, stage, ask), _cases(stage)
         if not is_whole:
             groups = [[case for case in groups[0] if case.name in TRIED]]
         return [found for cases in groups for found in measuring.measured(cases)]
@@ -95,7 +98,9 @@ def _cases(stage: ApiStage) -> list[list[Case]]:
     ]
 
 
-class _Measuring:
+class Measuring:
+    """`ask` has a plan carried out."""
+
     def __init__(self, bed: Bed, stage: ApiStage, ask: Callable[[LoadPlan], LoadReport]) -> None:
         self._bed = bed
         self._stage = stage
@@ -110,7 +115,7 @@ class _Measuring:
         with self._servers(cases[0].workers, is_never_fresh=cases[0].is_never_fresh) as servers:
             for case in cases:
                 self._bed.tell(f"api: {case.name}")
-                yield self._figure(case, servers)
+                yield self.figure_of(case, servers)
 
     @contextmanager
     def _servers(self, workers: int, *, is_never_fresh: bool) -> Iterator[Mapping[str, Server]]:
@@ -128,9 +133,11 @@ class _Measuring:
             started = pool.map(stack.enter_context, contenders.values())
             yield dict(zip(contenders, started, strict=True))
 
-    def _figure(self, case: Case, servers: Mapping[str, Server]) -> Figure:
+    def figure_of(self, case: Case, servers: Mapping[str, Server]) -> Figure:
+        """The best round of each contender, and what any round refused."""
         best: dict[str, LoadReport] = {}
         cpu_us: dict[str, float] = {}
+        refused, statuses = Counter[str](), Counter[str]()
         if not case.name.startswith("current"):
             servers = {name: server for name, server in servers.items() if name != "gathering"}
         for server in servers.values():
@@ -139,6 +146,9 @@ class _Measuring:
             for name, server in servers.items():
                 cpu_before_s = server.cpu_s()
                 report = self._load(case, server, seconds=self._seconds)
+                refused[name] += _refused(report)
+                if name == "ours":
+                    statuses.update(report.statuses)
                 if name not in best or _rate(report) > _rate(best[name]):
                     best[name] = report
                     cpu_us[name] = 1e6 * (server.cpu_s() - cpu_before_s) / max(1, report.answered)
@@ -146,7 +156,15 @@ class _Measuring:
             name: self._load(case, servers[name], seconds=self._seconds, rate_per_s=_rate(best[name]) / 2)
             for name in ("ours", "floor")
         }
-        return _figure(case, best, cpu_us, half, self._stage.cache)
+        refused.update({name: _refused(report) for name, report in half.items()})
+        answers: dict[str, float | str] = {
+            "not 200": refused["ours"],
+            "floor not 200": refused["floor"],
+            "twin not 200": refused["twin"],
+            "gathering not 200": refused["gathering"],
+            "statuses": ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items())),
+        }
+        return _figure(case, best, cpu_us, half, answers | {"cache": self._stage.cache})
 
     def _load(
         self, case: Case, server: Server, *, seconds: float, rate_per_s: float | None = None
@@ -177,7 +195,7 @@ def _figure(
     best: Mapping[str, LoadReport],
     cpu_us: Mapping[str, float],
     at_half: Mapping[str, LoadReport],
-    cache: str,
+    others: Mapping[str, float | str],
 ) -> Figure:
     ours, floor, twin, half = best["ours"], best["floor"], best.get("twin"), at_half["ours"]
     details: dict[str, float | str] = {
@@ -199,12 +217,8 @@ def _figure(
         "cpu share of the load": round(max(report.cpu_share for report in best.values()), 2),
         "bytes an answer": round(ours.bytes_each),
         "floor bytes an answer": round(floor.bytes_each),
-        "not 200": _refused(ours) + _refused(half),
-        "floor not 200": _refused(floor) + _refused(at_half["floor"]),
-        "twin not 200": 0 if twin is None else _refused(twin),
-        "statuses": ", ".join(f"{count} x {status}" for status, count in sorted(ours.statuses.items())),
         "floor": f"plain ASGI on the same server: {case.floor}",
-        "cache": cache,
+        **others,
     }
     return figure(
         f"api, {case.name}", unit="requests/s", ours=_rate(ours), floor=_rate(floor), details=details
@@ -216,7 +230,7 @@ def _refused(report: LoadReport) -> int:
 
 
 @contextmanager
-def _load() -> Iterator[Callable[[LoadPlan], LoadReport]]:
+def load_process() -> Iterator[Callable[[LoadPlan], LoadReport]]:
     """The process that asks, for as long as the benchmark takes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "interfaces.bench.api_load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -228,6 +242,8 @@ def _load() -> Iterator[Callable[[LoadPlan], LoadReport]]:
     def ask(plan: LoadPlan) -> LoadReport:
         sent.write(msgspec.json.encode(plan) + b"\n")
         sent.flush()
+        if not select.select([told], [], [], REPORTED_WITHIN_S)[0]:
+            raise RuntimeError(f"the load has reported nothing in {REPORTED_WITHIN_S:g} s")
         line = told.readline()
         if not line:
             raise RuntimeError("the load ended; see above")

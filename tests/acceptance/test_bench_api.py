@@ -1,10 +1,17 @@
 """`gridproof bench api` runs on real processes, however small; how fast it was is not judged here, its answers are."""
 
 import json
+import socket
+from contextlib import closing
+from datetime import UTC, datetime
 
+import pytest
 from click.testing import CliRunner
 
-from interfaces.bench.api import CONNECTIONS
+from interfaces.bench.api import CONNECTIONS, Case, Measuring, load_process
+from interfaces.bench.api_load import LoadPlan, LoadReport
+from interfaces.bench.bed import Bed
+from interfaces.bootstrap.bench_api import ApiStage, PlainPlan, Server
 from interfaces.cli import main
 
 
@@ -25,3 +32,44 @@ def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None
     first_round = tagged["statuses"] == f"{CONNECTIONS} x 200"
     assert "304" in tagged["statuses"] or first_round
     assert tagged["bytes an answer"] < tagged["floor bytes an answer"]
+
+
+def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_best() -> None:
+    answers_of = {
+        1: iter([10, 5, 20, 9]),
+        2: iter([10, 20, 20, 20]),
+    }  # by port: warming up, two rounds, half of it
+
+    def ask(plan: LoadPlan) -> LoadReport:
+        answered = next(answers_of[plan.ports[0]])
+        return LoadReport(
+            answered=answered,
+            elapsed_s=1.0,
+            statuses={"200": answered, "429": 20 - answered},
+            p50_ms=1.0,
+            p99_ms=1.0,
+            sent_late_p99_ms=0.0,
+            cpu_share=0.5,
+            bytes_each=1.0,
+        )
+
+    nothing = PlainPlan(port=0, database_url="", redis_url="", readings_since=datetime.now(UTC), stories=())
+    stage = ApiStage(
+        tokens=("t",), facility_ids=(), dr_event_ids=(), cache="none", _environ={}, _plain=nothing
+    )
+    measuring = Measuring(Bed(pytest.fail, scale=0.2), stage, ask)
+    servers = {"ours": Server(ports=(1,), pids=()), "floor": Server(ports=(2,), pids=())}
+    found = measuring.figure_of(Case("portfolio", ("/api/portfolio",)), servers)
+
+    assert (found.ours, found.details["not 200"], found.details["floor not 200"]) == (20.0, 15 + 11, 0)
+    assert found.details["statuses"] == "25 x 200, 15 x 429"
+
+
+def test_a_load_that_reports_nothing_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interfaces.bench.api.REPORTED_WITHIN_S", 0.1)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent, load_process() as ask:
+        plan = LoadPlan(
+            ports=(silent.getsockname()[1],), tokens=("t",), paths=("/",), first=0, seconds=1.0, connections=1
+        )
+        with pytest.raises(RuntimeError, match=r"reported nothing in 0\.1 s"):
+            ask(plan)
