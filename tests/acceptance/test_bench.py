@@ -1,19 +1,16 @@
 """`gridproof bench`: each benchmark runs, however small, and gives figures beside a floor; no figure is judged here."""
 
-import json
-
 import pytest
 from click.testing import CliRunner
 
 from interfaces.bench import figure
 from interfaces.cli import main
+from tests.acceptance.benched import document_of
 
 
 @pytest.mark.parametrize("name", ["append", "append-batch", "command", "load-aggregate"])
 def test_a_benchmark_gives_its_figures_as_json(name: str) -> None:
-    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", "0.001"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    document = json.loads(result.stdout)
+    document = document_of(name)
     assert document["scale"] == 0.001
     assert document["figures"]
     for found in document["figures"]:

@@ -1,24 +1,20 @@
 """`gridproof bench api` runs on real processes, however small; how fast it was is not judged here, its answers are."""
 
-import json
 import socket
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
-from click.testing import CliRunner
 
 from interfaces.bench.api import CONNECTIONS, Case, Measuring, load_process
 from interfaces.bench.api_load import LoadPlan, LoadReport
 from interfaces.bench.bed import Bed
 from interfaces.bootstrap.bench_api import ApiStage, PlainPlan, Server
-from interfaces.cli import main
+from tests.acceptance.benched import figures_of
 
 
 def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None:
-    result = CliRunner().invoke(main, ["bench", "api", "--json", "--scale", "0.01"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    figures = {found["name"]: found for found in json.loads(result.stdout)["figures"]}
+    figures = {found["name"]: found for found in figures_of("api", scale="0.01")}
     assert len(figures) == 4
     for name, found in figures.items():
         assert min(found["ours"], found["floor"], found["ratio"]) > 0, name

@@ -1,18 +1,12 @@
 """`gridproof bench door` runs on real processes, however small; its latencies are not judged here, its answers are."""
 
-import json
-
-from click.testing import CliRunner
-
 from interfaces.bench.door_load import news_of
 from interfaces.bench.figures import percentile
-from interfaces.cli import main
+from tests.acceptance.benched import figures_of
 
 
 def test_the_door_answers_every_post_of_the_load() -> None:
-    result = CliRunner().invoke(main, ["bench", "door", "--json", "--scale", "0.001"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    figures = json.loads(result.stdout)["figures"]
+    figures = figures_of("door")
     assert [found["name"] for found in figures] == ["door, p99 of an answer", "door, p50 of an answer"]
     for found in figures:
         assert min(found["ours"], found["floor"], found["ratio"]) > 0

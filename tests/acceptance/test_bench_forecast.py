@@ -1,18 +1,10 @@
 """`gridproof bench forecast` runs, however small, and tells the parts of a cycle apart; no figure is judged here."""
 
-import json
-
-from click.testing import CliRunner
-
-from interfaces.cli import main
+from tests.acceptance.benched import figures_of
 
 
 def test_a_cycle_is_measured_part_by_part_beside_one_facility_at_a_time() -> None:
-    result = CliRunner().invoke(
-        main, ["bench", "forecast", "--json", "--scale", "0.001"], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    training, *cycles = json.loads(result.stdout)["figures"]
+    training, *cycles = figures_of("forecast")
     assert training["name"] == "forecast-train"
     assert training["details"]["daily_update_ms_cpu"] > 0
     assert len(cycles) == 3

@@ -1,19 +1,15 @@
 """The benchmarks of ingest run on real servers and processes, however small; what is judged is that nothing is lost."""
 
-import json
 import shutil
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from interfaces.cli import main
+from tests.acceptance.benched import figures_of
 
 
-def figures_of(name: str) -> list[dict[str, Any]]:
-    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", "0.001"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    found: list[dict[str, Any]] = json.loads(result.stdout)["figures"]
+def measured(name: str) -> list[dict[str, Any]]:
+    found = figures_of(name)
     for one in found:
         assert min(one["ours"], one["floor"], one["ratio"]) > 0
     return found
@@ -21,7 +17,7 @@ def figures_of(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["ingest", pytest.param("ingest-mosquitto", marks=pytest.mark.slow)])
 def test_every_reading_of_each_shape_is_stored_once_and_each_hop_has_its_cost(name: str) -> None:
-    found = figures_of(name)
+    found = measured(name)
     if name == "ingest-mosquitto" and shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None:
         assert found == []
         return
@@ -39,7 +35,7 @@ def test_every_reading_of_each_shape_is_stored_once_and_each_hop_has_its_cost(na
 
 
 def test_the_idempotent_write_is_measured_beside_copy_at_each_size_of_the_table() -> None:
-    found = figures_of("ingest-write")
+    found = measured("ingest-write")
     assert [one["name"] for one in found] == [
         f"idempotent write at {size} readings, {shape}"
         for size in (1_000, 10_000)

@@ -1,19 +1,15 @@
 """The benchmarks of the read side run, however small; no figure is judged here but that no read ever failed."""
 
-import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from interfaces.cli import main
 from projections.registry import PROJECTIONS
+from tests.acceptance.benched import figures_of
 
 
 def _figures(name: str) -> dict[str, Any]:
-    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", "0.001"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return {found["name"]: found for found in json.loads(result.stdout)["figures"]}
+    return {found["name"]: found for found in figures_of(name)}
 
 
 def test_rebuilds_are_measured_while_another_process_reads() -> None:

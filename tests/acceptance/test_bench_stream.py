@@ -1,18 +1,10 @@
 """`gridproof bench stream` runs on real processes, however small; how fast it was is not judged here."""
 
-import json
-
-from click.testing import CliRunner
-
-from interfaces.cli import main
+from tests.acceptance.benched import figures_of
 
 
 def test_every_message_comes_to_every_screen() -> None:
-    result = CliRunner().invoke(
-        main, ["bench", "stream", "--json", "--scale", "0.01"], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    figures = json.loads(result.stdout)["figures"]
+    figures = figures_of("stream", scale="0.01")
     assert [found["name"] for found in figures] == [
         "stream, commit to screen, p99",
         "stream, commit to screen, p50",

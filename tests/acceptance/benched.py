@@ -1,0 +1,20 @@
+"""A benchmark as it is started, however small."""
+
+import json
+from typing import Any
+
+from click.testing import CliRunner
+
+from interfaces.cli import main
+
+
+def document_of(name: str, *, scale: str = "0.001") -> dict[str, Any]:
+    """What `gridproof bench NAME --json` prints."""
+    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", scale], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def figures_of(name: str, *, scale: str = "0.001") -> list[dict[str, Any]]:
+    return list(document_of(name, scale=scale)["figures"])
