@@ -93,6 +93,10 @@ class Door:
             self.keys[name] = {"Authorization": f"Bearer {issued.token}"}
         return self.keys[name]
 
+    def key(self, role: Role) -> str:
+        """As a person types it."""
+        return self.header(role)["Authorization"].removeprefix("Bearer ")
+
     def post(self, body: Any, *, utility_id: str = "util-1", **options: Any) -> httpx.Response:
         headers = {**self.header("utility", utility_id), **options.pop("headers", {})}
         return httpx.post(self.url + WEBHOOK, json=body, headers=headers, timeout=30, **options)

@@ -43,10 +43,6 @@ def cancelled_dr_event(door: Door) -> str:
     return dr_event
 
 
-def key_of(door: Door, role: str) -> str:
-    return door.header(role)["Authorization"].removeprefix("Bearer ")  # type: ignore[arg-type]
-
-
 async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path:
     """What the browser saves after a press on that button, once it is whole."""
     await page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
@@ -78,7 +74,7 @@ def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
         steps = steps_of(door, dr_event)
         found = next(step for step in steps if step["caused_by"]["position"])
         effect = {"position": found["position"], "cause": found["caused_by"]["position"]}
-        asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, effect, steps[0]["recorded_at"]))
+        asyncio.run(story(door.url, door.key("auditor"), dr_event, effect, steps[0]["recorded_at"]))
 
 
 def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
@@ -108,4 +104,4 @@ def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
     with running_door(database) as door:
         dr_event = cancelled_dr_event(door)
         steps = steps_of(door, dr_event)
-        asyncio.run(story(door.url, key_of(door, "auditor"), dr_event, steps[1]["position"]))
+        asyncio.run(story(door.url, door.key("auditor"), dr_event, steps[1]["position"]))

@@ -8,7 +8,6 @@ from uuid import UUID
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from application.ports.dead_letters import DeadLetter
 from tests.acceptance.door import CLOCK, Door, running_door
-from tests.browser.test_audit import key_of
 from tests.chromium import opened_page
 from tests.servers import Database
 
@@ -57,7 +56,7 @@ def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_re
 
     with running_door(database) as door:
         park(door)
-        asyncio.run(story(door.url, key_of(door, "operator")))
+        asyncio.run(story(door.url, door.key("operator")))
         decided = door.get(f"/api/dead-letters/{LETTER}", "operator").json()
         assert (decided["status"], decided["decision_reason"]) == ("discarded", "told by telephone")
 
@@ -76,4 +75,4 @@ def test_a_view_that_is_for_another_role_says_for_which(
             assert await page.value("document.querySelectorAll('main .problem').length") == 0
 
     with running_door(database) as door:
-        asyncio.run(story(door.url, key_of(door, "dashboard")))
+        asyncio.run(story(door.url, door.key("dashboard")))
