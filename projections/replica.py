@@ -33,8 +33,11 @@ class ReplicatedReadModels(ReadModels, Protocol):
         """Without asking anybody."""
         ...
 
-    def look(self) -> None:
-        """Whether it answers and how far behind it is, where it is time to ask; reads do that by themselves."""
+    def look(self, *, at_once: bool = False) -> None:
+        """Whether it answers and how far behind it is, where it is time to ask; reads do that by themselves.
+
+        `at_once`: one that failed a moment ago is asked too, since there is nobody else to go to.
+        """
         ...
 
     def age_s(self) -> float | None:

@@ -97,15 +97,16 @@ class ReplicaReadModels:
         try:
             return of_replica()
         except ReadModelsUnavailable as error:
+            found = of_primary()  # raises where neither answers: then there is nobody to go to
             self._leave_alone(error)
-            return of_primary()
+            return found
 
-    def look(self) -> None:
+    def look(self, *, at_once: bool = False) -> None:
         """If it is time: one thread looks, and the others go by what was seen before."""
-        if not self._is_time() or not self._looking.acquire(blocking=False):
+        if not self._is_time(at_once=at_once) or not self._looking.acquire(blocking=False):
             return
         try:
-            if self._is_time():
+            if self._is_time(at_once=at_once):
                 began = self._monotonic()
                 with reading(self._pool) as connection:
                     row = connection.execute(_LAG).fetchone()
@@ -128,10 +129,10 @@ class ReplicaReadModels:
         self._knows_until = max(self._knows_until, asked_at - float(row[0]))
         self._lag_s = float(row[0])
 
-    def _is_time(self) -> bool:
+    def _is_time(self, *, at_once: bool) -> bool:
         if self._looked_at is None:
             return True
-        pause_s = LEFT_ALONE_S if self._lag_s is None else LOOK_EVERY_S
+        pause_s = LEFT_ALONE_S if self._lag_s is None and not at_once else LOOK_EVERY_S
         return self._monotonic() - self._looked_at >= pause_s
 
     def _leave_alone(self, error: Exception) -> None:

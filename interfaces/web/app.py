@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
@@ -127,6 +128,7 @@ def _edge_over(collaborators: WebCollaborators) -> Edge:
 
 
 def _live_feed(collaborators: WebCollaborators) -> LiveFeed:
+    replica = collaborators.replica
     return LiveFeed(
         collaborators.live_log,
         collaborators.live_signal,
@@ -135,7 +137,7 @@ def _live_feed(collaborators: WebCollaborators) -> LiveFeed:
         most_watchers=collaborators.stream_clients,
         most_of_one=collaborators.stream_clients_per_key,
         # Nobody else does then: who would read it is let in only where it is known to answer.
-        while_away=(lambda: None) if collaborators.replica is None else collaborators.replica.look,
+        while_away=(lambda: None) if replica is None else partial(replica.look, at_once=True),
     )
 
 

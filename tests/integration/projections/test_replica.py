@@ -24,6 +24,7 @@ from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
 from projections.facilities import FacilitiesProjection, key_of
+from projections.views import ReadModelsUnavailable
 from tests.made_up import CONTEXT
 from tests.postgres_pair import PostgresPair, postgres_pair
 
@@ -76,6 +77,12 @@ class Pair:
 def pair() -> Iterator[Pair]:
     with postgres_pair() as servers, ExitStack() as stack:
         yield Pair(servers, stack)
+
+
+def looked_at(models: ReplicaReadModels) -> float | None:
+    """By who has nobody else to go to; the age of what it has."""
+    models.look(at_once=True)
+    return models.age_s()
 
 
 def until(happened: Callable[[], bool], what: str) -> None:
@@ -151,6 +158,32 @@ def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) ->
         age_s = models.age_s()
         assert age_s is not None
         assert 0.0 < age_s <= 100.0, "alone it knows no better than by its last transaction"
+    finally:
+        pool.close()
+        pair.pair.primary.start()
+
+
+def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 3600.0)
+    pool = QuickPool(
+        for_reading(pair.pair.standby.url("gridproof_app")), min_size=1, max_size=1, open=True, timeout=0.5
+    )
+    models = ReplicaReadModels(pool, pair.primary)
+    try:
+        until(lambda: bool(models.facilities.listed()) and models.age_s() is not None, "it is read from")
+        pair.pair.primary.kill()
+        with pool.connection(), pytest.raises(ReadModelsUnavailable):
+            models.facilities.listed()  # its one connection is taken, and the primary is gone
+        assert models.facilities.listed().rows, "the primary was no better: nobody was left alone"
+
+        with pool.connection():
+            until(lambda: looked_at(models) is None, "it does not answer")
+        models.look()
+        assert models.age_s() is None, "others leave it alone"
+        until(lambda: looked_at(models) is not None, "it is asked again at once")
     finally:
         pool.close()
         pair.pair.primary.start()

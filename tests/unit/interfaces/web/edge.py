@@ -137,8 +137,8 @@ class ReplicaInMemory(ReadModelsInMemory):
     def source(self) -> ReadSource:
         return ReadSource(name="replica", lag_s=self.lag_s)
 
-    def look(self) -> None:
-        self.looks += 1
+    def look(self, *, at_once: bool = False) -> None:
+        self.looks += at_once
 
     def age_s(self) -> float | None:
         return self.known_age_s
