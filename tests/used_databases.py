@@ -40,7 +40,16 @@ SELECT md5(string_agg(part, E'\\n' ORDER BY part)) FROM (
     SELECT concat_ws('|', proname, proacl::text, proowner, md5(pg_get_functiondef(p.oid)))
         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {_OURS}
     UNION ALL
-    SELECT concat_ws('|', 'policies and rules', (SELECT count(*) FROM pg_policy), (SELECT count(*) FROM pg_rewrite),
+    SELECT concat_ws('|', ev_class::regclass, rulename, md5(pg_get_ruledef(r.oid)))
+        FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class JOIN pg_namespace n ON n.oid = relnamespace WHERE {_OURS}
+    UNION ALL
+    SELECT concat_ws('|', schemaname, tablename, policyname, roles::text, cmd, qual, with_check) FROM pg_policies
+    UNION ALL
+    SELECT concat_ws('|', seqrelid::regclass, seqtypid, seqincrement, seqmax, seqmin, seqcycle) FROM pg_sequence
+    UNION ALL
+    SELECT concat_ws('|', defaclrole, defaclnamespace, defaclobjtype, defaclacl::text) FROM pg_default_acl
+    UNION ALL
+    SELECT concat_ws('|', 'and others', (SELECT count(*) FROM pg_publication), (SELECT count(*) FROM pg_enum),
         (SELECT count(*) FROM pg_event_trigger), (SELECT count(*) FROM pg_extension), (SELECT count(*) FROM pg_type),
         (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_prepared_xacts))
     UNION ALL

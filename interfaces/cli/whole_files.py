@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What file systems without hard links say: FAT of a stick, many shares."""
+_NOT_SYNCED = frozenset({errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class AlreadyThere(Exception):
@@ -54,7 +60,24 @@ class UnfinishedFile:
         except FileExistsError as error:
             raise _already_there(self.path) from error
         except OSError as error:
-            raise _not_written(self.path, error) from error
+            if error.errno not in _NO_LINKS:
+                raise _not_written(self.path, error) from error
+            self._copy()
+
+    def _copy(self) -> None:
+        """Nobody else's either, and gone if it fails; only kill -9 could leave a part of it."""
+        with named_failures(self.path), ExitStack() as undone:
+            try:
+                file = undone.enter_context(self.path.open("xb"))
+            except FileExistsError as error:
+                raise _already_there(self.path) from error
+            undone.callback(self.path.unlink, missing_ok=True)
+            with self._beside.open("rb") as whole:
+                shutil.copyfileobj(whole, file)
+            file.flush()
+            os.fsync(file.fileno())
+            undone.pop_all()
+            file.close()
 
 
 def publish(files: Sequence[UnfinishedFile]) -> None:
@@ -65,10 +88,10 @@ def publish(files: Sequence[UnfinishedFile]) -> None:
         for file in files:
             file.link()
             undone.callback(file.path.unlink, missing_ok=True)
+        for folder in {file.path.parent for file in files}:
+            with named_failures(folder):
+                _sync_folder(folder)
         undone.pop_all()
-    for folder in {file.path.parent for file in files}:
-        with named_failures(folder):
-            _sync_folder(folder)
 
 
 @contextmanager
@@ -91,8 +114,12 @@ def _not_written(path: Path, error: OSError) -> FileNotWritten:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """A folder that may not be read, or whose file system cannot do it, is left to the system."""
+    with ExitStack() as opened:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            opened.callback(os.close, descriptor)
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _NOT_SYNCED:
+                raise

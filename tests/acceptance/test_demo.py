@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interfaces.simulators.load_model import LoadModel
-from tests.demo_runs import SMALL, DemoRuns
+from tests.demo_runs import SMALL, DemoRuns, run_demo
 
 PLANTED = {
     "resend": "duplicate BMS command",
@@ -23,7 +23,7 @@ HALF = (*SMALL, "--shed-factor", "0.5")
 WITHOUT_METERS = (*SMALL, "--without-meters")
 
 
-def planted(faults: tuple[str, str]) -> tuple[str, ...]:
+def planted(faults: tuple[str, ...]) -> tuple[str, ...]:
     return (*SMALL, *(word for fault in faults for word in ("--planted-fault", fault)))
 
 
@@ -84,12 +84,20 @@ def test_halving_what_the_zones_shed_halves_what_is_delivered(demos: DemoRuns) -
 
 @pytest.mark.parametrize("faults", TOGETHER, ids="+".join)
 def test_planted_faults_fail_the_demo_and_each_is_named_and_no_other(
-    demos: DemoRuns, faults: tuple[str, str]
+    demos: DemoRuns, faults: tuple[str, ...]
 ) -> None:
     run = demos.start(*planted(faults)).result()
     assert run.status == 1
     named = {fault for fault, name in PLANTED.items() if any(name in said for said in run.faults)}
     assert named == set(faults), run.faults
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_alone_fails_the_demo_and_is_named(fault: str) -> None:
+    run = run_demo(*planted((fault,)))
+    assert run.status == 1
+    assert any(PLANTED[fault] in said for said in run.faults), run.faults
 
 
 def test_without_telemetry_planning_is_refused_and_no_building_is_touched(demos: DemoRuns) -> None:

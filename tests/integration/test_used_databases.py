@@ -68,6 +68,11 @@ def test_rows_partitions_and_numbers_of_one_test_are_gone_for_the_next(server: P
         "CREATE FUNCTION gridproof.more() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "DROP TABLE gridproof.alerts",
         "CREATE SCHEMA more",
+        (
+            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW gridproof.meter_readings AS '"
+            " || rtrim(pg_get_viewdef('gridproof.meter_readings'::regclass), ';') || ' LIMIT 1'; END $$"
+        ),
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA gridproof GRANT UPDATE ON TABLES TO gridproof_app",
     ],
 )
 def test_what_a_test_has_altered_for_good_is_given_to_nobody(server: PostgresServer, alteration: str) -> None:

@@ -4,8 +4,10 @@ import csv
 import errno
 import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -178,6 +180,60 @@ def test_all_is_on_the_disk_before_the_first_has_its_name(
     noted("link")
     export_steps(steps, FORMATS, tmp_path)
     assert done == ["fsync"] * 3 + ["link"] * 3 + ["fsync"]
+
+
+def refusing(code: int) -> Callable[..., None]:
+    def refuse(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.fixture
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a stick with FAT."""
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+
+
+@pytest.mark.usefixtures("without_links")
+def test_where_there_are_no_hard_links_the_files_are_copied_whole(
+    steps: list[AuditTrailRow], tmp_path: Path
+) -> None:
+    _, files = export_steps(steps, FORMATS, tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    assert len(files[0].read_bytes().splitlines()) == len(steps)
+    with pytest.raises(AlreadyThere):
+        export_steps(steps, FORMATS, tmp_path)
+    assert len(files[0].read_bytes().splitlines()) == len(steps)
+
+
+@pytest.mark.usefixtures("without_links")
+def test_what_cannot_be_copied_whole_leaves_nothing(
+    steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "copyfileobj", refusing(errno.ENOSPC))
+    with pytest.raises(FileNotWritten, match="No space left"):
+        export_steps(steps, FORMATS, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "is_kept"), [(errno.EINVAL, True), (errno.EACCES, True), (errno.EIO, False)]
+)
+def test_files_are_there_or_not_also_where_their_folder_cannot_be_synced(
+    steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_kept: bool
+) -> None:
+    real = os.fsync
+
+    def only_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    with nullcontext() if is_kept else pytest.raises(FileNotWritten):
+        export_steps(steps, FORMATS, tmp_path)
+    assert len(list(tmp_path.iterdir())) == (len(FORMATS) if is_kept else 0)
 
 
 def test_a_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> None:
