@@ -51,7 +51,9 @@ def _again(state: DispatchState) -> Fact:
 
 def _failures(records: dict[str, CommandRecord]) -> str:
     unsuccessful = {zone: record for zone, record in records.items() if record.state != "succeeded"}
-    return ", ".join(f"{zone} {record.state}" for zone, record in sorted(unsuccessful.items()))
+    return ", ".join(
+        f"{zone} {record.state.replace('_', ' ')}" for zone, record in sorted(unsuccessful.items())
+    )
 
 
 def _undoing(state: DispatchState, now: datetime) -> Fact:

@@ -61,6 +61,13 @@ def test_one_zone_that_fails_fails_the_facility_once_the_others_are_known() -> N
     assert not walk.aggregate.state.is_final
 
 
+def test_a_failure_says_of_each_zone_in_words_what_became_of_it() -> None:
+    walk = walked("prepare", zones=("hall", "roof"))
+    outcome(walk, "hall", "prepare", "gave_up")
+    outcome(walk, "roof", "prepare", "refusal")
+    assert walk.aggregate.state.failure == "prepare did not succeed: hall gave up, roof refused"
+
+
 def test_a_half_committed_facility_is_undone_each_zone_in_its_way() -> None:
     walk = walked("prepare", zones=("attic", "hall", "roof"))
     for zone in ("attic", "hall", "roof"):
