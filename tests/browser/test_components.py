@@ -74,6 +74,15 @@ def test_what_a_script_prints_holds_every_step(told: Told) -> None:
     told(STEPS, story)
 
 
+def test_a_step_is_told_and_found_with_its_moments_as_people_read_them(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.shows("step 89, at 14 Jul, 20:45:00", "main .audit-step")
+        await page.type("main input", "step 5, at 14 jul")
+        await page.until("document.querySelectorAll('main .audit-step').length === 1")
+
+    told(STEPS, story)
+
+
 def test_an_alert_links_only_what_there_is_a_view_of(told: Told) -> None:
     async def story(page: Page) -> None:
         facility = "#/facilities/fac-001"

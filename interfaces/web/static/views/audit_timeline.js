@@ -1,7 +1,7 @@
 // Every step of a DR event: who, what, why, and the step that caused it.
 import { Chip, Empty, Panel } from "../components/parts.js";
 import { Component, drawnAtOnce, html, useEffect, useMemo, useRef, useState } from "../dom.js";
-import { clockSeconds, count, day, zoneName } from "../format.js";
+import { clockSeconds, count, day, readable, zoneName } from "../format.js";
 import { hrefTo, setOption } from "../router.js";
 
 const PAGE = 40;
@@ -28,7 +28,7 @@ function ToStep({ id, position, title, children, className = "" }) {
 function Cause({ id, cause }) {
   if (cause.kind === "command") return html`<span title=${cause.causation_id}>a command</span>`;
   if (!cause.position) return html`<span title=${cause.causation_id}>a step of another story</span>`;
-  return html`<${ToStep} id=${id} position=${cause.position} title=${cause.topic}>${cause.what || cause.topic}</${ToStep}> <span class="faint">#${cause.position}</span>`;
+  return html`<${ToStep} id=${id} position=${cause.position} title=${cause.topic}>${readable(cause.what || cause.topic)}</${ToStep}> <span class="faint">#${cause.position}</span>`;
 }
 
 function Step({ id, step, place, selected, goTo }) {
@@ -42,8 +42,8 @@ function Step({ id, step, place, selected, goTo }) {
     <button class="linklike when" type="button" onClick=${() => goTo(place)} title=${`${step.recorded_at}: take the view back to here`}>
       <time datetime=${step.recorded_at}>${clockSeconds(step.recorded_at)}</time></button>
     <div>
-      <div class="row"><${Chip} look=${lookOf(step)} /><strong>${step.what}</strong></div>
-      ${step.why && html`<p class="soft">Because: ${step.why}</p>`}
+      <div class="row"><${Chip} look=${lookOf(step)} /><strong>${readable(step.what)}</strong></div>
+      ${step.why && html`<p class="soft">Because: ${readable(step.why)}</p>`}
       <p class="small faint">by <span class="soft">${step.who}</span>, caused by <${Cause} id=${id} cause=${step.caused_by} /></p>
     </div>
     <${ToStep} className="small faint position" id=${id} position=${step.position} title=${step.topic}>#${step.position}</${ToStep}>
@@ -65,6 +65,12 @@ function Choice({ label, value, options, choose }) {
   return html`<select class="select inline" aria-label=${label} value=${value} onChange=${(chosen) => choose(chosen.target.value)}>
     <option value="">${label}: all</option>${options.map((option) => html`<option key=${option} value=${option}>${option}</option>`)}
   </select>`;
+}
+
+/** What the filter looks in: a step as it is recorded, and as it is shown. */
+function searched({ what, why, topic, who, position }) {
+  const recorded = `${what} ${why || ""}`;
+  return `${recorded} ${readable(recorded)} ${topic} ${who} #${position}`.toLowerCase();
 }
 
 const distinct = (steps, of) => [...new Set(steps.map(of))].filter(Boolean).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -96,7 +102,7 @@ export function Timeline({ id, steps, place, selected, goTo }) {
     return steps
       .slice(0, place + 1)
       .filter((step) => (!who || step.who === who) && (!facility || step.facility_id === facility))
-      .filter((step) => !text || `${step.what} ${step.why || ""} ${step.topic} ${step.who} #${step.position}`.toLowerCase().includes(text))
+      .filter((step) => !text || searched(step).includes(text))
       .reverse();
   }, [steps, place, wanted, who, facility]);
   const needed = selected ? found.findIndex((step) => step.position === selected) + 10 : 0;
