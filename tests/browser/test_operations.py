@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from application.ports.dead_letters import DeadLetter
 from tests.acceptance.door import CLOCK, Door, running_door
@@ -24,6 +25,25 @@ def park(door: Door) -> None:
         parked_at=CLOCK.now(),
     )
     PostgresDeadLetters(door.pool).park(letter)
+
+
+def test_on_a_phone_the_head_of_a_column_moves_with_it(
+    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+) -> None:
+    async def story(url: str, key: str) -> None:
+        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
+            await page.sign_in(key)
+            await page.go("#/operations")
+            await page.size(390, 844)
+            await page.shows("Every building is slow", "main table")
+            await page.value("document.querySelector('main .table-frame').scrollLeft = 60")
+            left_of = "document.querySelector('main table {} tr > *').getBoundingClientRect().left"
+            assert await page.value(left_of.format("thead")) < 0
+            assert await page.value(left_of.format("thead")) == await page.value(left_of.format("tbody"))
+
+    with running_door(database) as door:
+        PostgresAlerts(door.pool).raise_alert("bms_slow", "all", "Every building is slow", at=CLOCK.now())
+        asyncio.run(story(door.url, door.key("operator")))
 
 
 def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_reason_and_a_confirmation(
