@@ -82,7 +82,7 @@ export function PortfolioView() {
       ? html`<${Figures} label="Portfolio now" items=${figuresOf(portfolio.data, current.data, forecast.data)} />`
       : html`<${Loaded} query=${portfolio} height="6rem">${() => null}</${Loaded}>`}
     <div class="grid">
-      <${PortfolioLoad} query=${forecast} measured=${measured.data} />
+      <${PortfolioLoad} query=${forecast} measured=${measured} />
       ${showsAlerts && html`<${Alerts} />`}
       <${NewestDREvents} />
       <${Panel} title="Facilities by state" className="wall-5" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>

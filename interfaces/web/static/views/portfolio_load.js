@@ -82,11 +82,13 @@ function quality(newest) {
   return `${counts.join(", ")}${without}`;
 }
 
-/** `measured`: what all drew in the last hours, as /api/portfolio/load has it. */
+/** `measured`: the query of what all drew in the last hours, /api/portfolio/load. */
 export function PortfolioLoad({ query, measured }) {
   const note = query.data && `forecasts: ${quality(query.data.newest)}`;
   return html`<${Panel} title="Load against forecast" note=${note} className="span-8">
-    <${Loaded} query=${query} height="20rem">${(found) => html`<${LoadChart} found=${found} measured=${measured} />`}</${Loaded}>
+    <div aria-busy=${String(measured.loading && !measured.data)}>
+      <${Loaded} query=${query} height="20rem">${(found) => html`<${LoadChart} found=${found} measured=${measured.data} />`}</${Loaded}>
+    </div>
   </${Panel}>`;
 }
 
