@@ -49,7 +49,8 @@ STEPS = """(async () => {
   const { Timeline } = await import("/static/views/audit_timeline.js");
   const steps = Array.from({ length: 90 }, (_, n) => ({
     position: n + 1, recorded_at: "2026-07-14T21:00:00Z", who: "operator:1", why: null,
-    what: `step ${n}, at 2026-07-14 20:45:00Z`, topic: "dr-event.accepted.v1", facility_id: null, caused_by: { kind: "command", causation_id: "c" },
+    what: `step ${n}, at 2026-07-14 20:45:00Z`, topic: "dr-event.accepted.v1",
+    facility_id: null, caused_by: { kind: "command", causation_id: "c" },
   }));
   const main = document.body.appendChild(document.createElement("main"));
   render(html`<${Timeline} id="1" steps=${steps} place=${89} selected=${null} goTo=${() => {}} />`, main);
