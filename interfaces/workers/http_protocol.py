@@ -8,9 +8,11 @@ only the newest of those that came on a connection that it is gone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MOST_HEAD_BYTES = 64 * 1_024
@@ -77,6 +79,19 @@ class HeadWithBody:
             self._transport.write(head)
 
 
+class ToldFlow(FlowControl):
+    """Tells when what the other side sends is read again after it was not."""
+
+    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._resumed = resumed
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            super().resume_reading()
+            self._resumed()
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Hangs up where a request or what is neither head nor body does not come to an end; where it can, it says why."""
 
@@ -92,6 +107,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
+        self.flow = ToldFlow(transport, self._read_again)
         self._await(Awaited("first byte", 0))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,11 +179,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._timed = awaited
         self._timer = None if awaited is None else self.loop.call_later(awaited.within_s, self._hang_up)
 
+    def _read_again(self) -> None:
+        """A head has its whole time from here; of a body, which is paused again and again, the time goes on."""
+        if self._part == "head" and (awaited := self._timed) is not None:
+            self._await(None)
+            self._await(awaited)
+
     def _hang_up(self) -> None:
         awaited, self._timed, self._timer = self._timed, None, None
         if self.transport.is_closing():
             return
-        if self._part == "body" and self.flow.read_paused:  # it is we who do not read
+        if self._part is not None and self.flow.read_paused:  # it is we who do not read
             self._await(awaited)
             return
         if self._part == "head" and not self._is_answering:

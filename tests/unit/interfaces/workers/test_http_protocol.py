@@ -16,6 +16,8 @@ from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_
 PIECE = b"x" * 16_384
 GONE: dict[bytes, threading.Event] = defaultdict(threading.Event)
 """Set when who asked for /late with that query is gone."""
+MAY_END: dict[bytes, threading.Event] = defaultdict(threading.Event)
+"""Set when /held is to be answered."""
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -32,6 +34,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             pass
         GONE[scope["query_string"]].set()
         return
+    if scope["path"] == "/held":
+        await asyncio.to_thread(MAY_END[scope["query_string"]].wait, 20)
     if scope["path"] == "/long":  # and begins as a head does
         length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
         headers = [(b"content-length", b"%d" % length)]
@@ -215,6 +219,25 @@ def test_a_request_may_take_its_time_to_be_answered(
         assert not select.select([connection], [], [], 0.5)[0]
         assert not GONE[b"patient"].is_set()
     assert GONE[b"patient"].wait(20)
+
+
+def test_nobody_is_hung_up_on_while_it_is_the_server_that_does_not_read(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
+    one, last = (
+        b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    )
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(one % b"held?pipelining" + one % b"" + one % b"" + last[:9])
+        assert not select.select([connection], [], [], 1.0)[0]
+        connection.sendall(last[9:])
+        MAY_END[b"pipelining"].set()
+        answer = b""
+        while received := connection.recv(65_536):
+            answer += received
+    assert answer.count(b"HTTP/1.1 200 ") == 4
 
 
 def test_who_is_gone_is_gone_also_where_another_request_waits_behind(address: tuple[str, int]) -> None:
