@@ -126,8 +126,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.send_400_response("The head of the request is too large.")
         if self._part is None and self._is_answering:
             self._await(None)
-        else:  # a line end before a head is no idle connection any more
-            self._await(Awaited(self._part or "head", self._requests))
+        else:  # uvicorn's own clock of an idle connection ends with any bytes, as a body's end behind an answer
+            self._await(Awaited(self._part or "first byte", self._requests))
 
     def on_message_begin(self) -> None:
         self._part = "head"

@@ -36,6 +36,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         return
     if scope["path"] == "/held":
         await asyncio.to_thread(MAY_END[scope["query_string"]].wait, 20)
+    if scope["path"] == "/refused":  # before its body comes
+        await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+        return
     if scope["path"] == "/long":  # and begins as a head does
         length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
         headers = [(b"content-length", b"%d" % length)]
@@ -98,6 +102,7 @@ def until_closed(address: tuple[str, int], *pieces: bytes, endless: bytes = b"")
 
 
 BEGINNING = b"POST / HTTP/1.1\r\nHost: h\r\n"
+REFUSED = BEGINNING.replace(b"/", b"/refused", 1) + b"Content-Length: 100000\r\n\r\n"
 IN_CHUNKS = BEGINNING + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -172,23 +177,39 @@ def test_a_head_and_its_body_arrive_in_order_and_whole(address: tuple[str, int],
 
 
 @pytest.mark.parametrize(
-    ("begun", "little", "said"),
+    ("bound", "begun", "little", "said"),
     [
-        (b"", b"", b""),
-        (b"", b"\r\n", b""),
-        (b"G", b"", b"HTTP/1.1 408 "),
-        (BEGINNING, b"X-Slow: 1\r\n", b"HTTP/1.1 408 "),
-        (BEGINNING + b"Content-Length: 100000\r\n\r\n", b"x", b""),
-        (IN_CHUNKS + b"1\r\nx\r\n0\r\n", b"X-Trailer: 1\r\n", b""),
-        (b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: 10\r\n\r\n", b"\r\n", b"HTTP/1.1 200 "),
+        ("IDLE_S", b"", b"", b""),
+        ("IDLE_S", b"", b"\r\n", b""),
+        ("HEAD_WITHIN_S", b"G", b"", b"HTTP/1.1 408 "),
+        ("HEAD_WITHIN_S", BEGINNING, b"X-Slow: 1\r\n", b"HTTP/1.1 408 "),
+        ("BODY_WITHIN_S", BEGINNING + b"Content-Length: 100000\r\n\r\n", b"x", b""),
+        ("BODY_WITHIN_S", IN_CHUNKS + b"1\r\nx\r\n0\r\n", b"X-Trailer: 1\r\n", b""),
+        ("BODY_WITHIN_S", REFUSED, b"x", b"HTTP/1.1 401 "),
+        ("IDLE_S", b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: 10\r\n\r\n", b"\r\n", b"HTTP/1.1 200 "),
     ],
-    ids=["nothing", "line ends", "a byte", "headers", "body", "trailers", "line ends behind an answer"],
+    ids=[
+        "nothing",
+        "line ends",
+        "a byte",
+        "headers",
+        "body",
+        "trailers",
+        "body behind an answer",
+        "line ends behind an answer",
+    ],
 )
 def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_little(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, begun: bytes, little: bytes, said: bytes
+    address: tuple[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    bound: str,
+    begun: bytes,
+    little: bytes,
+    said: bytes,
 ) -> None:
-    for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
-        monkeypatch.setattr(http_protocol, bound, 0.3)
+    for other in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
+        monkeypatch.setattr(http_protocol, other, 0.3 if other == bound else 60.0)
     answer = b""
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(begun)
@@ -206,6 +227,30 @@ def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_li
             pass  # it hung up with bytes of ours unread
     assert answer.startswith(said)
     assert bool(answer) == bool(said)
+
+
+def test_behind_a_body_that_came_after_its_answer_a_connection_is_as_idle_as_any(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither less nor for longer, and the next head has its own time."""
+    for bound, within_s in (("HEAD_WITHIN_S", 0.3), ("BODY_WITHIN_S", 30.0), ("IDLE_S", 20.0)):
+        monkeypatch.setattr(http_protocol, bound, within_s)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(REFUSED)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+        connection.sendall(b"x" * 100_000)
+        assert not select.select([connection], [], [], 1.0)[0]
+        monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 10.0)
+        connection.sendall(b"GET / HT")
+        assert not select.select([connection], [], [], 0.5)[0]
+        connection.sendall(b"TP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    monkeypatch.setattr(http_protocol, "IDLE_S", 0.3)
+    with socket.create_connection(address, timeout=9) as connection:
+        connection.sendall(REFUSED)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+        connection.sendall(b"x" * 100_000)
+        assert connection.recv(65_536) == b""
 
 
 def test_a_request_may_take_its_time_to_be_answered(
