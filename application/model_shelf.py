@@ -54,7 +54,7 @@ class ModelShelf:
         if (known := self._in_vain.get(facility_id)) is None:
             return None
         tried_at, why = known
-        if at - tried_at >= TRIED_AGAIN_AFTER:
+        if _is_over(TRIED_AGAIN_AFTER, tried_at, at):
             return None
         return f"{why} (as of {tried_at.isoformat()}, tried again within the hour)"
 
@@ -106,4 +106,9 @@ class ModelShelf:
 
 
 def _is_due(model: TrainedModel, at: datetime) -> bool:
-    return at - model.trained_at >= (RETRAIN_AFTER if model.uses_weather else RETRAIN_WEAK_AFTER)
+    return _is_over(RETRAIN_AFTER if model.uses_weather else RETRAIN_WEAK_AFTER, model.trained_at, at)
+
+
+def _is_over(span: timedelta, since: datetime, at: datetime) -> bool:
+    """Also where `since` has not come: a clock was set back, and nobody waits until it is there again."""
+    return not timedelta(0) <= at - since < span

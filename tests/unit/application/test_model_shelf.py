@@ -96,6 +96,18 @@ def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> No
     assert shelf.why_left_alone("a", later) is None
 
 
+def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again() -> None:
+    shelf = ModelShelf()
+    shelf.put({"b": model(START), "c": model(START, uses_weather=False)})
+    shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
+    back = START - CYCLE
+    assert shelf.why_left_alone("a", back) is None
+    assert shelf.new(["a"], back) == ["a"]
+    assert shelf.due(["b", "c"], back) == ["b", "c"]
+    shelf.put({one: model(back) for one in ("b", "c")})
+    assert shelf.due(["b", "c"], back + CYCLE) == []
+
+
 def test_models_that_cannot_be_trained_again_keep_nobody_elses_from_it() -> None:
     """Their histories are gone; they stay the oldest ones."""
     shelf = ModelShelf()
