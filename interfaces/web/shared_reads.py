@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -132,17 +133,33 @@ class JoinedReads(Generic[TKey, TRead]):
                     joined.set_result(answer)
 
     def _told(self, keys: Sequence[TKey]) -> dict[TKey, TRead | _Failed | None]:
-        """In a thread. What cannot be read is the error of whoever asked for that alone: it is looked for by halves."""
-        try:
-            found = self._read(keys)
-        except UNAVAILABLE:
-            raise
-        except Exception as error:  # noqa: BLE001 - raised again by who asked for that one
-            if len(keys) == 1:
-                return {keys[0]: _Failed(error)}
-            half = len(keys) // 2
-            return {**self._told(keys[:half]), **self._told(keys[half:])}
-        return {key: found.get(key) for key in keys}
+        """In a thread. What cannot be read is the error of whoever asked for that alone: it is looked for by halves.
+
+        So many reads find one. Where they do not find all, as where nothing can be read, those that are left are told
+        the error of the read that they were in.
+        """
+        told: dict[TKey, TRead | _Failed | None] = {}
+        reads_left = 1 + 2 * (len(keys) - 1).bit_length()
+        undecided: deque[tuple[Sequence[TKey], _Failed | None]] = deque([(keys, None)])
+        while undecided:
+            some, failed = undecided.popleft()
+            if failed is not None and not reads_left:
+                told |= dict.fromkeys(some, failed)
+                continue
+            reads_left -= 1
+            try:
+                found = self._read(some)
+            except UNAVAILABLE:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again by who asked for that one
+                failed, half = _Failed(error), len(some) // 2
+                if half:
+                    undecided += [(some[:half], failed), (some[half:], failed)]
+                else:
+                    told[some[0]] = failed
+            else:
+                told |= {key: found.get(key) for key in some}
+        return told
 
 
 class JoinedRows:
