@@ -38,14 +38,14 @@ async def run(*, cycle: ForecastCycle, clock: Clock, locks: Locks, stop: asyncio
 
 async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> None:
     # The lock may have been another's meanwhile, also in mid cycle.
-    cycle.take_over()
+    cycle.take_over(cycle_start_of(clock.now()))
     while not stop.is_set():
         began = clock.now()
         try:
             report = await cycle.run(at=began)
         except UNAVAILABLE as error:
             _log.warning("forecast cycle put off", error=str(error))
-            cycle.take_over()
+            cycle.take_over(cycle_start_of(began))
             await _pause(RETRY_WALL_S, stop)
             continue
         tell(report)

@@ -71,14 +71,17 @@ class ForecastCycle:
         self._models = models or ModelShelf()
         self._training = ForecastTraining(telemetry, self._desk, forecaster, self._models)
         self._reached = reached
-        self._takes_over = True
+        self._is_first = True
+        self._taken_over: datetime | None = None
 
-    def take_over(self) -> None:
-        """What stands for the next cycle may be a predecessor's, or its own of before it was broken off.
+    def take_over(self, cycle_start: datetime) -> None:
+        """What stands for that cycle may be a predecessor's, or its own of before it was broken off.
 
-        Readings and models that came since are then no conflict.
+        Readings and models that came since are then no conflict. What stands for any other is a rival's; only the first
+        cycle that is run is taken over unasked.
         """
-        self._takes_over = True
+        self._is_first = False
+        self._taken_over = cycle_start
 
     async def run(
         self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:forecast"
@@ -89,6 +92,8 @@ class ForecastCycle:
         """
         began = perf_counter()
         report = CycleReport(cycle_start=cycle_start_of(at))
+        if self._is_first:
+            self.take_over(report.cycle_start)
         sites = [
             site
             for site in await asyncio.to_thread(self._facilities)
@@ -100,7 +105,7 @@ class ForecastCycle:
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
         await self._alert(report, whole=only is None)
-        self._takes_over = False
+        self._taken_over = None
         report.seconds = round(perf_counter() - began, 3)
         # Whose model is a day old is trained for the next cycle: nobody waits for that.
         due = set(self._models.due(ids, report.cycle_start))
@@ -168,7 +173,11 @@ class ForecastCycle:
             known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))
             if isinstance(command, Exception):
                 report.refused[facility_id] = why_none(command)
-            elif known_forecast is not None and self._takes_over and is_no_better(command, known_forecast):
+            elif (
+                known_forecast is not None
+                and self._takes_over(report)
+                and is_no_better(command, known_forecast)
+            ):
                 report.kept.append(facility_id)
                 report.degraded[facility_id] = known_forecast.state.data_quality
             else:
@@ -202,11 +211,14 @@ class ForecastCycle:
                 if outcome.data_quality != "full":
                     report.degraded[facility_id] = outcome.data_quality
 
+    def _takes_over(self, report: CycleReport) -> bool:
+        return self._taken_over == report.cycle_start
+
     async def _alert(self, report: CycleReport, *, whole: bool) -> None:
         wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
         right = {("weather_unavailable", cell) for cell in report.weather}
         # What stood before a takeover is kept: such a cycle shows neither that there is a rival nor that there is none.
-        if whole and not self._takes_over:
+        if whole and not self._takes_over(report):
             right.add(CONFLICTS)
             if too_many := self._conflicts.after(report):
                 wrong[CONFLICTS] = too_many

@@ -293,7 +293,7 @@ def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_confli
     house.stopped.at += timedelta(minutes=15)
     asyncio.run(cycle.run(at=house.stopped.at, only=ALL[:1]))
     assert ("forecast_conflicts", "forecasts") in house.open_alerts()
-    cycle.take_over()
+    cycle.take_over(house.stopped.at.replace(second=0))
     house.run(cycle)
     assert ("forecast_conflicts", "forecasts") in house.open_alerts()
     house.stopped.at += timedelta(minutes=15)
@@ -308,6 +308,7 @@ def reports_of_the_worker(
     *,
     count: int,
     disturbed: Callable[[], None],
+    issuing: ForecastIssuing | None = None,
 ) -> list[CycleReport]:
     """So many cycles as the worker tells of them, at this one moment; `disturbed` is called after each."""
     found: list[CycleReport] = []
@@ -321,7 +322,7 @@ def reports_of_the_worker(
 
     monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
     monkeypatch.setattr(forecast_worker, "tell", told)
-    cycle = house.cycle(models=models)
+    cycle = house.cycle(issuing, models)
 
     async def story() -> None:
         locks = FakeLocks(house.locks)
@@ -357,6 +358,37 @@ def test_a_cycle_that_is_tried_again_with_models_that_could_not_be_kept_is_no_co
     assert len(cycles) == 2
     assert (again.kept, again.conflicts, again.cycle_start) == (ALL, [], CYCLE_START)
     assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
+
+
+def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_conflicts(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.remember(ALL, 2)
+    house.weather.available = False
+
+    class AwayUntilTheNextCycle(ForecastIssuing):
+        was_away = False
+
+        def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+            if not self.was_away:
+                self.was_away = True
+                house.stopped.at += timedelta(minutes=15)
+                assert house.run().issued == ALL  # the rival's
+                house.remember(ALL[:1], 1, kw=140.0)
+                raise EventStoreUnavailable("away")
+            return super().standing(stream_ids)
+
+    (report,) = reports_of_the_worker(
+        house,
+        monkeypatch,
+        ModelShelf(),
+        count=1,
+        disturbed=lambda: None,
+        issuing=AwayUntilTheNextCycle(house.events, house.clock),
+    )
+    assert report.cycle_start == CYCLE_START + timedelta(minutes=15)
+    assert (report.conflicts, report.unchanged, report.kept) == (ALL[:1], ALL[1:], [])
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
 
 
 def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_conflict_of_it(

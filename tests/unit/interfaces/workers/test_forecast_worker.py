@@ -5,6 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
+from application.ports.operations import OperationsUnavailable
 from domain.forecast import cycle_start_of
 from interfaces.workers import forecast as forecast_worker
 from interfaces.workers.cycle_report import CycleReport
@@ -36,7 +39,7 @@ class SlowCycle:
         self.starts: list[datetime] = []
         self.trained = 0
 
-    def take_over(self) -> None:
+    def take_over(self, cycle_start: datetime) -> None:
         """Nothing stands here."""
 
     async def run(self, *, at: datetime) -> CycleReport:
@@ -75,3 +78,42 @@ def test_models_are_trained_in_what_is_left_of_a_quarter_hour_and_no_longer() ->
     _, trained = asyncio.run(lived())
     in_the_first, after_the_second, in_the_third, when_told_to_stop = 8, 0, 2, 0
     assert trained == in_the_first + after_the_second + in_the_third + when_told_to_stop
+
+
+class BrokenOffCycle(SlowCycle):
+    """Twice, and the second time in the next quarter-hour."""
+
+    def __init__(self, clock: JumpingClock, stop: asyncio.Event) -> None:
+        super().__init__(clock, stop)
+        self.taken_over: list[datetime] = []
+
+    def take_over(self, cycle_start: datetime) -> None:
+        self.taken_over.append(cycle_start)
+
+    async def run(self, *, at: datetime) -> CycleReport:
+        self.starts.append(cycle_start_of(at))
+        if len(self.starts) <= 2:
+            self.clock.at += timedelta(minutes=20)
+            raise OperationsUnavailable("away")
+        self.stop.set()
+        return CycleReport(cycle_start=cycle_start_of(at))
+
+
+def test_taken_over_are_the_cycle_of_the_lock_and_those_that_were_broken_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
+
+    async def story() -> BrokenOffCycle:
+        stop, clock = asyncio.Event(), JumpingClock()
+        cycle = BrokenOffCycle(clock, stop)
+        worker = forecast_worker.run(
+            cycle=cast("ForecastCycle", cycle), clock=clock, locks=cast("Any", FakeLocks()), stop=stop
+        )
+        await asyncio.wait_for(worker, 10)
+        return cycle
+
+    cycle = asyncio.run(story())
+    first, quarter = NOW.replace(second=0), timedelta(minutes=15)
+    assert cycle.starts == [first, first + quarter, first + 2 * quarter]
+    assert cycle.taken_over == [first, first, first + quarter]
