@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.bounded_pool import BoundedPool
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from application.event_mapper import recorded_at_of
@@ -26,7 +26,9 @@ from application.ports.live_log import (
 )
 
 MOST_CONNECTIONS = 3
-ANSWER_WITHIN_S = 2.0
+CONNECT_WITHIN_S = 2.0
+ANSWER_WITHIN_S = 10
+"""A connection that hangs alone is replaced by then, and a statement that waits for a lock ends."""
 CHANNEL = "projection_positions"
 """Where projections announce how far they have come."""
 _POSITIONS = """
@@ -70,7 +72,16 @@ class PostgresLiveLog:
     @classmethod
     def at(cls, dsn: str) -> PostgresLiveLog:
         """Few connections of its own, so that it waits for no other reader, and hears soon that the server is gone."""
-        return cls(QuickPool(dsn, min_size=1, max_size=MOST_CONNECTIONS, timeout=ANSWER_WITHIN_S, open=True))
+        return cls(
+            BoundedPool(
+                dsn,
+                answer_within_s=ANSWER_WITHIN_S,
+                min_size=1,
+                max_size=MOST_CONNECTIONS,
+                timeout=CONNECT_WITHIN_S,
+                open=True,
+            )
+        )
 
     def news(self, after: int | None, *, limit: int) -> News:
         with self._connection() as connection:
@@ -95,7 +106,7 @@ class PostgresLiveLog:
         address = found if isinstance(found, str) else found()
         with (
             named(LiveLogUnavailable, "the log"),
-            psycopg.connect(address, autocommit=True, connect_timeout=int(ANSWER_WITHIN_S)),
+            psycopg.connect(address, autocommit=True, connect_timeout=int(CONNECT_WITHIN_S)),
         ):
             pass  # who is let in was answered by the server itself, and by a process that it has just started
 

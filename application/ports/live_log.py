@@ -57,7 +57,7 @@ class LiveLogUnavailable(ConnectionError):
 
 
 class LiveLog(Protocol):
-    """Synchronous. Every method raises LiveLogUnavailable."""
+    """Synchronous. Every method raises LiveLogUnavailable, also where nothing answers: none waits for good."""
 
     def news(self, after: int | None, *, limit: int) -> News:
         """What is new after that position, `limit` entries at most; None: only how things stand."""

@@ -172,14 +172,17 @@ class LiveFeed:
     async def _look_until_sure(self) -> None:
         """Raises LiveLogUnavailable, which closes doors, only where a new connection is not answered either.
 
-        One of before may have died alone, or hang.
+        One of before may have died alone, or hang: the log itself gives that up after a while. Where nothing is heard
+        until then, those who watch are told so, and no door is closed.
         """
         try:
             await self._look()
         except LiveLogUnavailable:
             await _answered(self._log.check)
-            with contextlib.suppress(LiveLogUnavailable):  # others of before may have died with it
-                await self._look()
+            try:
+                await self._look()  # others of before may have died with it
+            except LiveLogUnavailable as error:
+                _log.debug("the database answers who connects, and the log is not read", error=str(error))
 
     async def _look(self) -> None:
         """Tell what is new."""
@@ -245,6 +248,8 @@ class LiveFeed:
         """When it changes, and again and again while it is bad; and that the connection lives."""
         data, before = self.told_state(), self._told_state
         changed = before is None or (before.stale, before.reason) != (data.stale, data.reason)
+        if changed and data.reason == "database":
+            _log.warning("the log is not heard of: what is told is stale", is_away=self.state.is_away)
         if (changed and before is not None) or (data.stale and self._is_due("state", STATE_EVERY_S)):
             self._tell([state_message(data)])
         self._told_state = data

@@ -46,6 +46,11 @@ class LiveState:
         """The database did not answer when it was asked last, a moment ago."""
         return self._monotonic() < self._away_until
 
+    @property
+    def is_unheard(self) -> bool:
+        """Nothing was heard of the database for too long, be it away or not. A clock that leaps is no silence."""
+        return self._monotonic() - self._heard.monotonic > BEHIND_S
+
     def now(self) -> Moment:
         return Moment(self._clock.now(), self._monotonic())
 
@@ -60,11 +65,16 @@ class LiveState:
         self._away_until = self._monotonic() + AWAY_FOR_S
 
     def behind_s(self, *names: str) -> float:
-        """For how long the oldest of these read models has been behind the log; 0 where it is late as usual."""
+        """For how long the oldest of these read models has been behind the log; 0 where it is late as usual.
+
+        Where the database is unheard of nobody knows more than that they were not further behind when it was heard.
+        """
         found = [self._read_models[name] for name in names if name in self._read_models]
         ages = [
             self._age_s(Moment(state.behind_since, since)) for state, since in found if state.behind_since
         ]
+        if self.is_unheard and names:
+            ages.append(self.unheard_s())
         age_s = max(ages, default=0.0)
         return age_s if self._clock.wall_seconds(age_s) > BEHIND_S else 0.0
 
@@ -75,7 +85,8 @@ class LiveState:
     def data(self, position: int | None) -> StateData:
         """As it is told to those who watch."""
         unheard_s = self.unheard_s()
-        if self.is_away and (position is None or self._clock.wall_seconds(unheard_s) > BEHIND_S):
+        is_late = position is None or self._clock.wall_seconds(unheard_s) > BEHIND_S
+        if self.is_unheard or (self.is_away and is_late):
             return StateData(position=position, stale=True, age_s=round(unheard_s, 1), reason="database")
         behind_s = self.behind_s(*self._read_models)
         if behind_s:

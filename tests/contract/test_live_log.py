@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres import live_log
 from adapters.postgres.live_log import PostgresLiveLog
 from application.ports.live_log import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
 from domain.identifiers import facility_stream_id
@@ -199,6 +200,45 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
         finally:
             os.kill(server, signal.SIGCONT)
         log.check()
+
+
+def test_a_connection_that_hangs_alone_is_given_up_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    """Its server process is stopped: that closes nothing, and TCP goes on acknowledging what is sent to it."""
+    monkeypatch.setattr(live_log, "ANSWER_WITHIN_S", 1)
+    monkeypatch.setattr(live_log, "MOST_CONNECTIONS", 1)
+    log = PostgresLiveLog.at(database.app_dsn)
+    try:
+        assert log.news(0, limit=1).head == 0
+        with log._pool.connection() as connection:
+            hanging = connection.info.backend_pid
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            with pytest.raises(LiveLogUnavailable, match="no answer in 2 s"):
+                log.news(0, limit=1)
+            log.check()
+            assert log.news(0, limit=1).head == 0
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+    finally:
+        log.close()
+
+
+def test_a_lock_on_the_log_is_not_waited_for_for_good(
+    monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    monkeypatch.setattr(live_log, "ANSWER_WITHIN_S", 1)
+    log = PostgresLiveLog.at(database.app_dsn)
+    try:
+        with psycopg.connect(database.admin_dsn) as owner:
+            owner.execute("LOCK TABLE gridproof.demand_response_events IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(LiveLogUnavailable, match="statement timeout"):
+                log.news(0, limit=1)
+            log.check()
+        assert log.news(0, limit=1).head == 0
+    finally:
+        log.close()
 
 
 def test_a_dead_database_is_named_as_such(postgres_server: PostgresServer, database: Database) -> None:

@@ -6,9 +6,10 @@ import time
 from datetime import datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from application.ports.live_log import LiveLogUnavailable, News
-from interfaces.web import live_feed
+from interfaces.web import live_feed, live_state
 from tests.fakes.live_log import FakeLiveLog
 from tests.unit.interfaces.web.live import running, until
 
@@ -106,3 +107,60 @@ def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> No
         assert away == []
 
     asyncio.run(story())
+
+
+class HangsAlone(Stopped):
+    """The one connection that is asked, and who connects anew is answered."""
+
+    def check(self) -> None: ...
+
+
+class CannotBeRead(FakeLiveLog):
+    """A lock on the table of the log, or a disk that has lost a part of it: who connects is answered."""
+
+    is_unreadable = False
+
+    def news(self, after: int | None, *, limit: int) -> News:
+        if self.is_unreadable:
+            raise LiveLogUnavailable("ordered not to be read")
+        return super().news(after, limit=limit)
+
+
+@pytest.mark.parametrize("how", ["one hangs alone", "the log cannot be read"])
+def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects_is_answered(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    for module, name, value in (
+        (live_feed, "ANSWER_WITHIN_S", 0.5),
+        (live_feed, "STATE_EVERY_S", 0.0),
+        (live_state, "BEHIND_S", 0.5),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+    async def story() -> None:
+        hanging, unreadable = HangsAlone(), CannotBeRead()
+        log: FakeLiveLog = hanging if how == "one hangs alone" else unreadable
+
+        def break_it(*, broken: bool) -> None:
+            unreadable.is_unreadable = broken
+            (hanging.goes_on.clear if broken else hanging.goes_on.set)()
+
+        async with running(log) as live:
+            await live.told_until(0)
+            state, told = live.feed.state, live.feed.told_state
+            assert (told().stale, state.behind_s("portfolio")) == (False, 0.0)
+            break_it(broken=True)
+            try:
+                await until(lambda: live.feed._told_state is not None and live.feed._told_state.stale)
+                assert (told().reason, state.is_away) == ("database", False)
+                assert state.behind_s("portfolio") >= live_state.BEHIND_S
+                assert state.behind_s() == 0.0, "what is of no read model is not behind one"
+            finally:
+                break_it(broken=False)
+            await live.told_until(log.record())
+            await until(lambda: not told().stale)
+
+    with capture_logs() as logged:
+        asyncio.run(story())
+    warned = [entry for entry in logged if entry["log_level"] == "warning"]
+    assert [entry["is_away"] for entry in warned] == [False], "once"
