@@ -10,6 +10,8 @@ The fixtures of the same purpose are in tests/conftest.py: `postgres_server`, `d
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -108,6 +110,22 @@ class PostgresServer:
             else:
                 drop_database(connection, name)
                 drop_database(connection, spare)
+
+
+@contextmanager
+def suspended(server: EmbeddedPostgres) -> Iterator[None]:
+    """All of its processes hang in the block: they close nothing, and answer nothing."""
+    assert server.pid is not None
+    found = [server.pid]  # first, so that it starts no other
+    try:
+        os.kill(server.pid, signal.SIGSTOP)
+        for pid in _children(server.pid):
+            os.kill(pid, signal.SIGSTOP)
+            found.append(pid)
+        yield
+    finally:
+        for pid in found:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _children(parent: int | None) -> list[int]:

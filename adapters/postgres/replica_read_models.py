@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
+from adapters.postgres.bounded_pool import BoundedPool
+from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.read_model_view import Pool, reading
 from adapters.postgres.read_models import PostgresReadModels
 from projections.audit_steps import AuditTrailRow
@@ -36,6 +38,9 @@ log = structlog.get_logger("replica")
 LOOK_EVERY_S = 1.0
 LEFT_ALONE_S = 5.0
 """A replica that failed is not asked for so long."""
+LOOK_WITHIN_S = 3.0
+"""A look that has been under way for longer found a replica that hangs: nobody else asks it until it answers."""
+ANSWER_WITHIN_S = 5
 MOST_LAG_S = 30.0
 """One further behind is not read from."""
 TAnswer = TypeVar("TAnswer")
@@ -50,6 +55,19 @@ END::float8
 """
 
 
+def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> BoundedPool:
+    """For ReplicaReadModels: no read of a replica that hangs holds a thread for good."""
+    return BoundedPool(
+        dsn,
+        answer_within_s=ANSWER_WITHIN_S,
+        min_size=1,
+        max_size=size,
+        open=True,
+        timeout=connect_within_s,
+        check=check_idle,
+    )
+
+
 class ReplicaReadModels:
     """ReplicatedReadModels. `pool` is of the replica, `primary` what is read instead."""
 
@@ -60,6 +78,8 @@ class ReplicaReadModels:
         self._primary = primary
         self._monotonic = monotonic
         self._looking = Lock()
+        self._look_began: float | None = None
+        """Of the look that is under way."""
         self._looked_at: float | None = None
         self._lag_s: float | None = None
         """None: it has not answered yet, or not any more."""
@@ -83,12 +103,12 @@ class ReplicaReadModels:
 
     def source(self) -> ReadSource:
         lag_s = self._lag_s
-        if lag_s is None or lag_s > MOST_LAG_S:
+        if lag_s is None or lag_s > MOST_LAG_S or self._hangs():
             return ReadSource(name="primary", lag_s=0.0)
         return ReadSource(name="replica", lag_s=lag_s)
 
     def age_s(self) -> float | None:
-        return None if self._lag_s is None else self._monotonic() - self._knows_until
+        return None if self._lag_s is None or self._hangs() else self._monotonic() - self._knows_until
 
     def either(self, of_replica: Callable[[], TAnswer], of_primary: Callable[[], TAnswer]) -> TAnswer:
         self.look()
@@ -107,7 +127,7 @@ class ReplicaReadModels:
             return
         try:
             if self._is_time(at_once=at_once):
-                began = self._monotonic()
+                began = self._look_began = self._monotonic()
                 with reading(self._pool) as connection:
                     row = connection.execute(_LAG).fetchone()
                 self._note(began, row)
@@ -115,7 +135,12 @@ class ReplicaReadModels:
         except ReadModelsUnavailable as error:
             self._leave_alone(error)
         finally:
+            self._look_began = None
             self._looking.release()
+
+    def _hangs(self) -> bool:
+        began = self._look_began
+        return began is not None and self._monotonic() - began > LOOK_WITHIN_S
 
     def _note(self, asked_at: float, row: tuple[float | None] | None) -> None:
         """Where nothing was ever replayed nothing is known."""

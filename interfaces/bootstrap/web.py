@@ -80,13 +80,9 @@ async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels |
     if url is None:
         yield None
         return
-    from adapters.postgres.idle_connection import check_idle
-    from adapters.postgres.quick_pool import QuickPool
-    from adapters.postgres.replica_read_models import ReplicaReadModels
+    from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
 
-    pool = QuickPool(
-        url, min_size=1, max_size=POOL_SIZE, open=True, timeout=REPLICA_WITHIN_S, check=check_idle
-    )
+    pool = replica_pool(url, size=POOL_SIZE, connect_within_s=REPLICA_WITHIN_S)
     try:
         yield ReplicaReadModels(pool, stores.read_models())
     finally:

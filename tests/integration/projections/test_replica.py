@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.quick_pool import QuickPool
 from adapters.postgres.read_models import PostgresReadModels
-from adapters.postgres.replica_read_models import ReplicaReadModels
+from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
 from application.command_bus import CommandBus
 from application.commands.facility import RegisterFacility
 from application.demand_response import DemandResponse
@@ -27,6 +28,7 @@ from projections.facilities import FacilitiesProjection, key_of
 from projections.views import ReadModelsUnavailable
 from tests.made_up import CONTEXT
 from tests.postgres_pair import PostgresPair, postgres_pair
+from tests.servers import suspended
 
 PATIENCE_S = 60.0
 
@@ -42,9 +44,7 @@ class Pair:
         stack.callback(self.store.close)
         self.pool: ConnectionPool[Any] = stack.enter_context(ConnectionPool[Any](url, min_size=1, max_size=2))
         self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=PostgresForecastBook(self.pool))
-        replica = QuickPool(
-            for_reading(pair.standby.url("gridproof_app")), min_size=1, max_size=2, open=True, timeout=0.5
-        )
+        replica = replica_pool(for_reading(pair.standby.url("gridproof_app")), size=2, connect_within_s=0.5)
         stack.callback(replica.close)
         self.primary = PostgresReadModels(self.pool)
         self.models = ReplicaReadModels(replica, self.primary)
@@ -187,3 +187,37 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
     finally:
         pool.close()
         pair.pair.primary.start()
+
+
+def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LOOK_EVERY_S", 0.05), ("LEFT_ALONE_S", 0.2), ("ANSWER_WITHIN_S", 2)):
+        monkeypatch.setattr(replica_read_models, name, value)
+    passed = [0.0]
+    pool = replica_pool(for_reading(pair.pair.standby.url("gridproof_app")), size=2, connect_within_s=0.5)
+    models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: time.monotonic() + passed[0])
+    there = pair.primary.facilities.listed().rows
+
+    def is_read_from() -> bool:
+        return models.facilities.listed().rows == there and models.source().name == "replica"
+
+    try:
+        until(is_read_from, "it is read from")
+        with suspended(pair.pair.standby):
+            passed[0] += 1.0
+            looking = Thread(target=models.look)
+            looking.start()
+            until(lambda: models._look_began is not None, "somebody looks")
+            assert models.age_s() is not None, "it may just take a moment"
+            passed[0] += replica_read_models.LOOK_WITHIN_S
+            assert (models.age_s(), models.source().name) == (None, "primary")
+            assert models.facilities.listed().rows == there
+            assert models._looking.locked(), "and that while the look went on"
+            looking.join(PATIENCE_S)
+            assert not looking.is_alive()
+            with pytest.raises(ReadModelsUnavailable):
+                models.alone.facilities.listed()
+        until(is_read_from, "it is back")
+    finally:
+        pool.close()
