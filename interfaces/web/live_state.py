@@ -24,21 +24,29 @@ class Moment(NamedTuple):
     monotonic: float
 
 
+WENT_BACK_S = 2.0
+"""Wall seconds that a clock must be behind the monotonic one, or a domain event ahead of it, to count as set back."""
+
+
 class _Seen(NamedTuple):
     state: ReadModelState
     since: float
-    """Seconds of the monotonic clock: since then it has stood there, as far as anybody here has seen."""
+    """Seconds of the monotonic clock: it has been behind since then."""
 
 
 class LiveState:
-    """Of one process. Ages are clock seconds, and the longer of what the clock says and of what has passed since it was
-    seen here: a clock may go back, and nothing is younger by that."""
+    """Of one process. Ages are clock seconds, and the longer of what the clock says and of what has passed on the
+    monotonic clock: a clock may go back, and nothing is younger by that. What was recorded before it went back says
+    nothing of its age, so a read model counts as behind for as long as ever, however it moves, until it is past that.
+    """
 
     def __init__(self, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._read_models: dict[str, _Seen] = {}
         self._heard = self.now()
+        self._doubtful_until = 0
+        """A position: what is before it may be of before the clock went back."""
         self._away_until = float("-inf")
 
     @property
@@ -56,6 +64,8 @@ class LiveState:
 
     def heard(self, news: News, asked: Moment) -> None:
         """`asked`: when the database was asked for that; it may be as old by now."""
+        if self._went_back(asked) or any(self._is_ahead_of(asked, state) for state in news.read_models):
+            self._doubtful_until = news.head
         self._heard = asked
         self._read_models = {state.name: self._seen(state) for state in news.read_models}
         self._away_until = float("-inf")
@@ -94,12 +104,27 @@ class LiveState:
         return StateData(position=position, stale=False, age_s=0.0, reason=None)
 
     def _seen(self, state: ReadModelState) -> _Seen:
+        since = self._heard.monotonic - max(self._wall_s_since(state, self._heard), 0.0)
         before = self._read_models.get(state.name)
-        stands = before is not None and (before.state.position, before.state.behind_since) == (
-            state.position,
-            state.behind_since,
-        )
-        return before if before is not None and stands else _Seen(state, self._heard.monotonic)
+        if before is None or before.state.behind_since is None or state.behind_since is None:
+            return _Seen(state, since)
+        stands = before.state.behind_since == state.behind_since
+        is_doubtful = state.position < self._doubtful_until
+        return _Seen(state, min(since, before.since) if stands or is_doubtful else since)
+
+    def _went_back(self, asked: Moment) -> bool:
+        passed_s = self._clock.wall_seconds((asked.at - self._heard.at).total_seconds())
+        return asked.monotonic - self._heard.monotonic - passed_s > WENT_BACK_S
+
+    def _is_ahead_of(self, now: Moment, state: ReadModelState) -> bool:
+        """It goes on with a domain event of a time that has not come, and that was not known yet."""
+        is_new = state.position >= self._doubtful_until
+        return is_new and self._wall_s_since(state, now) < -WENT_BACK_S
+
+    def _wall_s_since(self, state: ReadModelState, now: Moment) -> float:
+        """Of the oldest domain event that it has not folded; 0 at the head of the log."""
+        since = state.behind_since
+        return 0.0 if since is None else self._clock.wall_seconds((now.at - since).total_seconds())
 
     def _age_s(self, since: Moment) -> float:
         passed_s = (self._monotonic() - since.monotonic) / max(self._clock.wall_seconds(1.0), 1e-9)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -96,27 +96,52 @@ def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more(
     assert said == [False, True, False], "a feed that itself has failed keeps no door closed"
 
 
-def behind(position: int) -> News:
-    """All read models are, for 30 s on the clock."""
-    since = NOW - timedelta(seconds=30)
+def behind(position: int, *, since: datetime = NOW - timedelta(seconds=30), head: int = 9) -> News:
+    """All read models are."""
     states = [ReadModelState(name=name, position=position, behind_since=since) for name in SERVING]
-    return News(head=9, read_models=tuple(states))
+    return News(head=head, read_models=tuple(states))
 
 
-def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
+def set_back() -> tuple[LiveState, SettableClock]:
+    """By an hour, while all read models were behind; they were seen to be so for 30 s, and 20 s more have passed."""
     seconds, clock = [0.0], SettableClock()
     state = LiveState(clock, monotonic=lambda: seconds[0])
     state.heard(behind(position=3), state.now())
     assert (state.behind_s(*SERVING), state.unheard_s()) == (30.0, 0.0)
     clock.moment, seconds[0] = NOW - timedelta(hours=1), 20.0
+    return state, clock
+
+
+def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
+    state, clock = set_back()
     state.away()
     assert (state.unheard_s(), state.data(9).reason) == (20.0, "database")
     state.heard(behind(position=3), state.now())
-    assert (state.behind_s(*SERVING), state.data(9).reason) == (20.0, "projections"), (
-        "it has stood since then"
-    )
+    assert (state.behind_s(*SERVING), state.data(9).reason) == (50.0, "projections")
+    state.heard(behind(position=4, since=NOW - timedelta(seconds=25)), state.now())
+    assert state.behind_s(*SERVING) == 50.0, "it moves, and is behind all the same"
+    state.heard(behind(position=5, since=clock.moment - timedelta(seconds=7)), state.now())
+    assert state.behind_s(*SERVING) == 50.0, "a time that may be of before the clock went back says nothing"
+
+
+def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_clock_again() -> None:
+    state, clock = set_back()
     state.heard(behind(position=4), state.now())
-    assert state.behind_s(*SERVING) == 0.0
+    state.heard(behind(position=9, since=clock.moment - timedelta(seconds=7), head=12), state.now())
+    assert state.behind_s(*SERVING) == 7.0
+    state.heard(
+        News(head=12, read_models=tuple(ReadModelState(name=n, position=12) for n in SERVING)), state.now()
+    )
+    assert (state.behind_s(*SERVING), state.data(12).stale) == (0.0, False)
+
+
+def test_a_read_model_that_moves_is_as_far_behind_as_what_it_has_not_folded_is_old() -> None:
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    state.heard(behind(position=3), state.now())
+    clock.moment, seconds[0] = NOW + timedelta(seconds=20), 20.0
+    state.heard(behind(position=4, since=NOW + timedelta(seconds=10)), state.now())
+    assert state.behind_s(*SERVING) == 10.0
 
 
 def test_what_was_heard_is_as_old_as_the_question() -> None:
