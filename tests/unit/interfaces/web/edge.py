@@ -27,12 +27,12 @@ from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
 from projections.dr_events import DREventRow
-from projections.replica import ReadSource
 from projections.views import Page, RowsVersion
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
 from tests.fakes.live_log import FakeLiveLog, FakeLogSignal
 from tests.fakes.rate_limit import FakeRateLimiter
+from tests.fakes.replicated_read_models import FakeReplicatedReadModels
 from tests.fakes.sessions import FakeSessions
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -125,26 +125,6 @@ class ReadModelsInMemory:
 
 
 @dataclass
-class ReplicaInMemory(ReadModelsInMemory):
-    lag_s: float = 1.25
-    known_age_s: float | None = 1.25
-    looks: int = 0
-
-    @property
-    def alone(self) -> "ReplicaInMemory":
-        return self
-
-    def source(self) -> ReadSource:
-        return ReadSource(name="replica", lag_s=self.lag_s)
-
-    def look(self, *, at_once: bool = False) -> None:
-        self.looks += at_once
-
-    def age_s(self) -> float | None:
-        return self.known_age_s
-
-
-@dataclass
 class Edge:
     """An edge and everything behind it."""
 
@@ -166,6 +146,14 @@ class Edge:
     others: dict[str, Any] = field(default_factory=dict)
     """Collaborators that this test needs besides."""
     issued: int = 0
+
+    def add_replica(self, *, lag_s: float = 0.0, answers: bool = True) -> FakeReplicatedReadModels:
+        """One that was looked at; it has nothing yet."""
+        replica = FakeReplicatedReadModels(ReadModelsInMemory(), self.read_models, lag_s=lag_s)
+        replica.answers = answers
+        replica.look()
+        self.others["replica"] = replica
+        return replica
 
     def app(self) -> Litestar:
         unused = dict.fromkeys(

@@ -6,15 +6,14 @@ from typing import Any
 
 from projections.facilities import key_of
 from projections.views import RowsVersion
-from tests.unit.interfaces.web.edge import Edge, ListedRows, ReplicaInMemory
+from tests.unit.interfaces.web.edge import Edge, ListedRows
 from tests.unit.interfaces.web.test_reads import facility
 
 
 def replicated() -> Edge:
     """The primary knows two facilities, the replica one of them so far."""
-    replica = ReplicaInMemory()
-    replica.facilities.rows = {key_of("fac-001"): facility("fac-001")}
-    edge = Edge(others={"replica": replica})
+    edge = Edge()
+    edge.add_replica(lag_s=1.25).there.facilities.rows = {key_of("fac-001"): facility("fac-001")}
     edge.read_models.facilities.rows = {key_of(name): facility(name) for name in ("fac-001", "fac-002")}
     return edge
 
@@ -67,7 +66,7 @@ class TakesTurns(ListedRows[Any]):
 def test_a_page_and_the_version_it_is_known_by_are_of_one_server() -> None:
     edge = replicated()
     replica: Any = edge.others["replica"]
-    view = replica.facilities = TakesTurns(replica.facilities)
+    view = replica.facilities = TakesTurns(replica.there.facilities)
     view.rows = edge.read_models.facilities.rows
     at = datetime(2026, 7, 14, tzinfo=UTC)
     view.rows_version, view.replica.rows_version = RowsVersion(1, 2, at), RowsVersion(1, 1, at)

@@ -13,7 +13,7 @@ from interfaces.web.last_answers import KEPT_S, MOST_OF_ONE, Asked, LastAnswers
 from interfaces.web.stale_reads import SERVED_FROM, aged, labelled
 from projections.portfolio import PortfolioRow
 from projections.views import ReadModelsUnavailable
-from tests.unit.interfaces.web.edge import NOW, Edge, ReplicaInMemory, problem_of
+from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
 
 def unavailable(*_: Any, **__: Any) -> Any:
@@ -120,12 +120,13 @@ def test_what_was_behind_when_it_was_said_is_as_much_older_as_last_known() -> No
 
 
 def test_what_was_read_of_a_replica_is_older_by_its_lag() -> None:
-    replica = ReplicaInMemory(lag_s=25.0)
-    edge = Edge(others={"replica": replica})
+    edge = Edge()
+    replica = edge.add_replica(lag_s=25.0)
     key = edge.key("operator")
     with edge.client() as client:
         assert "stale" not in client.get("/api/portfolio", headers=key).json()
-        replica.portfolio.by_key = unavailable
+        for models in (replica.there, edge.read_models):
+            models.portfolio.by_key = unavailable
         answer = client.get("/api/portfolio", headers=key)
     assert answer.json()["source"] == "last_known"
     assert answer.json()["age_s"] >= 25.0

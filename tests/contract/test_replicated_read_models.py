@@ -1,0 +1,119 @@
+"""What read models over a replica do: the ones in memory, and those on PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
+from projections.facilities import FacilitiesProjection, key_of
+from projections.replica import OfTwoServers, ReplicatedReadModels
+from projections.views import ReadModelsUnavailable
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.replicated_read_models import FakeReplicatedReadModels
+from tests.integration.projections.stored_log import StoppedClock, store_entries
+from tests.property.projected_logs import PortfolioWalk
+from tests.servers import Database
+
+LONG_S = 10.0
+"""Until it is time for the next look, whatever the last one found."""
+
+
+@dataclass
+class Rig:
+    """The replica knows two facilities, its primary three."""
+
+    models: ReplicatedReadModels
+    failing: Callable[[], AbstractContextManager[Any]]
+    """The replica does not answer in the block."""
+    seconds: list[float]
+
+    def look(self) -> None:
+        self.seconds[0] += LONG_S
+        self.models.look()
+
+    def listed(self) -> list[str]:
+        return [row.facility_id for row in self.models.facilities.listed().rows]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    walk, seconds = PortfolioWalk(facilities=2), [0.0]
+    replicated = list(walk.entries)
+    walk.register("fac-003")
+    primary = FakeReadModels(walk.entries)
+    if request.param == "memory":
+        fake = FakeReplicatedReadModels(FakeReadModels(replicated), primary, monotonic=lambda: seconds[0])
+        yield Rig(fake, fake.failing, seconds)
+        return
+    database: Database = request.getfixturevalue("database")
+    store_entries(database.admin_dsn, replicated)
+    ProjectionRunner(
+        FacilitiesProjection(), dsn=database.app_dsn, alerts=FakeAlertRegistry(), clock=StoppedClock()
+    ).catch_up()
+    pool = replica_pool(database.app_dsn, size=1, connect_within_s=0.2)
+    pool.wait()
+    try:
+        # Whoever holds its only connection keeps it from answering anybody else.
+        yield Rig(ReplicaReadModels(pool, primary, monotonic=lambda: seconds[0]), pool.connection, seconds)
+    finally:
+        pool.close()
+
+
+def test_before_the_first_look_nothing_is_known(rig: Rig) -> None:
+    assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
+
+
+def test_what_it_has_grows_older_until_somebody_looks(rig: Rig) -> None:
+    rig.look()
+    assert (rig.models.age_s(), rig.models.source().name) == (0.0, "replica")
+    rig.seconds[0] += 4.0
+    assert rig.models.age_s() == 4.0
+    rig.look()
+    assert rig.models.age_s() == 0.0
+
+
+def test_lists_are_of_the_replica_and_single_things_it_lacks_of_the_primary(rig: Rig) -> None:
+    assert rig.listed() == ["fac-001", "fac-002"]
+    found = rig.models.facilities.get(key_of("fac-003"))
+    assert found is not None
+    assert found.facility_id == "fac-003"
+    keys = [key_of(name) for name in ("fac-001", "fac-003", "fac-009")]
+    assert set(rig.models.facilities.by_key(keys)) == set(keys[:2])
+
+
+def test_of_one_that_does_not_answer_nothing_is_known_and_the_primary_is_read(rig: Rig) -> None:
+    rig.look()
+    with rig.failing():
+        assert rig.listed() == ["fac-001", "fac-002", "fac-003"]
+        rig.look()
+        assert (rig.models.age_s(), rig.models.source().name) == (None, "primary")
+    rig.seconds[0] += 2.0
+    rig.models.look(at_once=True)
+    assert (rig.models.age_s(), rig.models.source().name) == (0.0, "replica")
+    assert rig.listed() == ["fac-001", "fac-002"]
+
+
+def test_alone_it_is_read_whatever_is_known_of_it_and_nobody_stands_in(rig: Rig) -> None:
+    alone = rig.models.alone.facilities
+    assert [row.facility_id for row in alone.listed().rows] == ["fac-001", "fac-002"]
+    assert alone.get(key_of("fac-003")) is None
+    assert rig.models.age_s() is None, "reading it looks at nothing"
+    with rig.failing(), pytest.raises(ReadModelsUnavailable):
+        alone.listed()
+
+
+def test_questions_that_belong_together_go_to_one_server(rig: Rig) -> None:
+    view = rig.models.facilities
+    assert isinstance(view, OfTwoServers)
+
+    def both(view: Any) -> tuple[int, int]:
+        return len(view.listed().rows), len(view.by_key([key_of("fac-003")]))
+
+    assert view.at_one(both) == (2, 0)
+    with rig.failing():
+        assert view.at_one(both) == (3, 1)
