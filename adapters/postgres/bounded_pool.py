@@ -37,7 +37,8 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 class BoundedPool(QuickPool):
-    """No statement takes longer than `answer_within_s`, unless the address has a `statement_timeout` of its own."""
+    """No statement takes longer than `answer_within_s`, whatever the address says: who closes first must be the server,
+    which would work on for nobody."""
 
     def __init__(self, dsn: str, *, answer_within_s: int, **options: Any) -> None:
         def bound(connection: BoundedConnection) -> None:
@@ -52,8 +53,10 @@ class BoundedPool(QuickPool):
 
 
 def _with_timeout(dsn: str, seconds: int) -> str:
-    said = conninfo_to_dict(dsn).get("options") or ""  # the last one counts
-    return make_conninfo(dsn, options=f"-c statement_timeout={seconds}s {said}".strip())
+    said = conninfo_to_dict(dsn).get("options") or ""
+    return make_conninfo(
+        dsn, options=f"{said} -c statement_timeout={seconds}s".strip()
+    )  # the last one counts
 
 
 def _bounded(gen: PQGen[TAnswer], within_s: float) -> PQGen[TAnswer]:

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import structlog
+from psycopg.errors import QueryCanceled
 
 from adapters.postgres.bounded_pool import BoundedPool
 from adapters.postgres.idle_connection import check_idle
@@ -118,7 +119,8 @@ class ReplicaReadModels:
             return of_replica()
         except ReadModelsUnavailable as error:
             found = of_primary()  # raises where neither answers: then there is nobody to go to
-            self._leave_alone(error)
+            if not isinstance(error.__cause__, QueryCanceled):  # one read took long: it answers all the same
+                self._leave_alone(error)
             return found
 
     def look(self, *, at_once: bool = False) -> None:

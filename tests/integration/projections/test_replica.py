@@ -17,6 +17,7 @@ from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.read_model_view import reading
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
 from application.command_bus import CommandBus
@@ -83,6 +84,10 @@ def looked_at(models: ReplicaReadModels) -> float | None:
     """By who has nobody else to go to; the age of what it has."""
     models.look(at_once=True)
     return models.age_s()
+
+
+def gone() -> Any:
+    raise ReadModelsUnavailable("of the primary")
 
 
 def until(happened: Callable[[], bool], what: str) -> None:
@@ -174,11 +179,13 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
     models = ReplicaReadModels(pool, pair.primary)
     try:
         until(lambda: bool(models.facilities.listed()) and models.age_s() is not None, "it is read from")
+        monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 3600.0)
         pair.pair.primary.kill()
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
-            models.facilities.listed()  # its one connection is taken, and the primary is gone
-        assert models.facilities.listed().rows, "the primary was no better: nobody was left alone"
+            models.either(models.alone.facilities.listed, gone)  # its one connection is taken
+        assert models.either(models.alone.facilities.listed, gone).rows, "nobody was left alone for that"
 
+        monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
         with pool.connection():
             until(lambda: looked_at(models) is None, "it does not answer")
         models.look()
@@ -219,5 +226,27 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
             with pytest.raises(ReadModelsUnavailable):
                 models.alone.facilities.listed()
         until(is_read_from, "it is back")
+    finally:
+        pool.close()
+
+
+def test_one_read_that_takes_too_long_is_the_primarys_and_the_replica_is_read_from_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_read_models, "ANSWER_WITHIN_S", 1)
+    pool = replica_pool(for_reading(pair.pair.standby.url("gridproof_app")), size=2, connect_within_s=5.0)
+    models = ReplicaReadModels(pool, pair.primary)
+
+    def too_long() -> str:
+        with reading(pool) as connection:
+            connection.execute("SELECT pg_sleep(30)")
+        return "replica"
+
+    try:
+        until(
+            lambda: bool(models.facilities.listed()) and models.source().name == "replica", "it is read from"
+        )
+        assert models.either(too_long, lambda: "primary") == "primary"
+        assert models.source().name == "replica"
     finally:
         pool.close()

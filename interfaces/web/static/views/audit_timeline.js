@@ -42,8 +42,8 @@ function Step({ id, step, place, selected, goTo }) {
     <button class="linklike when" type="button" onClick=${() => goTo(place)} title=${`${step.recorded_at}: take the view back to here`}>
       <time datetime=${step.recorded_at}>${clockSeconds(step.recorded_at)}</time></button>
     <div>
-      <div class="row"><${Chip} look=${lookOf(step)} /><strong>${readable(step.what)}</strong></div>
-      ${step.why && html`<p class="soft">Because: ${readable(step.why)}</p>`}
+      <div class="row"><${Chip} look=${lookOf(step)} /><strong title=${step.what}>${readable(step.what)}</strong></div>
+      ${step.why && html`<p class="soft" title=${step.why}>Because: ${readable(step.why)}</p>`}
       <p class="small faint">by <span class="soft">${step.who}</span>, caused by <${Cause} id=${id} cause=${step.caused_by} /></p>
     </div>
     <${ToStep} className="small faint position" id=${id} position=${step.position} title=${step.topic}>#${step.position}</${ToStep}>
