@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -19,6 +18,7 @@ from projections.views import Row, View
 TRead = TypeVar("TRead")
 TKey = TypeVar("TKey", bound=Hashable)
 MOST_TOGETHER = 200
+MOST_HALVINGS = 64
 LONG_S = 2.0
 """Wall seconds."""
 
@@ -135,29 +135,33 @@ class JoinedReads(Generic[TKey, TRead]):
     def _told(self, keys: Sequence[TKey]) -> dict[TKey, TRead | _Failed | None]:
         """In a thread. What cannot be read is the error of whoever asked for that alone: it is looked for by halves.
 
-        So many reads find one. Where they do not find all, as where nothing can be read, those that are left are told
-        the error of the read that they were in.
+        Where so many reads as find one succeed in nothing, nothing can be read: those that are left are told the error
+        of the read that they were in. What MOST_HALVINGS have not found is read one by one.
         """
         told: dict[TKey, TRead | _Failed | None] = {}
-        reads_left = 1 + 2 * (len(keys) - 1).bit_length()
-        undecided: deque[tuple[Sequence[TKey], _Failed | None]] = deque([(keys, None)])
+        find_one, reads, is_readable = 1 + 2 * (len(keys) - 1).bit_length(), 0, False
+        undecided: list[tuple[Sequence[TKey], _Failed | None]] = [(keys, None)]
         while undecided:
-            some, failed = undecided.popleft()
-            if failed is not None and not reads_left:
+            some, failed = undecided.pop()
+            if failed is not None and not is_readable and reads >= find_one:
                 told |= dict.fromkeys(some, failed)
                 continue
-            reads_left -= 1
+            if reads >= MOST_HALVINGS and len(some) > 1:
+                undecided += [((key,), failed) for key in some]
+                continue
+            reads += 1
             try:
                 found = self._read(some)
             except UNAVAILABLE:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again by who asked for that one
-                failed, half = _Failed(error), len(some) // 2
-                if half:
-                    undecided += [(some[:half], failed), (some[half:], failed)]
-                else:
+                failed = _Failed(error)
+                if len(some) == 1:
                     told[some[0]] = failed
+                else:  # every other one: those that cannot be read often stand together
+                    undecided += [(some[1::2], failed), (some[::2], failed)]
             else:
+                is_readable = True
                 told |= {key: found.get(key) for key in some}
         return told
 

@@ -247,6 +247,41 @@ def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
     assert len(read) <= 17
 
 
+@pytest.mark.parametrize(
+    ("undecodable", "most_reads"),
+    [
+        ({3, 70, 150}, 50),
+        ({20, 21, 22, 23, 24}, 100),
+        (set(range(0, 200, 25)), 264),
+        (set(range(50)), 264),
+        (set(range(1, 200)), 264),
+    ],
+    ids=["three", "neighbours", "one of each 25", "a quarter", "all but one"],
+)
+def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], most_reads: int) -> None:
+    read: list[int] = []
+
+    def among(keys: Collection[int]) -> dict[int, str]:
+        read.append(len(keys))
+        if not undecodable.isdisjoint(keys):
+            raise msgspec.ValidationError(str(undecodable.intersection(keys)))
+        return {key: f"row {key}" for key in keys}
+
+    async def story() -> None:
+        joined = JoinedReads(among, most=200)
+        results = await asyncio.gather(*map(joined.get, range(200)), return_exceptions=True)
+        for key, result in enumerate(results):
+            if key in undecodable:
+                assert isinstance(result, msgspec.ValidationError)
+                assert str(result) == str({key}), "the error of its own row"
+            else:
+                assert result == f"row {key}"
+
+    told(story)
+    assert read[0] == 200
+    assert len(read) <= most_reads
+
+
 def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -> None:
     """As of rows that another release wrote."""
     read: list[int] = []
