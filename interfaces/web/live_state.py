@@ -28,16 +28,28 @@ WENT_BACK_S = 2.0
 """Wall seconds that a clock must be behind the monotonic one, or a domain event ahead of it, to count as set back."""
 
 
+MOST_KNOWN = 60
+
+
+class _Known(NamedTuple):
+    """What a read model has not folded: of that, what is up to this position was there at that time."""
+
+    until: int
+    since: float
+    """Seconds of the monotonic clock."""
+
+
 class _Seen(NamedTuple):
     state: ReadModelState
-    since: float
-    """Seconds of the monotonic clock: it has been behind since then."""
+    known: tuple[_Known, ...]
+    """In order, MOST_KNOWN at most; none at the head of the log."""
 
 
 class LiveState:
     """Of one process. Ages are clock seconds, and the longer of what the clock says and of what has passed on the
     monotonic clock: a clock may go back, and nothing is younger by that. What was recorded before it went back says
-    nothing of its age, so a read model counts as behind for as long as ever, however it moves, until it is past that.
+    nothing of its age, so a read model counts as behind since what it has not folded was seen to be there, however it
+    moves, until it is past that. So it does where the clock of whoever records is ahead of this one.
     """
 
     def __init__(self, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -67,7 +79,7 @@ class LiveState:
         if self._went_back(asked) or any(self._is_ahead_of(asked, state) for state in news.read_models):
             self._doubtful_until = news.head
         self._heard = asked
-        self._read_models = {state.name: self._seen(state) for state in news.read_models}
+        self._read_models = {state.name: self._seen(state, news.head) for state in news.read_models}
         self._away_until = float("-inf")
 
     def away(self) -> None:
@@ -81,7 +93,9 @@ class LiveState:
         """
         found = [self._read_models[name] for name in names if name in self._read_models]
         ages = [
-            self._age_s(Moment(state.behind_since, since)) for state, since in found if state.behind_since
+            self._age_s(Moment(state.behind_since, known[0].since))
+            for state, known in found
+            if state.behind_since
         ]
         if self.is_unheard and names:
             ages.append(self.unheard_s())
@@ -103,14 +117,24 @@ class LiveState:
             return StateData(position=position, stale=True, age_s=round(behind_s, 1), reason="projections")
         return StateData(position=position, stale=False, age_s=0.0, reason=None)
 
-    def _seen(self, state: ReadModelState) -> _Seen:
+    def _seen(self, state: ReadModelState, head: int) -> _Seen:
+        if state.behind_since is None:
+            return _Seen(state, ())
         since = self._heard.monotonic - max(self._wall_s_since(state, self._heard), 0.0)
         before = self._read_models.get(state.name)
-        if before is None or before.state.behind_since is None or state.behind_since is None:
-            return _Seen(state, since)
-        stands = before.state.behind_since == state.behind_since
+        stands = before is not None and before.state.behind_since == state.behind_since
         is_doubtful = state.position < self._doubtful_until
-        return _Seen(state, min(since, before.since) if stands or is_doubtful else since)
+        known = before.known if before is not None and (stands or is_doubtful) else ()
+        known = tuple(one for one in known if one.until > state.position)
+        if not known:
+            return _Seen(state, (_Known(head, since),))
+        known = (known[0]._replace(since=min(since, known[0].since)), *known[1:])
+        if head > known[-1].until:
+            if len(known) < MOST_KNOWN:
+                known = (*known, _Known(head, self._heard.monotonic))
+            else:
+                known = (*known[:-1], known[-1]._replace(until=head))
+        return _Seen(state, known)
 
     def _went_back(self, asked: Moment) -> bool:
         passed_s = self._clock.wall_seconds((asked.at - self._heard.at).total_seconds())

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from application.ports.api_keys import StoredApiKey
 from application.ports.live_log import SERVING, News, ReadModelState
-from interfaces.web.live_state import AWAY_FOR_S, LiveState
+from interfaces.web.live_state import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
 from projections.facilities import key_of
 from tests.unit.interfaces.web.edge import (
     NOW,
@@ -141,6 +141,44 @@ def test_a_read_model_that_moves_is_as_far_behind_as_what_it_has_not_folded_is_o
     clock.moment, seconds[0] = NOW + timedelta(seconds=20), 20.0
     state.heard(behind(position=4, since=NOW + timedelta(seconds=10)), state.now())
     assert state.behind_s(*SERVING) == 10.0
+
+
+@pytest.mark.parametrize(("ahead_s", "late_s"), [(3.0, 0.02), (5.0, 2.0)])
+def test_who_records_with_a_clock_that_is_ahead_makes_nothing_stale(ahead_s: float, late_s: float) -> None:
+    """Ten domain events a second; the read models fold each so much later, and a look each second."""
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    for moment in range(1, 200):
+        clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
+        head, position = moment * 10, int((moment - late_s) * 10)
+        since = NOW + timedelta(seconds=(position + 1) / 10 + ahead_s)
+        state.heard(behind(position, since=since, head=head), state.now())
+        assert (state.behind_s(*SERVING), state.data(head).stale) == (0.0, False), moment
+
+
+def test_a_read_model_that_stands_still_is_stale_also_where_what_it_lacks_was_recorded_ahead() -> None:
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    for moment in range(21):
+        clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
+        state.heard(behind(3, since=NOW + timedelta(hours=1), head=9 + moment), state.now())
+    assert state.behind_s(*SERVING) == 20.0
+
+
+def test_who_is_ever_later_after_a_clock_went_back_is_behind_since_what_it_lacks_was_seen() -> None:
+    """A hundred positions a second are recorded, by a clock that is an hour ahead, and ten of them folded."""
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    for moment in range(1, 300):
+        clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
+        recorded_s = (moment * 10 + 1) / 100
+        since = NOW + timedelta(hours=1, seconds=recorded_s)
+        state.heard(behind(moment * 10, since=since, head=moment * 100), state.now())
+        late_s = moment - recorded_s
+        told_s = state.behind_s(*SERVING)
+        assert (told_s > 0.0) == (int(late_s) > BEHIND_S), moment
+        assert told_s == 0.0 or int(late_s) <= told_s, "no younger than it is"
+    assert len(state._read_models["portfolio"].known) <= MOST_KNOWN
 
 
 def test_what_was_heard_is_as_old_as_the_question() -> None:
