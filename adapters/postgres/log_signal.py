@@ -3,38 +3,85 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, sql
 
 RECONNECT_S = 0.25
+CONNECT_WITHIN_S = 5
+"""For each host of the address."""
+LISTEN_WITHIN_S = 5.0
+CONNECTED_SOON_S = 1.0
+"""Whoever waits for less waits so long for a connection."""
 
 
 class LogSignal:
-    """`wait` returns at the next notification of the log's table, or after the heartbeat."""
+    """`wait` returns at the next notification of the log's table, or after the heartbeat.
+
+    It waits no longer for a server that does not answer: a connection is made meanwhile, and has bounds of its own.
+    """
 
     def __init__(self, database_url: str, channel: str) -> None:
         self._database_url = database_url
         self._channel = channel
-        self._connection: AsyncConnection[tuple[object, ...]] | None = None
+        self._connecting: asyncio.Task[AsyncConnection[Any]] | None = None
+        self._connection: AsyncConnection[Any] | None = None
 
     async def wait(self, heartbeat_s: float) -> None:
+        until = time.monotonic() + heartbeat_s
         try:
-            connection = await self._listening()
-            async for _ in connection.notifies(timeout=heartbeat_s, stop_after=1):
+            if self._connection is None or self._connection.closed:
+                may_have_missed = self._connecting is not None
+                self._connection = await self._connected(max(heartbeat_s, CONNECTED_SOON_S))
+                if self._connection is None or may_have_missed:
+                    return
+            left_s = max(until - time.monotonic(), 0.0)
+            async for _ in self._connection.notifies(timeout=left_s, stop_after=1):
                 pass
         except psycopg.OperationalError:
-            self._connection = None
+            await self._drop()
             await asyncio.sleep(min(RECONNECT_S, heartbeat_s))
 
     async def aclose(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            if not connecting.cancelled() and connecting.exception() is None:
+                self._connection = connecting.result()
+        await self._drop()
 
-    async def _listening(self) -> AsyncConnection[tuple[object, ...]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await AsyncConnection.connect(
-                self._database_url, autocommit=True, connect_timeout=5
-            )
-            await self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-        return self._connection
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connected(self, within_s: float) -> AsyncConnection[Any] | None:
+        """None: not yet. Raises OperationalError."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._listening())
+        done, _ = await asyncio.wait({self._connecting}, timeout=within_s)
+        if not done:
+            return None
+        connecting, self._connecting = self._connecting, None
+        return connecting.result()
+
+    async def _listening(self) -> AsyncConnection[Any]:
+        connection = await AsyncConnection.connect(
+            self._database_url, autocommit=True, connect_timeout=CONNECT_WITHIN_S
+        )
+        listen = sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
+        asking = asyncio.create_task(connection.execute(listen))
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=LISTEN_WITHIN_S)
+            if not done:
+                raise psycopg.OperationalError(f"no answer to LISTEN in {LISTEN_WITHIN_S:g} s")
+            asking.result()
+        except BaseException:
+            # Closed first: who is cancelled asks the server to end its statement, and waits for that once more.
+            await connection.close()
+            asking.cancel()
+            raise
+        return connection

@@ -1,11 +1,14 @@
 """Waiting for news of the log: told at once, never stuck when a notification or the connection is lost."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import psycopg
 import pytest
 
+from adapters.postgres import log_signal
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.log_signal import LogSignal
 from application.demand_response import DemandResponse
@@ -108,5 +111,97 @@ def test_while_the_database_cannot_be_reached_it_only_waits() -> None:
         nowhere = LogSignal("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", CHANNEL)
         async with asyncio.timeout(PATIENCE_S):
             await nowhere.wait(0.1)
+
+    asyncio.run(story())
+
+
+AUTHENTICATED = b"R\x00\x00\x00\x08\x00\x00\x00\x00"
+READY = b"Z\x00\x00\x00\x05I"
+
+
+class Silent:
+    """Lets who connects in, as PostgreSQL would, and answers no statement. It counts who came, and who is gone."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.gone = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came += 1
+        length = int.from_bytes(await reader.readexactly(4), "big")
+        await reader.readexactly(length - 4)
+        writer.write(AUTHENTICATED + READY)
+        while await reader.read(1_024):
+            pass
+        self.gone += 1
+        writer.close()
+
+    @asynccontextmanager
+    async def at(self) -> AsyncIterator[str]:
+        """Its address."""
+        async with await asyncio.start_server(self, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            yield f"postgresql://nobody@127.0.0.1:{port}/x?sslmode=disable&gssencmode=disable"
+
+
+async def until_gone(silent: Silent, count: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while silent.gone < count:  # noqa: ASYNC110 - it is set elsewhere
+            await asyncio.sleep(0.01)
+
+
+def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_signal, "LISTEN_WITHIN_S", 0.2)
+
+    async def story() -> None:
+        silent = Silent()
+        async with silent.at() as address:
+            signal = LogSignal(address, CHANNEL)
+            for connection in (1, 2):
+                async with asyncio.timeout(PATIENCE_S):
+                    await signal.wait(NEVER_S)
+                await until_gone(silent, connection)
+            assert silent.came == 2, "nobody asked for the statement to be cancelled"
+            await signal.aclose()
+
+    asyncio.run(story())
+
+
+def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_signal, "LISTEN_WITHIN_S", NEVER_S)
+    monkeypatch.setattr(log_signal, "CONNECTED_SOON_S", 0.1)
+
+    async def story() -> None:
+        silent = Silent()
+        async with silent.at() as address:
+            signal = LogSignal(address, CHANNEL)
+            async with asyncio.timeout(PATIENCE_S):
+                for _ in range(3):
+                    await signal.wait(0.01)
+                while not silent.came:
+                    await signal.wait(0.01)
+            assert (silent.came, silent.gone) == (1, 0), "the same one goes on"
+            await signal.aclose()
+            await until_gone(silent, 1)
+
+    asyncio.run(story())
+
+
+def test_a_save_while_a_connection_was_made_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, signal: LogSignal
+) -> None:
+    """Nobody has heard of it: it says so by returning, and the caller reads the log."""
+    monkeypatch.setattr(log_signal, "CONNECTED_SOON_S", 0.0)
+
+    async def story() -> None:
+        await signal.wait(0.0)
+        assert signal._connecting is not None
+        async with asyncio.timeout(PATIENCE_S):
+            await signal.wait(NEVER_S)
+        await signal.aclose()
 
     asyncio.run(story())
