@@ -245,10 +245,10 @@ def test_behind_a_body_that_came_after_its_answer_a_connection_is_as_idle_as_any
         assert not select.select([connection], [], [], 0.5)[0]
         connection.sendall(b"TP/1.1\r\nHost: h\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
-    monkeypatch.setattr(http_protocol, "IDLE_S", 0.3)
     with socket.create_connection(address, timeout=9) as connection:
         connection.sendall(REFUSED)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+        monkeypatch.setattr(http_protocol, "IDLE_S", 0.3)
         connection.sendall(b"x" * 100_000)
         assert connection.recv(65_536) == b""
 
@@ -278,6 +278,7 @@ def test_nobody_is_hung_up_on_while_it_is_the_server_that_does_not_read(
         connection.sendall(one % b"held?pipelining" + one % b"" + one % b"" + last[:9])
         assert not select.select([connection], [], [], 1.0)[0]
         connection.sendall(last[9:])
+        monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 10.0)
         MAY_END[b"pipelining"].set()
         answer = b""
         while received := connection.recv(65_536):
