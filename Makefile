@@ -26,6 +26,9 @@ VENV    := $(if $(filter $(DEFAULT),$(MINOR)),.venv,.venv-$(MINOR))
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
+# A system is a dozen processes: where none may keep what it compiled, each start compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
