@@ -128,6 +128,9 @@ class Shim(ThreadingHTTPServer):
 
 class _Door(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    """An answer in one piece: sent as headers and body, the second waits 40 ms for the client to confirm the first."""
     server: Shim
 
     def do_GET(self) -> None:
@@ -178,6 +181,7 @@ class _Door(BaseHTTPRequestHandler):
         self.end_headers()
         if status != 204:
             self.wfile.write(content)
+        self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it has there
         """The test says what went wrong."""
