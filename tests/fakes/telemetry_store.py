@@ -22,6 +22,7 @@ from domain.time_windows import IntervalSeries, TimeWindow
 from tests.quarter_points import points_of
 
 NAN = float("nan")
+Quarter = tuple[RollupColumns, RollupColumns]
 
 
 class FakeTelemetryStore:
@@ -32,6 +33,7 @@ class FakeTelemetryStore:
         self.readings: dict[tuple[datetime, str, str], MeterReading] = {}
         self.positions: dict[int, int] = {}
         self.imported: dict[tuple[str, int, int], tuple[float, float]] = {}
+        self._quarters: dict[tuple[str, datetime], Quarter | None] = {}
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._check()
@@ -43,11 +45,19 @@ class FakeTelemetryStore:
             if key not in self.readings or precedence(reading) > precedence(self.readings[key]):
                 self.readings[key] = reading
                 changed += 1
+        if changed:
+            self._quarters.clear()
         self.positions[partition] = max(stream_seq, self.positions.get(partition, 0))
         return changed
 
-    def quarter(self, facility_id: str, starts_at: datetime) -> tuple[RollupColumns, RollupColumns] | None:
+    def quarter(self, facility_id: str, starts_at: datetime) -> Quarter | None:
         """The minutes and the quarter-hour as its readings make them; None where there are none."""
+        key = (facility_id, starts_at)
+        if key not in self._quarters:
+            self._quarters[key] = self._computed(facility_id, starts_at)
+        return self._quarters[key]
+
+    def _computed(self, facility_id: str, starts_at: datetime) -> Quarter | None:
         mine = self._of(facility_id)
         number = quarter_number(starts_at)
         presence = MeterPresence(number - QUARTERS_A_DAY)
