@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.hourly import spans, stuck_steps
 from adapters.forecasting.spikes import believed, spikes
 from application.ports.load_forecaster import FacilityHistory
+from domain.time_windows import IntervalSeries
 
 
 class Cleaned(NamedTuple):
@@ -32,6 +34,23 @@ def cleaned(history: FacilityHistory) -> Cleaned:
     if leapt.any():
         moving = moving.with_load(np.where(leapt, np.nan, moving.mean_kw.values))
     return Cleaned(moving, (*notes, *_note_of_leaps(history, leapt)), bounds_kw)
+
+
+def begun(history: FacilityHistory) -> FacilityHistory:
+    """From the first step on of which a load is known; where none is, only the last step.
+
+    Who asks for a year gets a year, also of a facility that was connected yesterday: rolling over what is not known
+    would take as long as over what is.
+    """
+    series = history.mean_kw
+    known = np.isfinite(series.values)
+    first = int(known.argmax()) if known.any() else len(known) - 1
+    if first <= 0:
+        return history
+    starts_at = series.starts_at + timedelta(seconds=series.step_s * first)
+    return msgspec.structs.replace(
+        history, mean_kw=IntervalSeries(starts_at, series.step_s, series.values[first:])
+    )
 
 
 def _note_of_leaps(history: FacilityHistory, leapt: NDArray[np.bool_]) -> tuple[str, ...]:

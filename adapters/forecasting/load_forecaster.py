@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from adapters.forecasting.cleaning import begun
 from adapters.forecasting.forecasts import block_quantiles
 from adapters.forecasting.grouping import alike
 from adapters.forecasting.hourly import hour_of, on_steps
@@ -51,6 +52,7 @@ class BatchedLoadForecaster:
     ) -> list[TrainedModel | TooLittleHistory]:
         """From one day of hours on the naive methods, mixed; models from five weeks on."""
         found: dict[int, TrainedModel | TooLittleHistory] = {}
+        histories = [begun(one) for one in histories]
         for group in alike(histories):
             own = [histories[i] for i in group]
             found |= dict(zip(group, self._trained(own, at), strict=True))

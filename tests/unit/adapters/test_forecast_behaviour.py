@@ -13,6 +13,7 @@ from application.ports.load_forecaster import (
     LoadQuantiles,
     RecentBlock,
     TemperaturesAhead,
+    TooLittleHistory,
     TrainedModel,
 )
 from domain.time_windows import FloatArray, IntervalSeries
@@ -49,6 +50,20 @@ def test_less_than_five_weeks_is_naive_and_says_so() -> None:
     assert names == ["naive", "time-of-week-and-temperature"]
     new = day_ahead(history(usual(21)))
     assert new.p50_kw[10:17] == pytest.approx(300, abs=15)
+
+
+def test_a_year_of_nothing_before_a_history_changes_nothing_and_of_nothing_else_there_is_no_model() -> None:
+    """Who asks a store for a year is given one, also of a facility that was connected last month."""
+    forecaster, known = BatchedLoadForecaster(), history(usual(36))
+    nothing = np.full(365 * DAY, np.nan)
+    padded = IntervalSeries(
+        START - timedelta(days=365), 3600, np.concatenate([nothing, known.mean_kw.values])
+    )
+    assert forecaster.train(msgspec.structs.replace(known, mean_kw=padded), at=START) == forecaster.train(
+        known, at=START
+    )
+    with pytest.raises(TooLittleHistory, match="0 hours of load are known of fac-001"):
+        forecaster.train(history(nothing), at=START)
 
 
 def test_a_new_level_is_followed_within_weeks() -> None:
