@@ -3,6 +3,7 @@
 import types
 import typing
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ NUMBERS: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+# A strategy is validated once: to build one for every example takes longer than to draw from it.
+@cache
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
     """Values of a type that a stored struct may have as a field."""
     if kind in NUMBERS:
@@ -42,9 +45,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     return structs_of(kind)
 
 
-def structs_of(kind: type[msgspec.Struct], **fixed: Any) -> st.SearchStrategy[Any]:
-    """Structs of that class; `fixed` fields are as given."""
-    fields = {
-        field.name: values_of(field.type) for field in msgspec.structs.fields(kind) if field.name not in fixed
-    }
-    return st.fixed_dictionaries(fields).map(lambda values: kind(**fixed, **values))
+@cache
+def structs_of(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+    """Structs of that class."""
+    fields = {field.name: values_of(field.type) for field in msgspec.structs.fields(kind)}
+    return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
