@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -22,6 +23,7 @@ from tests.property.walked_changes import changes_for, changes_of, opting
 
 EPOCH = datetime(2026, 7, 14, 18, 0, tzinfo=UTC)
 IDS = UUID("7f6b1c1e-2b6f-5a52-8f0e-0d6c5b1f1a10")
+STORY_ID = uuid5(IDS, "story")
 UTILITY = "util-1"
 BMS = BmsLink(address="http://127.0.0.1:9/bms", profile="two_phase", credentials_ref="env:NOBODY")
 LIMITS = Limits(
@@ -551,10 +553,9 @@ class PortfolioWalk:
         self.now += timedelta(milliseconds=10)
         entries = self.log.entries
         last: DomainEvent | None = entries[-1].domain_event if entries else None
-        causation_id = uuid5(IDS, f"command {self._commands}")
         return Provenance(
-            correlation_id=uuid5(IDS, "story"),
-            causation_id=last.domain_event_id if cause and last is not None else causation_id,
+            correlation_id=STORY_ID,
+            causation_id=last.domain_event_id if cause and last is not None else _command_id(self._commands),
             actor=actor,
             tenant=tenant,
             trace_id="0af7651916cd43dd8448eb211c80319c",
@@ -568,11 +569,23 @@ class PortfolioWalk:
         self.log.save(*aggregates, gap=self._commands % 3 // 2)
 
 
+@cache
+def _command_id(number: int) -> UUID:
+    return uuid5(IDS, f"command {number}")
+
+
 def walked(numbers: Sequence[int]) -> PortfolioWalk:
     walk = PortfolioWalk()
     for number in numbers:
         walk.step(number)
     return walk
+
+
+@cache
+def long_life(seed: int) -> Sequence[LogEntry]:
+    """The log of 300 steps."""
+    numbers = random.Random(seed)
+    return tuple(walked([numbers.randrange(10_000_000) for _ in range(300)]).entries)
 
 
 def logs(steps: int = 120) -> st.SearchStrategy[list[LogEntry]]:
