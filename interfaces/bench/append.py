@@ -27,6 +27,7 @@ def append_batch(bed: Bed) -> list[Figure]:
 
 def _figure(bed: Bed, callers: int, *, events: int) -> Figure:
     total = bed.sized({1: 3_000, 16: 12_000}.get(callers, 24_000))
+    callers = bed.callers(callers)
     each = max(1, total // (callers * bed.rounds))
     bed.tell(f"append: {callers} callers, {each * callers} saves of {events} a round")
     with bed.database() as database:

@@ -37,6 +37,10 @@ class Bed:
         """How often contenders take turns; once when somebody only tries whether it runs."""
         return ROUNDS if self.scale >= LEAST_SCALE_OF_A_MEASUREMENT else 1
 
+    def callers(self, full: int) -> int:
+        """How many call at once; an eighth when somebody only tries whether it runs."""
+        return full if self.scale >= LEAST_SCALE_OF_A_MEASUREMENT else max(1, full // 8)
+
     @contextmanager
     def database(self) -> Iterator[BenchDatabase]:
         """A database of this benchmark's own, dropped afterwards."""

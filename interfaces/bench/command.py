@@ -23,26 +23,26 @@ CALLERS = 64
 
 def command(bed: Bed) -> list[Figure]:
     """Commands a second by 64 callers over 2 processes, against INSERT + COMMIT in the same way."""
-    each = bed.sized(20)
-    bed.tell(f"command: {CALLERS} callers over {PROCESSES} processes, {each * CALLERS} commands a round")
+    each, callers = bed.sized(20), bed.callers(CALLERS)
+    bed.tell(f"command: {callers} callers over {PROCESSES} processes, {each * callers} commands a round")
     with bed.database() as database, ExitStack() as stack:
-        floors = stack.enter_context(plain_inserts(database, callers=CALLERS))
+        floors = stack.enter_context(plain_inserts(database, callers=callers))
         contenders = {name: partial(rate, each) for name, rate in floors.items()}
         for name, making in (("ours", _ours), ("stock", _stock)):
-            many = stack.enter_context(crowd(making, database.app_url, callers=CALLERS, processes=PROCESSES))
+            many = stack.enter_context(crowd(making, database.app_url, callers=callers, processes=PROCESSES))
             contenders[name] = partial(many.calls_per_s, each if name == "ours" else max(1, each // 5))
         best = best_of(contenders, rounds=bed.rounds)
     ours, stock = best.pop("ours"), best.pop("stock")
     strictest = max(best, key=lambda name: best[name])
     return [
         figure(
-            f"command, {CALLERS} callers",
+            f"command, {callers} callers",
             unit="commands/s",
             ours=ours,
             floor=best[strictest],
             stock=stock,
             details={
-                "commands": each * CALLERS * bed.rounds,
+                "commands": each * callers * bed.rounds,
                 "processes": PROCESSES,
                 "floor": strictest,
                 "stock": "the same bus over the library's repository and recorder, the key in its transaction",
