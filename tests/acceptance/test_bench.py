@@ -8,8 +8,18 @@ from interfaces.cli import main
 from tests.acceptance.benched import document_of
 
 
-@pytest.mark.parametrize("name", ["append", "append-batch", "command", "load-aggregate"])
+@pytest.mark.usefixtures("benches_share_a_server")
+@pytest.mark.parametrize("name", ["append", "append-batch", "command"])
 def test_a_benchmark_gives_its_figures_as_json(name: str) -> None:
+    assert any(floor.startswith("pgbench") for floor in floors_of(name))
+
+
+def test_a_benchmark_starts_a_server_of_its_own() -> None:
+    assert floors_of("load-aggregate") == {}
+
+
+def floors_of(name: str) -> dict[str, float]:
+    """The rates of all floors, after a look at the whole document."""
     document = document_of(name)
     assert document["scale"] == 0.001
     assert document["figures"]
@@ -21,9 +31,9 @@ def test_a_benchmark_gives_its_figures_as_json(name: str) -> None:
     floors = {
         name: rate for name, rate in document["figures"][0]["details"].items() if name.endswith(", per s")
     }
-    if name != "load-aggregate":  # of many plain INSERTs the fastest is the floor
-        assert any(floor.startswith("pgbench") for floor in floors)
+    if floors:  # of many plain INSERTs the fastest is the floor
         assert max(floors.values()) == pytest.approx(document["figures"][0]["floor"], rel=0.01)
+    return floors
 
 
 def test_an_unknown_benchmark_is_a_wrong_use() -> None:

@@ -12,6 +12,8 @@ from interfaces.bench.bed import Bed
 from interfaces.bootstrap.bench_api import ApiStage, PlainPlan, Server
 from tests.acceptance.benched import figures_of
 
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
+
 
 def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None:
     figures = {found["name"]: found for found in figures_of("api", scale="0.01")}

@@ -1,6 +1,10 @@
 """`gridproof bench dispatch` runs, however small: real workers, a real queue, SOAP buildings in other processes."""
 
+import pytest
+
 from tests.acceptance.benched import figures_of
+
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
 def test_the_dispatch_benchmark_gives_its_figure_beside_theory_and_floor() -> None:

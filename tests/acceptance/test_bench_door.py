@@ -1,8 +1,12 @@
 """`gridproof bench door` runs on real processes, however small; its latencies are not judged here, its answers are."""
 
+import pytest
+
 from interfaces.bench.door_load import news_of
 from interfaces.bench.figures import percentile
 from tests.acceptance.benched import figures_of
+
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
 def test_the_door_answers_every_post_of_the_load() -> None:

@@ -1,6 +1,10 @@
 """`gridproof bench forecast` runs, however small, and tells the parts of a cycle apart; no figure is judged here."""
 
+import pytest
+
 from tests.acceptance.benched import figures_of
+
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
 def test_a_cycle_is_measured_part_by_part_beside_one_facility_at_a_time() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.acceptance.benched import figures_of
 
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
+
 
 def measured(name: str) -> list[dict[str, Any]]:
     found = figures_of(name)

@@ -7,6 +7,8 @@ import pytest
 from projections.registry import PROJECTIONS
 from tests.acceptance.benched import figures_of
 
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
+
 
 def _figures(name: str) -> dict[str, Any]:
     return {found["name"]: found for found in figures_of(name)}

@@ -1,6 +1,10 @@
 """`gridproof bench stream` runs on real processes, however small; how fast it was is not judged here."""
 
+import pytest
+
 from tests.acceptance.benched import figures_of
+
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
 
 def test_every_message_comes_to_every_screen() -> None:
