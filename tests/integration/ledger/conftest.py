@@ -28,6 +28,7 @@ from tests.servers import Database
 @dataclass
 class Ledger:
     database: Database
+    superuser: psycopg.Connection[tuple[Any, ...]]
     store: PostgresLedgerStore
     archive: ObjectArchive
     signer: Ed25519Signer
@@ -35,10 +36,13 @@ class Ledger:
 
     def record(self, positions: Sequence[int], log: str = DEMAND_RESPONSE) -> None:
         """Domain events at those positions, each the only one of its stream."""
-        for position in positions:
-            self.tamper(
-                f"INSERT INTO gridproof.{TABLES[log]} OVERRIDING SYSTEM VALUE VALUES (%s, 1, %s, %s, %s)",
-                (stream(position), "dr-event.made-up.v1", f'{{"was":{position}}}'.encode(), position),
+        with self.superuser.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO gridproof.{TABLES[log]} OVERRIDING SYSTEM VALUE VALUES (%s, 1, %s, %s, %s)".encode(),
+                [
+                    (stream(position), "dr-event.made-up.v1", f'{{"was":{position}}}'.encode(), position)
+                    for position in positions
+                ],
             )
 
     def follow(self) -> None:
@@ -52,8 +56,7 @@ class Ledger:
 
     def tamper(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """As the superuser; the rows that were touched."""
-        with psycopg.connect(self.database.admin_dsn) as connection:
-            return connection.execute(sql.encode(), parameters).rowcount
+        return self.superuser.execute(sql.encode(), parameters).rowcount
 
     def replace_entry(self, position: int, leaf: bytes | None) -> None:
         """Change or remove the entry of that position in the ledger's table."""
@@ -92,9 +95,13 @@ def stream(position: int) -> UUID:
 @pytest.fixture
 def ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
     """Nothing is recorded in it yet."""
-    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+    with (
+        psycopg.connect(database.admin_dsn, autocommit=True) as superuser,
+        ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
+    ):
         yield Ledger(
             database,
+            superuser,
             PostgresLedgerStore(pool.connection),
             ObjectArchive(f"file://{tmp_path}/archive"),
             signer_in(tmp_path / "keys"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
@@ -40,10 +41,12 @@ def told(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
     walk.happy()
     with (
         servers.fresh_database(postgres_server) as database,
+        psycopg.connect(database.admin_dsn, autocommit=True) as superuser,
         ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
     ):
         ledger = Ledger(
             database,
+            superuser,
             PostgresLedgerStore(pool.connection),
             ObjectArchive(f"file://{folder}/archive"),
             signer_in(folder),
