@@ -10,6 +10,8 @@ from adapters.forecasting.normal_equations import Coefficients
 from domain.time_windows import FloatArray
 
 LAGS_H = (1, 2, 24, 25, 168)
+NEAR_LAGS = 2
+"""The first of them are shorter than a day."""
 
 
 def lagged(load_kw: FloatArray, first: int, count: int) -> FloatArray:
@@ -36,9 +38,17 @@ def foreseen(coefficients: Coefficients, load_kw: FloatArray, known_ahead_kw: Fl
     known = np.concatenate([load_kw, known_ahead_kw], axis=1)
     low, high = load_kw.min(axis=1), load_kw.max(axis=1)
     room = (high - low) / 2
-    for hour in range(past, known.shape[1]):
-        own = known[:, hour]
-        for place, lag in enumerate(LAGS_H):
-            own = own + coefficients.dense[:, place] * known[:, hour - lag]
-        known[:, hour] = np.clip(own, low - room, high + room)
+    low, high = low - room, high + room
+    near, far = LAGS_H[:NEAR_LAGS], LAGS_H[NEAR_LAGS:]
+    weights = list(coefficients.dense[:, : len(LAGS_H)].T)
+    for first in range(past, known.shape[1], far[0]):
+        last = min(first + far[0], known.shape[1])
+        # What lies a day and more before is known of all these hours at once.
+        for weight, lag in zip(weights[NEAR_LAGS:], far, strict=True):
+            known[:, first:last] += weight[:, None] * known[:, first - lag : last - lag]
+        for hour in range(first, last):
+            own = known[:, hour]
+            for weight, lag in zip(weights, near, strict=False):
+                own = own + weight * known[:, hour - lag]
+            known[:, hour] = np.minimum(np.maximum(own, low), high)
     return known[:, past:]

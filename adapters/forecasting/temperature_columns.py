@@ -90,11 +90,17 @@ def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
     It stays as it was while the temperature is not known.
     """
     found = np.empty_like(temp_c)
+    known = np.isfinite(temp_c)
+    all_known = known.all(axis=0).tolist()
     level = before_c
+    is_begun = bool(np.isfinite(level).all())
     for hour in range(temp_c.shape[1]):
         now = temp_c[:, hour]
-        moved = np.where(np.isfinite(level), level + (now - level) / SMOOTHED_H, now)
-        level = np.where(np.isfinite(now), moved, level)
+        moved = level + (now - level) / SMOOTHED_H
+        if not is_begun:
+            moved = np.where(np.isfinite(level), moved, now)
+        level = moved if all_known[hour] else np.where(known[:, hour], moved, level)
+        is_begun = is_begun or (all_known[hour] and bool(np.isfinite(level).all()))
         found[:, hour] = level
     return found
 
