@@ -75,6 +75,8 @@ class _Run:
 
     def facilities(self) -> Iterator[FacilityRun]:
         rolling = self._rolling
+        if self._first_day >= self._known.batch.days:
+            return  # there is no origin to learn for
         for day in range(rolling.day, self._known.batch.days):
             rolling.open_day()
             self._say(day)

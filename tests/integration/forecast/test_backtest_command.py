@@ -116,6 +116,10 @@ def test_too_little_to_try_says_why(tmp_path: Path) -> None:
     assert "less than 120 days" in result.stderr
 
 
+LEARN_DAYS = 60
+"""More than models, their corrections and the weights of either need to be in use."""
+
+
 def rolled(load: FloatArray, warm: FloatArray, step_s: int = 3600, stale_h: int = 0) -> FacilityRun:
     history = FacilityHistory(
         facility_id="fac-001",
@@ -123,7 +127,9 @@ def rolled(load: FloatArray, warm: FloatArray, step_s: int = 3600, stale_h: int 
         mean_kw=IntervalSeries(START, step_s, load),
         temp_c=IntervalSeries(START, step_s, warm),
     )
-    (found,) = BatchedRollingForecasts().runs([history], BacktestConditions(learn_days=90, stale_h=stale_h))
+    (found,) = BatchedRollingForecasts().runs(
+        [history], BacktestConditions(learn_days=LEARN_DAYS, stale_h=stale_h)
+    )
     return found
 
 
@@ -132,7 +138,7 @@ def test_nothing_from_an_origin_on_changes_its_forecast_but_the_weather_forecast
     step_s: int, stale_h: int
 ) -> None:
     """Loads from where readings end on, and temperatures after the two days that were foreseen, are poisoned."""
-    hour = np.arange(100 * 24.0 * 3600 / step_s) * step_s / 3600
+    hour = np.arange((LEARN_DAYS + 10) * 24.0 * 3600 / step_s) * step_s / 3600
     load, warm = load_kw(hour), temp_c(hour)
     honest = rolled(load, warm, step_s, stale_h)
     for number in (2, 7):
