@@ -91,7 +91,7 @@ def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:
     """
     found = np.empty_like(temp_c)
     known = np.isfinite(temp_c)
-    all_known = known.all(axis=0).tolist()
+    all_known: list[bool] = np.all(known, axis=0).tolist()
     level = before_c
     is_begun = bool(np.isfinite(level).all())
     for hour in range(temp_c.shape[1]):
