@@ -43,7 +43,10 @@ class Pair:
         url = pair.primary.url("gridproof_app")
         self.store = PostgresEventStore(DemandResponse, url)
         stack.callback(self.store.close)
-        self.pool: ConnectionPool[Any] = stack.enter_context(ConnectionPool[Any](url, min_size=1, max_size=2))
+        self.pool: ConnectionPool[Any] = stack.enter_context(
+            # The primary is killed by some tests: what died with it is not handed out.
+            ConnectionPool[Any](url, min_size=1, max_size=2, check=ConnectionPool.check_connection)
+        )
         self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=PostgresForecastBook(self.pool))
         replica = replica_pool(for_reading(pair.standby.url("gridproof_app")), size=2, connect_within_s=0.5)
         stack.callback(replica.close)
