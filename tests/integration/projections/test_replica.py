@@ -10,6 +10,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
+from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.postgres import replica_read_models
 from adapters.postgres.address import for_reading
 from adapters.postgres.alerts import PostgresAlerts
@@ -89,6 +90,11 @@ def looked_at(models: ReplicaReadModels) -> float | None:
     return models.age_s()
 
 
+def receives(standby: EmbeddedPostgres) -> bool:
+    with standby.connect() as connection:
+        return connection.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchone() != (0,)
+
+
 def gone() -> Any:
     raise ReadModelsUnavailable("of the primary")
 
@@ -162,6 +168,7 @@ def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) ->
         seconds[0] += 100.0
         assert models.age_s() == 100.0, "nobody knows what it lacks by now"
         pair.pair.primary.kill()
+        until(lambda: not receives(pair.pair.standby), "it has noticed")
         models.look()
         age_s = models.age_s()
         assert age_s is not None
@@ -175,14 +182,15 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 3600.0)
+    monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 0.2)
     pool = QuickPool(
-        for_reading(pair.pair.standby.url("gridproof_app")), min_size=1, max_size=1, open=True, timeout=0.5
+        for_reading(pair.pair.standby.url("gridproof_app")), min_size=1, max_size=1, open=True, timeout=2.0
     )
     models = ReplicaReadModels(pool, pair.primary)
     try:
         until(lambda: bool(models.facilities.listed()) and models.age_s() is not None, "it is read from")
-        monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 3600.0)
+        for pause in ("LOOK_EVERY_S", "LEFT_ALONE_S"):
+            monkeypatch.setattr(replica_read_models, pause, 3600.0)
         pair.pair.primary.kill()
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
             models.either(models.alone.facilities.listed, gone)  # its one connection is taken
