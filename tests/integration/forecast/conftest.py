@@ -1,0 +1,23 @@
+"""Forecast cycles on a real PostgreSQL."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.forecasts import Forecasts
+from tests.integration.forecast.house import House, SettableClock
+from tests.servers import Database
+
+
+@pytest.fixture
+def house(database: Database) -> Iterator[House]:
+    clock = SettableClock()
+    store = PostgresEventStore(Forecasts, database.app_dsn)
+    with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
+        telemetry = PostgresTelemetryStore(pool, clock)
+        yield House(telemetry, store, PostgresForecastBook(pool), clock, clock)
+    store.close()

@@ -1,0 +1,110 @@
+"""A forecast cycle on real stores, with weather and alerts in memory."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+from adapters.forecasting import BatchedLoadForecaster
+from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.forecasting import ForecastSite
+from application.issuing import ForecastIssuing
+from application.model_shelf import ModelShelf
+from application.ports.clock import Clock
+from application.ports.telemetry_store import ImportedIntervals
+from interfaces.simulation.locks import LockBoard
+from interfaces.workers.cycle_report import CycleReport
+from interfaces.workers.forecast_cycle import ForecastCycle
+from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.weather import FakeWeatherSource
+
+NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
+CYCLE_START = NOW.replace(second=0)
+QUARTER_S = 900
+SITES = [
+    ForecastSite(facility_id=f"fac-{number:03}", tz="America/Los_Angeles", weather_cell="cell-1")
+    for number in range(1, 4)
+]
+
+
+class SettableClock:
+    def __init__(self, at: datetime = NOW) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds / 3_600
+
+
+@dataclass
+class House:
+    """A cycle with real stores, and a weather source and a register of alerts in memory."""
+
+    telemetry: PostgresTelemetryStore
+    events: PostgresEventStore
+    book: PostgresForecastBook
+    stopped: SettableClock
+    clock: Clock
+    sites: list[ForecastSite] = field(default_factory=lambda: list(SITES))
+    locks: LockBoard = field(default_factory=LockBoard)
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    weather: FakeWeatherSource = field(
+        default_factory=lambda: FakeWeatherSource(issued_at=CYCLE_START, temp_c=24.0)
+    )
+
+    def cycle(
+        self, issuing: ForecastIssuing | None = None, models: ModelShelf | None = None
+    ) -> ForecastCycle:
+        return ForecastCycle(
+            facilities=lambda: self.sites,
+            telemetry=self.telemetry,
+            weather=self.weather,
+            forecaster=BatchedLoadForecaster(),
+            issuing=issuing or ForecastIssuing(self.events, self.clock),
+            alerts=self.alerts,
+            clock=self.clock,
+            models=models,
+        )
+
+    def run(self, cycle: ForecastCycle | None = None) -> CycleReport:
+        return asyncio.run((cycle or self.cycle()).run(at=self.clock.now()))
+
+    def remember(
+        self,
+        facility_ids: Sequence[str],
+        days: float,
+        *,
+        until: datetime = CYCLE_START,
+        kw: float = 100.0,
+        warm: bool = True,
+    ) -> None:
+        """Import a history: twice the load by day, and warmer afternoons."""
+        count = int(days * 96)
+        first_s = int(until.timestamp()) - count * QUARTER_S
+        starts_s = first_s + QUARTER_S * np.arange(count)
+        hour = (starts_s / 3600) % 24
+        temp_c = 20 + 6 * np.sin((hour - 15) * np.pi / 12) + 2 * np.sin(starts_s / 400_000)
+        load = kw * (1 + ((hour >= 15) & (hour < 24))) + np.clip(temp_c - 20, 0, None)
+        times = len(facility_ids)
+        self.telemetry.import_intervals(
+            ImportedIntervals(
+                tuple(facility_ids),
+                np.repeat(np.arange(times), count),
+                np.tile(starts_s, times),
+                np.full(times * count, QUARTER_S),
+                np.tile(load, times),
+                np.tile(temp_c if warm else np.full(count, np.nan), times),
+            )
+        )
+
+    def open_alerts(self) -> set[tuple[str, str]]:
+        return {(alert.name, alert.subject) for alert in self.alerts.listed()}
+
+
+ALL = [site.facility_id for site in SITES]

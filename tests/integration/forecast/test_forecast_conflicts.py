@@ -1,0 +1,246 @@
+"""Cycles that are made again, by the same worker, its successor or a rival: what is a conflict, and what is none."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from application.forecasting import ForecastSite
+from application.issuing import ForecastIssuing, Standing
+from application.model_shelf import ModelShelf
+from application.ports.event_store import EventStoreUnavailable
+from application.ports.load_forecaster import TrainedModel
+from application.ports.operations import OperationsUnavailable
+from interfaces.workers import forecast as forecast_worker
+from interfaces.workers.cycle_report import CycleReport
+from tests.fakes.forecast_models import FakeForecastModels
+from tests.fakes.locks import FakeLocks
+from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
+
+
+def test_the_same_cycle_again_issues_nothing(house: House) -> None:
+    house.remember(ALL, 42)
+    house.run()
+    again = house.run()
+    assert (again.issued, again.reissued, again.already_full) == ([], [], ALL)
+    assert len(house.events.read_after(0, 100)) == 3
+
+
+def test_weather_that_comes_back_gives_a_better_forecast_for_the_same_cycle(house: House) -> None:
+    house.remember(ALL, 42)
+    house.weather.available = False
+    cycle = house.cycle()
+    first = house.run(cycle)
+    assert set(first.degraded.values()) == {"degraded_no_weather"}
+    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+    unchanged = house.run(cycle)
+    assert (unchanged.unchanged, unchanged.conflicts) == (ALL, [])
+    house.weather.available = True
+    second = house.run(cycle)
+    assert (second.reissued, second.degraded) == (ALL, {})
+    assert house.open_alerts() == set()
+
+
+def test_other_inputs_of_no_better_quality_are_refused_counted_and_alerted(house: House) -> None:
+    house.remember(ALL, 42)
+    house.weather.available = False
+    cycle = house.cycle()
+    house.run(cycle)
+    house.remember(ALL[:1], 1, kw=140.0)
+    report = house.run(cycle)
+    assert report.conflicts == ["fac-001"]
+    assert report.unchanged == ALL[1:]
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+
+
+def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(house: House) -> None:
+    """As by a scheduler that starts again after models were trained for the next cycle."""
+    house.remember(ALL, 8)
+    kept = FakeForecastModels()
+    house.weather.available = False
+    older = house.cycle(models=ModelShelf(kept))
+    house.stopped.at = NOW - timedelta(minutes=15)
+    house.run(older)
+    house.stopped.at = NOW
+    assert house.run(older).issued == ALL
+    again = house.run(house.cycle())
+    assert (again.kept, again.conflicts, set(again.degraded)) == (ALL, [], set(ALL))
+    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+
+
+def test_a_restart_in_mid_cycle_while_there_is_no_weather_is_no_conflict(house: House) -> None:
+    """It knows the weather no more that its predecessor remembered, and readings have come since."""
+    house.remember(ALL, 8)
+    house.weather.issued_at = CYCLE_START - timedelta(hours=4)
+    assert set(house.run().degraded.values()) == {"degraded_stale_weather"}
+    house.weather.available = False
+    worse = house.cycle()
+    again = house.run(worse)
+    assert (again.kept, again.conflicts) == (ALL, [])
+    assert again.degraded == dict.fromkeys(ALL, "degraded_stale_weather")
+    house.remember(ALL[:1], 1, kw=140.0)
+    third = house.run(worse)
+    assert (third.kept, third.conflicts) == (ALL, [])
+    house.weather.available = True
+    as_good = house.run(house.cycle())
+    assert (as_good.kept, as_good.unchanged, as_good.conflicts) == (ALL[:1], ALL[1:], [])
+    assert house.open_alerts() == {("weather_unavailable", "cell-1")}
+    assert len(house.events.read_after(0, 100)) == 3
+
+
+def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_conflicts(house: House) -> None:
+    """As `gridproof forecast run`, and a rival that starts again and again."""
+    house.remember(ALL, 2)
+    house.alerts.raise_alert("forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW)
+    cycle = house.cycle()
+    house.run(cycle)
+    house.stopped.at += timedelta(minutes=15)
+    asyncio.run(cycle.run(at=house.stopped.at, only=ALL[:1]))
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+    cycle.take_over(house.stopped.at.replace(second=0))
+    house.run(cycle)
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+    house.stopped.at += timedelta(minutes=15)
+    house.run(cycle)
+    assert house.open_alerts() == set()
+
+
+def reports_of_the_worker(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    models: ModelShelf,
+    *,
+    count: int,
+    disturbed: Callable[[], None],
+    issuing: ForecastIssuing | None = None,
+) -> list[CycleReport]:
+    """So many cycles as the worker tells of them, at this one moment; `disturbed` is called after each."""
+    found: list[CycleReport] = []
+    stop = asyncio.Event()
+
+    def told(report: CycleReport) -> None:
+        found.append(report)
+        disturbed()
+        if len(found) == count:
+            stop.set()
+
+    monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
+    monkeypatch.setattr(forecast_worker, "tell", told)
+    cycle = house.cycle(issuing, models)
+
+    async def story() -> None:
+        locks = FakeLocks(house.locks)
+        await asyncio.wait_for(
+            forecast_worker.run(cycle=cycle, clock=house.clock, locks=locks, stop=stop), 60
+        )
+
+    asyncio.run(story())
+    return found
+
+
+def test_a_cycle_that_is_tried_again_with_models_that_could_not_be_kept_is_no_conflict(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its forecasts are out and models are trained for the next one, when the operations' tables go away."""
+    house.remember(ALL, 2)
+    house.weather.available = False
+    cycles: list[list[str]] = []
+
+    class AwayOnce(FakeForecastModels):
+        def keep(self, models: Mapping[str, TrainedModel]) -> None:
+            if len(cycles) == 1:
+                cycles.append([])
+                raise OperationsUnavailable("away")
+            super().keep(models)
+
+    models = ModelShelf(AwayOnce())
+    house.stopped.at = NOW - timedelta(hours=6)
+    house.run(house.cycle(models=models))
+    house.stopped.at = NOW
+    cycles.append(ALL)
+    (again,) = reports_of_the_worker(house, monkeypatch, models, count=1, disturbed=lambda: None)
+    assert len(cycles) == 2
+    assert (again.kept, again.conflicts, again.cycle_start) == (ALL, [], CYCLE_START)
+    assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
+
+
+def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_conflicts(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.remember(ALL, 2)
+    house.weather.available = False
+
+    class AwayUntilTheNextCycle(ForecastIssuing):
+        was_away = False
+
+        def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+            if not self.was_away:
+                self.was_away = True
+                house.stopped.at += timedelta(minutes=15)
+                assert house.run().issued == ALL  # the rival's
+                house.remember(ALL[:1], 1, kw=140.0)
+                raise EventStoreUnavailable("away")
+            return super().standing(stream_ids)
+
+    (report,) = reports_of_the_worker(
+        house,
+        monkeypatch,
+        ModelShelf(),
+        count=1,
+        disturbed=lambda: None,
+        issuing=AwayUntilTheNextCycle(house.events, house.clock),
+    )
+    assert report.cycle_start == CYCLE_START + timedelta(minutes=15)
+    assert (report.conflicts, report.unchanged, report.kept) == (ALL[:1], ALL[1:], [])
+    assert ("forecast_conflicts", "forecasts") in house.open_alerts()
+
+
+def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_conflict_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a fail-over of PostgreSQL: the same process goes on, readings have come since."""
+    house.remember(ALL, 2)
+    house.weather.available = False
+
+    def lose_the_lock() -> None:
+        house.remember(ALL[:1], 1, kw=140.0)
+        house.locks.free_all()
+
+    first, again = reports_of_the_worker(house, monkeypatch, ModelShelf(), count=2, disturbed=lose_the_lock)
+    assert (first.issued, first.cycle_start) == (ALL, again.cycle_start)
+    assert (again.kept, again.unchanged, again.conflicts) == (ALL[:1], ALL[1:], [])
+    assert ("forecast_conflicts", "forecasts") not in house.open_alerts()
+
+
+def test_two_schedulers_never_issue_the_same_cycle_twice(house: House) -> None:
+    house.sites = [
+        ForecastSite(facility_id=f"fac-{number:03}", tz="UTC", weather_cell="cell-1") for number in range(12)
+    ]
+    ids = [site.facility_id for site in house.sites]
+    house.remember(ids, 2)
+    reports: list[CycleReport] = []
+    # Both have looked at what stands before either saves.
+    both = threading.Barrier(2)
+
+    class Waiting(ForecastIssuing):
+        def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+            found = super().standing(stream_ids)
+            if not found:
+                both.wait(20)
+            return found
+
+    def schedule() -> None:
+        cycle = house.cycle(Waiting(house.events, house.clock))
+        reports.append(house.run(cycle))
+
+    threads = [threading.Thread(target=schedule) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(reports[0].issued + reports[1].issued) == ids
+    assert sorted(reports[0].unchanged + reports[1].unchanged) == ids
+    assert len(house.events.read_after(0, 1_000)) == 12

@@ -1,0 +1,111 @@
+"""The forecast worker on a real PostgreSQL: a cycle in every quarter-hour, with what was kept, whatever is away."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from adapters.clock import AcceleratedClock
+from adapters.postgres.advisory_locks import AdvisoryLocks
+from application import model_shelf
+from application.model_shelf import ModelShelf
+from application.ports.event_store import EventStoreUnavailable
+from domain.forecast import Forecast
+from interfaces.workers import forecast as forecast_worker
+from tests.fakes.forecast_models import FakeForecastModels
+from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
+from tests.servers import Database, PostgresServer
+
+
+def test_a_scheduler_that_starts_again_goes_on_with_the_models_that_were_kept(house: House) -> None:
+    house.remember(ALL, 42)
+    kept = FakeForecastModels()
+    house.run(house.cycle(models=ModelShelf(kept)))
+    house.stopped.at = NOW + timedelta(minutes=15)
+    report = house.run(house.cycle(models=ModelShelf(kept)))
+    assert report.issued == ALL
+    newest = house.events.read_after(0, 100)[-1].domain_event
+    assert isinstance(newest, Forecast.Issued)
+    assert (newest.cycle_start, newest.model.trained_at) == (house.stopped.at.replace(second=0), CYCLE_START)
+
+
+def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ten thousand facilities do at the first start, and after an upgrade that reads no older models."""
+    monkeypatch.setattr(model_shelf, "NEW_AT_ONCE", 1)
+    house.remember(ALL, 8)
+    cycle = house.cycle()
+    first = house.run(cycle)
+    assert (first.issued, first.waiting) == (ALL[:1], ALL[1:])
+    asyncio.run(cycle.train_waiting(first, lambda: False))
+    house.stopped.at += timedelta(minutes=15)
+    second = house.run(cycle)
+    assert (second.issued, second.waiting) == (ALL[:2], ALL[2:])
+    asyncio.run(cycle.train_waiting(second, lambda: True))
+    assert house.run(cycle).issued == ALL[2:]
+
+
+def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
+    house: House, database: Database
+) -> None:
+    house.remember(ALL, 42)
+    # A quarter-hour of this clock is half a second.
+    house.clock = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_800)
+    stop = asyncio.Event()
+
+    def cycles() -> list[datetime]:
+        facts = [entry.domain_event for entry in house.events.read_after(0, 1_000)]
+        return sorted({fact.cycle_start for fact in facts if isinstance(fact, Forecast.Issued)})
+
+    async def watch() -> None:
+        await asyncio.to_thread(_wait_until, lambda: len(cycles()) >= 3)
+        stop.set()
+
+    async def story() -> None:
+        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+            worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
+            await asyncio.wait_for(asyncio.gather(worker, watch()), 60)
+
+    asyncio.run(story())
+    found = cycles()
+    assert found[0] == CYCLE_START
+    assert all(start.minute % 15 == 0 for start in found)
+
+
+def test_the_worker_waits_for_a_database_that_is_away(
+    house: House, database: Database, postgres_server: PostgresServer
+) -> None:
+    house.remember(ALL, 42)
+    stop = asyncio.Event()
+
+    async def trouble() -> None:
+        await asyncio.to_thread(postgres_server.start)
+        await asyncio.to_thread(_wait_until, lambda: _head(house) > 0)
+        stop.set()
+
+    async def story() -> None:
+        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+            worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
+            await asyncio.wait_for(asyncio.gather(worker, trouble()), 60)
+
+    postgres_server.kill()
+    asyncio.run(story())
+    assert set(house.book.newest_of(ALL, at=NOW)) == set(ALL)
+
+
+def _head(house: House) -> int:
+    try:
+        return house.events.head()
+    except EventStoreUnavailable:
+        return 0
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 50
+    while not reached():
+        assert time.monotonic() < deadline, "waited for nothing"
+        time.sleep(0.05)
