@@ -16,19 +16,17 @@ BEHIND_S = 5.0
 AWAY_FOR_S = 10.0
 """Wall seconds for which one look that failed counts: longer than from one to the next, so that a feed which itself
 fails closes nothing."""
+WENT_BACK_S = 2.0
+"""Wall seconds that a clock must be behind the monotonic one, or a domain event ahead of it, to count as set back."""
+MOST_KNOWN = 60
+"""Times that are kept for each read model of what it has not folded: a minute of looks. What comes after is of the last
+one."""
 
 
 class Moment(NamedTuple):
     at: datetime
     """On the clock."""
     monotonic: float
-
-
-WENT_BACK_S = 2.0
-"""Wall seconds that a clock must be behind the monotonic one, or a domain event ahead of it, to count as set back."""
-
-
-MOST_KNOWN = 60
 
 
 class _Known(NamedTuple):

@@ -164,7 +164,7 @@ class ForecastCycle:
             elif model is None:
                 report.refused[site.facility_id] = "its model waits its turn to be trained"
                 report.waiting.append(site.facility_id)
-            elif model is not None:
+            else:
                 known.append((inputs, model))
         commands = []
         answers = each_alone(known, lambda some: self._commands(some, report.cycle_start))

@@ -1,18 +1,23 @@
 """The operations view in a real browser: what is open is shown, and a dead letter is decided with a reason."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
+
+import pytest
 
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from application.ports.dead_letters import DeadLetter
 from tests.acceptance.door import CLOCK, Door, running_door
-from tests.chromium import opened_page
+from tests.chromium import Page, opened_page
 from tests.servers import Database
 
 LETTER = UUID(int=7)
+Opened = Callable[[str, str], AbstractAsyncContextManager[Page]]
+"""By the door's address, for whoever has that key."""
 
 
 def park(door: Door) -> None:
@@ -27,13 +32,21 @@ def park(door: Door) -> None:
     PostgresDeadLetters(door.pool).park(letter)
 
 
-def test_on_a_phone_the_head_of_a_column_moves_with_it(
-    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
-) -> None:
-    async def story(url: str, key: str) -> None:
+@pytest.fixture
+def operations_opened(tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
+    @asynccontextmanager
+    async def opened(url: str, key: str) -> AsyncIterator[Page]:
         async with opened_page(debian_command("chromium"), tmp_path, url) as page:
             await page.sign_in(key)
             await page.go("#/operations")
+            yield page
+
+    return opened
+
+
+def test_on_a_phone_the_head_of_a_column_moves_with_it(database: Database, operations_opened: Opened) -> None:
+    async def story(url: str, key: str) -> None:
+        async with operations_opened(url, key) as page:
             await page.size(390, 844)
             await page.shows("Every building is slow", "main table")
             await page.value("document.querySelector('main .table-frame').scrollLeft = 60")
@@ -47,12 +60,10 @@ def test_on_a_phone_the_head_of_a_column_moves_with_it(
 
 
 def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_reason_and_a_confirmation(
-    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+    database: Database, operations_opened: Opened
 ) -> None:
     async def story(url: str, key: str) -> None:
-        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
-            await page.sign_in(key)
-            await page.go("#/operations")
+        async with operations_opened(url, key) as page:
             await page.shows("HTTP 500 <b>from</b> the utility", "main")
             await page.click("main button", "Replay…")
             await page.type("dialog[open] textarea", "the utility answers again")
@@ -82,12 +93,10 @@ def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_re
 
 
 def test_a_view_that_is_for_another_role_says_for_which(
-    database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
+    database: Database, operations_opened: Opened
 ) -> None:
     async def story(url: str, key: str) -> None:
-        async with opened_page(debian_command("chromium"), tmp_path, url) as page:
-            await page.sign_in(key)
-            await page.go("#/operations")
+        async with operations_opened(url, key) as page:
             await page.shows("Your role does not read operations", "main")
             await page.go("#/audit")
             await page.shows("Your role does not read the audit trail", "main")

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
@@ -79,15 +80,7 @@ def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None
 
 def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
     go = threading.Event()
-    interrupt = [KeyboardInterrupt()]
-
-    def work(batch: list[Asked]) -> None:
-        go.wait(60)
-        if interrupt:
-            raise interrupt.pop()
-        for turn in batch:
-            turn.is_done = True
-
+    work = interrupted_once(go)
     turns: SharedTurns[Asked] = SharedTurns(work, two)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(turns.join, Asked())
@@ -122,15 +115,7 @@ def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_no
 
 def test_one_caller_with_many_turns_that_is_interrupted_leaves_none_of_them_in_the_way() -> None:
     go = threading.Event()
-    interrupt = [KeyboardInterrupt()]
-
-    def work(batch: list[Asked]) -> None:
-        go.wait(60)
-        if interrupt:
-            raise interrupt.pop()
-        for turn in batch:
-            turn.is_done = True
-
+    work = interrupted_once(go)
     turns: SharedTurns[Asked] = SharedTurns(work, one)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(turns.join_all, [Asked() for _ in range(3)])
@@ -251,6 +236,20 @@ class Asked(Turn):
     @property
     def is_answered(self) -> bool:
         return self.is_done or self.error is not None
+
+
+def interrupted_once(go: threading.Event) -> Callable[[list[Asked]], None]:
+    """Once it may go on; from then on it works."""
+    interrupt = [KeyboardInterrupt()]
+
+    def work(batch: list[Asked]) -> None:
+        go.wait(60)
+        if interrupt:
+            raise interrupt.pop()
+        for turn in batch:
+            turn.is_done = True
+
+    return work
 
 
 def one(waiting: deque[Asked]) -> list[Asked]:

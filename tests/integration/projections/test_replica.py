@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import Any
 
@@ -54,6 +54,10 @@ class Pair:
         self.primary = PostgresReadModels(self.pool)
         self.models = ReplicaReadModels(replica, self.primary)
 
+    @property
+    def standby_url(self) -> str:
+        return for_reading(self.pair.standby.url("gridproof_app"))
+
     def register(self, facility_id: str) -> None:
         entry = FacilityEntry(
             facility_id=facility_id,
@@ -82,6 +86,28 @@ class Pair:
 def pair() -> Iterator[Pair]:
     with postgres_pair() as servers, ExitStack() as stack:
         yield Pair(servers, stack)
+
+
+@contextmanager
+def killed(server: EmbeddedPostgres) -> Iterator[None]:
+    server.kill()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator[ReplicaReadModels]:
+    """Read models over another pool of the standby, once it is read from."""
+    models = ReplicaReadModels(pool, pair.primary, **options)
+    try:
+        until(
+            lambda: bool(models.facilities.listed()) and models.source().name == "replica", "it is read from"
+        )
+        yield models
+    finally:
+        pool.close()
 
 
 def looked_at(models: ReplicaReadModels) -> float | None:
@@ -151,9 +177,7 @@ def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
 
 
 def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) -> None:
-    pool = QuickPool(
-        for_reading(pair.pair.standby.url("gridproof_app")), min_size=1, max_size=1, open=True, timeout=5.0
-    )
+    pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
     seconds = [0.0]
     try:
         models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: seconds[0])
@@ -183,15 +207,10 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
 ) -> None:
     monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 0.2)
-    pool = QuickPool(
-        for_reading(pair.pair.standby.url("gridproof_app")), min_size=1, max_size=1, open=True, timeout=2.0
-    )
-    models = ReplicaReadModels(pool, pair.primary)
-    try:
-        until(lambda: bool(models.facilities.listed()) and models.age_s() is not None, "it is read from")
+    pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
+    with read_from(pair, pool) as models, killed(pair.pair.primary):
         for pause in ("LOOK_EVERY_S", "LEFT_ALONE_S"):
             monkeypatch.setattr(replica_read_models, pause, 3600.0)
-        pair.pair.primary.kill()
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
             models.either(models.alone.facilities.listed, gone)  # its one connection is taken
         assert models.either(models.alone.facilities.listed, gone).rows, "nobody was left alone for that"
@@ -202,9 +221,6 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
         models.look()
         assert models.age_s() is None, "others leave it alone"
         until(lambda: looked_at(models) is not None, "it is asked again at once")
-    finally:
-        pool.close()
-        pair.pair.primary.start()
 
 
 def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
@@ -213,15 +229,14 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
     for name, value in (("LOOK_EVERY_S", 0.05), ("LEFT_ALONE_S", 0.2), ("ANSWER_WITHIN_S", 8)):
         monkeypatch.setattr(replica_read_models, name, value)
     passed = [0.0]
-    pool = replica_pool(for_reading(pair.pair.standby.url("gridproof_app")), size=2, connect_within_s=0.5)
-    models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: time.monotonic() + passed[0])
+    pool = replica_pool(pair.standby_url, size=2, connect_within_s=0.5)
     there = pair.primary.facilities.listed().rows
 
     def is_read_from() -> bool:
         return models.facilities.listed().rows == there and models.source().name == "replica"
 
-    try:
-        until(is_read_from, "it is read from")
+    with read_from(pair, pool, monotonic=lambda: time.monotonic() + passed[0]) as models:
+        until(is_read_from, "it has all there is")
         with suspended(pair.pair.standby):
             passed[0] += 1.0
             looking = Thread(target=models.look)
@@ -237,27 +252,19 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
             with pytest.raises(ReadModelsUnavailable):
                 models.alone.facilities.listed()
         until(is_read_from, "it is back")
-    finally:
-        pool.close()
 
 
 def test_one_read_that_takes_too_long_is_the_primarys_and_the_replica_is_read_from_on(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica_read_models, "ANSWER_WITHIN_S", 1)
-    pool = replica_pool(for_reading(pair.pair.standby.url("gridproof_app")), size=2, connect_within_s=5.0)
-    models = ReplicaReadModels(pool, pair.primary)
+    pool = replica_pool(pair.standby_url, size=2, connect_within_s=5.0)
 
     def too_long() -> str:
         with reading(pool) as connection:
             connection.execute("SELECT pg_sleep(30)")
         return "replica"
 
-    try:
-        until(
-            lambda: bool(models.facilities.listed()) and models.source().name == "replica", "it is read from"
-        )
+    with read_from(pair, pool) as models:
         assert models.either(too_long, lambda: "primary") == "primary"
         assert models.source().name == "replica"
-    finally:
-        pool.close()
