@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SIDE_BY_SIDE = 3
 LONGEST_S = 240.0
 SMALL = ("--facilities", "5", "--speed", "120")
+KILLED = ("--facilities", "5", "--speed", "60")
+"""Where something is killed: on a slow machine a server is away for 5 s, and a commit has 15 minutes of the clock."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from tests.chaos.phases import (
 )
 from tests.demo_runs import DemoRun
 
-SHORT = ("--facilities", "8", "--speed", "90", "--failpoint", "notify.after_call")
+SHORT = ("--facilities", "8", "--speed", "60", "--failpoint", "notify.after_call")
 """The demo's own kill is moved out of the commits, which have to be in time."""
 LONG = ("--facilities", "50", "--speed", "30")
 """50 buildings need a slower clock: a call has 30 clock seconds, also on a machine with two cores that is busy."""
 ANOTHER_IN_EACH = {
-    "accepted": "relay",
+    "accepted": "valkey-server",
     "preparing": "schedule",
     "committing": "nats-server",
     "active": "postgres",

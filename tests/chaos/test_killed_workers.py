@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.demo_runs import SMALL, DemoRuns
+from tests.demo_runs import KILLED, DemoRuns
 
 ALL = {
     "dispatch.before_call_commit": r"commit fac-\d+/zone-\d+ [0-9a-f-]{36}",
@@ -43,7 +43,7 @@ TOGETHER = (
 
 
 def arguments(*failpoints: str) -> tuple[str, ...]:
-    return (*SMALL, *(word for failpoint in failpoints for word in ("--failpoint", failpoint)))
+    return (*KILLED, *(word for failpoint in failpoints for word in ("--failpoint", failpoint)))
 
 
 def has_the_same_end(demos: DemoRuns, failpoints: tuple[str, ...]) -> None:

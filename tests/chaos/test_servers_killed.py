@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo_runs import SMALL, run_demo_killing
+from tests.demo_runs import KILLED, run_demo_killing
 
+pytestmark = pytest.mark.chaos
 PREPARING, ACTIVE, RECOVERING = (
     f"the DR event is {status}" for status in ("preparing", "active", "recovering")
 )
@@ -25,7 +26,6 @@ def test_servers_killed_while_commands_are_under_way_change_nothing_of_the_end(
     has_the_same_end(when, tmp_path)
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize("server", ["postgres", "nats-server", "valkey-server"])
 def test_a_server_killed_alone_while_commands_are_under_way_changes_nothing_of_the_end(
     server: str, tmp_path: Path
@@ -34,7 +34,7 @@ def test_a_server_killed_alone_while_commands_are_under_way_changes_nothing_of_t
 
 
 def has_the_same_end(when: dict[str, str], folder: Path) -> None:
-    run = run_demo_killing(*SMALL, data_dir=folder / "data", when=when)
+    run = run_demo_killing(*KILLED, data_dir=folder / "data", when=when)
     assert run.faults == [], run.said
     assert run.status == 0
     assert run.document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
