@@ -46,12 +46,14 @@ MOST_LAG_S = 30.0
 """One further behind is not read from."""
 TAnswer = TypeVar("TAnswer")
 
-# All that was received is replayed: it is as far as the primary, but only while somebody still sends.
+# All that was received is replayed: it is as far as the primary, but only while somebody still sends. One that was
+# started alone and found no transaction to replay has at least what its last checkpoint has.
 _LAG = """
 SELECT CASE
     WHEN NOT pg_is_in_recovery() THEN 0
     WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
-    ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
+    ELSE greatest(0, extract(epoch FROM clock_timestamp() - coalesce(
+        pg_last_xact_replay_timestamp(), (SELECT checkpoint_time FROM pg_control_checkpoint()))))
 END::float8
 """
 

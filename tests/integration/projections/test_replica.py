@@ -202,6 +202,36 @@ def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) ->
         pair.pair.primary.start()
 
 
+def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint(pair: Pair) -> None:
+    primary, standby = pair.pair.primary, pair.pair.standby
+    with primary.connect() as connection:
+        connection.execute("CHECKPOINT")
+        (written,) = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or ()
+
+    def has_it() -> bool:
+        with standby.connect() as connection:
+            return connection.execute("SELECT pg_last_wal_replay_lsn() >= %s", (written,)).fetchone() == (
+                True,
+            )
+
+    until(has_it, "the checkpoint is replayed")
+    with standby.connect() as connection:
+        connection.execute("CHECKPOINT")
+    with killed(primary):
+        standby.kill()
+        time.sleep(1.0)
+        standby.start()
+        with standby.connect() as connection:
+            assert connection.execute("SELECT pg_last_xact_replay_timestamp()").fetchone() == (None,)
+        pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
+        try:
+            models = ReplicaReadModels(pool, pair.primary)
+            models.look()
+            assert models.source().lag_s > 1.0
+        finally:
+            pool.close()
+
+
 def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
