@@ -29,7 +29,9 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # A system is a dozen processes: where none may keep what it compiled, each start compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+# A lock names all that is needed, so nothing is looked for. Of what tests need beside the product little is ever imported:
+# it is compiled then.
+INSTALL := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
 .PHONY: demo up test check lint format types layers licences lock chaos screenshots fault-storm clean
@@ -96,7 +98,7 @@ $(VENV)/.runs: $(VENV)/.venv requirements.lock pyproject.toml
 
 $(VENV)/.tests: $(VENV)/.venv requirements-dev.lock pyproject.toml
 	@echo "installing into $(VENV), with the tools of tests ..."
-	@$(INSTALL) --requirement requirements-dev.lock
+	@$(INSTALL) --no-compile --requirement requirements-dev.lock
 	@$(PROJECT)
 	@touch $@
 
