@@ -32,11 +32,11 @@ class Origin(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """Calendar and weather from `back` clock hours before the origin's to two days after it."""
+    """Calendar and weather from `back` clock hours before the origin's to the end of what is foreseen."""
 
     back: int
     week: IntArray
-    """Shape (facilities, back + 49)."""
+    """Shape (facilities, back + hours + 1)."""
     columns: FloatArray
     """NaN where the temperature is not known."""
     has_weather: NDArray[np.bool_]

@@ -33,7 +33,7 @@ class Spread(NamedTuple):
     """Shape (facilities, blocks, 2), in units of the scale: at or below 0, and at or above it."""
 
     def around(self, place: IntArray, age_h: int = 0) -> FloatArray:
-        """Shape (2, facilities, 48): what to add to the middle, `place` (facilities, 48) as of day_kind_hour.
+        """Shape (2, facilities, n): what to add to the middle, `place` (facilities, n) as of day_kind_hour.
 
         With the last `age_h` hours unknown, as for so many hours further ahead; no nearer than with all known.
         """
@@ -41,7 +41,7 @@ class Spread(NamedTuple):
         return never_narrower(found, self._at(place, 0)) if age_h else found
 
     def _at(self, place: IntArray, age_h: int) -> FloatArray:
-        horizons = np.arange(1, HORIZON_H + 1) + age_h
+        horizons = np.arange(1, place.shape[1] + 1) + age_h
         block = BLOCK_OF[np.minimum(horizons, HORIZON_H) - 1]
         wider = 1.0 + AGE_WIDENS_A_DAY * np.maximum(horizons - HORIZON_H, 0) / 24
         scale = np.take_along_axis(self.scale_kw, place, axis=1) * wider

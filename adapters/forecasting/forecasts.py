@@ -20,7 +20,6 @@ from adapters.forecasting.naive_methods import without_gaps
 from adapters.forecasting.parameters import Block
 from adapters.forecasting.public_holidays import region_of
 from adapters.forecasting.reach import within_reach
-from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.spikes import without_leaps
 from adapters.forecasting.temperature_columns import carried_on, columns, smoothed
 from adapters.forecasting.within_hour import StepShape, in_steps
@@ -43,7 +42,8 @@ def block_quantiles(
     """Of `steps` steps from `starts_at` on, of every facility of `block` and `recent`."""
     origin = Origin(int(starts_at.timestamp()))
     recent, left_out, unheard = without_leaps(recent, block.values["believed_kw"], origin.at_s)
-    around = _surroundings(block, recent, origin, steps, temperatures)
+    hours = -(-steps * recent.step_s // HOUR_S)
+    around = _surroundings(block, recent, origin, hours, temperatures)
     load_kw, residual_kw = windows(block, recent, origin, around)
     ages = _ages(load_kw)
     filled_kw = without_gaps(load_kw, _mean(block.values["load_kw"]))
@@ -51,7 +51,7 @@ def block_quantiles(
     stale = np.zeros(len(ages), dtype=np.bool_)
     if temperatures is not None and temperatures.stale:
         stale = np.array(temperatures.stale)
-    found = np.empty((3, len(ages), HORIZON_H))
+    found = np.empty((3, len(ages), hours))
     ahead = slice(around.back, None)
     for age_h in np.unique(ages).tolist():
         rows = np.flatnonzero(ages == age_h)
@@ -85,7 +85,7 @@ def block_quantiles(
 def _quantiles(
     learned: Learned, window: Window, used_weather: NDArray[np.bool_], stale: NDArray[np.bool_]
 ) -> FloatArray:
-    """Shape (3, facilities, 48), by the hour."""
+    """Shape (3, facilities, hours), by the hour."""
     said = learned.candidates(window)
     modes = np.where(used_weather, np.where(stale, YESTERDAYS_WEATHER, FULL), NO_WEATHER)
     found = np.empty((3, *said.shape[1:]))
@@ -101,12 +101,12 @@ def _surroundings(
     block: Block,
     recent: RecentBlock,
     origin: Origin,
-    steps: int,
+    horizon: int,
     temperatures: TemperaturesAhead | None,
 ) -> Surroundings:
     since = origin.hour - min(block.ends_hour)
     back = min(max(since, 1), MOST_RECENT_H)
-    first, count = origin.hour - back, back + HORIZON_H + 1
+    first, count = origin.hour - back, back + horizon + 1
     week = np.stack(
         [
             hours_of_week(first, count, tz, region_of(tz, region))
@@ -120,7 +120,6 @@ def _surroundings(
         told_s = int(temperatures.starts_at.timestamp())
         told = on_grid(temperatures.temp_c, told_s, HOUR_S, first * HOUR_S, HOUR_S, count)
         temp_c = np.where(np.isfinite(temp_c), temp_c, told)
-    horizon = -(-steps * recent.step_s // HOUR_S)
     has_weather = np.isfinite(temp_c[:, back : back + horizon]).mean(axis=1) >= LEAST_TEMPERATURES
     # Of each facility only what came since its own history ended: it is to be forecast as it would be alone.
     ends = np.minimum(np.array(block.ends_hour), origin.hour)[:, None] - first
@@ -146,7 +145,7 @@ def _ages(load_kw: FloatArray) -> IntArray:
 
 
 def _shape(block: Block, around: Surroundings, used_weather: NDArray[np.bool_]) -> FloatArray:
-    """The mean of the clock hours ahead, which says how load moves within an hour: (facilities, 49)."""
+    """The mean of the clock hours ahead, which says how load moves within an hour: (facilities, hours + 1)."""
     ahead = slice(around.back, None)
     means = block.learned().means.fitted(around.week[:, ahead], around.columns[:, ahead])
     found: FloatArray = np.where(used_weather[:, None] & np.isfinite(means[0]), means[0], means[-1])

@@ -46,11 +46,11 @@ def mixing_weights(sums: FloatArray, allowed: NDArray[np.bool_], prior: FloatArr
 
 
 def mixed(weights: FloatArray, candidates_kw: FloatArray, age_h: int = 0) -> FloatArray:
-    """Shape (facilities, 48), of candidates (candidates, facilities, 48); one that is NaN is not heard.
+    """Shape (facilities, n), of candidates (candidates, facilities, n); one that is NaN is not heard.
 
     With data `age_h` old the weights are those of so many hours further ahead.
     """
-    span = SPAN_OF[np.minimum(np.arange(len(SPAN_OF)) + age_h, len(SPAN_OF) - 1)]
+    span = SPAN_OF[np.minimum(np.arange(candidates_kw.shape[2]) + age_h, len(SPAN_OF) - 1)]
     said = np.isfinite(candidates_kw)
     heard = weights[:, :, span] * said
     total = np.einsum("cfs,cfs->fs", heard, np.where(said, candidates_kw, 0.0))

@@ -11,7 +11,7 @@ from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray, day_kind_hou
 from adapters.forecasting.mean_models import MEMBERS, Means
 from adapters.forecasting.naive_methods import NAMES, naive
 from adapters.forecasting.normal_equations import Coefficients
-from adapters.forecasting.residual_correction import HORIZON_H, WINDOW_H, corrections
+from adapters.forecasting.residual_correction import WINDOW_H, corrections
 from adapters.forecasting.temperature_columns import Climate
 from domain.time_windows import FloatArray
 
@@ -29,29 +29,34 @@ AUTOREGRESSION_UP_TO_H = 3
 
 
 class Window(NamedTuple):
-    """A batch at its origin: the past four weeks and the two days ahead."""
+    """A batch at its origin: the past four weeks and the hours ahead, two days of them at most."""
 
     load_kw: FloatArray
     """Shape (facilities, 672), gaps filled, as of naive_methods."""
     residual_kw: FloatArray
     """Shape (members, facilities, 672), metered less mean, NaN where unknown."""
     week: IntArray
-    """Shape (facilities, 49), hours of the week of the clock hours ahead, from the one that the origin lies in."""
+    """Shape (facilities, hours + 1), hours of the week of the clock hours ahead, from that of the origin on."""
     columns: FloatArray
-    """Shape (facilities, 49, DENSE), of the same hours."""
+    """Shape (facilities, hours + 1, DENSE), of the same hours."""
     age_h: int = 0
     """How many of the last hours are not known."""
     phase: float = 0.0
     """How far into a clock hour the origin is, 0 to 1: the hours before and after it begin there."""
 
     def shifted(self, by_clock_hour: FloatArray) -> FloatArray:
-        """Of values (..., 49) of clock hours: (..., 48) of the hours that begin at the origin's phase."""
+        """Of values (..., hours + 1) of clock hours: (..., hours) of the hours that begin at the origin's phase."""
         return shifted(by_clock_hour, self.phase)
 
     @property
+    def hours(self) -> int:
+        """How many are foreseen."""
+        return int(self.week.shape[1]) - 1
+
+    @property
     def place(self) -> IntArray:
-        """Of the hours ahead, as of day_kind_hour: shape (facilities, 48)."""
-        return day_kind_hour(self.week[:, :HORIZON_H])
+        """Of the hours ahead, as of day_kind_hour: shape (facilities, hours)."""
+        return day_kind_hour(self.week[:, :-1])
 
 
 class Learned(NamedTuple):
@@ -66,16 +71,16 @@ class Learned(NamedTuple):
     """One for each of MODES."""
 
     def candidates(self, window: Window) -> FloatArray:
-        """What each of CANDIDATES says: shape (candidates, facilities, 48)."""
+        """What each of CANDIDATES says: shape (candidates, facilities, hours)."""
         added = [
-            corrections(weights, residual, window.age_h)
+            corrections(weights, residual, window.age_h, window.hours)
             for weights, residual in zip(self.corrections, window.residual_kw, strict=True)
         ]
         return np.concatenate(
             [
                 self._means(window) + np.stack(added),
                 self._autoregressed(window)[None],
-                naive(window.load_kw, HORIZON_H, window.age_h),
+                naive(window.load_kw, window.hours, window.age_h),
             ]
         )
 
@@ -86,16 +91,16 @@ class Learned(NamedTuple):
         return np.concatenate([members, self._autoregressed(others)[None], said_kw[MODELS:]])
 
     def _means(self, window: Window) -> FloatArray:
-        """Shape (members, facilities, 48)."""
+        """Shape (members, facilities, hours)."""
         return window.shifted(self.means.fitted(window.week, window.columns))
 
     def _autoregressed(self, window: Window) -> FloatArray:
-        """Shape (facilities, 48)."""
+        """Shape (facilities, hours)."""
         ahead = window.shifted(without_lags(self.autoregression).fitted(window.week, window.columns))
         return foreseen(self.autoregression, window.load_kw[:, -HOURS_A_WEEK - 1 :], ahead)
 
     def mixed(self, candidates_kw: FloatArray, mode: int, age_h: int = 0) -> FloatArray:
-        """The forecast: shape (facilities, 48)."""
+        """The forecast: shape (facilities, hours)."""
         weights = self.weights[MIXTURE_OF[mode]]
         if age_h > AUTOREGRESSION_UP_TO_H:
             weights = weights.copy()
@@ -104,7 +109,7 @@ class Learned(NamedTuple):
         return mixed(weights, candidates_kw, age_h)
 
     def around(self, window: Window, mode: int) -> FloatArray:
-        """Shape (2, facilities, 48): the 10 and 90 % quantiles of the error; in no mode nearer than in FULL."""
+        """Shape (2, facilities, hours): the 10 and 90 % quantiles of the error; in no mode nearer than in FULL."""
         full = self.spreads[FULL].around(window.place, window.age_h)
         if mode == FULL:
             return full

@@ -107,12 +107,14 @@ class CorrectionFit:
         return found
 
 
-def corrections(weights: FloatArray, residual_kw: FloatArray, age_h: int) -> FloatArray:
-    """Shape (series, 48): what to add to the mean of the 48 hours after the end of `residual_kw`, of which the last
+def corrections(
+    weights: FloatArray, residual_kw: FloatArray, age_h: int, hours: int = HORIZON_H
+) -> FloatArray:
+    """Shape (series, hours): what to add to the mean of the hours after the end of `residual_kw`, of which the last
     `age_h` are not known. Beyond 48 h after what is known, the last block's weights hold."""
     origin = residual_kw.shape[1] - age_h
-    horizons = np.arange(1, HORIZON_H + 1) + age_h
-    inputs = features(residual_kw, np.full(HORIZON_H, origin), horizons)
+    horizons = np.arange(1, hours + 1) + age_h
+    inputs = features(residual_kw, np.full(hours, origin), horizons)
     block = BLOCK_OF[np.minimum(horizons, HORIZON_H) - 1]
     found: FloatArray = np.einsum("snf,snf->sn", inputs, weights[:, block])
     return found
