@@ -44,9 +44,12 @@ def block_quantiles(
     recent, left_out, unheard = without_leaps(recent, block.values["believed_kw"], origin.at_s)
     hours = -(-steps * recent.step_s // HOUR_S)
     around = _surroundings(block, recent, origin, hours, temperatures)
-    load_kw, residual_kw = windows(block, recent, origin, around)
+    mean_kw = block.learned().means.fitted(around.week, around.columns)
+    load_kw, residual_kw = windows(block, recent, origin, around.back, mean_kw)
     ages = _ages(load_kw)
-    filled_kw = without_gaps(load_kw, _mean(block.values["load_kw"]))
+    filled_kw = load_kw
+    if not np.isfinite(load_kw).all():
+        filled_kw = without_gaps(load_kw, _mean(np.stack([past_kw[0] for past_kw in block.past_kw])))
     used = around.has_weather & (block.values["climate_known"][:, 0] > 0)
     stale = np.zeros(len(ages), dtype=np.bool_)
     if temperatures is not None and temperatures.stale:
@@ -64,12 +67,12 @@ def block_quantiles(
             age_h=age_h,
             phase=origin.phase,
         )
-        found[:, own] = _quantiles(block.learned(own), window, used[own], stale[own])
+        found[:, own] = _quantiles(block.learned(own), window, mean_kw[:, own, ahead], used[own], stale[own])
     known = known_of_last_day(load_kw)
     if recent.coverage:
         known = np.array(recent.coverage) - left_out * recent.step_s / (HOURS_A_DAY * HOUR_S)
     found = widened_by_gaps(found, known, ages)
-    shape_kw = _shape(block, around, used)
+    shape_kw = _shape(mean_kw[:, :, ahead], used)
     shape = StepShape(block.values["within_hour_kw"], block.values["within_hour_sd_kw"])
     kw = in_steps(shape, found, shape_kw, around.week[:, ahead], phase=origin.phase, step_s=recent.step_s)
     lowest_kw, highest_kw = block.values["reach_kw"].T[:, :, None]
@@ -83,10 +86,14 @@ def block_quantiles(
 
 
 def _quantiles(
-    learned: Learned, window: Window, used_weather: NDArray[np.bool_], stale: NDArray[np.bool_]
+    learned: Learned,
+    window: Window,
+    mean_kw: FloatArray,
+    used_weather: NDArray[np.bool_],
+    stale: NDArray[np.bool_],
 ) -> FloatArray:
-    """Shape (3, facilities, hours), by the hour."""
-    said = learned.candidates(window)
+    """Shape (3, facilities, hours), by the hour; `mean_kw` as of Learned.candidates."""
+    said = learned.candidates(window, mean_kw)
     modes = np.where(used_weather, np.where(stale, YESTERDAYS_WEATHER, FULL), NO_WEATHER)
     found = np.empty((3, *said.shape[1:]))
     for mode in np.unique(modes).tolist():
@@ -107,15 +114,12 @@ def _surroundings(
     since = origin.hour - min(block.ends_hour)
     back = min(max(since, 1), MOST_RECENT_H)
     first, count = origin.hour - back, back + horizon + 1
-    week = np.stack(
-        [
-            hours_of_week(first, count, tz, region_of(tz, region))
-            for tz, region in zip(recent.tz, recent.regions, strict=True)
-        ]
-    )
+    places = list(zip(recent.tz, recent.regions, strict=True))
+    weeks = {place: hours_of_week(first, count, place[0], region_of(*place)) for place in set(places)}
+    week = np.stack([weeks[place] for place in places])
     past_s = int(recent.starts_at.timestamp())
-    temp_c = on_grid(recent.temp_c, past_s, recent.step_s, first * HOUR_S, HOUR_S, count)
-    temp_c[:, back:] = np.nan
+    temp_c = np.full(week.shape, np.nan)
+    temp_c[:, :back] = on_grid(recent.temp_c, past_s, recent.step_s, first * HOUR_S, HOUR_S, back)
     if temperatures is not None:
         told_s = int(temperatures.starts_at.timestamp())
         told = on_grid(temperatures.temp_c, told_s, HOUR_S, first * HOUR_S, HOUR_S, count)
@@ -144,9 +148,7 @@ def _ages(load_kw: FloatArray) -> IntArray:
     return np.minimum(found, OLDEST_H)
 
 
-def _shape(block: Block, around: Surroundings, used_weather: NDArray[np.bool_]) -> FloatArray:
-    """The mean of the clock hours ahead, which says how load moves within an hour: (facilities, hours + 1)."""
-    ahead = slice(around.back, None)
-    means = block.learned().means.fitted(around.week[:, ahead], around.columns[:, ahead])
-    found: FloatArray = np.where(used_weather[:, None] & np.isfinite(means[0]), means[0], means[-1])
+def _shape(mean_kw: FloatArray, used_weather: NDArray[np.bool_]) -> FloatArray:
+    """Of the means (members, facilities, hours + 1) of the clock hours ahead, that which says how load moves in one."""
+    found: FloatArray = np.where(used_weather[:, None] & np.isfinite(mean_kw[0]), mean_kw[0], mean_kw[-1])
     return found

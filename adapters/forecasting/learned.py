@@ -11,7 +11,7 @@ from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray, day_kind_hou
 from adapters.forecasting.mean_models import MEMBERS, Means
 from adapters.forecasting.naive_methods import NAMES, naive
 from adapters.forecasting.normal_equations import Coefficients
-from adapters.forecasting.residual_correction import WINDOW_H, corrections
+from adapters.forecasting.residual_correction import BLOCKS, FEATURES, WINDOW_H, corrections
 from adapters.forecasting.temperature_columns import Climate
 from domain.time_windows import FloatArray
 
@@ -70,15 +70,23 @@ class Learned(NamedTuple):
     spreads: tuple[Spread, ...]
     """One for each of MODES."""
 
-    def candidates(self, window: Window) -> FloatArray:
-        """What each of CANDIDATES says: shape (candidates, facilities, hours)."""
-        added = [
-            corrections(weights, residual, window.age_h, window.hours)
-            for weights, residual in zip(self.corrections, window.residual_kw, strict=True)
-        ]
+    def candidates(self, window: Window, mean_kw: FloatArray | None = None) -> FloatArray:
+        """What each of CANDIDATES says: shape (candidates, facilities, hours).
+
+        `mean_kw` (members, facilities, hours + 1) is what `means` say of the window's clock hours, where that is known.
+        """
+        if mean_kw is None:
+            mean_kw = self.means.fitted(window.week, window.columns)
+        members, facilities = mean_kw.shape[:2]
+        added = corrections(
+            self.corrections.reshape(members * facilities, len(BLOCKS), FEATURES),
+            window.residual_kw.reshape(members * facilities, -1),
+            window.age_h,
+            window.hours,
+        )
         return np.concatenate(
             [
-                self._means(window) + np.stack(added),
+                window.shifted(mean_kw) + added.reshape(members, facilities, window.hours),
                 self._autoregressed(window)[None],
                 naive(window.load_kw, window.hours, window.age_h),
             ]
@@ -123,23 +131,21 @@ def shifted(by_clock_hour: FloatArray, phase: float) -> FloatArray:
     return (1.0 - phase) * by_clock_hour[..., :-1] + phase * by_clock_hour[..., 1:]
 
 
-def by_local_clock(values: FloatArray, clocks_h: IntArray, clock_then_h: IntArray) -> FloatArray:
-    """Hours (..., facilities, n) moved so that the same hour on days before is so by the local clock.
+def put_by_local_clock(values: FloatArray, later_h: IntArray) -> None:
+    """Move hours (..., facilities, n) in their array, so that the same hour on days before is so by the local clock.
 
-    `clocks_h` (facilities, n) is what clocks were ahead of UTC at each hour, `clock_then_h` (facilities,) what they are
-    at the hours to be foreseen. All stays where it is but for the weeks after clocks have changed.
+    `later_h` (facilities, n) is what clocks are further ahead of UTC at the hours to be foreseen than they were at each
+    hour. All stays where it is but for the weeks after clocks have changed.
     """
-    shift = clock_then_h[:, None] - clocks_h
-    if not shift.any():
-        return values
-    found = values.copy()
-    for hours in range(int(shift.min()), int(shift.max()) + 1):
-        moved = shift == hours
-        columns = np.flatnonzero(moved.any(axis=0))
-        if hours and columns.size:
-            from_there = values[..., np.clip(columns + hours, 0, values.shape[-1] - 1)]
-            found[..., columns] = np.where(moved[:, columns], from_there, found[..., columns])
-    return found
+    columns = np.flatnonzero(later_h.any(axis=0))
+    later_h = later_h[:, columns]
+    found = [
+        (later_h == hours, values[..., np.clip(columns + hours, 0, values.shape[-1] - 1)])
+        for hours in np.unique(later_h).tolist()
+        if hours
+    ]
+    for moved, from_there in found:
+        values[..., columns] = np.where(moved, from_there, values[..., columns])
 
 
 def window_of(values: FloatArray, end: IntArray) -> FloatArray:

@@ -4,10 +4,12 @@ About 5,000 numbers of 4 bytes, half of them the last four weeks, so that a fore
 what came since.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.forecasting.autoregression import LAGS_H
 from adapters.forecasting.conformal import PLACES, Spread
@@ -40,13 +42,12 @@ LAYOUT: dict[str, tuple[int, ...]] = {
     "reach_kw": (2,),
     "believed_kw": (2,),
     "smooth_c": (1,),
-    "load_kw": (WINDOW_H,),
-    "residual_kw": (len(MEMBERS), WINDOW_H),
 }
-"""Name -> shape, in the order they stand in."""
-WINDOWS = ("load_kw", "residual_kw")
-"""Most of it, and read only: not worth a copy of twice the size."""
-SIZE = sum(int(np.prod(shape)) for shape in LAYOUT.values())
+"""Name -> shape, in the order they stand in; the past follows."""
+PAST = (1 + len(MEMBERS), WINDOW_H)
+"""The last four weeks: load, and residuals of every member."""
+NUMBERS = sum(int(np.prod(shape)) for shape in LAYOUT.values())
+SIZE = NUMBERS + int(np.prod(PAST))
 
 
 class StoredParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -54,11 +55,11 @@ class StoredParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=Tru
 
     layout: int
     ends_hour: int
-    """Hours since 1970, UTC: where `load_kw` and `residual_kw` end."""
+    """Hours since 1970, UTC: where the past ends."""
     is_model: bool
     """Whether the models are used, or the naive methods alone."""
-    values: bytes
-    """float32, little-endian, in the order of LAYOUT."""
+    values: memoryview
+    """float32, little-endian, in the order of LAYOUT, and then PAST; as decoded, a part of what was decoded."""
 
 
 LAYOUT_VERSION = 3
@@ -70,9 +71,12 @@ class OtherLayout(ValueError):
 
 
 class Block(NamedTuple):
-    """The parameters of several facilities: name -> shape (facilities, *LAYOUT[name])."""
+    """The parameters of several facilities."""
 
     values: dict[str, FloatArray]
+    """Name -> shape (facilities, *LAYOUT[name])."""
+    past_kw: Sequence[NDArray[np.floating[Any]]]
+    """Of each facility in the shape PAST: most of it, so unpacked as a view of what was stored; NaN where unknown."""
     ends_hour: tuple[int, ...]
     is_model: tuple[bool, ...]
 
@@ -112,12 +116,15 @@ def values_of(learned: Learned) -> dict[str, FloatArray]:
 def packed(block: Block) -> list[bytes]:
     """One for each facility."""
     count = len(block.ends_hour)
-    table = np.concatenate([block.values[name].reshape(count, -1) for name in LAYOUT], axis=1)
-    rows = table.astype("<f4")
+    parts = [*(block.values[name] for name in LAYOUT), np.stack(block.past_kw)]
+    rows = np.concatenate([part.reshape(count, -1) for part in parts], axis=1).astype("<f4")
     return [
         msgspec.msgpack.encode(
             StoredParameters(
-                layout=LAYOUT_VERSION, ends_hour=ends_hour, is_model=is_model, values=row.tobytes()
+                layout=LAYOUT_VERSION,
+                ends_hour=ends_hour,
+                is_model=is_model,
+                values=memoryview(row.tobytes()),
             )
         )
         for row, ends_hour, is_model in zip(rows, block.ends_hour, block.is_model, strict=True)
@@ -132,7 +139,7 @@ def is_of_this_layout(parameters: bytes) -> bool:
 
 
 def _fits(stored: StoredParameters) -> bool:
-    return stored.layout == LAYOUT_VERSION and len(stored.values) == 4 * SIZE
+    return stored.layout == LAYOUT_VERSION and stored.values.nbytes == 4 * SIZE
 
 
 def unpacked(parameters: list[bytes]) -> Block:
@@ -140,11 +147,16 @@ def unpacked(parameters: list[bytes]) -> Block:
     stored = [_DECODER.decode(one) for one in parameters]
     if not all(map(_fits, stored)):
         raise OtherLayout("the parameters of a model are of another release; train it anew")
-    table = np.frombuffer(b"".join(one.values for one in stored), dtype="<f4").reshape(len(stored), SIZE)
+    table, past_kw = np.empty((len(stored), NUMBERS)), []
+    for row, one in enumerate(stored):
+        numbers = np.frombuffer(one.values, dtype="<f4")
+        table[row] = numbers[:NUMBERS]
+        past_kw.append(numbers[NUMBERS:].reshape(PAST))
     values, first = {}, 0
     for name, shape in LAYOUT.items():
         size = int(np.prod(shape))
-        own = table[:, first : first + size].reshape(len(stored), *shape)
-        values[name] = own if name in WINDOWS else own.astype(np.float64)
+        values[name] = table[:, first : first + size].reshape(len(stored), *shape)
         first += size
-    return Block(values, tuple(one.ends_hour for one in stored), tuple(one.is_model for one in stored))
+    return Block(
+        values, past_kw, tuple(one.ends_hour for one in stored), tuple(one.is_model for one in stored)
+    )

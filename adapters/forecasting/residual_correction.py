@@ -28,21 +28,26 @@ BLOCK_OF = np.concatenate([np.full(last - first + 1, i) for i, (first, last) in 
 def features(residual_kw: FloatArray, origins: IntArray, horizons: IntArray) -> FloatArray:
     """Shape (series, n, FEATURES), of residuals (series, hours) with NaN where unknown.
 
-    `origins` (n,) are the indices of the first hours not known, `horizons` (n,) the hours from there to the target's
-    end, 1 or more. Unknown residuals count as 0, and the means are those of the known ones.
+    `origins` (n,), or (1,) for one that all share, are the indices of the first hours not known, `horizons` (n,) the
+    hours from there to the target's end, 1 or more. Unknown residuals count as 0, and the means are those of the known
+    ones.
     """
     # Sums over the hours that a mean looks at, and not over the weeks before them.
     start = max(int(origins.min()) - HOURS_A_WEEK, 0)
     recent = residual_kw[:, start : int(origins.max())]
     known = np.isfinite(recent)
-    total = np.pad(np.cumsum(np.where(known, recent, 0.0), axis=1), ((0, 0), (1, 0)))
-    count = np.pad(np.cumsum(known, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+    shape = (len(recent), recent.shape[1] + 1)
+    total, count = np.zeros(shape, dtype=recent.dtype), np.arange(shape[1], dtype=np.int32)[None]
+    if not known.all():
+        recent, count = np.where(known, recent, 0.0), np.zeros(shape, dtype=np.int32)
+        np.cumsum(known, axis=1, out=count[:, 1:])
+    np.cumsum(recent, axis=1, out=total[:, 1:])
     target = origins + horizons - 1
     yesterday = target - HOURS_A_DAY * -(-horizons // HOURS_A_DAY)
     last_week = target - HOURS_A_WEEK * -(-horizons // HOURS_A_WEEK)
 
     def at(index: IntArray) -> FloatArray:
-        found = residual_kw[:, np.maximum(index, 0)]
+        found = residual_kw.take(np.maximum(index, 0), axis=1)
         return np.where((index >= 0) & np.isfinite(found), found, 0.0)
 
     def mean_before(hours: int) -> FloatArray:
@@ -51,19 +56,15 @@ def features(residual_kw: FloatArray, origins: IntArray, horizons: IntArray) -> 
         return found
 
     weeks = [at(last_week - HOURS_A_WEEK * back) for back in range(4)]
-    return np.stack(
-        [
-            at(origins - 1),
-            mean_before(3),
-            mean_before(HOURS_A_DAY),
-            mean_before(HOURS_A_WEEK),
-            at(yesterday),
-            (at(yesterday - HOURS_A_DAY) + at(yesterday - 2 * HOURS_A_DAY)) / 2,
-            weeks[0],
-            (weeks[0] + weeks[1] + weeks[2] + weeks[3]) / 4,
-        ],
-        axis=2,
-    )
+    found = np.empty((len(residual_kw), len(horizons), FEATURES))
+    found[:, :, 0] = at(origins - 1)
+    for place, hours in enumerate((3, HOURS_A_DAY, HOURS_A_WEEK), 1):
+        found[:, :, place] = mean_before(hours)
+    found[:, :, 4] = at(yesterday)
+    found[:, :, 5] = (at(yesterday - HOURS_A_DAY) + at(yesterday - 2 * HOURS_A_DAY)) / 2
+    found[:, :, 6] = weeks[0]
+    found[:, :, 7] = (weeks[0] + weeks[1] + weeks[2] + weeks[3]) / 4
+    return found
 
 
 class CorrectionFit:
@@ -114,7 +115,10 @@ def corrections(
     `age_h` are not known. Beyond 48 h after what is known, the last block's weights hold."""
     origin = residual_kw.shape[1] - age_h
     horizons = np.arange(1, hours + 1) + age_h
-    inputs = features(residual_kw, np.full(hours, origin), horizons)
+    inputs = features(residual_kw, np.array([origin]), horizons)
     block = BLOCK_OF[np.minimum(horizons, HORIZON_H) - 1]
-    found: FloatArray = np.einsum("snf,snf->sn", inputs, weights[:, block])
+    found = np.empty(inputs.shape[:2])
+    for number in np.unique(block).tolist():
+        own = slice(*np.searchsorted(block, (number, number + 1)).tolist())
+        np.einsum("snf,sf->sn", inputs[:, own], weights[:, number], out=found[:, own])
     return found

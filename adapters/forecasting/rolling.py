@@ -15,7 +15,7 @@ from adapters.forecasting.learned import (
     YESTERDAYS_WEATHER,
     Learned,
     Window,
-    by_local_clock,
+    put_by_local_clock,
     window_of,
 )
 from adapters.forecasting.local_week import HOURS_A_DAY, HOURS_A_WEEK, IntArray
@@ -114,14 +114,18 @@ class Rolling:
         spreads = self._trials.spreads(end, self._usual_kw(end))
         return self._learned_without_spreads(end)._replace(spreads=spreads)
 
-    def tails(self) -> dict[str, FloatArray]:
-        """The last four weeks up to the end: load (NaN where unknown), residuals, and the smoothed temperature."""
+    def past_kw(self) -> FloatArray:
+        """The last four weeks up to the end: load, and the residuals of every member; NaN where unknown.
+
+        Shape (facilities, 1 + members, 672).
+        """
         end = np.full(self.facilities, self.hours)
-        return {
-            "load_kw": window_of(self.batch.load_kw, end),
-            "residual_kw": window_of(self._residual_kw, end).swapaxes(0, 1),
-            "smooth_c": self._smooth_c[:, -1:],
-        }
+        load_kw, residual_kw = window_of(self.batch.load_kw, end), window_of(self._residual_kw, end)
+        return np.concatenate([load_kw[None], residual_kw]).swapaxes(0, 1)
+
+    def smooth_c(self) -> FloatArray:
+        """The smoothed temperature at the end: shape (facilities, 1)."""
+        return self._smooth_c[:, -1:]
 
     def window(self, end: IntArray, temp_c: FloatArray, age_h: int = 0) -> Window:
         """At the origins `end` (facilities,), `temp_c` (facilities, 49) foreseen, the last `age_h` hours unknown."""
@@ -129,11 +133,12 @@ class Rolling:
         week = np.take_along_axis(self.batch.week, ahead, axis=1)
         past = np.maximum(end[:, None] + np.arange(-WINDOW_H, 0), 0)
         clocks_h = np.take_along_axis(self.batch.clocks_h, past, axis=1)
-        clock_then_h = np.take_along_axis(self.batch.clocks_h, end[:, None] + HOURS_A_DAY, axis=1)[:, 0]
+        clock_then_h = np.take_along_axis(self.batch.clocks_h, end[:, None] + HOURS_A_DAY, axis=1)
         load_kw = np.nan_to_num(window_of(self._filled_kw, end))
         residual_kw = window_of(self._residual_kw, end)
         _forget(load_kw, residual_kw, age_h)
-        load_kw, residual_kw = (by_local_clock(one, clocks_h, clock_then_h) for one in (load_kw, residual_kw))
+        for one in (load_kw, residual_kw):
+            put_by_local_clock(one, clock_then_h - clocks_h)
         _forget(load_kw, residual_kw, age_h)  # where clocks change, an hour stands in for the one before it
         return Window(
             load_kw=load_kw,

@@ -81,7 +81,9 @@ def columns(
         found[:, :, 1 + piece] = part * occupied
         found[:, :, 1 + PIECES + piece] = part * (1.0 - occupied)
     found[:, :, -1] = (smooth_c - climate.knots_c[:, 1][:, None]) * climate.known[:, None] / KELVIN
-    return np.where(climate.known[:, None, None] > 0, found, np.nan_to_num(found))
+    unused = np.flatnonzero(climate.known <= 0)
+    found[unused] = np.nan_to_num(found[unused])
+    return found
 
 
 def smoothed(temp_c: FloatArray, before_c: FloatArray) -> FloatArray:

@@ -92,13 +92,14 @@ def learnt(histories: Histories) -> Block:
         rolling.close_day()
     rolling.open_day()
     values = values_of(rolling.learned(hours))
-    values |= rolling.tails()
+    values["smooth_c"] = rolling.smooth_c()
     recent = slice(hours - histories.quarters_kw.shape[1], hours)
     shape = within_hour(histories.quarters_kw, batch.week[:, recent])
     values |= {"within_hour_kw": shape.pattern_kw, "within_hour_sd_kw": shape.noise_kw}
     values |= {"reach_kw": histories.reach_kw, "believed_kw": histories.believed_kw}
     return Block(
         values,
+        list(rolling.past_kw()),
         (batch.first_hour + hours,) * len(batch.load_kw),
         tuple(bool(known >= USED_FROM_H) for known in rolling.known_h(hours)),
     )

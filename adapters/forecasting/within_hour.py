@@ -70,7 +70,7 @@ def in_steps(
     offset_s = round(phase * HOUR_S) + size * np.arange(parts * hours)
     clock_hour, quarter = offset_s // HOUR_S, offset_s % HOUR_S // QUARTER_S
     step_mean = mean_kw[:, clock_hour]
-    places = quarter_places(week)[:, clock_hour, quarter]
+    places = day_kind_hour(week)[:, clock_hour] * QUARTERS + quarter
     if size == QUARTER_S:
         step_mean = step_mean + np.take_along_axis(shape.pattern_kw, places, axis=1)
     of_hours = step_mean.reshape(len(step_mean), hours, parts)

@@ -53,6 +53,23 @@ def test_the_day_ahead_follows_the_days_before(forecaster: LoadForecaster) -> No
     assert (found.p50_kw <= found.p90_kw).all()
 
 
+@pytest.mark.parametrize("minutes", [0, 15])
+def test_a_shorter_forecast_is_the_beginning_of_a_longer_one(
+    forecaster: LoadForecaster, minutes: int
+) -> None:
+    past = history(42 + minutes / 1440)
+    ends_at = past.mean_kw.ends_at
+    model = forecaster.train(past, at=ends_at)
+    short, long = (
+        forecaster.forecast(model, past, starts_at=ends_at, steps=steps, temperatures=None)
+        for steps in (50, 192)
+    )
+    for some, all_of_them in zip(
+        (short.p10_kw, short.p50_kw, short.p90_kw), (long.p10_kw, long.p50_kw, long.p90_kw), strict=True
+    ):
+        assert (some == all_of_them[:50]).all()
+
+
 def test_the_same_history_gives_the_same_model_and_forecast(forecaster: LoadForecaster) -> None:
     models = [forecaster.train(history(42), at=START) for _ in range(2)]
     assert models[0] == models[1]

@@ -11,6 +11,7 @@ from adapters.forecasting.hourly import on_grid, stuck, stuck_steps
 from adapters.forecasting.naive_methods import naive, without_gaps
 from adapters.forecasting.parameters import (
     LAYOUT,
+    PAST,
     SIZE,
     Block,
     OtherLayout,
@@ -232,12 +233,14 @@ def test_finer_steps_are_averaged_and_longer_ones_copied() -> None:
 def test_parameters_come_back_as_they_were_kept() -> None:
     drawn = np.random.default_rng(6)
     values = {name: drawn.normal(size=(2, *shape)) for name, shape in LAYOUT.items()}
-    kept = packed(Block(values, (10, 11), (True, False)))
+    past = drawn.normal(size=(2, *PAST))
+    kept = packed(Block(values, list(past), (10, 11), (True, False)))
     assert len(kept[0]) < 4 * SIZE + 40
     found = unpacked(kept)
     assert (found.ends_hour, found.is_model) == ((10, 11), (True, False))
     for name, value in values.items():
         assert found.values[name] == pytest.approx(value, rel=1e-6)
+    assert np.stack(found.past_kw) == pytest.approx(past, rel=1e-6)
     others = kept[0].replace(b"\x94\x03", b"\x94\x02", 1)
     with pytest.raises(OtherLayout, match="train it anew"):
         unpacked([others])
