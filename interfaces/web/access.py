@@ -13,6 +13,7 @@ from application.ports.api_keys import ApiKey, Role
 from interfaces.web.authentication import unauthenticated
 from interfaces.web.collaborators import Edge, edge_of
 from interfaces.web.problems import Problem, ProblemReason, try_again
+from interfaces.web.query_values import check_query
 from interfaces.web.replica_reads import is_away, may_read_alone
 from interfaces.web.routes import AS_OF, DR_EVENT, FACILITY, WEBHOOK, names_a_past
 from interfaces.web.signed_in import caller_of, token_of
@@ -147,6 +148,7 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         _check_replica_has_it(edge, connection, route)
     if route.startswith("POST ") and route != SIGN_IN and not of_utility:
         check_is_json(connection)
+    check_query(connection, handler)
 
 
 def _check_replica_has_it(edge: Edge, connection: ASGIConnection[Any, Any, Any, Any], route: str) -> None:

@@ -1,0 +1,64 @@
+"""What a query says, held to what the OpenAPI document says of it, where the framework is more lenient.
+
+It takes the last of a name's values, `null` for nothing, and a bare number for a time: a call would do something else
+than what it was meant to.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, get_args
+from urllib.parse import parse_qsl
+
+from litestar.connection import ASGIConnection
+from litestar.enums import ParamType
+from litestar.handlers import BaseRouteHandler
+from litestar.params import ParameterKwarg
+from litestar.typing import FieldDefinition
+
+from interfaces.web.problems import Problem, ProblemReason
+
+
+def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Of the parameters that `handler` takes; others are passed over. Raises Problem (400) with every reason."""
+    query = connection.scope["query_string"]
+    if not query:
+        return
+    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    taken = dict(_taken_by(handler))
+    reasons = [
+        ProblemReason(code="invalid_field", detail=detail, field=name)
+        for name, detail in _wrong([(name, value) for name, value in given if name in taken], taken)
+    ]
+    if reasons:
+        named = ", ".join(dict.fromkeys(f"`{reason.field}`" for reason in reasons))
+        raise Problem("invalid-request", f"wrong in the query: {named}", tuple(reasons))
+
+
+def _taken_by(handler: BaseRouteHandler) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """By its name in the query: the types of each parameter."""
+    for field in handler.parsed_fn_signature.parameters.values():
+        described = field.kwarg_definition
+        if not isinstance(described, ParameterKwarg):
+            yield field.name, _types_of(field)
+        elif described.param_type == ParamType.QUERY:
+            yield described.name or field.name, _types_of(field)
+
+
+def _types_of(field: FieldDefinition) -> tuple[Any, ...]:
+    return get_args(field.annotation) or (field.annotation,)
+
+
+def _wrong(given: list[tuple[str, str]], taken: dict[str, tuple[Any, ...]]) -> Iterator[tuple[str, str]]:
+    """(name, what to do) of each."""
+    for name, count in Counter(name for name, _ in given).items():
+        if count > 1:
+            yield name, "is given more than once; give it once"
+    for name, value in given:
+        types = taken[name]
+        if str in types:
+            continue
+        if value.lower() == "null":
+            yield name, "`null` is no value; leave the parameter out"
+        elif datetime in types and not (value[:4].isdigit() and value[4:5] == "-"):
+            yield name, "Expected a time as in RFC 3339, such as 2026-07-14T21:00:00Z"
