@@ -102,3 +102,17 @@ def test_a_body_that_is_shown_is_taken(house: House, route: str) -> None:
     with house.edge.client() as client:
         answer = client.request(method, url, json=ROUTES[route]["body"], headers=house.keys["admin"])
     assert answer.status_code not in (400, 415, 422), answer.text
+
+
+@pytest.mark.parametrize("route", BODIES)
+def test_the_document_says_of_a_body_what_decodes_it(
+    house: House, document: dict[str, Any], route: str
+) -> None:
+    """That it may have no field of another name; of a facility, that the ids in a list are ids."""
+    schema = operations(document)[route]["requestBody"]["content"]["application/json"]["schema"]
+    holds = jsonschema_rs.validator_for({"components": document["components"], **schema})
+    body = ROUTES[route]["body"]
+    assert holds.is_valid(body)
+    assert not holds.is_valid(body | {"another": 1})
+    if "programs" in body:
+        assert not holds.is_valid(body | {"programs": [""]})
