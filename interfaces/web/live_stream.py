@@ -60,7 +60,8 @@ class StreamController(Controller):
     ) -> Response[None]:
         """A message says what to read anew. `Last-Event-ID` goes on without a gap or a repeat."""
         edge = edge_of(request)
-        after = _position(resumed_after or last_event_id)
+        resumed, asked = _position(resumed_after), _position(last_event_id)
+        after = asked if resumed is None else resumed
         if edge.live.is_full:
             raise try_again(
                 "unavailable",

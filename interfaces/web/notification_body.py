@@ -120,7 +120,7 @@ def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[P
         if spec.name == "facility_ids" and isinstance(given[spec.name], list):
             yield from _wrong_facility_ids(given[spec.name])
         try:
-            values[spec.name] = _utc(msgspec.convert(given[spec.name], spec.type))
+            values[spec.name] = _utc(msgspec.convert(_whole(given[spec.name]), spec.type))
         except (msgspec.ValidationError, OverflowError) as error:
             if spec.name != "facility_ids" or "$[" not in str(error):
                 yield ProblemReason(code="invalid_field", detail=str(error), field=spec.name)
@@ -133,6 +133,11 @@ def _wrong_facility_ids(given: list[Any]) -> Iterator[ProblemReason]:
             msgspec.convert(facility_id, Id)
         except msgspec.ValidationError as error:
             yield ProblemReason(code="invalid_field", detail=str(error), field=f"facility_ids[{index}]")
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: `2.0`, as some languages write it, is the integer 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _utc(value: Any) -> Any:

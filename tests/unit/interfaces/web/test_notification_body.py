@@ -32,6 +32,23 @@ def test_the_same_content_has_one_hash_however_it_is_written(edge: Edge) -> None
     assert first == second != third
 
 
+def test_a_whole_number_is_one_however_it_is_written(edge: Edge) -> None:
+    key = edge.key("utility", utility="util-1")
+    numbers = {
+        "priority": 2.0,
+        "modification_number": 3.0,
+        "randomize_start_s": 0.0,
+        "target_reduction_kw": 1e3,
+    }
+    with edge.client() as client:
+        assert client.post(WEBHOOK, json=notification(**numbers), headers=key).status_code == 202
+        half = client.post(WEBHOOK, json=notification(priority=2.5), headers=key)
+    notice = edge.commands.given[0][0].notice
+    told = (notice.priority, notice.modification_number, notice.randomize_start_s, notice.target_kw)
+    assert [(type(number), number) for number in told] == [(int, 2), (int, 3), (int, 0), (float, 1000)]
+    assert problem_of(half)["reasons"][0]["field"] == "priority"
+
+
 def test_every_wrong_field_is_named_at_once(edge: Edge) -> None:
     key = edge.key("utility", utility="util-1")
     body = notification(

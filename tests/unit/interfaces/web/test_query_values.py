@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interfaces.web.openapi_examples import examples
-from tests.unit.interfaces.web.edge import codes_of, problem_of
+from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
 from tests.unit.interfaces.web.test_access_matrix import House
 from tests.unit.interfaces.web.test_reads import LETTER
 
@@ -95,3 +95,14 @@ def test_a_cancellation_with_a_number_that_is_none_cancels_nothing(house: House)
 def test_a_text_may_be_null_and_what_no_operation_takes_is_passed_over(house: House, url: str) -> None:
     with house.edge.client() as client:
         assert client.get(url, headers=house.keys["admin"]).status_code == 200
+
+
+def test_a_position_in_the_query_is_looked_at_beside_that_of_the_header() -> None:
+    edge = Edge(others={"stream_clients": 0})  # whoever asked well is told that it is full, and none waits
+    headers = edge.key("operator") | {"Last-Event-ID": "1234"}
+    with edge.client() as client:
+        statuses = [
+            client.get(f"{WITHOUT_AN_END}?last_event_id={said}", headers=headers).status_code
+            for said in ("null", "12")
+        ]
+    assert statuses == [400, 503]
