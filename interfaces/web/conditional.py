@@ -95,7 +95,7 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
         await send({"type": "http.response.start", "status": 304, "headers": kept})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
-    if len(body) >= LEAST_BYTES and _takes_gzip(header_of(scope["headers"], b"accept-encoding")):
+    if wants_gzip(header_of(scope["headers"], b"accept-encoding"), len(body)):
         body = await _compressed(body)
         headers = [(name, value) for name, value in headers if name != b"content-length"]
         headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
@@ -114,13 +114,34 @@ def _tag_of(body: bytes) -> bytes:
     return b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
 
 
-def _takes_gzip(accept_encoding: bytes) -> bool:
-    """By name, or by `*`; `q=0` says no."""
-    said: dict[bytes, bool] = {}
+def wants_gzip(accept_encoding: bytes, size: int) -> bool:
+    """Whether an answer of so many bytes goes out in gzip (RFC 9110, 12.5.3).
+
+    Where it is taken and the plain form not preferred; a short one only where the plain form is refused.
+    """
+    said: dict[bytes, float] = {}
     for one in accept_encoding.lower().split(b","):
-        coding, _, quality = one.replace(b" ", b"").partition(b";q=")
-        said[coding] = not quality or quality.strip(b"0.") != b""
-    return said.get(b"gzip", said.get(b"*", False))
+        coding, *parameters = (part.strip() for part in one.split(b";"))
+        said[coding] = _quality_of(parameters)
+    others = said.get(b"*", 0.0)
+    packed = said.get(b"gzip", others)
+    # By `*` alone the plain form is refused, and never preferred.
+    plain = said.get(b"identity", 0.0 if b"*" in said and not others else None)
+    if packed <= 0 or (plain is not None and plain > packed):
+        return False
+    return size >= LEAST_BYTES or plain == 0
+
+
+def _quality_of(parameters: list[bytes]) -> float:
+    """1 where none is given, 0 where it cannot be read."""
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 async def _compressed(body: bytes) -> bytes:

@@ -11,6 +11,7 @@ from litestar import Controller, Request, Response, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from interfaces.web.conditional import holds, wants_gzip
 from interfaces.web.problems import Problem
 
 POLICY = (
@@ -30,6 +31,7 @@ class StaticFile(NamedTuple):
     content: bytes
     media_type: str
     etag: str
+    """A weak one: the plain and the packed form have the same."""
     packed: bytes
     """The same in gzip, which is what a browser loads."""
 
@@ -49,7 +51,7 @@ def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
             found += _below(entry, f"{name}/")
         elif ending in MEDIA_TYPES:
             content = entry.read_bytes()
-            etag = f'"{sha256(content).hexdigest()[:32]}"'
+            etag = f'W/"{sha256(content).hexdigest()[:32]}"'
             found.append(
                 (
                     name,
@@ -90,9 +92,9 @@ def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept-Encoding",
     }
-    if request.headers.get("if-none-match") == found.etag:
+    if holds(request.headers.get("if-none-match", "").encode(), found.etag.encode()):
         return Response(b"", status_code=304, media_type=found.media_type, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if wants_gzip(request.headers.get("accept-encoding", "").encode(), len(found.content)):
         headers["Content-Encoding"] = "gzip"
         return Response(found.packed, media_type=found.media_type, headers=headers)
     return Response(found.content, media_type=found.media_type, headers=headers)

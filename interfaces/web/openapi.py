@@ -22,7 +22,7 @@ from interfaces.web.notification_answers import ModificationAnswer, Notification
 from interfaces.web.notification_body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.openapi_examples import add_examples, problem_example
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
-from interfaces.web.routes import AS_OF, WEBHOOK
+from interfaces.web.routes import AS_OF, FACILITY, WEBHOOK
 from interfaces.web.signed_in import COOKIE
 
 _REFERENCE = "#/components/schemas/"
@@ -33,6 +33,11 @@ _BY_HAND = {
     f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
 }
 """Routes whose body is read, and whose answer is written, byte by byte: the framework cannot know their forms."""
+_MAINTENANCE = f"POST {FACILITY}/maintenance"
+_REASON_TO_START = {
+    "if": {"properties": {"action": {"const": "start"}}},
+    "then": {"required": ["reason"], "properties": {"reason": {"pattern": r"\S"}}},
+}
 _LIVE_MESSAGE = {
     "type": "object",
     "description": "One message of the stream",
@@ -144,6 +149,9 @@ def _correct(operation: dict[str, Any], route: str) -> None:
         body["schema"] = {"$ref": _REFERENCE + NotificationBody.__name__}
         if route.startswith("PATCH "):  # which of two came first is told by the number alone
             body["schema"] = {"allOf": [body["schema"], {"required": ["modification_number"]}]}
+    if route == _MAINTENANCE:
+        body = operation["requestBody"]["content"]["application/json"]
+        body["schema"] = {"allOf": [body["schema"], _REASON_TO_START]}
     if route == "GET /ready":
         responses["503"] = {**responses["200"], "description": "Not ready; it says what is missing"}
     for media_type, media in responses.get("200", {}).get("content", {}).items():

@@ -41,6 +41,8 @@ async def screens(
         answers = await asyncio.gather(
             *(session.get(f"{url}/api/stream{query}", headers=headers) for _ in range(count))
         )
+        # Packed, a message would wait for the next ones.
+        assert not any("Content-Encoding" in answer.headers for answer in answers)
         found = [Screen(answer) for answer in answers]
         reading = [asyncio.create_task(screen.read()) for screen in found]
         try:

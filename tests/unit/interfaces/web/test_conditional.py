@@ -94,6 +94,14 @@ def test_a_change_changes_the_tag() -> None:
         ("identity", False),
         ("gzip;q=0", False),
         ("*, gzip;q=0.0", False),
+        ("gzip ; q=0", False),
+        ("gzip;q=0.001", True),
+        ("gzip;q=none", False),
+        ("*;q=0", False),
+        ("*;q=0, gzip", True),
+        ("br, identity;q=0", False),
+        ("gzip;q=0.5, identity", False),
+        ("gzip, identity;q=0.5", True),
         ("", False),
     ],
 )
@@ -110,6 +118,7 @@ def test_a_long_answer_is_compressed_for_who_takes_that(
         with client.stream("GET", "/api/facilities?limit=1000", headers=headers) as answer:
             raw = b"".join(answer.iter_raw())
     assert (answer.headers.get("content-encoding") == "gzip") == is_compressed
+    assert "Accept-Encoding" in answer.headers["vary"]
     assert int(answer.headers["content-length"]) == len(raw)
     plain = gzip.decompress(raw) if is_compressed else raw
     assert plain.count(b'"facility_id"') == count
@@ -130,12 +139,38 @@ def test_the_tag_of_a_very_long_answer_is_the_same_but_keeps_no_answer(
         assert tags.cache_info().currsize == 0
 
 
-def test_a_short_answer_stays_as_it_is() -> None:
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [("gzip", False), ("gzip, identity;q=0", True), ("gzip, *;q=0", True), ("identity;q=0", False)],
+)
+def test_a_short_answer_stays_as_it_is_but_for_who_refuses_that(accepted: str, is_compressed: bool) -> None:
     edge = Edge()
     key = edge.key("operator")
     with edge.client() as client:
-        answer = client.get("/api/dr-events", headers=key | {"Accept-Encoding": "gzip"})
-    assert "content-encoding" not in answer.headers
+        answer = client.get("/api/dr-events", headers=key | {"Accept-Encoding": accepted})
+    assert ("content-encoding" in answer.headers) == is_compressed
+    assert answer.json()["items"] == []
+
+
+def test_the_tag_is_that_of_both_forms_and_therefore_weak() -> None:
+    edge = Edge()
+    edge.read_models.facilities.rows = {
+        key_of(row.facility_id): row for row in (facility(f"fac-{number:03}") for number in range(20))
+    }
+    key = edge.key("operator")
+    with edge.client() as client:
+        plain, packed = (
+            client.get("/api/facilities", headers=key | {"Accept-Encoding": accepted})
+            for accepted in ("identity", "gzip")
+        )
+        again = client.get(
+            "/api/facilities",
+            headers=key | {"Accept-Encoding": "gzip", "If-None-Match": plain.headers["etag"]},
+        )
+    assert ("content-encoding" in plain.headers, "content-encoding" in packed.headers) == (False, True)
+    assert plain.headers["etag"] == packed.headers["etag"] == again.headers["etag"]
+    assert plain.headers["etag"].startswith('W/"')
+    assert (again.status_code, again.content, again.headers["vary"]) == (304, b"", packed.headers["vary"])
 
 
 def test_a_current_value_holds_until_it_is_another_or_grows_old() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from interfaces.web.conditional import LEAST_BYTES
 from interfaces.web.dashboard import static_files
 from tests.unit.interfaces.web.edge import Edge
 
@@ -45,9 +46,10 @@ def test_a_vendored_file_is_the_published_one(name: str) -> None:
 def test_the_whole_page_loads_in_less_than_200_kb_as_a_browser_asks_for_it() -> None:
     loaded = {}
     with Edge().client() as client:
-        for name in static_files():
+        for name, file in static_files().items():
             with client.stream("GET", f"/static/{name}", headers={"Accept-Encoding": "gzip"}) as answer:
-                assert answer.headers["content-encoding"] == "gzip"
+                is_packed = answer.headers.get("content-encoding") == "gzip"
+                assert is_packed == (len(file.content) >= LEAST_BYTES)
                 loaded[name] = sum(map(len, answer.iter_raw()))
     assert sum(loaded.values()) < MOST_BYTES, loaded
 
@@ -119,8 +121,22 @@ def test_a_file_is_answered_with_the_policy_and_not_sent_again_while_it_is_the_s
         policy = first.headers["content-security-policy"]
         assert "script-src 'self';" in policy
         assert "unsafe" not in policy
-        again = client.get("/static/app.js", headers={"If-None-Match": first.headers["etag"]})
-        assert (again.status_code, again.content) == (304, b"")
+        tag = first.headers["etag"]
+        assert tag.startswith('W/"')
+        for said in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+            again = client.get("/static/app.js", headers={"If-None-Match": said})
+            assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"), [("gzip", True), ("*", True), ("gzip;q=0", False), ("identity", False)]
+)
+def test_a_file_goes_out_packed_to_who_takes_that(accepted: str, is_packed: bool) -> None:
+    with Edge().client() as client:
+        answer = client.get("/static/app.js", headers={"Accept-Encoding": accepted})
+        assert (answer.headers.get("content-encoding") == "gzip") == is_packed
+        assert "Accept-Encoding" in answer.headers["vary"]
+        assert answer.content == static_files()["app.js"].content
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_body_that_is_shown_is_taken(house: House, route: str) -> None:
 def test_the_document_says_of_a_body_what_decodes_it(
     house: House, document: dict[str, Any], route: str
 ) -> None:
-    """That it may have no field of another name; of a facility, that the ids in a list are ids."""
+    """That it may have no field of another name; that the ids in a list are ids; when a reason is needed."""
     schema = operations(document)[route]["requestBody"]["content"]["application/json"]["schema"]
     holds = jsonschema_rs.validator_for({"components": document["components"], **schema})
     body = ROUTES[route]["body"]
@@ -116,3 +116,6 @@ def test_the_document_says_of_a_body_what_decodes_it(
     assert not holds.is_valid(body | {"another": 1})
     if "programs" in body:
         assert not holds.is_valid(body | {"programs": [""]})
+    if "action" in body:
+        asked = [{"action": "start"}, {"action": "start", "reason": " "}, {"action": "end"}]
+        assert [holds.is_valid(one) for one in asked] == [False, False, True]
