@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -127,15 +129,16 @@ async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
 
     locks = AdvisoryLocks(stores.database_url)
     reached = failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
-    cycle = forecast_cycle(stores, reached=reached)
-    cycles = forecast.run(cycle=cycle, clock=stores.clock, locks=locks, stop=stop)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(forecast_scoring(stores).run(locks, stop), name="forecast scoring")
-        await cycles
+    with forecast_cycle(stores, reached=reached) as cycle:
+        cycles = forecast.run(cycle=cycle, clock=stores.clock, locks=locks, stop=stop)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forecast_scoring(stores).run(locks, stop), name="forecast scoring")
+            await cycles
 
 
-def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> ForecastCycle:
-    """One cycle of forecasts, as the worker and `gridproof forecast run` make it."""
+@contextmanager
+def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iterator[ForecastCycle]:
+    """One cycle of forecasts, as the worker and `gridproof forecast run` make it, over a log that it opens."""
     from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.forecast_models import PostgresForecastModels
@@ -144,17 +147,18 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Fore
     from application.model_shelf import ModelShelf
     from interfaces.workers.forecast_cycle import ForecastCycle
 
-    return ForecastCycle(
-        facilities=lambda: forecast_sites(stores),
-        telemetry=stores.telemetry(),
-        weather=weather_source(stores),
-        forecaster=BatchedLoadForecaster(),
-        issuing=ForecastIssuing(PostgresEventStore(Forecasts, stores.database_url), stores.clock),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        models=ModelShelf(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),
-        reached=reached,
-    )
+    with closing(PostgresEventStore(Forecasts, stores.database_url)) as log:
+        yield ForecastCycle(
+            facilities=lambda: forecast_sites(stores),
+            telemetry=stores.telemetry(),
+            weather=weather_source(stores),
+            forecaster=BatchedLoadForecaster(),
+            issuing=ForecastIssuing(log, stores.clock),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            models=ModelShelf(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),
+            reached=reached,
+        )
 
 
 def forecast_scoring(stores: Stores) -> ForecastScoring:

@@ -57,8 +57,8 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
         now = stores.clock.now()
         if at is not None and at > now:
             raise click.UsageError(f"--at is in the future; it is {now.isoformat()} now")
-        cycle = forecast_cycle(stores)
-        report = asyncio.run(cycle.run(at=at or now, only=facility_ids or None, actor=operator()))
+        with forecast_cycle(stores) as cycle:
+            report = asyncio.run(cycle.run(at=at or now, only=facility_ids or None, actor=operator()))
     if missing := sorted({*facility_ids} - {*report.has_forecast(), *report.refused, *report.conflicts}):
         raise click.ClickException(
             f"no facility {', '.join(missing)}; see `gridproof facilities list` for those that exist"

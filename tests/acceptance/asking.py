@@ -7,7 +7,6 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,15 +70,19 @@ class Callers:
     @contextmanager
     def asking(self) -> Iterator[None]:
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="callers")
+        running = loop.create_task(self._run())
+        thread = threading.Thread(
+            target=lambda: loop.run_until_complete(asyncio.wait({running})), name="callers"
+        )
         thread.start()
-        running: Future[None] = asyncio.run_coroutine_threadsafe(self._run(), loop)
         try:
             yield
         finally:
-            running.cancel()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(20)
+            loop.call_soon_threadsafe(running.cancel)
+            thread.join(20)  # until every call has closed its connection
+            loop.close()
+        if not running.cancelled():
+            running.result()
 
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)

@@ -1,5 +1,6 @@
 """`gridproof forecast run` on a database of its own, with the settings a person would have."""
 
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
@@ -58,6 +59,13 @@ def test_a_cycle_is_run_and_told(terminal: Terminal) -> None:
         found = PostgresForecastBook(pool).newest("fac-001", at=SystemClock().now())
     assert found is not None
     assert {step.p50_kw for step in found.steps} == {50.0}
+
+
+def test_a_run_leaves_no_connection_open(terminal: Terminal) -> None:
+    """Each pool has threads of its own, which end when it is closed."""
+    before = set(threading.enumerate())
+    terminal.run("forecast", "run")
+    assert {thread.name for thread in set(threading.enumerate()) - before} == set()
 
 
 def test_only_the_facility_asked_for_is_forecast(terminal: Terminal) -> None:
