@@ -23,6 +23,11 @@ class ProblemType(NamedTuple):
 PROBLEM_TYPES: dict[str, ProblemType] = {
     "malformed-body": ProblemType(400, "The body is not a JSON object", "Send one JSON object in UTF-8."),
     "invalid-request": ProblemType(400, "Some fields are missing or wrong", "Correct every field named."),
+    "malformed-request": ProblemType(
+        400,
+        "What came is no HTTP request that is taken",
+        "Keep address and headers short; check what is between.",
+    ),
     "unauthenticated": ProblemType(
         401, "No valid API key was given", "Send `Authorization: Bearer <api key>` with a key not revoked."
     ),
@@ -37,6 +42,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "forbidden": ProblemType(403, "This key may not do that", "Use a key of a role that may."),
     "not-found": ProblemType(404, "There is no such thing here", "Check the address and the id."),
     "method-not-allowed": ProblemType(405, "That method does nothing here", "See the API at /schema."),
+    "head-too-slow": ProblemType(408, "The head did not arrive in time", "Send address and headers at once."),
     "body-too-slow": ProblemType(408, "The body did not arrive in time", "Send the body at once."),
     "idempotency-mismatch": ProblemType(
         409, "That key was used with another body", "Use a new key for a new request."

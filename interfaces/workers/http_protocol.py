@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast
+from uuid import uuid4
 
 import httptools
+import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from interfaces.web.problems import MEDIA_TYPE, Problem
 
 MOST_HEAD_BYTES = 64 * 1_024
 """And what is received in one piece: what comes behind the last piece of a body, or before the first."""
@@ -28,7 +32,6 @@ IDLE_S = 30.0
 """How long a connection may be open before it is used, and between two requests."""
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
-_TOO_SLOW = b"The head of the request did not arrive in time."
 
 
 class Awaited(NamedTuple):
@@ -123,7 +126,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unfinished_bytes += len(data)
         super().data_received(data)
         if self._unfinished_bytes > MOST_HEAD_BYTES + len(data) and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+            self.send_400_response(
+                f"address and headers of the request take more than {MOST_HEAD_BYTES} bytes"
+            )
         if self._part is None and self._is_answering:
             self._await(None)
         else:  # uvicorn's own clock of an idle connection ends with any bytes, as a body's end behind an answer
@@ -193,6 +198,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._await(awaited)
             return
         if self._part == "head" and not self._is_answering:
-            told = b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_TOO_SLOW), _TOO_SLOW)
-            self.transport.write(STATUS_LINE[408] + b"content-type: text/plain; charset=utf-8\r\n" + told)
+            detail = f"address and headers of the request did not come within {HEAD_WITHIN_S:g} s"
+            self._refuse(Problem("head-too-slow", detail))
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What comes here never reaches the application; it is answered as that answers (RFC 9457)."""
+        self._refuse(Problem("malformed-request", msg))
+        self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        document = msgspec.json.encode(problem.document(uuid4().hex))
+        head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        told = head % (MEDIA_TYPE.encode(), len(document)) + document
+        self.transport.write(STATUS_LINE[problem.status] + told)

@@ -8,8 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from interfaces.web.problems import ProblemDocument
 from interfaces.workers import http_protocol, web
 from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
 
@@ -135,6 +137,19 @@ def test_a_head_too_large_is_told_so(address: tuple[str, int]) -> None:
             if select.select([connection], [], [], 0.05)[0]:
                 break
         assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET /" + b"x" * 65_536 + b" HTTP/1.1\r\nHost: h\r\n\r\n", b"no HTTP\r\n\r\n"]
+)
+def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
+    address: tuple[str, int], request_line: bytes
+) -> None:
+    answer, _ = until_closed(address, request_line)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    document = msgspec.json.decode(body, type=ProblemDocument)
+    assert (document.type, document.status) == ("/problems/malformed-request", 400)
 
 
 def test_a_long_body_in_the_smallest_chunks_is_taken(address: tuple[str, int]) -> None:
