@@ -40,6 +40,9 @@ SELECT md5(string_agg(part, E'\\n' ORDER BY part)) FROM (
     SELECT concat_ws('|', proname, proacl::text, proowner, md5(pg_get_functiondef(p.oid)))
         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {_OURS}
     UNION ALL
+    SELECT concat_ws('|', oid, proacl::text) FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND proacl IS NOT NULL
+    UNION ALL
     SELECT concat_ws('|', ev_class::regclass, rulename, md5(pg_get_ruledef(r.oid)))
         FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class JOIN pg_namespace n ON n.oid = relnamespace WHERE {_OURS}
     UNION ALL

@@ -176,6 +176,7 @@ def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
 
 def test_logins_are_given_and_taken_back_while_the_server_runs(servers: EmbeddedServers) -> None:
     kept = _login(servers, "fac-008")
+    _wait_until_it_may_log_in(kept)  # while the broker reads its users anew it may refuse any of them
 
     async def story() -> None:
         ingest = await _connected(servers.mqtt_url, "ingest-2")
