@@ -94,12 +94,14 @@ $(VENV)/.runs: $(VENV)/.venv requirements.lock pyproject.toml
 	@echo "installing into $(VENV) ..."
 	@$(INSTALL) --requirement $(if $(wildcard $(VENV)/.tests),requirements-dev.lock,requirements.lock)
 	@$(PROJECT)
+	@$(PIP) check --quiet
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.venv requirements-dev.lock pyproject.toml
 	@echo "installing into $(VENV), with the tools of tests ..."
 	@$(INSTALL) --no-compile --requirement requirements-dev.lock
 	@$(PROJECT)
+	@$(PIP) check --quiet
 	@touch $@
 
 clean:

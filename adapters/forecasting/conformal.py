@@ -64,7 +64,7 @@ def known_of_last_day(load_kw: FloatArray) -> FloatArray:
 
 
 def widened_by_gaps(kw: FloatArray, known: FloatArray, ages_h: IntArray) -> FloatArray:
-    """Quantiles (3, facilities, 48), wider by the share of the last day that is not `known` (facilities,).
+    """Quantiles (3, facilities, hours), wider by the share of the last day that is not `known` (facilities,).
 
     But for the hours since the last one known: how old the data is has widened them already.
     """

@@ -146,11 +146,9 @@ class ReplicaReadModels:
         began = self._look_began
         return began is not None and self._monotonic() - began > LOOK_WITHIN_S
 
-    def _note(self, asked_at: float, row: tuple[float | None] | None) -> None:
-        """Where nothing was ever replayed nothing is known."""
-        if row is None or row[0] is None:
-            self._lag_s = None
-            return
+    def _note(self, asked_at: float, row: tuple[float] | None) -> None:
+        if row is None:
+            raise ReadModelsUnavailable("the replica does not tell how far behind it is")
         if self._lag_s is None:
             log.info("the replica is read from")
             self._knows_until = float("-inf")

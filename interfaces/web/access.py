@@ -126,7 +126,7 @@ def route_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
 
 
 async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Size as declared, API key, role, rate, in that order; each refusal is its own problem."""
+    """Size as declared, API key, role, rate and query, in that order; each refusal is its own problem."""
     route = route_of(connection)
     _check_declared_size(connection)
     roles = ACCESS.get(route, frozenset())

@@ -7,6 +7,7 @@ since the compressed and the plain form carry the same one.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from base64 import urlsafe_b64encode
 from functools import lru_cache
@@ -22,6 +23,7 @@ LEAST_BYTES = 1_024
 """Shorter answers fit into a packet or two as they are."""
 BESIDE_BYTES = 64 * 1_024
 """Longer ones are compressed in a thread: the event loop has others to answer."""
+_QUALITY = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 LEVEL = 3
 MOST_TAGS = 16
 MOST_TAGGED_BYTES = 1_000_000
@@ -133,14 +135,11 @@ def wants_gzip(accept_encoding: bytes, size: int) -> bool:
 
 
 def _quality_of(parameters: list[bytes]) -> float:
-    """1 where none is given, 0 where it cannot be read."""
+    """1 where none is given, 0 where it cannot be read (RFC 9110, 12.4.2)."""
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
+            return float(value) if _QUALITY.fullmatch(value) else 0.0
     return 1.0
 
 

@@ -76,7 +76,8 @@ def decode_notification(
     and needs its number.
     """
     given = _decode_object(body)
-    body_hash = hashlib.sha256(msgspec.json.encode(given, order="sorted")).hexdigest()
+    content = {name: _whole(value) for name, value in given.items()}
+    body_hash = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
     if idempotency_key is not None:
         given.setdefault("notification_id", idempotency_key)
     reasons = [] if modified_event_id is None else list(_wrong_in_modification(given, modified_event_id))

@@ -39,9 +39,7 @@ def _taken_by(handler: BaseRouteHandler) -> Iterator[tuple[str, tuple[Any, ...]]
     """By its name in the query: the types of each parameter."""
     for field in handler.parsed_fn_signature.parameters.values():
         described = field.kwarg_definition
-        if not isinstance(described, ParameterKwarg):
-            yield field.name, _types_of(field)
-        elif described.param_type == ParamType.QUERY:
+        if isinstance(described, ParameterKwarg) and described.param_type == ParamType.QUERY:
             yield described.name or field.name, _types_of(field)
 
 
@@ -54,7 +52,7 @@ def _wrong(given: list[tuple[str, str]], taken: dict[str, tuple[Any, ...]]) -> I
     for name, count in Counter(name for name, _ in given).items():
         if count > 1:
             yield name, "is given more than once; give it once"
-    for name, value in given:
+    for name, value in dict(given).items():
         types = taken[name]
         if str in types:
             continue

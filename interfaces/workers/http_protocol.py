@@ -14,9 +14,11 @@ from uuid import uuid4
 
 import httptools
 import msgspec
+import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from interfaces.web.answer_headers import NOT_KEPT, TRACE, UNTOUCHED
 from interfaces.web.problems import MEDIA_TYPE, Problem
 
 MOST_HEAD_BYTES = 64 * 1_024
@@ -32,6 +34,7 @@ IDLE_S = 30.0
 """How long a connection may be open before it is used, and between two requests."""
 MOST_COPIED = 16 * 1_024
 _HEAD = b"HTTP/1.1 "
+log = structlog.get_logger("web")
 
 
 class Awaited(NamedTuple):
@@ -208,7 +211,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        document = msgspec.json.encode(problem.document(uuid4().hex))
-        head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        told = head % (MEDIA_TYPE.encode(), len(document)) + document
-        self.transport.write(STATUS_LINE[problem.status] + told)
+        trace_id = uuid4().hex
+        document = msgspec.json.encode(problem.document(trace_id))
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(document)),
+            (b"connection", b"close"),
+            (TRACE, trace_id.encode()),
+            *UNTOUCHED,
+            NOT_KEPT,
+        ]
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + document)
+        log.info("no request", problem=problem.name, why=problem.detail, trace_id=trace_id)

@@ -80,6 +80,7 @@ class Callers:
         finally:
             loop.call_soon_threadsafe(running.cancel)
             thread.join(20)  # until every call has closed its connection
+            assert not thread.is_alive(), "a call does not end"
             loop.close()
         if not running.cancelled():
             running.result()

@@ -97,6 +97,8 @@ def test_a_change_changes_the_tag() -> None:
         ("gzip ; q=0", False),
         ("gzip;q=0.001", True),
         ("gzip;q=none", False),
+        ("gzip;q=nan", False),
+        ("gzip;q=2", False),
         ("*;q=0", False),
         ("*;q=0, gzip", True),
         ("br, identity;q=0", False),

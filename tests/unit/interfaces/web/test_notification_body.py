@@ -28,8 +28,9 @@ def test_the_same_content_has_one_hash_however_it_is_written(edge: Edge) -> None
         other = dict(reversed(body.items()))
         client.post(WEBHOOK, content=msgspec.json.format(msgspec.json.encode(other)), headers=headers)
         client.post(WEBHOOK, json=notification(priority=2), headers=headers)
-    first, second, third = (key.body_hash for _, _, key in edge.commands.given if key)
-    assert first == second != third
+        client.post(WEBHOOK, json=notification(priority=2.0), headers=headers)
+    first, second, third, fourth = (key.body_hash for _, _, key in edge.commands.given if key)
+    assert first == second != third == fourth
 
 
 def test_a_whole_number_is_one_however_it_is_written(edge: Edge) -> None:

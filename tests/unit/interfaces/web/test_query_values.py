@@ -90,11 +90,18 @@ def test_a_cancellation_with_a_number_that_is_none_cancels_nothing(house: House)
         "/api/dr-events?program=a&other=1&other=2&limit=1",
         "/api/dr-events?utm",
         "/api/alerts?include_cleared=true",
+        "/api/facilities?request=null&request=2",
     ],
 )
 def test_a_text_may_be_null_and_what_no_operation_takes_is_passed_over(house: House, url: str) -> None:
     with house.edge.client() as client:
         assert client.get(url, headers=house.keys["admin"]).status_code == 200
+
+
+def test_however_often_a_parameter_is_wrong_it_is_told_a_bounded_number_of_times(house: House) -> None:
+    with house.edge.client() as client:
+        answer = client.get("/api/dr-events?" + "limit=null&" * 4_000, headers=house.keys["admin"])
+    assert len(problem_of(answer)["reasons"]) == 2
 
 
 def test_a_position_in_the_query_is_looked_at_beside_that_of_the_header() -> None:

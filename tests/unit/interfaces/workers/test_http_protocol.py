@@ -148,6 +148,9 @@ def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
     answer, _ = until_closed(address, request_line)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head
+    assert {line.partition(b": ")[0] for line in head.split(b"\r\n")} >= {
+        *(b"date", b"x-content-type-options", b"content-security-policy", b"cache-control", b"x-trace-id")
+    }
     document = msgspec.json.decode(body, type=ProblemDocument)
     assert (document.type, document.status) == ("/problems/malformed-request", 400)
 
