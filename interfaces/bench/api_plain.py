@@ -153,8 +153,10 @@ class PlainStores:
         direction = "DESC" if newest_first else "ASC"
         ending = f"AND sort_key IS NOT NULL ORDER BY sort_key {direction}, key {direction} LIMIT {PAGE + 1}"
         found = await self._fetched(_of(name) + sql.SQL(ending), ())
-        cursor = cursor_after(*found[PAGE - 1][:2]) if len(found) > PAGE else None
-        return found[:PAGE], cursor
+        if len(found) <= PAGE:
+            return found, None
+        sort_key, key, _ = found[PAGE - 1]
+        return found[:PAGE], cursor_after(name, sort_key, key)
 
     async def one(self, name: str, key: str) -> str:
         """A row as JSON. Raises Refused."""
