@@ -60,8 +60,8 @@ def in_steps(
 ) -> FloatArray:
     """Quantiles of hours from the origin on, (3, facilities, hours), as those of their steps, (3, facilities, n).
 
-    `mean_kw` and `week` (facilities, hours + 1) are of the clock hours from that of the origin on. A step differs from its
-    hour as its mean does, and spreads by as much more as quarters do about their hours.
+    `mean_kw` and `week` (facilities, hours + 1) are of the clock hours from that of the origin on. A step differs from
+    its hour as its mean does, and spreads by as much more as quarters do about their hours.
     """
     if step_s >= HOUR_S:
         return by_hour_kw

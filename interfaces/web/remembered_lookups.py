@@ -17,6 +17,8 @@ from interfaces.web.shared_reads import JoinedReads
 
 REMEMBERED_S = 5.0
 """How long a revoked key, or a session that was ended, may still be taken."""
+ASKED_ANEW_S = REMEMBERED_S / 2
+"""What is older is answered at once all the same, and looked up meanwhile: who is busy never waits for the store."""
 IN_OUTAGE_S = 600.0
 """And for reading while the store is away."""
 MOST_REMEMBERED = 10_000
@@ -46,12 +48,15 @@ class RememberedLookups(Generic[TName, TFound]):
         self._monotonic = monotonic
         self._remembered: OrderedDict[TName, tuple[float, TFound | None]] = OrderedDict()
         self._alone_until = float("-inf")
+        self._forgotten = 0
+        self._asked_anew: dict[TName, asyncio.Task[None]] = {}
 
     async def find(self, name: TName, *, only_reads: bool = False) -> TFound | None:
         """What the store says, or said lately. Raises ApiKeysUnavailable."""
         now = self._monotonic()
         looked_at, known = self._remembered.get(name, (float("-inf"), None))
         if now < looked_at + REMEMBERED_S:
+            self._keep(name, looked_at, now)
             return known
         if not only_reads or known is None or now >= looked_at + IN_OUTAGE_S:
             if self._is_away():  # each would hold a thread until it gives up
@@ -68,15 +73,39 @@ class RememberedLookups(Generic[TName, TFound]):
 
     def remembered(self, name: TName) -> TFound | None:
         """What the store said lately; None where it would have to be asked."""
+        now = self._monotonic()
         looked_at, known = self._remembered.get(name, (float("-inf"), None))
-        return known if self._monotonic() < looked_at + REMEMBERED_S else None
+        if now >= looked_at + REMEMBERED_S:
+            return None
+        self._keep(name, looked_at, now)
+        return known
 
     def forget(self, name: TName) -> None:
-        """It is asked for anew."""
+        """It is asked for anew; what a look-up that is under way has found may be older."""
+        self._forgotten += 1
         self._remembered.pop(name, None)
 
+    def _keep(self, name: TName, looked_at: float, now: float) -> None:
+        if (
+            now < max(looked_at + ASKED_ANEW_S, self._alone_until)
+            or name in self._asked_anew
+            or self._is_away()
+        ):
+            return
+        self._asked_anew[name] = task = asyncio.create_task(self._ask_beside(name))
+        task.add_done_callback(lambda _: self._asked_anew.pop(name))
+
+    async def _ask_beside(self, name: TName) -> None:
+        try:
+            await self._ask(name)
+        except ApiKeysUnavailable:
+            self._alone_until = self._monotonic() + LEFT_ALONE_S  # whoever needs it then is told
+
     async def _ask(self, name: TName) -> TFound | None:
+        forgotten = self._forgotten
         found = await self._look_ups.get(name)
+        if forgotten != self._forgotten:
+            return found
         self._remembered[name] = (self._monotonic(), found)
         self._remembered.move_to_end(name)
         if len(self._remembered) > MOST_REMEMBERED:
