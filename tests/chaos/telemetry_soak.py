@@ -40,9 +40,11 @@ SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks WHERE sta
 _NEWEST = """
 SELECT max(ts[cardinality(ts)]) FROM gridproof.reading_chunks WHERE quarter > now() - interval '1 hour'
 """
-_LONGEST_S = """
-SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)), 0)::float8
-FROM gridproof.reading_chunks c, unnest(c.ts) AS t (ts)
+_SEEN_AFTER_S = 20.0
+_DELAY = """
+SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)), 0)::float8,
+    count(DISTINCT (c.facility_id, t.meter_id, t.ts))
+FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts) AS t (meter_id, ts)
 WHERE starts_with(facility_id, %(prefix)s) AND t.ts >= %(since)s AND t.ts < %(until)s
     AND quarter > %(since)s - interval '15 minutes' AND quarter < %(until)s
 """
@@ -65,6 +67,16 @@ class Outage:
         return (self.ended_at - self.began_at).total_seconds()
 
 
+@dataclass(frozen=True)
+class Delay:
+    """Of what was due from a little before an outage until the next one, as it was stored when somebody looked."""
+
+    until: datetime
+    longest_s: float
+    """From due to readable."""
+    readings: int
+
+
 @dataclass
 class Soak:
     """Everything between meters and store, and the meters of `run`, which do not stop before they are told."""
@@ -79,6 +91,7 @@ class Soak:
     outages: list[Outage] = field(default_factory=list)
     reports: list[LoadReport] = field(default_factory=list)
     resident_mb: list[dict[str, float]] = field(default_factory=list)
+    delays: list[Delay] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _failed: list[BaseException] = field(default_factory=list)
 
@@ -118,6 +131,7 @@ class Soak:
             self._stop.set()
             thread.join(self.chunk_s + self.patience_s)
             assert not thread.is_alive()
+        self.note_delays(to_the_end=True)
         assert self._failed == []
 
     def kill(self, victim: str) -> None:
@@ -183,23 +197,38 @@ class Soak:
         newest = self._rows(_NEWEST, ())[0][0]
         return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
-    def longest_s(self, outage: Outage, until: datetime) -> float:
-        """From due to readable, of what was due from a little before the outage until then."""
+    def note_delays(self, *, to_the_end: bool = False) -> None:
+        """Of outages that are long enough ago, or of all.
+
+        In good time: some minutes after the end of a quarter-hour what a meter said twice is made one word, and the
+        whole quarter-hour of its facility is written anew for that. By then it was readable for long.
+        """
+        while len(self.delays) < len(self.outages):
+            after = self.outages[len(self.delays) + 1 :]
+            until = after[0].began_at - timedelta(seconds=_BEFORE_S) if after else datetime.now(UTC)
+            if not to_the_end and (not after or datetime.now(UTC) < until + timedelta(seconds=_SEEN_AFTER_S)):
+                return
+            self.delays.append(self._delay(self.outages[len(self.delays)], until))
+
+    def _delay(self, outage: Outage, until: datetime) -> Delay:
         since = outage.began_at - timedelta(seconds=_BEFORE_S)
         window: dict[str, object] = {"prefix": f"{self.run}n", "since": since, "until": until}
-        return float(str(self._rows(_LONGEST_S, window)[0][0]))
+        longest_s, readings = self._rows(_DELAY, window)[0]
+        return Delay(until, float(str(longest_s)), int(str(readings)))
 
     def longest(self) -> list[tuple[Outage, float]]:
         """Each outage, with the longest that a reading took from then until the next one."""
-        ends = [outage.began_at - timedelta(seconds=_BEFORE_S) for outage in self.outages[1:]] + [
-            datetime.now(UTC)
-        ]
-        return [(outage, self.longest_s(outage, end)) for outage, end in zip(self.outages, ends, strict=True)]
+        found = []
+        for outage, seen in zip(self.outages, self.delays, strict=True):
+            by_now = self._delay(outage, seen.until)
+            # Had something come after somebody looked, that is the longest.
+            found.append((outage, (seen if by_now.readings == seen.readings else by_now).longest_s))
+        return found
 
     def told(self) -> list[str]:
         return [
-            f"{outage.victim}: away {outage.seconds:.1f} s, longest until readable {longest_s:.1f} s"
-            for outage, longest_s in self.longest()
+            f"{outage.victim}: away {outage.seconds:.1f} s, longest until readable {delay.longest_s:.1f} s"
+            for outage, delay in zip(self.outages, self.delays, strict=False)
         ]
 
     def audits(self) -> list[LoadAudit]:

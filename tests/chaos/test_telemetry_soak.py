@@ -53,6 +53,7 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
                 turn += 1
                 while time.monotonic() < next_at:
                     running.note_memory()
+                    running.note_delays()
                     time.sleep(1.0)
             running.stop_store(stop_s)
         assert_every_reading_is_there_once(running, facilities=20)
