@@ -56,6 +56,8 @@ class Outage:
             during = one.since(self.killed_at)
             settled = _heard(one.since(self.settled_at), column, word)
             settled = [answer for answer in settled if answer.got_at <= self.started_at]
+            if word == "ages":  # what was on its way when it went away may come late
+                settled = [answer for answer in settled if answer.measured_at == settled[-1].measured_at]
             allowed = {"fresh" if word == "ages" else word, FRESH[column]}
             old = self._grown_old(one, during)
             found = {
@@ -138,11 +140,15 @@ def _heard(answers: list[Answer], column: str, word: str) -> list[Answer]:
 
 
 def _observe(callers: Callers, row: str, since: float, observed_s: float) -> None:
-    """For a while, and until everybody was answered often enough."""
+    """For a while, and until everybody was answered often enough, and hears at the end what the table says."""
     deadline = time.monotonic() + WITHIN_S
+
+    def says_so() -> bool:
+        return all(_says(callers, column, ROWS[row][column], since) for column in COLUMNS)
+
     while time.monotonic() < deadline:
         enough = time.monotonic() - since >= observed_s
         heard = (_heard(one.since(since), one.column, ROWS[row][one.column]) for one in callers.asked)
-        if enough and all(len(answers) >= LEAST for answers in heard):
+        if enough and all(len(answers) >= LEAST for answers in heard) and says_so():
             return
         time.sleep(0.1)
