@@ -34,9 +34,9 @@ def test_every_endpoint_is_answered_by_the_door_the_floor_and_the_twin() -> None
 
 def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_best() -> None:
     answers_of = {
-        1: iter([10, 5, 20, 9]),
-        2: iter([10, 20, 20, 20]),
-    }  # by port: warming up, two rounds, half of it
+        1: iter([10, 5, 20, 9, 15]),
+        2: iter([10, 20, 20, 20, 20]),
+    }  # by port: warming up, two rounds, two at half of it
 
     def ask(plan: LoadPlan) -> LoadReport:
         answered = next(answers_of[plan.ports[0]])
@@ -45,7 +45,7 @@ def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_b
             elapsed_s=1.0,
             statuses={"200": answered, "429": 20 - answered},
             p50_ms=1.0,
-            p99_ms=1.0,
+            p99_ms=20.0 - answered,
             sent_late_p99_ms=0.0,
             cpu_share=0.5,
             bytes_each=1.0,
@@ -59,7 +59,8 @@ def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_b
     servers = {"ours": Server(ports=(1,), pids=()), "floor": Server(ports=(2,), pids=())}
     found = measuring.figure_of(Case("portfolio", ("/api/portfolio",)), servers)
 
-    assert (found.ours, found.details["not 200"], found.details["floor not 200"]) == (20.0, 15 + 11, 0)
+    assert (found.ours, found.details["not 200"], found.details["floor not 200"]) == (20.0, 15 + 11 + 5, 0)
+    assert (found.details["p99_ms at half of it"], found.details["its worst round"]) == (11.0, 11.0)
     assert found.details["statuses"] == "25 x 200, 15 x 429"
 
 
