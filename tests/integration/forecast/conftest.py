@@ -9,13 +9,14 @@ from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.forecasts import Forecasts
-from tests.integration.forecast.house import House, SettableClock
+from tests.fakes.clock import FakeClock
+from tests.integration.forecast.house import NOW, House
 from tests.servers import Database
 
 
 @pytest.fixture
 def house(database: Database) -> Iterator[House]:
-    clock = SettableClock()
+    clock = FakeClock(NOW, speed=3_600)
     store = PostgresEventStore(Forecasts, database.app_dsn)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
         telemetry = PostgresTelemetryStore(pool, clock)

@@ -20,6 +20,7 @@ from interfaces.simulation.locks import LockBoard
 from interfaces.workers.cycle_report import CycleReport
 from interfaces.workers.forecast_cycle import ForecastCycle
 from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
 from tests.fakes.weather import FakeWeatherSource
 
 NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
@@ -31,17 +32,6 @@ SITES = [
 ]
 
 
-class SettableClock:
-    def __init__(self, at: datetime = NOW) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def wall_seconds(self, clock_seconds: float) -> float:
-        return clock_seconds / 3_600
-
-
 @dataclass
 class House:
     """A cycle with real stores, and a weather source and a register of alerts in memory."""
@@ -49,7 +39,7 @@ class House:
     telemetry: PostgresTelemetryStore
     events: PostgresEventStore
     book: PostgresForecastBook
-    stopped: SettableClock
+    stopped: FakeClock
     clock: Clock
     sites: list[ForecastSite] = field(default_factory=lambda: list(SITES))
     locks: LockBoard = field(default_factory=LockBoard)

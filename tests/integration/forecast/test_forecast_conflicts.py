@@ -62,9 +62,9 @@ def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(hou
     kept = FakeForecastModels()
     house.weather.available = False
     older = house.cycle(models=ModelShelf(kept))
-    house.stopped.at = NOW - timedelta(minutes=15)
+    house.stopped.moment = NOW - timedelta(minutes=15)
     house.run(older)
-    house.stopped.at = NOW
+    house.stopped.moment = NOW
     assert house.run(older).issued == ALL
     again = house.run(house.cycle())
     assert (again.kept, again.conflicts, set(again.degraded)) == (ALL, [], set(ALL))
@@ -97,13 +97,13 @@ def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_confli
     house.alerts.raise_alert("forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW)
     cycle = house.cycle()
     house.run(cycle)
-    house.stopped.at += timedelta(minutes=15)
-    asyncio.run(cycle.run(at=house.stopped.at, only=ALL[:1]))
+    house.stopped.moment += timedelta(minutes=15)
+    asyncio.run(cycle.run(at=house.stopped.moment, only=ALL[:1]))
     assert ("forecast_conflicts", "forecasts") in house.open_alerts()
-    cycle.take_over(house.stopped.at.replace(second=0))
+    cycle.take_over(house.stopped.moment.replace(second=0))
     house.run(cycle)
     assert ("forecast_conflicts", "forecasts") in house.open_alerts()
-    house.stopped.at += timedelta(minutes=15)
+    house.stopped.moment += timedelta(minutes=15)
     house.run(cycle)
     assert house.open_alerts() == set()
 
@@ -157,9 +157,9 @@ def test_a_cycle_that_is_tried_again_with_models_that_could_not_be_kept_is_no_co
             super().keep(models)
 
     models = ModelShelf(AwayOnce())
-    house.stopped.at = NOW - timedelta(hours=6)
+    house.stopped.moment = NOW - timedelta(hours=6)
     house.run(house.cycle(models=models))
-    house.stopped.at = NOW
+    house.stopped.moment = NOW
     cycles.append(ALL)
     (again,) = reports_of_the_worker(house, monkeypatch, models, count=1, disturbed=lambda: None)
     assert len(cycles) == 2
@@ -179,7 +179,7 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
         def standing(self, stream_ids: Sequence[UUID]) -> Standing:
             if not self.was_away:
                 self.was_away = True
-                house.stopped.at += timedelta(minutes=15)
+                house.stopped.moment += timedelta(minutes=15)
                 assert house.run().issued == ALL  # the rival's
                 house.remember(ALL[:1], 1, kw=140.0)
                 raise EventStoreUnavailable("away")

@@ -70,12 +70,12 @@ def test_who_cannot_be_trained_is_not_tried_in_every_cycle_and_the_reason_is_tol
     assert "12 hours of load are known of fac-001" in first.refused["fac-001"]
     house.remember(ALL[:1], 2)
     for minutes in (15, 45):
-        house.stopped.at = NOW + timedelta(minutes=minutes)
+        house.stopped.moment = NOW + timedelta(minutes=minutes)
         again = house.run(cycle)
         assert (set(again.refused), again.waiting) == (set(ALL), [])
         assert f"{first.refused['fac-001']} (as of {CYCLE_START.isoformat()}" in again.refused["fac-001"]
         assert again.refused["fac-003"] == first.refused["fac-003"]
-    house.stopped.at = NOW + timedelta(hours=1)
+    house.stopped.moment = NOW + timedelta(hours=1)
     assert house.run(cycle).issued == ALL[:1]
 
 
@@ -92,7 +92,7 @@ def test_the_last_good_weather_serves_on_and_goes_stale(house: House) -> None:
     cycle = house.cycle()
     house.run(cycle)
     house.weather.available = False
-    house.stopped.at = NOW + timedelta(hours=4)
+    house.stopped.moment = NOW + timedelta(hours=4)
     house.remember(ALL, 1, until=CYCLE_START + timedelta(hours=4))
     report = house.run(cycle)
     assert set(report.degraded.values()) == {"degraded_stale_weather"}

@@ -24,12 +24,15 @@ def test_a_scheduler_that_starts_again_goes_on_with_the_models_that_were_kept(ho
     house.remember(ALL, 42)
     kept = FakeForecastModels()
     house.run(house.cycle(models=ModelShelf(kept)))
-    house.stopped.at = NOW + timedelta(minutes=15)
+    house.stopped.moment = NOW + timedelta(minutes=15)
     report = house.run(house.cycle(models=ModelShelf(kept)))
     assert report.issued == ALL
     newest = house.events.read_after(0, 100)[-1].domain_event
     assert isinstance(newest, Forecast.Issued)
-    assert (newest.cycle_start, newest.model.trained_at) == (house.stopped.at.replace(second=0), CYCLE_START)
+    assert (newest.cycle_start, newest.model.trained_at) == (
+        house.stopped.moment.replace(second=0),
+        CYCLE_START,
+    )
 
 
 def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
@@ -42,7 +45,7 @@ def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
     first = house.run(cycle)
     assert (first.issued, first.waiting) == (ALL[:1], ALL[1:])
     asyncio.run(cycle.train_waiting(first, lambda: False))
-    house.stopped.at += timedelta(minutes=15)
+    house.stopped.moment += timedelta(minutes=15)
     second = house.run(cycle)
     assert (second.issued, second.waiting) == (ALL[:2], ALL[2:])
     asyncio.run(cycle.train_waiting(second, lambda: True))

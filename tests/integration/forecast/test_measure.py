@@ -27,6 +27,7 @@ from domain.identifiers import dispatch_id
 from interfaces.workers import measure
 from interfaces.workers.measure import Measuring
 from projections.deadlines import DeadlineRow
+from tests.fakes.clock import FakeClock
 from tests.made_up import (
     BMS,
     CONTEXT,
@@ -51,24 +52,13 @@ AFTER = ENDS_AT + timedelta(minutes=3)
 QUARTER_S = 900
 
 
-class SettableClock:
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def wall_seconds(self, clock_seconds: float) -> float:
-        return clock_seconds / 1_000
-
-
 @dataclass
 class House:
     """Three facilities in a DR event: two committed, one that failed."""
 
     store: PostgresEventStore
     telemetry: PostgresTelemetryStore
-    clock: SettableClock
+    clock: FakeClock
     measuring: Measuring
 
     def dispatch(self, facility_id: str) -> DispatchState:
@@ -122,7 +112,7 @@ DEADLINES = [deadline("end", ENDS_AT), deadline("measure", ENDS_AT + timedelta(m
 
 @pytest.fixture
 def house(database: Database) -> Iterator[House]:
-    clock = SettableClock(AFTER)
+    clock = FakeClock(AFTER, speed=1_000)
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
         telemetry = PostgresTelemetryStore(pool, clock)
@@ -195,7 +185,7 @@ def test_every_committed_dispatch_is_measured_once_with_its_provenance(house: Ho
 
 def test_nothing_is_measured_before_it_is_due(house: House) -> None:
     house.meter(IDS, shed_kw=0.0)
-    house.clock.at = ENDS_AT + timedelta(seconds=30)
+    house.clock.moment = ENDS_AT + timedelta(seconds=30)
     house.measuring.pass_once()
     assert not house.dispatch("fac-001").measured
 
@@ -212,7 +202,7 @@ def test_the_readings_of_the_window_are_waited_for(house: House) -> None:
 
 def test_after_half_an_hour_what_is_there_is_measured_and_the_rest_named(house: House) -> None:
     house.meter(["fac-001"], shed_kw=90.0, until=ENDS_AT - timedelta(minutes=30))
-    house.clock.at = ENDS_AT + timedelta(minutes=30)
+    house.clock.moment = ENDS_AT + timedelta(minutes=30)
     house.measuring.pass_once()
     partial = house.last_fact("fac-001")
     assert isinstance(partial, Dispatch.Measured)
@@ -235,7 +225,7 @@ def test_while_the_window_runs_the_meter_confirms_the_curtailment(house: House) 
     until = STARTS_AT + timedelta(minutes=15)
     house.meter(["fac-001"], shed_kw=90.0, until=until)
     house.meter(["fac-002"], shed_kw=20.0, until=until)
-    house.clock.at = until + timedelta(minutes=1)
+    house.clock.moment = until + timedelta(minutes=1)
     assert house.measuring.pass_once() == 1
     fact = house.last_fact("fac-001")
     assert isinstance(fact, Dispatch.VerifiedByMeter)

@@ -33,6 +33,7 @@ from interfaces.workers.remeasure import READER, RIPE_AFTER, Remeasuring
 from projections.deadlines import DeadlineRow
 from projections.dispatch_changes import planned_row
 from projections.dispatches import DispatchRow
+from tests.fakes.clock import FakeClock
 from tests.made_up import (
     BMS,
     CONTEXT,
@@ -57,17 +58,6 @@ BEFORE = STARTS_AT - timedelta(hours=5)
 """From then on its meter's own readings are there, and history before."""
 
 
-@dataclass
-class SettableClock:
-    at: datetime
-
-    def now(self) -> datetime:
-        return self.at
-
-    def wall_seconds(self, clock_seconds: float) -> float:
-        return clock_seconds / 1_000
-
-
 class KilledBeforeItRemembers:
     """The positions of a worker that ends after what it did, and before it remembers that."""
 
@@ -89,7 +79,7 @@ class House:
     telemetry: PostgresTelemetryStore
     rollups: PostgresTelemetryRollups
     positions: PostgresReaderPositions
-    clock: SettableClock
+    clock: FakeClock
     bus: CommandBus
     batches: int = 0
 
@@ -159,7 +149,7 @@ class House:
 
 @pytest.fixture
 def house(database: Database) -> Iterator[House]:
-    clock = SettableClock(ENDS_AT + timedelta(minutes=3))
+    clock = FakeClock(ENDS_AT + timedelta(minutes=3), speed=1_000)
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=4, open=True) as pool:
         bus = CommandBus(store, clock, HANDLERS, forecasts=PostgresForecastBook(pool))
@@ -227,21 +217,21 @@ def _history(telemetry: PostgresTelemetryStore) -> None:
 
 
 def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_measured(house: House) -> None:
-    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.clock.moment = ENDS_AT + timedelta(minutes=40)
     house.settle()
     assert house.measure() == 1
-    house.clock.at += RIPE_AFTER  # what was settled hours after it was measured
+    house.clock.moment += RIPE_AFTER  # what was settled hours after it was measured
     house.measure_again()
     assert len(house.facts()) == 1, "nothing was corrected, and the same figures record nothing"
 
-    house.clock.at = ENDS_AT + timedelta(days=1)
+    house.clock.moment = ENDS_AT + timedelta(days=1)
     house.readings(LAST_QUARTER, ENDS_AT, 780.0)  # a gateway that was away tells the last quarter-hour
     house.readings(STARTS_AT, STARTS_AT + timedelta(minutes=15), 740.0, revision=1)
     house.settle()
-    corrected_at = house.clock.at
+    corrected_at = house.clock.moment
     house.measure_again()
     assert len(house.facts()) == 1, "more may come at once"
-    house.clock.at += RIPE_AFTER
+    house.clock.moment += RIPE_AFTER
     with pytest.raises(KeyboardInterrupt):
         house.measure_again(KilledBeforeItRemembers(house.positions))
     house.measure_again()
@@ -262,15 +252,15 @@ def test_late_and_corrected_readings_are_measured_again_once_beside_what_was_mea
 
 
 def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> None:
-    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.clock.moment = ENDS_AT + timedelta(minutes=40)
     house.readings(LAST_QUARTER, ENDS_AT, 700.0)
     house.settle()
     house.measure()
-    house.clock.at = ENDS_AT + timedelta(days=1)
+    house.clock.moment = ENDS_AT + timedelta(days=1)
     yesterday = STARTS_AT - timedelta(days=1)
     house.readings(yesterday, yesterday + timedelta(hours=2), 900.0)
     house.settle()
-    house.clock.at += RIPE_AFTER
+    house.clock.moment += RIPE_AFTER
     assert house.measure_again() == 1
     *_, second = house.facts()
     assert isinstance(second, Dispatch.Remeasured)
@@ -279,12 +269,12 @@ def test_a_corrected_day_of_the_baseline_is_measured_again_too(house: House) -> 
 
 
 def test_the_worker_measures_again_on_its_own(house: House, database: Database) -> None:
-    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.clock.moment = ENDS_AT + timedelta(minutes=40)
     house.settle()
     house.measure()
     house.readings(LAST_QUARTER, ENDS_AT, 780.0)
     house.settle()
-    house.clock.at += RIPE_AFTER
+    house.clock.moment += RIPE_AFTER
     stop = asyncio.Event()
 
     async def watch() -> None:
@@ -304,13 +294,13 @@ def test_the_worker_measures_again_on_its_own(house: House, database: Database) 
 
 
 def test_a_correction_that_comes_after_the_last_day_changes_nothing_and_is_passed(house: House) -> None:
-    house.clock.at = ENDS_AT + timedelta(minutes=40)
+    house.clock.moment = ENDS_AT + timedelta(minutes=40)
     house.settle()
     house.measure()
-    house.clock.at = ENDS_AT + REMEASURED_FOR
+    house.clock.moment = ENDS_AT + REMEASURED_FOR
     house.readings(LAST_QUARTER, ENDS_AT, 700.0)
     house.settle()
-    house.clock.at += RIPE_AFTER
+    house.clock.moment += RIPE_AFTER
     assert house.measure_again() == 0
     assert len(house.facts()) == 1
     assert house.positions.position(READER) > 0

@@ -1,7 +1,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -26,23 +25,13 @@ from interfaces.workers.settling import (
 )
 from interfaces.workers.telemetry_housekeeping import keep_house
 from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
-
-
-@dataclass
-class SetClock:
-    at: datetime = T0
-
-    def now(self) -> datetime:
-        return self.at
-
-    def wall_seconds(self, clock_seconds: float) -> float:
-        return clock_seconds
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -72,7 +61,7 @@ class Aggregating:
         self.stream = FakeTelemetryStream()
         self.dead_letters = FakeDeadLetters()
         self.alerts = FakeAlertRegistry()
-        self.clock = SetClock()
+        self.clock = FakeClock(T0)
         self.partition = partition
 
     def aggregator(self, rollups: FakeTelemetryRollups | None = None) -> Aggregator:
@@ -208,7 +197,7 @@ def test_readings_that_wait_too_long_are_alerted_by_degrees_until_they_do_not() 
         await asyncio.sleep(0.01)
         raised: list[str] = []
         for waited_s in (14, 16, 76, 151):
-            told.clock.at = T0 + timedelta(seconds=waited_s)
+            told.clock.moment = T0 + timedelta(seconds=waited_s)
             await aggregator.watch_lag()
             raised.append(" ".join(sorted(name for name, _ in told.open())))
         lag, high, severe = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"
@@ -232,7 +221,7 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
         stop = asyncio.Event()
         working = asyncio.create_task(aggregator.run(stop))
         await eventually(lambda: bool(store.readings))
-        told.clock.at = T0 + timedelta(minutes=21)
+        told.clock.moment = T0 + timedelta(minutes=21)
         await eventually(lambda: bool(rollups.settled))
         stop.set()
         await working
@@ -365,7 +354,7 @@ def test_a_log_that_fills_up_is_trimmed_of_what_is_stored(body_bytes: int, left:
         await stream.publish(0, b"x" * body_bytes, message_id="1")
         (batch,) = await stream.pull(0, limit=1, timeout_s=1)
         await stream.acknowledge(batch)
-        house = asyncio.create_task(keep_house(stream, FakeTelemetryStore(), SetClock(), stop))
+        house = asyncio.create_task(keep_house(stream, FakeTelemetryStore(), FakeClock(T0), stop))
         await asyncio.sleep(0.2)
         stop.set()
         await house

@@ -11,6 +11,7 @@ from application.ports.meter_feed import MeterMessage
 from application.reading_packer import ReadingPacker
 from interfaces.workers.ingest import IngestCounts, MeterIngest
 from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
@@ -21,19 +22,8 @@ OTHER_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
 
 @dataclass
-class SetClock:
-    at: datetime = T0
-
-    def now(self) -> datetime:
-        return self.at
-
-    def wall_seconds(self, clock_seconds: float) -> float:
-        return clock_seconds / 1_000
-
-
-@dataclass
 class Ingesting:
-    clock: SetClock = field(default_factory=SetClock)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(T0, speed=1_000))
     stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     kept: list[bytes] = field(default_factory=list)
@@ -71,7 +61,7 @@ def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are
         told.send(ingest, GOOD, "meters/fac-002/m1/readings")
         await ingest.check_alerts()
         assert told.open() == [("malformed_readings", "fac-001")]
-        told.clock.at += 2 * WINDOW
+        told.clock.moment += 2 * WINDOW
         told.send(ingest, GOOD)
         await ingest.check_alerts()
         assert told.open() == []
