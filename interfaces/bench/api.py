@@ -9,18 +9,14 @@ each latency at half of it that of the middle round.
 from __future__ import annotations
 
 import importlib.util
-import select
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-import msgspec
-
 from interfaces.bench.api_load import LoadPlan, LoadReport
+from interfaces.bench.api_load_process import load_process
 from interfaces.bench.api_stories import stories_told
 from interfaces.bench.bed import Bed
 from interfaces.bench.figures import Figure, figure
@@ -36,8 +32,6 @@ TRIED = ("current, cached", "dr-event", "dr-events, not changed (304)", "audit o
 TWIN = "interfaces.bench.api_twin"
 GATHERING = "interfaces.bench.api_gathering"
 FLOOR = "interfaces.bench.api_floor"
-REPORTED_WITHIN_S = 120.0
-"""After that the load hangs: the longest plan is over in a few seconds, and waits ten for what is missing."""
 
 
 class Case(NamedTuple):
@@ -237,30 +231,3 @@ def _middle(reports: list[LoadReport]) -> LoadReport:
 
 def _refused(report: LoadReport) -> int:
     return sum(report.statuses.values()) - report.answered
-
-
-@contextmanager
-def load_process() -> Iterator[Callable[[LoadPlan], LoadReport]]:
-    """The process that asks, for as long as the benchmark takes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "interfaces.bench.api_load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    sent, told = process.stdin, process.stdout
-    if sent is None or told is None:
-        raise RuntimeError("the load has no pipes")
-
-    def ask(plan: LoadPlan) -> LoadReport:
-        sent.write(msgspec.json.encode(plan) + b"\n")
-        sent.flush()
-        if not select.select([told], [], [], REPORTED_WITHIN_S)[0]:
-            raise RuntimeError(f"the load has reported nothing in {REPORTED_WITHIN_S:g} s")
-        line = told.readline()
-        if not line:
-            raise RuntimeError("the load ended; see above")
-        return msgspec.json.decode(line, type=LoadReport)
-
-    try:
-        yield ask
-    finally:
-        process.terminate()
-        process.wait()

@@ -206,8 +206,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """What comes here never reaches the application; it is answered as that answers (RFC 9457)."""
-        self._refuse(Problem("malformed-request", msg))
+        """What comes here never reaches the application; it is answered as that answers (RFC 9457).
+
+        Not in the middle of another answer, whose rest this would be taken for.
+        """
+        answered = self._answered
+        if answered is None or not answered.response_started or answered.response_complete:
+            self._refuse(Problem("malformed-request", msg))
         self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:

@@ -58,6 +58,13 @@ async def known_at(store: Store, clock: Clock) -> RememberedLookups[str, str]:
     return lookups
 
 
+async def is_out(lookups: RememberedLookups[str, str], store: Store) -> bool:
+    """Once the store goes on, and says that it knows nobody of the name."""
+    store.go_on.set()
+    await until_asked_anew(lookups)
+    return lookups.remembered("key") is None and await lookups.find("key") is None
+
+
 async def until_asked_anew(lookups: RememberedLookups[str, str]) -> None:
     await asyncio.wait_for(asyncio.gather(*lookups._asked_anew.values()), WITHIN_S)
 
@@ -84,10 +91,7 @@ def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(st
         lookups = await known_at(store, Clock())
         store.word = None
         lookups.remembered("key")
-        store.go_on.set()
-        await until_asked_anew(lookups)
-        assert lookups.remembered("key") is None
-        assert await lookups.find("key") is None
+        assert await is_out(lookups, store)
 
     asyncio.run(story())
 
@@ -99,10 +103,7 @@ def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(sto
         assert await asyncio.to_thread(store.begun.wait, WITHIN_S)
         store.word = None
         lookups.forget("key")
-        store.go_on.set()
-        await until_asked_anew(lookups)
-        assert lookups.remembered("key") is None
-        assert await lookups.find("key") is None
+        assert await is_out(lookups, store)
 
     asyncio.run(story())
 

@@ -155,6 +155,17 @@ def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
     assert (document.type, document.status) == ("/problems/malformed-request", 400)
 
 
+def test_in_the_middle_of_an_answer_nothing_else_is_told(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(b"GET /late?interrupted HTTP/1.1\r\nHost: h\r\n\r\n")
+        told = connection.recv(65_536)
+        connection.sendall(b"no HTTP\r\n\r\n")
+        while more := connection.recv(65_536):
+            told += more
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert GONE[b"interrupted"].wait(20)
+
+
 def test_a_long_body_in_the_smallest_chunks_is_taken(address: tuple[str, int]) -> None:
     ending = b"0\r\nX-Trailer: short\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
     answer, _ = until_closed(address, IN_CHUNKS, b"1\r\nx\r\n" * 100_000, ending)
