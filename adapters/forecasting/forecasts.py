@@ -47,27 +47,19 @@ def block_quantiles(
     mean_kw = block.learned().means.fitted(around.week, around.columns)
     load_kw, residual_kw = windows(block, recent, origin, around.back, mean_kw)
     ages = _ages(load_kw)
-    filled_kw = load_kw
-    if not np.isfinite(load_kw).all():
-        filled_kw = without_gaps(load_kw, _mean(np.stack([past_kw[0] for past_kw in block.past_kw])))
     used = around.has_weather & (block.values["climate_known"][:, 0] > 0)
     stale = np.zeros(len(ages), dtype=np.bool_)
     if temperatures is not None and temperatures.stale:
         stale = np.array(temperatures.stale)
-    found = np.empty((3, len(ages), hours))
     ahead = slice(around.back, None)
-    for age_h in np.unique(ages).tolist():
-        rows = np.flatnonzero(ages == age_h)
-        own: slice | IntArray = slice(None) if len(rows) == len(ages) else rows
-        window = Window(
-            load_kw=filled_kw[own],
-            residual_kw=residual_kw[:, own],
-            week=around.week[own, ahead],
-            columns=around.columns[own, ahead],
-            age_h=age_h,
-            phase=origin.phase,
-        )
-        found[:, own] = _quantiles(block.learned(own), window, mean_kw[:, own, ahead], used[own], stale[own])
+    whole = Window(
+        load_kw=_without_gaps(load_kw, block),
+        residual_kw=residual_kw,
+        week=around.week[:, ahead],
+        columns=around.columns[:, ahead],
+        phase=origin.phase,
+    )
+    found = _by_age(block, whole, mean_kw[:, :, ahead], ages, used, stale)
     known = known_of_last_day(load_kw)
     if recent.coverage:
         known = np.array(recent.coverage) - left_out * recent.step_s / (HOURS_A_DAY * HOUR_S)
@@ -83,6 +75,31 @@ def block_quantiles(
         left_out=tuple(left_out.tolist()),
         unheard=tuple(unheard.tolist()),
     )
+
+
+def _without_gaps(load_kw: FloatArray, block: Block) -> FloatArray:
+    """As naive_methods has it; what the models remember is gone through only where somebody needs its mean."""
+    if np.isfinite(load_kw).all():
+        return load_kw
+    return without_gaps(load_kw, _mean(np.stack([past_kw[0] for past_kw in block.past_kw])))
+
+
+def _by_age(  # noqa: PLR0917 - a batch in columns
+    block: Block,
+    whole: Window,
+    mean_kw: FloatArray,
+    ages: IntArray,
+    used_weather: NDArray[np.bool_],
+    stale: NDArray[np.bool_],
+) -> FloatArray:
+    """As _quantiles, of facilities whose data is `ages` hours old."""
+    found = np.empty((3, len(ages), whole.hours))
+    for age_h in np.unique(ages).tolist():
+        rows = np.flatnonzero(ages == age_h)
+        own: slice | IntArray = slice(None) if len(rows) == len(ages) else rows
+        window = whole.of(own, age_h)
+        found[:, own] = _quantiles(block.learned(own), window, mean_kw[:, own], used_weather[own], stale[own])
+    return found
 
 
 def _quantiles(

@@ -1,5 +1,7 @@
 """What training found out about a batch of facilities, as arrays, and the forecasts that follow from it."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +45,17 @@ class Window(NamedTuple):
     """How many of the last hours are not known."""
     phase: float = 0.0
     """How far into a clock hour the origin is, 0 to 1: the hours before and after it begin there."""
+
+    def of(self, own: slice | IntArray, age_h: int) -> Window:
+        """Of some of its facilities, of which the last `age_h` hours are not known."""
+        return Window(
+            load_kw=self.load_kw[own],
+            residual_kw=self.residual_kw[:, own],
+            week=self.week[own],
+            columns=self.columns[own],
+            age_h=age_h,
+            phase=self.phase,
+        )
 
     def shifted(self, by_clock_hour: FloatArray) -> FloatArray:
         """Of values (..., hours + 1) of clock hours: (..., hours) of the hours that begin at the origin's phase."""

@@ -21,12 +21,13 @@ from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit
 from interfaces.simulators.meter_load import LoadReport, MeterLoad
+from tests.chaos.telemetry_delays import Delays, Outage
 
 WORKERS = ("ingest", "aggregate")
 SERVERS = ("nats", "postgres", "valkey")
 
-_BEFORE_S, _APART_S = 2.0, 4.0
-"""What was due so shortly before an outage may wait for its end."""
+_APART_S = 4.0
+"""What is due after that was not delayed by the outage."""
 
 _AT_WORK = """
 SELECT DISTINCT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
@@ -40,41 +41,10 @@ SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks WHERE sta
 _NEWEST = """
 SELECT max(ts[cardinality(ts)]) FROM gridproof.reading_chunks WHERE quarter > now() - interval '1 hour'
 """
-_SEEN_AFTER_S = 20.0
-_DELAY = """
-SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)), 0)::float8,
-    count(DISTINCT (c.facility_id, t.meter_id, t.ts))
-FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts) AS t (meter_id, ts)
-WHERE starts_with(facility_id, %(prefix)s) AND t.ts >= %(since)s AND t.ts < %(until)s
-    AND quarter > %(since)s - interval '15 minutes' AND quarter < %(until)s
-"""
 
 
 class TookTooLong(AssertionError):
     """What was waited for did not come."""
-
-
-@dataclass(frozen=True)
-class Outage:
-    """From the kill until its successor was at work again."""
-
-    victim: str
-    began_at: datetime
-    ended_at: datetime
-
-    @property
-    def seconds(self) -> float:
-        return (self.ended_at - self.began_at).total_seconds()
-
-
-@dataclass(frozen=True)
-class Delay:
-    """Of what was due from a little before an outage until the next one, as it was stored when somebody looked."""
-
-    until: datetime
-    longest_s: float
-    """From due to readable."""
-    readings: int
 
 
 @dataclass
@@ -88,12 +58,14 @@ class Soak:
     chunk_s: float
     """Meters are others after so many seconds; what they sent until then is a plan of its own."""
     patience_s: float
-    outages: list[Outage] = field(default_factory=list)
     reports: list[LoadReport] = field(default_factory=list)
     resident_mb: list[dict[str, float]] = field(default_factory=list)
-    delays: list[Delay] = field(default_factory=list)
+    delays: Delays = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _failed: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.delays = Delays(f"{self.run}n", self._rows)
 
     def plan(self, name: str) -> LoadPlan:
         meters = max(1, round(self.rate * min(15.0, self.chunk_s / 2)))
@@ -131,7 +103,7 @@ class Soak:
             self._stop.set()
             thread.join(self.chunk_s + self.patience_s)
             assert not thread.is_alive()
-        self.note_delays(to_the_end=True)
+        self.delays.look(to_the_end=True)
         assert self._failed == []
 
     def kill(self, victim: str) -> None:
@@ -158,7 +130,7 @@ class Soak:
 
     def _over(self, victim: str, began_at: datetime) -> None:
         outage = Outage(victim, began_at, datetime.now(UTC))
-        self.outages.append(outage)
+        self.delays.outages.append(outage)
         # The next outage has no part in what this one delayed.
         until = outage.ended_at + timedelta(seconds=_APART_S)
         self.until(f"reading after {victim}", lambda: self._newest_at() > until)
@@ -196,40 +168,6 @@ class Soak:
     def _newest_at(self) -> datetime:
         newest = self._rows(_NEWEST, ())[0][0]
         return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
-
-    def note_delays(self, *, to_the_end: bool = False) -> None:
-        """Of outages that are long enough ago, or of all.
-
-        In good time: some minutes after the end of a quarter-hour what a meter said twice is made one word, and the
-        whole quarter-hour of its facility is written anew for that. By then it was readable for long.
-        """
-        while len(self.delays) < len(self.outages):
-            after = self.outages[len(self.delays) + 1 :]
-            until = after[0].began_at - timedelta(seconds=_BEFORE_S) if after else datetime.now(UTC)
-            if not to_the_end and (not after or datetime.now(UTC) < until + timedelta(seconds=_SEEN_AFTER_S)):
-                return
-            self.delays.append(self._delay(self.outages[len(self.delays)], until))
-
-    def _delay(self, outage: Outage, until: datetime) -> Delay:
-        since = outage.began_at - timedelta(seconds=_BEFORE_S)
-        window: dict[str, object] = {"prefix": f"{self.run}n", "since": since, "until": until}
-        longest_s, readings = self._rows(_DELAY, window)[0]
-        return Delay(until, float(str(longest_s)), int(str(readings)))
-
-    def longest(self) -> list[tuple[Outage, float]]:
-        """Each outage, with the longest that a reading took from then until the next one."""
-        found = []
-        for outage, seen in zip(self.outages, self.delays, strict=True):
-            by_now = self._delay(outage, seen.until)
-            # Had something come after somebody looked, that is the longest.
-            found.append((outage, (seen if by_now.readings == seen.readings else by_now).longest_s))
-        return found
-
-    def told(self) -> list[str]:
-        return [
-            f"{outage.victim}: away {outage.seconds:.1f} s, longest until readable {delay.longest_s:.1f} s"
-            for outage, delay in zip(self.outages, self.delays, strict=False)
-        ]
 
     def audits(self) -> list[LoadAudit]:
         """Of each plan, once nothing is missing any more or patience is at its end."""

@@ -17,7 +17,7 @@ VICTIMS = (*WORKERS, *SERVERS)
 
 def assert_every_reading_is_there_once(running: Soak, *, facilities: int) -> None:
     audits = running.audits()
-    told = "\n".join(running.told())
+    told = "\n".join(running.delays.told())
     assert [(one.lost, one.duplicated, one.foreign) for one in audits] == [(0, 0, 0)] * len(audits), told
     assert [report.unacknowledged_messages for report in running.reports] == [0] * len(audits)
     for report in running.reports:
@@ -33,7 +33,7 @@ def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_n
             running.stop_store(5.0)
         assert_every_reading_is_there_once(running, facilities=3)
         assert sum(report.readings for report in running.reports) > 1_000
-        print("\n".join(running.told()))  # noqa: T201 - for who runs it with -s; no time is judged here
+        print("\n".join(running.delays.told()))  # noqa: T201 - for who runs it with -s; no time is judged here
 
 
 @pytest.mark.chaos
@@ -53,13 +53,13 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
                 turn += 1
                 while time.monotonic() < next_at:
                     running.note_memory()
-                    running.note_delays()
+                    running.delays.look()
                     time.sleep(1.0)
             running.stop_store(stop_s)
         assert_every_reading_is_there_once(running, facilities=20)
-        told = "\n".join([*running.told(), str(peaks(running))])
+        told = "\n".join([*running.delays.told(), str(peaks(running))])
         print(told)  # noqa: T201
-        *kills, (stop, longest_after_stop_s) = running.longest()
+        *kills, (stop, longest_after_stop_s) = running.delays.longest()
         longest_s, longest_away_s = max(s for _, s in kills), max(outage.seconds for outage, _ in kills)
         assert longest_s <= longest_away_s + 2.0, told
         assert longest_after_stop_s <= stop.seconds + 0.1 * stop_s + 5.0, told

@@ -1,135 +1,37 @@
 """Reads of a standby: labelled with how far it is behind, and of the primary where it is gone or too far behind."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from threading import Thread
-from typing import Any
 
 import pytest
-from psycopg_pool import ConnectionPool
 
-from adapters.clock import SystemClock
-from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.postgres import replica_read_models
 from adapters.postgres.address import for_reading
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.quick_pool import QuickPool
 from adapters.postgres.read_model_view import reading
-from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
-from application.command_bus import CommandBus
-from application.commands.facility import RegisterFacility
-from application.demand_response import DemandResponse
-from application.handlers import HANDLERS
-from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
-from projections.facilities import FacilitiesProjection, key_of
+from projections.facilities import key_of
 from projections.views import ReadModelsUnavailable
-from tests.made_up import CONTEXT
-from tests.postgres_pair import PostgresPair, postgres_pair
+from tests.integration.projections.replica_pair import (
+    PATIENCE_S,
+    Pair,
+    gone,
+    killed,
+    looked_at,
+    read_from,
+    receives,
+    until,
+)
+from tests.postgres_pair import postgres_pair
 from tests.servers import suspended
-
-PATIENCE_S = 60.0
-
-
-class Pair:
-    """A primary that knows facilities, and read models over its standby."""
-
-    def __init__(self, pair: PostgresPair, stack: ExitStack) -> None:
-        self.pair = pair
-        self.clock = SystemClock()
-        url = pair.primary.url("gridproof_app")
-        self.store = PostgresEventStore(DemandResponse, url)
-        stack.callback(self.store.close)
-        self.pool: ConnectionPool[Any] = stack.enter_context(
-            # The primary is killed by some tests: what died with it is not handed out.
-            ConnectionPool[Any](url, min_size=1, max_size=2, check=ConnectionPool.check_connection)
-        )
-        self.bus = CommandBus(self.store, self.clock, HANDLERS, forecasts=PostgresForecastBook(self.pool))
-        replica = replica_pool(for_reading(pair.standby.url("gridproof_app")), size=2, connect_within_s=0.5)
-        stack.callback(replica.close)
-        self.primary = PostgresReadModels(self.pool)
-        self.models = ReplicaReadModels(replica, self.primary)
-
-    @property
-    def standby_url(self) -> str:
-        return for_reading(self.pair.standby.url("gridproof_app"))
-
-    def register(self, facility_id: str) -> None:
-        entry = FacilityEntry(
-            facility_id=facility_id,
-            meters=(MeterEntry(meter_id="main"),),
-            zones=(ZoneEntry(zone_id="zone-1", curtailable_kw=100.0),),
-            bms=BmsEntry(address="http://127.0.0.1:1/"),
-            programs=(),
-        )
-        self.bus.handle(RegisterFacility(entry=entry), CONTEXT)
-        ProjectionRunner(
-            FacilitiesProjection(),
-            dsn=self.pair.primary.url("gridproof_app"),
-            alerts=PostgresAlerts(self.pool),
-            clock=self.clock,
-        ).catch_up()
-
-    def listed(self) -> list[str]:
-        return [row.facility_id for row in self.models.facilities.listed().rows]
-
-    def replay(self, *, paused: bool) -> None:
-        with self.pair.standby.connect() as connection:
-            connection.execute(f"SELECT pg_wal_replay_{'pause' if paused else 'resume'}()".encode())
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     with postgres_pair() as servers, ExitStack() as stack:
         yield Pair(servers, stack)
-
-
-@contextmanager
-def killed(server: EmbeddedPostgres) -> Iterator[None]:
-    server.kill()
-    try:
-        yield
-    finally:
-        server.start()
-
-
-@contextmanager
-def read_from(pair: Pair, pool: ConnectionPool[Any], **options: Any) -> Iterator[ReplicaReadModels]:
-    """Read models over another pool of the standby, once it is read from."""
-    models = ReplicaReadModels(pool, pair.primary, **options)
-    try:
-        until(
-            lambda: bool(models.facilities.listed()) and models.source().name == "replica", "it is read from"
-        )
-        yield models
-    finally:
-        pool.close()
-
-
-def looked_at(models: ReplicaReadModels) -> float | None:
-    """By who has nobody else to go to; the age of what it has."""
-    models.look(at_once=True)
-    return models.age_s()
-
-
-def receives(standby: EmbeddedPostgres) -> bool:
-    with standby.connect() as connection:
-        return connection.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchone() != (0,)
-
-
-def gone() -> Any:
-    raise ReadModelsUnavailable("of the primary")
-
-
-def until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_a_replica_is_read_from_says_its_lag_and_is_done_without(

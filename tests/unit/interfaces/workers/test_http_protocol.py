@@ -1,106 +1,22 @@
 """The server on a real socket: what does not come to an end is refused, and all else is answered as ever."""
 
-import asyncio
 import select
 import socket
-import threading
-from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import pytest
 
 from interfaces.web.problems import ProblemDocument
-from interfaces.workers import http_protocol, web
+from interfaces.workers import http_protocol
 from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
-
-PIECE = b"x" * 16_384
-GONE: dict[bytes, threading.Event] = defaultdict(threading.Event)
-"""Set when who asked for /late with that query is gone."""
-MAY_END: dict[bytes, threading.Event] = defaultdict(threading.Event)
-"""Set when /held is to be answered."""
-
-
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answers by how long the body was."""
-    if scope["type"] != "http":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    if scope["path"] == "/late":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        GONE[scope["query_string"]].set()
-        return
-    if scope["path"] == "/held":
-        await asyncio.to_thread(MAY_END[scope["query_string"]].wait, 20)
-    if scope["path"] == "/refused":  # before its body comes
-        await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    if scope["path"] == "/long":  # and begins as a head does
-        length = int(next(value for name, value in scope["headers"] if name == b"x-long"))
-        headers = [(b"content-length", b"%d" % length)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        body = b"HTTP/1.1 "[:length] + b"y" * (length - 9)
-        await send({"type": "http.response.body", "body": body})
-        return
-    length, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        length, more = length + len(message["body"]), message["more_body"]
-    if scope["path"] == "/headers":
-        length = len(scope["headers"])
-    body = b"%d bytes;" % length
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+from tests.unit.interfaces.workers.echo_server import GONE, MAY_END, PIECE, served, until_closed
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
-    listener = web.listening("127.0.0.1", 0)
-    ready, told = threading.Event(), dict[str, Any]()
-
-    async def serve() -> None:
-        told["stop"], told["loop"] = asyncio.Event(), asyncio.get_running_loop()
-        await web.run(echo, listener=listener, stop=told["stop"], started=lambda _: ready.set())
-
-    name: tuple[str, int] = listener.getsockname()
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(30)
-    yield name
-    told["loop"].call_soon_threadsafe(told["stop"].set)
-    thread.join(30)
-    assert not thread.is_alive()
-
-
-def until_closed(address: tuple[str, int], *pieces: bytes, endless: bytes = b"") -> tuple[bytes, int]:
-    """What was answered until the server hung up, and how much of `endless` it took."""
-    taken = 0
-    with socket.create_connection(address, timeout=30) as connection:
-        for piece in pieces:
-            connection.sendall(piece)
-        try:
-            while endless and taken < 1_000 * len(endless):
-                connection.sendall(endless)
-                taken += len(endless)
-        except ConnectionError:
-            pass  # it hung up
-        answer = b""
-        try:
-            while received := connection.recv(65_536):
-                answer += received
-        except ConnectionResetError:
-            pass  # with bytes of ours unread
-    return answer, taken
+    with served() as found:
+        yield found
 
 
 BEGINNING = b"POST / HTTP/1.1\r\nHost: h\r\n"

@@ -1,0 +1,85 @@
+"""Outages of what lies between meters and store, and how long readings took that were due about then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+BEFORE_S = 2.0
+"""What was due so shortly before an outage may wait for its end."""
+SEEN_AFTER_S = 20.0
+"""What is late by more than that is counted when it has come."""
+_DELAY = """
+SELECT coalesce(max(extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)), 0)::float8,
+    count(DISTINCT (c.facility_id, t.meter_id, t.ts))
+FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts) AS t (meter_id, ts)
+WHERE starts_with(facility_id, %(prefix)s) AND t.ts >= %(since)s AND t.ts < %(until)s
+    AND quarter > %(since)s - interval '15 minutes' AND quarter < %(until)s
+"""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """From the kill until its successor was at work again."""
+
+    victim: str
+    began_at: datetime
+    ended_at: datetime
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_at - self.began_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Of what was due from a little before an outage until the next one, as it was stored when somebody looked."""
+
+    until: datetime
+    longest_s: float
+    """From due to readable."""
+    readings: int
+
+
+@dataclass
+class Delays:
+    """`rows` asks the store; facilities are those of that `prefix`."""
+
+    prefix: str
+    rows: Callable[[str, dict[str, object]], list[tuple[object, ...]]]
+    outages: list[Outage] = field(default_factory=list)
+    _seen: list[Delay] = field(default_factory=list)
+
+    def look(self, *, to_the_end: bool = False) -> None:
+        """At those of outages that are long enough ago, or of all.
+
+        In good time: some minutes after the end of a quarter-hour what a meter said twice is made one word, and the
+        whole quarter-hour of its facility is written anew for that. By then it was readable for long.
+        """
+        while len(self._seen) < len(self.outages):
+            after = self.outages[len(self._seen) + 1 :]
+            until = after[0].began_at - timedelta(seconds=BEFORE_S) if after else datetime.now(UTC)
+            if not to_the_end and (not after or datetime.now(UTC) < until + timedelta(seconds=SEEN_AFTER_S)):
+                return
+            self._seen.append(self._delay(self.outages[len(self._seen)], until))
+
+    def _delay(self, outage: Outage, until: datetime) -> Delay:
+        since = outage.began_at - timedelta(seconds=BEFORE_S)
+        ((longest_s, readings),) = self.rows(_DELAY, {"prefix": self.prefix, "since": since, "until": until})
+        return Delay(until, float(str(longest_s)), int(str(readings)))
+
+    def longest(self) -> list[tuple[Outage, float]]:
+        """Each outage, with the longest that a reading took from then until the next one."""
+        found = []
+        for outage, seen in zip(self.outages, self._seen, strict=True):
+            by_now = self._delay(outage, seen.until)
+            # Had something come after somebody looked, that is the longest.
+            found.append((outage, (seen if by_now.readings == seen.readings else by_now).longest_s))
+        return found
+
+    def told(self) -> list[str]:
+        return [
+            f"{outage.victim}: away {outage.seconds:.1f} s, longest until readable {delay.longest_s:.1f} s"
+            for outage, delay in zip(self.outages, self._seen, strict=False)
+        ]
