@@ -23,6 +23,8 @@ LEAST_BYTES = 1_024
 """Shorter answers fit into a packet or two as they are."""
 BESIDE_BYTES = 64 * 1_024
 """Longer ones are compressed in a thread: the event loop has others to answer."""
+MOST_CODINGS = 32
+"""That a caller may weigh; what stands behind them is not read."""
 _QUALITY = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 LEVEL = 3
 MOST_TAGS = 16
@@ -122,7 +124,7 @@ def wants_gzip(accept_encoding: bytes, size: int) -> bool:
     Where it is taken and the plain form not preferred; a short one only where the plain form is refused.
     """
     said: dict[bytes, float] = {}
-    for one in accept_encoding.lower().split(b","):
+    for one in accept_encoding.lower().split(b",", MOST_CODINGS)[:MOST_CODINGS]:
         coding, *parameters = (part.strip() for part in one.split(b";"))
         said[coding] = _quality_of(parameters)
     others = said.get(b"*", 0.0)

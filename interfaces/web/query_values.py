@@ -18,13 +18,20 @@ from litestar.typing import FieldDefinition
 
 from interfaces.web.problems import Problem, ProblemReason
 
+MOST_PARAMETERS = 100
+"""With those that are passed over. A head may hold twenty thousand, which take the event loop some time."""
+
 
 def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Of the parameters that `handler` takes; others are passed over. Raises Problem (400) with every reason."""
     query = connection.scope["query_string"]
     if not query:
         return
-    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    try:
+        given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        told = f"the query has more than {MOST_PARAMETERS} parameters; leave out what the operation does not take"
+        raise Problem("invalid-request", told) from None
     taken = dict(_taken_by(handler))
     reasons = [
         ProblemReason(code="invalid_field", detail=detail, field=name)

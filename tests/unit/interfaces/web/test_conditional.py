@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from interfaces.web import conditional
+from interfaces.web.conditional import MOST_CODINGS
 from projections.facilities import key_of
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -98,6 +99,8 @@ def test_a_change_changes_the_tag() -> None:
         ("gzip;q=0.001", True),
         ("gzip;q=none", False),
         ("gzip;q=nan", False),
+        ("br, " * (MOST_CODINGS - 1) + "gzip", True),
+        ("br, " * MOST_CODINGS + "gzip", False),
         ("gzip;q=2", False),
         ("*;q=0", False),
         ("*;q=0, gzip", True),

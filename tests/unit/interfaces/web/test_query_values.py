@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from interfaces.web.openapi_examples import examples
+from interfaces.web.query_values import MOST_PARAMETERS
 from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
 from tests.unit.interfaces.web.test_access_matrix import House
 from tests.unit.interfaces.web.test_reads import LETTER
@@ -100,8 +101,21 @@ def test_a_text_may_be_null_and_what_no_operation_takes_is_passed_over(house: Ho
 
 def test_however_often_a_parameter_is_wrong_it_is_told_a_bounded_number_of_times(house: House) -> None:
     with house.edge.client() as client:
-        answer = client.get("/api/dr-events?" + "limit=null&" * 4_000, headers=house.keys["admin"])
-    assert len(problem_of(answer)["reasons"]) == 2
+        answer = client.get(
+            "/api/dr-events?" + "&".join(["limit=null"] * MOST_PARAMETERS), headers=house.keys["admin"]
+        )
+    assert [reason["field"] for reason in problem_of(answer)["reasons"]] == ["limit", "limit"]
+
+
+@pytest.mark.parametrize(("count", "status"), [(MOST_PARAMETERS - 1, 200), (MOST_PARAMETERS + 1, 400)])
+def test_a_query_of_ever_so_many_parameters_is_not_gone_through(
+    house: House, count: int, status: int
+) -> None:
+    with house.edge.client() as client:
+        answer = client.get("/api/dr-events?" + "&".join(["other=1"] * count), headers=house.keys["admin"])
+    assert answer.status_code == status
+    if status != 200:
+        assert f"more than {MOST_PARAMETERS} parameters" in problem_of(answer)["detail"]
 
 
 def test_a_position_in_the_query_is_looked_at_beside_that_of_the_header() -> None:
