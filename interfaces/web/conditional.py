@@ -17,7 +17,7 @@ from typing import Any
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from interfaces.web.raw_headers import RawHeaders, header_of
+from interfaces.web.raw_headers import RawHeaders, header_of, list_header_of
 
 LEAST_BYTES = 1_024
 """Shorter answers fit into a packet or two as they are."""
@@ -94,12 +94,12 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     headers.append((b"vary", VARY))
     if not header_of(headers, b"cache-control"):
         headers.append((b"cache-control", KEPT))
-    if holds(header_of(scope["headers"], b"if-none-match"), tag):
+    if holds(list_header_of(scope["headers"], b"if-none-match"), tag):
         kept = [(name, value) for name, value in headers if not name.startswith(b"content-")]
         await send({"type": "http.response.start", "status": 304, "headers": kept})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
-    if wants_gzip(header_of(scope["headers"], b"accept-encoding"), len(body)):
+    if wants_gzip(list_header_of(scope["headers"], b"accept-encoding"), len(body)):
         body = await _compressed(body)
         headers = [(name, value) for name, value in headers if name != b"content-length"]
         headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]

@@ -13,6 +13,7 @@ from litestar.params import FromPath
 
 from interfaces.web.conditional import holds, wants_gzip
 from interfaces.web.problems import Problem
+from interfaces.web.raw_headers import list_header_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -92,9 +93,9 @@ def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept-Encoding",
     }
-    if holds(request.headers.get("if-none-match", "").encode(), found.etag.encode()):
+    if holds(list_header_of(request.scope["headers"], b"if-none-match"), found.etag.encode()):
         return Response(b"", status_code=304, media_type=found.media_type, headers=headers)
-    if wants_gzip(request.headers.get("accept-encoding", "").encode(), len(found.content)):
+    if wants_gzip(list_header_of(request.scope["headers"], b"accept-encoding"), len(found.content)):
         headers["Content-Encoding"] = "gzip"
         return Response(found.packed, media_type=found.media_type, headers=headers)
     return Response(found.content, media_type=found.media_type, headers=headers)

@@ -22,7 +22,7 @@ from interfaces.web.conditional import KEPT, VARY, holds
 from interfaces.web.current_value import READ_BEFORE, CurrentDocument, current_document, tag_of
 from interfaces.web.metrics import WebMetrics
 from interfaces.web.problems import Problem
-from interfaces.web.raw_headers import RawHeaders, header_of
+from interfaces.web.raw_headers import RawHeaders, header_of, list_header_of
 from interfaces.web.replica_reads import is_away
 from interfaces.web.routes import FACILITY, names_a_past
 from interfaces.web.stale_label import headers_of
@@ -89,7 +89,7 @@ class LeanCurrent:
         headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
         if collaborators.replica is not None and not is_away(scope, self._edge.live.state):
             headers += source_header(collaborators.replica)
-        if holds(header_of(scope["headers"], b"if-none-match"), tag):
+        if holds(list_header_of(scope["headers"], b"if-none-match"), tag):
             return _Made(304, headers, b"")
         body = _encode(document)
         return _Made(200, [*headers, _JSON, (b"content-length", b"%d" % len(body))], body)

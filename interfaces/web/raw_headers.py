@@ -11,3 +11,8 @@ def header_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
         if len(found) == len(name) and found.lower() == name:
             return value
     return b""
+
+
+def list_header_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """Of a header that is a list: all lines of that name are one list, in their order (RFC 9110, 5.3)."""
+    return b", ".join(value for found, value in headers if len(found) == len(name) and found.lower() == name)

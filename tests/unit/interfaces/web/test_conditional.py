@@ -49,6 +49,19 @@ def test_who_has_the_answer_is_told_that_it_still_holds_without_a_body(
     assert "no-cache" in first.headers["cache-control"]
 
 
+def test_a_list_that_is_told_in_several_lines_is_one_list() -> None:
+    edge = Edge()
+    edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
+    key = list(edge.key("operator").items())
+    with edge.client() as client:
+        for path in ("/api/facilities", "/"):
+            tag = client.get(path, headers=dict(key)).headers["etag"]
+            holds = [*key, ("If-None-Match", '"other"'), ("If-None-Match", tag)]
+            assert client.get(path, headers=holds).status_code == 304
+            plain_refused = [*key, ("Accept-Encoding", "br"), ("Accept-Encoding", "gzip, identity;q=0")]
+            assert client.get(path, headers=plain_refused).headers["content-encoding"] == "gzip"
+
+
 def test_another_past_another_tag_and_the_same_past_the_same(walk: PortfolioWalk) -> None:
     edge = shown(walk)
     key, path = edge.key("operator"), f"/api/dr-events/{walk.dr_events[0].id}"
