@@ -45,6 +45,8 @@ class PostgresView(Generic[Row]):
             name=sql.Literal(projection.name),
             **{part: sql.SQL(getattr(layout, part)) for part in ("sort_key", "key", "row", "is_listed")},
         )
+        # Asked all the time, and nothing of a caller stands in it: put together once.
+        self._among_keys = sql.SQL(" AND ").join([self._rows, layout.among_keys]).as_bytes()
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         conditions = [self._layout.has_key(_plain(key)), *_of_tenant(tenant)]
@@ -82,8 +84,7 @@ class PostgresView(Generic[Row]):
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         """Those that there are."""
         wanted = [_plain(key) for key in keys]
-        found = self._select([self._layout.among_keys], sql.SQL(""), (wanted,))
-        return {key: row for _, key, row in found}
+        return {key: row for _, key, row in self._found(self._among_keys, (wanted,))}
 
     def version(self) -> RowsVersion | None:
         with reading(self._pool) as connection:
@@ -103,14 +104,15 @@ class PostgresView(Generic[Row]):
         return beyond.format(comma.join(columns), comma.join(place))
 
     def _select(
-        self,
-        conditions: list[sql.Composable],
-        ending: sql.SQL | sql.Composed,
-        parameters: tuple[object, ...] | None = None,
+        self, conditions: list[sql.Composable], ending: sql.SQL | sql.Composed
     ) -> list[tuple[str, str, Row]]:
-        whole = sql.SQL(" AND ").join([self._rows, *conditions]) + sql.SQL(" ") + ending
+        return self._found(sql.SQL(" AND ").join([self._rows, *conditions]) + sql.SQL(" ") + ending)
+
+    def _found(
+        self, statement: bytes | sql.Composed, parameters: tuple[object, ...] | None = None
+    ) -> list[tuple[str, str, Row]]:
         with reading(self._pool) as connection:
-            found = connection.execute(whole, parameters).fetchall()
+            found = connection.execute(statement, parameters).fetchall()
         return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in found]
 
 

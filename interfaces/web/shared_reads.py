@@ -21,14 +21,20 @@ MOST_TOGETHER = 200
 MOST_HALVINGS = 64
 LONG_S = 2.0
 """Wall seconds."""
+BEGINS_EVERY_S = 0.005
+"""Wall seconds from the beginning of a read to that of the next of its kind. A read costs as much for one as for ten,
+so without a rest between them reads of one or two each would take all of the interpreter at half of its load already,
+and whoever asks would wait for that."""
 
 
 class SharedReads:
     """One read at a time under each name, and one that waits. Of one event loop; reads run in threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, begins_every_s: float = BEGINS_EVERY_S) -> None:
+        self._begins_every_s = begins_every_s
         self._running: dict[Hashable, asyncio.Future[Any]] = {}
         self._next: dict[Hashable, asyncio.Future[Any]] = {}
+        self._rests: dict[Hashable, asyncio.TimerHandle] = {}
 
     async def read(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
         """What `read` gives, or the read of somebody else that asked under the same name. Raises what that raised.
@@ -46,6 +52,7 @@ class SharedReads:
         before, began = self._running.get(name), time.monotonic()
         if before is not None:
             await asyncio.wait({before})
+        await self._rested(name)
         own = self._running[name] = self._next.pop(name)
         try:
             if before is not None and time.monotonic() - began > LONG_S:
@@ -54,6 +61,15 @@ class SharedReads:
         finally:
             if self._running.get(name) is own:
                 del self._running[name]
+
+    async def _rested(self, name: Hashable) -> None:
+        """Returns when the next read may begin, and notes that it does."""
+        loop = asyncio.get_running_loop()
+        resting = self._rests.get(name)
+        if resting is not None:
+            await asyncio.sleep(resting.when() - loop.time())
+            resting.cancel()
+        self._rests[name] = loop.call_later(self._begins_every_s, self._rests.pop, name)
 
 
 class _Failed(NamedTuple):
@@ -74,10 +90,14 @@ class JoinedReads(Generic[TKey, TRead]):
         *,
         most: int = MOST_TOGETHER,
         at_once: int = 2,
+        begins_every_s: float = BEGINS_EVERY_S,
         when_idle: Callable[[], object] = lambda: None,
     ) -> None:
         """`when_idle` is called each time that nobody waits any more and nothing is under way."""
         self._when_idle = when_idle
+        self._begins_every_s = begins_every_s
+        self._rests_until = float("-inf")
+        self._resting = 0
         self._read = read
         self._most = most
         self._at_once = at_once
@@ -91,7 +111,7 @@ class JoinedReads(Generic[TKey, TRead]):
         if joined is None:
             joined = self._asked[key] = asyncio.get_running_loop().create_future()
             joined.add_done_callback(_seen)
-            if self._working < self._at_once:
+            if self._working < self._at_once and not self._resting:
                 # Counted here and in its last step: a task is done some time before its callbacks say so.
                 self._working += 1
                 task = asyncio.create_task(self._work())
@@ -101,7 +121,13 @@ class JoinedReads(Generic[TKey, TRead]):
 
     async def _work(self) -> None:
         try:
-            while self._asked:
+            while True:
+                if (rest_s := self._rests_until - time.monotonic()) > 0:
+                    await self._rest(rest_s)
+                    continue
+                if not self._asked:
+                    return
+                self._rests_until = time.monotonic() + self._begins_every_s
                 keys = list(self._asked)[: self._most]
                 together = {key: self._asked.pop(key) for key in keys}
                 await self._answer(together)
@@ -109,6 +135,14 @@ class JoinedReads(Generic[TKey, TRead]):
             self._working -= 1
             if not self._working and not self._asked:
                 self._when_idle()
+
+    async def _rest(self, rest_s: float) -> None:
+        """Whoever asks meanwhile goes with what comes after it, and needs nobody else."""
+        self._resting += 1
+        try:
+            await asyncio.sleep(rest_s)
+        finally:
+            self._resting -= 1
 
     async def _answer(self, together: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
         """Whatever happens, whoever waits is told."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from application.ports.api_keys import ApiKeysUnavailable
+from interfaces.web import remembered_lookups
 from interfaces.web.remembered_lookups import ASKED_ANEW_S, REMEMBERED_S, RememberedLookups
 
 WITHIN_S = 20.0
@@ -66,7 +67,8 @@ async def is_out(lookups: RememberedLookups[str, str], store: Store) -> bool:
 
 
 async def until_asked_anew(lookups: RememberedLookups[str, str]) -> None:
-    await asyncio.wait_for(asyncio.gather(*lookups._asked_anew.values()), WITHIN_S)
+    assert lookups._asking_anew is not None
+    await asyncio.wait_for(lookups._asking_anew, WITHIN_S)
 
 
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:
@@ -118,12 +120,74 @@ def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nob
         store.go_on.set()
         assert lookups.remembered("key") == "first"
         await until_asked_anew(lookups)
-        assert (lookups.remembered("key"), lookups._asked_anew) == ("first", {}), (
+        assert (lookups.remembered("key"), lookups._asked_anew) == ("first", set()), (
             "it is left alone for a while"
         )
         clock.now = REMEMBERED_S
         assert lookups.remembered("key") is None
         with pytest.raises(ApiKeysUnavailable):
             await lookups.find("key")
+
+    asyncio.run(story())
+
+
+def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
+    async def story() -> None:
+        clock = Clock()
+        lookups = RememberedLookups[str, str](store.look_up, monotonic=clock)
+        store.go_on.set()
+        names = [f"key-{number}" for number in range(100)]
+        await asyncio.gather(*map(lookups.find, names))
+        asked, clock.now, store.word = store.asked, ASKED_ANEW_S, "second"
+        for name in names:
+            assert lookups.remembered(name) == "first"
+            await asyncio.sleep(0)
+        await until_asked_anew(lookups)
+        assert store.asked == asked + 1
+        assert {lookups.remembered(name) for name in names} == {"second"}
+
+    asyncio.run(story())
+
+
+def test_one_whose_look_up_hangs_is_not_looked_up_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered_lookups, "GATHERED_S", 0.01)
+
+    async def story() -> None:
+        lookups = await known_at(store, Clock())
+        for _ in range(20):
+            assert lookups.remembered("key") == "first"
+            await asyncio.sleep(0.005)
+        assert (store.asked, lookups._due) == (2, [])
+        store.go_on.set()
+        await until_asked_anew(lookups)
+        assert lookups._asked_anew == set()
+
+    asyncio.run(story())
+
+
+def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remembered_lookups, "GATHERED_S", 0.01)
+    failing = {"key-1"}
+
+    def look_up(names: Collection[str]) -> dict[str, str]:
+        if not failing.isdisjoint(names):
+            raise ValueError("undecodable")
+        return dict.fromkeys(names, "second" if failing else "first")
+
+    async def story() -> None:
+        clock, wanted = Clock(), failing.copy()
+        failing.clear()
+        lookups = RememberedLookups[str, str](look_up, monotonic=clock)
+        await asyncio.gather(*map(lookups.find, ("key-1", "key-2")))
+        clock.now = ASKED_ANEW_S
+        failing.update(wanted)
+        assert [lookups.remembered(name) for name in ("key-1", "key-2")] == ["first"] * 2
+        await until_asked_anew(lookups)
+        assert [lookups.remembered(name) for name in ("key-1", "key-2")] == ["first", "second"]
+        assert (lookups._asked_anew, lookups._due) == (set(), [])
 
     asyncio.run(story())

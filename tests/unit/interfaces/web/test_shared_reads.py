@@ -316,6 +316,42 @@ def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pyte
     told(story)
 
 
+def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> None:
+    """What is asked for a moment after a short read makes up one more with what comes soon after it, not one each."""
+
+    async def story() -> None:
+        gate, shared = Gate(), SharedReads(begins_every_s=0.3)
+        gate.open.release(3)
+        assert await shared.read("page", gate.read) == 0
+        later = []
+        for _ in range(5):
+            later.append(asyncio.create_task(shared.read("page", gate.read)))
+            await asyncio.sleep(0.005)
+        assert await shared.read("another", gate.read) == 1, "which waits for nobody"
+        assert await asyncio.gather(*later) == [2] * 5
+        await asyncio.sleep(0.35)
+        assert shared._rests == {}
+
+    async def story_of_many() -> None:
+        gate = Gate()
+
+        def among(keys: Collection[str]) -> dict[str, int]:
+            return dict.fromkeys(keys, gate.read(sorted(keys)))
+
+        joined = JoinedReads(among, begins_every_s=0.3)
+        gate.open.release(2)
+        assert await joined.get("a") == 0
+        later = []
+        for key in ("a", "b", "c"):
+            later.append(asyncio.create_task(joined.get(key)))
+            await asyncio.sleep(0.005)
+        assert await asyncio.gather(*later) == [1] * 3
+        assert gate.begun == [["a"], ["a", "b", "c"]]
+
+    told(story)
+    told(story_of_many)
+
+
 class OneRow:
     """A view of the past, as it is made for one request."""
 
