@@ -46,6 +46,9 @@ SERVED_FROM: dict[str, tuple[str, ...]] = {
 """Route -> the projections whose rows it gives. What proves something, or is work to do, is of now or not at all."""
 
 
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
 class _Answered(NamedTuple):
     template: str
     began: float
@@ -128,10 +131,8 @@ class StaleReads(ASGIMiddleware):
 
 def labelled(body: bytes, age_s: float, source: str) -> bytes:
     """The document with `stale`, `age_s` and `source`."""
-    document = msgspec.json.decode(body)
-    if not isinstance(document, dict):
-        return body
-    return msgspec.json.encode({**document, "stale": True, "age_s": round(age_s, 1), "source": source})
+    parts = _parts_of(body)
+    return body if parts is None else _labelled(parts, age_s, source)
 
 
 def aged(body: bytes, since_s: float, *, content_age_s: float) -> bytes:
@@ -139,14 +140,29 @@ def aged(body: bytes, since_s: float, *, content_age_s: float) -> bytes:
 
     What has none is `content_age_s` old. Clock seconds.
     """
-    document = msgspec.json.decode(body)
-    if not isinstance(document, dict):
+    parts = _parts_of(body)
+    if parts is None:
         return body
-    before = document.get("age_s")
+    before = msgspec.json.decode(parts.get("age_s", b"null"))
     age_s = before + since_s if isinstance(before, int | float) else content_age_s
-    if isinstance(document.get("items"), list):
-        document["items"] = [_older(item, since_s) for item in document["items"]]
-    return labelled(msgspec.json.encode(document), age_s, "last_known")
+    items = bytes(parts.get("items", b""))
+    if items.startswith(b"[") and b'"age_s"' in items:
+        parts["items"] = msgspec.Raw(
+            msgspec.json.encode([_older(item, since_s) for item in msgspec.json.decode(items)])
+        )
+    return _labelled(parts, age_s, "last_known")
+
+
+def _parts_of(body: bytes) -> dict[str, msgspec.Raw] | None:
+    """What stands in the document, as it is written there: it may be some MB. None where it is no object."""
+    try:
+        return _decode_parts(body)
+    except msgspec.ValidationError:
+        return None
+
+
+def _labelled(parts: dict[str, msgspec.Raw], age_s: float, source: str) -> bytes:
+    return msgspec.json.encode({**parts, "stale": True, "age_s": round(age_s, 1), "source": source})
 
 
 def _older(item: Any, since_s: float) -> Any:

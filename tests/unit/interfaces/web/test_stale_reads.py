@@ -9,7 +9,6 @@ from litestar.testing import TestClient
 
 from application.ports.live_log import SERVING
 from interfaces.web.access import ACCESS
-from interfaces.web.last_answers import KEPT_S, MOST_OF_ONE, Asked, LastAnswers
 from interfaces.web.stale_reads import SERVED_FROM, aged, labelled
 from projections.portfolio import PortfolioRow
 from projections.views import ReadModelsUnavailable
@@ -89,6 +88,16 @@ def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
     assert labelled(b"[1]", 30.0, "replica") == b"[1]"
 
 
+def test_rows_of_a_labelled_answer_stay_as_they_are_written() -> None:
+    """A page may have some MB: none of it is read but what is labelled."""
+    rows = b'[{"kw":1.50,"age":7e0},null]'
+    for told in (
+        labelled(b'{"items":%s}' % rows, 7.0, "replica"),
+        aged(b'{"items":%s}' % rows, 0.0, content_age_s=7.0),
+    ):
+        assert told.startswith(b'{"items":%s,"stale":true,"age_s":7.0,"source":"' % rows)
+
+
 def test_so_do_the_items_that_have_one() -> None:
     body = b'{"items":[{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"},{"kw":null,"age_s":null},4]}'
     assert json.loads(aged(body, 30.0, content_age_s=31.0)) == {
@@ -130,24 +139,3 @@ def test_what_was_read_of_a_replica_is_older_by_its_lag() -> None:
         answer = client.get("/api/portfolio", headers=key)
     assert answer.json()["source"] == "last_known"
     assert answer.json()["age_s"] >= 25.0
-
-
-class Seconds:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_what_is_remembered_is_bounded_and_ends() -> None:
-    seconds = Seconds()
-    answers = LastAnswers(most_bytes=5_000, monotonic=seconds)
-    asked = [Asked("key", f"/{number}", b"") for number in range(10)]
-    for one in asked:
-        answers.keep(one, b"x" * 1_000, b"application/json")
-    assert [answers.find(one) is not None for one in asked] == [False] * 7 + [True] * 3
-    answers.keep(asked[9], b"x" * (MOST_OF_ONE + 1), b"application/json")
-    assert answers.find(asked[9]) is None
-    seconds.now = KEPT_S + 1
-    assert answers.find(asked[8]) is None
-    assert answers._bytes == 1_000 + len("/7") + 500
