@@ -18,6 +18,7 @@ OF_REPLICA = frozenset(
         f"GET {DR_EVENT}",
         f"GET {DR_EVENT}/dispatches",
         f"GET {DR_EVENT}/performance",
+        f"GET {DR_EVENT}/callbacks",
         "GET /api/facilities",
         f"GET {FACILITY}",
         "GET /api/portfolio",

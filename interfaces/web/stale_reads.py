@@ -28,7 +28,7 @@ SERVED_FROM: dict[str, tuple[str, ...]] = {
     f"GET {DR_EVENT}/dispatches": ("dr_events", "dispatches"),
     f"GET {DR_EVENT}/performance": ("dr_events", "dispatches"),
     f"GET {DR_EVENT}/performance/{{facility_id}}": ("dr_events", "dispatches"),
-    f"GET {DR_EVENT}/callbacks": (),
+    f"GET {DR_EVENT}/callbacks": ("dr_events",),
     f"GET {DR_EVENT}/load": ("dr_events", "dispatches"),
     "GET /api/facilities": ("facilities",),
     f"GET {FACILITY}": ("facilities",),

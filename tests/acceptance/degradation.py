@@ -48,9 +48,11 @@ LIKE: dict[str, tuple[str, ...]] = {
         "POST /api/dead-letters/{dead_letter_id}/discard",
         "POST /api/dead-letters/{dead_letter_id}/replay",
     ),
-    "DR events": ("GET /api/dr-events/{dr_event_id}/performance/{facility_id}",),
+    "DR events": (
+        "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
+        "GET /api/dr-events/{dr_event_id}/callbacks",
+    ),
     "loads": ("GET /api/dr-events/{dr_event_id}/load",),
-    "alerts": ("GET /api/dr-events/{dr_event_id}/callbacks",),
     "proofs": (
         "GET /api/audit/dr-events/{dr_event_id}/proof",
         "GET /api/audit/ledger",
@@ -61,6 +63,12 @@ LIKE: dict[str, tuple[str, ...]] = {
     "sign-in": ("DELETE /api/session",),
 }
 """What goes the same way and is not asked here."""
+
+NOT_OF_A_REPLICA = (
+    "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
+    "GET /api/facilities/{facility_id}/health",
+)
+"""Of columns that a replica answers: they need what the primary alone has, and are `last_known` there."""
 
 ALWAYS = (
     "GET /",

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from interfaces.web.access import ACCESS
+from interfaces.web.replica_reads import OF_REPLICA
 from interfaces.web.stale_reads import SERVED_FROM
-from tests.acceptance.degradation import ALWAYS, COLUMNS, LIKE, ROWS
+from tests.acceptance.degradation import ALWAYS, COLUMNS, LIKE, NOT_OF_A_REPLICA, ROWS
 from tests.architecture.source_tree import ROOT
 from tests.architecture.test_failure_scenarios import TEST, functions_in, left_out_of_ci
 
@@ -69,12 +70,24 @@ def test_every_word_is_explained_and_no_other() -> None:
     assert explained == {word for cells in ROWS.values() for word in cells.values()}
 
 
-@pytest.mark.parametrize("row", ["PostgreSQL"])
-def test_what_is_answered_again_is_what_the_middleware_remembers(row: str) -> None:
-    again = {
-        route
-        for column, word in ROWS[row].items()
-        if word == "last_known"
-        for route in (*COLUMNS[column], *LIKE.get(column, ()))
+def routes_told(row: str, word: str) -> set[str]:
+    """Of the columns where the row has that word."""
+    columns = [column for column, said in ROWS[row].items() if said == word]
+    return {route for column in columns for route in (*COLUMNS[column], *LIKE.get(column, ()))}
+
+
+def test_what_is_answered_again_is_what_the_middleware_remembers() -> None:
+    assert routes_told("PostgreSQL", "last_known") == set(SERVED_FROM)
+
+
+def test_what_a_replica_answers_is_what_is_read_there_and_the_page_names_what_is_not() -> None:
+    assert routes_told("PostgreSQL, with a replica", "replica") == OF_REPLICA.union(NOT_OF_A_REPLICA)
+    assert OF_REPLICA.isdisjoint(NOT_OF_A_REPLICA)
+    (told,) = (row[1] for row in table("word") if row[0] == "`replica`")
+    assert set(CODE.findall(told)) >= {*NOT_OF_A_REPLICA, "last_known"}
+
+
+def test_what_is_labelled_while_projections_stand_still_is_what_comes_out_of_them() -> None:
+    assert routes_told("worker project", "read_models") == {
+        route for route, projections in SERVED_FROM.items() if projections
     }
-    assert again == set(SERVED_FROM)
