@@ -18,7 +18,7 @@ from application.ports.clock import Clock
 from interfaces.web.last_answers import Asked, LastAnswers
 from interfaces.web.live_state import LiveState
 from interfaces.web.replica_reads import OF_REPLICA, age_alone_s
-from interfaces.web.routes import DR_EVENT, FACILITY
+from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
 from interfaces.web.stale_label import stale_headers
 from projections.replica import ReplicatedReadModels
 
@@ -44,6 +44,9 @@ SERVED_FROM: dict[str, tuple[str, ...]] = {
     "GET /api/alerts": (),
 }
 """Route -> the projections whose rows it gives. What proves something, or is work to do, is of now or not at all."""
+
+ALWAYS_OF_NOW = frozenset({"GET /api/portfolio/forecast"})
+"""With `as_of` they give rows of now all the same; all others are folded from the log then, whoever is behind it."""
 
 
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -100,10 +103,12 @@ class StaleReads(ASGIMiddleware):
         asked = _asked(scope)
         alone_s = age_alone_s(scope, self._clock)
         if asked is not None and start["status"] == 200:
-            age_s = self._state.behind_s(*SERVED_FROM[template]) if alone_s is None else alone_s
+            projections = _projections_of(scope, template)
+            age_s = self._state.behind_s(*projections) if alone_s is None else alone_s
             if alone_s is None:
                 # It was read after that, and nobody here knows when.
-                kept_age_s = self._age_wall_s(start, template, age_s) + time.monotonic() - began
+                is_of_replica = bool(projections) and template in OF_REPLICA
+                kept_age_s = self._age_wall_s(start, age_s, is_of_replica) + time.monotonic() - began
                 self._answers.keep(asked, body, _header(start, b"content-type"), age_s=kept_age_s)
             if age_s or alone_s is not None:
                 source = "read_models" if alone_s is None else "replica"
@@ -122,10 +127,10 @@ class StaleReads(ASGIMiddleware):
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _age_wall_s(self, start: HTTPResponseStartEvent, template: str, behind_s: float) -> float:
+    def _age_wall_s(self, start: HTTPResponseStartEvent, behind_s: float, is_of_replica: bool) -> float:
         """How old an answer is that counts as of now, or says itself that it is not."""
         said = _header(start, b"age")
-        lag_s = self._replica.source().lag_s if self._replica is not None and template in OF_REPLICA else 0.0
+        lag_s = self._replica.source().lag_s if self._replica is not None and is_of_replica else 0.0
         return (int(said) if said.isdigit() else 0) + self._clock.wall_seconds(behind_s) + lag_s
 
 
@@ -169,6 +174,13 @@ def _older(item: Any, since_s: float) -> Any:
     if not isinstance(item, dict) or not isinstance(item.get("age_s"), int | float):
         return item
     return {**item, "age_s": item["age_s"] + since_s, "stale": True, "source": "last_known"}
+
+
+def _projections_of(scope: Scope, template: str) -> tuple[str, ...]:
+    """None of a past state: it lacks nothing that any of them has yet to fold."""
+    if template not in ALWAYS_OF_NOW and names_a_past(scope.get("query_string", b"")):
+        return ()
+    return SERVED_FROM[template]
 
 
 def _asked(scope: Scope) -> Asked | None:

@@ -1,15 +1,21 @@
 """`as_of=` over a log in memory: lists and sums of the past, and what has none."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from application.ports.live_log import SERVING
 from interfaces.web import app
 from interfaces.web.access import ACCESS
+from interfaces.web.stale_reads import ALWAYS_OF_NOW, SERVED_FROM
 from projections.past_lists import FoldLimits
-from tests.unit.interfaces.web.edge import problem_of
+from tests.unit.interfaces.web.edge import NOW, problem_of
 from tests.unit.interfaces.web.test_access_matrix import QUERIES, House
+from tests.unit.interfaces.web.test_forecast import Foreseen
+from tests.unit.interfaces.web.test_stale_reads import followed
+from tests.unit.interfaces.web.test_store_away import away
 
 WITH_A_PAST = {
     "GET /api/dr-events",
@@ -128,3 +134,61 @@ def test_each_read_has_a_past_or_says_that_none_is_kept(house: House, client: An
     assert ("no_history" in codes) == (route not in WITH_A_PAST), answer.text
     if route not in WITH_A_PAST:
         assert problem_of(answer)["status"] == 400
+
+
+FOLDED = sorted(route for route in WITH_A_PAST if SERVED_FROM.get(route) and route not in ALWAYS_OF_NOW)
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[tuple[House, Any]]:
+    """Every read model, by ten minutes."""
+    house = House()
+    house.edge.live_log.record()
+    house.edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    house.edge.clock.moment = NOW + timedelta(minutes=10)
+    with house.edge.client() as client:
+        followed(client)
+        yield house, client
+
+
+@pytest.mark.parametrize("route", FOLDED)
+def test_a_past_is_as_it_was_and_so_is_its_tag_whoever_is_behind_the_log(
+    behind: tuple[House, Any], route: str
+) -> None:
+    house, client = behind
+    path = route.removeprefix("GET ").format(dr_event_id=house.dr_event.id, facility_id="fac-001")
+    then = f"{path}?as_of={house.walk.entries[-1].position}"
+    now, past = (client.get(one, headers=house.keys["admin"]) for one in (path, then))
+    assert now.json()["source"] == "read_models"
+    assert "x-stale" not in past.headers
+    assert past.json() == {name: value for name, value in now.json().items() if name in past.json()}
+    again = client.get(then, headers=house.keys["admin"] | {"If-None-Match": past.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_what_is_always_of_now_is_labelled_also_where_a_past_is_asked_for() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(0, 100.0)
+    foreseen.edge.live_log.record()
+    foreseen.edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    as_of = f"?as_of={foreseen.edge.clock.moment:%Y-%m-%dT%H:%M:%SZ}"
+    with foreseen.edge.client() as client:
+        followed(client)
+        answer = client.get(f"/api/portfolio/forecast{as_of}", headers=foreseen.key)
+    assert answer.json()["source"] == "read_models"
+
+
+def test_the_last_answer_of_a_past_is_no_older_than_since_it_was_said() -> None:
+    """Though the read models were ten minutes behind then."""
+    house = House()
+    house.edge.live_log.record()
+    house.edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    house.edge.clock.moment = NOW + timedelta(minutes=10)
+    path, key = f"/api/portfolio?as_of={house.walk.entries[-1].position}", house.keys["operator"]
+    with house.edge.client() as client:
+        followed(client)
+        past = client.get(path, headers=key).json()
+        away(house.edge, client)
+        told = client.get(path, headers=key).json()
+    assert told.pop("age_s") < 600.0
+    assert told == past | {"stale": True, "source": "last_known"}
