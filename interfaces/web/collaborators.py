@@ -39,7 +39,7 @@ from interfaces.web.known_facilities import KnownFacilities
 from interfaces.web.known_pages import KnownPages
 from interfaces.web.live_feed import LiveFeed, Signal
 from interfaces.web.remembered_answers import RememberedAnswers
-from interfaces.web.replica_reads import is_away
+from interfaces.web.replica_reads import is_away, prefers_newest
 from interfaces.web.shared_reads import JoinedRows, SharedReads
 from interfaces.web.signed_in import SignedIn
 from projections.past_lists import PastLists
@@ -191,8 +191,7 @@ def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
         return edge.collaborators.read_models
     if is_away(connection.scope, edge.live.state):
         return replica.alone
-    wants_newest = "wait" in connection.headers.get("prefer", "").lower()
-    return edge.collaborators.read_models if wants_newest else replica
+    return edge.collaborators.read_models if prefers_newest(connection.scope) else replica
 
 
 def collaborators_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebCollaborators:

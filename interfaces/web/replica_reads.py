@@ -9,6 +9,7 @@ from litestar.types import Scope
 
 from application.ports.clock import Clock
 from interfaces.web.live_state import LiveState
+from interfaces.web.raw_headers import list_header_of
 from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
 from projections.replica import ReplicatedReadModels
 
@@ -42,6 +43,11 @@ def is_away(scope: Scope, state: LiveState) -> bool:
         found = state.is_away
         scope[_IS_AWAY] = found  # type: ignore[literal-required]
     return found
+
+
+def prefers_newest(scope: Scope) -> bool:
+    """Whether it asks to know what was just recorded (`Prefer: wait=N`): of that the primary alone can be sure."""
+    return b"wait" in list_header_of(scope["headers"], b"prefer").lower()
 
 
 def may_read_alone(

@@ -1,7 +1,8 @@
 """Reads that are not of now say so, and a read is answered with what was known last rather than not at all.
 
-`stale`, `age_s` (clock seconds) and `source` stand in the document then: `read_models` are behind the log; or
-PostgreSQL does not answer, and it is what the `replica` has, else the answer of before (`last_known`).
+`stale`, `age_s` (clock seconds) and `source` stand in the document then: `read_models` are behind the log, or the
+`replica` is behind the primary; or PostgreSQL does not answer, and it is what the replica has, else the answer of
+before (`last_known`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 from application.ports.api_keys import ApiKey
 from application.ports.clock import Clock
 from interfaces.web.last_answers import Asked, LastAnswers
-from interfaces.web.live_state import LiveState
-from interfaces.web.replica_reads import OF_REPLICA, age_alone_s
+from interfaces.web.live_state import BEHIND_S, LiveState
+from interfaces.web.replica_reads import age_alone_s, prefers_newest
 from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
 from interfaces.web.stale_label import stale_headers
 from projections.replica import ReplicatedReadModels
@@ -52,12 +53,25 @@ ALWAYS_OF_NOW = frozenset({"GET /api/portfolio/forecast"})
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+OF_PRIMARY = frozenset({"GET /api/portfolio/forecast", "GET /api/portfolio/load"})
+"""These never read their rows of a replica."""
+
+
 class _Answered(NamedTuple):
     template: str
     began: float
     """Of the monotonic clock."""
     start: HTTPResponseStartEvent
     body: bytes
+
+
+class _Late(NamedTuple):
+    """What an answer may lack that counts as of now."""
+
+    behind_s: float
+    """Clock seconds that its read models are behind the log; 0 where they are late as usual."""
+    lag_s: float
+    """Wall seconds that the replica it may be of was behind the primary."""
 
 
 class StaleReads(ASGIMiddleware):
@@ -103,15 +117,15 @@ class StaleReads(ASGIMiddleware):
         asked = _asked(scope)
         alone_s = age_alone_s(scope, self._clock)
         if asked is not None and start["status"] == 200:
-            projections = _projections_of(scope, template)
-            age_s = self._state.behind_s(*projections) if alone_s is None else alone_s
             if alone_s is None:
+                late = self._late(scope, template)
                 # It was read after that, and nobody here knows when.
-                is_of_replica = bool(projections) and template in OF_REPLICA
-                kept_age_s = self._age_wall_s(start, age_s, is_of_replica) + time.monotonic() - began
+                kept_age_s = self._age_wall_s(start, late) + time.monotonic() - began
                 self._answers.keep(asked, body, _header(start, b"content-type"), age_s=kept_age_s)
+                age_s, source = self._told(late)
+            else:
+                age_s, source = alone_s, "replica"
             if age_s or alone_s is not None:
-                source = "read_models" if alone_s is None else "replica"
                 body = labelled(body, age_s, source)
                 start["headers"] = _stale(start, body, self._clock.wall_seconds(age_s))
         elif asked is not None and start["status"] == 503:
@@ -127,11 +141,24 @@ class StaleReads(ASGIMiddleware):
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _age_wall_s(self, start: HTTPResponseStartEvent, behind_s: float, is_of_replica: bool) -> float:
+    def _late(self, scope: Scope, template: str) -> _Late:
+        projections, lag_s = _projections_of(scope, template), 0.0
+        may_be_of_replica = projections and template not in OF_PRIMARY and not prefers_newest(scope)
+        if self._replica is not None and may_be_of_replica:
+            lag_s = self._replica.source().lag_s
+        return _Late(self._state.behind_s(*projections), lag_s)
+
+    def _told(self, late: _Late) -> tuple[float, str]:
+        """Clock seconds (0 where it is late as usual), and what is behind."""
+        if not late.behind_s and late.lag_s <= BEHIND_S:
+            return 0.0, ""
+        age_s = late.behind_s + late.lag_s / max(self._clock.wall_seconds(1.0), 1e-9)
+        return age_s, "read_models" if late.behind_s else "replica"
+
+    def _age_wall_s(self, start: HTTPResponseStartEvent, late: _Late) -> float:
         """How old an answer is that counts as of now, or says itself that it is not."""
         said = _header(start, b"age")
-        lag_s = self._replica.source().lag_s if self._replica is not None and is_of_replica else 0.0
-        return (int(said) if said.isdigit() else 0) + self._clock.wall_seconds(behind_s) + lag_s
+        return (int(said) if said.isdigit() else 0) + self._clock.wall_seconds(late.behind_s) + late.lag_s
 
 
 def labelled(body: bytes, age_s: float, source: str) -> bytes:

@@ -9,10 +9,12 @@ from litestar.testing import TestClient
 
 from application.ports.live_log import SERVING
 from interfaces.web.access import ACCESS
+from interfaces.web.live_state import BEHIND_S
 from interfaces.web.stale_reads import SERVED_FROM, aged, labelled
 from projections.portfolio import PortfolioRow
 from projections.views import ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
+from tests.unit.interfaces.web.test_forecast import Foreseen
 
 
 def unavailable(*_: Any, **__: Any) -> Any:
@@ -128,14 +130,54 @@ def test_what_was_behind_when_it_was_said_is_as_much_older_as_last_known() -> No
     assert int(answer.headers["age"]) >= 600
 
 
-def test_what_was_read_of_a_replica_is_older_by_its_lag() -> None:
+@pytest.mark.parametrize("lag_s", [0.5, 4.9, 25.0])
+def test_what_was_read_of_a_replica_is_older_by_its_lag(lag_s: float) -> None:
     edge = Edge()
-    replica = edge.add_replica(lag_s=25.0)
+    replica = edge.add_replica(lag_s=lag_s)
     key = edge.key("operator")
     with edge.client() as client:
-        assert "stale" not in client.get("/api/portfolio", headers=key).json()
+        assert client.get("/api/portfolio", headers=key).status_code == 200
         for models in (replica.there, edge.read_models):
             models.portfolio.by_key = unavailable
         answer = client.get("/api/portfolio", headers=key)
     assert answer.json()["source"] == "last_known"
-    assert answer.json()["age_s"] >= 25.0
+    assert answer.json()["age_s"] >= lag_s
+
+
+@pytest.mark.parametrize(("lag_s", "is_stale"), [(BEHIND_S, False), (BEHIND_S + 0.1, True), (25.0, True)])
+def test_an_answer_of_a_replica_says_so_where_that_is_later_than_usual(lag_s: float, is_stale: bool) -> None:
+    """As late as read models have to be; the lag is one of the wall, the age one of the clock."""
+    edge = Edge()
+    edge.clock.speed = 60.0
+    edge.add_replica(lag_s=lag_s)
+    key = edge.key("operator")
+    with edge.client() as client:
+        answer = client.get("/api/portfolio", headers=key)
+        newest = client.get("/api/portfolio", headers=key | {"Prefer": "wait=1"})
+    labels = {name: value for name, value in answer.json().items() if name in {"stale", "age_s", "source"}}
+    assert labels == ({"stale": True, "age_s": 60.0 * lag_s, "source": "replica"} if is_stale else {})
+    assert answer.headers.get("age") == (str(int(lag_s)) if is_stale else None)
+    assert answer.headers["x-read-models"] == f"replica; lag_s={lag_s:.3f}"
+    assert "stale" not in newest.json(), "it is the primary's"
+
+
+def test_what_a_late_replica_has_of_read_models_that_are_behind_is_older_by_both() -> None:
+    edge = Edge()
+    edge.add_replica(lag_s=3.0)
+    key = edge.key("operator")
+    edge.live_log.record()
+    edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    edge.clock.moment = NOW + timedelta(seconds=60)
+    with edge.client() as client:
+        followed(client)
+        told = client.get("/api/portfolio", headers=key).json()
+    assert (told["age_s"], told["source"]) == (63.0, "read_models")
+
+
+@pytest.mark.parametrize("path", ["/api/portfolio/forecast", "/api/facilities/fac-001/forecast"])
+def test_what_does_not_come_out_of_a_replica_is_not_as_late_as_that(path: str) -> None:
+    foreseen = Foreseen()
+    foreseen.issue(0, 100.0)
+    foreseen.edge.add_replica(lag_s=25.0)
+    answer = foreseen.get(path=path)
+    assert (answer.status_code, "x-stale" in answer.headers) == (200, False)
