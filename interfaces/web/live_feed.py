@@ -98,6 +98,8 @@ class LiveFeed:
         self.watchers: set[Watcher] = set()
         self.telemetry = b""
         """What was told last of readings that came, for one who has just come."""
+        self.alerts = b""
+        """How many are open, by the last look, for one who has just come."""
         self._log = log
         self._signal = signal
         self._alerts = alerts
@@ -231,7 +233,11 @@ class LiveFeed:
             listed = await _answered(partial(self._alerts.listed, limit=MOST_ALERTS))
             now_open = {AlertName(alert.name, alert.subject) for alert in listed}
             before, self._open_alerts = self._open_alerts, now_open
-            if before is not None and before != now_open:
+            summary = alert_message(len(now_open), (), ())
+            self.alerts = summary.data
+            if before is None:
+                self._tell([summary])
+            elif before != now_open:
                 raised, cleared = sorted(now_open - before), sorted(before - now_open)
                 self._tell([alert_message(len(now_open), raised, cleared)])
 

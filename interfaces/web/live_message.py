@@ -50,7 +50,7 @@ class AlertName(msgspec.Struct, frozen=True, order=True):
 
 
 class AlertData(msgspec.Struct, frozen=True, kw_only=True):
-    """What changed among the open alerts."""
+    """How many are open, and what changed among them: nothing where a stream begins."""
 
     open: int
     raised: tuple[AlertName, ...]

@@ -58,7 +58,10 @@ class StreamController(Controller):
         last_event_id: Position = None,
         resumed_after: LastEventId = None,
     ) -> Response[None]:
-        """A message says what to read anew. `Last-Event-ID` goes on without a gap or a repeat."""
+        """A message says what to read anew. `Last-Event-ID` goes on in the log without a gap or a repeat.
+
+        Alerts are not in it: each stream begins with how many are open, and tells what changes from then on.
+        """
         edge = edge_of(request)
         resumed, asked = _position(resumed_after), _position(last_event_id)
         after = asked if resumed is None else resumed

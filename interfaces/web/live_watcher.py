@@ -64,13 +64,17 @@ class LiveWatcher:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Until it leaves or is sent away."""
-        yield RETRY + state_message(self._feed.told_state()).data + self._feed.telemetry
+        yield RETRY + state_message(self._feed.told_state()).data
         try:
             async for piece in self._from_where_it_was():
                 yield piece
         except LiveLogUnavailable:
             yield AWAY
             return
+        # Only once it has a place among the messages: what changes from there on comes along with them.
+        not_in_the_log = self._feed.telemetry + (self._feed.alerts if self._audience.sees_alerts else b"")
+        if not_in_the_log:
+            yield not_in_the_log
         while not self.is_gone:  # along with everybody
             ring = self._feed.ring
             if self._feed.has_ended or ring is None:

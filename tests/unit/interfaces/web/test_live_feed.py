@@ -327,17 +327,19 @@ def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pyt
         async with running() as live:
             await live.told_until(0)
             live.alerts.raise_alert("bms_slow", "fac-001", "slow", at=NOW)
+            no_names: dict[str, list[str]] = {"raised": [], "cleared": []}
             both = [live.watcher(), live.watcher(audience=Audience(sees_alerts=False))]
             found = [Parsed(), Parsed()]
             watching = [
                 asyncio.create_task(taken(watcher, parsed=parsed))
                 for watcher, parsed in zip(both, found, strict=True)
             ]
-            await asyncio.sleep(0.02)
+            await until(lambda: found[0].named("alert") == [{"open": 1, **no_names}])
             live.alerts.raise_alert("batch_below_80_percent", "E-1", "few", at=NOW)
             live.alerts.clear("bms_slow", "fac-001", at=NOW)
             live.log.stored_at = NOW
-            await until(lambda: bool(found[0].named("alert") and found[1].named("telemetry")))
+            await until(lambda: bool(found[1].named("telemetry")))
+            await until(lambda: any(told["cleared"] for told in found[0].named("alert")))
             live.feed.end()
             await asyncio.gather(*watching)
             assert found[1].named("alert") == []
@@ -348,6 +350,55 @@ def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pyt
             assert cleared == [{"name": "bms_slow", "subject": "fac-001"}]
 
     asyncio.run(story())
+
+
+@settings(max_examples=20)
+@given(steps=st.lists(st.sampled_from(["log", "raise", "clear"]), max_size=12), kept=st.integers(1, 8))
+def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[str], kept: int) -> None:
+    """At whatever position, also where what changed was told right after it, or is not kept any more."""
+
+    async def story() -> None:
+        opened: list[str] = []
+        async with running(heartbeat_s=1_000) as live:
+            live.feed._is_due = lambda *_: True  # type: ignore[method-assign]
+            await live.told_until(0)
+            live.feed.ring = live_ring.LiveRing(0, most=kept)
+            live.watcher()  # the feed looks while somebody watches
+            await until(lambda: _subjects(live) == set())
+            for number, step in enumerate(steps):
+                if step == "log":
+                    await live.told_until(live.log.record())
+                elif step == "raise":
+                    opened.append(f"fac-{number}")
+                    live.alerts.raise_alert("bms_slow", opened[-1], "slow", at=NOW)
+                elif opened:
+                    live.alerts.clear("bms_slow", opened.pop(), at=NOW)
+                await until(lambda: _subjects(live) == set(opened))
+            for after in (None, *range(live.log.head + 1)):
+                parsed = await caught_up(live, after)
+                assert parsed.named("alert")[-1]["open"] == len(opened), after
+                if after is not None:
+                    assert parsed.positions() == list(range(after + 1, live.log.head + 1))
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(live_feed, "ALERTS_EVERY_S", 0.0)
+        asyncio.run(story())
+
+
+def _subjects(live: Live) -> set[str] | None:
+    """Of the open alerts, as the feed has told them."""
+    known = live.feed._open_alerts
+    return None if known is None else {alert.subject for alert in known}
+
+
+async def caught_up(live: Live, after: int | None) -> Parsed:
+    """What one is told until it has all that everybody has."""
+    watcher, ring = live.watcher(after=after), live.feed.ring
+    watching = asyncio.create_task(taken(watcher))
+    await until(lambda: ring is not None and watcher.cursor == ring.last)
+    watcher.leave()
+    live.feed.watchers.discard(watcher)
+    return await watching
 
 
 def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None:
