@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import structlog
 
 from application.ports.api_keys import ApiKeysUnavailable
-from interfaces.web.shared_reads import JoinedReads
+from interfaces.web.shared_reads import Failed, JoinedReads
 
 _log = structlog.get_logger(__name__)
 
@@ -112,26 +112,34 @@ class RememberedLookups(Generic[TName, TFound]):
                 await asyncio.sleep(GATHERED_S)
                 names, self._due = self._due, []
                 if not self._is_away():
-                    for failed in await asyncio.gather(*map(self._ask, names), return_exceptions=True):
-                        self._note(failed)
+                    await self._ask_for(names)
                 self._asked_anew.difference_update(names)
         finally:
             self._asking_anew = None
 
-    def _note(self, failed: object) -> None:
-        """Nobody waits for it: who needs the store when what is known is too old is told then."""
-        if isinstance(failed, Exception):
+    async def _ask_for(self, names: Sequence[TName]) -> None:
+        """Nobody waits for it: who needs the store, once what is known is too old, is told what is wrong then."""
+        forgotten = self._forgotten
+        try:
+            told = await self._look_ups.read_all(names)
+        except ApiKeysUnavailable:
             self._alone_until = self._monotonic() + LEFT_ALONE_S
-        if isinstance(failed, Exception) and not isinstance(failed, ApiKeysUnavailable):
-            _log.error("a look-up beside the call failed", why=repr(failed))
+            return
+        for name, found in told.items():
+            if isinstance(found, Failed):
+                _log.error("a look-up beside the call failed", why=repr(found.error))
+            elif forgotten == self._forgotten:
+                self._remember(name, found)
 
     async def _ask(self, name: TName) -> TFound | None:
         forgotten = self._forgotten
         found = await self._look_ups.get(name)
-        if forgotten != self._forgotten:
-            return found
+        if forgotten == self._forgotten:
+            self._remember(name, found)
+        return found
+
+    def _remember(self, name: TName, found: TFound | None) -> None:
         self._remembered[name] = (self._monotonic(), found)
         self._remembered.move_to_end(name)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
-        return found

@@ -72,7 +72,7 @@ class SharedReads:
         self._rests[name] = loop.call_later(self._begins_every_s, self._rests.pop, name)
 
 
-class _Failed(NamedTuple):
+class Failed(NamedTuple):
     """What one of many could not be read for."""
 
     error: Exception
@@ -81,7 +81,8 @@ class _Failed(NamedTuple):
 class JoinedReads(Generic[TKey, TRead]):
     """Single things, read many at once: those that are asked for while a read is under way make up the next one.
 
-    Of one event loop; `read` runs in a thread and leaves out what there is not.
+    One read at a time: a second one beside it would take the interpreter from the first. Of one event loop; `read` runs
+    in a thread and leaves out what there is not.
     """
 
     def __init__(
@@ -89,21 +90,16 @@ class JoinedReads(Generic[TKey, TRead]):
         read: Callable[[Collection[TKey]], Mapping[TKey, TRead]],
         *,
         most: int = MOST_TOGETHER,
-        at_once: int = 2,
         begins_every_s: float = BEGINS_EVERY_S,
         when_idle: Callable[[], object] = lambda: None,
     ) -> None:
         """`when_idle` is called each time that nobody waits any more and nothing is under way."""
         self._when_idle = when_idle
         self._begins_every_s = begins_every_s
-        self._rests_until = float("-inf")
-        self._resting = 0
         self._read = read
         self._most = most
-        self._at_once = at_once
         self._asked: dict[TKey, asyncio.Future[TRead | None]] = {}
-        self._working = 0
-        self._workers: set[asyncio.Task[None]] = set()
+        self._worker: asyncio.Task[None] | None = None
 
     async def get(self, key: TKey) -> TRead | None:
         """None where there is none. Raises what `read` raised; who stops waiting disturbs nobody."""
@@ -111,38 +107,30 @@ class JoinedReads(Generic[TKey, TRead]):
         if joined is None:
             joined = self._asked[key] = asyncio.get_running_loop().create_future()
             joined.add_done_callback(_seen)
-            if self._working < self._at_once and not self._resting:
-                # Counted here and in its last step: a task is done some time before its callbacks say so.
-                self._working += 1
-                task = asyncio.create_task(self._work())
-                self._workers.add(task)
-                task.add_done_callback(self._workers.discard)
+            if self._worker is None:
+                self._worker = asyncio.create_task(self._work())
         return await asyncio.shield(joined)
+
+    async def read_all(self, keys: Sequence[TKey]) -> dict[TKey, TRead | Failed | None]:
+        """These at once, shared with nobody: many are less work so than each by itself. Raises as `get`, but for what
+        is of one alone."""
+        told: dict[TKey, TRead | Failed | None] = {}
+        for first in range(0, len(keys), self._most):
+            told |= await asyncio.to_thread(self._told, keys[first : first + self._most])
+        return told
 
     async def _work(self) -> None:
         try:
-            while True:
-                if (rest_s := self._rests_until - time.monotonic()) > 0:
-                    await self._rest(rest_s)
-                    continue
-                if not self._asked:
-                    return
-                self._rests_until = time.monotonic() + self._begins_every_s
+            while self._asked:
+                may_begin_again = time.monotonic() + self._begins_every_s
                 keys = list(self._asked)[: self._most]
                 together = {key: self._asked.pop(key) for key in keys}
                 await self._answer(together)
+                await asyncio.sleep(max(0.0, may_begin_again - time.monotonic()))
         finally:
-            self._working -= 1
-            if not self._working and not self._asked:
+            self._worker = None
+            if not self._asked:
                 self._when_idle()
-
-    async def _rest(self, rest_s: float) -> None:
-        """Whoever asks meanwhile goes with what comes after it, and needs nobody else."""
-        self._resting += 1
-        try:
-            await asyncio.sleep(rest_s)
-        finally:
-            self._resting -= 1
 
     async def _answer(self, together: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
         """Whatever happens, whoever waits is told."""
@@ -161,20 +149,20 @@ class JoinedReads(Generic[TKey, TRead]):
                 joined.set_exception(error)
         else:
             for key, joined in together.items():
-                if isinstance(answer := told[key], _Failed):
+                if isinstance(answer := told[key], Failed):
                     joined.set_exception(answer.error)
                 else:
                     joined.set_result(answer)
 
-    def _told(self, keys: Sequence[TKey]) -> dict[TKey, TRead | _Failed | None]:
+    def _told(self, keys: Sequence[TKey]) -> dict[TKey, TRead | Failed | None]:
         """In a thread. What cannot be read is the error of whoever asked for that alone: it is looked for by halves.
 
         Where so many reads as find one succeed in nothing, nothing can be read: those that are left are told the error
         of the read that they were in. What MOST_HALVINGS have not found is read one by one.
         """
-        told: dict[TKey, TRead | _Failed | None] = {}
+        told: dict[TKey, TRead | Failed | None] = {}
         find_one, reads, is_readable = 1 + 2 * (len(keys) - 1).bit_length(), 0, False
-        undecided: list[tuple[Sequence[TKey], _Failed | None]] = [(keys, None)]
+        undecided: list[tuple[Sequence[TKey], Failed | None]] = [(keys, None)]
         while undecided:
             some, failed = undecided.pop()
             if failed is not None and not is_readable and reads >= find_one:
@@ -189,7 +177,7 @@ class JoinedReads(Generic[TKey, TRead]):
             except UNAVAILABLE:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again by who asked for that one
-                failed = _Failed(error)
+                failed = Failed(error)
                 if len(some) == 1:
                     told[some[0]] = failed
                 else:  # every other one: those that cannot be read often stand together

@@ -120,7 +120,7 @@ def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() 
             number = gate.read(sorted(keys))
             return {key: f"{key} of read {number}" for key in keys if key != "none"}
 
-        joined = JoinedReads(read, at_once=1, most=3)
+        joined = JoinedReads(read, most=3)
         first = asyncio.create_task(joined.get("a"))
         await gate.has_begun(1)
         # "a" again as well: it was asked for after that read had begun.
@@ -177,7 +177,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
     async def story_of_many() -> None:
         gate = Gate()
         gate.failing = {0}
-        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()), at_once=1)
+        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()))
         asking = [asyncio.create_task(joined.get("a"))]
         await gate.has_begun(1)
         asking += [asyncio.create_task(joined.get(key)) for key in ("a", "b")]
@@ -212,7 +212,7 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
     async def story_of_many() -> None:
         gate = Gate()
         gate.failing, gate.error = {0}, UnknownStory
-        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()), at_once=1)
+        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()))
         first = asyncio.create_task(joined.get("a"))
         await gate.has_begun(1)
         later = asyncio.create_task(joined.get("b"))
