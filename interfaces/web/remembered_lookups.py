@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
@@ -22,9 +23,11 @@ _log = structlog.get_logger(__name__)
 REMEMBERED_S = 5.0
 """How long a revoked key, or a session that was ended, may still be taken."""
 ASKED_ANEW_S = REMEMBERED_S / 2
-"""What is older is answered at once all the same, and looked up meanwhile: who is busy never waits for the store."""
+"""Whom the store knows is looked up anew by then, whether asked for or not: who comes again waits for no look-up."""
+USED_S = 60.0
+"""Of those who came so lately."""
 GATHERED_S = 0.25
-"""So long those are gathered that are looked up beside the call: a thousand keys in a few reads, not in hundreds."""
+"""As many as are due are looked up at once: a thousand keys in a few reads, not in hundreds."""
 IN_OUTAGE_S = 600.0
 """And for reading while the store is away."""
 MOST_REMEMBERED = 10_000
@@ -35,6 +38,13 @@ LEFT_ALONE_S = 1.0
 
 TName = TypeVar("TName", bound=Hashable)
 TFound = TypeVar("TFound")
+
+
+@dataclass(slots=True)
+class _Known(Generic[TFound]):
+    found: TFound | None
+    looked_at: float
+    used_at: float
 
 
 class RememberedLookups(Generic[TName, TFound]):
@@ -52,72 +62,72 @@ class RememberedLookups(Generic[TName, TFound]):
         self._look_ups: JoinedReads[TName, TFound] = JoinedReads(look_up)
         self._is_away = is_away
         self._monotonic = monotonic
-        self._remembered: OrderedDict[TName, tuple[float, TFound | None]] = OrderedDict()
+        self._remembered: OrderedDict[TName, _Known[TFound]] = OrderedDict()
         self._alone_until = float("-inf")
         self._forgotten = 0
-        self._due: list[TName] = []
-        self._asked_anew: set[TName] = set()
-        """Those that are due, and those that are looked up."""
-        self._asking_anew: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def find(self, name: TName, *, only_reads: bool = False) -> TFound | None:
         """What the store says, or said lately. Raises ApiKeysUnavailable."""
         now = self._monotonic()
-        looked_at, known = self._remembered.get(name, (float("-inf"), None))
-        if now < looked_at + REMEMBERED_S:
-            self._keep(name, looked_at, now)
-            return known
-        if not only_reads or known is None or now >= looked_at + IN_OUTAGE_S:
+        known = self._used(name, now)
+        if known is not None and now < known.looked_at + REMEMBERED_S:
+            return known.found
+        if known is None or known.found is None or not only_reads or now >= known.looked_at + IN_OUTAGE_S:
             if self._is_away():  # each would hold a thread until it gives up
                 raise ApiKeysUnavailable("the store does not answer")
             return await self._ask(name)
         if now < self._alone_until or self._is_away():
-            return known
+            return known.found
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await self._ask(name)
         except (ApiKeysUnavailable, TimeoutError):
             self._alone_until = self._monotonic() + LEFT_ALONE_S
-            return known
+            return known.found
 
     def remembered(self, name: TName) -> TFound | None:
         """What the store said lately; None where it would have to be asked."""
         now = self._monotonic()
-        looked_at, known = self._remembered.get(name, (float("-inf"), None))
-        if now >= looked_at + REMEMBERED_S:
-            return None
-        self._keep(name, looked_at, now)
-        return known
+        known = self._used(name, now)
+        return None if known is None or now >= known.looked_at + REMEMBERED_S else known.found
 
     def forget(self, name: TName) -> None:
         """It is asked for anew; what a look-up that is under way has found may be older."""
         self._forgotten += 1
         self._remembered.pop(name, None)
 
-    def _keep(self, name: TName, looked_at: float, now: float) -> None:
-        if (
-            now < max(looked_at + ASKED_ANEW_S, self._alone_until)
-            or name in self._asked_anew
-            or self._is_away()
-        ):
-            return
-        self._due.append(name)
-        self._asked_anew.add(name)
-        if self._asking_anew is None:
-            self._asking_anew = asyncio.create_task(self._ask_beside())
+    def _used(self, name: TName, now: float) -> _Known[TFound] | None:
+        known = self._remembered.get(name)
+        if known is None:
+            return None
+        known.used_at = now
+        if self._keeping is None and known.found is not None:
+            self._keeping = asyncio.create_task(self._keep())
+        return known
 
-    async def _ask_beside(self) -> None:
+    async def _keep(self) -> None:
+        """Ends when nobody came for a while."""
         try:
-            while self._due:
+            await asyncio.sleep(GATHERED_S)
+            while (due := self._due()) is not None:
+                if due and self._monotonic() >= self._alone_until and not self._is_away():
+                    await self._ask_beside(due)
                 await asyncio.sleep(GATHERED_S)
-                names, self._due = self._due, []
-                if not self._is_away():
-                    await self._ask_for(names)
-                self._asked_anew.difference_update(names)
         finally:
-            self._asking_anew = None
+            self._keeping = None
 
-    async def _ask_for(self, names: Sequence[TName]) -> None:
+    def _due(self) -> list[TName] | None:
+        """None where nobody came for a while. Whom the store does not know may come for ever: they are not kept."""
+        now = self._monotonic()
+        kept = [
+            (name, known)
+            for name, known in self._remembered.items()
+            if known.found is not None and now < known.used_at + USED_S
+        ]
+        return [name for name, known in kept if now >= known.looked_at + ASKED_ANEW_S] if kept else None
+
+    async def _ask_beside(self, names: Sequence[TName]) -> None:
         """Nobody waits for it: who needs the store, once what is known is too old, is told what is wrong then."""
         forgotten = self._forgotten
         try:
@@ -128,6 +138,8 @@ class RememberedLookups(Generic[TName, TFound]):
         for name, found in told.items():
             if isinstance(found, Failed):
                 _log.error("a look-up beside the call failed", why=repr(found.error))
+                if (known := self._remembered.get(name)) is not None:
+                    known.used_at = float("-inf")  # not again before somebody comes by that name
             elif forgotten == self._forgotten:
                 self._remember(name, found)
 
@@ -139,7 +151,8 @@ class RememberedLookups(Generic[TName, TFound]):
         return found
 
     def _remember(self, name: TName, found: TFound | None) -> None:
-        self._remembered[name] = (self._monotonic(), found)
+        now, before = self._monotonic(), self._remembered.get(name)
+        self._remembered[name] = _Known(found, now, now if before is None else before.used_at)
         self._remembered.move_to_end(name)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import pytest
 
 from application.ports.api_keys import ApiKeysUnavailable
 from interfaces.web import remembered_lookups
-from interfaces.web.remembered_lookups import ASKED_ANEW_S, REMEMBERED_S, RememberedLookups
+from interfaces.web.remembered_lookups import ASKED_ANEW_S, REMEMBERED_S, USED_S, RememberedLookups
 
 WITHIN_S = 20.0
 
@@ -62,13 +62,19 @@ async def known_at(store: Store, clock: Clock) -> RememberedLookups[str, str]:
 async def is_out(lookups: RememberedLookups[str, str], store: Store) -> bool:
     """Once the store goes on, and says that it knows nobody of the name."""
     store.go_on.set()
-    await until_asked_anew(lookups)
-    return lookups.remembered("key") is None and await lookups.find("key") is None
+    await until(lambda: lookups.remembered("key") is None)
+    return await lookups.find("key") is None
 
 
-async def until_asked_anew(lookups: RememberedLookups[str, str]) -> None:
-    assert lookups._asking_anew is not None
-    await asyncio.wait_for(lookups._asking_anew, WITHIN_S)
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not so():  # noqa: ASYNC110 - it is looked up in a thread
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered_lookups, "GATHERED_S", 0.01)
 
 
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:
@@ -79,11 +85,10 @@ def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: St
         assert lookups.remembered("key") == "first"
         assert [await lookups.find("key") for _ in range(3)] == ["first"] * 3
         store.go_on.set()
-        await until_asked_anew(lookups)
+        await until(lambda: lookups.remembered("key") == "second")
         assert store.asked == 2, "once, however often it came meanwhile"
-        clock.now = REMEMBERED_S
-        assert lookups.remembered("key") == "second"
-        await until_asked_anew(lookups)
+        clock.now = ASKED_ANEW_S + REMEMBERED_S - 0.1
+        await until(lambda: store.asked == 3)
 
     asyncio.run(story())
 
@@ -119,10 +124,9 @@ def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nob
         store.is_away = True
         store.go_on.set()
         assert lookups.remembered("key") == "first"
-        await until_asked_anew(lookups)
-        assert (lookups.remembered("key"), lookups._asked_anew) == ("first", set()), (
-            "it is left alone for a while"
-        )
+        await until(lambda: store.asked == 2)
+        await asyncio.sleep(0.1)
+        assert (lookups.remembered("key"), store.asked) == ("first", 2), "it is left alone for a while"
         clock.now = REMEMBERED_S
         assert lookups.remembered("key") is None
         with pytest.raises(ApiKeysUnavailable):
@@ -139,38 +143,51 @@ def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
         names = [f"key-{number}" for number in range(100)]
         await asyncio.gather(*map(lookups.find, names))
         asked, clock.now, store.word = store.asked, ASKED_ANEW_S, "second"
-        for name in names:
-            assert lookups.remembered(name) == "first"
-            await asyncio.sleep(0)
-        await until_asked_anew(lookups)
+        assert lookups.remembered("key-7") == "first"
+        await until(lambda: lookups.remembered("key-7") == "second")
         assert store.asked == asked + 1
         assert {lookups.remembered(name) for name in names} == {"second"}
 
     asyncio.run(story())
 
 
-def test_one_whose_look_up_hangs_is_not_looked_up_twice(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minute_is_left(
+    store: Store,
 ) -> None:
-    monkeypatch.setattr(remembered_lookups, "GATHERED_S", 0.01)
-
     async def story() -> None:
-        lookups = await known_at(store, Clock())
-        for _ in range(20):
-            assert lookups.remembered("key") == "first"
-            await asyncio.sleep(0.005)
-        assert (store.asked, lookups._due) == (2, [])
+        clock = Clock()
+        lookups = await known_at(store, clock)
         store.go_on.set()
-        await until_asked_anew(lookups)
-        assert lookups._asked_anew == set()
+        assert lookups.remembered("key") == "first"
+        for turn in range(2, 10):
+            await until(lambda turn=turn: store.asked == turn)  # type: ignore[misc]
+            clock.now += ASKED_ANEW_S
+        await until(lambda: store.asked == 10)
+        clock.now += USED_S
+        await until(lambda: lookups._keeping is None)
+        asked = store.asked
+        assert await lookups.find("key") == "first"
+        assert store.asked == asked + 1
+
+    asyncio.run(story())
+
+
+def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Store) -> None:
+    async def story() -> None:
+        clock, store.word = Clock(), None
+        lookups = RememberedLookups[str, str](store.look_up, monotonic=clock)
+        store.go_on.set()
+        assert await lookups.find("guessed") is None
+        clock.now = ASKED_ANEW_S
+        assert await lookups.find("guessed") is None
+        assert (store.asked, lookups._keeping) == (1, None)
 
     asyncio.run(story())
 
 
 def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(remembered_lookups, "GATHERED_S", 0.01)
     failing = {"key-1"}
 
     def look_up(names: Collection[str]) -> dict[str, str]:
@@ -186,8 +203,9 @@ def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
         clock.now = ASKED_ANEW_S
         failing.update(wanted)
         assert [lookups.remembered(name) for name in ("key-1", "key-2")] == ["first"] * 2
-        await until_asked_anew(lookups)
-        assert (lookups._asked_anew, lookups._due) == (set(), [])
-        assert [lookups.remembered(name) for name in ("key-1", "key-2")] == ["first", "second"]
+        await until(lambda: lookups.remembered("key-2") == "second")
+        await asyncio.sleep(0.1)
+        assert lookups.remembered("key-1") == "first"
 
     asyncio.run(story())
+    assert capsys.readouterr().out.count("undecodable") == 1, "told once, not all the time"
