@@ -30,6 +30,9 @@ STORE_WITHIN_S = 2.0
 STORE_LEFT_ALONE_S = 1.0
 """Wall seconds, after it failed, in which only those ask it who have no old answer."""
 
+STORE_ASKED_EVERY_S = 0.005
+"""Wall seconds from one question to the next: one is work for a thread, however few keys it has."""
+
 REMEMBERED_BYTES = 16_000_000
 LEAST_BYTES = 300
 """Of an answer with its key, whatever is in it."""
@@ -91,7 +94,9 @@ class FreshAnswers(Generic[TValue]):
         self._size_of = size_of
         self._remembered_bytes = 0
         self._from_cache = JoinedAsks(self._ask_cache)
-        self._from_store = JoinedAsks(self._ask_store, most=500, at_once=loads_at_once)
+        self._from_store = JoinedAsks(
+            self._ask_store, most=500, at_once=loads_at_once, begins_every_s=STORE_ASKED_EVERY_S
+        )
         self._store_alone_until = 0.0
         self._putting: set[asyncio.Task[None]] = set()
 

@@ -7,6 +7,7 @@ for what is under way already shares that answer.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -25,7 +26,11 @@ class JoinedAsks(Generic[TAnswer]):
         *,
         most: int = 1_000,
         at_once: int = 1,
+        begins_every_s: float = 0.0,
     ) -> None:
+        """`begins_every_s` wall seconds lie between the beginnings of two questions that follow each other: where one
+        costs about as much for one key as for ten."""
+        self._begins_every_s = begins_every_s
         self._ask = ask
         self._most = most
         self._at_once = at_once
@@ -60,8 +65,11 @@ class JoinedAsks(Generic[TAnswer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
+                may_begin_again = time.monotonic() + self._begins_every_s
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 await self._answer(batch)
+                if self._begins_every_s:
+                    await asyncio.sleep(max(0.0, may_begin_again - time.monotonic()))
         finally:
             self._working -= 1
 

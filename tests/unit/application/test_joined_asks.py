@@ -57,6 +57,22 @@ def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
     asyncio.run(story())
 
 
+def test_questions_that_follow_each_other_may_be_kept_apart() -> None:
+    async def story() -> None:
+        slow = Slow()
+        slow.let.set()
+        asks = JoinedAsks(slow, begins_every_s=0.2)
+        assert await asks.get(["a"]) == {"a": "A"}
+        later = []
+        for name in "abc":
+            later.append(asyncio.create_task(asks.get([name])))
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*later)
+        assert slow.asked == [("a",), ("a", "b", "c")]
+
+    asyncio.run(story())
+
+
 def test_at_most_so_many_questions_are_under_way() -> None:
     async def story() -> None:
         slow = Slow()
