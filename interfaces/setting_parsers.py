@@ -83,11 +83,14 @@ def some_of(*choices: str) -> Callable[[str], frozenset[str]]:
     return parse
 
 
-def url(*schemes: str, hostless: bool = False, several: bool = False) -> Callable[[str], str]:
+def url(
+    *schemes: str, hostless: bool = False, several: bool = False, many_hosts: bool = False
+) -> Callable[[str], str]:
     """An address with one of `schemes`.
 
     `hostless` admits addresses of a socket or folder (`unix:///run/redis.sock`); `several` admits a list with
-    commas, as a NATS cluster has. The address itself never stands in the error: it may hold a password.
+    commas, as a NATS cluster has, and `many_hosts` several hosts in one address. The address itself never stands in
+    the error: it may hold a password.
     """
     expected = "use an address beginning " + " or ".join(f"{scheme}://" for scheme in schemes)
 
@@ -101,6 +104,8 @@ def url(*schemes: str, hostless: bool = False, several: bool = False) -> Callabl
                 parts.netloc or (hostless and (parts.path or parts.query))
             ):
                 raise ValueError(expected)
+            if "," in parts.netloc.rpartition("@")[2] and not many_hosts:
+                raise ValueError(f"{expected}, and one alone: this is no list")
         return value
 
     return parse
@@ -111,7 +116,7 @@ def database(value: str) -> str:
 
     libpq takes one that is half wrong, and says so only once the first host is away.
     """
-    url("postgresql", "postgres", hostless=True)(value)
+    url("postgresql", "postgres", hostless=True, many_hosts=True)(value)
     hosts = urlsplit(value).netloc.rpartition("@")[2]
     for host in hosts.split(",") if hosts else []:
         name, _, port = (host, "", "") if host.endswith("]") or ":" not in host else host.rpartition(":")

@@ -11,6 +11,7 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
+from adapters.nats.server_list import servers_of
 from adapters.nats.telemetry_stream import STREAM as TELEMETRY_STREAM
 from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
 from application.ports.system_state import QueueDepth, QueueName, QueuesUnavailable
@@ -31,7 +32,7 @@ class NatsQueueDepths:
     """Connects at first use, and anew after a failure. Of one event loop."""
 
     def __init__(self, nats_url: str) -> None:
-        self._servers = [one.strip() for one in nats_url.split(",")]
+        self._servers = servers_of(nats_url)
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 

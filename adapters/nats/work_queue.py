@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from adapters.nats.server_list import servers_of
 from application.ports.work_queue import (
     BmsWork,
     CallbackWork,
@@ -84,7 +85,7 @@ class NatsWorkQueue:
             # Once connected it reconnects for ever; nats-py would also try for ever to connect at all.
             async with asyncio.timeout(CONNECT_WITHIN_S):
                 client = await nats.connect(
-                    nats_url,
+                    servers_of(nats_url),
                     name=name,
                     connect_timeout=5,
                     max_reconnect_attempts=-1,

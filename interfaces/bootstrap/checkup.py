@@ -177,8 +177,10 @@ def _alerts(alerts: list[Any]) -> str:
 async def _nats(url: str) -> str:
     import nats
 
+    from adapters.nats.server_list import servers_of
+
     client = await nats.connect(
-        [one.strip() for one in url.split(",")],
+        servers_of(url),
         name="doctor",
         max_reconnect_attempts=1,
         reconnect_time_wait=0.1,

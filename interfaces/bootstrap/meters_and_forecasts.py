@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
+    from adapters.nats.server_list import servers_of
     from adapters.nats.telemetry_stream import NatsTelemetryStream
     from interfaces.workers import ingest
 
     serve_telemetry_metrics(stores.settings)
     client = await nats.connect(
-        str(stores.settings.nats_url), name="ingest", max_reconnect_attempts=-1, reconnect_time_wait=0.2
+        servers_of(str(stores.settings.nats_url)),
+        name="ingest",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
     )
     worker = uuid4().hex[:8]
     sessions = ingest_sessions(stores, worker)
@@ -100,6 +104,7 @@ def _turn_shares(stores: Stores) -> TurnShares:
 async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
+    from adapters.nats.server_list import servers_of
     from adapters.nats.telemetry_stream import NatsTelemetryStream
     from adapters.postgres.partition_shares import PostgresPartitionShares
     from domain.meter_reading import ALL_PARTITIONS
@@ -107,7 +112,10 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
 
     serve_telemetry_metrics(stores.settings)
     client = await nats.connect(
-        str(stores.settings.nats_url), name="aggregate", max_reconnect_attempts=-1, reconnect_time_wait=0.2
+        servers_of(str(stores.settings.nats_url)),
+        name="aggregate",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
     )
     async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
         await aggregate.run(

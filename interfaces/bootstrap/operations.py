@@ -54,11 +54,12 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         import nats
         import nats.errors
 
+        from adapters.nats.server_list import servers_of
         from adapters.nats.telemetry_stream import NatsTelemetryStream
         from application.ports.telemetry_stream import StreamUnavailable
 
         connecting = nats.connect(
-            _nats_url(stores), name="replay", max_reconnect_attempts=1, reconnect_time_wait=0.1
+            servers_of(_nats_url(stores)), name="replay", max_reconnect_attempts=1, reconnect_time_wait=0.1
         )
         try:
             client = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)

@@ -22,6 +22,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
     from adapters.nats.raw_log import NatsRawLog
+    from adapters.nats.server_list import servers_of
     from adapters.nats.telemetry_stream import NatsTelemetryStream
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from interfaces.workers.archive import ArchiveWorker
@@ -30,7 +31,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     if not settings.telemetry_archive:
         await stop.wait()
         return
-    client = await nats.connect(str(settings.nats_url), name="archive", max_reconnect_attempts=-1)
+    client = await nats.connect(servers_of(str(settings.nats_url)), name="archive", max_reconnect_attempts=-1)
     worker = ArchiveWorker(
         raw_log=NatsRawLog(client, clock_time=clock_time(settings)),
         stream=NatsTelemetryStream(client, archived=True),

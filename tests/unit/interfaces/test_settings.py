@@ -162,6 +162,8 @@ def test_every_wrong_setting_is_named_at_once() -> None:
         ("HTTP_BIND", ":8080"),
         ("HTTP_BIND", "::1:8080"),
         ("NATS_URL", "nats://n1,http://n2"),
+        ("MQTT_URL", "mqtt://b1:1883,mqtt://b2:1883"),
+        ("REDIS_URL", "redis://:secret@c1,redis://:secret@c2"),
         ("DATABASE_URL", "postgresql://app@db-1:5432,db-2:many/gridproof"),
         ("DATABASE_URL", "postgresql://app@db-1:5432,db-2:65536/gridproof"),
         ("DATABASE_URL", "postgresql://app@db-1:5432,:5433/gridproof"),

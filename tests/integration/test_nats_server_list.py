@@ -1,0 +1,77 @@
+"""Whatever connects to NATS starts on a list of servers, of which one that answers is enough."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from adapters.embedded import EmbeddedServers
+from adapters.nats.queue_depths import NatsQueueDepths
+from adapters.nats.work_queue import NatsWorkQueue
+from interfaces.bootstrap import checkup
+from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_ingest
+from interfaces.bootstrap.operations import dead_letter_replay
+from interfaces.bootstrap.raw_archive import run_archive
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.settings import Settings
+from tests.servers import Database
+
+NOBODY = "nats://127.0.0.1:1"
+
+
+@pytest.fixture
+def stores(database: Database, nats_server: EmbeddedServers) -> Iterator[Stores]:
+    settings = Settings(
+        database_url=database.app_dsn,
+        nats_url=f"{NOBODY}, {nats_server.nats_url}",
+        mqtt_url=nats_server.mqtt_url,
+    )
+    stores = open_stores(settings)
+    try:
+        yield stores
+    finally:
+        stores.close()
+
+
+async def _work_queue_opens(stores: Stores, stop: asyncio.Event) -> None:
+    url = str(stores.settings.nats_url)
+    await (await NatsWorkQueue.connect(url, redelivery_s=1.0, name="test")).aclose()
+
+
+async def _replay_opens(stores: Stores, stop: asyncio.Event) -> None:
+    replay = dead_letter_replay(stores)
+    async with replay.publisher(), replay.stream():
+        pass
+
+
+async def _depths_are_read(stores: Stores, stop: asyncio.Event) -> None:
+    queues = NatsQueueDepths(str(stores.settings.nats_url))
+    await queues.depths()
+    await queues.aclose()
+
+
+async def _doctor_looks(stores: Stores, stop: asyncio.Event) -> None:
+    assert "JetStream" in await checkup._nats(str(stores.settings.nats_url))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        run_ingest,
+        run_aggregate,
+        run_archive,
+        _work_queue_opens,
+        _replay_opens,
+        _depths_are_read,
+        _doctor_looks,
+    ],
+)
+def test_it_starts_where_the_first_server_of_the_list_is_dead(
+    stores: Stores, start: Callable[[Stores, asyncio.Event], Awaitable[None]]
+) -> None:
+    async def story() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await asyncio.wait_for(start(stores, stop), 30)
+
+    asyncio.run(story())
