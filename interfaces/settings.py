@@ -61,6 +61,8 @@ class Settings:
     postgres_bindir: Path | None = _setting(parse.path, None)
     """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
+    nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
+    """Of each stream of JetStream; None: as many as it has, one for a new one."""
     mqtt_url: str | None = _setting(parse.url("mqtt", "mqtts"), None, secret=True)
     mqtt_version: MqttVersion = _setting(parse.one_of(*get_args(MqttVersion)), "3.1.1")
     mqtt_client_id: str = _setting(parse.text, "gridproof-ingest")
@@ -88,6 +90,8 @@ class Settings:
     """Where the secret of that key is, as env:NAME or file:/path."""
     telemetry_archive: bool = _setting(parse.boolean, True)
     """Whether `worker archive` keeps each message of the telemetry log; the log then drops none not yet archived."""
+    telemetry_log_bytes: int | None = _setting(parse.whole_number(16 << 20, 1 << 50), None)
+    """How large the telemetry log may be; None: as large as it is, 1 GiB for a new one."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     weather_key: str | None = _setting(parse.text, None)
     """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with it that service is asked."""

@@ -13,6 +13,7 @@ from nats.js import api
 
 from adapters.nats.ack_inbox import AckInbox
 from adapters.nats.pull_inbox import PullInbox
+from adapters.nats.stream_setup import set_up_stream
 from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
 from domain.meter_reading import MALFORMED, PARTITIONS
 
@@ -43,15 +44,16 @@ class NatsTelemetryStream:
     """`client` is connected and reconnects by itself. The stream and its consumers are made at first use.
 
     `ack_wait_s` (wall seconds) is how long a consumer may be silent about a batch before it is handed out again.
-    Where the log is `archived`, it drops nothing by age, and trims only what it is told is archived.
+    Where the log is `archived`, it drops nothing by age, and trims only what it is told is archived. `replicas` and
+    `max_bytes` of None leave a log that is there as it is; a new one has one replica and DEFAULT_MAX_BYTES.
     """
 
     def __init__(
         self,
         client: Client,
         *,
-        replicas: int = 1,
-        max_bytes: int = DEFAULT_MAX_BYTES,
+        replicas: int | None = None,
+        max_bytes: int | None = None,
         ack_wait_s: float = 2.5,
         answer_within_s: float = _ANSWER_WITHIN_S,
         archived: bool = False,
@@ -70,23 +72,24 @@ class NatsTelemetryStream:
 
     async def ensure(self) -> None:
         """Create the stream and its consumers, or bring them to this configuration."""
-        stream = api.StreamConfig(
-            name=STREAM,
-            subjects=[subject_of(p) for p in _ALL],
-            retention=api.RetentionPolicy.LIMITS,
-            storage=api.StorageType.FILE,
-            discard=api.DiscardPolicy.NEW,
-            max_age=0.0 if self._archived else MAX_AGE_S,
-            max_bytes=self._max_bytes,
-            max_msg_size=_MAX_MESSAGE_BYTES,
-            duplicate_window=DEDUPLICATION_S,
-            num_replicas=self._replicas,
-        )
+        ours = {
+            "subjects": [subject_of(p) for p in _ALL],
+            "retention": api.RetentionPolicy.LIMITS,
+            "storage": api.StorageType.FILE,
+            "discard": api.DiscardPolicy.NEW,
+            "max_age": 0.0 if self._archived else MAX_AGE_S,
+            "max_msg_size": _MAX_MESSAGE_BYTES,
+            "duplicate_window": DEDUPLICATION_S,
+        }
         with _named():
-            try:
-                await self._jetstream.update_stream(stream)
-            except nats.js.errors.NotFoundError:
-                await self._jetstream.add_stream(stream)
+            await set_up_stream(
+                self._jetstream,
+                STREAM,
+                ours,
+                replicas=self._replicas,
+                max_bytes=self._max_bytes,
+                first_max_bytes=DEFAULT_MAX_BYTES,
+            )
             for partition in _ALL:
                 await self._jetstream.add_consumer(STREAM, self._consumer(partition))
 
@@ -164,12 +167,12 @@ class NatsTelemetryStream:
     async def fill(self) -> StreamFill:
         await self._ensure_once()
         with _named():
-            state = (await self._jetstream.stream_info(STREAM)).state
+            info = await self._jetstream.stream_info(STREAM)
             consumers = [await self._jetstream.consumer_info(STREAM, consumer_of(p)) for p in _ALL]
         return StreamFill(
-            messages=state.messages,
-            stored_bytes=state.bytes,
-            max_bytes=self._max_bytes,
+            messages=info.state.messages,
+            stored_bytes=info.state.bytes,
+            max_bytes=info.config.max_bytes or DEFAULT_MAX_BYTES,
             unprocessed=sum((c.num_pending or 0) + (c.num_ack_pending or 0) for c in consumers),
         )
 

@@ -14,9 +14,10 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType
 
 from adapters.nats.server_list import servers_of
+from adapters.nats.stream_setup import set_up_stream
 from application.ports.work_queue import (
     BmsWork,
     CallbackWork,
@@ -79,8 +80,11 @@ class NatsWorkQueue:
         self._subscriptions: dict[str, JetStreamContext.PullSubscription] = {}
 
     @classmethod
-    async def connect(cls, nats_url: str, *, redelivery_s: float, name: str) -> NatsWorkQueue:
-        """Connect and set up the streams. Raises WorkQueueUnavailable."""
+    async def connect(
+        cls, nats_url: str, *, redelivery_s: float, name: str, replicas: int | None = None
+    ) -> NatsWorkQueue:
+        """Connect and set up the streams; None leaves theirs as many replicas as they have. Raises
+        WorkQueueUnavailable."""
         try:
             # Once connected it reconnects for ever; nats-py would also try for ever to connect at all.
             async with asyncio.timeout(CONNECT_WITHIN_S):
@@ -93,7 +97,7 @@ class NatsWorkQueue:
                     error_cb=_tell,
                 )
             queue = cls(client, redelivery_s=redelivery_s)
-            await queue._set_up()
+            await queue._set_up(replicas)
         except _FAILURES as error:
             raise WorkQueueUnavailable(f"NATS cannot be used: {error!r}; check GRIDPROOF_NATS_URL") from error
         return queue
@@ -122,21 +126,18 @@ class NatsWorkQueue:
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def _set_up(self) -> None:
+    async def _set_up(self, replicas: int | None) -> None:
         for name, subject in ((BMS_STREAM, BMS_SUBJECT), (CALLBACK_STREAM, CALLBACK_SUBJECT)):
-            config = StreamConfig(
-                name=name,
-                subjects=[f"{subject}.>"],
-                retention=RetentionPolicy.WORK_QUEUE,
-                storage=StorageType.FILE,
-                discard=DiscardPolicy.NEW,
-                max_bytes=MAX_BYTES,
-                duplicate_window=DUPLICATE_WINDOW_S,
+            ours = {
+                "subjects": [f"{subject}.>"],
+                "retention": RetentionPolicy.WORK_QUEUE,
+                "storage": StorageType.FILE,
+                "discard": DiscardPolicy.NEW,
+                "duplicate_window": DUPLICATE_WINDOW_S,
+            }
+            await set_up_stream(
+                self._js, name, ours, replicas=replicas, max_bytes=None, first_max_bytes=MAX_BYTES
             )
-            try:
-                await self._js.add_stream(config)
-            except nats.js.errors.BadRequestError:
-                await self._js.update_stream(config)
 
     def _consumer(self, durable: str, subject: str, *, at_once: int) -> ConsumerConfig:
         return ConsumerConfig(

@@ -31,7 +31,10 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
 
     settings = stores.settings
     queue = await NatsWorkQueue.connect(
-        str(settings.nats_url), redelivery_s=redelivery_s(stores), name="dispatch"
+        str(settings.nats_url),
+        redelivery_s=redelivery_s(stores),
+        name="dispatch",
+        replicas=settings.nats_replicas,
     )
     slots = PostgresCallSlots(stores.database_url, settings.bms_max_concurrent)
     health = BmsHealth(stores.clock, stores.alerts())

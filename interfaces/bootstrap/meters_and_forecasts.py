@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics, watched_telemetry
+from interfaces.bootstrap.telemetry_log import telemetry_log
 from interfaces.bootstrap.weather import weather_source
 from interfaces.failpoints import Failpoint, failpoint, no_failpoint
 
@@ -28,7 +29,6 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
     from adapters.nats.server_list import servers_of
-    from adapters.nats.telemetry_stream import NatsTelemetryStream
     from interfaces.workers import ingest
 
     serve_telemetry_metrics(stores.settings)
@@ -42,7 +42,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     sessions = ingest_sessions(stores, worker)
     await ingest.run(
         sessions=sessions,
-        stream=NatsTelemetryStream(client, archived=stores.settings.telemetry_archive),
+        stream=telemetry_log(client, stores.settings),
         alerts=stores.alerts(),
         clock=stores.clock,
         shares=None if len(sessions) == 1 else _turn_shares(stores),
@@ -105,7 +105,6 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
     from adapters.nats.server_list import servers_of
-    from adapters.nats.telemetry_stream import NatsTelemetryStream
     from adapters.postgres.partition_shares import PostgresPartitionShares
     from domain.meter_reading import ALL_PARTITIONS
     from interfaces.workers import aggregate
@@ -119,7 +118,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     )
     async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
         await aggregate.run(
-            stream=NatsTelemetryStream(client, archived=stores.settings.telemetry_archive),
+            stream=telemetry_log(client, stores.settings),
             store=store,
             dead_letters=stores.dead_letters(),
             alerts=stores.alerts(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.servers import NoRunningSystem
 from interfaces.bootstrap.stores import Stores
+from interfaces.bootstrap.telemetry_log import telemetry_log
 
 if TYPE_CHECKING:
     from application.dead_letter_replay import DeadLetterReplay
@@ -38,7 +39,10 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         from application.ports.work_queue import WorkQueueUnavailable
 
         connecting = NatsWorkQueue.connect(
-            _nats_url(stores), redelivery_s=redelivery_s(stores), name="replay"
+            _nats_url(stores),
+            redelivery_s=redelivery_s(stores),
+            name="replay",
+            replicas=stores.settings.nats_replicas,
         )
         try:
             queue = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)
@@ -55,7 +59,6 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         import nats.errors
 
         from adapters.nats.server_list import servers_of
-        from adapters.nats.telemetry_stream import NatsTelemetryStream
         from application.ports.telemetry_stream import StreamUnavailable
 
         connecting = nats.connect(
@@ -66,7 +69,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise StreamUnavailable(NO_NATS) from error
         try:
-            yield NatsTelemetryStream(client, archived=stores.settings.telemetry_archive)
+            yield telemetry_log(client, stores.settings)
         finally:
             await client.close()
 

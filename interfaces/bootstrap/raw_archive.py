@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.ledger import open_archive
+from interfaces.bootstrap.telemetry_log import telemetry_log
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
 
@@ -23,7 +24,6 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
 
     from adapters.nats.raw_log import NatsRawLog
     from adapters.nats.server_list import servers_of
-    from adapters.nats.telemetry_stream import NatsTelemetryStream
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from interfaces.workers.archive import ArchiveWorker
 
@@ -34,7 +34,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     client = await nats.connect(servers_of(str(settings.nats_url)), name="archive", max_reconnect_attempts=-1)
     worker = ArchiveWorker(
         raw_log=NatsRawLog(client, clock_time=clock_time(settings)),
-        stream=NatsTelemetryStream(client, archived=True),
+        stream=telemetry_log(client, settings),
         archive=open_archive(settings),
         progress=raw_archive_progress(stores),
         alerts=stores.alerts(),

@@ -60,7 +60,10 @@ async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
     from adapters.nats.work_queue import NatsWorkQueue
 
     return await NatsWorkQueue.connect(
-        str(stores.settings.nats_url), redelivery_s=redelivery_s(stores), name=name
+        str(stores.settings.nats_url),
+        redelivery_s=redelivery_s(stores),
+        name=name,
+        replicas=stores.settings.nats_replicas,
     )
 
 

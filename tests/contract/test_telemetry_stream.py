@@ -28,6 +28,7 @@ async def _on_nats(url: str, story: Story) -> None:
         await stream.ensure()
         await stream.ensure()
         await story(stream)
+        await client.jetstream().delete_stream(STREAM)  # its size would stay
     finally:
         await client.close()
 

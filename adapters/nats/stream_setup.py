@@ -1,0 +1,35 @@
+"""Setting a stream up without taking from it what an operator gave it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import nats.js.errors
+from nats.js import JetStreamContext, api
+
+
+async def set_up_stream(
+    jetstream: JetStreamContext,
+    name: str,
+    ours: Mapping[str, Any],
+    *,
+    replicas: int | None,
+    max_bytes: int | None,
+    first_max_bytes: int,
+) -> None:
+    """Make the stream `name`, or bring it to `ours`: what else there is about it (placement, compression) stays.
+
+    None leaves replicas and size as they are; a new stream then has one replica and `first_max_bytes`, and so has one
+    without a limit: what nobody takes out must not fill the disk. Raises the client's errors.
+    """
+    try:
+        there = (await jetstream.stream_info(name)).config
+    except nats.js.errors.NotFoundError:
+        size = {"num_replicas": replicas or 1, "max_bytes": max_bytes or first_max_bytes}
+        await jetstream.add_stream(api.StreamConfig(name=name).evolve(**ours, **size))
+        return
+    kept_bytes = there.max_bytes if there.max_bytes and there.max_bytes > 0 else first_max_bytes
+    wanted = there.evolve(
+        **ours, num_replicas=replicas or there.num_replicas, max_bytes=max_bytes or kept_bytes
+    )
+    if wanted != there:
+        await jetstream.update_stream(wanted)

@@ -1,0 +1,129 @@
+"""What a worker's start leaves of a stream that an operator has changed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import cast
+
+import nats
+import nats.js.errors
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext, api
+
+from adapters.nats.stream_setup import set_up_stream
+from adapters.nats.telemetry_stream import DEFAULT_MAX_BYTES, STREAM, NatsTelemetryStream
+from adapters.nats.work_queue import BMS_STREAM, NatsWorkQueue
+
+GIVEN = 5_000_000
+
+
+def told(url: str, story: Callable[[Client, JetStreamContext], Awaitable[None]]) -> None:
+    async def run() -> None:
+        client = await nats.connect(url)
+        jetstream = client.jetstream()
+        try:
+            for name in (STREAM, BMS_STREAM):
+                with suppress(nats.js.errors.NotFoundError):
+                    await jetstream.delete_stream(name)
+            await story(client, jetstream)
+        finally:
+            for name in (STREAM, BMS_STREAM):
+                with suppress(nats.js.errors.NotFoundError):
+                    await jetstream.delete_stream(name)
+            await client.close()
+
+    asyncio.run(run())
+
+
+async def changed_by_the_operator(jetstream: JetStreamContext, name: str) -> None:
+    config = (await jetstream.stream_info(name)).config
+    await jetstream.update_stream(
+        config.evolve(max_bytes=GIVEN, description="ours", compression=api.StoreCompression.S2)
+    )
+
+
+def test_the_telemetry_log_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
+    async def story(client: Client, jetstream: JetStreamContext) -> None:
+        await NatsTelemetryStream(client).ensure()
+        await changed_by_the_operator(jetstream, STREAM)
+        later = NatsTelemetryStream(client, archived=True)
+        await later.ensure()
+        config = (await jetstream.stream_info(STREAM)).config
+        assert (config.max_bytes, config.description, config.compression) == (GIVEN, "ours", "s2")
+        assert config.max_age == 0.0, "what is ours is brought up to date"
+        assert (await later.fill()).max_bytes == GIVEN
+        await NatsTelemetryStream(client, max_bytes=2 * GIVEN).ensure()
+        assert (await later.fill()).max_bytes == 2 * GIVEN, "a setting counts"
+
+    told(nats_url, story)
+
+
+def test_the_work_queue_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
+    async def story(client: Client, jetstream: JetStreamContext) -> None:
+        await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
+        await changed_by_the_operator(jetstream, BMS_STREAM)
+        await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
+        config = (await jetstream.stream_info(BMS_STREAM)).config
+        assert (config.max_bytes, config.description) == (GIVEN, "ours")
+
+    told(nats_url, story)
+
+
+def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
+    async def story(client: Client, jetstream: JetStreamContext) -> None:
+        await NatsTelemetryStream(client).ensure()
+        config = (await jetstream.stream_info(STREAM)).config
+        await jetstream.update_stream(config.evolve(max_bytes=-1))
+        later = NatsTelemetryStream(client)
+        await later.ensure()
+        assert (await later.fill()).max_bytes == DEFAULT_MAX_BYTES
+
+    told(nats_url, story)
+
+
+class Cluster:
+    """JetStream as a cluster would have it, which one server cannot show: it only takes down what is sent."""
+
+    def __init__(self, there: api.StreamConfig) -> None:
+        self.there = there
+        self.sent: list[api.StreamConfig] = []
+
+    async def stream_info(self, name: str) -> api.StreamInfo:
+        return api.StreamInfo(config=self.there, state=api.StreamState(0, 0, 0, 0, 0))
+
+    async def update_stream(self, config: api.StreamConfig) -> None:
+        self.sent.append(config)
+
+
+@pytest.mark.parametrize(("setting", "sent"), [(None, 3), (5, 5)])
+def test_replicas_stay_unless_the_settings_say_how_many(setting: int | None, sent: int) -> None:
+    placed = api.Placement(cluster="eu", tags=["ssd"])
+    there = api.StreamConfig(name="S", subjects=["old"], num_replicas=3, max_bytes=GIVEN, placement=placed)
+    cluster = Cluster(there)
+    setting_up = set_up_stream(
+        cast("JetStreamContext", cluster),
+        "S",
+        {"subjects": ["new"]},
+        replicas=setting,
+        max_bytes=None,
+        first_max_bytes=1,
+    )
+    asyncio.run(setting_up)
+    (config,) = cluster.sent
+    assert (config.num_replicas, config.subjects, config.placement) == (sent, ["new"], placed)
+
+
+def test_a_stream_that_is_as_it_should_be_is_not_touched() -> None:
+    there = api.StreamConfig(name="S", subjects=["ours"], num_replicas=3, max_bytes=GIVEN)
+    cluster = Cluster(there)
+    setting_up = set_up_stream(
+        cast("JetStreamContext", cluster),
+        "S",
+        {"subjects": ["ours"]},
+        replicas=None,
+        max_bytes=None,
+        first_max_bytes=1,
+    )
+    asyncio.run(setting_up)
+    assert cluster.sent == []
