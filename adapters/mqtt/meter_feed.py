@@ -18,12 +18,13 @@ _log = structlog.get_logger(__name__)
 
 TOPIC_FILTER = "meters/+/+/readings"
 CLIENT_ID = "gridproof-ingest"
+_ACKNOWLEDGED_QOS = (1, 2)
 _GOODBYE_WITHIN_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
 class MqttSubscriptionRefused(Exception):
-    """The broker does not let this user read the meters' topics."""
+    """The broker does not let this user read the meters' topics, or not so that none is lost."""
 
 
 class MqttMeterFeed:
@@ -120,6 +121,11 @@ class MqttMeterFeed:
             raise MqttSubscriptionRefused(
                 f"the broker refuses {self._topic_filter} ({granted.refusal}); "
                 "give this user the right to subscribe to it"
+            )
+        if granted.code not in _ACKNOWLEDGED_QOS:
+            raise MqttSubscriptionRefused(
+                f"the broker grants {self._topic_filter} at QoS {granted.code}, where what is in our hands when we "
+                "die is lost; allow QoS 1 there (in Mosquitto max_qos 1 or 2)"
             )
         _log.info("MQTT connected", version=self._broker.version, granted_qos=granted.code)
 

@@ -181,6 +181,51 @@ def test_a_reader_without_the_right_to_read_is_told_so(nats_server: EmbeddedServ
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_a_broker_that_only_has_qos_0_is_not_read_from(
+    debian_command: DebianCommand, tmp_path: Path, version: Version
+) -> None:
+    """It keeps nothing for us, and asks for no acknowledgement: whatever we hold at a kill would be lost."""
+
+    async def story(port: int) -> None:
+        feed = MqttMeterFeed(f"mqtt://127.0.0.1:{port}", client_id=fresh(), version=version)
+        await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
+
+    with (
+        mosquitto(debian_command("mosquitto"), tmp_path, "allow_anonymous true", "max_qos 0") as port,
+        pytest.raises(MqttSubscriptionRefused, match="QoS 1"),
+    ):
+        asyncio.run(story(port))
+
+
+@pytest.mark.parametrize(("code", "is_read"), [(0, False), (1, True), (2, True)])
+def test_what_the_broker_grants_must_be_acknowledged(code: int, is_read: bool) -> None:
+    """A small broker of ours, which grants what it is told to."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x02\x00\x00")
+        await reader.read(1_000)
+        writer.write(b"\x90\x03\x00\x01" + bytes((code,)))
+        await reader.read(1_000)
+        writer.close()
+
+    async def story() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        feed = MqttMeterFeed(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            if is_read:
+                async with reading(feed, Taken()):
+                    assert feed.subscribed.is_set()
+            else:
+                with pytest.raises(MqttSubscriptionRefused, match="QoS 1"):
+                    await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
+        finally:
+            server.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
     debian_command: DebianCommand, tmp_path: Path, version: Version
 ) -> None:
