@@ -1,6 +1,7 @@
-"""One alert as a worker sees it: on or off; the register is told of changes only, and never blocks the work."""
+"""One alert as a worker sees it: on or off; the register is told of changes, and never blocks the work."""
 
 import asyncio
+from datetime import datetime
 
 import structlog
 
@@ -9,9 +10,17 @@ from application.ports.clock import Clock
 
 _log = structlog.get_logger(__name__)
 
+TELL_AGAIN_S = 60.0
+"""Wall seconds: so often a raised alert is told again, since another worker may have cleared what it does not see."""
+FORSAKEN_AFTER_S = 180.0
+"""Wall seconds: an alert that nobody has told again for so long is of a worker that is gone, and cleared by another."""
+
 
 class AlertSwitch:
-    """The alert `name` about `subject`. What the register says at the start is unknown, so it is told once."""
+    """The alert `name` about `subject`; several workers may have a switch for it, each for what it sees itself.
+
+    What the register says at the start is unknown, so it is told once.
+    """
 
     def __init__(self, alerts: AlertRegistry, clock: Clock, name: str, subject: str) -> None:
         self._alerts = alerts
@@ -19,13 +28,23 @@ class AlertSwitch:
         self._name = name
         self._subject = subject
         self._told: bool | None = None
+        self._again_at = 0.0
+        self._seen_at: datetime | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """As far as the register was told."""
+        return self._told is True
 
     async def turn(self, *, on: bool, detail: str = "") -> None:
         """Raise or clear the alert. A register that is away is logged, and told at the next turn."""
-        if self._told is on:
+        now = asyncio.get_running_loop().time()
+        again = self._told is on
+        if again and now < self._again_at:
             return
+        self._again_at = now + (TELL_AGAIN_S if on else FORSAKEN_AFTER_S)
         try:
-            await asyncio.to_thread(self._tell, on, detail)
+            await asyncio.to_thread(self._clear_if_forsaken if again and not on else self._tell, on, detail)
             self._told = on
         except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop what it is about
             _log.warning(
@@ -38,3 +57,14 @@ class AlertSwitch:
             self._alerts.raise_alert(self._name, self._subject, detail, at=at)
         else:
             self._alerts.clear(self._name, self._subject, at=at)
+        self._seen_at = None
+
+    def _clear_if_forsaken(self, on: bool, detail: str) -> None:
+        """Of another worker's alert: gone by, where it has not been told again since the last look."""
+        mine = (alert for alert in self._alerts.open_about(self._subject) if alert.name == self._name)
+        seen_at = next((alert.last_seen_at for alert in mine if alert.subject == self._subject), None)
+        if seen_at is not None and seen_at == self._seen_at:
+            _log.info("nobody tells this alert any more", alert=self._name, subject=self._subject)
+            self._tell(on, detail)
+        else:
+            self._seen_at = seen_at

@@ -26,8 +26,6 @@ BACKPRESSURE_AFTER_S = 60.0
 _SHORTEST_BACKPRESSURE_S = 5.0
 """On an accelerated clock a minute is shorter than a broker's restart."""
 _WATCH_EVERY_S = 1.0
-_TELL_AGAIN_S = 60.0
-"""Another ingest worker, which sees other messages of the facility, may have cleared the alert."""
 _COUNTS_EVERY_S = 60.0
 _NOWHERE = "unknown"
 
@@ -49,7 +47,7 @@ class MeterIngest:
         self._alerts = alerts
         self._clock = clock
         self._rate = MalformedRate()
-        self._suspects: OrderedDict[str, tuple[AlertSwitch, float]] = OrderedDict()
+        self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
         self._backpressure = AlertSwitch(alerts, clock, "telemetry_backpressure", "ingest")
         # A minute of the clock, but never so short that a broker's restart counts.
         self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
@@ -89,14 +87,10 @@ class MeterIngest:
 
     def _suspect(self, facility_id: str) -> None:
         if facility_id not in self._suspects:
-            self._suspects[facility_id] = self._switch(facility_id)
+            switch = AlertSwitch(self._alerts, self._clock, "malformed_readings", facility_id)
+            self._suspects[facility_id] = switch
             if len(self._suspects) > MAX_FACILITIES:
                 self._suspects.popitem(last=False)
-
-    def _switch(self, facility_id: str) -> tuple[AlertSwitch, float]:
-        """An alert's switch, and when what it told is told again."""
-        again_at = asyncio.get_running_loop().time() + _TELL_AGAIN_S
-        return AlertSwitch(self._alerts, self._clock, "malformed_readings", facility_id), again_at
 
     async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
         """Raise and clear this worker's alerts until `stop`, while it is `reading`: who stands by knows nothing."""
@@ -133,13 +127,10 @@ class MeterIngest:
             on=pressed_s >= self._backpressure_after_s,
             detail=f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged",
         )
-        for facility_id, (_, again_at) in list(self._suspects.items()):
+        for facility_id, switch in list(self._suspects.items()):
             share = self._rate.share(facility_id, at=self._clock.now())
-            on = share > ALERT_SHARE
-            if on and asyncio.get_running_loop().time() >= again_at:
-                self._suspects[facility_id] = self._switch(facility_id)
-            await self._suspects[facility_id][0].turn(
-                on=on, detail=f"{share:.1%} of the latest messages are malformed"
+            await switch.turn(
+                on=share > ALERT_SHARE, detail=f"{share:.1%} of the latest messages are malformed"
             )
             if share == 0:
                 del self._suspects[facility_id]

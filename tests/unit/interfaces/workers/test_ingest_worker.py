@@ -83,7 +83,7 @@ def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
 
 
 def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.workers.ingest._TELL_AGAIN_S", 0.0)
+    monkeypatch.setattr("interfaces.workers.alert_switch.TELL_AGAIN_S", 0.0)
     told = Ingesting()
 
     async def story(ingest: MeterIngest) -> None:
