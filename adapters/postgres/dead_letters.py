@@ -22,7 +22,8 @@ from domain.errors import ReasonRequired
 _WORK = "dead_letter_id, queue, subject, reason, body, parked_at"
 _COLUMNS = f"{_WORK}, status, decided_at, decided_by, decision_reason"
 _PARK = f"""
-INSERT INTO gridproof.dead_letters ({_WORK}) VALUES (%s, %s, %s, %s, %s, %s)
+INSERT INTO gridproof.dead_letters ({_WORK})
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::timestamptz[])
 ON CONFLICT (dead_letter_id) DO NOTHING
 """  # noqa: S608 - our own column names
 _LIST = f"""
@@ -55,10 +56,21 @@ class PostgresDeadLetters:
         self._pool = pool
 
     def park(self, letter: DeadLetter) -> None:
-        subject, reason = storable(letter.subject), storable(letter.reason)
-        row = (letter.dead_letter_id, letter.queue, subject, reason, letter.body, letter.parked_at)
+        self.park_all([letter])
+
+    def park_all(self, letters: Sequence[DeadLetter]) -> None:
+        # By id: two workers with the same letters then wait for one another, and never in a circle.
+        ordered = sorted(letters, key=lambda letter: letter.dead_letter_id)
+        columns = (
+            [letter.dead_letter_id for letter in ordered],
+            [letter.queue for letter in ordered],
+            [storable(letter.subject) for letter in ordered],
+            [storable(letter.reason) for letter in ordered],
+            [letter.body for letter in ordered],
+            [letter.parked_at for letter in ordered],
+        )
         with operations_connection(self._pool) as connection:
-            connection.execute(_PARK, row)
+            connection.execute(_PARK, columns)
 
     def listed(
         self,

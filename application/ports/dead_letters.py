@@ -57,6 +57,10 @@ class DeadLetters(Protocol):
         """Keep `letter`; parking the same id again changes nothing."""
         ...
 
+    def park_all(self, letters: Sequence[DeadLetter]) -> None:
+        """As `park` of each of them, at the cost of one; all of them are kept, or none."""
+        ...
+
     def listed(
         self,
         *,

@@ -101,6 +101,10 @@ class MemoryDeadLetters:
         )
         self._letters.setdefault(letter.dead_letter_id, parked)
 
+    def park_all(self, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            self.park(letter)
+
     def listed(
         self,
         *,

@@ -1,6 +1,7 @@
 """What cannot be stored leaves the telemetry log for the dead letters: malformed messages, and batches that fail."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -28,9 +29,11 @@ class TelemetryParking:
         self._clock = clock
 
     async def park_malformed(self, batch: StreamedBatch) -> None:
-        """A letter for each message of a malformed batch. Raises MalformedBatch, TelemetryStoreUnavailable."""
-        for letter in letters_of(unpack_malformed(batch.body)):
-            await self._park(letter)
+        """A letter for each message of a malformed batch, in one transaction.
+
+        Raises MalformedBatch, TelemetryStoreUnavailable.
+        """
+        await self._park([*letters_of(unpack_malformed(batch.body))])
 
     async def parked(self, batch: StreamedBatch, error: Exception) -> bool:
         """Whether the poison is in the dead letters now; only then may it leave the log."""
@@ -44,7 +47,7 @@ class TelemetryParking:
             parked_at=self._clock.now(),
         )
         try:
-            await self._park(letter)
+            await self._park([letter])
         except TelemetryStoreUnavailable as unavailable:
             _log.warning("poison not parked yet", seq=batch.stream_seq, error=str(unavailable))
             return False
@@ -52,9 +55,9 @@ class TelemetryParking:
         await switch.turn(on=True, detail=f"sequence {batch.stream_seq}: {letter.reason}"[:500])
         return True
 
-    async def _park(self, letter: DeadLetter) -> None:
+    async def _park(self, letters: Sequence[DeadLetter]) -> None:
         try:
-            await asyncio.to_thread(self._dead_letters.park, letter)
+            await asyncio.to_thread(self._dead_letters.park_all, letters)
         except Exception as error:
             # Whatever keeps a dead letter from being kept, the message stays in the log and is tried again.
             raise TelemetryStoreUnavailable(f"dead letter not kept: {error}") from error

@@ -66,6 +66,18 @@ def test_parking_the_same_id_again_changes_nothing(letters: DeadLetters) -> None
     assert letters.listed() == [letter()]
 
 
+def test_many_are_parked_as_one_by_one_and_those_that_are_there_stay(letters: DeadLetters) -> None:
+    letters.park(letter(2, reason="before"))
+    many = [letter(number, queue="meter_message", subject=f"a\0{number}") for number in (3, 1, 2, 3)]
+
+    letters.park_all(many)
+    letters.park_all([])
+
+    found = {one.dead_letter_id.int: (one.queue, one.reason) for one in letters.listed()}
+    new = ("meter_message", "HTTP 404")
+    assert found == {1: new, 2: ("callback", "before"), 3: new}
+
+
 def test_a_letter_is_parked_open_whatever_it_says(letters: DeadLetters) -> None:
     letters.park(letter(status="discarded", decided_at=T0, decided_by="x", decision_reason="x"))
 

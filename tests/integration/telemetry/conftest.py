@@ -1,7 +1,7 @@
 """The telemetry path on real servers, wired by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,11 +33,11 @@ class AbsentDeadLetters(FakeDeadLetters):
 
     failures = 0
 
-    def park(self, letter: DeadLetter) -> None:
+    def park_all(self, letters: Sequence[DeadLetter]) -> None:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("the dead letters' database is away")
-        super().park(letter)
+        super().park_all(letters)
 
 
 @dataclass

@@ -1,0 +1,39 @@
+"""Malformed messages on their way from the telemetry log into the dead letters of PostgreSQL."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from adapters.postgres.dead_letters import PostgresDeadLetters
+from application.ports.telemetry_stream import StreamedBatch
+from application.reading_packs import MalformedMessages, pack
+from application.readings import MalformedReading
+from domain.meter_reading import MALFORMED
+from interfaces.workers.telemetry_parking import TelemetryParking
+from tests.integration.telemetry.conftest import TelemetryPath
+
+NOON = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+
+
+def test_a_pack_is_parked_in_one_transaction_and_parked_again_adds_nothing(path: TelemetryPath) -> None:
+    messages = [
+        MalformedReading(topic=f"meters/fac-001/m{n % 7}/readings", reason="no JSON", body=b"?%d" % (n % 500))
+        for n in range(600)
+    ]
+    batch = StreamedBatch(
+        partition=MALFORMED,
+        stream_seq=1,
+        deliveries=1,
+        body=pack(MalformedMessages(received_at=NOON, malformed=messages)),
+        reply_to="",
+    )
+    parking = TelemetryParking(MALFORMED, PostgresDeadLetters(path.pool), path.alerts, path.clock)
+
+    for _ in range(2):
+        asyncio.run(parking.park_malformed(batch))
+
+    distinct = len({(message.topic, message.body) for message in messages})
+    with path.pool.connection() as connection:
+        counted = connection.execute(
+            "SELECT count(*), count(DISTINCT xmin::text) FROM gridproof.dead_letters"
+        ).fetchone()
+    assert counted == (distinct, 1)
