@@ -48,6 +48,8 @@ class MeterIngest:
         self._clock = clock
         self._rate = MalformedRate()
         self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
+        self._evicted: dict[str, AlertSwitch] = {}
+        """Raised, and to be cleared: more facilities are suspected than are watched."""
         self._backpressure = AlertSwitch(alerts, clock, "telemetry_backpressure", "ingest")
         # A minute of the clock, but never so short that a broker's restart counts.
         self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
@@ -87,10 +89,17 @@ class MeterIngest:
 
     def _suspect(self, facility_id: str) -> None:
         if facility_id not in self._suspects:
-            switch = AlertSwitch(self._alerts, self._clock, "malformed_readings", facility_id)
-            self._suspects[facility_id] = switch
+            switch = self._evicted.pop(facility_id, None)
+            self._suspects[facility_id] = switch or AlertSwitch(
+                self._alerts, self._clock, "malformed_readings", facility_id
+            )
             if len(self._suspects) > MAX_FACILITIES:
-                self._suspects.popitem(last=False)
+                self._note_evicted(*self._suspects.popitem(last=False))
+
+    def _note_evicted(self, facility_id: str, switch: AlertSwitch) -> None:
+        """What the register was not told of yet needs no clearing, so this holds no more than were ever raised."""
+        if switch.is_on:
+            self._evicted[facility_id] = switch
 
     async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
         """Raise and clear this worker's alerts until `stop`, while it is `reading`: who stands by knows nothing."""
@@ -132,8 +141,14 @@ class MeterIngest:
             await switch.turn(
                 on=share > ALERT_SHARE, detail=f"{share:.1%} of the latest messages are malformed"
             )
-            if share == 0:
+            if self._suspects.get(facility_id) is not switch:  # evicted while the register was told
+                self._note_evicted(facility_id, switch)
+            elif share == 0:
                 del self._suspects[facility_id]
+        for facility_id, switch in list(self._evicted.items()):
+            await switch.turn(on=False)
+            if self._evicted.get(facility_id) is switch and not switch.is_on:
+                del self._evicted[facility_id]
 
 
 async def run(

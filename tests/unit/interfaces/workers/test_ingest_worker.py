@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,6 +93,55 @@ def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytes
         told.alerts.clear("malformed_readings", "fac-001", at=T0)
         await ingest.check_alerts()
         assert told.open() == [("malformed_readings", "fac-001")]
+
+    told.tell(story)
+
+
+def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interfaces.workers.ingest.MAX_FACILITIES", 2)
+    told = Ingesting()
+
+    async def story(ingest: MeterIngest) -> None:
+        for facility in ("fac-001", "fac-002", "fac-003"):
+            told.send(ingest, b"?", f"meters/{facility}/m1/readings")
+            await ingest.check_alerts()
+        assert {subject for _, subject in told.open()} == {"fac-002", "fac-003"}
+
+    told.tell(story)
+
+
+def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interfaces.workers.ingest.MAX_FACILITIES", 1)
+
+    class Slow(FakeAlertRegistry):
+        """While it takes one down, another facility errs."""
+
+        def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+            super().raise_alert(name, subject, detail, at=at)
+            if subject == "fac-001":
+                loop.call_soon_threadsafe(meanwhile)
+                assert over.wait(20)
+
+    told, over = Ingesting(alerts=Slow()), threading.Event()
+    loop: asyncio.AbstractEventLoop
+    meanwhile: Callable[[], None]
+
+    async def story(ingest: MeterIngest) -> None:
+        nonlocal loop, meanwhile
+
+        def errs() -> None:
+            told.send(ingest, b"?", "meters/fac-002/m1/readings")
+            over.set()
+
+        loop, meanwhile = asyncio.get_running_loop(), errs
+        told.send(ingest, b"?")
+        await ingest.check_alerts()
+        await ingest.check_alerts()
+        assert told.open() == [("malformed_readings", "fac-002")]
 
     told.tell(story)
 
