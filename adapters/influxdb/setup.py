@@ -1,7 +1,7 @@
 """Databases, retention and downsampling of InfluxDB, as `gridproof migrate` sets them up; again changes nothing.
 
 On 1.x all of it by InfluxQL. 2.x and 3.x have no statements for it: there the buckets or databases are made with their
-own tools, and it is checked whether they answer.
+own tools, and it is checked whether they answer; how long they keep, the surface that both have does not tell.
 """
 
 import msgspec
