@@ -90,7 +90,7 @@ class Settings:
     """Where the secret of that key is, as env:NAME or file:/path."""
     telemetry_archive: bool = _setting(parse.boolean, True)
     """Whether `worker archive` keeps each message of the telemetry log; the log then drops none not yet archived."""
-    telemetry_log_bytes: int | None = _setting(parse.whole_number(16 << 20, 1 << 50), None)
+    telemetry_log_bytes: int | None = _setting(parse.whole_number(256 << 20, 1 << 50), None)
     """How large the telemetry log may be; None: as large as it is, 1 GiB for a new one."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     weather_key: str | None = _setting(parse.text, None)

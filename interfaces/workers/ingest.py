@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
+from application.malformed_budget import MalformedBudget
 from application.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
 from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
@@ -37,16 +38,25 @@ class IngestCounts(msgspec.Struct):
     readings: int = 0
     malformed: int = 0
     """Messages, and readings of lists, that could not be used."""
+    omitted: int = 0
+    """Of these, what was more than is kept."""
 
 
 class MeterIngest:
     """Validates messages, keeps them by the packer, and watches each facility's malformed share."""
 
-    def __init__(self, packer: ReadingPacker, alerts: AlertRegistry, clock: Clock) -> None:
+    def __init__(
+        self,
+        packer: ReadingPacker,
+        alerts: AlertRegistry,
+        clock: Clock,
+        budget: MalformedBudget | None = None,
+    ) -> None:
         self._packer = packer
         self._alerts = alerts
         self._clock = clock
         self._rate = MalformedRate()
+        self._budget = budget or MalformedBudget()
         self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
         self._evicted: dict[str, AlertSwitch] = {}
         """Raised, and to be cleared: more facilities are suspected than are watched."""
@@ -66,7 +76,6 @@ class MeterIngest:
         trace = None
         if parsed.traceparent is not None or message.traceparent is not None:
             trace = carried_trace(parsed.traceparent, message.traceparent)
-        self._packer.put(readings, malformed, kept, at=now, traceparent=trace)
         counts = self.counts
         counts.messages += 1
         counts.readings += len(readings)
@@ -75,6 +84,14 @@ class MeterIngest:
         if malformed:
             counts.malformed += len(malformed)
             self._suspect(facility_id)
+            now_s = asyncio.get_running_loop().time()
+            if not self._budget.keeps(facility_id, malformed, now_s=now_s):
+                counts.omitted += len(malformed)
+                malformed = ()
+        if readings or malformed:
+            self._packer.put(readings, malformed, kept, at=now, traceparent=trace)
+        else:
+            kept()  # held back, it would hold up what comes behind it
 
     async def adopt_open_alerts(self) -> None:
         """Take over what an earlier ingest worker raised, so that it is cleared when it is over."""
@@ -114,9 +131,17 @@ class MeterIngest:
                 now = asyncio.get_running_loop().time()
                 if now >= next_counts_at:
                     told = self._tell_counts(told)
+                    self.keep_omitted()
                     next_counts_at = now + _COUNTS_EVERY_S
             await sleep_unless(stop, _WATCH_EVERY_S)
         self._tell_counts(told)
+
+    def keep_omitted(self) -> None:
+        """One letter a facility for all that was not kept, with their number."""
+        now = self._clock.now()
+        for one in self._budget.omitted(at=now):
+            _log.warning("malformed messages not kept", topic=one.topic, why=one.reason)
+            self._packer.put((), (one,), _nobody_waits, at=now)
 
     def _totals(self) -> tuple[int, int, int]:
         return self.counts.messages, self.counts.readings, self.counts.malformed
@@ -125,7 +150,14 @@ class MeterIngest:
         totals = self._totals()
         if totals != told:
             messages, readings, malformed = totals
-            _log.info("taken since the start", messages=messages, readings=readings, malformed=malformed)
+            omitted = self.counts.omitted
+            _log.info(
+                "taken since the start",
+                messages=messages,
+                readings=readings,
+                malformed=malformed,
+                omitted=omitted,
+            )
         return totals
 
     async def check_alerts(self) -> None:
@@ -149,6 +181,10 @@ class MeterIngest:
             await switch.turn(on=False)
             if self._evicted.get(facility_id) is switch and not switch.is_on:
                 del self._evicted[facility_id]
+
+
+def _nobody_waits() -> None:
+    """The messages themselves are acknowledged."""
 
 
 async def run(

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from application.malformed_budget import Allowance, MalformedBudget
 from application.malformed_rate import WINDOW
 from application.ports.meter_feed import MeterMessage
 from application.reading_packer import ReadingPacker
+from application.reading_packs import unpack_malformed
+from domain.meter_reading import MALFORMED
 from interfaces.workers.ingest import IngestCounts, MeterIngest
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
@@ -28,6 +31,7 @@ class Ingesting:
     stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     kept: list[bytes] = field(default_factory=list)
+    budget: MalformedBudget = field(default_factory=MalformedBudget)
 
     def tell(self, story: Callable[[MeterIngest], Awaitable[None]]) -> None:
         async def run() -> None:
@@ -35,7 +39,7 @@ class Ingesting:
             stop = asyncio.Event()
             running = asyncio.create_task(packer.run(stop))
             try:
-                await story(MeterIngest(packer, self.alerts, self.clock))
+                await story(MeterIngest(packer, self.alerts, self.clock, self.budget))
             finally:
                 stop.set()
                 await running
@@ -142,6 +146,49 @@ def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
         await ingest.check_alerts()
         await ingest.check_alerts()
         assert told.open() == [("malformed_readings", "fac-002")]
+
+    told.tell(story)
+
+
+def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others() -> None:
+    told = Ingesting(
+        stream=FakeTelemetryStream(max_bytes=100_000),
+        budget=MalformedBudget(Allowance(50_000, 0.0), Allowance(90_000, 0.0)),
+    )
+    flood = [b"?%05d" % n + b"x" * 10_000 for n in range(100)]
+
+    async def story(ingest: MeterIngest) -> None:
+        for payload in flood:
+            told.send(ingest, payload)
+        told.send(ingest, GOOD, "meters/fac-002/m1/readings")
+        await told.until_kept(len(flood) + 1)  # what is not kept whole is acknowledged all the same
+        assert GOOD in told.kept
+        assert ingest.counts == IngestCounts(messages=101, readings=1, malformed=100, omitted=96)
+        ingest.keep_omitted()
+        async with asyncio.timeout(20):
+            while (letters := parked(told.stream))[-1][1] == flood[3]:  # noqa: ASYNC110 - the log is no signal
+                await asyncio.sleep(0.005)
+        *whole, (reason, counted) = letters
+        assert [body for _, body in whole] == flood[:4]
+        assert reason.startswith("96 more malformed messages")
+        assert json.loads(counted)["omitted_messages"] == 96
+
+    told.tell(story)
+
+
+def parked(stream: FakeTelemetryStream) -> list[tuple[str, bytes]]:
+    """(reason, body) of every malformed message in the log."""
+    bodies = [one.body for one in stream.kept if one.partition == MALFORMED]
+    return [(one.reason, one.body) for body in bodies for one in unpack_malformed(body).malformed]
+
+
+def test_of_a_list_beyond_the_budget_the_readings_are_kept() -> None:
+    told = Ingesting(budget=MalformedBudget(Allowance(10.0, 0.0)))
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, b"[" + GOOD + b',{"kw": 1}]')
+        await told.until_kept(1)
+        assert ingest.counts == IngestCounts(messages=1, readings=1, malformed=1, omitted=1)
 
     told.tell(story)
 
