@@ -1,43 +1,10 @@
 """Parts of the page in a real browser, each alone, with what a demo has not: very many, very bad, cut off."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
-
-import pytest
-
+from tests.browser.conftest import Told
 from tests.browser.page_scripts import ABOUT, ANSWERS, QUESTION, STEPS, TEN_THOUSAND, TILES
-from tests.browser.static_page import blank_page, emptied
 from tests.chromium import Page
 
-Story = Callable[[Page], Awaitable[None]]
-Told = Callable[[str, Story], None]
 TROUBLED = "document.querySelectorAll('main .tile[data-tone=bad]').length"
-
-
-@pytest.fixture(scope="module")
-def browser(
-    tmp_path_factory: pytest.TempPathFactory, debian_command: Callable[[str], Path]
-) -> Iterator[tuple[asyncio.Runner, Page]]:
-    """One for all, and the loop that it is spoken to in."""
-    opened = blank_page(debian_command("chromium"), tmp_path_factory.mktemp("browser"))
-    with asyncio.Runner() as runner:
-        page = runner.run(anext(opened))
-        yield runner, page
-        runner.run(opened.aclose())
-
-
-@pytest.fixture
-def told(browser: tuple[asyncio.Runner, Page]) -> Told:
-    """`told(script, story)` runs the script in an empty page, then the story."""
-    runner, page = browser
-
-    async def whole(script: str, story: Story) -> None:
-        await emptied(page)
-        await page.value(script)
-        await story(page)
-
-    return lambda script, story: runner.run(whole(script, story))
 
 
 def test_a_table_of_ten_thousand_rows_draws_the_first_and_filters_all(told: Told) -> None:

@@ -88,7 +88,8 @@ function Story({ trail, options, ledger }) {
   const past = usePast(id, position, steps.at(-1).position);
   const shown = useMemo(() => steps.slice(0, place + 1), [steps, place]);
   const stoodAt = past.of === null ? null : steps.find((step) => step.position === past.of);
-  const when = stoodAt ? `as of ${momentSeconds(stoodAt.recorded_at)}` : "now"; // of what is shown, also while the slider moves
+  // Of what is shown, also while the slider moves or where its moment cannot be read.
+  const when = stoodAt ? `as of ${momentSeconds(stoodAt.recorded_at)}` : past.of === null ? "now" : "";
   const row = past.state?.row;
   const body = useMemo(() => html`<${PastState} past=${past} when=${when} />`, [past.state, past.problem, past.busy, when, zoneName()]);
   return html`<div class="page">
@@ -97,7 +98,7 @@ function Story({ trail, options, ledger }) {
         <p class="crumb"><a href=${hrefTo("audit")}>Audit</a> / ${trail.utility_id}</p>
         <div class="row"><h1 tabindex="-1">${trail.utility_event_id}</h1>${row && html`<span id="state-then"><${Chip} kind="dr-event" state=${row.status} /></span>`}
           ${stoodAt && html`<span class="soft">${when}</span>`}</div>
-        <p class="printed">Gridproof audit trail ${when}, printed ${momentSeconds(new Date(serverNow()).toISOString())} ${zoneName()}. DR event ${id}</p>
+        <p class="printed">Gridproof audit trail${when && ` ${when}`}, printed ${momentSeconds(new Date(serverNow()).toISOString())} ${zoneName()}. DR event ${id}</p>
         <p class="lede">${state.notice ? `${between(state.notice.starts_at, state.notice.ends_at)}, ${kw(state.notice.target_kw)} kW asked` : `${count(steps.length)} steps`}</p>
       </div>
       <div class="actions"><a class="button" href=${hrefTo("dr-events", id)}>DR event</a></div>

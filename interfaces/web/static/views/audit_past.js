@@ -43,16 +43,16 @@ async function stood(id, position, signal) {
 
 /**
  * The DR event at `position` (null: now, asked again with each new `head` of its story). What was shown stays until the
- * next is there (`busy`); a position is asked for once the slider rests, given up when it goes on, and kept: the past
- * does not change. `of`: the position that `state` is of.
+ * next is there (`busy`), or cannot be read (`problem`); a position is asked for once the slider rests, given up when it
+ * goes on, and kept: the past does not change. `of`: the position that `state` is of, whatever was asked since.
  */
 export function usePast(id, position, head) {
   const [kept] = useState(() => new Map());
-  const [past, setPast] = useState({ state: null, of: undefined, problem: null });
+  const [past, setPast] = useState({ state: null, of: undefined, answered: undefined, problem: null });
   const [tries, setTries] = useState(0);
   useEffect(() => {
     if (position !== null && kept.has(position)) {
-      setPast({ state: kept.get(position), of: position, problem: null });
+      setPast({ state: kept.get(position), of: position, answered: position, problem: null });
       return undefined;
     }
     const controller = new AbortController();
@@ -62,11 +62,11 @@ export function usePast(id, position, head) {
         if (controller.signal.aborted) return;
         if (position !== null) kept.set(position, state);
         if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
-        setPast({ state, of: position, problem: null });
+        setPast({ state, of: position, answered: position, problem: null });
       } catch (error) {
         if (controller.signal.aborted) return;
         const problem = error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message });
-        setPast((before) => ({ ...before, of: position, problem }));
+        setPast((before) => ({ ...before, answered: position, problem }));
       }
     };
     const resting = setTimeout(ask, REST_MS);
@@ -75,7 +75,7 @@ export function usePast(id, position, head) {
       controller.abort();
     };
   }, [id, position, position === null ? head : null, tries]);
-  return { ...past, busy: past.of !== position, retry: () => setTries(tries + 1) };
+  return { ...past, busy: past.answered !== position, retry: () => setTries(tries + 1) };
 }
 
 /** Every facility that was asked then, in the order of their names, with or without a part. */
@@ -111,7 +111,7 @@ export function PastState({ past, when }) {
   const facilities = useMemo(() => (state ? facilitiesOf(state) : []), [state]);
   if (!state) return problem ? html`<${ProblemNote} problem=${problem} retry=${retry} />` : html`<${Skeleton} height="20rem" />`;
   return html`<div class="stack past" aria-busy=${busy ? "true" : "false"} id="past">
-    <${ProblemNote} problem=${problem} retry=${retry} />
+    ${problem && html`<${ProblemNote} problem=${problem} retry=${retry} /><p class="soft">What follows still stands ${when}.</p>`}
     <${Panel} title="Progress" note=${when}><${Progress} row=${state.row} /></${Panel}>
     <${DREventFigures} row=${state.row} parts=${state.parts} />
     <${Panel} title="Facilities" note=${when} end=${html`<${StateLegend} rows=${facilities} looksOf=${lookOf} />`}>
