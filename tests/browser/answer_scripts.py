@@ -3,11 +3,11 @@
 SERVER = """
 window.answers = {};
 window.asked = [];
-window.fetch = async (path) => {
+window.fetch = async (path, options) => {
   window.asked.push(path);
   const nothing = [404, { title: "Not found", detail: "" }];
   const answer = window.answers[path] ?? window.answers[path.split("?")[0]] ?? nothing;
-  const [status, body, headers] = await (typeof answer === "function" ? answer(path) : answer);
+  const [status, body, headers] = await (typeof answer === "function" ? answer(path, options) : answer);
   const json = { "Content-Type": "application/json", ...headers };
   return new Response(status === 304 ? null : JSON.stringify(body), { status, headers: json });
 };
@@ -50,3 +50,38 @@ AUDIT = served("""
   window.show = (address) => (location.hash = address, render(html`<${View} />`, main));
 """)
 """`stands(position, status)`, `refused(position)`: what is answered of a DR event of three steps; `show(address)`."""
+
+FACILITY = served("""
+  const { html, render } = await import("/static/dom.js");
+  const { session } = await import("/static/session.js");
+  const { FacilityView } = await import("/static/views/facility.js");
+  window.again = (await import("/static/query.js")).refetch;
+  const at = "/api/facilities/fac-001";
+  answers[at] = [200, {
+    facility_id: "fac-001", status: "active", status_reason: null, latest_dispatch: null, opted_out: false,
+    reservations: [], programs: [], meters: [], limits: null, weather_cell: "north", latitude: 1, longitude: 2, tz: "UTC",
+    zones: [{ zone_id: "zone-1", strategy: "setpoint_offset", max_magnitude: 2, curtailable_kw: 5 }], curtailable_kw: 5,
+    dr_events_served: 0, registered_at: "2026-07-14T21:00:00Z", bms_address: null, bms_profile: "plain",
+  }];
+  let ageS = 5;
+  answers[`${at}/current`] = (path, { headers }) => headers["If-None-Match"] ? [304] : [
+    200, { facility_id: "fac-001", kw: 7, measured_at: "2026-07-14T21:00:00Z", age_s: ageS++, stale: false, source: "store" },
+    { ETag: 'W/"1"' },
+  ];
+  answers["/api/dr-events"] = [200, { items: [] }];
+  session.set({ phase: "signed-in", role: "operator" });
+  render(html`<${FacilityView} id="fac-001" />`, main);
+""")
+"""A facility whose meter says the same again and again, each time a second older; `again(path)` asks anew."""
+
+CLOCK = """(async () => {
+  const { noteServerTime, serverNow } = await import("/static/server_clock.js");
+  let wall = 0;
+  Date.now = () => wall;
+  window.noted = (atWallS, serverS) => {
+    wall = atWallS * 1000;
+    noteServerTime(new Date(serverS * 1000).toISOString());
+  };
+  window.then = (atWallS) => (wall = atWallS * 1000, serverNow() / 1000);
+})()"""
+"""`noted(wall, server)` is what the server said at that second here; `then(wall)`: what it is taken to have."""

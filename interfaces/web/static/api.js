@@ -72,9 +72,12 @@ async function problemOf(answer) {
   return new Problem(answer.status, document, Number(answer.headers.get("retry-after")) || null);
 }
 
-/** The document at `path`. Raises Problem. What has not changed since is not sent again. */
-export async function get(path, { signal } = {}) {
-  const known = remembered.get(path);
+/**
+ * The document at `path`. Raises Problem. What has not changed since is not sent again; `anew` is for one whose tag stays the
+ * same while its age grows.
+ */
+export async function get(path, { signal, anew = false } = {}) {
+  const known = anew ? undefined : remembered.get(path);
   const options = { headers: headersOf(known ? { "If-None-Match": known.etag } : {}), cache: "no-store" };
   const answer = await answered(path, options, signal);
   const unchanged = answer.status === 304 && known;
@@ -83,7 +86,7 @@ export async function get(path, { signal } = {}) {
   if (unchanged) return known.body;
   const body = await answer.json().catch(brokenOff(signal));
   const etag = answer.headers.get("etag");
-  if (etag) {
+  if (etag && !anew) {
     remembered.delete(path);
     remembered.set(path, { etag, body });
     if (remembered.size > MOST_REMEMBERED) remembered.delete(remembered.keys().next().value);

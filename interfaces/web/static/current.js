@@ -12,7 +12,7 @@ async function oneByOne(ids, signal) {
   const waiting = ids.slice(0, MOST_ONE_BY_ONE);
   const next = async () => {
     for (let id = waiting.shift(); id; id = waiting.shift()) {
-      found.push(await get(`/api/facilities/${encodeURIComponent(id)}/current`, { signal }));
+      found.push(await get(`/api/facilities/${encodeURIComponent(id)}/current`, { signal, anew: true }));
     }
   };
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, next));

@@ -4,10 +4,10 @@ const LEAST_APART_MS = 2000;
 let first = null;
 let last = null;
 
-/** Notes a moment that the server called `now`. */
+/** Notes a moment that the server called `now`; one that it has said before tells nothing new. */
 export function noteServerTime(text) {
   const sample = { server: Date.parse(text), wall: Date.now() };
-  if (Number.isNaN(sample.server) || (last && sample.server < last.server)) return;
+  if (Number.isNaN(sample.server) || (last && sample.server <= last.server)) return;
   if (!last || sample.wall - last.wall >= LEAST_APART_MS) {
     first = last;
     last = sample;

@@ -96,7 +96,7 @@ export function FacilityView({ id }) {
   const at = `/api/facilities/${encodeURIComponent(id)}`;
   const query = useQuery(at, { topics: ["facility", "dispatch"] });
   const current = useLoaded(`${at}/current`, async (signal) => {
-    const found = await get(`${at}/current`, { signal });
+    const found = await get(`${at}/current`, { signal, anew: true });
     noteReadings(found.measured_at, found.age_s);
     return found;
   }, { topics: ["telemetry"], everyMs: 15_000 });
