@@ -59,13 +59,15 @@ FACILITY = served("""
   const at = "/api/facilities/fac-001";
   answers[at] = [200, {
     facility_id: "fac-001", status: "active", status_reason: null, latest_dispatch: null, opted_out: false,
-    reservations: [], programs: [], meters: [], limits: null, weather_cell: "north", latitude: 1, longitude: 2, tz: "UTC",
+    reservations: [], programs: [], meters: [], limits: null, weather_cell: "north", latitude: 1, longitude: 2,
+    tz: "UTC",
     zones: [{ zone_id: "zone-1", strategy: "setpoint_offset", max_magnitude: 2, curtailable_kw: 5 }], curtailable_kw: 5,
     dr_events_served: 0, registered_at: "2026-07-14T21:00:00Z", bms_address: null, bms_profile: "plain",
   }];
   let ageS = 5;
   answers[`${at}/current`] = (path, { headers }) => headers["If-None-Match"] ? [304] : [
-    200, { facility_id: "fac-001", kw: 7, measured_at: "2026-07-14T21:00:00Z", age_s: ageS++, stale: false, source: "store" },
+    200,
+    { facility_id: "fac-001", kw: 7, measured_at: "2026-07-14T21:00:00Z", age_s: ageS++, stale: false },
     { ETag: 'W/"1"' },
   ];
   answers["/api/dr-events"] = [200, { items: [] }];
@@ -85,3 +87,40 @@ CLOCK = """(async () => {
   window.then = (atWallS) => (wall = atWallS * 1000, serverNow() / 1000);
 })()"""
 """`noted(wall, server)` is what the server said at that second here; `then(wall)`: what it is taken to have."""
+
+LIVE = served("""
+  const later = setTimeout;
+  window.setTimeout = (work, ms, ...more) => later(work, ms / 10, ...more);
+  window.streams = [];
+  window.EventSource = class extends EventTarget {
+    static CLOSED = 2;
+    readyState = 1;
+    constructor(address) {
+      super();
+      this.address = address;
+      streams.push(this);
+    }
+    close() {
+      this.readyState = 2;
+    }
+  };
+  window.said = (name, data = {}, lastEventId = "") =>
+    streams.at(-1).dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data), lastEventId }));
+  const { html, render } = await import("/static/dom.js");
+  const { session } = await import("/static/session.js");
+  const { useQuery } = await import("/static/query.js");
+  const { Loaded } = await import("/static/components/parts.js");
+  const { Banners } = await import("/static/components/banners.js");
+  const { startLive } = await import("/static/live.js");
+  answers["/api/rows"] = [200, { told: "one" }];
+  function View() {
+    const query = useQuery("/api/rows");
+    return html`<${Banners} /><${Loaded} query=${query}>${({ told }) => html`<p>${told}</p>`}</${Loaded}>`;
+  }
+  startLive();
+  session.set({ phase: "signed-in" });
+  render(html`<${View} />`, main);
+  window.many = () => asked.filter((path) => path === "/api/rows").length;
+""")
+"""One query, and a stream on which `said(name, data)` is heard; `many()`: how often the query was asked.
+Time-outs are ten times as short."""

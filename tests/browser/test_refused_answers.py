@@ -1,6 +1,6 @@
 """What the page shows where an answer is refused, missing or not of now: what it knows, called what it is."""
 
-from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY
+from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE
 from tests.browser.conftest import Told
 from tests.chromium import Page
 
@@ -57,3 +57,37 @@ def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fas
         assert await page.value("then(60)") == 2040
 
     told(CLOCK, story)
+
+
+def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.shows("one", "main p")
+        await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
+        await page.shows("Stale for 12 s", ".banner")
+        await page.value("answers['/api/rows'] = [200, { told: 'two' }]")
+        await page.value("said('state', { stale: false, age_s: 0, reason: null })")
+        await page.shows("two", "main p")
+        await page.until("!document.querySelector('.banner')")
+
+    told(LIVE, story)
+
+
+def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(told: Told) -> None:
+    unavailable = '{ type: "/problems/unavailable", title: "A store is away" }'
+
+    async def story(page: Page) -> None:
+        await page.shows("one", "main p")
+        await page.value(f"answers['/api/rows'] = [503, {unavailable}], said('reset', {{}}), 0")
+        await page.shows("A store cannot be reached. The page tries again by itself.", "main .problem")
+        failed = await page.value("many()")
+        await page.until(f"many() >= {failed} + 2")
+        await page.value("answers['/api/rows'] = [200, { told: 'two' }]")
+        await page.shows("two", "main p")
+        assert await page.value("document.querySelector('main .problem')") is None
+        await page.value("answers['/api/rows'] = [403, { title: 'Not yours' }], said('reset', {}), 0")
+        await page.shows("Not yours", "main .problem")
+        refused = await page.value("many()")
+        await page.value("new Promise(done => setTimeout(done, 15000))")
+        assert await page.value("many()") == refused
+
+    told(LIVE, story)

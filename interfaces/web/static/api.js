@@ -17,6 +17,13 @@ export class Problem extends Error {
     this.status = status;
     this.document = document;
     this.retryAfterS = retryAfterS;
+    /** Whether the page asks again by itself. */
+    this.isAskedAgain = false;
+  }
+
+  /** Whether the same question may have another answer in a moment. */
+  get mayPass() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 
   get name() {

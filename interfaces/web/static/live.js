@@ -74,6 +74,8 @@ function open() {
   });
   opened.addEventListener("state", (message) => {
     const state = heard(message);
+    // What was read meanwhile is of before, or was refused.
+    if (live.get().staleS !== null && !state.stale) changed("everything");
     live.set({ staleS: state.stale ? state.age_s : null, staleReason: state.stale ? state.reason : null });
   });
   opened.onerror = () => {

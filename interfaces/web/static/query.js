@@ -6,6 +6,8 @@ import { leave, session } from "./session.js";
 
 const LEAST_APART_MS = 1_200;
 const KEPT_MS = 60_000;
+const RETRY_MS = 2_000;
+const RETRY_MOST_MS = 30_000;
 
 const queries = new Map();
 
@@ -18,6 +20,8 @@ class Query {
     this.state = { data: undefined, problem: null, at: null, loading: false };
     this.began = 0;
     this.again = null;
+    this.failures = 0;
+    this.retrying = null;
   }
 
   concerns(topics) {
@@ -49,13 +53,17 @@ class Query {
     const controller = new AbortController();
     this.controller = controller;
     this.began = Date.now();
+    clearTimeout(this.retrying);
     this.show({ loading: true });
     try {
       const data = await this.load(controller.signal);
+      this.failures = 0;
       if (this.controller === controller) this.show({ data, problem: null, at: Date.now() });
     } catch (error) {
       if (controller.signal.aborted) return;
-      this.show({ problem: error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message }) });
+      const problem = error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message });
+      if (problem.mayPass) this.retryLater(problem);
+      this.show({ problem });
       if (error.status === 401 && session.get().phase === "signed-in") leave("The session has ended; sign in again.");
     } finally {
       if (this.controller === controller) {
@@ -65,12 +73,21 @@ class Query {
     }
   }
 
+  /** Later with each failure, and not all queries at the same moment. */
+  retryLater(problem) {
+    problem.isAskedAgain = true;
+    const waitMs = Math.min(RETRY_MOST_MS, RETRY_MS * 2 ** this.failures) * (0.75 + Math.random() / 2);
+    this.failures += 1;
+    this.retrying = setTimeout(() => this.refetch(), Math.max(waitMs, (problem.retryAfterS || 0) * 1000));
+  }
+
   leave(watcher) {
     this.watchers.delete(watcher);
     if (this.watchers.size) return;
     this.controller?.abort();
     this.controller = null;
     clearTimeout(this.again);
+    clearTimeout(this.retrying);
     this.again = null;
     setTimeout(() => !this.watchers.size && queries.get(this.name) === this && queries.delete(this.name), KEPT_MS);
   }
@@ -86,7 +103,8 @@ session.watch(({ phase }) => {
 
 /**
  * What `load(signal)` gives, under `name`; null asks for nothing. It is fetched again when one of `topics` changes
- * ("dr-event", "dispatch", "facility", "program", "alert", "telemetry", "dr-event:<id>"), and every `everyMs`; `retry()` asks at once.
+ * ("dr-event", "dispatch", "facility", "program", "alert", "telemetry", "dr-event:<id>"), every `everyMs`, and some time after a
+ * failure that may pass; `retry()` asks at once.
  */
 export function useLoaded(name, load, { topics = [], everyMs = 0 } = {}) {
   const [state, setState] = useState({ data: undefined, problem: null, at: null, loading: Boolean(name) });

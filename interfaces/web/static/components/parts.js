@@ -60,22 +60,23 @@ export function Empty({ title, children }) {
 const NEXT_STEP = {
   unauthenticated: "Sign in with a key that is not revoked.",
   forbidden: "Sign in with a key of a role that may.",
-  unavailable: "A store cannot be reached; the page tries again by itself.",
   "queue-full": "Try again in a moment.",
   "rate-exceeded": "Wait a moment, then try again.",
   "not-allowed-now": "Look at the present state; it may have changed meanwhile.",
   "internal-error": "Try again; if it stays, report the trace id.",
 };
 
-/** Whether the same question may have another answer in a moment. */
-const mayPass = ({ status }) => status === 0 || status === 429 || status >= 500;
+function stepOf({ name, status, isAskedAgain }) {
+  if (name !== "unavailable" && status !== 0) return NEXT_STEP[name];
+  return `${status ? "A store cannot be reached. " : ""}${isAskedAgain ? "The page tries again by itself." : "Try again in a moment."}`;
+}
 
 /** A problem document with every reason, the next step and the trace id to report it by. */
 export function ProblemNote({ problem, retry }) {
   if (!problem) return null;
   const { title, detail, reasons = [], trace_id: traceId } = problem.document;
   const others = reasons.filter((reason) => reason.detail !== detail);
-  const step = problem.status === 0 ? "The page tries again by itself." : NEXT_STEP[problem.name];
+  const step = stepOf(problem);
   return html`<div class="problem" role="alert">
     <strong>${title || "This went wrong"}</strong>
     ${detail && html`<span>${detail}</span>`}
@@ -84,7 +85,7 @@ export function ProblemNote({ problem, retry }) {
     ${step && html`<span>${step}</span>`}
     ${problem.retryAfterS && html`<span>Again in ${span(problem.retryAfterS)}.</span>`}
     ${traceId && html`<span class="small">Trace <code>${traceId}</code></span>`}
-    ${retry && mayPass(problem) && html`<div><button class="button small" type="button" onClick=${retry}>Try again</button></div>`}
+    ${retry && problem.mayPass && html`<div><button class="button small" type="button" onClick=${retry}>Try again</button></div>`}
   </div>`;
 }
 
