@@ -124,3 +124,24 @@ LIVE = served("""
 """)
 """One query, and a stream on which `said(name, data)` is heard; `many()`: how often the query was asked.
 Time-outs are ten times as short."""
+
+SENDING = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { ConfirmDialog } = await import("/static/components/dialog.js");
+  const { Toasts } = await import("/static/components/toasts.js");
+  const main = document.body.appendChild(document.createElement("main"));
+  const perform = () => new Promise((_, refuse) => (window.fails = (why) => refuse(new Error(why))));
+  window.show = (isAsked) => render(html`<${Toasts} />${isAsked && html`<${ConfirmDialog} title="Cancel?"
+    confirm="Cancel it" reason=${null} perform=${perform} close=${() => show(false)} />`}`, main);
+  show(true);
+})()"""
+"""A question whose command is on its way until `fails(why)`; `show(false)` takes it away with its view."""
+
+WHOLE = served("""
+  const app = document.body.appendChild(document.createElement("div"));
+  app.id = "app";
+  location.hash = "#/dr-events/100%";
+  answers["/api/session"] = [503, { type: "/problems/unavailable", title: "A store is away" }];
+  await import("/static/app.js");
+""")
+"""The page as a person opens it at an address that cannot be decoded, while nobody knows who has signed in."""

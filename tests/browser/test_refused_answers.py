@@ -91,3 +91,20 @@ def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(tol
         assert await page.value("many()") == refused
 
     told(LIVE, story)
+
+
+def test_what_nothing_is_heard_of_is_not_called_as_usual(told: Told) -> None:
+    state = "td:nth-last-child(2)"
+
+    async def story(page: Page) -> None:
+        await page.shows("not known now", state)
+        away = '[503, { type: "/problems/unavailable", title: "A store is away" }]'
+        await page.value(f"answers['/api/facilities/fac-001/health'] = {away}; again('health of')")
+        await page.shows("A store is away", "[aria-labelledby=panel-zones] .problem")
+        await page.shows("not known now", state)
+        known = '[200, { bms: "no_trouble_known", alerts: [], zones: [{ zone_id: "zone-1" }] }]'
+        await page.value(f"answers['/api/facilities/fac-001/health'] = {known}; 0")
+        await page.shows("as usual", state)
+        assert await page.value("document.querySelector('[aria-labelledby=panel-zones] .problem')") is None
+
+    told(FACILITY, story)

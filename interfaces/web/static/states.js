@@ -80,6 +80,7 @@ const ZONE = {
   free: of("idle", "ring", "as usual"),
   curtailed: of("busy", "dot", "curtailed"),
   drifted: of("warn", "triangle", "drifted"),
+  unknown: of("idle", "half", "not known now"),
 };
 
 const VOCABULARY = { bms: BMS, zone: ZONE, "dr-event": DR_EVENT, dispatch: DISPATCH, facility: FACILITY, callback: CALLBACK, outcome: OUTCOME, quality: QUALITY, severity: SEVERITY };

@@ -111,7 +111,7 @@ export function FacilityView({ id }) {
       <${Figures} label="Facility now" items=${figuresOf(row, current.data, forecast.data)} />
       <${FacilityHistory} id=${id} drEvents=${drEvents} corrections=${corrections} />
       <div class="grid"><${FacilityForecast} id=${id} forecast=${forecast} /><${Building} row=${row} health=${health.data} /></div>
-      <${Zones} row=${row} health=${health.data} />
+      <${Zones} row=${row} health=${health} />
       <${Served} query=${served} />`}</${Loaded}>
     ${asked && html`<${Question} id=${id} kind=${asked} close=${() => ask(null)} />`}
   </div>`;

@@ -1,6 +1,6 @@
 // The building behind a facility: its zones, its limits, how its BMS is, and the DR events it was asked for.
 import { get } from "../api.js";
-import { Chip, Empty, Facts, Loaded, Panel } from "../components/parts.js";
+import { Chip, Empty, Facts, Loaded, Panel, ProblemNote } from "../components/parts.js";
 import { Table } from "../components/table.js";
 import { html, useMemo } from "../dom.js";
 import { NONE, between, count, kw, momentSeconds, percent, span, words } from "../format.js";
@@ -10,6 +10,9 @@ import { hrefTo } from "../router.js";
 const unitOf = (zone) => (zone.strategy === "setpoint_offset" ? "K" : "%");
 const commandsOf = (health) => Object.entries(health?.commands || {}).map(([phase, state]) => `${phase} ${words(state)}`).join(", ");
 
+/** Of what nothing is heard is not as usual either. */
+const stateOf = ({ health }) => (!health ? "unknown" : health.drifted ? "drifted" : health.curtailed ? "curtailed" : "free");
+
 const ZONE_COLUMNS = [
   { id: "zone", label: "Zone", header: true, sort: (zone) => zone.zone_id, cell: (zone) => zone.zone_id },
   { id: "kw", label: "Curtailable, kW", number: true, sort: (zone) => zone.curtailable_kw, cell: (zone) => kw(zone.curtailable_kw) },
@@ -17,13 +20,15 @@ const ZONE_COLUMNS = [
   { id: "comfort", label: "Comfort limit", number: true, cell: (zone) => `${zone.comfort_limit_c} °C` },
   { id: "longest", label: "Longest", number: true, cell: (zone) => span(zone.longest_curtailment_s) },
   { id: "off", label: "Least off", number: true, cell: (zone) => span(zone.minimum_off_s) },
-  { id: "state", label: "Now", cell: (zone) => html`<${Chip} kind="zone" state=${zone.health?.drifted ? "drifted" : zone.health?.curtailed ? "curtailed" : "free"} />` },
+  { id: "state", label: "Now", cell: (zone) => html`<${Chip} kind="zone" state=${stateOf(zone)} />` },
   { id: "commands", label: "Newest commands", wrap: true, cell: (zone) => commandsOf(zone.health) || NONE },
 ];
 
-export function Zones({ row, health }) {
+/** `health`: the query of `useHealth`. */
+export function Zones({ row, health: { data: health, problem, retry } }) {
   const rows = useMemo(() => row.zones.map((zone) => ({ ...zone, health: health?.zones.find(({ zone_id: id }) => id === zone.zone_id) })), [row, health]);
   return html`<${Panel} title="Zones" flush note=${`${kw(row.curtailable_kw)} kW curtailable`}>
+    <${ProblemNote} problem=${problem} retry=${retry} />
     <${Table} caption="Zones" columns=${ZONE_COLUMNS} rows=${rows} rowKey=${(zone) => zone.zone_id} first="zone" empty="No zone is declared: nothing can be shed here." />
   </${Panel}>`;
 }
