@@ -1,6 +1,6 @@
 """What the page shows where an answer is refused, missing or not of now: what it knows, called what it is."""
 
-from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE
+from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, SENDING
 from tests.browser.conftest import Told
 from tests.chromium import Page
 
@@ -108,3 +108,28 @@ def test_what_nothing_is_heard_of_is_not_called_as_usual(told: Told) -> None:
         assert await page.value("document.querySelector('[aria-labelledby=panel-zones] .problem')") is None
 
     told(FACILITY, story)
+
+
+def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.click("dialog button", "Cancel it")
+        await page.shows("Sending", "dialog")
+        for _ in range(3):
+            await page.press("Escape")
+        assert await page.value("document.querySelector('dialog button').disabled")
+        await page.value("fails('too late'), 0")
+        await page.shows("too late", "dialog[open] .problem")
+        await page.press("Escape")
+        await page.until("!document.querySelector('dialog')")
+
+    told(SENDING, story)
+
+
+def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.click("dialog button", "Cancel it")
+        await page.shows("Sending", "dialog")
+        await page.value("show(false), fails('too late'), 0")
+        await page.shows("Cancel?: too late", ".toasts")
+
+    told(SENDING, story)

@@ -2,6 +2,7 @@
 import { html, useLayoutEffect, useRef, useState } from "../dom.js";
 import { Problem } from "../api.js";
 import { ProblemNote, uniqueId } from "./parts.js";
+import { toast } from "./toasts.js";
 
 const WATCHED_MS = 30_000;
 
@@ -21,8 +22,9 @@ function keepFocus() {
   setTimeout(() => watching.disconnect(), WATCHED_MS);
 }
 
-/** A modal dialog; Escape and a press outside close it. The browser keeps the focus inside and gives it back. */
-export function Dialog({ title, close, children }) {
+/** A modal dialog; Escape and a press outside close it, unless it `stays`. The browser keeps the focus inside and gives it back. */
+export function Dialog({ title, close: closed, stays = false, children }) {
+  const close = () => !stays && closed();
   const dialog = useRef(null);
   const [titleId] = useState(() => uniqueId("dialog"));
   // Before the next frame: what is typed at once must find it open.
@@ -40,7 +42,7 @@ export function Dialog({ title, close, children }) {
   return html`<dialog class="dialog fade" ref=${dialog} aria-labelledby=${titleId} onKeyDown=${typed} onCancel=${(cancelled) => {
     cancelled.preventDefault();
     close();
-  }} onClose=${() => dialog.current && close()} onMouseDown=${pressed}>
+  }} onClose=${() => dialog.current && (stays ? dialog.current.showModal() : close())} onMouseDown=${pressed}>
     <div class="dialog-head"><h2 id=${titleId}>${title}</h2></div>
     ${children}
   </dialog>`;
@@ -49,12 +51,15 @@ export function Dialog({ title, close, children }) {
 /**
  * Asks, and does it with `perform(reason)` (a promise) when it is confirmed. `consequence` says what will happen;
  * `reason`: the label of the reason, null where none is recorded. A refusal is shown in place, and it stays open.
+ * While it is sent nothing closes it, so that a failure finds it there; one that comes after its view has gone is a toast.
  */
 export function ConfirmDialog({ title, consequence, confirm, danger, reason = "Reason", hint, perform, close, done }) {
   const [text, setText] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState(null);
   const [reasonId] = useState(() => uniqueId("reason"));
+  const isGone = useRef(false);
+  useLayoutEffect(() => () => (isGone.current = true), []);
   const submit = async (submitted) => {
     submitted.preventDefault();
     setBusy(true);
@@ -64,11 +69,12 @@ export function ConfirmDialog({ title, consequence, confirm, danger, reason = "R
       done?.(answer);
       close();
     } catch (error) {
+      if (isGone.current) return toast(`${title}: ${error.message}`);
       setProblem(error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message }));
       setBusy(false);
     }
   };
-  return html`<${Dialog} title=${title} close=${close}>
+  return html`<${Dialog} title=${title} close=${close} stays=${busy}>
     <form onSubmit=${submit}>
       <div class="dialog-body">
         <div class="soft">${consequence}</div>
@@ -82,7 +88,7 @@ export function ConfirmDialog({ title, consequence, confirm, danger, reason = "R
         <${ProblemNote} problem=${problem} />
       </div>
       <div class="dialog-foot">
-        <button class="button" type="button" onClick=${close}>Keep as it is</button>
+        <button class="button" type="button" disabled=${busy} onClick=${close}>Keep as it is</button>
         <button class="button primary ${danger ? "danger" : ""}" type="submit" disabled=${busy || (reason && !text.trim())}>
           ${busy ? "Sending…" : confirm}
         </button>
