@@ -1,6 +1,6 @@
 """What the page shows where an answer is refused, missing or not of now: what it knows, called what it is."""
 
-from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, SENDING
+from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, SENDING, WHOLE
 from tests.browser.conftest import Told
 from tests.chromium import Page
 
@@ -133,3 +133,15 @@ def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(told:
         await page.shows("Cancel?: too late", ".toasts")
 
     told(SENDING, story)
+
+
+def test_a_page_opened_during_an_outage_at_an_address_that_cannot_be_decoded_says_why_it_waits(
+    told: Told,
+) -> None:
+    async def story(page: Page) -> None:
+        await page.shows("Loading", "#app")
+        await page.shows("A store cannot be reached. The page tries again by itself.", "#app .problem")
+        await page.value("answers['/api/session'] = [200, { role: 'dashboard' }]; 0")
+        await page.until("document.title.startsWith('100% · DR events')")
+
+    told(WHOLE, story)

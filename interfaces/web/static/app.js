@@ -42,10 +42,11 @@ function View() {
 }
 
 function App() {
-  const { phase } = useStore(session);
+  const { phase, problem } = useStore(session);
   useStore(connection);
   if (phase === "signed-out") return html`<${SignIn} />`;
-  if (phase === "unknown") return html`<${Banners} /><main class="page" aria-busy="true"><p class="faint" role="status">Loading…</p></main>`;
+  if (phase === "unknown") return html`<${Banners} /><main class="page" aria-busy="true"><p class="faint" role="status">Loading…</p>
+    <${ProblemNote} problem=${problem} /></main>`;
   return html`
     <a class="skip" href=${route.get().hash || hrefTo("portfolio")} onClick=${(pressed) => {
       pressed.preventDefault();

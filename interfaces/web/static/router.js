@@ -1,10 +1,19 @@
 // Where one is: `#/view/id?option=value`. Every view can be linked to and gone back from.
 import { createStore } from "./store.js";
 
+/** As a person typed it where that cannot be decoded. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** What the address says now; `route` hears of it a moment later. */
 export function read() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [view = "", ...rest] = path.split("/").map(decodeURIComponent);
+  const [view = "", ...rest] = path.split("/").map(decoded);
   return { view: view || "portfolio", id: rest.join("/") || null, options: new URLSearchParams(query || ""), hash: location.hash };
 }
 

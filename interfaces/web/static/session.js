@@ -2,8 +2,11 @@
 import { Problem, forgetAnswers, get, send, tabKey } from "./api.js";
 import { createStore } from "./store.js";
 
-/** `phase`: unknown, signed-out, signed-in. `role` is null where the server does not say it. */
-export const session = createStore({ phase: "unknown", role: null, facilityId: null, utilityId: null, expiresAt: null, why: null });
+/**
+ * `phase`: unknown, signed-out, signed-in. `role` is null where the server does not say it. `problem`: why it could not be
+ * asked of last; it is asked again.
+ */
+export const session = createStore({ phase: "unknown", role: null, facilityId: null, utilityId: null, expiresAt: null, why: null, problem: null });
 
 const WITHOUT_SESSIONS = new Set([404, 405, 501]);
 const MAY = {
@@ -25,13 +28,14 @@ function enter(document) {
     utilityId: document.utility_id ?? null,
     expiresAt: document.expires_at ?? null,
     why: null,
+    problem: null,
   });
 }
 
 export function leave(why = null) {
   tabKey.forget();
   forgetAnswers();
-  session.set({ phase: "signed-out", role: null, facilityId: null, utilityId: null, expiresAt: null, why });
+  session.set({ phase: "signed-out", role: null, facilityId: null, utilityId: null, expiresAt: null, why, problem: null });
 }
 
 /** At the start of the page, and when the stream was refused: is the session still good? */
@@ -41,8 +45,11 @@ export async function resume() {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (WITHOUT_SESSIONS.has(error.status) && tabKey.get()) enter({});
-    else if (error.status === 0 || error.status >= 500) setTimeout(resume, 3000);
-    else leave(session.get().phase === "signed-in" ? "The session has ended; sign in again." : null);
+    else if (error.status === 0 || error.status >= 500) {
+      error.isAskedAgain = true;
+      session.set({ problem: error });
+      setTimeout(resume, 3000);
+    } else leave(session.get().phase === "signed-in" ? "The session has ended; sign in again." : null);
   }
 }
 
