@@ -145,3 +145,28 @@ WHOLE = served("""
   await import("/static/app.js");
 """)
 """The page as a person opens it at an address that cannot be decoded, while nobody knows who has signed in."""
+
+PORTFOLIO = served("""
+  await new Promise((loaded) => {
+    const script = document.createElement("script");
+    script.src = "/static/vendor/uPlot.iife.min.js";
+    script.onload = loaded;
+    document.body.append(script);
+  });
+  const { html, render } = await import("/static/dom.js");
+  const { session } = await import("/static/session.js");
+  const { PortfolioView } = await import("/static/views/portfolio.js");
+  window.again = (await import("/static/query.js")).refetch;
+  const quarter = (n) => new Date(Date.parse("2026-07-14T21:00:00Z") + n * 900_000).toISOString();
+  window.part = (kw, next_cursor, first = 0) => [200, {
+    facilities: 500, step_s: 900, next_cursor,
+    steps: [first, first + 1].map((n) => ({ starts_at: quarter(n), kw, missing: 0 })),
+  }];
+  window.foreseen = [200, {
+    as_of: quarter(2), counts_as: { full: 2 }, without_forecast: 0,
+    steps: [2, 3].map((n) => ({ starts_at: quarter(n), ends_at: quarter(n + 1), kw: { p10: 6, p50: 7, p90: 8 } })),
+  }];
+  session.set({ phase: "signed-in", role: "dashboard" });
+  window.show = () => (render(html`<${PortfolioView} />`, main), 0);
+""")
+"""A portfolio whose load is told in parts: `part(kw, cursor, first)`; `foreseen` is a forecast. `show()` draws it."""

@@ -1,6 +1,6 @@
 """What the page shows where an answer is refused, missing or not of now: what it knows, called what it is."""
 
-from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, SENDING, WHOLE
+from tests.browser.answer_scripts import AUDIT, CLOCK, FACILITY, LIVE, PORTFOLIO, SENDING, WHOLE
 from tests.browser.conftest import Told
 from tests.chromium import Page
 
@@ -145,3 +145,38 @@ def test_a_page_opened_during_an_outage_at_an_address_that_cannot_be_decoded_say
         await page.until("document.title.startsWith('100% · DR events')")
 
     told(WHOLE, story)
+
+
+CHART = "[aria-labelledby=panel-load-against-forecast]"
+LOAD = "answers['/api/portfolio/load?hours=6&limit=500{}'] = {};"
+FORESEEN = "answers['/api/portfolio/forecast'] = foreseen;"
+
+
+async def _as_table(page: Page) -> str:
+    await page.until(f"Boolean(document.querySelector('{CHART} canvas'))")
+    await page.value(f"document.querySelector('{CHART} details').open = true")
+    await page.until(f"Boolean(document.querySelector('{CHART} tbody tr'))")
+    return str(await page.value(f"document.querySelector('{CHART} table').innerText"))
+
+
+def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.value(LOAD.format("", "part(3, 'next')") + LOAD.format("&cursor=next", "part(4, null, 1)"))
+        await page.value("show()")
+        table = await _as_table(page)
+        assert "21:15:00" in table
+        assert "7.0" in table
+        assert "21:00:00" not in table
+        await page.shows("Not found", f"{CHART} .problem")
+
+    told(PORTFOLIO, story)
+
+
+def test_without_a_load_the_forecast_is_drawn_and_why_there_is_no_load_is_said(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.value(FORESEEN + "answers['/api/portfolio/load'] = [400, { title: 'Too many' }]; show()")
+        assert "7.0" in await _as_table(page)
+        await page.shows("Too many", f"{CHART} .problem")
+        await page.shows("Not found", "[aria-labelledby=panel-facilities-by-state] .problem")
+
+    told(PORTFOLIO, story)

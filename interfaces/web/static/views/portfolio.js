@@ -3,7 +3,7 @@ import { AlertList } from "../components/alert_list.js";
 import { DREventTable } from "../components/dr_event_table.js";
 import { FacilityTable } from "../components/facility_table.js";
 import { FacilityTiles, StateLegend } from "../components/facility_tiles.js";
-import { Figures, Loaded, Panel, Skeleton } from "../components/parts.js";
+import { Figures, Loaded, Panel } from "../components/parts.js";
 import { useCurrent } from "../current.js";
 import { html } from "../dom.js";
 import { count, howMany, kw } from "../format.js";
@@ -12,7 +12,7 @@ import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
 import { facilityState } from "../states.js";
 import { useStore } from "../store.js";
-import { PortfolioLoad, bandHint, foreseenNow, useForeseen } from "./portfolio_load.js";
+import { PortfolioLoad, bandHint, foreseenNow, useDrawn, useForeseen } from "./portfolio_load.js";
 
 const OF_THE_LOG = ["dr-event", "dispatch", "facility"];
 
@@ -72,7 +72,7 @@ export function PortfolioView() {
   const facilities = useList("/api/facilities?limit=500", { topics: OF_THE_LOG });
   const current = useCurrent(facilities.data);
   const forecast = useForeseen();
-  const measured = useQuery("/api/portfolio/load?hours=6", { everyMs: 60_000 });
+  const measured = useDrawn();
   const powerOf = (row) => current.data?.byFacility.get(row.facility_id)?.kw ?? null;
   const stateOf = (row) => facilityState(row, current.data?.byFacility.get(row.facility_id));
   const showsAlerts = may("alerts", signedIn);
@@ -86,7 +86,7 @@ export function PortfolioView() {
       ${showsAlerts && html`<${Alerts} />`}
       <${NewestDREvents} />
       <${Panel} title="Facilities by state" className="wall-5" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>
-        ${facilities.data ? html`<${FacilityTiles} rows=${facilities.data} looksOf=${stateOf} powerOf=${powerOf} />` : html`<${Skeleton} height="8rem" />`}
+        <${Loaded} query=${facilities} height="8rem">${(rows) => html`<${FacilityTiles} rows=${rows} looksOf=${stateOf} powerOf=${powerOf} />`}</${Loaded}>
       </${Panel}>
     </div>
     <${Panel} title="Facilities" flush note=${howMany(facilities.data)}>

@@ -1,7 +1,7 @@
 // What all facilities draw together against what was foreseen, some hours back and ahead.
 import { get } from "../api.js";
 import { Chart } from "../components/chart.js";
-import { Loaded, Panel } from "../components/parts.js";
+import { Panel, ProblemNote, Skeleton } from "../components/parts.js";
 import { html, useMemo } from "../dom.js";
 import { clock, count, kw } from "../format.js";
 import { serverNow } from "../server_clock.js";
@@ -13,6 +13,10 @@ const STEP_MS = 900_000;
 const BACK_H = [6, 3, 1];
 const AHEAD_H = 18;
 const MOST_MISSING = 0.05;
+const LOAD_H = 6;
+const PART = 500;
+const MOST_PARTS = 100;
+const NOTHING = [];
 
 /** A sum of which much is missing would look like a reduction: it is a gap. */
 export const known = (step, facilities) => (step.missing > facilities * MOST_MISSING ? null : step.kw);
@@ -55,8 +59,30 @@ export function foreseenNow(forecast) {
 
 export const useForeseen = () => useLoaded("portfolio forecast", foreseen, { everyMs: 60_000 });
 
+/** Of many facilities the load comes in parts, which add up; a quarter-hour that not all of them tell of is left out. */
+async function drawn(signal) {
+  const sums = new Map();
+  let [facilities, parts, asked, cursor] = [0, 0, 0, ""];
+  do {
+    const part = await get(`/api/portfolio/load?hours=${LOAD_H}&limit=${PART}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal });
+    facilities += part.facilities;
+    parts += part.steps.length ? 1 : 0;
+    for (const step of part.steps) {
+      const { kw: sum = null, missing = 0, told = 0 } = sums.get(step.starts_at) || {};
+      sums.set(step.starts_at, { starts_at: step.starts_at, kw: step.kw === null ? sum : (sum ?? 0) + step.kw, missing: missing + step.missing, told: told + 1 });
+    }
+    cursor = part.next_cursor;
+  } while (cursor && (asked += 1) < MOST_PARTS);
+  return { facilities, steps: [...sums.values()].filter(({ told }) => told === parts) };
+}
+
+/** What all drew together in the last hours: `{facilities, steps}`. */
+export const useDrawn = () => useLoaded("portfolio load", drawn, { everyMs: 60_000 });
+
+/** Either may be missing; what there is is drawn. */
 function LoadChart({ found, measured }) {
-  const { asOf, steps } = found;
+  const steps = found?.steps ?? NOTHING;
+  const asOf = found?.asOf ?? Date.parse(measured.steps.at(-1).starts_at) + STEP_MS;
   const chart = useMemo(() => {
     const load = byStart(measured?.steps || [], (step) => known(step, measured.facilities));
     const quantiles = byStart(steps, (step) => step.kw);
@@ -68,12 +94,12 @@ function LoadChart({ found, measured }) {
       { id: "p50", label: "Forecast", colour: "series-forecast", line: "dashed", step: true, values: of("p50") },
       { id: "load", label: "Load", colour: "series-load", step: true, width: 2.5, values: times.map((at) => load.get(at) ?? null) },
     ];
-    return { times, series };
-  }, [found, measured]);
+    return { times, series: steps.length ? series : series.slice(-1) };
+  }, [steps, measured]);
   const marks = useMemo(() => [{ at: asOf, label: `now ${clock(iso(asOf))}` }], [asOf]);
-  const last = steps.at(-1);
-  return html`<${Chart} ...${chart} label=${`Load and forecast of the portfolio until ${clock(last.ends_at)}`} floor=${0}
-    bands=${[{ label: "80 % interval", high: "p90", low: "p10" }]} marks=${marks} from=${chart.times[0]} to=${Date.parse(last.ends_at)} />`;
+  const to = steps.length ? Date.parse(steps.at(-1).ends_at) : asOf;
+  return html`<${Chart} ...${chart} label=${`Load and forecast of the portfolio until ${clock(iso(to))}`} floor=${0}
+    bands=${steps.length ? [{ label: "80 % interval", high: "p90", low: "p10" }] : NOTHING} marks=${marks} from=${chart.times[0]} to=${to} />`;
 }
 
 function quality(newest) {
@@ -82,12 +108,15 @@ function quality(newest) {
   return `${counts.join(", ")}${without}`;
 }
 
-/** `measured`: the query of what all drew in the last hours, /api/portfolio/load. */
+/** `query`: of `useForeseen`; `measured`: of `useDrawn`. Where one is refused the other is drawn, and why stands above it. */
 export function PortfolioLoad({ query, measured }) {
   const note = query.data && `forecasts: ${quality(query.data.newest)}`;
+  const isWaiting = [query, measured].some(({ data, problem }) => data === undefined && !problem);
+  const isKnown = query.data || measured.data?.steps.length;
   return html`<${Panel} title="Load against forecast" note=${note} className="span-8">
-    <div aria-busy=${String(measured.loading && !measured.data)}>
-      <${Loaded} query=${query} height="20rem">${(found) => html`<${LoadChart} found=${found} measured=${measured.data} />`}</${Loaded}>
+    <div aria-busy=${String(isWaiting)}>
+      ${[query, measured].map(({ problem, retry }, n) => problem && html`<${ProblemNote} key=${n} problem=${problem} retry=${retry} />`)}
+      ${isKnown ? html`<${LoadChart} found=${query.data} measured=${measured.data} />` : isWaiting && html`<${Skeleton} height="20rem" />`}
     </div>
   </${Panel}>`;
 }
