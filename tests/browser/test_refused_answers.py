@@ -72,6 +72,27 @@ def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(tol
     told(LIVE, story)
 
 
+def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.value("said('open'); said('alive', {}, '7')")
+        await page.value("""(() => {
+          const now = Date.now;
+          window.looked = (secondsLater) => {
+            Date.now = () => now() + 1000 * secondsLater;
+            document.dispatchEvent(new Event("visibilitychange"));
+            Date.now = now;
+            return streams.length;
+          };
+        })()""")
+        assert [await page.value(f"looked({s})") for s in (39, 41)] == [1, 2]
+        assert await page.value("streams.map((one) => one.readyState)") == [2, 1]
+        assert await page.value("streams[1].address") == "/api/stream?last_event_id=7"
+        await page.value("said('open'), 0")
+        assert await page.value("looked(0)") == 2
+
+    told(LIVE, story)
+
+
 def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(told: Told) -> None:
     unavailable = '{ type: "/problems/unavailable", title: "A store is away" }'
 

@@ -8,6 +8,7 @@ export const POLL_MS = 30_000;
 const COLLECT_MS = 300;
 const REOPEN_MS = 5_000;
 const RETRY_OFFLINE_MS = 3_000;
+const SILENT_MS = 40_000; // the server says something every 15 s
 const OF_THE_LOG = ["dr-event", "dispatch", "facility", "program"];
 
 /**
@@ -19,6 +20,7 @@ export const live = createStore({ streaming: false, staleS: null, staleReason: n
 const listeners = new Set();
 let source = null;
 let lastEventId = null;
+let heardAt = 0;
 let pending = new Set();
 let collecting = null;
 let reopening = null;
@@ -45,6 +47,7 @@ function changed(topic) {
 }
 
 function heard(message) {
+  heardAt = Date.now();
   if (message.lastEventId) lastEventId = message.lastEventId;
   return JSON.parse(message.data);
 }
@@ -55,6 +58,7 @@ function open() {
   source = new EventSource(lastEventId ? `/api/stream?last_event_id=${lastEventId}` : "/api/stream");
   const opened = source;
   opened.addEventListener("open", () => {
+    heardAt = Date.now();
     connection.set({ offline: false });
     live.set({ streaming: true });
     changed("everything");
@@ -67,6 +71,7 @@ function open() {
     });
   }
   opened.addEventListener("alert", (message) => heard(message) && changed("alert"));
+  opened.addEventListener("alive", heard);
   opened.addEventListener("reset", (message) => heard(message) && changed("everything"));
   opened.addEventListener("telemetry", (message) => {
     newestAt(heard(message).stored_at);
@@ -101,6 +106,10 @@ async function reopen() {
 
 function poll() {
   if (session.get().phase !== "signed-in" || document.hidden) return;
+  if (live.get().streaming && Date.now() - heardAt > SILENT_MS) {
+    live.set({ streaming: false }); // it broke without a word
+    open();
+  }
   if (!live.get().streaming) tell(null);
 }
 
