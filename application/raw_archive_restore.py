@@ -192,8 +192,10 @@ def _facility_of(topic: str) -> str:
 
 def _settle(rollups: TelemetryRollups, partitions: Collection[int]) -> None:
     for partition in sorted(partitions):
-        while rollups.settle(partition, limit=SETTLED_AT_ONCE).quarters == SETTLED_AT_ONCE:
-            pass  # the next ones
+        while True:
+            settled = rollups.settle(partition, limit=SETTLED_AT_ONCE)
+            if settled.quarters < SETTLED_AT_ONCE and not settled.more:
+                break
 
 
 def _all_entries(archive: Archive) -> Iterator[ManifestEntry]:

@@ -18,6 +18,7 @@ from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres import telemetry_settling
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
@@ -169,8 +170,9 @@ def settle_all(path: TelemetryPath) -> None:
 
 @pytest.mark.parametrize("place", ["folder", "s3"])
 def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
-    path: TelemetryPath, s3: S3Server, tmp_path: Path, place: str
+    path: TelemetryPath, s3: S3Server, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the quarter-hours have so many readings that few of them are settled at once."""
     archive = s3.archive("raw", "system-1") if place == "s3" else ObjectArchive(tmp_path.as_uri())
 
     async def story() -> int:
@@ -191,6 +193,7 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
     assert len(live["meter_readings"]) > 1_500
     assert len(live["rollups"]) == 4 * (120 + 8 + 2)
     assert live["unsettled_quarters"] == []
+    monkeypatch.setattr(telemetry_settling, "MOST_READINGS", 500)
     with fresh_database(path.postgres) as fresh:
         first = restored_into(fresh.app_dsn, archive)
         assert first.readings > first.added > len(live["meter_readings"])  # doubled, and corrected ones
