@@ -7,8 +7,8 @@ each facility has said something in this quarter-hour before: a reading costs th
 floor is the same broker with the same generator and a subscriber that does nothing.
 
 Latency is from when a reading was due (a late generator is counted in) to its commit, of every reading, by
-PostgreSQL's commit timestamps; reading it over the API comes on top, and is measured by `bench api`. Lost and doubled
-readings are counted by their sequence numbers.
+PostgreSQL's commit timestamps; reading it over the API comes on top, and is measured by `bench api`. Lost readings are
+counted by their sequence numbers, doubled ones in the chunks of settled quarter-hours and in the rollups.
 """
 
 from __future__ import annotations

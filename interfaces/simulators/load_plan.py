@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from application.ports.stored_readings import MeterSeqs, StoredReadings
+from application.ports.stored_readings import MeterSeqs, RolledUp, StoredReadings
 
 METERS_PER_FACILITY = 10
 """At least."""
@@ -97,7 +97,11 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
     """Distinct readings that were sent."""
     lost: int
     duplicated: int
-    """Rows beyond the first for one reading."""
+    """Stored twice or counted twice."""
+    stored_twice: int
+    """Rows beyond the first for one reading; in a quarter-hour that is not settled a repeat is none yet."""
+    counted_twice: int
+    """Readings that rollups count beyond one for each moment of a meter."""
     foreign: int
     """Rows that nobody sent: of another meter, or with a seq that was never reached."""
 
@@ -108,14 +112,26 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit(plan: LoadPlan, messages: int, stored: StoredReadings) -> LoadAudit:
     """The first `messages` messages of `plan` against a store. Raises TelemetryStoreUnavailable."""
+    asked = _asked(plan, messages)
+    return audited(plan, messages, stored.seqs(*asked), stored.rolled_up(*asked))
+
+
+def missing(plan: LoadPlan, messages: int, stored: StoredReadings) -> int:
+    """How many of their readings the store does not hold: for those who wait for the last. Raises as `audit`."""
+    return audited(plan, messages, stored.seqs(*_asked(plan, messages)), ()).lost
+
+
+def _asked(plan: LoadPlan, messages: int) -> tuple[str, datetime, datetime]:
     until = plan.ts_of(max(messages - 1, 0))
-    return audited(plan, messages, stored.seqs(f"{plan.run}-", plan.started_at - timedelta(seconds=1), until))
+    return f"{plan.run}-", plan.started_at - timedelta(seconds=1), until
 
 
-def audited(plan: LoadPlan, messages: int, found: Iterable[MeterSeqs]) -> LoadAudit:
-    """The first `messages` messages of `plan` against what a store holds, meter by meter."""
+def audited(
+    plan: LoadPlan, messages: int, found: Iterable[MeterSeqs], rolled_up: Iterable[RolledUp]
+) -> LoadAudit:
+    """The first `messages` messages of `plan` against what a store holds, meter by meter, and counts."""
     sent = plan.readings_in(messages)
-    stored = duplicated = foreign = 0
+    stored = stored_twice = foreign = 0
     for seqs in found:
         meter = plan.numbered(seqs.facility_id, seqs.meter_id)
         rounds = 0 if meter is None else plan.rounds_of(meter, messages)
@@ -123,8 +139,17 @@ def audited(plan: LoadPlan, messages: int, found: Iterable[MeterSeqs]) -> LoadAu
             foreign += seqs.rows
             continue
         stored += seqs.distinct_seqs
-        duplicated += seqs.rows - seqs.distinct_seqs
-    return LoadAudit(sent=sent, stored=stored, lost=sent - stored, duplicated=duplicated, foreign=foreign)
+        stored_twice += seqs.rows - seqs.distinct_seqs
+    counted_twice = sum(max(0, one.counted - one.moments) for one in rolled_up)
+    return LoadAudit(
+        sent=sent,
+        stored=stored,
+        lost=sent - stored,
+        duplicated=stored_twice + counted_twice,
+        stored_twice=stored_twice,
+        counted_twice=counted_twice,
+        foreign=foreign,
+    )
 
 
 def new_run(now: datetime) -> str:

@@ -43,7 +43,8 @@ def test_load_is_sent_counted_and_found_in_the_store(path: TelemetryPath) -> Non
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["sent"]["readings"] == 600
-    assert said["audit"] == {"sent": 600, "stored": 600, "lost": 0, "duplicated": 0, "foreign": 0}
+    nothing = dict.fromkeys(("lost", "duplicated", "stored_twice", "counted_twice", "foreign"), 0)
+    assert said["audit"] == {"sent": 600, "stored": 600, **nothing}
 
 
 def test_what_the_store_does_not_hold_is_a_finding(path: TelemetryPath) -> None:
@@ -80,3 +81,11 @@ def test_a_portfolio_or_a_number_must_be_given() -> None:
         done = run(*arguments, MQTT_URL="mqtt://127.0.0.1:1")
         assert done.returncode == 2
         assert "--load N" in done.stderr
+
+
+def test_what_influxdb_holds_is_not_audited() -> None:
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/g", "MQTT_URL": "mqtt://127.0.0.1:1"}
+    influx = {"TELEMETRY_STORE": "influx", "INFLUX_URL": "http://127.0.0.1:1"}
+    done = run("--load", "5", "--audit", **influx, **nowhere)
+    assert done.returncode == 2, done.stderr
+    assert "counts in PostgreSQL" in done.stderr

@@ -1,13 +1,13 @@
 """Load whose every reading is known beforehand, and its audit."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports.stored_readings import MeterSeqs
+from application.ports.stored_readings import MeterSeqs, RolledUp
 from application.readings import parse_message
 from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audited, new_run
 
@@ -68,9 +68,12 @@ def test_a_meters_counter_counts_what_its_load_says() -> None:
 def test_a_store_that_holds_all_of_it_is_exact() -> None:
     for gateway in (1, 10):
         planned = plan(gateway=gateway)
-        found = audited(planned, 37, stored(planned, 37))
+        whole = RolledUp(facility_id="loadx-000000", starts_at=NOW, moments=37, counted=37)
+        found = audited(planned, 37, stored(planned, 37), [whole])
         sent = planned.readings_in(37)
-        assert found == LoadAudit(sent=sent, stored=sent, lost=0, duplicated=0, foreign=0)
+        assert found == LoadAudit(
+            sent=sent, stored=sent, lost=0, duplicated=0, stored_twice=0, counted_twice=0, foreign=0
+        )
         assert found.is_exact
 
 
@@ -91,8 +94,11 @@ def test_what_is_missing_doubled_or_nobodys_is_counted() -> None:
             MeterSeqs(facility_id="loadx-000000", meter_id="main", rows=1, distinct_seqs=1,
                       lowest_seq=0, highest_seq=0),
         ],
+        [],
     )  # fmt: skip
-    assert found == LoadAudit(sent=8, stored=5, lost=3, duplicated=1, foreign=6)
+    assert found == LoadAudit(
+        sent=8, stored=5, lost=3, duplicated=1, stored_twice=1, counted_twice=0, foreign=6
+    )
     assert not found.is_exact
 
 
@@ -101,7 +107,21 @@ def test_a_seq_that_was_never_reached_is_foreign() -> None:
     beyond = MeterSeqs(
         facility_id="loadx-000000", meter_id="m0000000", rows=3, distinct_seqs=3, lowest_seq=0, highest_seq=2
     )
-    assert audited(planned, 2, [beyond]) == LoadAudit(sent=2, stored=0, lost=2, duplicated=0, foreign=3)
+    found = audited(planned, 2, [beyond], [])
+    assert (found.sent, found.stored, found.lost, found.duplicated, found.foreign) == (2, 0, 2, 0, 3)
+
+
+def test_what_the_rollups_count_beyond_one_a_moment_is_counted_twice_whatever_others_lack() -> None:
+    planned = plan(meters=4)
+    quarters = [
+        RolledUp(
+            facility_id="loadx-000000", starts_at=NOW + timedelta(minutes=15 * n), moments=4, counted=counted
+        )
+        for n, counted in enumerate((4, 6, 1, 5))
+    ]
+    found = audited(planned, 8, stored(planned, 8), quarters)
+    assert (found.lost, found.stored_twice, found.counted_twice, found.duplicated) == (0, 0, 3, 3)
+    assert not found.is_exact
 
 
 def test_runs_of_different_seconds_have_different_names() -> None:
