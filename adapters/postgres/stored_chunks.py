@@ -41,15 +41,17 @@ _SPANS = """
 FROM unnest(%(owners)s::int[], %(facilities)s::text[], %(quarters)s::timestamptz[], %(lows)s::timestamptz[],
     %(highs)s::timestamptz[]) AS t (owner, facility_id, quarter, low, high),
 LATERAL (
-    SELECT * FROM reading_chunks c WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id
+    SELECT *, trust IS NOT NULL OR revision IS NOT NULL OR incomplete IS NOT NULL OR extra IS NOT NULL AS is_odd
+    FROM reading_chunks c WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id
         AND c.ts[1] >= t.low AND c.ts[1] < t.high AND c.quarter >= %(first)s AND c.quarter <= %(last)s
     OFFSET 0
 ) AS c
 """
 _PLAIN = f"""
-SELECT t.owner, array_to_string(c.meter_ids, E'\\x1f'), string_agg(array_send(c.ts), ''),
-    string_agg(array_send(c.kw), ''), string_agg(array_send(c.kwh_total), ''), string_agg(array_send(c.seq), ''),
-    bool_or(c.trust IS NOT NULL OR c.revision IS NOT NULL OR c.incomplete IS NOT NULL OR c.extra IS NOT NULL)
+SELECT t.owner, array_to_string(c.meter_ids, E'\\x1f'), string_agg(array_send(c.ts), '') FILTER (WHERE NOT is_odd),
+    string_agg(array_send(c.kw), '') FILTER (WHERE NOT is_odd),
+    string_agg(array_send(c.kwh_total), '') FILTER (WHERE NOT is_odd),
+    string_agg(array_send(c.seq), '') FILTER (WHERE NOT is_odd), bool_or(is_odd)
 {_SPANS} GROUP BY t.owner, c.meter_ids
 """
 _WHOLE = f"""
@@ -59,7 +61,7 @@ SELECT t.owner, string_agg(r.meter_id, E'\\x1f'), array_send(array_agg(r.ts)), a
     array_send(array_agg((coalesce(r.incomplete, false))::int4)), array_agg(r.extra)
 {_SPANS}, unnest(c.meter_ids, c.ts, c.kw, c.kwh_total, c.seq, c.trust, c.revision, c.incomplete, c.extra)
     AS r (meter_id, ts, kw, kwh_total, seq, trust, revision, incomplete, extra)
-GROUP BY t.owner
+WHERE is_odd GROUP BY t.owner
 """
 
 _COUNTS = f"SELECT t.owner, sum(cardinality(c.ts)) {_SPANS} GROUP BY t.owner"
@@ -101,7 +103,7 @@ def readings_in(conn: Connection, spans: Sequence[Span]) -> StoredReadings:
     """Of spans in any order."""
     rows = _asked(conn, _PLAIN, spans)
     rare = {row[0] for row in rows if row[-1]}
-    parts = [_plain([row for row in rows if not row[-1]])]
+    parts = [_plain([row for row in rows if row[2] is not None])]
     if rare:
         parts.append(_whole(_asked(conn, _WHOLE, [span for span in spans if span.owner in rare])))
     return _merged(parts)

@@ -122,6 +122,23 @@ def test_a_clock_that_goes_back_makes_nothing_that_was_settled_unsettled(pool: C
     assert words(pool) == 2
 
 
+def test_an_odd_reading_has_no_other_read_twice_and_nothing_written_anew(
+    pool: ConnectionPool[Any], clock: FakeClock
+) -> None:
+    store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
+    places = "SELECT array_agg((tableoid, ctid, xmin::text) ORDER BY ctid) FROM reading_chunks"
+    store.write_readings(0, 1, [said(0, 10.0), said(60, 11.0), said(120, 12.0), said(120, 13.0, "m2")])
+    store.write_readings(0, 2, [said(180, 14.0, quality="estimated"), said(240, 15.0, incomplete=True)])
+    with pool.connection() as conn:
+        found = readings_in(conn, [Span(0, "fac", T0, T0, T0 + timedelta(minutes=15))])
+        before = conn.execute(places).fetchone()
+    assert (len(found.columns), len(found.superseded)) == (6, 0)
+    clock.advance(hours=1)
+    assert rollups.settle(0, limit=100).quarters
+    with pool.connection() as conn:
+        assert conn.execute(places).fetchone() == before
+
+
 def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_planner_knows(
     pool: ConnectionPool[Any], clock: FakeClock
 ) -> None:
