@@ -11,6 +11,7 @@ from domain.meter_reading import IDENTIFIER, MeterReading, Quality
 SCHEMA_MAJOR = 1
 MAX_EXTRA_BYTES = 2_048
 MAX_REVISION = 2**31 - 1
+_EXACT_FLOAT = 2**53
 KNOWN_FIELDS = frozenset(
     {
         "schema",
@@ -46,17 +47,20 @@ def lenient_reading(facility_id: str, meter_id: str, item: object) -> MeterReadi
     _check_schema(fields.get("schema", SCHEMA_MAJOR))
     _check_facility(fields.get("facility_id"), facility_id)
     kw, kwh_total = _number(fields.get("kw")), _number(fields.get("kwh_total"))
+    seq, quality = _checked_seq(fields.get("seq")), fields.get("quality", "measured")
+    revision = _revision(fields.get("revision"))
+    is_dropped = (seq is None and fields.get("seq") is not None) or not isinstance(quality, str)
     return MeterReading(
         facility_id,
         _meter(fields.get("meter_id"), meter_id),
         _moment(fields.get("ts")),
         kw,
         kwh_total,
-        _checked_seq(fields.get("seq")),
-        _quality(fields.get("quality", "measured")),
-        kw is None or kwh_total is None,
+        seq,
+        _quality(quality),
+        is_dropped or kw is None or kwh_total is None,
         _extra(fields),
-        _checked_revision(fields.get("revision")),
+        revision,
     )
 
 
@@ -99,14 +103,26 @@ def _number(value: object) -> float | None:
         return float("inf")
 
 
+def _whole(value: object) -> int | None:
+    """`value` where it is a whole number, also one written as 1.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOAT:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _checked_seq(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value < 2**63 else None
+    seq = _whole(value)
+    return seq if seq is not None and 0 <= seq < 2**63 else None
 
 
-def _checked_revision(value: object) -> int:
-    return min(_checked_seq(value) or 0, MAX_REVISION)
+def _revision(value: object) -> int:
+    """Without one a correction would be taken for a contradiction, and the lower value for the right one."""
+    if value is None:
+        return 0
+    revision = _whole(value)
+    if revision is None or not 0 <= revision <= MAX_REVISION:
+        raise UnusableReading(f"revision is no whole number from 0 to {MAX_REVISION}: {str(value)[:80]!r}")
+    return revision
 
 
 def _quality(value: object) -> Quality:

@@ -17,7 +17,7 @@ from application.reading_packs import (
     unpack_malformed,
 )
 from application.readings import MAX_MESSAGE_BYTES, MalformedReading, parse_message
-from domain.meter_reading import MeterReading
+from domain.meter_reading import MeterReading, precedence
 
 NOW = datetime(2026, 7, 14, 21, 0, 20, tzinfo=UTC)
 TOPIC = "meters/fac-001/m1/readings"
@@ -91,6 +91,47 @@ def test_a_partial_reading_keeps_what_is_valid_and_is_flagged(
     readings, reasons = parsed(message(**changes))
     assert [(r.kw, r.kwh_total, r.incomplete) for r in readings] == [(kw, kwh_total, True)]
     assert reasons == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "seq", "quality"),
+    [
+        ({"seq": "1234"}, None, "measured"),
+        ({"seq": -1}, None, "measured"),
+        ({"seq": 2**63}, None, "measured"),
+        ({"seq": True}, None, "measured"),
+        ({"quality": 7}, 1234, "unknown"),
+        ({"quality": None}, 1234, "unknown"),
+    ],
+)
+def test_a_number_or_a_quality_that_cannot_be_used_is_left_out_and_flagged(
+    changes: dict[str, object], seq: int | None, quality: str
+) -> None:
+    readings, reasons = parsed(message(**changes))
+    assert [(r.kw, r.kwh_total, r.seq, r.quality, r.incomplete) for r in readings] == [
+        (118.2, 991823.4, seq, quality, True)
+    ]
+    assert reasons == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seq": None}, {"revision": None}, {"quality": "odd"}, {"seq": 5.0, "revision": 1.0}, {"seq": ...}],
+)
+def test_what_says_nothing_or_says_it_otherwise_is_no_reason_for_the_flag(changes: dict[str, object]) -> None:
+    readings, reasons = parsed(message(**changes))
+    assert ([r.incomplete for r in readings], reasons) == ([False], [])
+
+
+def test_a_correction_whose_revision_cannot_be_used_is_not_taken_for_a_contradiction() -> None:
+    first, corrected = message(kw=100.0, seq=5), message(kw=140.0, seq=5)
+    readings, reasons = parsed([first, {**corrected, "revision": "1"}])
+    assert ([r.kw for r in readings], reasons) == (
+        [100.0],
+        ["revision is no whole number from 0 to 2147483647: '1'"],
+    )
+    readings, _ = parsed([first, {**corrected, "revision": 1.0}])
+    assert max(readings, key=precedence).kw == 140.0
 
 
 def test_unknown_fields_of_a_newer_minor_schema_are_kept() -> None:
@@ -176,6 +217,10 @@ def test_the_trace_is_carried_on() -> None:
         (message(kw=-1_000_001), "kw -1e+06 is outside"),
         (message(kwh_total=1e13), "kwh_total 1e+13 is outside"),
         (message(kw=None, kwh_total="?"), "neither kw nor kwh_total is usable"),
+        (message(revision=-1), "revision is no whole number"),
+        (message(revision=True), "revision is no whole number"),
+        (message(revision=1.5), "revision is no whole number"),
+        (message(revision=2**31), "revision is no whole number"),
     ],
 )
 def test_what_no_meter_can_mean_is_malformed_with_its_reason(body: object, reason: str) -> None:
