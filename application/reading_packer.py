@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from application.ports.meter_feed import Kept
 from application.ports.telemetry_stream import StreamUnavailable, TelemetryStream
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
+from application.slow_spell import SlowSpell
 from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 
 _log = structlog.get_logger(__name__)
@@ -22,6 +24,9 @@ _READING_BYTES = 96
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 _PACKS_AT_ONCE = 32
 _NEARLY_FULL, _RELIEVED = 0.75, 0.5
+_SLOW_S = 1.0
+"""After its flush was due a pack is in the log within milliseconds. What a broker sends ahead of acknowledgements ends
+long before the room here does: of a log that is merely slow its age alone tells."""
 
 
 class _Pack:
@@ -88,6 +93,9 @@ class ReadingPacker:
         self._failed: asyncio.Future[None] | None = None
         self._refused_since: dict[_Pack, float] = {}
         self._full_since: float | None = None
+        self._slow_from: dict[_Pack, float] = {}
+        """Of what the log does not hold yet, the oldest first."""
+        self._slow = SlowSpell()
 
     @property
     def buffered_bytes(self) -> int:
@@ -96,12 +104,18 @@ class ReadingPacker:
 
     @property
     def pressed_for_s(self) -> float:
-        """For how many wall seconds the log has refused something, or has been so slow that little room is left; 0
-        while it takes everything."""
+        """For how many wall seconds the log has refused something, been slow, or left little room; 0 while it takes
+        everything at once, and has done so for some seconds."""
+        now = asyncio.get_running_loop().time()
+        for slow_from in islice(self._slow_from.values(), 1):
+            self._note_slow(slow_from, now)
         since = [*self._refused_since.values()]
-        if self._full_since is not None:
-            since.append(self._full_since)
-        return asyncio.get_running_loop().time() - min(since) if since else 0.0
+        since += [one for one in (self._full_since, self._slow.since(now)) if one is not None]
+        return now - min(since) if since else 0.0
+
+    def _note_slow(self, slow_from: float, now: float) -> None:
+        if now > slow_from:
+            self._slow.note(slow_from, now)
 
     def has_room(self) -> bool:
         """Whether another message may be put."""
@@ -136,6 +150,7 @@ class ReadingPacker:
         held = self._open[partition]
         if held is None:
             held = self._open[partition] = _Pack(partition, at)
+            self._slow_from[held] = asyncio.get_running_loop().time() + self._flush_after_s + _SLOW_S
             if self._timer is None and not self._is_overdue:
                 self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self._flush)
         return held
@@ -210,6 +225,7 @@ class ReadingPacker:
         await asyncio.gather(*waiting, return_exceptions=True)
         self._open = [None] * len(self._open)
         self._ready.clear()
+        self._slow_from.clear()
 
     async def _publish(self, held: _Pack) -> None:
         """Until the log holds it. The id is of the content, so that a repeat after a lost answer is kept once."""
@@ -228,6 +244,7 @@ class ReadingPacker:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
         self._refused_since.pop(held, None)
+        self._note_slow(self._slow_from.pop(held), asyncio.get_running_loop().time())
         self._buffered_bytes -= held.size
         if self._full_since is not None and self._buffered_bytes < _RELIEVED * self._max_buffered_bytes:
             self._full_since = None

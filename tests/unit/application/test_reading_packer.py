@@ -10,6 +10,7 @@ from application.reading_packer import ReadingPacker
 from application.reading_packs import unpack, unpack_malformed
 from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
+from interfaces.simulation.virtual_loop import VirtualLoop
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
@@ -158,6 +159,61 @@ def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> No
         await told.until(lambda: told.packer.pressed_for_s == 0)
 
     tell(stream, story, max_buffered_bytes=10_000)
+
+
+class SlowStream(FakeTelemetryStream):
+    """Keeps everything, and says so only after `answers_after_s`."""
+
+    answers_after_s = 0.0
+
+    async def publish(
+        self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+    ) -> int:
+        await asyncio.sleep(self.answers_after_s)
+        return await super().publish(partition, body, message_id=message_id, traceparent=traceparent)
+
+
+def under_load(phases: list[tuple[float, float]]) -> list[float]:
+    """How long the log is called pressed at the end of each phase (the time its answers take, its own length), in
+    virtual seconds: readings come every 50 ms, at the packer's default bounds."""
+    stream = SlowStream(max_bytes=10**9)
+
+    async def story() -> list[float]:
+        packer, pressed = ReadingPacker(stream), []
+        for answers_after_s, lasts_s in phases:
+            stream.answers_after_s = answers_after_s
+            ends_at = asyncio.get_running_loop().time() + lasts_s
+            while asyncio.get_running_loop().time() < ends_at:
+                packer.put(readings("fac-001", 10), [], lambda: None, at=NOW)
+                await asyncio.sleep(0.05)
+                _ = packer.pressed_for_s
+            pressed.append(packer.pressed_for_s)
+        await asyncio.sleep(10)
+        assert packer.buffered_bytes == 0
+        assert packer.pressed_for_s == 0
+        return pressed
+
+    loop = VirtualLoop(1)
+    try:
+        return loop.run_until_complete(story())
+    finally:
+        loop.wind_up()
+
+
+def test_a_log_that_takes_everything_slowly_presses_though_nothing_is_refused_and_much_room_is_left() -> None:
+    (pressed_s,) = under_load([(1.2, 120.0)])
+    assert pressed_s > 100
+
+
+def test_a_quick_moment_between_does_not_end_it_and_some_quick_seconds_do() -> None:
+    _, still, quick, slow_again = under_load([(1.2, 60.0), (0.01, 2.0), (0.01, 8.0), (1.2, 10.0)])
+    assert still > 50
+    assert quick == 0
+    assert 0 < slow_again < 10
+
+
+def test_answers_of_a_tenth_of_a_second_press_nobody() -> None:
+    assert under_load([(0.1, 60.0), (0.5, 60.0)]) == [0, 0]
 
 
 def test_an_outage_makes_few_large_packs_of_many_small_messages() -> None:
