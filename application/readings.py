@@ -39,6 +39,7 @@ class MalformedReading(msgspec.Struct, frozen=True):
     topic: str
     reason: str
     body: bytes
+    """As it was sent, byte for byte; of an oversized message the beginning."""
 
 
 class ParsedMessage(msgspec.Struct, frozen=True):
@@ -54,6 +55,7 @@ class ParsedMessage(msgspec.Struct, frozen=True):
 
 _decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
 _decode_anything = msgspec.json.Decoder().decode
+_as_sent = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def parse_message(topic: str, payload: bytes, *, now: datetime, size: int | None = None) -> ParsedMessage:
@@ -137,11 +139,15 @@ def _parse_leniently(
         return _unusable(facility_id, topic, _reason(error), payload)
     readings: list[MeterReading] = []
     malformed: list[MalformedReading] = []
-    for item in items:
+    sent: Sequence[msgspec.Raw] | None = None
+    for number, item in enumerate(items):
         try:
             readings.append(checked(lenient_reading(facility_id, meter_id, item), now=now))
         except (UnusableReading, AbsurdReading) as error:
-            body = payload if len(items) == 1 else msgspec.json.encode(item)
+            body = payload
+            if len(items) > 1:
+                sent = sent or _as_sent(payload)
+                body = bytes(sent[number])
             malformed.append(MalformedReading(topic, _reason(error), body))
     first = items[0] if isinstance(items[0], dict) else {}
     traceparent = first.get("traceparent")

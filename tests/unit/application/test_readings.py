@@ -75,6 +75,19 @@ def test_of_a_list_with_one_bad_reading_the_others_are_used() -> None:
     assert json.loads(bad.body) == message(ts="noon")
 
 
+def test_a_bad_reading_of_a_list_is_kept_byte_for_byte() -> None:
+    good = json.dumps(message()).encode()
+    bad = (
+        b'{ "ts" : "noon",\t"kw":1.180E2, "kw": 3.0, "x": 0.1000,\n "y": "\\u00e9\xc3\xa9" }',
+        b'["not", "an object", 12345678901234567890.50]',
+        b'{"ts":"2026-07-14T21:00:15Z","kw":1e300}',
+        b"null",
+    )
+    found = parse_message(TOPIC, b" [\n" + b" ,  ".join([bad[0], good, *bad[1:]]) + b" ] ", now=NOW)
+    assert len(found.readings) == 1
+    assert tuple(one.body for one in found.malformed) == bad
+
+
 @pytest.mark.parametrize(
     ("changes", "kw", "kwh_total"),
     [
