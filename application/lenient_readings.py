@@ -50,6 +50,7 @@ def lenient_reading(facility_id: str, meter_id: str, item: object) -> MeterReadi
     seq, quality = _checked_seq(fields.get("seq")), fields.get("quality", "measured")
     revision = _revision(fields.get("revision"))
     is_dropped = (seq is None and fields.get("seq") is not None) or not isinstance(quality, str)
+    is_dropped = is_dropped or revision > MAX_REVISION
     return MeterReading(
         facility_id,
         _meter(fields.get("meter_id"), meter_id),
@@ -60,7 +61,7 @@ def lenient_reading(facility_id: str, meter_id: str, item: object) -> MeterReadi
         _quality(quality),
         is_dropped or kw is None or kwh_total is None,
         _extra(fields),
-        revision,
+        min(revision, MAX_REVISION),
     )
 
 
@@ -120,8 +121,8 @@ def _revision(value: object) -> int:
     if value is None:
         return 0
     revision = _whole(value)
-    if revision is None or not 0 <= revision <= MAX_REVISION:
-        raise UnusableReading(f"revision is no whole number from 0 to {MAX_REVISION}: {str(value)[:80]!r}")
+    if revision is None or revision < 0:
+        raise UnusableReading(f"revision is no whole number from 0 on: {str(value)[:80]!r}")
     return revision
 
 

@@ -24,7 +24,7 @@ def test_a_reading_that_is_called_missing_needs_no_value() -> None:
     assert (len(refused.readings), len(refused.malformed)) == (0, 1)
 
 
-@pytest.mark.parametrize(("given", "kept"), [(3, 3), (-1, 0), ("3", 0), (2**40, 2**31 - 1), (None, 0)])
+@pytest.mark.parametrize(("given", "kept"), [(3, 3), (2**40, 2**31 - 1), (None, 0)])
 def test_a_revision_is_kept_where_it_is_one(given: object, kept: int) -> None:
     assert said(kw=1.0, kwh_total=2.0, revision=given).revision == kept
 

@@ -136,12 +136,20 @@ def test_what_says_nothing_or_says_it_otherwise_is_no_reason_for_the_flag(change
     assert ([r.incomplete for r in readings], reasons) == ([False], [])
 
 
+def test_a_revision_beyond_the_highest_counts_as_that_and_is_flagged() -> None:
+    readings, reasons = parsed(
+        [message(revision=2**31 - 1), message(revision=2**31), message(revision=2**70)]
+    )
+    assert [(r.revision, r.incomplete) for r in readings] == [(2**31 - 1, False), *[(2**31 - 1, True)] * 2]
+    assert reasons == []
+
+
 def test_a_correction_whose_revision_cannot_be_used_is_not_taken_for_a_contradiction() -> None:
     first, corrected = message(kw=100.0, seq=5), message(kw=140.0, seq=5)
     readings, reasons = parsed([first, {**corrected, "revision": "1"}])
     assert ([r.kw for r in readings], reasons) == (
         [100.0],
-        ["revision is no whole number from 0 to 2147483647: '1'"],
+        ["revision is no whole number from 0 on: '1'"],
     )
     readings, _ = parsed([first, {**corrected, "revision": 1.0}])
     assert max(readings, key=precedence).kw == 140.0
@@ -233,7 +241,7 @@ def test_the_trace_is_carried_on() -> None:
         (message(revision=-1), "revision is no whole number"),
         (message(revision=True), "revision is no whole number"),
         (message(revision=1.5), "revision is no whole number"),
-        (message(revision=2**31), "revision is no whole number"),
+        (message(revision="3"), "revision is no whole number"),
     ],
 )
 def test_what_no_meter_can_mean_is_malformed_with_its_reason(body: object, reason: str) -> None:
