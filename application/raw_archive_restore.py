@@ -1,8 +1,8 @@
 """Back from the raw archive: readings measured in a range, written as the aggregate worker writes them, and what was
 malformed among what was received in it, to the dead letters.
 
-They do not pass the telemetry log again: it would be archived a second time, and its lag alerts would take old
-readings for late ones. What is stored already is left as it is, so that a range may be restored any number of times.
+They do not pass the telemetry log again: it would be archived a second time, and what meters send now would wait
+behind it. What is stored already is left as it is, so that a range may be restored any number of times.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

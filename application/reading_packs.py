@@ -67,13 +67,8 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     readings: list[MeterReading] | None = None
 
 
-class _Received(msgspec.Struct, frozen=True):
-    received_at: datetime
-
-
 _decode = msgspec.msgpack.Decoder(_Packed).decode
 _decode_malformed = msgspec.msgpack.Decoder(MalformedMessages).decode
-_decode_received = msgspec.msgpack.Decoder(_Received).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -98,14 +93,6 @@ def unpack(body: bytes) -> ReadingBatch:
     if readings is None:
         raise MalformedBatch("not a packed batch of readings: there are none in it")
     return ReadingBatch(received_at=packed.received_at, readings=readings)
-
-
-def received_at(body: bytes) -> datetime:
-    """When what is packed in `body`, readable or malformed, was received. Raises MalformedBatch."""
-    try:
-        return _decode_received(body).received_at
-    except (msgspec.DecodeError, ValueError) as error:
-        raise MalformedBatch(f"not a packed batch: {error}") from error
 
 
 def unpack_malformed(body: bytes) -> MalformedMessages:

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
-from adapters.nats.telemetry_stream import STREAM, subject_of
+from adapters.nats.telemetry_stream import STREAM, consumer_of, subject_of
 from application.ports.raw_log import RawMessage, Waiting
 from application.ports.telemetry_stream import StreamUnavailable
 
@@ -70,16 +70,33 @@ class NatsRawLog:
 
     async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
         with _named():
-            try:
-                oldest = await self._jetstream.get_msg(
-                    STREAM, seq=after_seq + 1, subject=subject_of(partition), next=True
-                )
-            except nats.js.errors.NotFoundError:
+            oldest_at = await self._first_at(partition, after_seq)
+            if oldest_at is None:
                 return None
-            left = await self._left_now(partition, after_seq)
-        if oldest.time is None:
+            return Waiting(max(1, await self._left_now(partition, after_seq)), oldest_at)
+
+    async def oldest_unprocessed(self, partition: int) -> datetime | None:
+        with _named():
+            try:
+                worker = await self._jetstream.consumer_info(STREAM, consumer_of(partition))
+            except nats.js.errors.NotFoundError:  # nobody has ever asked for work
+                return await self._first_at(partition, 0)
+            if not worker.num_pending and not worker.num_ack_pending:
+                return None
+            floor = worker.ack_floor
+            return await self._first_at(partition, floor.stream_seq if floor is not None else 0)
+
+    async def _first_at(self, partition: int, after_seq: int) -> datetime | None:
+        """When the log took the first message behind `after_seq`."""
+        try:
+            first = await self._jetstream.get_msg(
+                STREAM, seq=after_seq + 1, subject=subject_of(partition), next=True
+            )
+        except nats.js.errors.NotFoundError:
+            return None
+        if first.time is None:
             raise StreamUnavailable("NATS does not say when it took a message")
-        return Waiting(max(1, left), self._clock_time(oldest.time.astimezone(UTC)))
+        return self._clock_time(first.time.astimezone(UTC))
 
     async def read(self, partition: int, after_seq: int, *, limit: int) -> Sequence[RawMessage]:
         why: Exception | None = None

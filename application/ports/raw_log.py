@@ -1,4 +1,4 @@
-"""The telemetry log as the archive reads it: every message as it stands there, from any sequence on."""
+"""The telemetry log as those see it who take nothing off it: every message as it stands there, from any sequence on."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,6 +35,10 @@ class RawLog(Protocol):
 
     async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
         """None: nothing stands behind `after_seq`."""
+        ...
+
+    async def oldest_unprocessed(self, partition: int) -> datetime | None:
+        """When the log took the oldest message that no aggregate worker has acknowledged; None: there is none."""
         ...
 
     async def read(self, partition: int, after_seq: int, *, limit: int) -> Sequence[RawMessage]:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
+    from adapters.nats.raw_log import NatsRawLog
     from adapters.nats.server_list import servers_of
+    from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers import ingest
+    from interfaces.workers.lag_watch import show_lag
 
     serve_telemetry_metrics(stores.settings)
     client = await nats.connect(
@@ -40,15 +43,21 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     )
     worker = uuid4().hex[:8]
     sessions = ingest_sessions(stores, worker)
-    await ingest.run(
-        sessions=sessions,
-        stream=telemetry_log(client, stores.settings),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        shares=None if len(sessions) == 1 else _turn_shares(stores),
-        worker=worker,
-        stop=stop,
-    )
+    raw_log = NatsRawLog(client, clock_time=clock_time(stores.settings))
+    showing = asyncio.create_task(show_lag(raw_log, stores.clock, stop), name="lag shown")
+    try:
+        await ingest.run(
+            sessions=sessions,
+            stream=telemetry_log(client, stores.settings),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            shares=None if len(sessions) == 1 else _turn_shares(stores),
+            worker=worker,
+            stop=stop,
+        )
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
     await client.close()
 
 

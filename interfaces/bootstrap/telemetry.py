@@ -76,6 +76,42 @@ def settling_watch(stores: Stores) -> SettlingWatch:
     )
 
 
+async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
+    """Until `stop`; the log may come later. Without an address of one nothing is watched."""
+    import nats
+
+    from adapters.nats.raw_log import NatsRawLog
+    from adapters.nats.server_list import servers_of
+    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from interfaces.bootstrap.raw_archive import clock_time
+    from interfaces.workers.lag_watch import LagWatch
+
+    settings = stores.settings
+    if settings.nats_url is None:
+        return
+    connecting = asyncio.ensure_future(
+        nats.connect(servers_of(str(settings.nats_url)), name="lag watch", max_reconnect_attempts=-1)
+    )
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            return
+        client = connecting.result()
+        watch = LagWatch(
+            log=NatsRawLog(client, clock_time=clock_time(settings)),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            locks=AdvisoryLocks(stores.database_url),
+        )
+        await watch.run(stop)
+        await client.close()
+    finally:
+        connecting.cancel()
+        stopping.cancel()
+        await asyncio.gather(connecting, stopping, return_exceptions=True)
+
+
 def telemetry_retention(stores: Stores) -> Retention | None:
     """None where the store lets go of what is old by itself."""
     from adapters.postgres.advisory_locks import AdvisoryLocks

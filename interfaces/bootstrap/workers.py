@@ -15,7 +15,7 @@ from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_forecas
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
-from interfaces.bootstrap.telemetry import settling_watch, telemetry_retention
+from interfaces.bootstrap.telemetry import settling_watch, telemetry_retention, watch_lag
 from interfaces.failpoints import failpoint
 from interfaces.settings import Settings
 
@@ -148,6 +148,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         all_of_them.create_task(failover.run(stop), name="failover watch")
         all_of_them.create_task(door.run(stop), name="door watch")
         all_of_them.create_task(settling.run(stop), name="settling watch")
+        all_of_them.create_task(watch_lag(stores, stop), name="lag watch")
         if retention is not None:
             all_of_them.create_task(retention.run(stop), name="retention")
 

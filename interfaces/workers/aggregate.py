@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 
 import structlog
 
@@ -15,11 +14,10 @@ from application.ports.partition_shares import PartitionShares
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from application.reading_packs import MalformedBatch, received_at, unpack
+from application.reading_packs import MalformedBatch, unpack
 from domain.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.reading_block import joined
 from interfaces.workers.holding import sleep_unless
-from interfaces.workers.lag_alerts import LagAlerts
 from interfaces.workers.partition_work import work_on_share
 from interfaces.workers.settling import PartitionSettling, SettlingTurn
 from interfaces.workers.telemetry_housekeeping import keep_house
@@ -37,7 +35,6 @@ BATCHES_AT_ONCE = 64
 WRITE_EVERY_S = 0.25
 """Wall seconds between two writes of a partition that is not behind: many small ones cost more than they help."""
 _PULL_FOR_S = 1.0
-_WATCH_EVERY_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 
@@ -62,29 +59,24 @@ class Aggregator:
         self._stream = stream
         self._store = store
         self._parking = TelemetryParking(partition, dead_letters, alerts, clock)
-        self._clock = clock
         self._first_pause_s = first_pause_s
         self._turn = turn or SettlingTurn()
         self._settling: PartitionSettling | None = None
         if rollups is not None and partition != MALFORMED:
             self._settling = PartitionSettling(partition, rollups, self._turn)
-        self._lag = LagAlerts(alerts, clock, f"partition {partition}")
-        self._oldest_at: datetime | None = None
-        """When what is in hand was received; None: all is stored."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; a batch in hand is finished first."""
-        beside = [asyncio.create_task(self._watch(stop))]
+        beside = []
         if self._settling is not None:
             beside.append(asyncio.create_task(self._settling.run(stop)))
         try:
             await self._work(stop)
-            await asyncio.gather(*beside[1:])
+            await asyncio.gather(*beside)
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            self._lag.forget()
             with suppress(StreamUnavailable):  # then nothing is handed out to here either
                 await self._stream.let_go(self._partition)
 
@@ -107,24 +99,10 @@ class Aggregator:
                 # All partitions at the same moment: what they write then goes in together.
                 await sleep_unless(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        """However long a store may take: the alerts do not wait for it."""
-        while not stop.is_set():
-            await self.watch_lag()
-            await sleep_unless(stop, _WATCH_EVERY_S)
-
-    async def watch_lag(self) -> None:
-        lag_s = 0.0
-        if self._oldest_at is not None:
-            lag_s = self._clock.wall_seconds((self._clock.now() - self._oldest_at).total_seconds())
-        await self._lag.note(lag_s)
-
     async def store(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
         """Store and acknowledge `batches`, in one transaction if they let themselves. Raises StreamUnavailable."""
         if not batches:
-            self._oldest_at = None
             return
-        self._oldest_at = _received_at(batches[0]) or self._oldest_at
         if self._partition == MALFORMED:
             await self._each(batches, self._parking.park_malformed, stop)
             return
@@ -190,14 +168,6 @@ class Aggregator:
     async def _write(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
         with self._turn.writing():
             await asyncio.to_thread(self._store.write_readings, self._partition, stream_seq, readings)
-
-
-def _received_at(batch: StreamedBatch) -> datetime | None:
-    """None for one that cannot be read."""
-    try:
-        return received_at(batch.body)
-    except MalformedBatch:
-        return None
 
 
 async def _refuse(batch: StreamedBatch) -> None:

@@ -22,6 +22,39 @@ from tests.fakes.raw_log import FakeRawLog
 class Append(Protocol):
     async def __call__(self, partition: int, body: bytes, message_id: str) -> int: ...
 
+    async def process(self, partition: int) -> None:
+        """An aggregate worker takes two messages and is done with the second, then with the first."""
+        ...
+
+
+class _ToFake:
+    def __init__(self, log: FakeRawLog) -> None:
+        self._log = log
+
+    async def __call__(self, partition: int, body: bytes, message_id: str) -> int:
+        return self._log.append(partition, body, at=datetime.now(UTC), message_id=message_id)
+
+    async def process(self, partition: int) -> None:
+        left = [m.stream_seq for p, m in self._log.messages if p == partition]
+        self._log.acknowledged |= set([seq for seq in left if seq not in self._log.acknowledged][:2])
+
+
+class _ToNats:
+    def __init__(self, stream: NatsTelemetryStream) -> None:
+        self._stream = stream
+
+    async def __call__(self, partition: int, body: bytes, message_id: str) -> int:
+        return await self._stream.publish(partition, body, message_id=message_id, traceparent="00-a-b-01")
+
+    async def process(self, partition: int) -> None:
+        first, second = await self._stream.pull(partition, limit=2, timeout_s=5.0)
+        before = (await self._stream.fill()).unprocessed
+        await self._stream.acknowledge(second)
+        await self._stream.acknowledge(first)
+        async with asyncio.timeout(10):
+            while (await self._stream.fill()).unprocessed > before - 2:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+
 
 Story = Callable[[RawLog, Append], Awaitable[None]]
 Tell = Callable[[Story], None]
@@ -34,11 +67,7 @@ async def _on_nats(url: str, story: Story) -> None:
             await client.jetstream().delete_stream(STREAM)
         stream = NatsTelemetryStream(client)
         await stream.ensure()
-
-        async def append(partition: int, body: bytes, message_id: str) -> int:
-            return await stream.publish(partition, body, message_id=message_id, traceparent="00-a-b-01")
-
-        await story(NatsRawLog(client, answer_within_s=2.0), append)
+        await story(NatsRawLog(client, answer_within_s=2.0), _ToNats(stream))
     finally:
         await client.close()
 
@@ -50,11 +79,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
 
         async def on_fake(story: Story) -> None:
             log = FakeRawLog()
-
-            async def append(partition: int, body: bytes, message_id: str) -> int:
-                return log.append(partition, body, at=datetime.now(UTC), message_id=message_id)
-
-            await story(log, append)
+            await story(log, _ToFake(log))
 
         return lambda story: asyncio.run(on_fake(story))
     server: EmbeddedServers = request.getfixturevalue("nats_server")
@@ -110,6 +135,22 @@ def test_what_comes_while_nothing_is_read_is_counted_too(tell: Tell) -> None:
             assert waiting is not None
             assert waiting.messages == n + 1
         assert len(await log.read(1, first, limit=9)) == 3
+
+    tell(story)
+
+
+def test_the_oldest_that_is_not_processed_is_dated_whoever_is_or_is_not_at_work(tell: Tell) -> None:
+    async def story(log: RawLog, append: Append) -> None:
+        assert await log.oldest_unprocessed(1) is None
+        for n in range(3):
+            await append(1, b"a", f"a{n}")
+            await append(2, b"b", f"b{n}")
+        first, _, third = await log.read(1, 0, limit=9)
+        assert await log.oldest_unprocessed(1) == first.logged_at
+        await append.process(1)
+        assert await log.oldest_unprocessed(1) == third.logged_at
+        (of_another, *_) = await log.read(2, 0, limit=9)
+        assert await log.oldest_unprocessed(2) == of_another.logged_at
 
     tell(story)
 

@@ -14,6 +14,8 @@ class FakeRawLog:
         self.available = True
         self.id = log_id
         self.messages: list[tuple[int, RawMessage]] = []
+        self.acknowledged: set[int] = set()
+        """Sequences that the aggregate workers are done with."""
 
     def append(self, partition: int, body: bytes, *, at: datetime, message_id: str | None = None) -> int:
         seq = len(self.messages) + 1
@@ -27,6 +29,10 @@ class FakeRawLog:
     async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
         found = self._behind(partition, after_seq)
         return Waiting(len(found), found[0].logged_at) if found else None
+
+    async def oldest_unprocessed(self, partition: int) -> datetime | None:
+        left = [m for m in self._behind(partition, 0) if m.stream_seq not in self.acknowledged]
+        return left[0].logged_at if left else None
 
     async def read(self, partition: int, after_seq: int, *, limit: int) -> Sequence[RawMessage]:
         return self._behind(partition, after_seq)[:limit]

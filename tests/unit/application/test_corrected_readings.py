@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from application.reading_packs import MalformedBatch, ReadingBatch, pack, received_at, unpack
+from application.reading_packs import unpack
 from application.readings import parse_message
 from domain.meter_reading import MeterReading
 
@@ -34,10 +34,3 @@ def test_a_packed_reading_of_the_release_before_has_revision_0() -> None:
         {"received_at": NOW, "readings": [["f", "m", NOW, 1.0, None, 1, "measured", False, None]]}
     )
     assert unpack(old).readings[0].revision == 0
-
-
-def test_when_a_batch_was_received_is_read_without_the_rest() -> None:
-    body = pack(ReadingBatch(received_at=NOW, readings=[]))
-    assert received_at(body) == NOW
-    with pytest.raises(MalformedBatch):
-        received_at(b"\xc1")

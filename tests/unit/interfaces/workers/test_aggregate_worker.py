@@ -185,32 +185,6 @@ def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_
     asyncio.run(story())
 
 
-def test_readings_that_wait_too_long_are_alerted_by_degrees_until_they_do_not() -> None:
-    async def story() -> None:
-        store = FailingStore()
-        store.available = False
-        told = Aggregating(store)
-        aggregator = told.aggregator()
-        await told.publish(1)
-        stop = asyncio.Event()
-        working = asyncio.create_task(aggregator.store(await told.pull(), stop))
-        await asyncio.sleep(0.01)
-        raised: list[str] = []
-        for waited_s in (14, 16, 76, 151):
-            told.clock.moment = T0 + timedelta(seconds=waited_s)
-            await aggregator.watch_lag()
-            raised.append(" ".join(sorted(name for name, _ in told.open())))
-        lag, high, severe = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"
-        assert raised == ["", lag, f"{lag} {high}", f"{lag} {high} {severe}"]
-        store.available = True
-        await working
-        await aggregator.store([], stop)
-        await aggregator.watch_lag()
-        assert told.open() == []
-
-    asyncio.run(story())
-
-
 def test_what_is_over_is_settled_beside_the_writing() -> None:
     async def story() -> None:
         store = FailingStore()

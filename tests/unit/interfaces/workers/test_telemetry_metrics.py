@@ -3,17 +3,19 @@
 import asyncio
 import socket
 import urllib.request
+from datetime import timedelta
 from math import isnan
 
+import pytest
 from prometheus_client import REGISTRY
 
 from application.telemetry_health import LEAST, TelemetryHealth
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics
 from interfaces.settings import read_settings
-from interfaces.workers.lag_alerts import LagAlerts
+from interfaces.workers import lag_watch
 from interfaces.workers.telemetry_metrics import show_health
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
+from tests.fakes.raw_log import FakeRawLog
 from tests.unit.interfaces.web.edge import NOW, Edge
 
 
@@ -35,13 +37,32 @@ def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
     assert served("query_p99_seconds", process="some worker") == 0.25
 
 
-def test_a_partitions_lag_is_shown_until_another_worker_has_it() -> None:
-    lag = LagAlerts(FakeAlertRegistry(), FakeClock(NOW), "partition 77")
-    asyncio.run(lag.note(12.5, 0.0))
-    assert served("lag_seconds", partition="77") == 12.5
-    lag.forget()
-    lag.forget()
-    assert served("lag_seconds", partition="77") is None
+def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lag_watch, "LOOK_EVERY_S", 0.01)
+    log, clock = FakeRawLog(), FakeClock(NOW)
+    log.append(3, b"", at=NOW - timedelta(seconds=12.5))
+
+    async def until(*lags: float | None) -> None:
+        async with asyncio.timeout(20):
+            while tuple(served("lag_seconds", partition=p) for p in ("3", "4")) != lags:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        showing = asyncio.create_task(lag_watch.show_lag(log, clock, stop))
+        await until(12.5, 0.0)
+        log.available = False
+        await until(None, None)
+        log.available = True
+        log.acknowledged.add(1)
+        await until(0.0, 0.0)
+        stop.set()
+        await showing
+        await until(None, None)
+
+    asyncio.run(story())
 
 
 def test_a_worker_serves_them_where_the_settings_say() -> None:

@@ -1,0 +1,64 @@
+"""The watch over lag as the schedule worker runs it, on real servers, with no aggregate worker."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+
+from application.telemetry_lag import LEVELS_S
+from domain.meter_reading import MALFORMED
+from interfaces.bootstrap.stores import open_stores
+from interfaces.bootstrap.telemetry import watch_lag
+from interfaces.settings import read_settings
+from interfaces.workers import lag_watch
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+
+
+def settings(path: TelemetryPath, nats_url: str) -> Mapping[str, str]:
+    return {"GRIDPROOF_DATABASE_URL": path.database.app_dsn, "GRIDPROOF_NATS_URL": nats_url}
+
+
+def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
+    path: TelemetryPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag_watch, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setitem(cast("dict[str, float]", LEVELS_S), "telemetry_lag", 0.5)
+    stores = open_stores(read_settings(settings(path, path.servers.nats_url)), pool_size=2)
+    alert = ("telemetry_lag", f"partition {MALFORMED}")
+
+    def told() -> set[tuple[str, str]]:
+        return {(one.name, one.subject) for one in stores.alerts().listed()}
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        async with path.stream() as stream:
+            watching = asyncio.create_task(watch_lag(stores, stop))
+            await stream.publish(MALFORMED, b"nobody takes it", message_id="one")
+            await eventually(lambda: alert in told())
+            async with path.aggregating(stream):
+                await eventually(lambda: not told())
+            stop.set()
+            await asyncio.wait_for(watching, 20)
+
+    try:
+        asyncio.run(story())
+    finally:
+        stores.close()
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path: TelemetryPath) -> None:
+    stores = open_stores(read_settings(settings(path, "nats://127.0.0.1:1")), pool_size=2)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        watching = asyncio.create_task(watch_lag(stores, stop))
+        await asyncio.sleep(0.3)
+        assert not watching.done()
+        stop.set()
+        await asyncio.wait_for(watching, 20)
+
+    try:
+        asyncio.run(story())
+    finally:
+        stores.close()
