@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.meter_reading import ALL_PARTITIONS
 from interfaces.simulation.locks import LockBoard
 from interfaces.workers import lag_watch
 from interfaces.workers.lag_alerts import LagAlerts
@@ -37,7 +38,7 @@ class Watched:
 
 
 def alerts_of(watched: Watched) -> dict[int, LagAlerts]:
-    return {p: LagAlerts(watched.alerts, watched.clock, f"partition {p}") for p in lag_watch.ALL_PARTITIONS}
+    return {p: LagAlerts(watched.alerts, watched.clock, f"partition {p}") for p in ALL_PARTITIONS}
 
 
 def test_messages_that_nobody_takes_are_told_of_by_degrees_until_they_are_stored() -> None:
