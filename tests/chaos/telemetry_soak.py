@@ -19,7 +19,7 @@ from domain.meter_intervals import INTERVAL, interval_start
 from domain.time_windows import TimeWindow
 from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
 from interfaces.bootstrap.stores import Stores, open_stores
-from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit
+from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit, missing
 from interfaces.simulators.meter_load import LoadReport, MeterLoad
 from tests.chaos.telemetry_delays import Delays, Outage
 
@@ -59,7 +59,7 @@ class Soak:
     """Meters are others after so many seconds; what they sent until then is a plan of its own."""
     patience_s: float
     reports: list[LoadReport] = field(default_factory=list)
-    resident_mb: list[dict[str, float]] = field(default_factory=list)
+    held_mb: list[dict[str, float]] = field(default_factory=list)
     delays: Delays = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _failed: list[BaseException] = field(default_factory=list)
@@ -178,7 +178,7 @@ class Soak:
         return found
 
     def _is_whole(self, report: LoadReport) -> bool:
-        return not self._audited(report).lost
+        return not missing(report.plan, report.messages, self.stores.stored_readings())
 
     def _audited(self, report: LoadReport) -> LoadAudit:
         return audit(report.plan, report.messages, self.stores.stored_readings())
@@ -193,16 +193,26 @@ class Soak:
         return counted, sum(plan.rounds_of(meter, report.messages) for meter in mine)
 
     def note_memory(self) -> None:
-        self.resident_mb.append({name: _resident_mb(pid) for name, pid in self.stage.pids.items()})
+        """Of each process with its children: PostgreSQL is a process for each session."""
+        self.held_mb.append(
+            {name: sum(map(_held_mb, (pid, *_children(pid)))) for name, pid in self.stage.pids.items()}
+        )
 
 
-def _resident_mb(pid: int) -> float:
-    """0 for one that has just ended."""
+def _children(pid: int) -> list[int]:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _held_mb(pid: int) -> float:
+    """What is shared counts once among those who share it. 0 for one that has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Telemetry while ingest, aggregate, NATS, PostgreSQL and the cache are killed in turn: none lost, none twice.
 
 The long one is set by the environment: SOAK_MINUTES (30), SOAK_RATE (6700 readings/s), SOAK_EVERY_S (30, from kill to
-kill) and SOAK_STORE_STOP_S (600).
+kill), SOAK_STORE_STOP_S (600), and SOAK_CALM_MINUTES (10) in which nothing is killed, since a process that is killed
+all the time leaks nothing.
 """
 
 import faulthandler
@@ -43,6 +44,7 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
     every_s = float(os.environ.get("SOAK_EVERY_S", "30"))
     stop_s = float(os.environ.get("SOAK_STORE_STOP_S", "600"))
     rate = float(os.environ.get("SOAK_RATE", "6700"))
+    calm_minutes = float(os.environ.get("SOAK_CALM_MINUTES", "10"))
     with soak(rate=rate, chunk_s=min(300.0, 15.0 * minutes), patience_s=180.0 + 3 * stop_s) as running:
         with running.meters():
             ends = time.monotonic() + minutes * 60
@@ -52,26 +54,29 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
                 running.kill(VICTIMS[turn % len(VICTIMS)])
                 turn += 1
                 while time.monotonic() < next_at:
-                    running.note_memory()
                     running.delays.look()
                     time.sleep(1.0)
             running.stop_store(stop_s)
+            calm_ends = time.monotonic() + calm_minutes * 60
+            while time.monotonic() < calm_ends:
+                running.note_memory()
+                time.sleep(2.0)
         assert_every_reading_is_there_once(running, facilities=20)
         told = "\n".join([*running.delays.told(), str(peaks(running))])
         print(told)  # noqa: T201
         *kills, (stop, longest_after_stop_s) = running.delays.longest()
-        longest_s, longest_away_s = max(s for _, s in kills), max(outage.seconds for outage, _ in kills)
-        assert longest_s <= longest_away_s + 2.0, told
+        late = [f"{outage.victim}: {s:.1f} s" for outage, s in kills if s > outage.seconds + 2.0]
+        assert late == [], told
         assert longest_after_stop_s <= stop.seconds + 0.1 * stop_s + 5.0, told
         for name, (early_mb, late_mb) in peaks(running).items():
-            assert late_mb <= 1.3 * early_mb + 20.0, (name, early_mb, late_mb)
+            assert late_mb <= 1.1 * early_mb + 5.0, (name, early_mb, late_mb)
 
 
 def peaks(running: Soak) -> dict[str, tuple[float, float]]:
-    """By process, the most MB in the second third of the run and in the last."""
-    third = len(running.resident_mb) // 3
-    parts = running.resident_mb[third : 2 * third], running.resident_mb[2 * third :]
-    names = {name for noted in running.resident_mb for name in noted}
+    """By process, the most MB in the second third of the calm and in the last."""
+    third = len(running.held_mb) // 3
+    parts = running.held_mb[third : 2 * third], running.held_mb[2 * third :]
+    names = {name for noted in running.held_mb for name in noted}
     return {
         name: (
             max((noted.get(name, 0.0) for noted in parts[0]), default=0.0),
