@@ -53,7 +53,11 @@ class Parsed:
 
     def positions(self) -> list[int]:
         """Of the messages of the log, in the order in which they came."""
-        found = [data for name, data in self.events if name not in {"state", "reset", "alert", "telemetry", "alive"}]
+        found = [
+            data
+            for name, data in self.events
+            if name not in {"state", "reset", "alert", "telemetry", "alive"}
+        ]
         return [data["position"] for data in found]
 
     def named(self, name: str) -> list[dict[str, Any]]:
