@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import structlog
@@ -28,6 +29,8 @@ _SHORTEST_BACKPRESSURE_S = 5.0
 """On an accelerated clock a minute is shorter than a broker's restart."""
 _WATCH_EVERY_S = 1.0
 _COUNTS_EVERY_S = 60.0
+_LAST_WORDS_WITHIN_S = 2.0
+"""A log that takes nothing must not hold up the end."""
 _NOWHERE = "unknown"
 
 
@@ -136,12 +139,14 @@ class MeterIngest:
             await sleep_unless(stop, _WATCH_EVERY_S)
         self._tell_counts(told)
 
-    def keep_omitted(self) -> None:
-        """One letter a facility for all that was not kept, with their number."""
-        now = self._clock.now()
+    def keep_omitted(self) -> list[asyncio.Future[None]]:
+        """One letter a facility for all that was not kept, with their number; done once each is kept."""
+        now, waits = self._clock.now(), list[asyncio.Future[None]]()
         for one in self._budget.omitted(at=now):
             _log.warning("malformed messages not kept", topic=one.topic, why=one.reason)
-            self._packer.put((), (one,), _nobody_waits, at=now)
+            waits.append(asyncio.get_running_loop().create_future())
+            self._packer.put((), (one,), partial(waits[-1].set_result, None), at=now)
+        return waits
 
     def _totals(self) -> tuple[int, int, int]:
         return self.counts.messages, self.counts.readings, self.counts.malformed
@@ -183,10 +188,6 @@ class MeterIngest:
                 del self._evicted[facility_id]
 
 
-def _nobody_waits() -> None:
-    """The messages themselves are acknowledged."""
-
-
 async def run(
     *,
     sessions: Sequence[IngestSession],
@@ -210,5 +211,8 @@ async def run(
         async with asyncio.TaskGroup() as readers:
             for session in sessions:
                 readers.create_task(read_in_turns(session, ingest, sessions, reading, stop))
+        # Those messages were acknowledged: nobody sends them again, and nobody else counts them.
+        if waits := ingest.keep_omitted():
+            await asyncio.wait(waits, timeout=_LAST_WORDS_WITHIN_S)
         # Only now: what was read while `stop` came is still kept and acknowledged.
         read_out.set()

@@ -1,7 +1,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -9,11 +10,12 @@ import pytest
 
 from application.malformed_budget import Allowance, MalformedBudget
 from application.malformed_rate import WINDOW
-from application.ports.meter_feed import MeterMessage
+from application.ports.meter_feed import MAX_PAYLOAD_BYTES, MessageTaker, MeterMessage
 from application.reading_packer import ReadingPacker
 from application.reading_packs import unpack_malformed
 from domain.meter_reading import MALFORMED
-from interfaces.workers.ingest import IngestCounts, MeterIngest
+from interfaces.workers.ingest import IngestCounts, MeterIngest, run
+from interfaces.workers.ingest_sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry_stream import FakeTelemetryStream
@@ -174,6 +176,51 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
         assert json.loads(counted)["omitted_messages"] == 96
 
     told.tell(story)
+
+
+class Garbage:
+    """A feed of more than is kept of one facility; then its worker is told to end. As a feed does, it waits for what it
+    has handed over."""
+
+    def __init__(self, end: asyncio.Event) -> None:
+        self._end = end
+        self._kept = 0
+
+    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+        for number in range(300):
+            while not taker.has_room():  # noqa: ASYNC110 - nor is this
+                await asyncio.sleep(0.001)
+            body = b"?%05d" % number + b"x" * (MAX_PAYLOAD_BYTES - 6)
+            taker.take(MeterMessage(TOPIC, body, len(body)), self._note)
+        while self._kept < 300:  # noqa: ASYNC110 - a number is no signal
+            await asyncio.sleep(0.001)
+        self._end.set()
+        await stop.wait()
+
+    def _note(self) -> None:
+        self._kept += 1
+
+
+class OurTurn:
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[asyncio.Event]:
+        yield asyncio.Event()
+
+
+def test_what_was_not_kept_is_counted_before_a_worker_ends_in_good_order() -> None:
+    stream = FakeTelemetryStream(max_bytes=100_000_000)
+
+    async def story() -> None:
+        clock, stop = FakeClock(T0, speed=1_000), asyncio.Event()
+        session = IngestSession("meters", Garbage(stop), OurTurn())
+        await run(sessions=[session], stream=stream, alerts=FakeAlertRegistry(), clock=clock, stop=stop)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+    letters = parked(stream)
+    whole = [body for _, body in letters if body.startswith(b"?")]
+    counted = [json.loads(body)["omitted_messages"] for _, body in letters if not body.startswith(b"?")]
+    assert 0 < len(whole) < 300
+    assert len(whole) + sum(counted) == 300
 
 
 def parked(stream: FakeTelemetryStream) -> list[tuple[str, bytes]]:
