@@ -19,16 +19,14 @@ from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.live_log import LiveEntry, LiveLog, LiveLogUnavailable, News
 from application.ports.operations import OperationsUnavailable
+from interfaces.web.live_aside import LiveAside
 from interfaces.web.live_message import (
-    AlertName,
     LiveMessage,
     StateData,
-    alert_message,
     heartbeat,
     log_message,
     reset_message,
     state_message,
-    telemetry_message,
 )
 from interfaces.web.live_ring import LiveRing
 from interfaces.web.live_state import LiveState, Moment
@@ -96,10 +94,7 @@ class LiveFeed:
         """None until the log was reached for the first time."""
         self.has_ended = False
         self.watchers: set[Watcher] = set()
-        self.telemetry = b""
-        """What was told last of readings that came, for one who has just come."""
-        self.alerts = b""
-        """How many are open, by the last look, for one who has just come."""
+        self.aside = LiveAside()
         self._log = log
         self._signal = signal
         self._alerts = alerts
@@ -109,9 +104,7 @@ class LiveFeed:
         self._while_away = while_away
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._due: dict[str, float] = {}
-        self._open_alerts: set[AlertName] | None = None
         self._told_state: StateData | None = None
-        self._stored_at = ""
         self._asking: tuple[asyncio.Task[News], Moment] | None = None
 
     @property
@@ -223,32 +216,18 @@ class LiveFeed:
         if not self.watchers:
             return
         try:
-            await self._look_for_alerts()
-            await self._look_for_readings()
+            if self._is_due("alerts", ALERTS_EVERY_S):
+                listed = await _answered(partial(self._alerts.listed, limit=MOST_ALERTS))
+                self._tell_aside(self.aside.of_alerts(listed))
+            if self._is_due("telemetry", TELEMETRY_EVERY_S):
+                stored_at = await _answered(self._log.readings_stored_at)
+                self._tell_aside(self.aside.of_readings(stored_at))
         except (LiveLogUnavailable, OperationsUnavailable) as error:
             _log.debug("the live feed looks for alerts and readings again later", error=str(error))
 
-    async def _look_for_alerts(self) -> None:
-        if self._is_due("alerts", ALERTS_EVERY_S):
-            listed = await _answered(partial(self._alerts.listed, limit=MOST_ALERTS))
-            now_open = {AlertName(alert.name, alert.subject) for alert in listed}
-            before, self._open_alerts = self._open_alerts, now_open
-            summary = alert_message(len(now_open), (), ())
-            self.alerts = summary.data
-            if before is None:
-                self._tell([summary])
-            elif before != now_open:
-                raised, cleared = sorted(now_open - before), sorted(before - now_open)
-                self._tell([alert_message(len(now_open), raised, cleared)])
-
-    async def _look_for_readings(self) -> None:
-        if self._is_due("telemetry", TELEMETRY_EVERY_S):
-            stored_at = await _answered(self._log.readings_stored_at)
-            if stored_at is not None and self._stored_at != str(stored_at):
-                self._stored_at = str(stored_at)
-                message = telemetry_message(stored_at)
-                self.telemetry = message.data
-                self._tell([message])
+    def _tell_aside(self, message: LiveMessage | None) -> None:
+        if message is not None:
+            self._tell([message])
 
     def _tell_state(self) -> None:
         """When it changes, and again and again while it is bad; and that the connection lives."""

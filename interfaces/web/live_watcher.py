@@ -72,7 +72,8 @@ class LiveWatcher:
             yield AWAY
             return
         # Only once it has a place among the messages: what changes from there on comes along with them.
-        not_in_the_log = self._feed.telemetry + (self._feed.alerts if self._audience.sees_alerts else b"")
+        aside = self._feed.aside
+        not_in_the_log = aside.telemetry + (aside.alerts if self._audience.sees_alerts else b"")
         if not_in_the_log:
             yield not_in_the_log
         while not self.is_gone:  # along with everybody

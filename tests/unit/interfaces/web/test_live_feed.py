@@ -387,7 +387,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
 
 def _subjects(live: Live) -> set[str] | None:
     """Of the open alerts, as the feed has told them."""
-    known = live.feed._open_alerts
+    known = live.feed.aside._open
     return None if known is None else {alert.subject for alert in known}
 
 
