@@ -104,8 +104,10 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
             clock=stores.clock,
             locks=AdvisoryLocks(stores.database_url),
         )
-        await watch.run(stop)
-        await client.close()
+        try:
+            await watch.run(stop)
+        finally:
+            await client.close()
     finally:
         connecting.cancel()
         stopping.cancel()

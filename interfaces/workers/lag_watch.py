@@ -69,15 +69,17 @@ class LagWatch:
 
 async def show_lag(log: RawLog, clock: Clock, stop: asyncio.Event) -> None:
     """The metric, until `stop`. It needs neither PostgreSQL nor an aggregate worker."""
-    while not stop.is_set():
-        try:
-            for partition, lag_s in (await lags_s(log, clock)).items():
-                LAG_S.labels(str(partition)).set(lag_s)
-        except StreamUnavailable as error:
-            _log.warning("lag cannot be shown", why=str(error))
-            forget_lag()
-        await sleep_unless(stop, LOOK_EVERY_S)
-    forget_lag()
+    try:
+        while not stop.is_set():
+            try:
+                for partition, lag_s in (await lags_s(log, clock)).items():
+                    LAG_S.labels(str(partition)).set(lag_s)
+            except StreamUnavailable as error:
+                _log.warning("lag cannot be shown", why=str(error))
+                forget_lag()
+            await sleep_unless(stop, LOOK_EVERY_S)
+    finally:
+        forget_lag()
 
 
 def forget_lag() -> None:
