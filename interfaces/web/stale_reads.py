@@ -49,12 +49,10 @@ SERVED_FROM: dict[str, tuple[str, ...]] = {
 ALWAYS_OF_NOW = frozenset({"GET /api/portfolio/forecast"})
 """With `as_of` they give rows of now all the same; all others are folded from the log then, whoever is behind it."""
 
-
-_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
 OF_PRIMARY = frozenset({"GET /api/portfolio/forecast", "GET /api/portfolio/load"})
 """These never read their rows of a replica."""
+
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class _Answered(NamedTuple):

@@ -96,20 +96,18 @@ class Cluster:
         self.sent.append(config)
 
 
+def set_up(cluster: Cluster, subject: str, *, replicas: int | None = None) -> None:
+    jetstream, ours = cast("JetStreamContext", cluster), {"subjects": [subject]}
+    setting_up = set_up_stream(jetstream, "S", ours, replicas=replicas, max_bytes=None, first_max_bytes=1)
+    asyncio.run(setting_up)
+
+
 @pytest.mark.parametrize(("setting", "sent"), [(None, 3), (5, 5)])
 def test_replicas_stay_unless_the_settings_say_how_many(setting: int | None, sent: int) -> None:
     placed = api.Placement(cluster="eu", tags=["ssd"])
     there = api.StreamConfig(name="S", subjects=["old"], num_replicas=3, max_bytes=GIVEN, placement=placed)
     cluster = Cluster(there)
-    setting_up = set_up_stream(
-        cast("JetStreamContext", cluster),
-        "S",
-        {"subjects": ["new"]},
-        replicas=setting,
-        max_bytes=None,
-        first_max_bytes=1,
-    )
-    asyncio.run(setting_up)
+    set_up(cluster, "new", replicas=setting)
     (config,) = cluster.sent
     assert (config.num_replicas, config.subjects, config.placement) == (sent, ["new"], placed)
 
@@ -117,13 +115,5 @@ def test_replicas_stay_unless_the_settings_say_how_many(setting: int | None, sen
 def test_a_stream_that_is_as_it_should_be_is_not_touched() -> None:
     there = api.StreamConfig(name="S", subjects=["ours"], num_replicas=3, max_bytes=GIVEN)
     cluster = Cluster(there)
-    setting_up = set_up_stream(
-        cast("JetStreamContext", cluster),
-        "S",
-        {"subjects": ["ours"]},
-        replicas=None,
-        max_bytes=None,
-        first_max_bytes=1,
-    )
-    asyncio.run(setting_up)
+    set_up(cluster, "ours")
     assert cluster.sent == []

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import closing
 from typing import cast
 
 import pytest
@@ -17,6 +18,11 @@ from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
 def settings(path: TelemetryPath, nats_url: str) -> Mapping[str, str]:
     return {"GRIDPROOF_DATABASE_URL": path.database.app_dsn, "GRIDPROOF_NATS_URL": nats_url}
+
+
+async def end(watching: asyncio.Task[None], stop: asyncio.Event) -> None:
+    stop.set()
+    await asyncio.wait_for(watching, 20)
 
 
 def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
@@ -38,13 +44,10 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
             await eventually(lambda: alert in told())
             async with path.aggregating(stream):
                 await eventually(lambda: not told())
-            stop.set()
-            await asyncio.wait_for(watching, 20)
+            await end(watching, stop)
 
-    try:
+    with closing(stores):
         asyncio.run(story())
-    finally:
-        stores.close()
 
 
 def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path: TelemetryPath) -> None:
@@ -55,10 +58,7 @@ def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path
         watching = asyncio.create_task(watch_lag(stores, stop))
         await asyncio.sleep(0.3)
         assert not watching.done()
-        stop.set()
-        await asyncio.wait_for(watching, 20)
+        await end(watching, stop)
 
-    try:
+    with closing(stores):
         asyncio.run(story())
-    finally:
-        stores.close()
