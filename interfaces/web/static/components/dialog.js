@@ -37,9 +37,12 @@ export function Dialog({ title, close: closed, stays = false, children }) {
       if (hadFocus) setTimeout(keepFocus);
     };
   }, []);
+  // What had the focus may be disabled meanwhile: the focus must not be lost, nor Escape be heard by nobody but the browser.
+  useLayoutEffect(() => stays && dialog.current.focus(), [stays]);
   const pressed = (press) => press.target === dialog.current && close();
   const typed = (key) => key.key === "Escape" && (key.preventDefault(), close());
-  return html`<dialog class="dialog fade" ref=${dialog} aria-labelledby=${titleId} onKeyDown=${typed} onCancel=${(cancelled) => {
+  return html`<dialog class="dialog fade" ref=${dialog} tabindex="-1" closedby=${stays ? "none" : "closerequest"}
+    aria-labelledby=${titleId} onKeyDown=${typed} onCancel=${(cancelled) => {
     cancelled.preventDefault();
     close();
   }} onClose=${() => dialog.current && (stays ? dialog.current.showModal() : close())} onMouseDown=${pressed}>
