@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
+import nats.errors
 import nats.js.errors
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 _NO_RESPONDERS = "503"
+_LOOK_EVERY_S = 0.1
 
 
 class _Refusal(msgspec.Struct):
@@ -44,21 +46,39 @@ class AckInbox:
         self._prefix = ""
         self._numbers = count()
         self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._connection = 0
+        """By the client's count: what was asked over an earlier one may never be answered."""
+        self._watch: asyncio.TimerHandle | None = None
         self._subscribing = asyncio.Lock()
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str], *, within_s: float) -> int:
-        """The sequence in the stream. Raises TimeoutError, an error of nats.js.errors, or one of the client's."""
+        """The sequence in the stream. Raises TimeoutError, an error of nats.js.errors, or one of the client's; of those
+        ConnectionReconnectingError where the connection broke meanwhile, as soon as there is another."""
         if not self._prefix:
             await self._subscribe()
         token = str(next(self._numbers))
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[token] = answer
+        if self._watch is None:
+            self._connection = self._client.stats["reconnects"]
+            self._look()
         try:
             await self._client.publish(subject, body, reply=self._prefix + token, headers=headers)
             async with asyncio.timeout(within_s):
                 return await answer
         finally:
             self._waiting.pop(token, None)
+
+    def _look(self) -> None:
+        """Again and again as long as anybody waits."""
+        connection = self._client.stats["reconnects"]
+        if connection != self._connection:
+            self._connection = connection
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(nats.errors.ConnectionReconnectingError())
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(_LOOK_EVERY_S, self._look) if self._waiting else None
 
     async def _subscribe(self) -> None:
         async with self._subscribing:

@@ -34,7 +34,8 @@ class PullInbox:
         self._partition = partition
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
-        self._arrived: deque[Msg] = deque()
+        self._arrived: deque[tuple[int, Msg]] = deque()
+        """With the number of reconnections by then."""
         self._something = asyncio.Event()
         self._open = 0
         """Messages that the server still owes to our request, and until when it remembers it."""
@@ -60,13 +61,13 @@ class PullInbox:
         taken = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
         if not self._arrived:
             self._something.clear()
-        return [self._batch(message) for message in taken]
+        return [self._batch(connection, message) for connection, message in taken]
 
     async def aclose(self) -> None:
         """Messages that nobody pulled are handed out again at once."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
-        for message in self._arrived:
+        for _, message in self._arrived:
             await self._client.publish(message.reply, b"-NAK")
         self._arrived.clear()
 
@@ -82,7 +83,7 @@ class PullInbox:
     async def _take(self, message: Msg) -> None:
         if message.reply:
             self._open -= 1
-            self._arrived.append(message)
+            self._arrived.append((self._client.stats["reconnects"], message))
         else:  # a word of the server's about the request: it is over, or there is no such consumer
             self._open = 0
             self._absent = bool(message.headers and message.headers.get("Status") == _NO_RESPONDERS)
@@ -90,7 +91,7 @@ class PullInbox:
                 return
         self._something.set()
 
-    def _batch(self, message: Msg) -> StreamedBatch:
+    def _batch(self, connection: int, message: Msg) -> StreamedBatch:
         # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<...>; servers may put two words before the stream.
         words = message.reply.split(".")
         first = 4 if len(words) == _WORDS_OF_AN_ACK else 6
@@ -101,4 +102,5 @@ class PullInbox:
             deliveries=int(deliveries),
             body=message.data,
             reply_to=message.reply,
+            connection=connection,
         )

@@ -150,6 +150,11 @@ class NatsTelemetryStream:
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
         with _named():
+            if batch.connection != self._client.stats["reconnects"]:
+                # A server that was killed had not yet written down all that it handed out: of that its successor
+                # knows nothing, hands it out anew, and never answers.
+                await self._client.publish(batch.reply_to, b"+ACK")
+                return
             # Waits for the server's word: a lost acknowledgement would hand the batch out again.
             await self._client.request(batch.reply_to, b"+ACK", timeout=self._answer_within_s)
 
@@ -163,6 +168,10 @@ class NatsTelemetryStream:
     async def still_working(self, batch: StreamedBatch) -> None:
         with _named():
             await self._client.publish(batch.reply_to, b"+WPI")
+
+    async def hand_back(self, batch: StreamedBatch) -> None:
+        with _named():
+            await self._client.publish(batch.reply_to, b"-NAK")
 
     async def fill(self) -> StreamFill:
         await self._ensure_once()

@@ -52,13 +52,21 @@ class PostgresPartitionShares:
 
     async def wanted(self) -> frozenset[int]:
         async with self._one_at_a_time:
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    return await self._balanced()
-            except (psycopg.OperationalError, TimeoutError) as error:
-                _log.warning("partitions: PostgreSQL does not say who holds them", error=str(error))
-                await self._lose()
-                return frozenset()
+            had_session = self._connection is not None
+            found = await self._answered()
+            if found is None and had_session:
+                # Of a server that is back already nobody else took them: what works on them need not even stop.
+                found = await self._answered()
+            return frozenset() if found is None else found
+
+    async def _answered(self) -> frozenset[int] | None:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._balanced()
+        except (psycopg.OperationalError, TimeoutError) as error:
+            _log.warning("partitions: PostgreSQL does not say who holds them", error=str(error))
+            await self._lose()
+            return None
 
     async def give_back(self, partition: int) -> None:
         async with self._one_at_a_time:

@@ -27,6 +27,8 @@ class StreamedBatch(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     reply_to: str
     """Where its acknowledgement goes."""
+    connection: int = 0
+    """Over which of our connections it came: the adapter's own numbers."""
 
 
 class StreamFill(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,10 @@ class TelemetryStream(Protocol):
 
     async def still_working(self, batch: StreamedBatch) -> None:
         """Keep `batch` from being handed out again yet."""
+        ...
+
+    async def hand_back(self, batch: StreamedBatch) -> None:
+        """Nobody works on `batch` here any more: it is handed out again at once."""
         ...
 
     async def fill(self) -> StreamFill:

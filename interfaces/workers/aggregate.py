@@ -36,7 +36,7 @@ WRITE_EVERY_S = 0.25
 """Wall seconds between two writes of a partition that is not behind: many small ones cost more than they help."""
 _PULL_FOR_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 0.5
 
 
 class Aggregator:
@@ -111,12 +111,46 @@ class Aggregator:
             return
         try:
             readings = joined([unpack(batch.body).readings for batch in batches])
-            await self._write(batches[-1].stream_seq, readings)
+            is_stored = await self._written(batches, readings, stop)
+        except StreamUnavailable:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it was, each batch is now tried on its own
             _log.warning("batches do not go in together", partition=self._partition, error=str(error))
             await self._each(batches, self._store_one, stop)
         else:
-            await self._stream.acknowledge_all(batches)
+            if is_stored:
+                await self._stream.acknowledge_all(batches)
+
+    async def _written(
+        self, batches: Sequence[StreamedBatch], readings: Sequence[MeterReading], stop: asyncio.Event
+    ) -> bool:
+        """All in one transaction; False when `stop` came while the store was away."""
+        pause_s = self._first_pause_s
+        while True:
+            try:
+                await self._write(batches[-1].stream_seq, readings)
+            except TelemetryStoreUnavailable as error:
+                self._tell_away(error)
+            else:
+                return True
+            if not await self._still_wanted(batches, pause_s, stop):
+                return False
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _tell_away(self, error: TelemetryStoreUnavailable) -> None:
+        _log.warning("telemetry store not reached", partition=self._partition, error=str(error))
+
+    async def _still_wanted(
+        self, waiting: Sequence[StreamedBatch], pause_s: float, stop: asyncio.Event
+    ) -> bool:
+        """After a pause in which nobody else is handed `waiting`; False, and they are handed back, when `stop` came."""
+        for batch in waiting:
+            await self._stream.still_working(batch)
+        await sleep_unless(stop, pause_s)
+        if stop.is_set():
+            for batch in waiting:
+                await self._stream.hand_back(batch)
+        return not stop.is_set()
 
     async def _each(
         self,
@@ -145,7 +179,7 @@ class Aggregator:
             try:
                 await handle(batch)
             except TelemetryStoreUnavailable as error:
-                _log.warning("telemetry store not reached", partition=self._partition, error=str(error))
+                self._tell_away(error)
             except Exception as error:  # noqa: BLE001 - parked with its reason after MAX_TRIES
                 tries += 1
                 _log.warning("batch failed", seq=batch.stream_seq, tries=tries, error=str(error))
@@ -155,10 +189,7 @@ class Aggregator:
                     return True
             else:
                 return True
-            for one in waiting:
-                await self._stream.still_working(one)
-            await sleep_unless(stop, pause_s)
-            if stop.is_set():
+            if not await self._still_wanted(waiting, pause_s, stop):
                 return False
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

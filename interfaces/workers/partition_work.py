@@ -10,6 +10,8 @@ from application.ports.partition_shares import PartitionShares
 _log = structlog.get_logger(__name__)
 
 ASK_EVERY_S = 1.0
+_WITHOUT_A_SHARE = 0.25
+"""Asked so much sooner: after an outage of PostgreSQL nobody works on anything yet."""
 
 
 async def work_on_share(
@@ -29,7 +31,7 @@ async def work_on_share(
             for partition in wanted - running.keys():
                 ended = asyncio.Event()
                 running[partition] = (ended, asyncio.create_task(_named(work, partition, ended)))
-            await _sleep(running, stop, ask_every_s)
+            await _sleep(running, stop, ask_every_s if running else ask_every_s * _WITHOUT_A_SHARE)
     finally:
         try:
             await _end(running, shares)

@@ -97,6 +97,20 @@ def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
     tell(story)
 
 
+def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        await stream.publish(0, b"mine", message_id="mine")
+        (batch,) = await stream.pull(0, limit=1, timeout_s=2)
+        for deliveries in range(2, 12):  # ten waits would be longer than any of them
+            await stream.hand_back(batch)
+            (batch,) = await stream.pull(0, limit=1, timeout_s=5)
+            assert batch.deliveries == deliveries
+        await stream.acknowledge(batch)
+        assert (await stream.fill()).unprocessed == 0
+
+    tell(story)
+
+
 def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(tell: Tell) -> None:
     async def story(stream: TelemetryStream) -> None:
         for n in range(4):

@@ -92,6 +92,10 @@ class FakeTelemetryStream:
         self._check()
         self._one(batch).hidden_until = asyncio.get_running_loop().time() + REDELIVER_AFTER_S
 
+    async def hand_back(self, batch: StreamedBatch) -> None:
+        self._check()
+        self._one(batch).hidden_until = 0.0
+
     def _one(self, batch: StreamedBatch) -> _Kept:
         return next(k for k in self.kept if k.seq == int(batch.reply_to))
 

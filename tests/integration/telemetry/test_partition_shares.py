@@ -78,18 +78,44 @@ def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(datab
     asyncio.run(story())
 
 
-def test_whoever_loses_its_session_has_lost_its_partitions(database: Database) -> None:
+def end_sessions(database: Database, *, only_holders: bool = False, connection_limit: int = -1) -> None:
+    holders = "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock')"
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT {connection_limit}'.encode())
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+            f" AND application_name = 'gridproof partitions' AND {holders if only_holders else 'true'}".encode()
+        )
+
+
+def test_a_session_that_is_lost_to_a_server_that_answers_again_is_made_anew_at_once(
+    database: Database,
+) -> None:
     async def story() -> None:
         one = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
-        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gridproof partitions'"
-                " AND datname = current_database()"
-            )
+        end_sessions(database)
+        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        end_sessions(database, connection_limit=0)
         assert await one.wanted() == frozenset()
+        end_sessions(database)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         await one.aclose()
+
+    asyncio.run(story())
+
+
+def test_whoever_loses_its_session_has_lost_what_another_takes_meanwhile(database: Database) -> None:
+    async def story() -> None:
+        one, other = (PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
+        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        assert await other.wanted() == frozenset()
+        end_sessions(database, only_holders=True)
+        assert await other.wanted() == frozenset(ALL_PARTITIONS)
+        assert await one.wanted() == frozenset()
+        await one.aclose()
+        await other.aclose()
 
     asyncio.run(story())
 

@@ -151,18 +151,31 @@ def test_a_failure_that_passes_parks_nothing() -> None:
     asyncio.run(story())
 
 
-def test_a_stop_in_the_middle_of_an_outage_leaves_the_batch_in_the_log() -> None:
+def test_what_an_outage_held_up_is_stored_in_one_transaction_after_it() -> None:
+    async def story() -> None:
+        told = Aggregating(store := FailingStore(*[TelemetryStoreUnavailable("away") for _ in range(3)]))
+        await told.publish(1, 2, 3)
+        await told.aggregator().store(await told.pull(), asyncio.Event())
+        assert (store.calls, store.position(0), len(store.readings)) == (4, 3, 3)
+        assert (await told.stream.fill()).unprocessed == 0
+
+    asyncio.run(story())
+
+
+def test_a_stop_in_the_middle_of_an_outage_hands_the_batches_back_for_others_to_take_at_once() -> None:
     async def story() -> None:
         store = FailingStore()
         store.available = False
         told = Aggregating(store)
-        await told.publish(1)
+        await told.publish(1, 2)
         stop = asyncio.Event()
         working = asyncio.create_task(told.aggregator().store(await told.pull(), stop))
         await asyncio.sleep(0.05)
         stop.set()
         await working
-        assert (await told.stream.fill()).unprocessed == 1
+        assert (await told.stream.fill()).unprocessed == 2
+        again = await told.stream.pull(0, limit=64, timeout_s=0.0)
+        assert [batch.stream_seq for batch in again] == [1, 2]
 
     asyncio.run(story())
 

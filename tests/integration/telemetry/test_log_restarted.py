@@ -1,0 +1,65 @@
+"""What was under way when the telemetry log's server died is not waited for: its successor never answers it."""
+
+import asyncio
+import os
+import signal
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from adapters.nats.telemetry_stream import NatsTelemetryStream
+from application.ports.telemetry_stream import StreamUnavailable
+from tests.integration.telemetry.conftest import TelemetryPath, eventually
+
+NEVER_S = 600.0
+"""Whoever waited so long would be ended by the test's own deadline."""
+
+
+async def restarted(path: TelemetryPath, client: Client) -> None:
+    before = client.stats["reconnects"]
+    await asyncio.to_thread(path.servers.nats.kill)
+    await asyncio.to_thread(path.servers.nats.start)
+    await eventually(lambda: client.is_connected and client.stats["reconnects"] > before)
+
+
+def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: TelemetryPath) -> None:
+    async def story() -> None:
+        client = await nats.connect(path.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        stream = NatsTelemetryStream(client, answer_within_s=NEVER_S)
+        await stream.publish(0, b"first", message_id="first")
+        pid = path.servers.nats.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        publishing = asyncio.create_task(stream.publish(0, b"x", message_id="x"))
+        await asyncio.sleep(0.2)
+        await restarted(path, client)
+        with pytest.raises(StreamUnavailable, match="ConnectionReconnecting"):
+            await publishing
+        # It was there before, or it is now: the next connection is another, and what is asked over it is answered.
+        assert await stream.publish(0, b"x", message_id="x") == 2
+        await client.close()
+
+    asyncio.run(story())
+
+
+def test_an_acknowledgement_of_what_an_earlier_server_handed_out_waits_for_no_answer(
+    path: TelemetryPath,
+) -> None:
+    async def story() -> None:
+        client = await nats.connect(path.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        stream = NatsTelemetryStream(client, ack_wait_s=0.5, answer_within_s=NEVER_S)
+        for name in ("a", "b"):
+            await stream.publish(0, name.encode(), message_id=name)
+        taken = await stream.pull(0, limit=2, timeout_s=5)
+        await restarted(path, client)
+        await stream.acknowledge_all(taken)
+        # What the new server knows nothing of, it hands out again, and that is acknowledged as ever.
+        for _ in range(20):
+            if (await stream.fill()).unprocessed == 0:
+                break
+            await stream.acknowledge_all(await stream.pull(0, limit=2, timeout_s=1) or taken)
+        assert (await stream.fill()).unprocessed == 0
+        await client.close()
+
+    asyncio.run(story())
