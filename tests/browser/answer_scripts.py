@@ -113,17 +113,19 @@ LIVE = served("""
   const { Banners } = await import("/static/components/banners.js");
   const { startLive } = await import("/static/live.js");
   answers["/api/rows"] = [200, { told: "one" }];
-  function View() {
-    const query = useQuery("/api/rows");
-    return html`<${Banners} /><${Loaded} query=${query}>${({ told }) => html`<p>${told}</p>`}</${Loaded}>`;
+  function View({ path }) {
+    const query = useQuery(path, { topics: ["dr-event"] });
+    return html`<${Loaded} query=${query}>${({ told }) => html`<p>${told}</p>`}</${Loaded}>`;
   }
   startLive();
   session.set({ phase: "signed-in" });
-  render(html`<${View} />`, main);
-  window.many = () => asked.filter((path) => path === "/api/rows").length;
+  window.show = (...paths) =>
+    (render(html`<${Banners} />${paths.map((path) => html`<${View} key=${path} path=${path} />`)}`, main), 0);
+  show("/api/rows");
+  window.many = (wanted = "/api/rows") => asked.filter((path) => path === wanted).length;
 """)
 """One query, and a stream on which `said(name, data)` is heard; `many()`: how often the query was asked.
-Time-outs are ten times as short."""
+`show(path, ...)` looks at those instead. Time-outs are ten times as short."""
 
 SENDING = """(async () => {
   const { html, render } = await import("/static/dom.js");

@@ -88,17 +88,17 @@ ANSWERS = """(async () => {
   const json = { "Content-Type": "application/json" };
   const answers = {
     "/api/portfolio": () => new Response("{}", { headers: { ...json, "X-Stale": "true", Age: "90" } }),
-    "/api/session": () => new Response("{}", { headers: json }),
-    "/health": () => new Response("{}", { headers: json }),
+    "/api/alerts": () => new Response("{}", { headers: { ...json, "X-Stale": "true", Age: "120" } }),
     "/api/broken": () => new Response("<html>", { status: 503, statusText: "Away", headers: json }),
     "/api/nothing": () => new Response("null", { status: 502, headers: json }),
     "/api/facilities": () => new Response("{}", { headers: json }),
   };
   window.fetch = async (path) => answers[path]();
-  const { connection, get } = await import("/static/api.js");
-  window.asked = (path) => get(path).then(
-    () => connection.get().staleAgeS,
+  const { get, labelOf } = await import("/static/api.js");
+  const { signal } = new AbortController();
+  window.asked = (path) => get(path, { signal }).then(
+    () => labelOf(signal).stale?.ageS ?? null,
     (problem) => [problem.constructor.name, problem.status, problem.document.title],
   );
 })()"""
-"""`asked(path)`: how old the page takes its figures to be after the answer at that path, or the problem."""
+"""`asked(path)`: how old the oldest is of what was asked for, with the answer at that path, or the problem."""

@@ -82,12 +82,12 @@ def test_after_a_dialog_the_focus_goes_to_the_head_only_from_what_is_gone_and_no
     told(QUESTION, story)
 
 
-def test_only_an_answer_with_figures_says_whether_they_are_old_and_a_refusal_that_cannot_be_read_is_one(
+def test_what_was_asked_for_together_is_as_old_as_the_oldest_and_a_refusal_that_cannot_be_read_is_one(
     told: Told,
 ) -> None:
     async def story(page: Page) -> None:
-        paths = ["/api/portfolio", "/health", "/api/session", "/api/facilities"]
-        assert [await page.value(f"asked('{path}')") for path in paths] == [90, 90, 90, None]
+        paths = ["/api/facilities", "/api/portfolio", "/api/facilities", "/api/alerts"]
+        assert [await page.value(f"asked('{path}')") for path in paths] == [None, 90, 90, 120]
         assert await page.value("asked('/api/broken')") == ["Problem", 503, "Away"]
         assert await page.value("asked('/api/nothing')") == ["Problem", 502, "Status 502"]
 

@@ -5,10 +5,27 @@ const KEY = "gridproof-key";
 const TIMEOUT_MS = 20_000;
 const MOST_REMEMBERED = 100;
 
-/** Whether the server answers at all; and since when it answers from memory alone. */
-export const connection = createStore({ offline: false, answeredAt: null, staleAgeS: null });
+/** Whether the server answers at all, and when it did last. */
+export const connection = createStore({ offline: false, answeredAt: null });
 
 const remembered = new Map();
+const labels = new WeakMap();
+
+/**
+ * What was said with the answers to all that `signal` was given to. `stale`: `{ageS, source}` of the oldest that is not of
+ * now, or null; `lagS`: how far behind the replica is that they may be of, or null.
+ */
+export const labelOf = (signal) => labels.get(signal) || { stale: null, lagS: null };
+
+function noteLabel(signal, { headers }, source) {
+  const { stale, lagS } = labelOf(signal);
+  const ageS = Number(headers.get("age")) || 0;
+  const behind = /^replica; lag_s=([\d.]+)/.exec(headers.get("x-read-models"));
+  labels.set(signal, {
+    stale: headers.has("x-stale") && !(ageS <= stale?.ageS) ? { ageS, source } : stale,
+    lagS: behind ? Math.max(lagS, behind[1]) : lagS,
+  });
+}
 
 /** An answer that is no success, or none at all (status 0). `document` is the problem document (RFC 9457). */
 export class Problem extends Error {
@@ -69,9 +86,6 @@ const brokenOff = (signal) => (error) => Promise.reject(silence(error, signal));
 
 const isJson = (answer) => (answer.headers.get("content-type") || "").includes("json");
 
-/** Whether an answer would be labelled where it is old: those of the server itself and of the session never are. */
-const showsFigures = (path) => path.startsWith("/api/") && !path.startsWith("/api/session");
-
 async function problemOf(answer) {
   let document = { title: answer.statusText || `Status ${answer.status}`, detail: "" };
   // What stands between us and the server may refuse in a form of its own, or break off: the status says enough.
@@ -89,9 +103,9 @@ export async function get(path, { signal, anew = false } = {}) {
   const answer = await answered(path, options, signal);
   const unchanged = answer.status === 304 && known;
   if (!answer.ok && !unchanged) throw await problemOf(answer);
-  if (showsFigures(path)) connection.set({ staleAgeS: answer.headers.has("x-stale") ? Number(answer.headers.get("age")) || 0 : null });
-  if (unchanged) return known.body;
-  const body = await answer.json().catch(brokenOff(signal));
+  const body = unchanged ? known.body : await answer.json().catch(brokenOff(signal));
+  if (signal) noteLabel(signal, answer, body?.source);
+  if (unchanged) return body;
   const etag = answer.headers.get("etag");
   if (etag && !anew) {
     remembered.delete(path);

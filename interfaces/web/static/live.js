@@ -15,7 +15,10 @@ const OF_THE_LOG = ["dr-event", "dispatch", "facility", "program"];
  * `streaming`: the stream is open. `staleS`, `staleReason`: the read models are that far behind. `readingsAt`:
  * when readings were last measured, or stored, as far as the page has heard.
  */
-export const live = createStore({ streaming: false, staleS: null, staleReason: null, readingsAt: null });
+export const live = createStore({ readingsAt: null });
+/** Without the stream answers alone say how old they are. */
+const unheard = () => live.set({ streaming: false, staleS: null, staleReason: null });
+unheard();
 
 const listeners = new Set();
 let source = null;
@@ -26,7 +29,7 @@ let collecting = null;
 let reopening = null;
 let polling = null;
 
-/** `listener(topics)` with the names of what changed, or null: everything may have. */
+/** `listener(topics)` with the names of what changed ("everything" among them), or null: nobody tells, and anything may have. */
 export function onChange(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -42,7 +45,7 @@ function changed(topic) {
     const topics = pending;
     pending = new Set();
     collecting = null;
-    tell(topics.has("everything") ? null : topics);
+    tell(topics);
   }, COLLECT_MS);
 }
 
@@ -84,7 +87,7 @@ function open() {
     live.set({ staleS: state.stale ? state.age_s : null, staleReason: state.stale ? state.reason : null });
   });
   opened.onerror = () => {
-    live.set({ streaming: false });
+    unheard();
     probe();
     if (opened.readyState !== EventSource.CLOSED || source !== opened) return;
     reopening = setTimeout(reopen, REOPEN_MS);
@@ -107,7 +110,7 @@ async function reopen() {
 function poll() {
   if (session.get().phase !== "signed-in" || document.hidden) return;
   if (live.get().streaming && Date.now() - heardAt > SILENT_MS) {
-    live.set({ streaming: false }); // it broke without a word
+    unheard(); // it broke without a word
     open();
   }
   if (!live.get().streaming) tell(null);
@@ -132,7 +135,7 @@ function stop() {
   source = null;
   polling = null;
   lastEventId = null;
-  live.set({ streaming: false, staleS: null, staleReason: null });
+  unheard();
 }
 
 /** Follows the session: while somebody is signed in, the stream is open or tried. */

@@ -1,15 +1,27 @@
 // What a view reads: fetched once for all who look at it, kept while it is fetched again, told of its failures.
-import { Problem, get, getAll } from "./api.js";
+import { Problem, get, getAll, labelOf } from "./api.js";
 import { useEffect, useState } from "./dom.js";
 import { onChange } from "./live.js";
 import { leave, session } from "./session.js";
+import { createStore } from "./store.js";
 
 const LEAST_APART_MS = 1_200;
 const KEPT_MS = 60_000;
 const RETRY_MS = 2_000;
 const RETRY_MOST_MS = 30_000;
+const LAG_KNOWN_MS = 1_000; // the server looks once a second how far its replica is behind
+const OF_PRIMARY = ["alert", "telemetry"];
 
 const queries = new Map();
+const toldAt = new Map();
+
+/** `stale`: `{ageS, source}` of the oldest answer that is shown and not of now, or null. */
+export const shown = createStore({ stale: null });
+
+function noteShown() {
+  const stale = [...queries.values()].map(({ watchers, state }) => (watchers.size ? state.stale : null)).filter(Boolean);
+  shown.set({ stale: stale.sort((a, b) => b.ageS - a.ageS)[0] || null });
+}
 
 /** `data` stays while it is fetched again or cannot be; `problem` says why the newest try failed. */
 class Query {
@@ -17,7 +29,7 @@ class Query {
     this.name = name;
     this.load = load;
     this.watchers = new Map();
-    this.state = { data: undefined, problem: null, at: null, loading: false };
+    this.state = { data: undefined, problem: null, at: null, loading: false, stale: null };
     this.began = 0;
     this.again = null;
     this.failures = 0;
@@ -25,7 +37,7 @@ class Query {
   }
 
   concerns(topics) {
-    if (topics === null) return true;
+    if (!topics || topics.has("everything")) return true;
     for (const wanted of this.watchers.values()) if (wanted.some((topic) => topics.has(topic))) return true;
     return false;
   }
@@ -33,6 +45,7 @@ class Query {
   show(changes) {
     this.state = { ...this.state, ...changes };
     for (const watcher of [...this.watchers.keys()]) watcher(this.state);
+    noteShown();
   }
 
   /** Fetches now, or as soon as the last fetch is over and a second old. */
@@ -57,12 +70,19 @@ class Query {
     this.show({ loading: true });
     try {
       const data = await this.load(controller.signal);
-      this.failures = 0;
-      if (this.controller === controller) this.show({ data, problem: null, at: Date.now() });
+      if (this.controller !== controller) return;
+      const { stale, lagS } = labelOf(controller.signal);
+      this.show({ data, problem: null, at: Date.now(), stale });
+      const earlyMs = lagS === null ? 0 : this.toldAt() + LAG_KNOWN_MS + lagS * 1000 - this.began;
+      if (stale || earlyMs > 0) this.fetchLater(earlyMs);
+      else this.failures = 0;
     } catch (error) {
       if (controller.signal.aborted) return;
       const problem = error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message });
-      if (problem.mayPass) this.retryLater(problem);
+      if (problem.mayPass) {
+        problem.isAskedAgain = true;
+        this.fetchLater((problem.retryAfterS || 0) * 1000);
+      }
       this.show({ problem });
       if (error.status === 401 && session.get().phase === "signed-in") leave("The session has ended; sign in again.");
     } finally {
@@ -73,16 +93,22 @@ class Query {
     }
   }
 
-  /** Later with each failure, and not all queries at the same moment. */
-  retryLater(problem) {
-    problem.isAskedAgain = true;
+  /** When it was last told that what a replica may not have yet has changed. */
+  toldAt() {
+    const wanted = [...this.watchers.values()].flat().filter((topic) => !OF_PRIMARY.includes(topic));
+    return wanted.length ? Math.max(...["everything", ...wanted].map((topic) => toldAt.get(topic) || 0)) : 0;
+  }
+
+  /** Later with each try that did not give what is so now, and not all queries at the same moment. */
+  fetchLater(leastMs) {
     const waitMs = Math.min(RETRY_MOST_MS, RETRY_MS * 2 ** this.failures) * (0.75 + Math.random() / 2);
     this.failures += 1;
-    this.retrying = setTimeout(() => this.refetch(), Math.max(waitMs, (problem.retryAfterS || 0) * 1000));
+    this.retrying = setTimeout(() => this.refetch(), Math.max(waitMs, leastMs));
   }
 
   leave(watcher) {
     this.watchers.delete(watcher);
+    noteShown();
     if (this.watchers.size) return;
     this.controller?.abort();
     this.controller = null;
@@ -94,7 +120,12 @@ class Query {
 }
 
 onChange((topics) => {
-  for (const query of queries.values()) if (query.watchers.size && query.concerns(topics)) query.refetch();
+  for (const topic of topics || []) toldAt.set(topic, Date.now());
+  for (const query of queries.values()) {
+    if (!query.watchers.size || !query.concerns(topics)) continue;
+    query.failures = 0;
+    query.refetch();
+  }
 });
 
 session.watch(({ phase }) => {

@@ -1,0 +1,143 @@
+"""What the page says of answers that are not of now, path by path, and how it comes by newer ones."""
+
+from tests.browser.answer_scripts import LIVE
+from tests.browser.conftest import Told
+from tests.chromium import Page
+
+BANNER = ".banner"
+NO_BANNER = "!document.querySelector('.banner')"
+ROWS, OTHERS, MORE = "/api/rows", "/api/others", "/api/more"
+HASTE = """(() => {
+  const now = Date.now, from = now();
+  Date.now = () => from + 10 * (now() - from);
+  Object.defineProperty(document, "hidden", { value: true });
+})()"""
+"""The clock runs as much faster as time-outs are shorter; nothing is polled, as in a page that nobody sees."""
+REPLICA = """(() => {
+  window.lagS = 3;
+  window.primary = window.replica = "one";
+  window.written = (told) => {
+    primary = told;
+    setTimeout(() => (replica = told), lagS * 1000);
+    said("dr-event", {});
+  };
+  const behind = () => [200, { told: replica }, { "X-Read-Models": `replica; lag_s=${lagS.toFixed(3)}` }];
+  answers["/api/rows"] = answers["/api/others"] = behind;
+  show();
+})()"""
+"""`written(told)` is told by the stream at once; a replica answers, and has it `lagS` later."""
+
+
+def stale(told: str, source: str | None, age_s: int) -> str:
+    """An answer."""
+    body = f"{{ told: '{told}', source: {repr(source) if source else 'undefined'} }}"
+    return f"[200, {body}, {{ 'X-Stale': 'true', Age: '{age_s}' }}]"
+
+
+async def answer(page: Page, path: str, answered: str) -> None:
+    await page.value(f"answers['{path}'] = {answered}, 0")
+
+
+async def show(page: Page, *paths: str) -> None:
+    await page.value(f"show({', '.join(map(repr, paths))})")
+
+
+def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await answer(page, OTHERS, stale("old", "last_known", 45))
+        await answer(page, MORE, "[200, { told: 'new' }]")
+        await show(page, OTHERS)
+        await page.shows("Figures are up to 45 s old.", BANNER)
+        await show(page, OTHERS, MORE)
+        await page.shows("new", "main p:last-of-type")
+        await page.shows("Figures are up to 45 s old.", BANNER)
+        await answer(page, OTHERS, "[200, { told: 'newest' }]")
+        await page.shows("newest", "main p")
+        await page.until(NO_BANNER)
+
+    told(LIVE, story)
+
+
+def test_the_label_of_what_is_no_longer_shown_goes_with_it(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await answer(page, OTHERS, stale("old", "last_known", 45))
+        await answer(page, MORE, stale("older", "replica", 7))
+        await show(page, OTHERS, MORE)
+        await page.shows("Figures are up to 45 s old.", BANNER)
+        await show(page, MORE)
+        await page.shows("Figures are up to 7 s old.", BANNER)
+        await show(page, ROWS)
+        await page.until(NO_BANNER)
+
+    told(LIVE, story)
+
+
+def test_why_figures_are_old_is_what_their_answer_says(told: Told) -> None:
+    reasons = {
+        "last_known": "A store does not answer",
+        "replica": "They are of a replica",
+        "read_models": "The read models are behind the log",
+        None: "A store does not answer",
+    }
+
+    async def story(page: Page) -> None:
+        for n, (source, reason) in enumerate(reasons.items()):
+            await answer(page, f"{ROWS}/{n}", stale("old", source, 9))
+            await show(page, f"{ROWS}/{n}")
+            await page.shows(reason, BANNER)
+        await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
+        await page.shows("The database does not answer", BANNER)
+
+    told(LIVE, story)
+
+
+def test_what_a_stream_said_of_staleness_ends_with_it(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.shows("one", "main p")
+        await page.value("said('open'), said('state', { stale: true, age_s: 12, reason: 'projections' })")
+        await page.shows("Stale for 12 s", BANNER)
+        await page.value("streams.at(-1).onerror(), 0")
+        await page.until(NO_BANNER)
+
+    told(LIVE, story)
+
+
+def test_what_is_not_of_now_is_asked_for_again_until_it_is(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.value("said('open')")
+        await answer(page, OTHERS, stale("old", "last_known", 90))
+        await show(page, OTHERS)
+        await page.until(f"many('{OTHERS}') >= 3")
+        await answer(page, OTHERS, "[200, { told: 'new' }]")
+        await page.shows("new", "main p")
+        asked = await page.value(f"many('{OTHERS}')")
+        await page.value("new Promise(done => setTimeout(done, 15000))")
+        assert await page.value(f"many('{OTHERS}')") == asked
+
+    told(LIVE, story)
+
+
+def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_it_has(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
+        await page.shows("one", "main p")
+        await page.value("written('two'), 0")
+        await page.shows("two", "main p")
+        asked = await page.value("many()")
+        await page.value("new Promise(done => setTimeout(done, 40000))")
+        assert await page.value("many()") <= asked + 1
+
+    told(LIVE, story)
+
+
+def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(told: Told) -> None:
+    async def story(page: Page) -> None:
+        await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
+        await page.shows("one", "main p")
+        await page.value(
+            f"written('two'), new Promise(done => setTimeout(done, 400)).then(() => show('{OTHERS}'))"
+        )
+        await page.shows("two", "main p")
+        assert await page.value(f"many('{OTHERS}')") > 1
+
+    told(LIVE, story)
