@@ -4,6 +4,8 @@ As of T means: the longest prefix of the whole log in which every recorded_at <=
 position N. Telemetry is not rewound; what was measured then is in the log.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,14 +20,40 @@ from domain.event_sourcing import CreationEvent, DomainEvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit_steps import AuditTrailRow, step_of
-from projections.story_log import AsOf, StoryEntry, StoryLog, position_as_of
+from projections.story_log import AsOf, StoryEntry, StoryLog, position_up_to
 
 _OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
 """What its facilities' own streams say of a DR event."""
+_FACILITY_TOPICS = tuple(get_topic(kind) for kind in _OF_FACILITY)
 
 
 class UnknownStory(LookupError):
     """The log knows no such DR event (at that moment)."""
+
+
+class StoryPlaces(msgspec.Struct, frozen=True):
+    """Where a DR event's story is told, which follows from the facilities that it names."""
+
+    whole: tuple[UUID, ...]
+    """Its own stream and those of its dispatches."""
+    facilities: Mapping[UUID, str]
+    """Facilities' streams, which speak of other DR events too -> the facility."""
+
+    @classmethod
+    def of(cls, dr_event_id: UUID, facility_ids: Iterable[str]) -> StoryPlaces:
+        named = sorted(facility_ids)
+        dispatches = (dispatch_id(dr_event_id, facility_id) for facility_id in named)
+        return cls((dr_event_id, *dispatches), {facility_stream_id(one): one for one in named})
+
+
+class Story(msgspec.Struct, frozen=True):
+    """All that one state of the log says of a DR event."""
+
+    head: int
+    """The newest position of the log then."""
+    entries: list[StoryEntry]
+    """In the order of the log; none of an unknown one."""
+    places: StoryPlaces
 
 
 class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,19 +92,25 @@ def resolve_dr_event(log: StoryLog, reference: str) -> UUID:
 def audit_document(log: StoryLog, dr_event_id: UUID, *, as_of: AsOf | None = None) -> AuditDocument:
     """The DR event replayed from the log. Raises UnknownStory, PositionAhead or StoryLogUnavailable."""
     position, story = past_story(log, dr_event_id, as_of)
-    entries = [entry for entry in story if entry.position <= position]
-    names = facility_names(story)
-    return replay(entries, dr_event_id, names=names, as_of=as_of, position=position)
+    entries = [entry for entry in story.entries if entry.position <= position]
+    return replay(entries, dr_event_id, names=story.places.facilities, as_of=as_of, position=position)
 
 
-def past_story(log: StoryLog, dr_event_id: UUID, as_of: AsOf | None) -> tuple[int, list[StoryEntry]]:
+def past_story(
+    log: StoryLog, dr_event_id: UUID, as_of: AsOf | None, *, known: StoryPlaces | None = None
+) -> tuple[int, Story]:
     """The end of the prefix that `as_of` means, and the whole story, which may go on after it.
 
-    Raises UnknownStory if nothing of it is in the prefix, PositionAhead or StoryLogUnavailable.
+    `known` as in `read_story`. Raises UnknownStory if nothing of it is in the prefix, PositionAhead or
+    StoryLogUnavailable.
     """
-    position = position_as_of(log, as_of)
-    story = read_story(log, dr_event_id)
-    if not story or story[0].position > position:
+    if isinstance(as_of, datetime):
+        position = log.prefix_end(as_of)
+        story = read_story(log, dr_event_id, known=known)
+    else:
+        story = read_story(log, dr_event_id, known=known)
+        position = position_up_to(story.head, as_of)
+    if not story.entries or story.entries[0].position > position:
         raise UnknownStory(
             f"the log knows no DR event {dr_event_id}{_when(as_of)}; list them with `gridproof dr-events list`"
         )
@@ -89,23 +123,28 @@ def _when(as_of: AsOf | None) -> str:
     return f" as of {as_of.isoformat()}" if isinstance(as_of, datetime) else f" as of position {as_of}"
 
 
-def read_story(log: StoryLog, dr_event_id: UUID) -> list[StoryEntry]:
-    """Its own stream, those of its dispatches, and what those of its facilities say of it, in the order of the log."""
-    own = log.entries_of([dr_event_id])
-    facility_ids = sorted(_facilities_named(own))
-    if not facility_ids:
-        return own
-    dispatches = log.entries_of([dispatch_id(dr_event_id, facility_id) for facility_id in facility_ids])
-    facilities = [
-        entry
-        for entry in log.entries_of(
-            [facility_stream_id(facility_id) for facility_id in facility_ids],
-            topics=[get_topic(kind) for kind in _OF_FACILITY],
-            mentioning=dr_event_id,
+def read_story(log: StoryLog, dr_event_id: UUID, *, known: StoryPlaces | None = None) -> Story:
+    """Its own stream, those of its dispatches, and what those of its facilities say of it.
+
+    `known`: where it was told when it was read before. While that is so this reads the log once, and else once more.
+    """
+    places = known or StoryPlaces.of(dr_event_id, ())
+    while True:
+        told = log.told_of(
+            dr_event_id, whole=places.whole, partly=tuple(places.facilities), topics=_FACILITY_TOPICS
         )
-        if isinstance(entry.domain_event, _OF_FACILITY) and entry.domain_event.dr_event_id == dr_event_id
-    ]
-    return sorted([*own, *dispatches, *facilities], key=lambda entry: entry.position)
+        named = _facilities_named(told.entries)
+        if named == set(places.facilities.values()):
+            entries = [entry for entry in told.entries if _is_of(entry.domain_event, dr_event_id)]
+            return Story(told.head, entries, places)
+        places = StoryPlaces.of(dr_event_id, named)
+
+
+def _is_of(happened: DomainEvent, dr_event_id: UUID) -> bool:
+    """Not what names the id as something else, nor what a stream says whose id was taken for that of a DR event."""
+    if isinstance(happened, _OF_FACILITY):
+        return happened.dr_event_id == dr_event_id
+    return isinstance(happened, DREvent.Event | Dispatch.Event)
 
 
 def _facilities_named(entries: Iterable[StoryEntry]) -> set[str]:
@@ -119,11 +158,6 @@ def _facilities_named(entries: Iterable[StoryEntry]) -> set[str]:
             case _:
                 pass
     return named
-
-
-def facility_names(entries: Iterable[StoryEntry]) -> dict[UUID, str]:
-    """Facility stream -> facility, for every facility that the story speaks of."""
-    return {facility_stream_id(facility_id): facility_id for facility_id in _facilities_named(entries)}
 
 
 def replay(

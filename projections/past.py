@@ -39,7 +39,7 @@ def dr_event_as_of(log: StoryLog, dr_event_id: UUID, as_of: AsOf) -> PastStory:
     Raises UnknownStory if it was not known then, PositionAhead, FoldFailed or StoryLogUnavailable.
     """
     position, story = past_story(log, dr_event_id, as_of)
-    entries = [entry for entry in story if entry.position <= position]
+    entries = [entry for entry in story.entries if entry.position <= position]
     return PastStory(
         position,
         MemoryView(_folded(DREventsProjection(), entries)),

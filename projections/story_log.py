@@ -20,6 +20,15 @@ class StoryEntry(msgspec.Struct, frozen=True):
     domain_event: DomainEvent
 
 
+class ToldStory(msgspec.Struct, frozen=True):
+    """One state of the log, as far as a story goes."""
+
+    head: int
+    """The newest position of the whole log."""
+    entries: list[StoryEntry]
+    """In the order of the log."""
+
+
 class StoryLogUnavailable(Exception):
     """The log cannot be reached, or did not answer in time."""
 
@@ -32,15 +41,17 @@ class StoryLog(Protocol):
     """Reads the demand response log by streams (synchronous). All methods raise StoryLogUnavailable."""
 
     def entries_of(
-        self,
-        stream_ids: Sequence[UUID],
-        *,
-        topics: Sequence[str] | None = None,
-        mentioning: UUID | None = None,
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StoryEntry]:
-        """Every domain event of those streams (of those topics only, if given), in the order of the log.
+        """Every domain event of those streams (of those topics only, if given), in the order of the log."""
+        ...
 
-        With `mentioning` only those that name that id somewhere.
+    def told_of(
+        self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
+    ) -> ToldStory:
+        """In one state of the log: every domain event of the streams `whole`, and of others what they say of one id.
+
+        Of the streams `partly` (none of them in `whole`) those of `topics` that name `mentioned` somewhere.
         """
         ...
 
@@ -71,7 +82,11 @@ def position_as_of(log: StoryLog, as_of: AsOf | None) -> int:
     """
     if isinstance(as_of, datetime):
         return log.prefix_end(as_of)
-    head = log.head()
+    return position_up_to(log.head(), as_of)
+
+
+def position_up_to(head: int, as_of: int | None) -> int:
+    """The end of the prefix that a position means in a log up to `head`. Raises PositionAhead."""
     if as_of is None:
         return head
     if as_of > head:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 from weakref import WeakSet
 
 import numpy as np
@@ -19,7 +20,10 @@ from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
 from adapters.postgres.binary_arrays import TEXT, array_of, text
+from adapters.postgres.binary_arrays import UUID as UUID_TYPE
 from adapters.postgres.binary_rows import POSTGRES_EPOCH, fields_of, timestamps
+
+_UUID_LENGTH = (16).to_bytes(4, "big")
 
 
 class ArrayParam:
@@ -78,6 +82,12 @@ def texts(values: Sequence[str | None]) -> ArrayParam:
     table = {value: text(value) for value in set(values)}
     body = b"".join([table[value] for value in values])
     return ArrayParam(1009, TEXT, body, len(values), has_nulls=None in table)
+
+
+def uuids(values: Sequence[UUID]) -> ArrayParam:
+    return ArrayParam(
+        2951, UUID_TYPE, b"".join([_UUID_LENGTH + value.bytes for value in values]), len(values)
+    )
 
 
 class _ArrayDumper(Dumper):

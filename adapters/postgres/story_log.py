@@ -10,13 +10,14 @@ import psycopg
 from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.array_params import teach, texts, uuids
 from adapters.postgres.decoded_entries import DecodedEntries
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from application.event_mapper import decode_domain_event
 from application.upcasters import stored_topics
 from domain.dr_event import DREvent
-from projections.story_log import StoryEntry, StoryLogUnavailable
+from projections.story_log import StoryEntry, StoryLogUnavailable, ToldStory
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -25,9 +26,17 @@ _COLUMNS = "SELECT notification_id, topic, originator_id, originator_version, st
 _OF_STREAMS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
 WHERE originator_id = ANY(%(streams)s) AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
-    AND (%(mentioned)s::bytea IS NULL OR position(%(mentioned)s::bytea IN state) > 0)
 ORDER BY notification_id
 """
+# The head comes last: its position is that of the last domain event at least, and it has no topic.
+_TOLD = f"""
+{_COLUMNS} FROM gridproof.demand_response_events WHERE originator_id = ANY(%(whole)s) UNION ALL
+{_COLUMNS} FROM gridproof.demand_response_events
+WHERE originator_id = ANY(%(partly)s) AND topic = ANY(%(topics)s) AND position(%(mentioned)s IN state) > 0
+UNION ALL
+SELECT coalesce(max(notification_id), 0), NULL, NULL, NULL, NULL FROM gridproof.demand_response_events
+ORDER BY 1, 2 NULLS LAST
+"""  # noqa: S608 - our own column names
 _OF_TOPICS = f"""
 {_COLUMNS} FROM gridproof.demand_response_events
 WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
@@ -51,20 +60,29 @@ class PostgresStoryLog:
         self._decoded = DecodedEntries()
 
     def entries_of(
-        self,
-        stream_ids: Sequence[UUID],
-        *,
-        topics: Sequence[str] | None = None,
-        mentioning: UUID | None = None,
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StoryEntry]:
         asked = {
             "streams": list(stream_ids),
             "topics": None if topics is None else stored_topics(list(topics)),
-            "mentioned": None if mentioning is None else str(mentioning).encode(),
         }
         with self._connection() as connection:
             found = connection.execute(_OF_STREAMS, asked).fetchall()
         return self._decoded.of(found)
+
+    def told_of(
+        self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
+    ) -> ToldStory:
+        asked = {
+            "whole": uuids(whole),
+            "partly": uuids(partly),
+            "topics": texts(stored_topics(list(topics))),
+            "mentioned": str(mentioned).encode(),
+        }
+        with self._connection() as connection:
+            teach(connection)
+            *found, head = connection.execute(_TOLD, asked).fetchall()
+        return ToldStory(head[0], self._decoded.of(found))
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
         position = after

@@ -149,11 +149,11 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
     from projections.audit_replay import UnknownStory, read_story
 
     story = read_story(stores.story_log(), dr_event_id)
-    if not story:
+    if not story.entries:
         raise UnknownStory(
             f"the log knows no DR event {dr_event_id}; list them with `gridproof dr-events list`"
         )
-    positions = [entry.position for entry in story]
+    positions = [entry.position for entry in story.entries]
     return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -239,6 +240,8 @@ def test_read_models_of_an_empty_log_are_empty(opened: Opened) -> None:
     assert models.deadlines.due(StoppedClock().now()) == []
     assert {item.position for item in models.positions()} == {0}
     assert (log.head(), log.prefix_end(StoppedClock().now())) == (0, 0)
+    told = log.told_of(UUID(int=1), whole=[UUID(int=1)], partly=[], topics=[])
+    assert (told.head, told.entries) == (0, [])
 
 
 def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk: PortfolioWalk) -> None:
@@ -253,17 +256,37 @@ def test_a_story_log_gives_streams_in_the_order_of_the_log(opened: Opened, walk:
     assert [entry.position for entry in reserved] == [
         entry.position for entry in expected if entry.topic == "facility.reserved.v1"
     ]
-    named = log.entries_of(stream_ids, topics=["facility.reserved.v1"], mentioning=walk.dr_events[0].id)
-    assert [entry.position for entry in named] == [
-        entry.position
-        for entry in reserved
-        if isinstance(entry.domain_event, Facility.Reserved)
-        and entry.domain_event.dr_event_id == walk.dr_events[0].id
-    ]
-    assert 0 < len(named) < len(reserved)
     assert log.entries_of(stream_ids) == found
     assert log.entries_of([]) == []
     assert log.head() == walk.entries[-1].position
+
+
+def test_a_story_log_tells_some_streams_whole_and_of_others_what_names_one_id(
+    opened: Opened, walk: PortfolioWalk
+) -> None:
+    _, log = opened(walk.entries)
+    first, facility = walk.dr_events[0].id, walk.facilities["fac-001"].id
+    told = log.told_of(first, whole=[first], partly=[facility], topics=["facility.reserved.v1"])
+    expected = [
+        entry
+        for entry in walk.entries
+        if (happened := entry.domain_event).originator_id == first
+        or (
+            happened.originator_id == facility
+            and isinstance(happened, Facility.Reserved)
+            and happened.dr_event_id == first
+        )
+    ]
+    assert [(item.position, item.domain_event) for item in told.entries] == [
+        (item.position, item.domain_event) for item in expected
+    ]
+    assert told.head == walk.entries[-1].position
+    reserved = log.entries_of([facility], topics=["facility.reserved.v1"])
+    assert 0 < sum(entry in reserved for entry in told.entries) < len(reserved)
+    last = walk.entries[-1].domain_event.originator_id  # the head is told beside what stands at it
+    assert log.told_of(last, whole=[last], partly=[], topics=[]).entries[-1].position == told.head
+    nothing = log.told_of(first, whole=[], partly=[], topics=[])
+    assert (nothing.head, nothing.entries) == (told.head, [])
 
 
 def test_a_story_log_gives_topics_of_every_stream_up_to_a_position(

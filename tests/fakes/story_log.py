@@ -9,7 +9,7 @@ from eventsourcing.utils import get_topic
 from application.event_mapper import encode_state
 from domain.dr_event import DREvent
 from projections.memory_rows import Entry
-from projections.story_log import StoryEntry
+from projections.story_log import StoryEntry, ToldStory
 
 
 class FakeStoryLog:
@@ -17,19 +17,25 @@ class FakeStoryLog:
         self.entries = [StoryEntry(entry.position, entry.domain_event) for entry in entries]
 
     def entries_of(
-        self,
-        stream_ids: Sequence[UUID],
-        *,
-        topics: Sequence[str] | None = None,
-        mentioning: UUID | None = None,
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StoryEntry]:
         return [
             entry
             for entry in self.entries
             if entry.domain_event.originator_id in stream_ids
             and (topics is None or get_topic(type(entry.domain_event)) in topics)
-            and (mentioning is None or str(mentioning).encode() in encode_state(entry.domain_event))
         ]
+
+    def told_of(
+        self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
+    ) -> ToldStory:
+        named = [
+            entry
+            for entry in self.entries_of(partly, topics=topics)
+            if str(mentioned).encode() in encode_state(entry.domain_event)
+        ]
+        entries = sorted([*self.entries_of(whole), *named], key=lambda entry: entry.position)
+        return ToldStory(self.head(), entries)
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
         return (

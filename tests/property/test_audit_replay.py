@@ -109,6 +109,17 @@ def test_a_dr_event_is_found_by_our_id_and_by_the_utilitys() -> None:
         resolve_dr_event(log, "UTIL-2")
 
 
+def test_the_id_of_a_stream_of_another_kind_is_that_of_no_dr_event() -> None:
+    walk = PortfolioWalk()
+    dr_event = walk.happy()
+    log = FakeStoryLog(walk.entries)
+    streams = {entry.domain_event.originator_id for entry in walk.entries} - {dr_event.id}
+    assert len(streams) > 3
+    for stream in streams:
+        with pytest.raises(UnknownStory):
+            audit_document(log, stream)
+
+
 def test_an_id_that_two_utilities_use_must_be_ours() -> None:
     walk = PortfolioWalk()
     first = walk.open_dr_event()

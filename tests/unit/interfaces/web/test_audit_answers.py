@@ -12,7 +12,7 @@ from interfaces.web import audit_answers
 from interfaces.web.audit_answers import AuditAnswers
 from projections import audit_replay
 from projections.audit_replay import UnknownStory, audit_document
-from projections.story_log import StoryEntry, StoryLogUnavailable
+from projections.story_log import StoryEntry, StoryLogUnavailable, ToldStory
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import PortfolioWalk
 
@@ -83,7 +83,7 @@ def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, fol
         told = answers.encoded(walk.dr_events[0].id, as_of=position)
         assert msgspec.json.decode(told)["position"] == position
         assert told == msgspec.json.encode(audit_document(log, walk.dr_events[0].id, as_of=position))
-        assert sum(len(entries) for entries, _ in answers._told.values()) <= len(log.entries)
+        assert sum(told.size for told in answers._told.values()) <= len(log.entries)
     assert len(positions) < len(folds) <= 2 * len(positions)
 
 
@@ -98,22 +98,51 @@ def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
     most, *others = folds
     assert sum(others) > max(others) + 1
     folds.clear()
-    answers = AuditAnswers(log, most_entries=most + max(others) + 1)
+    answers = AuditAnswers(log, most_entries=most + max(others) + 2 * len(walk.facilities) + 1)
     for position in once:
         answers.encoded(dr_event, as_of=whole)
         answers.encoded(dr_event, as_of=position)
     answers.encoded(dr_event, as_of=whole)
     assert folds == [most, *others]
-    assert answers._entries == sum(len(entries) for entries, _ in answers._told.values())
+    assert answers._entries == sum(told.size for told in answers._told.values())
 
 
 def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, folds: list[int]) -> None:
     log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
     positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
-    answers = AuditAnswers(log, most_entries=3)
+    answers = AuditAnswers(log, most_entries=1 + len(walk.facilities))
     for position in (positions[0], positions[-1], positions[0]):
         answers.encoded(dr_event, as_of=position)
     assert len(folds) == 2
+
+
+def test_a_story_is_read_at_once_while_it_is_told_where_it_was_before(walk: PortfolioWalk) -> None:
+    log, dr_event = CountedLog(walk.entries), walk.dr_events[0]
+    whole, answers = log.entries, AuditAnswers(log)
+
+    def reads(as_of: int | None) -> int:
+        log.reads = 0
+        told = answers.encoded(dr_event.id, as_of=as_of)
+        reads = log.reads
+        assert told == msgspec.json.encode(audit_document(log, dr_event.id, as_of=as_of))
+        return reads
+
+    opened = next(n for n, e in enumerate(whole) if isinstance(e.domain_event, DREvent.Opened))
+    log.entries = whole[: opened + 1]
+    assert [reads(None), reads(None)] == [1, 1]
+    log.entries = whole  # now it names facilities
+    assert [reads(None), reads(None)] == [2, 1]
+    assert reads(whole[opened].position) == 1  # what was told of now says where to look for before
+    log.entries = whole[: opened + 1]  # as no log does: what it named is not there any more
+    assert [reads(None), reads(None)] == [2, 1]
+
+
+class CountedLog(FakeStoryLog):
+    reads = 0
+
+    def told_of(self, *args: Any, **named: Any) -> ToldStory:
+        self.reads += 1
+        return super().told_of(*args, **named)
 
 
 def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +155,7 @@ def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytes
     def unavailable(*_: Any, **__: Any) -> Any:
         raise StoryLogUnavailable
 
-    monkeypatch.setattr(log, "entries_of", unavailable)
+    monkeypatch.setattr(log, "told_of", unavailable)
     with pytest.raises(StoryLogUnavailable):
         answers.encoded(walk.dr_events[0].id, as_of=None)
 
