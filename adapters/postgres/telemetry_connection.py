@@ -1,7 +1,7 @@
 """A connection for one transaction on telemetry, bounded in time, its errors named as the ports name them."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -22,6 +22,20 @@ _LOCK_CLASS = 0x7E1E
 
 
 @contextmanager
+def _transaction(conn: psycopg.Connection[Any], bounds: str) -> Iterator[None]:
+    """Begun by one round trip with its bounds: BEGIN by itself is one more, which psycopg makes of its own accord."""
+    conn.autocommit = True
+    try:
+        conn.execute(f"BEGIN; {bounds}".encode())
+        yield
+        conn.commit()
+    finally:
+        with suppress(psycopg.Error):  # what happened in the block is what is told
+            conn.rollback()
+            conn.autocommit = False
+
+
+@contextmanager
 def telemetry_connection(
     pool: ConnectionPool[Any], *, partitions: Iterable[int] = (), waits: str = "60s"
 ) -> Iterator[psycopg.Connection[Any]]:
@@ -35,8 +49,9 @@ def telemetry_connection(
             locked = "".join(
                 _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
             )
-            conn.execute(f"{_BOUNDED}; SET LOCAL lock_timeout = '{waits}'; {locked}".encode())
-            yield conn
+            bounds = f"{_BOUNDED}; SET LOCAL lock_timeout = '{waits}'; {locked}"
+            with _transaction(conn, bounds):
+                yield conn
     except psycopg.Error as error:
         state = error.sqlstate or ""
         # A value that cannot even be sent (NUL in a text) fails in the client, without a state.

@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 
+from adapters.postgres.array_params import moments, texts
 from adapters.postgres.newest_readings import NOTHING, VALUES, Meters, Newest, look_back, newest_in
-from adapters.postgres.quarter_news import unsettled
 from adapters.postgres.stored_chunks import Span
 from application.ports.telemetry_store import CurrentValue, MeterValue
 from domain.meter_intervals import INTERVAL, RETIRED_AFTER, interval_start
@@ -31,19 +31,19 @@ SELECT t.ord - 1, (SELECT max(c.ts[1]) FROM reading_chunks c
         AND c.quarter >= %(first)s AND c.quarter <= %(last)s)
 FROM unnest(%(facilities)s::text[], %(starts)s::timestamptz[]) WITH ORDINALITY AS t (facility_id, quarter, ord)
 """
-_SETTLED = """
-SELECT facility_id, meter_id, kw, kw_at, kwh_total, kwh_total_at, newest_reading_at FROM current_values
-WHERE facility_id = ANY(%s)
+_KNOWN = """
+SELECT facility_id, starts_at, NULL AS meter_id, NULL::float8, NULL::timestamptz, NULL::float8, NULL::timestamptz
+FROM unsettled_quarters WHERE facility_id = ANY(%(facilities)s)
+UNION ALL
+SELECT facility_id, newest_reading_at, meter_id, kw, kw_at, kwh_total, kwh_total_at
+FROM current_values WHERE facility_id = ANY(%(facilities)s)
 """
 
 
 def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
     """Of those that have any reading."""
-    open_quarters: dict[str, list[datetime]] = {}
-    for facility_id, start in unsettled(conn, facility_ids, *_ALWAYS):
-        open_quarters.setdefault(facility_id, []).append(start)
+    open_quarters, settled = _known(conn, facility_ids)
     latest = _latest(conn, open_quarters)
-    settled = _settled(conn, facility_ids)
     # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
     recent = newest_in(conn, _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in settled}))
     unclear = [f for f in latest if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
@@ -68,14 +68,20 @@ def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, C
     return found
 
 
-def _settled(conn: Connection, facility_ids: Sequence[str]) -> dict[str, Meters]:
-    found: dict[str, Meters] = {}
-    for facility_id, meter_id, kw, kw_at, kwh, kwh_at, newest_at in conn.execute(
-        _SETTLED, (list(facility_ids),)
-    ):
-        value = Newest(_utc(newest_at), kw, _maybe_utc(kw_at), kwh, _maybe_utc(kwh_at))
-        found.setdefault(facility_id, {})[meter_id] = value
-    return found
+def _known(
+    conn: Connection, facility_ids: Sequence[str]
+) -> tuple[dict[str, list[datetime]], dict[str, Meters]]:
+    """In one state of the store: the starts of quarter-hours with news in them, and what was settled."""
+    open_quarters: dict[str, list[datetime]] = {}
+    settled: dict[str, Meters] = {}
+    rows = conn.execute(_KNOWN, {"facilities": texts(facility_ids)})
+    for facility_id, at, meter_id, kw, kw_at, kwh, kwh_at in rows:
+        if meter_id is None:
+            open_quarters.setdefault(facility_id, []).append(_utc(at))
+        else:
+            value = Newest(_utc(at), kw, _maybe_utc(kw_at), kwh, _maybe_utc(kwh_at))
+            settled.setdefault(facility_id, {})[meter_id] = value
+    return open_quarters, settled
 
 
 def _latest(conn: Connection, open_quarters: Mapping[str, Sequence[datetime]]) -> dict[str, datetime]:
@@ -84,7 +90,8 @@ def _latest(conn: Connection, open_quarters: Mapping[str, Sequence[datetime]]) -
     if not places:
         return {}
     facilities, starts = (list(column) for column in zip(*places, strict=True))
-    params = {"facilities": facilities, "starts": starts, "first": min(starts), "last": max(starts)}
+    bounds = {"first": min(starts), "last": max(starts)}
+    params = {"facilities": texts(facilities), "starts": moments(starts), **bounds}
     latest: dict[str, datetime] = {}
     for n, first_at in conn.execute(_LATEST, params):
         if first_at is not None:
