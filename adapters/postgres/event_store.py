@@ -11,7 +11,6 @@ from eventsourcing.persistence import StoredEvent
 from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.group_commit import GroupCommitRecorder
-from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.key_loading import KeyLoader
 from adapters.postgres.log_reading import LogReader, LogRow
 from adapters.postgres.save_queue import Save
@@ -76,8 +75,6 @@ class PostgresEventStore:
                 f"{application.__name__} must use GroupCommitRecorder, not {type(recorder).__name__}"
             )
         self._recorder = recorder
-        # The library's own check asks the server before every use, and it lets nobody give another.
-        recorder.datastore.pool._check = check_idle
         intervals = application.snapshotting_intervals
         self._snapshots: SnapshotWriter | None = None
         if intervals:

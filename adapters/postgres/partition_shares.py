@@ -1,5 +1,8 @@
 """Shares of partitions by PostgreSQL's session advisory locks: one connection holds them all.
 
+While the server is away they are kept for a while: nobody else can be given them either, and who works on them goes on
+as soon as it is back. Not for longer: it may be away for this process alone.
+
 Every process also holds one shared lock, by which the others count it. PostgreSQL frees the locks of a killed process
 within milliseconds, and the others take them when they ask next.
 """
@@ -21,6 +24,7 @@ LOCK_CLASS = 0x7E20
 _MEMBER = 1_000_000
 """The object that every process holds a shared lock on."""
 ANSWER_WITHIN_S = 5.0
+KEPT_WHILE_AWAY_S = 10.0
 LEFT_LYING_FOR = 3
 """So many times a partition is left to those that hold fewer; then it is taken all the same: whoever does not take it
 may hang."""
@@ -46,18 +50,27 @@ class PostgresPartitionShares:
         self._connection: Connection | None = None
         self._held: list[int] = []
         """In the order in which they were taken."""
+        self._wanted = frozenset[int]()
+        """As last told."""
+        self._away_since: float | None = None
         self._left_lying = 0
         self._keeps_for = 0
         self._one_at_a_time = asyncio.Lock()
 
     async def wanted(self) -> frozenset[int]:
         async with self._one_at_a_time:
-            had_session = self._connection is not None
             found = await self._answered()
-            if found is None and had_session:
-                # Of a server that is back already nobody else took them: what works on them need not even stop.
+            if found is None and self._away_since is None:
+                # It may be back already.
                 found = await self._answered()
-            return frozenset() if found is None else found
+            now_s = asyncio.get_running_loop().time()
+            if found is None:
+                self._away_since = now_s if self._away_since is None else self._away_since
+                found = self._wanted if now_s - self._away_since < KEPT_WHILE_AWAY_S else frozenset()
+            else:
+                self._away_since = None
+            self._wanted = found
+            return found
 
     async def _answered(self) -> frozenset[int] | None:
         try:
@@ -85,6 +98,12 @@ class PostgresPartitionShares:
 
     async def _balanced(self) -> frozenset[int]:
         connection = await self._connected()
+        if not self._held and self._wanted:
+            # After an outage: what it works on already, and nothing of what others do.
+            for partition in sorted(self._wanted):
+                await self._take(partition)
+            if self._held:
+                return frozenset(self._held)
         cursor = await connection.execute(_HOLDERS, (LOCK_CLASS, _MEMBER))
         counts = {int(pid): int(count) for pid, count in await cursor.fetchall()}
         counts.pop(connection.info.backend_pid, None)
@@ -111,10 +130,14 @@ class PostgresPartitionShares:
                 return
             if partition in self._held:
                 continue
-            if await self._ask("SELECT pg_try_advisory_lock(%s, %s)", LOCK_CLASS, partition):
-                self._held.append(partition)
-                if enough:
-                    self._keeps_for = NOTHING_GIVEN_FOR
+            if await self._take(partition) and enough:
+                self._keeps_for = NOTHING_GIVEN_FOR
+
+    async def _take(self, partition: int) -> bool:
+        is_taken = bool(await self._ask("SELECT pg_try_advisory_lock(%s, %s)", LOCK_CLASS, partition))
+        if is_taken:
+            self._held.append(partition)
+        return is_taken
 
     async def _connected(self) -> Connection:
         if self._connection is not None and self._connection.closed:

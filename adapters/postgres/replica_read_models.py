@@ -14,7 +14,6 @@ import structlog
 from psycopg.errors import QueryCanceled
 
 from adapters.postgres.bounded_pool import BoundedPool
-from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.read_model_view import Pool, reading
 from adapters.postgres.read_models import PostgresReadModels
 from projections.audit_steps import AuditTrailRow
@@ -67,7 +66,6 @@ def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> BoundedPool
         max_size=size,
         open=True,
         timeout=connect_within_s,
-        check=check_idle,
     )
 
 

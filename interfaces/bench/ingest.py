@@ -1,4 +1,4 @@
-"""Telemetry from the meter to the store: generator, broker, ingest, log, aggregate with rollups, commit.
+"""Telemetry from the meter to the API: generator, broker, ingest, log, aggregate with rollups, commit, answer.
 
 Real servers and real worker processes, each of them with a processor time of its own: the broker is another server than
 that of the log, a nats-server (which has on the disk what it acknowledged) or Mosquitto (which has it in memory). While
@@ -7,7 +7,8 @@ each facility has said something in this quarter-hour before: a reading costs th
 floor is the same broker with the same generator and a subscriber that does nothing.
 
 Latency is from when a reading was due (a late generator is counted in) to its commit, of every reading, by
-PostgreSQL's commit timestamps; reading it over the API comes on top, and is measured by `bench api`. Lost readings are
+PostgreSQL's commit timestamps. Whether people can read it then is asked of the API, twenty times a second
+(ingest_readable.py); what that costs PostgreSQL is in the figures, the process that answers is not. Lost readings are
 counted by their sequence numbers, doubled ones in the chunks of settled quarter-hours and in the rollups.
 """
 
@@ -26,6 +27,7 @@ from interfaces.bench.bed import LEAST_SCALE_OF_A_MEASUREMENT, Bed
 from interfaces.bench.figures import Figure, figure, percentile
 from interfaces.bench.ingest_history import History, first_words, stored_history
 from interfaces.bench.ingest_load import Sent, Shape, bare_subscriber, cpu_s, new_name, sent
+from interfaces.bench.ingest_readable import Question, asked_facilities, asking, facility_of, readable
 from interfaces.bootstrap.bench_ingest import (
     CAUGHT_UP_WITHIN_S,
     Broker,
@@ -34,6 +36,7 @@ from interfaces.bootstrap.bench_ingest import (
     mosquitto_broker,
     nats_broker,
 )
+from interfaces.bootstrap.bench_readable import ReadingApi, reading_api
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.load_plan import LoadAudit, audit
 
@@ -101,13 +104,16 @@ def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
             stored_history(bed, stores, f"past{n}", round(shape.readings_per_s * seconds))
             for n, shape in enumerate(shapes)
         ]
-        path = stack.enter_context(closing(_Path(stage, stores)))
+        plans = [shape.plan(new_name()) for shape in shapes]
+        asked = [facility_of(plan, sender) for plan in plans for sender in asked_facilities(plan)]
+        api = stack.enter_context(reading_api(stage, stores, asked))
+        path = stack.enter_context(closing(_Path(stage, stores, api)))
         path.start()
         bed.tell("ingest: rollups alone")
         path.settle_alone(alone)
-        for shape, floor, history in zip(shapes, floors, histories, strict=True):
+        for shape, plan, floor, history in zip(shapes, plans, floors, histories, strict=True):
             bed.tell(f"ingest: {shape.name}, the whole way")
-            figures += path.figures(shape, floor, history, seconds)
+            figures += path.figures(shape, plan.run, floor, history, seconds)
     return figures
 
 
@@ -140,8 +146,9 @@ def _floors(bed: Bed, new_broker: NewBroker, shapes: list[Shape], seconds: float
 class _Path:
     """The whole way; its workers have to be started."""
 
-    def __init__(self, stage: IngestStage, stores: Stores) -> None:
+    def __init__(self, stage: IngestStage, stores: Stores, api: ReadingApi) -> None:
         self._stage = stage
+        self._api = api
         self._stores = stores
         self._broker = stage.broker.name if stage.broker is not None else "the log's server"
         self._log = psycopg.connect(stage.admin_url, autocommit=True)
@@ -174,19 +181,25 @@ class _Path:
         spent = sum(after[name] - before[name] for name in ("aggregate", "postgres"))
         self._rollups_us = _us(spent, history.readings)
 
-    def figures(self, shape: Shape, floor: Bare, history: History, seconds: float) -> list[Figure]:
+    def figures(self, shape: Shape, run: str, floor: Bare, history: History, seconds: float) -> list[Figure]:
         rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks", ())
-        run = new_name()
         self._introduce(shape, run)
         before, began = self._cpu_s(), time.perf_counter()
         history.let_settle(self._log)
-        load = sent(shape, self._stage.meters_mqtt_url, seconds, run=run)
+        questions: list[Question] = []
+        load = sent(
+            shape,
+            self._stage.meters_mqtt_url,
+            seconds,
+            run=run,
+            beside=lambda plan: asking(self._api, plan, seconds, questions),
+        )
         self._until_stored(load, history)
         took_s = time.perf_counter() - began
         hops = {name: spent - before[name] for name, spent in self._cpu_s().items()}
         plan, readings = load.report.plan, load.report.readings
         (p50, p99, longest), found = self._latencies(plan.run), self._audit(load)
-        total = _us(sum(hops.values()), readings)
+        total, shown = _us(sum(hops.values()), readings), readable(questions)
         details: Details = {
             **{f"{name} us": _us(spent, readings) for name, spent in hops.items()},
             "rollups us, alone": self._rollups_us,
@@ -202,6 +215,9 @@ class _Path:
             "p50_ms": round(p50, 1),
             "p99_ms": round(p99, 1),
             "max_ms": round(longest, 1),
+            "over the API: asked": shown.asked,
+            "over the API: p50_ms": shown.p50_ms,
+            "over the API: longest_ms not shown": shown.longest_ms,
             "generator behind_s": load.report.longest_behind_s,
             **floor.details,
         }

@@ -69,8 +69,10 @@ def stored_history(bed: Bed, stores: Stores, run: str, readings: int) -> History
 def first_words(plan: LoadPlan) -> list[MeterReading]:
     """One reading of each facility, without a number: the audit passes it by, and `aggregate` knows from then on, as it
     does for all but the first seconds of a quarter-hour, that it is noted what there is news of."""
-    facility_ids = {plan.named(meter)[0] for meter in range(0, plan.meters, plan.gateway)}
-    return [MeterReading(one, "first", plan.started_at, 1.0, None) for one in sorted(facility_ids)]
+    firsts: dict[str, str] = {}
+    for number in range(0, plan.meters, plan.gateway):
+        firsts.setdefault(*plan.named(number))
+    return [MeterReading(facility, meter, plan.started_at, 1.0, None) for facility, meter in firsts.items()]
 
 
 def _by_partition(facility_ids: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,14 +53,22 @@ def new_name() -> str:
     return f"load{uuid4().hex[:8]}"
 
 
-def sent(shape: Shape, url: str, seconds: float, *, run: str | None = None) -> Sent:
-    """Have the meters send from a process of their own for so long."""
+def sent(
+    shape: Shape,
+    url: str,
+    seconds: float,
+    *,
+    run: str | None = None,
+    beside: Callable[[LoadPlan], AbstractContextManager[object]] = nullcontext,
+) -> Sent:
+    """Have the meters send from a process of their own for so long; within the block of `beside`."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_send, args=(shape, url, seconds, run or new_name(), there), daemon=True)
     process.start()
     try:
-        found: Sent = _received(here, seconds + ANSWERED_WITHIN_S)
+        with beside(_received(here, ANSWERED_WITHIN_S)):
+            found: Sent = _received(here, seconds + ANSWERED_WITHIN_S)
         return found
     finally:
         process.join(timeout=10)
@@ -69,7 +77,9 @@ def sent(shape: Shape, url: str, seconds: float, *, run: str | None = None) -> S
 
 def _send(shape: Shape, url: str, seconds: float, run: str, channel: Connection) -> None:
     before_s = time.process_time()
-    load = MeterLoad(shape.plan(run), url, connections=CONNECTIONS, window=8_000)
+    plan = shape.plan(run)
+    load = MeterLoad(plan, url, connections=CONNECTIONS, window=8_000)
+    channel.send(plan)
     report = uvloop.run(load.run(seconds, drain_s=ANSWERED_WITHIN_S))
     channel.send(Sent(report, time.process_time() - before_s))
 

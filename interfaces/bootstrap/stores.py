@@ -216,7 +216,6 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
     """Connects on first use; close them at the end."""
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.forecast_book import PostgresForecastBook
-    from adapters.postgres.idle_connection import check_idle
     from adapters.postgres.quick_pool import QuickPool
     from application.demand_response import DemandResponse
     from application.handlers import HANDLERS
@@ -228,8 +227,6 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         max_size=pool_size,
         open=True,
         timeout=10,
-        # A connection that died while it was idle (a failover) is replaced, not handed out.
-        check=check_idle,
         kwargs={"autocommit": False},
     )
     try:

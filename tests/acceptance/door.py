@@ -23,7 +23,6 @@ from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.forecast_scores import PostgresForecastScores
-from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.live_log import CHANNEL, PostgresLiveLog
 from adapters.postgres.log_signal import LogSignal
 from adapters.postgres.meter_powers import PostgresMeterPowers
@@ -183,7 +182,7 @@ def running_door(
     """`data_dir` has the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
     # As the product opens its own: a connection that died with its server is replaced, not handed out.
-    with QuickPool(database.app_dsn, min_size=2, max_size=8, timeout=10, check=check_idle) as pool:
+    with QuickPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
         bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
         _fill(bus)
         api_keys = PostgresApiKeys(pool)

@@ -29,6 +29,7 @@ def test_every_reading_of_each_shape_is_stored_once_and_each_hop_has_its_cost(na
         details = cost["details"]
         assert (details["lost"], details["duplicated"], details["foreign"]) == (0, 0, 0)
         assert details["readings"] >= 80
+        assert details["over the API: asked"] >= 1
         hops = [
             details[f"{hop} us"] for hop in ("broker", "ingest", "nats", "aggregate", "postgres", "valkey")
         ]

@@ -84,7 +84,7 @@ def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(told: To
             return streams.length;
           };
         })()""")
-        assert [await page.value(f"looked({s})") for s in (39, 41)] == [1, 2]
+        assert [await page.value(f"looked({s})") for s in (30, 41)] == [1, 2]
         assert await page.value("streams.map((one) => one.readyState)") == [2, 1]
         assert await page.value("streams[1].address") == "/api/stream?last_event_id=7"
         await page.value("said('open'), 0")

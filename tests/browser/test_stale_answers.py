@@ -135,7 +135,7 @@ def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(told: Told) ->
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")
         await page.value(
-            f"written('two'), new Promise(done => setTimeout(done, 400)).then(() => show('{OTHERS}'))"
+            f"lagS = 20, written('two'), new Promise(done => setTimeout(done, 400)).then(() => show('{OTHERS}'))"
         )
         await page.shows("two", "main p")
         assert await page.value(f"many('{OTHERS}')") > 1

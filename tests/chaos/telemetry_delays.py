@@ -54,16 +54,19 @@ class Delays:
     outages: list[Outage] = field(default_factory=list)
     _seen: list[Delay] = field(default_factory=list)
 
-    def look(self, *, to_the_end: bool = False) -> None:
-        """At those of outages that are long enough ago, or of all.
+    def look(self, *, to_the_end: bool = False, nothing_followed: bool = False) -> None:
+        """At those of outages that are long enough ago, or of all; at the last one, too, where nothing followed on it.
 
         In good time: some minutes after the end of a quarter-hour what a meter said twice is made one word, and the
         whole quarter-hour of its facility is written anew for that. By then it was readable for long.
         """
         while len(self._seen) < len(self.outages):
             after = self.outages[len(self._seen) + 1 :]
-            until = after[0].began_at - timedelta(seconds=BEFORE_S) if after else datetime.now(UTC)
-            if not to_the_end and (not after or datetime.now(UTC) < until + timedelta(seconds=SEEN_AFTER_S)):
+            now, seen_after = datetime.now(UTC), timedelta(seconds=SEEN_AFTER_S)
+            until = after[0].began_at - timedelta(seconds=BEFORE_S) if after else now
+            if nothing_followed and not after:
+                until = now - seen_after
+            elif not to_the_end and (not after or now < until + seen_after):
                 return
             self._seen.append(self._delay(self.outages[len(self._seen)], until))
 

@@ -4,11 +4,13 @@ import time
 from typing import Any
 
 import psycopg
+import psycopg_pool.pool
 import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.idle_connection import check_idle
+from adapters.postgres.quick_pool import QuickPool
 from application.demand_response import DemandResponse
 from tests.servers import Database, PostgresServer
 
@@ -29,17 +31,36 @@ def answers(pool: ConnectionPool[Any]) -> bool:
 
 
 def test_connections_that_the_server_ended_are_not_handed_out(database: Database) -> None:
-    with ConnectionPool[Any](database.app_dsn, min_size=3, max_size=3, check=check_idle, timeout=30) as pool:
+    with QuickPool(database.app_dsn, min_size=3, max_size=3, timeout=30) as pool:
         pool.wait()
         for _ in range(3):
             terminate_all(database)
             assert all(answers(pool) for _ in range(6))
 
 
+def test_however_many_died_with_their_server_nobody_waits_between_one_and_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waited(seconds: float) -> None:
+        raise AssertionError(f"a pause of {seconds} s, and twice as long after the next")
+
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
+    try:
+        with QuickPool(database.app_dsn, min_size=4, max_size=4, timeout=30) as pool:
+            pool.wait()
+            assert store.find_reply("scope", "key") is None
+            monkeypatch.setattr(psycopg_pool.pool, "sleep", waited)
+            terminate_all(database)
+            assert all(answers(pool) for _ in range(8))
+            assert store.find_reply("scope", "key") is None
+    finally:
+        store.close()
+
+
 def test_a_server_that_was_killed_and_came_back_is_used_again(
     database: Database, postgres_server: PostgresServer
 ) -> None:
-    with ConnectionPool[Any](database.app_dsn, min_size=2, max_size=2, check=check_idle, timeout=60) as pool:
+    with QuickPool(database.app_dsn, min_size=2, max_size=2, timeout=60) as pool:
         pool.wait()
         postgres_server.kill()
         postgres_server.start()

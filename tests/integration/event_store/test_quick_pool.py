@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from psycopg_pool import PoolTimeout
 
-from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.quick_pool import TRY_AGAIN_S, QuickPool
 from tests.servers import Database, PostgresServer
 
@@ -25,7 +24,7 @@ class Watched(QuickPool):
 def test_its_pauses_do_not_grow_and_it_never_gives_up(
     database: Database, postgres_server: PostgresServer
 ) -> None:
-    pool = Watched(database.app_dsn, min_size=2, max_size=4, open=False, check=check_idle)
+    pool = Watched(database.app_dsn, min_size=2, max_size=4, open=False)
     pool.pauses_s = []
     pool.open(wait=True, timeout=30)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
+from adapters.postgres import partition_shares
 from adapters.postgres.partition_shares import LOCK_CLASS, PostgresPartitionShares
 from domain.meter_reading import ALL_PARTITIONS
 from interfaces.workers.partition_work import work_on_share
@@ -89,8 +90,8 @@ def end_sessions(database: Database, *, only_holders: bool = False, connection_l
         )
 
 
-def test_a_session_that_is_lost_to_a_server_that_answers_again_is_made_anew_at_once(
-    database: Database,
+def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         one = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
@@ -98,10 +99,26 @@ def test_a_session_that_is_lost_to_a_server_that_answers_again_is_made_anew_at_o
         end_sessions(database)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         end_sessions(database, connection_limit=0)
+        assert await one.wanted() == frozenset(ALL_PARTITIONS)
+        monkeypatch.setattr(partition_shares, "KEPT_WHILE_AWAY_S", 0.0)
         assert await one.wanted() == frozenset()
         end_sessions(database)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         await one.aclose()
+
+    asyncio.run(story())
+
+
+def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(database: Database) -> None:
+    async def story() -> None:
+        members = [PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
+        before = await rounds(members)
+        for order in (members, members[::-1]):
+            end_sessions(database)
+            after = {member: await member.wanted() for member in order}
+            assert [after[member] for member in members] == before
+        for member in members:
+            await member.aclose()
 
     asyncio.run(story())
 

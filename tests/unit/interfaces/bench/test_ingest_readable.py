@@ -1,0 +1,39 @@
+"""How long a reading takes until the API says it, from answers that say only whether it was there."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from interfaces.bench.ingest_readable import FACILITIES, Question, asked_facilities, facility_of, readable
+from interfaces.simulators.load_plan import LoadPlan
+
+T0 = datetime(2026, 7, 14, tzinfo=UTC)
+
+
+def answers(*, shown_after_s: list[float]) -> list[Question]:
+    """Readings that take so long, each asked for at every tenth of a second."""
+    return [Question(tenth / 10, tenth / 10 >= took_s) for took_s in shown_after_s for tenth in range(10)]
+
+
+def test_the_middle_is_where_half_of_the_readings_are_shown_and_the_longest_where_the_last_was_not() -> None:
+    found = readable(answers(shown_after_s=[0.15, 0.25, 0.35, 0.45, 0.75]))
+    assert (found.asked, found.longest_ms) == (50, 700.0)
+    assert 300.0 <= found.p50_ms <= 400.0
+
+
+def test_where_every_answer_had_the_reading_none_was_late() -> None:
+    found = readable(answers(shown_after_s=[0.0, 0.0]))
+    assert (found.p50_ms, found.longest_ms) == (0.0, 0.0)
+
+
+def test_nothing_asked_comes_to_nothing() -> None:
+    assert readable([]).asked == 0
+
+
+def test_those_who_are_asked_about_are_spread_over_the_cadence_each_a_facility_of_its_own() -> None:
+    for meters, gateway in ((100_000, 1), (1_000_000, 10), (1_200, 1)):
+        plan = LoadPlan(run="r", meters=meters, rate_per_s=meters / 15, gateway=gateway, started_at=T0)
+        senders = asked_facilities(plan)
+        assert len({facility_of(plan, sender) for sender in senders}) == len(senders) <= FACILITIES
+        assert all(sender in range(plan.senders) for sender in senders)
+        gaps = [after - before for before, after in pairwise(senders)]
+        assert max(gaps) <= 2 * min(gaps)
