@@ -24,9 +24,10 @@ _LOCK_CLASS = 0x7E1E
 @contextmanager
 def _transaction(conn: psycopg.Connection[Any], bounds: str) -> Iterator[None]:
     """Begun by one round trip with its bounds: BEGIN by itself is one more, which psycopg makes of its own accord."""
+    read_only = " READ ONLY" if conn.read_only else ""  # only psycopg's own BEGIN says so by itself
     conn.autocommit = True
     try:
-        conn.execute(f"BEGIN; {bounds}".encode())
+        conn.execute(f"BEGIN{read_only}; {bounds}".encode())
         yield
         conn.commit()
     finally:

@@ -74,3 +74,15 @@ def test_a_transaction_that_cannot_be_committed_is_told_and_undone(
     with pytest.raises(TelemetryStoreUnavailable):
         lost_before_its_end()
     assert noted(pool) == []
+
+
+def test_a_pool_that_only_reads_writes_nothing(database: Database) -> None:
+    def only_reads(connection: psycopg.Connection[Any]) -> None:
+        connection.read_only = True
+
+    with (
+        ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1, configure=only_reads) as pool,
+        pytest.raises(TelemetryStoreUnavailable, match="read-only"),
+        telemetry_connection(pool) as conn,
+    ):
+        conn.execute(NOTE, ("fac-1",))
