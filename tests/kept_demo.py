@@ -27,6 +27,7 @@ from interfaces.bootstrap import Stores, open_stores, resolve_addresses
 from interfaces.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID
 from tests.demo_runs import LONGEST_S, ROOT, children_of
+from tests.hanging import hang
 
 WITHIN_S = 60.0
 WEBHOOK = "/webhooks/utility/dr-notification"
@@ -79,7 +80,7 @@ class KeptDemo:
         """That worker does nothing in the block; it lives."""
         found = children_of(self.process, worker)
         for process in found:
-            os.kill(process, signal.SIGSTOP)
+            hang(process)
         try:
             yield
         finally:

@@ -25,6 +25,7 @@ from psycopg import sql
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres, create_database
 from adapters.postgres.migrate import migrate
+from tests.hanging import hang
 from tests.used_databases import Template, empty, rename, template_of
 
 _TEMPLATE = "migrated_template"
@@ -118,9 +119,9 @@ def suspended(server: EmbeddedPostgres) -> Iterator[None]:
     assert server.pid is not None
     found = [server.pid]  # first, so that it starts no other
     try:
-        os.kill(server.pid, signal.SIGSTOP)
+        hang(server.pid)
         for pid in _children(server.pid):
-            os.kill(pid, signal.SIGSTOP)
+            hang(pid)
             found.append(pid)
         yield
     finally:

@@ -19,6 +19,7 @@ from adapters.postgres.live_log import PostgresLiveLog
 from application.ports.live_log import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
 from domain.identifiers import facility_stream_id
 from tests.fakes.live_log import AT, FakeLiveLog, positions_of
+from tests.hanging import hang
 from tests.servers import Database, PostgresServer
 
 DR_EVENT = uuid4()
@@ -195,7 +196,7 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
         log, server = PostgresLiveLog(pool), postgres_server.embedded.pid
         log.check()
         assert server is not None
-        os.kill(server, signal.SIGSTOP)
+        hang(server)
         try:
             with pytest.raises(LiveLogUnavailable):
                 log.check()
@@ -234,7 +235,7 @@ def test_a_connection_that_hangs_alone_is_given_up_and_replaced(
         assert log.news(0, limit=1).head == 0
         with log._pool.connection() as connection:
             hanging = connection.info.backend_pid
-        os.kill(hanging, signal.SIGSTOP)
+        hang(hanging)
         try:
             with pytest.raises(LiveLogUnavailable, match="no answer in 2 s"):
                 log.news(0, limit=1)

@@ -25,6 +25,7 @@ from application.ports.clock import Clock
 from application.ports.telemetry_store import CurrentValue
 from domain.meter_reading import MeterReading
 from tests import servers
+from tests.hanging import hang
 from tests.servers import Database, PostgresServer
 
 READERS = 1_000
@@ -192,7 +193,7 @@ def _stop(cache_server: EmbeddedServers, how: str) -> None:
     if how == "killed":
         cache_server.valkey.kill()
     else:
-        kill(_pid(cache_server), signal.SIGSTOP)
+        hang(_pid(cache_server))
 
 
 def _pid(cache_server: EmbeddedServers) -> int:
