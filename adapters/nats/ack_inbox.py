@@ -45,9 +45,8 @@ class AckInbox:
         self._client = client
         self._prefix = ""
         self._numbers = count()
-        self._waiting: dict[str, asyncio.Future[int]] = {}
-        self._connection = 0
-        """By the client's count: what was asked over an earlier one may never be answered."""
+        self._waiting: dict[str, tuple[int, asyncio.Future[int]]] = {}
+        """With the number of reconnections by then: what was asked over an earlier connection may never be answered."""
         self._watch: asyncio.TimerHandle | None = None
         self._subscribing = asyncio.Lock()
 
@@ -58,9 +57,8 @@ class AckInbox:
             await self._subscribe()
         token = str(next(self._numbers))
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = answer
+        self._waiting[token] = self._client.stats["reconnects"], answer
         if self._watch is None:
-            self._connection = self._client.stats["reconnects"]
             self._look()
         try:
             await self._client.publish(subject, body, reply=self._prefix + token, headers=headers)
@@ -71,12 +69,10 @@ class AckInbox:
 
     def _look(self) -> None:
         """Again and again as long as anybody waits."""
-        connection = self._client.stats["reconnects"]
-        if connection != self._connection:
-            self._connection = connection
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(nats.errors.ConnectionReconnectingError())
+        reconnects = self._client.stats["reconnects"]
+        for before, answer in self._waiting.values():
+            if before != reconnects and not answer.done():
+                answer.set_exception(nats.errors.ConnectionReconnectingError())
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_LOOK_EVERY_S, self._look) if self._waiting else None
 
@@ -88,7 +84,7 @@ class AckInbox:
                 self._prefix = prefix
 
     async def _answered(self, message: Msg) -> None:
-        answer = self._waiting.get(message.subject[len(self._prefix) :])
+        _, answer = self._waiting.get(message.subject[len(self._prefix) :], (0, None))
         if answer is None or answer.done():
             return
         if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
