@@ -31,7 +31,7 @@ class QuickPool(ConnectionPool[Any]):
     def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
-            connection: psycopg.Connection[Any] = super().getconn(deadline - time.monotonic())
+            connection: psycopg.Connection[Any] = super().getconn(max(0.0, deadline - time.monotonic()))
             try:
                 check_idle(connection)
             except psycopg.OperationalError:

@@ -89,12 +89,14 @@ class Aggregating:
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
 
 
-def test_what_was_pulled_together_is_stored_in_one_transaction() -> None:
+@pytest.mark.parametrize("refusals", [0, 3])
+def test_what_was_pulled_together_is_stored_in_one_transaction_after_an_outage_too(refusals: int) -> None:
     async def story() -> None:
-        told = Aggregating(store := FailingStore())
+        outage = [TelemetryStoreUnavailable("away") for _ in range(refusals)]
+        told = Aggregating(store := FailingStore(*outage))
         await told.publish(1, 2, 3)
         await told.aggregator().store(await told.pull(), asyncio.Event())
-        assert (store.calls, store.position(0), len(store.readings)) == (1, 3, 3)
+        assert (store.calls, store.position(0), len(store.readings)) == (refusals + 1, 3, 3)
         assert (await told.stream.fill()).unprocessed == 0
 
     asyncio.run(story())
@@ -147,17 +149,6 @@ def test_a_failure_that_passes_parks_nothing() -> None:
         await told.publish(1)
         await told.aggregator().store(await told.pull(), asyncio.Event())
         assert (len(store.readings), told.dead_letters.listed()) == (1, [])
-
-    asyncio.run(story())
-
-
-def test_what_an_outage_held_up_is_stored_in_one_transaction_after_it() -> None:
-    async def story() -> None:
-        told = Aggregating(store := FailingStore(*[TelemetryStoreUnavailable("away") for _ in range(3)]))
-        await told.publish(1, 2, 3)
-        await told.aggregator().store(await told.pull(), asyncio.Event())
-        assert (store.calls, store.position(0), len(store.readings)) == (4, 3, 3)
-        assert (await told.stream.fill()).unprocessed == 0
 
     asyncio.run(story())
 
