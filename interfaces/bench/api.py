@@ -27,7 +27,7 @@ KEYS, FACILITIES, STORIES = 1_000, 100, 150
 CONNECTIONS = 64
 SECONDS, WARM_S, ROUNDS = 2.0, 0.4, 3
 LEAST_WHOLE_SCALE = 0.1
-"""Below it somebody only tries whether it runs: few keys, few endpoints, a moment each."""
+"""Below it somebody only tries whether it runs: fewer keys, few endpoints, a moment each."""
 TRIED = ("current, cached", "dr-event", "dr-events, not changed (304)", "audit of a DR event")
 TWIN = "interfaces.bench.api_twin"
 GATHERING = "interfaces.bench.api_gathering"
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 def api(bed: Bed) -> list[Figure]:
     """Requests a second at saturation, of the door and both others; and the 99th percentile at half of that."""
     is_whole = bed.scale >= LEAST_WHOLE_SCALE
-    keys, facilities, stories = (KEYS, FACILITIES, STORIES) if is_whole else (50, 40, 3)
+    keys, facilities, stories = (KEYS, FACILITIES, STORIES) if is_whole else (500, 40, 3)
     bed.tell(f"api: {keys} keys, {facilities} facilities, {stories} DR events")
     with bed.database() as database, ExitStack() as stack:
         told = stories_told(database.app_url, stories)
