@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
 import psycopg
 
 from interfaces.bench.bed import LEAST_SCALE_OF_A_MEASUREMENT, Bed
-from interfaces.bench.figures import Figure, figure, percentile
+from interfaces.bench.figures import Figure
+from interfaces.bench.ingest_figures import Measured, figures_of
+from interfaces.bench.ingest_floor import Bare, NewBroker, floors_of, us
 from interfaces.bench.ingest_history import History, first_words, stored_history
-from interfaces.bench.ingest_load import Sent, Shape, bare_subscriber, cpu_s, new_name, sent
+from interfaces.bench.ingest_load import Sent, Shape, cpu_s, new_name, sent
 from interfaces.bench.ingest_readable import Question, asked_facilities, asking, facility_of, readable
 from interfaces.bootstrap.bench_ingest import (
     CAUGHT_UP_WITHIN_S,
-    Broker,
     IngestStage,
     ingest_stage,
     mosquitto_broker,
@@ -49,9 +49,6 @@ SECONDS = 30.0
 SETTLED_ALONE = 300_000
 _LOOK_EVERY_S = 0.25
 _WARM = Shape("warm", 80.0)
-Details = dict[str, float | str]
-NewBroker = Callable[[], AbstractContextManager[Broker]]
-
 _LATENCIES_MS = """
 SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (
     ORDER BY 1000 * extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)::float8)
@@ -62,14 +59,6 @@ _COUNT = """
 SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks
 WHERE facility_id >= %s AND facility_id < %s AND (seq[1] >= 0) = %s
 """
-
-
-class Bare(msgspec.Struct, frozen=True):
-    """The floor of a shape."""
-
-    cpu_us: float
-    p99_ms: float
-    details: Details
 
 
 def ingest(bed: Bed) -> list[Figure]:
@@ -93,7 +82,7 @@ def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
         msgspec.structs.replace(shape, readings_per_s=max(80.0, shape.readings_per_s * slower))
         for shape in SHAPES
     ]
-    floors = _floors(bed, new_broker, shapes, seconds)
+    floors = floors_of(bed, new_broker, shapes, seconds)
     figures: list[Figure] = []
     with ExitStack() as stack:
         broker = stack.enter_context(new_broker())
@@ -117,32 +106,6 @@ def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
     return figures
 
 
-def _floors(bed: Bed, new_broker: NewBroker, shapes: list[Shape], seconds: float) -> list[Bare]:
-    floors = []
-    with new_broker() as broker, bare_subscriber(broker.mqtt_url) as subscriber:
-        for shape in shapes:
-            bed.tell(f"ingest: {shape.name}, the broker alone")
-            before = cpu_s(broker.pid), subscriber.answer(0).cpu_s
-            report = sent(shape, broker.meters_mqtt_url, seconds).report
-            bare = subscriber.answer(report.messages)
-            spent = cpu_s(broker.pid) - before[0], bare.cpu_s - before[1]
-            floors.append(
-                Bare(
-                    cpu_us=_us(sum(spent), report.readings),
-                    p99_ms=percentile(bare.latencies_s, 99) * 1000,
-                    details={
-                        "broker": broker.name,
-                        "floor": "the broker alone with the same meters and a subscriber that does nothing",
-                        "floor: broker us": _us(spent[0], report.readings),
-                        "floor: subscriber us": _us(spent[1], report.readings),
-                        "floor: readings/s": report.readings_per_s,
-                        "floor: p50_ms": round(percentile(bare.latencies_s, 50) * 1000, 1),
-                    },
-                )
-            )
-    return floors
-
-
 class _Path:
     """The whole way; its workers have to be started."""
 
@@ -161,6 +124,8 @@ class _Path:
 
     def start(self) -> None:
         """Until readings arrive: what is published before there is a subscription, the broker drops."""
+        # What was written beforehand is cleaned up here, and not at the cost of the first load.
+        self._log.execute("VACUUM ANALYZE")
         for name in ("ingest", "aggregate"):
             self._stage.start_worker(name)
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
@@ -179,7 +144,7 @@ class _Path:
             time.sleep(_LOOK_EVERY_S)
         after = self._cpu_s()
         spent = sum(after[name] - before[name] for name in ("aggregate", "postgres"))
-        self._rollups_us = _us(spent, history.readings)
+        self._rollups_us = us(spent, history.readings)
 
     def figures(self, shape: Shape, run: str, floor: Bare, history: History, seconds: float) -> list[Figure]:
         rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks", ())
@@ -195,51 +160,18 @@ class _Path:
             beside=lambda plan: asking(self._api, plan, seconds, questions),
         )
         self._until_stored(load, history)
-        took_s = time.perf_counter() - began
-        hops = {name: spent - before[name] for name, spent in self._cpu_s().items()}
-        plan, readings = load.report.plan, load.report.readings
-        (p50, p99, longest), found = self._latencies(plan.run), self._audit(load)
-        total, shown = _us(sum(hops.values()), readings), readable(questions)
-        details: Details = {
-            **{f"{name} us": _us(spent, readings) for name, spent in hops.items()},
-            "rollups us, alone": self._rollups_us,
-            "generator us": _us(load.cpu_s, readings),
-            "cores": round(sum(hops.values()) / took_s, 2),
-            "readings": readings,
-            "readings/s": load.report.readings_per_s,
-            "settled beside it": history.readings,
-            "rows before": rows,
-            "lost": found.lost,
-            "duplicated": found.duplicated,
-            "foreign": found.foreign,
-            "p50_ms": round(p50, 1),
-            "p99_ms": round(p99, 1),
-            "max_ms": round(longest, 1),
-            "over the API: asked": shown.asked,
-            "over the API: p50_ms": shown.p50_ms,
-            "over the API: longest_ms not shown": shown.longest_ms,
-            "generator behind_s": load.report.longest_behind_s,
-            **floor.details,
-        }
-        name = f"ingest by {self._broker}, {shape.name}"
-        return [
-            figure(
-                f"{name}, CPU of a reading",
-                unit="us",
-                ours=total,
-                floor=floor.cpu_us,
-                lower_is_better=True,
-                details=details,
-            ),
-            figure(
-                f"{name}, p99 until committed",
-                unit="ms",
-                ours=p99,
-                floor=floor.p99_ms,
-                lower_is_better=True,
-                details={"p50_ms": round(p50, 1), "max_ms": round(longest, 1)},
-            ),
-        ]
+        measured = Measured(
+            load=load,
+            took_s=time.perf_counter() - began,
+            hops_s={name: spent - before[name] for name, spent in self._cpu_s().items()},
+            latencies_ms=self._latencies(run),
+            found=self._audit(load),
+            shown=readable(questions),
+            settled=history.readings,
+            rows_before=rows,
+            rollups_us=self._rollups_us,
+        )
+        return figures_of(f"ingest by {self._broker}, {shape.name}", measured, floor)
 
     def _cpu_s(self) -> dict[str, float]:
         ours = {self._log.info.backend_pid}
@@ -279,7 +211,3 @@ class _Path:
 
     def _audit(self, load: Sent) -> LoadAudit:
         return audit(load.report.plan, load.report.messages, self._stores.stored_readings())
-
-
-def _us(seconds: float, readings: int) -> float:
-    return round(seconds / readings * 1e6, 2)

@@ -11,7 +11,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
@@ -93,14 +93,13 @@ class _Asking:
         self._messages = int(seconds * plan.messages_per_s)
 
     def run(self, stop: threading.Event, questions: list[Question]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._api.port, timeout=10)
         number = 0
-        while not stop.wait(EVERY_S):
-            number += 1
-            message = self._message_due(time.time() - number * _GOLDEN % WITHIN_S)
-            if message is not None:
-                questions.append(self._asked(connection, message))
-        connection.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", self._api.port, timeout=10)) as connection:
+            while not stop.wait(EVERY_S):
+                number += 1
+                message = self._message_due(time.time() - number * _GOLDEN % WITHIN_S)
+                if message is not None:
+                    questions.append(self._asked(connection, message))
 
     def _message_due(self, at: float) -> int | None:
         """The last before that moment of a facility that was not asked lately; None where there is none."""
