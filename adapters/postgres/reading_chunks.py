@@ -51,16 +51,16 @@ class Chunks(msgspec.Struct, frozen=True):
     """For `copy_chunks`."""
     facility_ids: list[str]
     """Of each chunk."""
-    quarters: list[int]
+    quarters: IntArray
     """The start of its quarter-hour, in Unix seconds."""
-    firsts: list[int]
+    firsts: IntArray
     """Its first reading, likewise."""
 
 
 def chunks_of(block: ReadingBlock) -> Chunks:
     """Of one batch, in any order."""
     if not len(block):
-        return Chunks(b"", [], [], [])
+        return Chunks(b"", [], block.ts_us, block.ts_us)
     number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(block.facility_ids))}
     facility = np.repeat([number[one] for one in block.facility_ids], block.counts)
     order = _order(block, facility, is_each_once=len(number) == len(block.facility_ids))
@@ -78,7 +78,7 @@ def chunks_of(block: ReadingBlock) -> Chunks:
     mine = [facility_ids[n] for n in facility[starts].tolist()]
     quarter_s = minute[starts] * MINUTE_S // INTERVAL_S * INTERVAL_S
     rows = _Written(block, order, meter_ids, ts_us).rows(mine, quarter_s, starts, ends)
-    return Chunks(rows, mine, quarter_s.tolist(), (ts_us[starts] // _US).tolist())
+    return Chunks(rows, mine, quarter_s, ts_us[starts] // _US)
 
 
 def _order(block: ReadingBlock, facility: IntArray, *, is_each_once: bool) -> IntArray | None:
@@ -119,20 +119,14 @@ class _Written:
 
     def rows(self, facility_ids: list[str], quarter_s: IntArray, starts: IntArray, ends: IntArray) -> bytes:
         """All chunks; such as are alike together, since these are made without a look at each."""
-        facilities = [text(facility_id) for facility_id in facility_ids]
-        widths = self._meter_at[ends] - self._meter_at[starts]
+        facilities = list(map(_facility, facility_ids))
+        counts, widths = ends - starts, self._meter_at[ends] - self._meter_at[starts]
         odd = np.logical_or.reduceat(self._are_odd, starts)
-        shapes = zip(
-            (ends - starts).tolist(), widths.tolist(), map(len, facilities), odd.tolist(), strict=True
-        )
-        alike: dict[tuple[int, int, int, bool], list[int]] = {}
-        for n, shape in enumerate(shapes):
-            alike.setdefault(shape, []).append(n)
         parts: list[bytes] = []
-        for (_, _, _, is_odd), which in alike.items():
-            mine = [facilities[n] for n in which]
+        for which in _alike(counts, widths, np.fromiter(map(len, facilities), np.int64), odd):
+            mine = [facilities[n] for n in which.tolist()]
             places = zip(mine, *(values[which].tolist() for values in (quarter_s, starts, ends)), strict=True)
-            if is_odd or len(which) < _FEW:
+            if odd[which[0]] or len(which) < _FEW:
                 parts += [part for place in places for part in self._row(*place)]
             else:
                 first = b"".join(self._row(*next(places)))
@@ -199,6 +193,13 @@ def _rare_field(kind: int, elements: list[bytes], usual: bytes) -> bytes:
     return element(array_of(kind, b"".join(elements), len(elements), has_nulls=NULL in elements))
 
 
+def _alike(*shapes: NDArray[Any]) -> list[IntArray]:
+    """The places where all of them are the same, together."""
+    order: IntArray = np.lexsort(shapes)
+    changes = np.logical_or.reduce([np.diff(shape[order]) != 0 for shape in shapes])
+    return np.split(order, np.flatnonzero(changes) + 1)
+
+
 def _cut(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
     """What is there at each of the places, a row each."""
     found = np.frombuffer(source, np.uint8)
@@ -229,6 +230,12 @@ def _texts(joined: str, count: int) -> tuple[bytes, IntArray]:
     written[is_length] = lengths.astype(">i4").view(np.uint8)
     written[~is_length] = said[said != ord(SEPARATOR)]
     return written.tobytes(), begins
+
+
+@lru_cache(maxsize=65_536)
+def _facility(facility_id: str) -> bytes:
+    """Its field. They are the same from batch to batch."""
+    return text(facility_id)
 
 
 @lru_cache(maxsize=8192)

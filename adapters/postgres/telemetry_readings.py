@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,9 +31,7 @@ SELECT partition, max(stream_seq), %(at)s FROM unnest(%(partitions)s::smallint[]
     AS b (partition, stream_seq) GROUP BY partition
 ON CONFLICT (partition) DO UPDATE
     SET stream_seq = greatest(p.stream_seq, EXCLUDED.stream_seq), stored_at = EXCLUDED.stored_at
-"""
-_SETTLED_BY = """
-SELECT partition, settled_by FROM telemetry_positions WHERE partition = ANY(%s) AND settled_by IS NOT NULL
+RETURNING p.partition, p.settled_by
 """
 _DAY_S = 86_400
 _CLOCKS_APART = timedelta(seconds=60)
@@ -94,13 +93,15 @@ def batch_of(
 
 
 def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> list[Added]:
-    """Add their readings, note the quarter-hours of these, move the positions. The caller holds the partitions' locks.
+    """Move the positions, add their readings, note the quarter-hours of these. The caller holds the partitions' locks.
 
     What comes late is compared with what is stored, and a repeat of it is not added; of the quarter-hours that are not
     settled yet everything is.
     """
     found, adding, noting = [], [], []
-    settled_by = dict(conn.execute(_SETTLED_BY, ([batch.partition for batch in batches],)).fetchall())
+    partitions, seqs = ([batch[n] for batch in batches] for n in (0, 1))
+    moved = conn.execute(_MOVE_POSITIONS, {"partitions": partitions, "seqs": seqs, "at": at})
+    settled_by = {partition: by for partition, by in moved if by is not None}
     for batch in batches:
         readings, chunks = batch.readings, batch.chunks
         # Of two clocks the one that is ahead: what was settled stays settled when a clock goes back.
@@ -118,8 +119,6 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
         note(conn, noting)
     if adding:
         copy_chunks(conn, adding)
-    partitions, seqs = ([batch[n] for batch in batches] for n in (0, 1))
-    conn.execute(_MOVE_POSITIONS, {"partitions": partitions, "seqs": seqs, "at": at})
     return found
 
 
@@ -149,12 +148,19 @@ def _settled_until(at: datetime) -> datetime:
 def _news(chunks: Chunks) -> News:
     """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
     news: News = defaultdict(set)
-    for facility_id, start, first in zip(chunks.facility_ids, chunks.quarters, chunks.firsts, strict=True):
-        news[start].add(facility_id)
-        news[start + INTERVAL_S].add(facility_id)
-        if first < start + LOOK_AHEAD_S:
-            news[start - INTERVAL_S].add(facility_id)
+    for start in np.unique(chunks.quarters).tolist():
+        inside = chunks.quarters == start
+        mine = _those(chunks.facility_ids, inside)
+        news[start] |= mine
+        news[start + INTERVAL_S] |= mine
+        early = inside & (chunks.firsts < start + LOOK_AHEAD_S)
+        if early.any():
+            news[start - INTERVAL_S] |= _those(chunks.facility_ids, early)
     return news
+
+
+def _those(facility_ids: Sequence[str], which: BoolArray) -> set[str]:
+    return set(compress(facility_ids, which.tolist()))
 
 
 def days_of(readings: ReadingBlock) -> set[datetime]:

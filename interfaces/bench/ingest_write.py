@@ -1,9 +1,9 @@
 """The idempotent write of readings against a bare COPY of the same readings, a row each, at growing sizes of the table.
 
-Each batch is written through the store (quarter-hours are noted, the position moves), read back reading by reading in
-COPY's own binary format, and copied by the same server into a table without any index. Both commit each batch. What is
-written is of the present quarter-hour, what fills the table lies before it. `--scale 10` goes up to a hundred million
-readings.
+Each batch is written through the store, in columns as `aggregate` has it (quarter-hours are noted, the position moves),
+read back reading by reading in COPY's own binary format, and copied by the same server into a table without any index.
+Both commit each batch. What is written is of the present quarter-hour, what fills the table lies before it.
+`--scale 10` goes up to a hundred million readings.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from domain.meter_reading import MeterReading
+from domain.reading_block import ReadingBlock
 from interfaces.bench.bed import Bed
 from interfaces.bench.figures import Figure, figure, percentile
 from interfaces.bootstrap.bench import open_bench_stores
@@ -126,18 +127,18 @@ class _Writing:
             },
         )
 
-    def _batches(self, number: int, gateway: int) -> Iterator[list[MeterReading]]:
+    def _batches(self, number: int, gateway: int) -> Iterator[ReadingBlock]:
         """Facility by facility; of `gateway` 1 each reading is another facility's."""
         facilities = self._meters // PER_FACILITY
         for batch in range(number):
             ts = self._now + timedelta(milliseconds=next(self._moments))
             numbers = range(batch * BATCH, (batch + 1) * BATCH)
-            yield [self._reading((n // gateway) % facilities, n, ts) for n in numbers]
+            yield ReadingBlock.of([self._reading((n // gateway) % facilities, n, ts) for n in numbers])
 
     def _reading(self, facility: int, meter: int, ts: datetime) -> MeterReading:
         return MeterReading(f"fac-{facility:06}", f"m{meter:07}", ts, 10.0 + meter % 50, 1.0, self._rounds)
 
-    def _as_copied(self, readings: list[MeterReading]) -> bytes:
+    def _as_copied(self, readings: ReadingBlock) -> bytes:
         query = """COPY (SELECT r.ts, r.meter_id, c.facility_id, r.kw, r.kwh_total, r.seq
             FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts, c.kw, c.kwh_total, c.seq)
                 AS r (meter_id, ts, kw, kwh_total, seq)
