@@ -1,9 +1,10 @@
 """aggregate: the telemetry log into the store, partition by partition; poison is parked and passed by."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -37,6 +38,10 @@ WRITE_EVERY_S = 0.25
 _PULL_FOR_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 0.5
+_SAY_SO_EVERY_S = 0.5
+"""Wall seconds: well within those after which the log hands out again what nothing was heard of."""
+
+Handling = Callable[[StreamedBatch], Coroutine[Any, Any, None]]
 
 
 class Aggregator:
@@ -128,7 +133,7 @@ class Aggregator:
         pause_s = self._first_pause_s
         while True:
             try:
-                await self._write(batches[-1].stream_seq, readings)
+                await self._kept(batches, self._write(batches[-1].stream_seq, readings))
             except TelemetryStoreUnavailable as error:
                 self._tell_away(error)
             else:
@@ -139,6 +144,18 @@ class Aggregator:
 
     def _tell_away(self, error: TelemetryStoreUnavailable) -> None:
         _log.warning("telemetry store not reached", partition=self._partition, error=str(error))
+
+    async def _kept(self, batches: Sequence[StreamedBatch], working: Coroutine[Any, Any, None]) -> None:
+        """`working` to its end; however long it takes, nobody else is handed `batches` meanwhile."""
+        task = asyncio.create_task(working)
+        try:
+            while not (await asyncio.wait({task}, timeout=_SAY_SO_EVERY_S))[0]:
+                with suppress(StreamUnavailable):  # handed out twice, they are stored once all the same
+                    for batch in batches:
+                        await self._stream.still_working(batch)
+            await task
+        finally:
+            task.cancel()
 
     async def _still_wanted(
         self, waiting: Sequence[StreamedBatch], pause_s: float, stop: asyncio.Event
@@ -155,7 +172,7 @@ class Aggregator:
     async def _each(
         self,
         batches: Sequence[StreamedBatch],
-        handle: Callable[[StreamedBatch], Awaitable[None]],
+        handle: Handling,
         stop: asyncio.Event,
         *,
         suspected: StreamedBatch | None = None,
@@ -169,7 +186,7 @@ class Aggregator:
     async def _finish(
         self,
         batch: StreamedBatch,
-        handle: Callable[[StreamedBatch], Awaitable[None]],
+        handle: Handling,
         waiting: Sequence[StreamedBatch],
         stop: asyncio.Event,
     ) -> bool:
@@ -177,7 +194,7 @@ class Aggregator:
         tries, pause_s = 0, self._first_pause_s
         while True:
             try:
-                await handle(batch)
+                await self._kept(waiting, handle(batch))
             except TelemetryStoreUnavailable as error:
                 self._tell_away(error)
             except Exception as error:  # noqa: BLE001 - parked with its reason after MAX_TRIES

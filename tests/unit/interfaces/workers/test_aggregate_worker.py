@@ -1,18 +1,20 @@
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from application.ports.telemetry_rollups import Settled
 from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamedBatch
+from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers import settling
+from interfaces.workers import aggregate, settling
 from interfaces.workers.aggregate import MAX_TRIES, Aggregator
 from interfaces.workers.settling import (
     FEWEST_SETTLED,
@@ -29,7 +31,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore
-from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.fakes.telemetry_stream import REDELIVER_AFTER_S, FakeTelemetryStream
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 
@@ -149,6 +151,60 @@ def test_a_failure_that_passes_parks_nothing() -> None:
         await told.publish(1)
         await told.aggregator().store(await told.pull(), asyncio.Event())
         assert (len(store.readings), told.dead_letters.listed()) == (1, [])
+
+    asyncio.run(story())
+
+
+class HeldStore(FakeTelemetryStore):
+    """A write takes until `go_on` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self.calls = 0
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        self.calls += 1
+        assert self.go_on.wait(30)
+        return super().write_readings(partition, stream_seq, readings)
+
+
+@pytest.mark.parametrize("deliveries", [1, MAX_TRIES + 1], ids=["together", "one by one"])
+def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
+    monkeypatch: pytest.MonkeyPatch, deliveries: int
+) -> None:
+    monkeypatch.setattr(aggregate, "_SAY_SO_EVERY_S", 0.02)
+
+    async def story() -> None:
+        told = Aggregating(store := HeldStore())
+        await told.publish(1, 2)
+        batches = [msgspec.structs.replace(batch, deliveries=deliveries) for batch in await told.pull()]
+        storing = asyncio.create_task(told.aggregator().store(batches, asyncio.Event()))
+        await eventually(lambda: store.calls == 1)
+        others = await told.stream.pull(told.partition, limit=64, timeout_s=4 * REDELIVER_AFTER_S)
+        store.go_on.set()
+        await storing
+        assert others == []
+        assert (len(store.readings), (await told.stream.fill()).unprocessed) == (2, 0)
+
+    asyncio.run(story())
+
+
+def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregate, "_SAY_SO_EVERY_S", 0.01)
+
+    async def story() -> None:
+        told = Aggregating(store := HeldStore())
+        await told.publish(1)
+        batches = await told.pull()
+        storing = asyncio.create_task(told.aggregator().store(batches, asyncio.Event()))
+        await eventually(lambda: store.calls == 1)
+        told.stream.available = False
+        await asyncio.sleep(0.1)
+        store.go_on.set()
+        with pytest.raises(StreamUnavailable):  # of the acknowledgement
+            await storing
+        assert len(store.readings) == 1
 
     asyncio.run(story())
 
