@@ -17,7 +17,7 @@ TESTS   ?=
 SEEDS   ?= 20000
 FROM    ?= 0
 # Tests run side by side, the tests of one file in one process; every process has servers of its own.
-BESIDE  ?= 2
+BESIDE  ?= 3
 
 MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
