@@ -52,6 +52,10 @@ class ServerExited(EmbeddedServerError):
     """The server ended although nobody asked it to."""
 
 
+class EarlierStillEnding(ServerExited):
+    """What is left of the server of before, which was killed, has not let go of its memory yet."""
+
+
 class ServerNotReady(EmbeddedServerError):
     """The server runs but did not answer within its deadline."""
 

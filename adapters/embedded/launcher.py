@@ -16,6 +16,7 @@ from adapters.embedded import child_process, log_file, orphans
 from adapters.embedded.data_folder import DataFolder
 from adapters.embedded.errors import (
     DiskUnusable,
+    EarlierStillEnding,
     EmbeddedServerError,
     ForeignServer,
     PortTaken,
@@ -25,6 +26,7 @@ from adapters.embedded.errors import (
 from adapters.embedded.loopback import free_port
 
 _POLL_S = 0.01
+_TRY_AGAIN_S = 0.1
 _GRACE_S = 2.0
 _TRIES_FOR_A_FREE_PORT = 5
 
@@ -98,7 +100,20 @@ class EmbeddedServer(ABC):
                 self._start()
 
     def _start(self) -> None:
-        orphans.end_all(self.working_folder(), self.program().resolve().name, self.stop_signal)
+        """A process that is about to end is no longer found as one of ours, and holds for a moment what it had."""
+        deadline = time.monotonic() + self._start_deadline_s
+        while True:
+            orphans.end_all(self.working_folder(), self.program().resolve().name, self.stop_signal)
+            try:
+                self._start_on_free_ports()
+            except EarlierStillEnding:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_TRY_AGAIN_S)
+            else:
+                return
+
+    def _start_on_free_ports(self) -> None:
         self._prepare()
         for attempt in range(1, _TRIES_FOR_A_FREE_PORT + 1):
             self.ports = {**self._drawn_ports(again=attempt > 1), **self._kept}
@@ -179,6 +194,8 @@ class EmbeddedServer(ABC):
             return self._failure(DiskUnusable, f"the disk of {self.data.path} is full")
         if "permission denied" in said or "read-only file system" in said:
             return self._failure(DiskUnusable, f"its files under {self.data.path} cannot be used")
+        if "pre-existing shared memory block" in said:
+            return self._failure(EarlierStillEnding, "a process of its that was killed has not ended yet")
         return self._failure(ServerExited, f"it ended with status {returncode}")
 
     def _failure(self, kind: type[EmbeddedServerError], text: str) -> EmbeddedServerError:

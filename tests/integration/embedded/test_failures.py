@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -18,6 +21,7 @@ from adapters.embedded.errors import (
     BinaryMissing,
     CannotDropRoot,
     DiskUnusable,
+    EarlierStillEnding,
     ForeignServer,
     PortTaken,
     ServerExited,
@@ -90,6 +94,51 @@ def test_a_race_for_a_free_port_is_won_at_the_second_try(
     )
     with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
         assert servers.valkey.ports["valkey"] != taken_port
+
+
+@contextmanager
+def holding_memory_of(postmaster: int) -> Iterator[Callable[[], None]]:
+    """As a process of a killed PostgreSQL does until it has ended. Lets go when it is told to."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    libc.shmdt.argtypes = [ctypes.c_void_p]
+    header, *rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()]
+    (segment,) = [
+        int(row[header.index("shmid")]) for row in rows if int(row[header.index("cpid")]) == postmaster
+    ]
+    address = libc.shmat(segment, None, 0o10000)  # SHM_RDONLY
+    assert address != ctypes.c_void_p(-1).value, os.strerror(ctypes.get_errno())
+    held = [address]
+    try:
+        yield lambda: libc.shmdt(held.pop())
+    finally:
+        for one in held:
+            libc.shmdt(one)
+
+
+def test_a_postgres_that_was_killed_is_started_as_soon_as_all_of_the_earlier_one_has_ended(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedServers(tmp_path, nats=False, valkey=False) as servers:
+        assert servers.postgres.pid is not None
+        with holding_memory_of(servers.postgres.pid) as let_go:
+            servers.postgres.kill()
+            letting_go = Timer(1.0, let_go)
+            letting_go.start()
+            servers.postgres.start()
+            letting_go.join()
+        with servers.postgres.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_memory_that_nobody_lets_go_of_is_named(tmp_path: Path) -> None:
+    with EmbeddedServers(tmp_path, nats=False, valkey=False, start_deadline_s=5) as servers:
+        assert servers.postgres.pid is not None
+        with holding_memory_of(servers.postgres.pid):
+            servers.postgres.kill()
+            with pytest.raises(EarlierStillEnding, match="has not ended yet"):
+                servers.postgres.start()
+        assert _processes_of(tmp_path) == []
 
 
 @pytest.mark.parametrize("missing", ["postgres_bindir", "nats_program", "valkey_program"])
