@@ -202,6 +202,7 @@ class EmbeddedServer(ABC):
         advice = {
             PortTaken: "End the other program, or choose other ports.",
             DiskUnusable: "Check free space, owner and mode, or set GRIDPROOF_DATA_DIR to another folder.",
+            EarlierStillEnding: "End what is left of it by hand; its log names the shared memory.",
             ServerNotReady: "The machine may be overloaded; see the log and try again.",
         }.get(kind, "See its log")
         return kind(self.name, text, advice=f"{advice} (log: {self.log})", log_tail=self.log_tail())

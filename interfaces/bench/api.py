@@ -27,7 +27,8 @@ KEYS, FACILITIES, STORIES = 1_000, 100, 150
 CONNECTIONS = 64
 SECONDS, WARM_S, ROUNDS = 2.0, 0.4, 3
 LEAST_WHOLE_SCALE = 0.1
-"""Below it somebody only tries whether it runs: fewer keys, few endpoints, a moment each."""
+"""Below it somebody only tries whether it runs: fewer keys, few endpoints, a moment each. A key may ask for a facility
+once a second: keys times facilities must be more than is asked in that time, by all contenders together."""
 TRIED = ("current, cached", "dr-event", "dr-events, not changed (304)", "audit of a DR event")
 TWIN = "interfaces.bench.api_twin"
 GATHERING = "interfaces.bench.api_gathering"

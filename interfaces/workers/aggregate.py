@@ -18,6 +18,7 @@ from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable,
 from application.reading_packs import MalformedBatch, unpack
 from domain.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.reading_block import joined
+from interfaces.workers.batches_in_hand import kept_while, still_wanted
 from interfaces.workers.holding import sleep_unless
 from interfaces.workers.partition_work import work_on_share
 from interfaces.workers.settling import PartitionSettling, SettlingTurn
@@ -38,8 +39,6 @@ WRITE_EVERY_S = 0.25
 _PULL_FOR_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 0.5
-_SAY_SO_EVERY_S = 0.5
-"""Wall seconds: well within those after which the log hands out again what nothing was heard of."""
 
 Handling = Callable[[StreamedBatch], Coroutine[Any, Any, None]]
 
@@ -133,41 +132,18 @@ class Aggregator:
         pause_s = self._first_pause_s
         while True:
             try:
-                await self._kept(batches, self._write(batches[-1].stream_seq, readings))
+                writing = self._write(batches[-1].stream_seq, readings)
+                await kept_while(self._stream, batches, writing, stop)
             except TelemetryStoreUnavailable as error:
                 self._tell_away(error)
             else:
                 return True
-            if not await self._still_wanted(batches, pause_s, stop):
+            if not await still_wanted(self._stream, batches, pause_s, stop):
                 return False
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _tell_away(self, error: TelemetryStoreUnavailable) -> None:
         _log.warning("telemetry store not reached", partition=self._partition, error=str(error))
-
-    async def _kept(self, batches: Sequence[StreamedBatch], working: Coroutine[Any, Any, None]) -> None:
-        """`working` to its end; however long it takes, nobody else is handed `batches` meanwhile."""
-        task = asyncio.create_task(working)
-        try:
-            while not (await asyncio.wait({task}, timeout=_SAY_SO_EVERY_S))[0]:
-                with suppress(StreamUnavailable):  # handed out twice, they are stored once all the same
-                    for batch in batches:
-                        await self._stream.still_working(batch)
-            await task
-        finally:
-            task.cancel()
-
-    async def _still_wanted(
-        self, waiting: Sequence[StreamedBatch], pause_s: float, stop: asyncio.Event
-    ) -> bool:
-        """After a pause in which nobody else is handed `waiting`; False, and they are handed back, when `stop` came."""
-        for batch in waiting:
-            await self._stream.still_working(batch)
-        await sleep_unless(stop, pause_s)
-        if stop.is_set():
-            for batch in waiting:
-                await self._stream.hand_back(batch)
-        return not stop.is_set()
 
     async def _each(
         self,
@@ -194,7 +170,7 @@ class Aggregator:
         tries, pause_s = 0, self._first_pause_s
         while True:
             try:
-                await self._kept(waiting, handle(batch))
+                await kept_while(self._stream, waiting, handle(batch), stop)
             except TelemetryStoreUnavailable as error:
                 self._tell_away(error)
             except Exception as error:  # noqa: BLE001 - parked with its reason after MAX_TRIES
@@ -206,7 +182,7 @@ class Aggregator:
                     return True
             else:
                 return True
-            if not await self._still_wanted(waiting, pause_s, stop):
+            if not await still_wanted(self._stream, waiting, pause_s, stop):
                 return False
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

@@ -14,7 +14,7 @@ from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers import aggregate, settling
+from interfaces.workers import batches_in_hand, settling
 from interfaces.workers.aggregate import MAX_TRIES, Aggregator
 from interfaces.workers.settling import (
     FEWEST_SETTLED,
@@ -173,7 +173,7 @@ class HeldStore(FakeTelemetryStore):
 def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
     monkeypatch: pytest.MonkeyPatch, deliveries: int
 ) -> None:
-    monkeypatch.setattr(aggregate, "_SAY_SO_EVERY_S", 0.02)
+    monkeypatch.setattr(batches_in_hand, "SAY_SO_EVERY_S", 0.02)
 
     async def story() -> None:
         told = Aggregating(store := HeldStore())
@@ -190,8 +190,27 @@ def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
     asyncio.run(story())
 
 
+def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_the_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches_in_hand, "SAY_SO_EVERY_S", 0.02)
+
+    async def story() -> None:
+        told, given_up = Aggregating(store := HeldStore()), asyncio.Event()
+        await told.publish(1)
+        storing = asyncio.create_task(told.aggregator().store(await told.pull(), given_up))
+        await eventually(lambda: store.calls == 1)
+        given_up.set()
+        others = await told.stream.pull(told.partition, limit=64, timeout_s=30)
+        store.go_on.set()
+        await storing
+        assert [batch.deliveries for batch in others] == [2]
+
+    asyncio.run(story())
+
+
 def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregate, "_SAY_SO_EVERY_S", 0.01)
+    monkeypatch.setattr(batches_in_hand, "SAY_SO_EVERY_S", 0.01)
 
     async def story() -> None:
         told = Aggregating(store := HeldStore())
