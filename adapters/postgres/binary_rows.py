@@ -6,17 +6,21 @@ variable-width types every row has the same shape, so 200,000 of them are one ar
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from struct import Struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_arrays import ARRAY_HEADER_BYTES, LENGTH_BYTES
+from domain.reading_block import SEPARATOR
 
 COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 POSTGRES_EPOCH_S = int(POSTGRES_EPOCH.timestamp())
+
+_LENGTH = Struct("!i")
 
 Fields = Sequence[tuple[str, str]]
 """Name and numpy type, big-endian."""
@@ -66,3 +70,27 @@ def received_lengths(sent: Sequence[bytes], kind: str) -> NDArray[np.int64]:
     """How many elements each of them has."""
     width = LENGTH_BYTES + np.dtype(kind).itemsize
     return np.array([(len(one) - ARRAY_HEADER_BYTES) // width for one in sent], dtype=np.int64)
+
+
+def elements_of(kind: str, values: NDArray[Any]) -> bytes:
+    """Each after its length, as they stand in an array."""
+    return fields_of([("value", kind)], {"value": values}).tobytes()
+
+
+def texts_of(joined: str, count: int) -> tuple[bytes, NDArray[np.int64]]:
+    """What is between the SEPARATORs of `joined` as elements, and where each of them begins; the end as well."""
+    encoded = (joined + SEPARATOR).encode()
+    said = np.frombuffer(encoded, dtype=np.uint8)
+    ends = np.flatnonzero(said == ord(SEPARATOR))
+    lengths = np.diff(ends, prepend=-1) - 1
+    begins = np.concatenate([[0], ends + 1 + 3 * np.arange(1, count + 1)])
+    if (lengths == lengths[0]).all():
+        before = _LENGTH.pack(lengths[0])
+        return before + encoded[:-1].replace(SEPARATOR.encode(), before), begins
+    # The length's four bytes stand where the separator was, and three more: in front, instead of behind.
+    written = np.empty(len(said) + 3 * count, dtype=np.uint8)
+    is_length = np.zeros(len(written), dtype=np.bool_)
+    is_length[(begins[:-1, None] + np.arange(4)).ravel()] = True
+    written[is_length] = lengths.astype(">i4").view(np.uint8)
+    written[~is_length] = said[said != ord(SEPARATOR)]
+    return written.tobytes(), begins

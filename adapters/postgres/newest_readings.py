@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from adapters.postgres.binary_rows import POSTGRES_EPOCH
 from adapters.postgres.stored_chunks import Span, StoredReadings, readings_in, spans_between
 from domain.meter_intervals import INTERVAL, RETIRED_AFTER
+from domain.reading_block import ReadingBlock
 from domain.reading_columns import IntArray, usable
 
 Connection = psycopg.Connection[Any]
@@ -65,13 +66,16 @@ Lost = tuple[str, str, str]
 NOTHING = Newest(datetime(1970, 1, 1, tzinfo=UTC))
 
 
-def newest_in(conn: Connection, spans: Sequence[Span]) -> dict[str, Meters]:
-    """What the meters of each facility last said in spans (whatever their owners)."""
+def newest_in(
+    conn: Connection, spans: Sequence[Span], recent: ReadingBlock | None = None
+) -> dict[str, Meters]:
+    """What the meters of each facility last said in spans (whatever their owners); `recent` as for `readings_in`."""
     if not spans:
         return {}
     numbers = {facility_id: n for n, facility_id in enumerate(sorted({span.facility_id for span in spans}))}
     names = list(numbers)
-    found = readings_in(conn, [span._replace(owner=numbers[span.facility_id]) for span in spans])
+    owned = [span._replace(owner=numbers[span.facility_id]) for span in spans]
+    found = readings_in(conn, owned, recent)
     columns, counts = found.columns, usable(found.columns)
     everything = _last(found, np.ones(len(columns), dtype=np.bool_)).tolist()
     powers, registers = (

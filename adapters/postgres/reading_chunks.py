@@ -25,7 +25,13 @@ from adapters.postgres.binary_arrays import (
     element,
     text,
 )
-from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER, POSTGRES_EPOCH_S, fields_of
+from adapters.postgres.binary_rows import (
+    COPY_SIGNATURE,
+    COPY_TRAILER,
+    POSTGRES_EPOCH_S,
+    elements_of,
+    texts_of,
+)
 from domain.meter_intervals import INTERVAL_S
 from domain.minute_spans import MINUTE_S
 from domain.reading_block import SEPARATOR, RareColumns, ReadingBlock
@@ -103,13 +109,13 @@ class _Written:
         def ordered(values: NDArray[Any]) -> NDArray[Any]:
             return values if order is None else values[order]
 
-        self._meters, self._meter_at = _texts(meter_ids, len(block))
+        self._meters, self._meter_at = texts_of(meter_ids, len(block))
         """Where each begins, and the end."""
         self._eights = [
-            (_TIMESTAMPTZ, _elements(">i8", ts_us - POSTGRES_EPOCH_S * _US)),
-            (_FLOAT8, _elements(">f8", ordered(block.kw))),
-            (_FLOAT8, _elements(">f8", ordered(block.kwh_total))),
-            (_BIGINT, _elements(">i8", ordered(block.seq))),
+            (_TIMESTAMPTZ, elements_of(">i8", ts_us - POSTGRES_EPOCH_S * _US)),
+            (_FLOAT8, elements_of(">f8", ordered(block.kw))),
+            (_FLOAT8, elements_of(">f8", ordered(block.kwh_total))),
+            (_BIGINT, elements_of(">i8", ordered(block.seq))),
         ]
         rare = block.rare
         if rare is not None and order is not None:
@@ -207,29 +213,6 @@ def _cut(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
         return found[places[0] : places[-1] + width].reshape(-1, width)
     cut: NDArray[np.uint8] = sliding_window_view(found, width)[places]
     return cut
-
-
-def _elements(kind: str, values: NDArray[Any]) -> bytes:
-    return fields_of([("value", kind)], {"value": values}).tobytes()
-
-
-def _texts(joined: str, count: int) -> tuple[bytes, IntArray]:
-    """What is between the separators as elements, and where each of them begins; the end as well."""
-    encoded = (joined + SEPARATOR).encode()
-    said = np.frombuffer(encoded, dtype=np.uint8)
-    ends = np.flatnonzero(said == ord(SEPARATOR))
-    lengths = np.diff(ends, prepend=-1) - 1
-    begins = np.concatenate([[0], ends + 1 + 3 * np.arange(1, count + 1)])
-    if (lengths == lengths[0]).all():
-        before = _LENGTH.pack(lengths[0])
-        return before + encoded[:-1].replace(SEPARATOR.encode(), before), begins
-    # The length's four bytes stand where the separator was, and three more: in front, instead of behind.
-    written = np.empty(len(said) + 3 * count, dtype=np.uint8)
-    is_length = np.zeros(len(written), dtype=np.bool_)
-    is_length[(begins[:-1, None] + np.arange(4)).ravel()] = True
-    written[is_length] = lengths.astype(">i4").view(np.uint8)
-    written[~is_length] = said[said != ord(SEPARATOR)]
-    return written.tobytes(), begins
 
 
 @lru_cache(maxsize=65_536)

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from adapters.postgres.array_params import integers, moments, texts
 from adapters.postgres.binary_arrays import ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES
-from adapters.postgres.binary_rows import POSTGRES_EPOCH, received
+from adapters.postgres.binary_rows import POSTGRES_EPOCH, POSTGRES_EPOCH_S, received
 from adapters.postgres.reading_chunks import chunks_of, copy_chunks
-from domain.meter_intervals import INTERVAL, interval_start
+from adapters.postgres.recent_readings import recent_readings
+from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
 from domain.meter_reading import TRUST, MeterReading, precedence
 from domain.minute_spans import MINUTE_S
-from domain.reading_block import SEPARATOR, ReadingBlock
+from domain.reading_block import SEPARATOR, ReadingBlock, microseconds
 from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, standing
 
 Connection = psycopg.Connection[Any]
@@ -32,6 +33,7 @@ MINUTE = timedelta(seconds=MINUTE_S)
 _HEADER_WORDS, _ELEMENT_WORDS, _LENGTH_WORDS = (
     size // 4 for size in (ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES)
 )
+_EPOCH_US = POSTGRES_EPOCH_S * 1_000_000
 _EIGHTS = (">i8", ">f8", ">f8", ">i8")
 """ts, kw, kwh_total and seq."""
 
@@ -99,18 +101,25 @@ def spans_between(owner: int, facility_id: str, starts_from: datetime, ends_at: 
     return [Span(owner, facility_id, first + INTERVAL * n, low, ends_at) for n in range(number)]
 
 
-def readings_in(conn: Connection, spans: Sequence[Span]) -> StoredReadings:
-    """Of spans in any order."""
+def readings_in(
+    conn: Connection, spans: Sequence[Span], recent: ReadingBlock | None = None
+) -> StoredReadings:
+    """Of spans in any order. `recent`: what waits of their facilities, where it was asked for before."""
+    # First: what is filed meanwhile is found twice, and counts once.
+    if recent is None:
+        recent = recent_readings(conn, {span.facility_id for span in spans})
     rows = _asked(conn, _PLAIN, spans)
     rare = {row[0] for row in rows if row[-1]}
     parts = [_plain([row for row in rows if row[2] is not None])]
+    if len(recent):
+        parts.append(_recent(recent, spans))
     if rare:
         parts.append(_whole(_asked(conn, _WHOLE, [span for span in spans if span.owner in rare])))
     return _merged(parts)
 
 
 def counts_in(conn: Connection, spans: Sequence[Span]) -> dict[int, int]:
-    """By owner, how many readings `readings_in` would read, such as do not count included; none: no owner."""
+    """By owner, how many readings its chunks hold, such as do not count included; none: no owner."""
     return {owner: int(count) for owner, count in _asked(conn, _COUNTS, spans)}
 
 
@@ -155,12 +164,60 @@ def _plain(rows: Sequence[Any]) -> _Part:
         counts,
         [
             *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
-            np.full(readings, MOST_TRUSTED),
-            np.zeros(readings, dtype=np.int64),
-            np.zeros(readings, dtype=np.bool_),
-            np.full(readings, None, dtype=np.object_),
+            *_usual(readings),
         ],
     )  # fmt: skip
+
+
+def _recent(block: ReadingBlock, spans: Sequence[Span]) -> _Part:
+    """What waits in spans: a row of the part is an owner's."""
+    whose = block.facility_of_each()
+    number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(whose))}
+    spans = [span for span in spans if span.facility_id in number]
+    facility = np.array([number[one] for one in whose], dtype=np.int64)
+    order = np.argsort(facility, kind="stable")
+    begins = np.searchsorted(facility[order], np.arange(len(number) + 1))
+    of_span = np.array([number[span.facility_id] for span in spans], dtype=np.int64)
+    counts = begins[of_span + 1] - begins[of_span]
+    # Each reading of a facility beside each of its spans.
+    span = np.repeat(np.arange(len(spans)), counts)
+    place = order[np.arange(len(span)) - np.repeat(np.cumsum(counts) - counts - begins[of_span], counts)]
+    ts_us = block.ts_us[place]
+    quarter, low, high = (
+        microseconds(moments_)[span] for moments_ in zip(*(s[2:] for s in spans), strict=True)
+    )
+    inside = np.flatnonzero(
+        (ts_us >= low) & (ts_us < high) & (ts_us >= quarter) & (ts_us < quarter + INTERVAL_S * 1_000_000)
+    )
+    owner = np.array([one.owner for one in spans], dtype=np.int64)[span[inside]]
+    by_owner = np.argsort(owner, kind="stable")
+    place = place[inside][by_owner]
+    owners, sizes = np.unique(owner, return_counts=True)
+    meters = block.meter_of_each()
+    names = [meters[n] for n in place.tolist()]
+    ends = np.cumsum(sizes)
+    return _Part(
+        owners.tolist(),
+        [names[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)],
+        sizes,
+        [
+            block.ts_us[place] - _EPOCH_US,
+            block.kw[place],
+            block.kwh_total[place],
+            block.seq[place],
+            *_usual(len(place)),
+        ],
+    )
+
+
+def _usual(count: int) -> list[NDArray[Any]]:
+    """trust, revision, incomplete, extra of readings with nothing odd about them."""
+    return [
+        np.full(count, MOST_TRUSTED),
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.bool_),
+        np.full(count, None, dtype=np.object_),
+    ]
 
 
 def _elements_at(sizes: IntArray) -> IntArray:

@@ -21,20 +21,20 @@ _SEQS = """
 SELECT c.facility_id, r.meter_id,
     count(*) FILTER (WHERE u.starts_at IS NULL) + count(DISTINCT r.ts) FILTER (WHERE u.starts_at IS NOT NULL),
     count(DISTINCT r.seq), min(r.seq), max(r.seq)
-FROM reading_chunks c LEFT JOIN unsettled_quarters u ON (u.facility_id, u.starts_at) = (c.facility_id, c.quarter),
+FROM stored_chunks c LEFT JOIN unsettled_quarters u ON (u.facility_id, u.starts_at) = (c.facility_id, c.quarter),
     unnest(c.meter_ids, c.ts, c.seq) AS r (meter_id, ts, seq)
 WHERE starts_with(c.facility_id, %(prefix)s) AND r.ts BETWEEN %(since)s AND %(until)s AND r.seq >= 0
     AND c.quarter > %(since)s - interval '15 minutes' AND c.quarter <= %(until)s
 GROUP BY c.facility_id, r.meter_id
 """
 _FACILITIES = """
-SELECT DISTINCT facility_id FROM reading_chunks
+SELECT DISTINCT facility_id FROM stored_chunks
 WHERE starts_with(facility_id, %s) AND quarter >= %s AND quarter < %s ORDER BY facility_id
 """
 _MOMENTS = """
 SELECT facility_id, quarter, count(*) FROM (
     SELECT DISTINCT c.facility_id, c.quarter, r.meter_id, r.ts
-    FROM reading_chunks c, unnest(c.meter_ids, c.ts) AS r (meter_id, ts)
+    FROM stored_chunks c, unnest(c.meter_ids, c.ts) AS r (meter_id, ts)
     WHERE c.facility_id = ANY(%s) AND c.quarter >= %s AND c.quarter < %s
 ) said GROUP BY facility_id, quarter
 """

@@ -15,9 +15,11 @@ import psycopg
 
 from adapters.postgres.array_params import moments, texts
 from adapters.postgres.newest_readings import NOTHING, VALUES, Meters, Newest, look_back, newest_in
+from adapters.postgres.recent_readings import newest_of, recent_readings
 from adapters.postgres.stored_chunks import Span
 from application.ports.telemetry_store import CurrentValue, MeterValue
 from domain.meter_intervals import INTERVAL, RETIRED_AFTER, interval_start
+from domain.reading_block import ReadingBlock
 
 Connection = psycopg.Connection[Any]
 
@@ -42,12 +44,14 @@ FROM current_values WHERE facility_id = ANY(%(facilities)s)
 
 def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
     """Of those that have any reading."""
+    waiting = recent_readings(conn, facility_ids)
     open_quarters, settled = _known(conn, facility_ids)
-    latest = _latest(conn, open_quarters)
+    latest = _latest(conn, open_quarters, waiting)
     # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
-    recent = newest_in(conn, _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in settled}))
+    spans = _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in settled})
+    recent = newest_in(conn, spans, waiting)
     unclear = [f for f in latest if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
-    recent |= newest_in(conn, _open_spans(latest, {f: open_quarters[f] for f in unclear}))
+    recent |= newest_in(conn, _open_spans(latest, {f: open_quarters[f] for f in unclear}), waiting)
     kept = {f: _without_outdated(settled.get(f, {}), open_quarters.get(f, ())) for f in facility_ids}
     lost = {
         (f, name, value): start
@@ -84,7 +88,9 @@ def _known(
     return open_quarters, settled
 
 
-def _latest(conn: Connection, open_quarters: Mapping[str, Sequence[datetime]]) -> dict[str, datetime]:
+def _latest(
+    conn: Connection, open_quarters: Mapping[str, Sequence[datetime]], waiting: ReadingBlock
+) -> dict[str, datetime]:
     """About when each facility last said anything in its open quarter-hours; those that did not are left out."""
     places = [(facility_id, start) for facility_id, starts in open_quarters.items() for start in starts]
     if not places:
@@ -92,7 +98,9 @@ def _latest(conn: Connection, open_quarters: Mapping[str, Sequence[datetime]]) -
     facilities, starts = (list(column) for column in zip(*places, strict=True))
     bounds = {"first": min(starts), "last": max(starts)}
     params = {"facilities": texts(facilities), "starts": moments(starts), **bounds}
-    latest: dict[str, datetime] = {}
+    latest = {
+        facility_id: at for facility_id, at in newest_of(waiting).items() if facility_id in open_quarters
+    }
     for n, first_at in conn.execute(_LATEST, params):
         if first_at is not None:
             facility_id = facilities[n]

@@ -17,6 +17,15 @@ import psycopg
 
 from adapters.postgres.quarter_news import News, note
 from adapters.postgres.reading_chunks import Chunks, chunks_of, copy_chunks
+from adapters.postgres.recent_readings import (
+    RecentRow,
+    add_recent,
+    are_alone,
+    are_due,
+    recent_row,
+    take,
+    tell_filed,
+)
 from adapters.postgres.stored_chunks import new_to
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.reading_block import ReadingBlock, microseconds
@@ -26,13 +35,17 @@ from domain.rollups import LOOK_AHEAD_S, SETTLED_AFTER
 Connection = psycopg.Connection[Any]
 
 _MOVE_POSITIONS = """
-INSERT INTO telemetry_positions AS p (partition, stream_seq, stored_at)
-SELECT partition, max(stream_seq), %(at)s FROM unnest(%(partitions)s::smallint[], %(seqs)s::bigint[])
-    AS b (partition, stream_seq) GROUP BY partition
+INSERT INTO telemetry_positions AS p (partition, stream_seq, stored_at, recent, recent_since)
+SELECT partition, max(stream_seq), %(at)s, sum(recent), CASE WHEN sum(recent) > 0 THEN %(at)s::timestamptz END
+FROM unnest(%(partitions)s::smallint[], %(seqs)s::bigint[], %(recent)s::int[]) AS b (partition, stream_seq, recent)
+GROUP BY partition
 ON CONFLICT (partition) DO UPDATE
-    SET stream_seq = greatest(p.stream_seq, EXCLUDED.stream_seq), stored_at = EXCLUDED.stored_at
-RETURNING p.partition, p.settled_by
+    SET stream_seq = greatest(p.stream_seq, EXCLUDED.stream_seq), stored_at = EXCLUDED.stored_at,
+        recent = p.recent + EXCLUDED.recent,
+        recent_since = CASE WHEN p.recent > 0 THEN p.recent_since ELSE EXCLUDED.recent_since END
+RETURNING p.partition, p.settled_by, p.recent, p.recent_since
 """
+_WAITS = "SELECT FROM telemetry_positions WHERE partition = %s AND recent > 0"
 _DAY_S = 86_400
 _CLOCKS_APART = timedelta(seconds=60)
 """By more than this no two workers' clocks differ."""
@@ -64,6 +77,13 @@ class QuarterNotes:
         self._noted.clear()
 
 
+class Written(NamedTuple):
+    """What readings are written as."""
+
+    chunks: Chunks | None
+    recent: RecentRow | None
+
+
 class Batch(NamedTuple):
     """What comes of one partition of the telemetry log."""
 
@@ -71,9 +91,14 @@ class Batch(NamedTuple):
     stream_seq: int
     """The position that it reaches."""
     readings: ReadingBlock
-    chunks: Chunks | None
-    """What is written of them, unless they have to be compared with what is stored."""
+    written: Written | None
+    """None: they have to be compared with what is stored."""
     notes: QuarterNotes
+
+    @property
+    def recent(self) -> int:
+        """How many of its readings are to wait for others."""
+        return 0 if self.written is None or self.written.recent is None else len(self.written.recent.firsts)
 
 
 class Added(NamedTuple):
@@ -88,8 +113,17 @@ def batch_of(
     partition: int, stream_seq: int, readings: ReadingBlock, notes: QuarterNotes, *, at: datetime
 ) -> Batch:
     """All that can be made of it before anybody waits."""
-    chunks = None if has_late(readings, at) else chunks_of(readings)
-    return Batch(partition, stream_seq, readings, chunks, notes)
+    written = None if has_late(readings, at) else _written(partition, readings)
+    return Batch(partition, stream_seq, readings, written, notes)
+
+
+def _written(partition: int, readings: ReadingBlock) -> Written:
+    alone = are_alone(partition, readings)
+    if not alone.any():
+        return Written(chunks_of(readings), None)
+    if alone.all():
+        return Written(None, recent_row(partition, readings))
+    return Written(chunks_of(readings.chosen(~alone)), recent_row(partition, readings.chosen(alone)))
 
 
 def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> list[Added]:
@@ -98,28 +132,62 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
     What comes late is compared with what is stored, and a repeat of it is not added; of the quarter-hours that are not
     settled yet everything is.
     """
-    found, adding, noting = [], [], []
-    partitions, seqs = ([batch[n] for batch in batches] for n in (0, 1))
-    moved = conn.execute(_MOVE_POSITIONS, {"partitions": partitions, "seqs": seqs, "at": at})
-    settled_by = {partition: by for partition, by in moved if by is not None}
+    found, noting = [], []
+    adding: list[Chunks] = []
+    waiting: dict[int, list[RecentRow]] = {}
+    settled_by, due = _moved(conn, batches, at)
     for batch in batches:
-        readings, chunks = batch.readings, batch.chunks
+        readings, written = batch.readings, batch.written
         # Of two clocks the one that is ahead: what was settled stays settled when a clock goes back.
         by = max(at, settled_by.get(batch.partition, at))
-        if chunks is None or has_late(readings, by):
+        if written is None or has_late(readings, by):
             readings = _without_late_repeats(conn, readings, by)
-            chunks = chunks_of(readings)
+            written = Written(chunks_of(readings), None)
         missing: News = {}
         if len(readings):
-            adding.append(chunks)
-            missing = batch.notes.missing(_news(chunks), by)
+            missing = batch.notes.missing(_news(written), by)
             noting.append((batch.partition, missing))
+        if written.chunks is not None:
+            adding.append(written.chunks)
+        if written.recent is not None:
+            waiting.setdefault(batch.partition, []).append(written.recent)
         found.append(Added(len(readings), missing))
     if any(missing for _, missing in noting):
         note(conn, noting)
-    if adding:
+    if due is not None:
+        adding.append(chunks_of(take(conn, due)))
+        tell_filed(conn, due, left=sum(len(one.firsts) for one in waiting.get(due, [])), at=at)
+    if any(chunks.rows for chunks in adding):
         copy_chunks(conn, adding)
+    if waiting:
+        add_recent(conn, [one for rows in waiting.values() for one in rows])
     return found
+
+
+def file_recent(conn: Connection, partition: int, *, at: datetime) -> None:
+    """What waits of a partition becomes chunks. The caller holds its lock."""
+    if conn.execute(_WAITS, (partition,)).fetchone() is not None:
+        copy_chunks(conn, [chunks_of(take(conn, partition))])
+        tell_filed(conn, partition, left=0, at=at)
+
+
+def _moved(
+    conn: Connection, batches: Sequence[Batch], at: datetime
+) -> tuple[dict[int, datetime], int | None]:
+    """By when something of each partition was settled, and of which one what waits is to be filed.
+
+    One at a time: whatever is written together waits for it.
+    """
+    columns = zip(*((batch.partition, batch.stream_seq, batch.recent) for batch in batches), strict=True)
+    partitions, seqs, recent = (list(column) for column in columns)
+    params = {"partitions": partitions, "seqs": seqs, "recent": recent, "at": at}
+    settled_by, waits = {}, []
+    for partition, by, waiting, since in conn.execute(_MOVE_POSITIONS, params):
+        if by is not None:
+            settled_by[partition] = by
+        if are_due(waiting, since, at):
+            waits.append((waiting, partition))
+    return settled_by, max(waits)[1] if waits else None
 
 
 def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime) -> ReadingBlock:
@@ -145,17 +213,20 @@ def _settled_until(at: datetime) -> datetime:
     return at - SETTLED_AFTER + INTERVAL
 
 
-def _news(chunks: Chunks) -> News:
+def _news(written: Written) -> News:
     """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
     news: News = defaultdict(set)
-    for start in np.unique(chunks.quarters).tolist():
-        inside = chunks.quarters == start
-        mine = _those(chunks.facility_ids, inside)
-        news[start] |= mine
-        news[start + INTERVAL_S] |= mine
-        early = inside & (chunks.firsts < start + LOOK_AHEAD_S)
-        if early.any():
-            news[start - INTERVAL_S] |= _those(chunks.facility_ids, early)
+    for part in written:
+        if part is None:
+            continue
+        for start in np.unique(part.quarters).tolist():
+            inside = part.quarters == start
+            mine = _those(part.facility_ids, inside)
+            news[start] |= mine
+            news[start + INTERVAL_S] |= mine
+            early = inside & (part.firsts < start + LOOK_AHEAD_S)
+            if early.any():
+                news[start - INTERVAL_S] |= _those(part.facility_ids, early)
     return news
 
 

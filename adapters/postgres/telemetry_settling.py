@@ -17,6 +17,7 @@ from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
 from adapters.postgres.stored_chunks import make_one_word
 from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed, read_for
+from adapters.postgres.telemetry_readings import file_recent
 from application.ports.telemetry_progress import Correction, Quarter
 from application.ports.telemetry_rollups import Settled
 from domain.meter_intervals import INTERVAL_S
@@ -142,6 +143,7 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
     every = due(conn, partition, at - SETTLED_AFTER, limit=limit)
     if not every:
         return Settled()
+    file_recent(conn, partition, at=at)
     quarters = _together(conn, every)
     found = computed(conn, quarters, news=quarters)
     note_presence(conn, partition, found.present)

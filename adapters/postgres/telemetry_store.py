@@ -9,6 +9,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.grouped_writes import GroupedWrites
+from adapters.postgres.recent_readings import newest_of, recent_readings
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_current import current_values
 from adapters.postgres.telemetry_intervals import put_imported, stored_intervals
@@ -89,7 +90,7 @@ class PostgresTelemetryStore:
         batch = batch_of(partition, stream_seq, block, notes, at=self._clock.now())
         try:
             # What is compared with what is stored takes longer: nobody else waits for it.
-            return self._write([batch])[0] if batch.chunks is None else self._grouped(batch)
+            return self._write([batch])[0] if batch.written is None else self._grouped(batch)
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise
@@ -131,10 +132,14 @@ class PostgresTelemetryStore:
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
         with self._connection() as conn:
             asked = list(facility_ids)
+            waiting = recent_readings(conn, asked)
             # What is noted meanwhile, the next one to ask finds.
             first, last = conn.execute(_OPEN, (asked,)).fetchone() or (None, None)
             rows = conn.execute(_NEWEST, {"facilities": asked, "first": first, "last": last}).fetchall()
-        return {facility: newest.astimezone(UTC) for facility, newest in rows}
+        newest = {facility: at.astimezone(UTC) for facility, at in rows}
+        for facility_id, at in newest_of(waiting).items():
+            newest[facility_id] = max(at, newest.get(facility_id, at))
+        return newest
 
     def newest_reading_at(self, facility_id: str) -> datetime | None:
         return self.newest_readings_at([facility_id]).get(facility_id)

@@ -17,12 +17,14 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import ExitStack, closing
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import psycopg
 
 from interfaces.bench.bed import LEAST_SCALE_OF_A_MEASUREMENT, Bed
+from interfaces.bench.commit_times import COMMITTED, keep_commit_times
 from interfaces.bench.figures import Figure
 from interfaces.bench.ingest_figures import Measured, figures_of
 from interfaces.bench.ingest_floor import Bare, NewBroker, floors_of, us
@@ -51,13 +53,11 @@ _LOOK_EVERY_S = 0.25
 _WARM = Shape("warm", 80.0)
 _LATENCIES_MS = """
 SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (
-    ORDER BY 1000 * extract(epoch FROM pg_xact_commit_timestamp(c.xmin) - t.ts)::float8)
-FROM gridproof.reading_chunks c, unnest(c.ts) AS t (ts)
-WHERE facility_id >= %s AND facility_id < %s AND seq[1] >= 0
+    ORDER BY 1000 * extract(epoch FROM committed_at - ts)::float8)
 """
 _COUNT = """
-SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks
-WHERE facility_id >= %s AND facility_id < %s AND (seq[1] >= 0) = %s
+SELECT count(*) FROM gridproof.stored_chunks, unnest(seq) AS number
+WHERE facility_id >= %s AND facility_id < %s AND (number >= 0) = %s
 """
 
 
@@ -126,6 +126,7 @@ class _Path:
         """Until readings arrive: what is published before there is a subscription, the broker drops."""
         # What was written beforehand is cleaned up here, and not at the cost of the first load.
         self._log.execute("VACUUM ANALYZE")
+        keep_commit_times(self._log)
         for name in ("ingest", "aggregate"):
             self._stage.start_worker(name)
         deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
@@ -147,7 +148,7 @@ class _Path:
         self._rollups_us = us(spent, history.readings)
 
     def figures(self, shape: Shape, run: str, floor: Bare, history: History, seconds: float) -> list[Figure]:
-        rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks", ())
+        rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks", ())
         self._introduce(shape, run)
         before, began = self._cpu_s(), time.perf_counter()
         history.let_settle(self._log)
@@ -164,7 +165,7 @@ class _Path:
             load=load,
             took_s=time.perf_counter() - began,
             hops_s={name: spent - before[name] for name, spent in self._cpu_s().items()},
-            latencies_ms=self._latencies(run),
+            latencies_ms=self._latencies(run, load.report.plan.started_at),
             found=self._audit(load),
             shown=readable(questions),
             settled=history.readings,
@@ -204,8 +205,9 @@ class _Path:
         row = self._log.execute(query.encode(), parameters).fetchone()
         return int(row[0]) if row else 0
 
-    def _latencies(self, run: str) -> tuple[float, float, float]:
-        row = self._log.execute(_LATENCIES_MS, (f"{run}-", f"{run}.")).fetchone()
+    def _latencies(self, run: str, since: datetime) -> tuple[float, float, float]:
+        span = {"first": f"{run}-", "last": f"{run}.", "since": since, "until": self._stores.clock.now()}
+        row = self._log.execute(f"{_LATENCIES_MS} FROM ({COMMITTED}) AS readable".encode(), span).fetchone()
         p50, p99, longest = row[0] if row and row[0] else (0.0, 0.0, 0.0)
         return p50, p99, longest
 

@@ -29,8 +29,12 @@ _GOLDEN = 0.618034
 """Its multiples, without their whole parts, are spread evenly, however many there are."""
 
 
-class _Current(msgspec.Struct):
+class Current(msgspec.Struct):
+    """What the API says of a facility."""
+
+    kw: float | None
     measured_at: datetime | None
+    """Of the oldest value in the sum."""
 
 
 class Question(NamedTuple):
@@ -61,6 +65,25 @@ def facility_of(plan: LoadPlan, sender: int) -> str:
     return plan.named(plan.meters_of(sender)[0])[0]
 
 
+def kw_by_then(plan: LoadPlan, senders: Sequence[int]) -> dict[int, float]:
+    """By sender, what its facility's meters draw that have spoken in the first round once it has."""
+    wanted, found, so_far = set(senders), dict[int, float](), dict[str, float]()
+    for meter in range(plan.meters):
+        facility_id, sender = plan.named(meter)[0], meter // plan.gateway
+        so_far[facility_id] = so_far.get(facility_id, 0.0) + plan.kw_of(meter)
+        if sender in wanted:
+            found[sender] = so_far[facility_id]
+    return found
+
+
+def is_shown(plan: LoadPlan, message: int, by_then_kw: float, current: Current) -> bool:
+    """Whether the message is in what the API says: in the first round by the sum, then since the oldest value of the
+    sum is not its sender's one of the round before."""
+    if message < plan.senders:
+        return current.kw is not None and current.kw > by_then_kw - 0.05
+    return current.measured_at is not None and current.measured_at > plan.ts_of(message - plan.senders)
+
+
 @contextmanager
 def asking(api: ReadingApi, plan: LoadPlan, seconds: float, questions: list[Question]) -> Iterator[None]:
     """Ask until the block ends, about what is due in the first `seconds` of the plan. Raises what it failed of."""
@@ -88,6 +111,7 @@ class _Asking:
         self._api = api
         self._plan = plan
         self._senders = asked_facilities(plan)
+        self._by_then_kw = kw_by_then(plan, self._senders)
         self._asked_at = dict.fromkeys(self._senders, 0.0)
         self._began_at = plan.started_at.timestamp()
         self._messages = int(seconds * plan.messages_per_s)
@@ -122,8 +146,9 @@ class _Asking:
         if answer.status != http.client.OK:
             raise RuntimeError(f"{path}: {answer.status} {body[:200]!r}")
         due_at = self._plan.ts_of(message)
-        measured_at = msgspec.json.decode(body, type=_Current).measured_at
-        return Question(answered_at - due_at.timestamp(), measured_at is not None and measured_at >= due_at)
+        current = msgspec.json.decode(body, type=Current)
+        shown = is_shown(self._plan, message, self._by_then_kw[sender], current)
+        return Question(answered_at - due_at.timestamp(), shown)
 
 
 def readable(questions: Sequence[Question]) -> Readable:

@@ -8,7 +8,7 @@ import msgspec
 from application.ports.stored_readings import MeterSeqs, RolledUp, StoredReadings
 
 METERS_PER_FACILITY = 10
-"""At least."""
+"""About."""
 
 
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +50,13 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def named(self, meter: int) -> tuple[str, str]:
         """The (facility id, meter id) of a meter's number."""
-        # A gateway's meters are all of one facility.
-        facility = meter // (-(-METERS_PER_FACILITY // self.gateway) * self.gateway)
+        if self.gateway == 1:
+            # Those of one facility speak at moments of their own, evenly spread over a round.
+            facilities = -(-self.meters // METERS_PER_FACILITY)
+            ten, place = divmod(meter, METERS_PER_FACILITY)
+            facility = (ten + place * facilities // METERS_PER_FACILITY) % facilities
+        else:
+            facility = meter // (-(-METERS_PER_FACILITY // self.gateway) * self.gateway)
         return f"{self.run}-{facility:06}", f"m{meter:07}"
 
     def numbered(self, facility_id: str, meter_id: str) -> int | None:

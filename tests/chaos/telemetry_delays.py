@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from interfaces.bench.commit_times import COMMITTED
+
 BEFORE_S = 2.0
 """What was due so shortly before an outage may wait for its end."""
 SEEN_AFTER_S = 20.0
 """What is late by more than that is counted when it has come."""
 # What came twice is stored twice until its quarter-hour is settled: it was readable from the first time on.
-_DELAY = """
-SELECT coalesce(max(extract(epoch FROM first_at - ts)), 0)::float8, count(*) FROM (
-    SELECT c.facility_id, t.meter_id, t.ts, min(pg_xact_commit_timestamp(c.xmin)) AS first_at
-    FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts) AS t (meter_id, ts)
-    WHERE starts_with(facility_id, %(prefix)s) AND t.ts >= %(since)s AND t.ts < %(until)s
-        AND quarter > %(since)s - interval '15 minutes' AND quarter < %(until)s
-    GROUP BY 1, 2, 3
-) AS readable
+_DELAY = f"""
+SELECT coalesce(max(extract(epoch FROM committed_at - ts)), 0)::float8, count(*) FROM ({COMMITTED}) AS readable
+WHERE ts < %(until)s
 """
 
 
@@ -72,7 +69,8 @@ class Delays:
 
     def _delay(self, outage: Outage, until: datetime) -> Delay:
         since = outage.began_at - timedelta(seconds=BEFORE_S)
-        ((longest_s, readings),) = self.rows(_DELAY, {"prefix": self.prefix, "since": since, "until": until})
+        span = {"first": self.prefix, "last": f"{self.prefix}~", "since": since, "until": until}
+        ((longest_s, readings),) = self.rows(_DELAY, span)
         return Delay(until, float(str(longest_s)), int(str(readings)))
 
     def longest(self) -> list[tuple[Outage, float]]:

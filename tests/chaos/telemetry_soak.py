@@ -17,6 +17,7 @@ import psycopg
 
 from domain.meter_intervals import INTERVAL, interval_start
 from domain.time_windows import TimeWindow
+from interfaces.bench.commit_times import keep_commit_times
 from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit, missing
@@ -36,10 +37,10 @@ WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
 """
 _SESSIONS = {"ingest": "turn ingest", "aggregate": "gridproof partitions"}
 _STORED = """
-SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.reading_chunks WHERE starts_with(facility_id, %s)
+SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks WHERE starts_with(facility_id, %s)
 """
 _NEWEST = """
-SELECT max(ts[cardinality(ts)]) FROM gridproof.reading_chunks WHERE quarter > now() - interval '1 hour'
+SELECT max(ts[cardinality(ts)]) FROM gridproof.stored_chunks WHERE quarter > now() - interval '1 hour'
 """
 
 
@@ -218,6 +219,8 @@ def _held_mb(pid: int) -> float:
 @contextmanager
 def soak(*, rate: float, chunk_s: float, patience_s: float = 180.0) -> Iterator[Soak]:
     with ingest_stage() as stage, closing(open_stores(stage.settings)) as stores:
+        with psycopg.connect(stage.admin_url) as connection:
+            keep_commit_times(connection)
         for worker in WORKERS:
             stage.start_worker(worker)
         running = Soak(stage, stores, f"soak{uuid4().hex[:6]}", rate, chunk_s, patience_s)

@@ -3,7 +3,16 @@
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from interfaces.bench.ingest_readable import FACILITIES, Question, asked_facilities, facility_of, readable
+from interfaces.bench.ingest_readable import (
+    FACILITIES,
+    Current,
+    Question,
+    asked_facilities,
+    facility_of,
+    is_shown,
+    kw_by_then,
+    readable,
+)
 from interfaces.simulators.load_plan import LoadPlan
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
@@ -37,3 +46,21 @@ def test_those_who_are_asked_about_are_spread_over_the_cadence_each_a_facility_o
         assert all(sender in range(plan.senders) for sender in senders)
         gaps = [after - before for before, after in pairwise(senders)]
         assert max(gaps) <= 2 * min(gaps)
+
+
+def test_a_message_is_shown_by_the_sum_at_first_and_then_by_the_oldest_value_in_it() -> None:
+    for meters, gateway in ((40, 1), (400, 10)):
+        plan = LoadPlan(run="r", meters=meters, rate_per_s=meters / 15, gateway=gateway, started_at=T0)
+        senders = asked_facilities(plan)
+        kw = kw_by_then(plan, senders)
+        said: dict[str, dict[int, tuple[float, datetime]]] = {}
+        for message in range(3 * plan.senders):
+            sender = message % plan.senders
+            mine = said.setdefault(facility_of(plan, sender), {})
+            shown = []
+            for _ in ("before", "after"):
+                at = min((at for _, at in mine.values()), default=None)
+                current = Current(sum(power for power, _ in mine.values()), at)
+                shown.append(is_shown(plan, message, kw.get(sender, 0.0), current))
+                mine |= {m: (plan.kw_of(m), plan.ts_of(message)) for m in plan.meters_of(sender)}
+            assert sender not in senders or shown == [False, True]

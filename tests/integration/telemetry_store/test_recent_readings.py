@@ -1,0 +1,251 @@
+"""Readings of meters that send alone, on a real PostgreSQL: they count at once, and are filed in chunks."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres import recent_readings, stored_chunks
+from adapters.postgres.meter_powers import PostgresMeterPowers
+from adapters.postgres.stored_chunks import Span, readings_in
+from adapters.postgres.stored_readings import PostgresStoredReadings
+from adapters.postgres.telemetry_connection import telemetry_connection
+from adapters.postgres.telemetry_readings import file_recent
+from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from domain.meter_reading import TRUST, MeterReading, partition_of
+from domain.time_windows import TimeWindow
+from tests.fakes.clock import FakeClock
+from tests.plain_rollups import winners
+from tests.servers import Database
+
+T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
+HOUR = TimeWindow(T0, T0 + timedelta(hours=1))
+PARTITION = 3
+_NAMES = (name for name in map("fac-{:04}".format, count()) if partition_of(name) == PARTITION)
+FACILITIES = [next(_NAMES) for _ in range(20)]
+ONE, OTHER = FACILITIES[:2]
+FOREIGN = next(name for name in map("fac-{:04}".format, count()) if partition_of(name) != PARTITION)
+
+READINGS = st.lists(
+    st.builds(
+        MeterReading,
+        st.sampled_from(FACILITIES[:3]),
+        st.sampled_from(["m1", "m2"]),
+        st.integers(0, 30).map(lambda n: T0 + timedelta(seconds=30 * n, microseconds=n)),
+        st.none() | st.floats(-1e6, 1e6),
+        st.none() | st.floats(-1e6, 1e6),
+        st.none() | st.integers(0, 2**63 - 1),
+        st.just("measured") | st.sampled_from(TRUST),
+        st.just(False) | st.booleans(),
+        st.none() | st.just('{"volts": 231}'),
+        st.just(0) | st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+class Kept:
+    """A store, and all that is asked of it."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self.pool = pool
+        self.clock = FakeClock(T0 + timedelta(minutes=5))
+        self.store = PostgresTelemetryStore(pool, self.clock)
+        self.rollups = PostgresTelemetryRollups(pool, self.clock)
+        self._seqs = count(1)
+
+    def write(self, readings: Sequence[MeterReading]) -> int:
+        return self.store.write_readings(PARTITION, next(self._seqs), readings)
+
+    def file(self) -> None:
+        with telemetry_connection(self.pool, partitions=[PARTITION]) as conn:
+            file_recent(conn, PARTITION, at=self.clock.now())
+
+    def settle(self) -> None:
+        while self.rollups.settle(PARTITION, limit=100).quarters:
+            pass
+
+    def scalar(self, query: str) -> Any:
+        with self.pool.connection() as conn:
+            row = conn.execute(query.encode()).fetchone()
+        return None if row is None else row[0]
+
+    def waiting(self) -> int:
+        return int(self.scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM recent_readings"))
+
+    def chunks(self) -> list[int]:
+        """How many readings each has."""
+        query = "SELECT coalesce(array_agg(cardinality(ts) ORDER BY facility_id, ts[1]), '{}') FROM reading_chunks"
+        return list(self.scalar(query))
+
+    def said(self) -> list[MeterReading]:
+        """By the view that people ask."""
+        with self.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT facility_id, meter_id, ts, kw, kwh_total, seq, quality, incomplete, extra, revision "
+                "FROM meter_readings"
+            ).fetchall()
+        return sorted((MeterReading(f, m, ts.astimezone(UTC), *rest) for f, m, ts, *rest in rows), key=repr)
+
+    def everything(self) -> list[Any]:
+        """What each reader says."""
+        powers = [PostgresMeterPowers(self.pool).meter_powers(one, HOUR) for one in FACILITIES[:3]]
+        series = self.store.interval_series_of(FACILITIES, HOUR)
+        audited = PostgresStoredReadings(self.pool)
+        since, until = T0 - timedelta(hours=1), T0 + timedelta(hours=1)
+        return [
+            self.said(),
+            self.store.current(FACILITIES),
+            [self.store.current([one]) for one in FACILITIES[:3]],
+            self.store.newest_readings_at(FACILITIES),
+            [getattr(series, name).tolist() for name in ("mean_kw", "coverage_pct")],
+            [
+                (p.meter_id, p.first_at, p.newest_at, p.offset_s.tolist(), p.kw.tolist())
+                for some in powers
+                for p in some
+            ],
+            sorted(audited.rolled_up("fac-", since, until), key=repr),
+            sorted(audited.seqs("fac-", since, until), key=repr),
+        ]
+
+
+@pytest.fixture
+def kept(database: Database) -> Iterator[Kept]:
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=3) as pool:
+        yield Kept(pool)
+
+
+def said(
+    after_s: float, kw: float = 10.0, facility: str = ONE, meter: str = "m1", **fields: Any
+) -> MeterReading:
+    return MeterReading(facility, meter, T0 + timedelta(seconds=after_s), kw, 1.0, **fields)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(READINGS, min_size=1, max_size=4))
+def test_what_waits_is_told_by_every_reader_as_what_is_filed(
+    kept: Kept, batches: list[list[MeterReading]]
+) -> None:
+    with kept.pool.connection() as conn:
+        for table in ("reading_chunks", "recent_readings", "unsettled_quarters", "telemetry_positions"):
+            conn.execute(f"DELETE FROM {table}".encode())
+        for table in ("rollups", "interval_readings", "current_values", "meter_days"):
+            conn.execute(f"DELETE FROM {table}".encode())
+    fresh = Kept(kept.pool)
+    for readings in batches:
+        fresh.write(readings)
+    expected = sorted(winners([one for readings in batches for one in readings]), key=repr)
+    before = fresh.everything()
+    assert before[0] == expected
+    fresh.file()
+    assert fresh.waiting() == 0
+    np.testing.assert_equal(fresh.everything(), before)  # NaN is NaN
+    fresh.write(batches[0])
+    fresh.clock.advance(hours=2)
+    fresh.settle()
+    assert fresh.said() == expected
+    assert fresh.waiting() == 0
+    assert sum(fresh.chunks()) == len(expected)
+
+
+def test_few_readings_of_a_facility_wait_and_many_odd_or_foreign_ones_do_not(kept: Kept) -> None:
+    kept.write([said(0), said(15), said(30), said(0, facility=OTHER)])
+    assert (kept.waiting(), kept.chunks()) == (4, [])
+    kept.write([said(s, meter="m2") for s in (0, 15, 30, 45)])
+    assert (kept.waiting(), kept.chunks()) == (4, [4])
+    kept.write([said(0, meter="m3", quality="estimated"), said(0, facility=FOREIGN)])
+    assert (kept.waiting(), sorted(kept.chunks())) == (4, [1, 1, 4])
+
+
+def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute(kept: Kept) -> None:
+    for second in range(0, 15, 3):
+        kept.write([said(55 + second), said(55 + second, facility=OTHER)])
+        kept.clock.advance(seconds=3)
+    assert (kept.waiting(), kept.chunks()) == (10, [])
+    restarted = Kept(kept.pool)
+    restarted.clock = kept.clock
+    restarted.store = PostgresTelemetryStore(kept.pool, kept.clock)
+    restarted.write([said(100)])
+    assert (kept.waiting(), kept.chunks()) == (1, [2, 3, 2, 3])
+    kept.clock.advance(seconds=14)
+    kept.write([said(115)])
+    assert kept.waiting() == 2
+
+
+def test_more_than_so_many_readings_do_not_wait(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_readings, "MOST", 5)
+    for second in range(7):
+        kept.write([said(second)])
+    assert (kept.waiting(), kept.chunks()) == (3, [4])
+
+
+def test_what_waits_is_settled_with_the_rest_and_stands_nowhere_twice(kept: Kept) -> None:
+    kept.write([said(0, 10.0)])
+    kept.file()
+    kept.write([said(0, 12.0)])
+    kept.clock.advance(hours=1)
+    kept.settle()
+    assert (kept.waiting(), kept.chunks()) == (0, [1])
+    assert [one.kw for one in kept.said()] == [10.0], "the lower of two words that nothing tells apart"
+    assert kept.write([said(0, 12.0)]) == 0
+
+
+def test_a_late_repeat_of_what_waits_is_known(kept: Kept) -> None:
+    kept.write([said(0)])
+    kept.clock.advance(minutes=10)
+    assert kept.write([said(0)]) == 0
+    assert kept.waiting() == 0, "it was its turn"
+    assert kept.chunks() == [1]
+
+
+def test_what_is_filed_while_somebody_reads_counts_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.write([said(0), said(15)])
+    asked = stored_chunks._asked
+
+    def filed_meanwhile(*args: Any) -> list[Any]:
+        kept.file()
+        return asked(*args)
+
+    monkeypatch.setattr(stored_chunks, "_asked", filed_meanwhile)
+    with kept.pool.connection() as conn:
+        found = readings_in(conn, [Span(7, ONE, T0, T0, T0 + timedelta(minutes=15))])
+    assert (found.meters, len(found.columns)) == ([(7, "m1")], 2)
+
+
+def test_each_of_many_spans_of_many_facilities_gets_its_own(kept: Kept) -> None:
+    kept.write(
+        [said(900 * quarter + n, 10.0 + n, one) for n, one in enumerate(FACILITIES) for quarter in (0, 1)]
+    )
+    quarter = timedelta(minutes=15)
+    spans = [
+        Span(2 * n + second, one, T0 + quarter * second, T0 + quarter * second, T0 + quarter * (1 + second))
+        for n, one in enumerate(FACILITIES)
+        for second in (1, 0)
+    ]
+    narrow = Span(99, ONE, T0, T0 + timedelta(seconds=1), T0 + quarter)
+    with kept.pool.connection() as conn:
+        found = readings_in(conn, [*spans, narrow])
+    assert found.meters == [(n, "m1") for n in range(2 * len(FACILITIES))]
+    assert found.columns.kw.tolist() == [10.0 + n // 2 for n in range(2 * len(FACILITIES))]
+
+
+def test_a_write_that_fails_leaves_what_waits_where_it_was(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.write([said(0)])
+    kept.clock.advance(seconds=20)
+    with monkeypatch.context() as broken:
+        broken.setattr("adapters.postgres.telemetry_readings.add_recent", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            kept.write([said(20)])
+    assert (kept.waiting(), kept.chunks()) == (1, [])
+    kept.write([said(20)])
+    assert (kept.waiting(), kept.chunks()) == (1, [1])
