@@ -1,6 +1,7 @@
 """Readings as chunks for COPY: what came together of a facility's minute is one row, its values arrays.
 
-The row costs PostgreSQL what it costs, however many readings are in it; a meter that sends alone has a row each.
+The row costs PostgreSQL what it costs, however many readings are in it: a few of a facility wait until there are more
+(recent_readings.py).
 """
 
 from __future__ import annotations

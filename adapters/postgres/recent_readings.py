@@ -42,7 +42,7 @@ MOST = 32_768
 FEW = 4
 """Readings of a facility that come together and are fewer wait for more."""
 
-UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEW_FACILITIES = 16
 """For more than these, passing over what is not about them costs more than reading it."""
 _US = 1_000_000
@@ -134,6 +134,8 @@ def tell_filed(conn: Connection, partition: int, *, left: int, at: datetime) -> 
 
 def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingBlock:
     """What waits of these facilities. Ask for it before chunks are read: what is filed meanwhile is then in both."""
+    if not facility_ids:
+        return ReadingBlock.joined([])
     places = np.array([_known(one)[1] for one in facility_ids], dtype=np.uint32)
     few = integers(places.view(np.int32)) if len(places) <= _FEW_FACILITIES else None
     asked = {"partitions": smallints(np.unique(places % PARTITIONS)), "places": few}
@@ -148,7 +150,7 @@ def newest_of(block: ReadingBlock) -> dict[str, datetime]:
     newest: dict[str, int] = {}
     for facility_id, us in zip(block.facility_of_each(), block.ts_us.tolist(), strict=True):
         newest[facility_id] = max(us, newest.get(facility_id, us))
-    return {facility_id: UNIX_EPOCH + timedelta(microseconds=us) for facility_id, us in newest.items()}
+    return {facility_id: _UNIX_EPOCH + timedelta(microseconds=us) for facility_id, us in newest.items()}
 
 
 def _block(rows: Sequence[Any]) -> ReadingBlock:

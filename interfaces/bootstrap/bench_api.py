@@ -187,13 +187,14 @@ def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, 
 
 
 def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datetime) -> None:
-    """A reading of each."""
+    """A minute's readings of each, which come together: the twin knows chunks alone."""
     # Before anything is asked: a connection knows what was registered with psycopg by its first use.
     from adapters.postgres import telemetry_store  # noqa: F401
     from domain.meter_reading import MeterReading
 
     with closing(open_bench_stores(database.app_url)) as stores:
-        readings = [MeterReading(name, "main", at, 80.0, 1.0, 1) for name in facility_ids]
+        moments = [at - timedelta(seconds=15 * n) for n in (3, 2, 1, 0)]
+        readings = [MeterReading(name, "main", one, 80.0, 1.0, 1) for name in facility_ids for one in moments]
         stores.telemetry().write_readings(0, 1, readings)
 
 
