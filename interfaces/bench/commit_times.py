@@ -26,6 +26,7 @@ COMMITTED = """
     SELECT c.facility_id, t.meter_id, t.ts, t.seq, pg_xact_commit_timestamp(c.xmin) AS committed_at
     FROM gridproof.reading_chunks c, unnest(c.meter_ids, c.ts, c.seq) AS t (meter_id, ts, seq)
     WHERE c.quarter > %(since)s::timestamptz - interval '15 minutes' AND c.quarter <= %(until)s
+        AND c.ts[1] > %(since)s::timestamptz - interval '1 minute' AND c.ts[1] <= %(until)s
     UNION ALL
     SELECT t.facility_id, t.meter_id, t.ts, t.seq, pg_xact_commit_timestamp(a.xmin)
     FROM measuring.added a, unnest(a.facility_ids, a.meter_ids, a.ts, a.seq) AS t (facility_id, meter_id, ts, seq)
