@@ -107,12 +107,14 @@ class Added(NamedTuple):
     readings: int
     noted: News
     """For the QuarterNotes to remember once it is committed."""
+    settled_by: datetime | None
+    """The latest moment by which something of the partition was settled."""
 
 
 def batch_of(
     partition: int, stream_seq: int, readings: ReadingBlock, notes: QuarterNotes, *, at: datetime
 ) -> Batch:
-    """All that can be made of it before anybody waits."""
+    """All that can be made of it before anybody waits. `at`: as far as is known, by when something was settled."""
     written = None if has_late(readings, at) else _written(partition, readings)
     return Batch(partition, stream_seq, readings, written, notes)
 
@@ -138,11 +140,13 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
     settled_by, due = _moved(conn, batches, at)
     for batch in batches:
         readings, written = batch.readings, batch.written
-        # Of two clocks the one that is ahead: what was settled stays settled when a clock goes back.
-        by = max(at, settled_by.get(batch.partition, at))
-        if written is None or has_late(readings, by):
+        # What was settled, and no clock, says what is late: after an outage nothing was.
+        by = settled_by.get(batch.partition, at)
+        if has_late(readings, by):
             readings = _without_late_repeats(conn, readings, by)
             written = Written(chunks_of(readings), None)
+        elif written is None:
+            written = _written(batch.partition, readings)
         missing: News = {}
         if len(readings):
             missing = batch.notes.missing(_news(written), by)
@@ -151,17 +155,21 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
             adding.append(written.chunks)
         if written.recent is not None:
             waiting.setdefault(batch.partition, []).append(written.recent)
-        found.append(Added(len(readings), missing))
+        found.append(Added(len(readings), missing, settled_by.get(batch.partition)))
     if any(missing for _, missing in noting):
         note(conn, noting)
     if due is not None:
         adding.append(chunks_of(take(conn, due)))
         tell_filed(conn, due, left=sum(len(one.firsts) for one in waiting.get(due, [])), at=at)
-    if any(chunks.rows for chunks in adding):
-        copy_chunks(conn, adding)
-    if waiting:
-        add_recent(conn, [one for rows in waiting.values() for one in rows])
+    _put(conn, adding, [one for rows in waiting.values() for one in rows])
     return found
+
+
+def _put(conn: Connection, chunks: Sequence[Chunks], waiting: Sequence[RecentRow]) -> None:
+    if any(some.rows for some in chunks):
+        copy_chunks(conn, chunks)
+    if waiting:
+        add_recent(conn, waiting)
 
 
 def file_recent(conn: Connection, partition: int, *, at: datetime) -> None:

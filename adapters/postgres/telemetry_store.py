@@ -77,6 +77,8 @@ class PostgresTelemetryStore:
         self._days_ready: set[datetime] = set()
         self._notes: dict[int, QuarterNotes] = {}
         """By partition; touched in the turn of a write alone."""
+        self._settled_by: dict[int, datetime] = {}
+        """By partition, as it was when something was last written."""
         self._server = ""
         self._grouped = GroupedWrites(self._write)
 
@@ -87,7 +89,8 @@ class PostgresTelemetryStore:
             raise ReadingsRefused(str(error)) from error
         self._prepare(sorted(days_of(block) - self._days_ready))
         notes = self._notes.setdefault(partition, QuarterNotes())
-        batch = batch_of(partition, stream_seq, block, notes, at=self._clock.now())
+        by = self._settled_by.get(partition) or self._clock.now()
+        batch = batch_of(partition, stream_seq, block, notes, at=by)
         try:
             # What is compared with what is stored takes longer: nobody else waits for it.
             return self._write([batch])[0] if batch.written is None else self._grouped(batch)
@@ -108,6 +111,8 @@ class PostgresTelemetryStore:
             raise
         for batch, added in zip(batches, found, strict=True):
             batch.notes.remember(added.noted)
+            if added.settled_by is not None:
+                self._settled_by[batch.partition] = added.settled_by
         return [added.readings for added in found]
 
     def _know(self, server: str) -> None:

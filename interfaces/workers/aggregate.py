@@ -92,6 +92,8 @@ class Aggregator:
                 batches = await self._stream.pull(
                     self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S
                 )
+                if self._settling is not None:
+                    self._settling.note(is_behind=len(batches) >= BATCHES_AT_ONCE)
                 await self.store(batches, stop)
                 pause_s = self._first_pause_s
             except StreamUnavailable as error:

@@ -19,6 +19,8 @@ FEWEST_SETTLED, FIRST_SETTLED, MOST_SETTLED = 5, 25, 200
 """Quarter-hours of facilities in one transaction."""
 SETTLING_LASTS_S = 0.1
 """Wall seconds: nobody else writes readings of the partition meanwhile, and it has four writes a second."""
+HELD_AT_MOST_S = 1_800.0
+"""Wall seconds: whoever never catches up settles all the same."""
 WAITS_FOR_WRITES_S = 1.0
 """Wall seconds at most, so that a worker that always writes settles as well."""
 
@@ -65,13 +67,15 @@ class SettlingTurn:
 
 
 class PartitionSettling:
-    """Of one partition."""
+    """Of one partition. While its readings are caught up with, nothing is settled: each quarter-hour would be as often
+    as something more of it comes, and what comes would have to be compared with what was settled."""
 
     def __init__(self, partition: int, rollups: TelemetryRollups, turn: SettlingTurn) -> None:
         self._partition = partition
         self._rollups = rollups
         self._turn = turn
         self._due_at_s = 0.0
+        self._behind_since_s: float | None = None
         self._at_once = FIRST_SETTLED
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -81,9 +85,22 @@ class PartitionSettling:
             await self.settle_if_due(loop.time())
             await sleep_unless(stop, max(0.0, self._due_at_s - loop.time()))
 
+    def note(self, *, is_behind: bool) -> None:
+        """Whether more waits in the log than was pulled at once."""
+        if not is_behind:
+            self._behind_since_s = None
+        elif self._behind_since_s is None:
+            self._behind_since_s = asyncio.get_running_loop().time()
+
+    def _is_held(self, at_s: float) -> bool:
+        return self._behind_since_s is not None and at_s < self._behind_since_s + HELD_AT_MOST_S
+
     async def settle_if_due(self, at_s: float) -> None:
         """Write down the quarter-hours that are over, a few at a time."""
         if at_s < self._due_at_s:
+            return
+        if self._is_held(at_s):
+            self._due_at_s = at_s + SETTLE_EVERY_S
             return
         self._due_at_s = at_s + SETTLE_EVERY_S
         limit, loop = self._at_once, asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres import recent_readings, stored_chunks
 from adapters.postgres.meter_powers import PostgresMeterPowers
-from adapters.postgres.stored_chunks import Span, readings_in
+from adapters.postgres.stored_chunks import Span, new_to, readings_in
 from adapters.postgres.stored_readings import PostgresStoredReadings
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_readings import file_recent
@@ -249,3 +249,25 @@ def test_a_write_that_fails_leaves_what_waits_where_it_was(
     assert (kept.waiting(), kept.chunks()) == (1, [])
     kept.write([said(20)])
     assert (kept.waiting(), kept.chunks()) == (1, [1])
+
+
+def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def counted(conn: Any, readings: Sequence[MeterReading]) -> list[MeterReading]:
+        compared.append(len(readings))
+        return new_to(conn, readings)
+
+    monkeypatch.setattr("adapters.postgres.telemetry_readings.new_to", counted)
+    kept.write([said(0)])
+    kept.clock.advance(minutes=20)
+    kept.settle()
+    kept.clock.advance(minutes=40)
+    assert kept.write([said(1_800), said(1_815)]) == 2
+    assert (compared, kept.waiting()) == ([], 2)
+    kept.settle()
+    kept.write([said(1_800), said(1_830)])
+    assert compared == [2]
+    assert len(kept.said()) == 4

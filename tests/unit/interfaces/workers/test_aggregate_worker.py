@@ -15,7 +15,7 @@ from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
 from domain.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.workers import batches_in_hand, settling
-from interfaces.workers.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
 from interfaces.workers.settling import (
     FEWEST_SETTLED,
     FIRST_SETTLED,
@@ -330,6 +330,60 @@ def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
     assert FEWEST_SETTLED <= second <= 12, "half as many where it took long"
     assert third <= second
     assert fourth == FEWEST_SETTLED
+
+
+def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no_end() -> None:
+    class Counted(FakeTelemetryRollups):
+        calls = 0
+
+        def settle(self, partition: int, *, limit: int) -> Settled:
+            self.calls += 1
+            return Settled()
+
+    async def story() -> None:
+        told = Aggregating(FailingStore())
+        rollups = Counted(FailingStore(), told.clock)
+        partition = PartitionSettling(0, rollups, SettlingTurn())
+        now_s = asyncio.get_running_loop().time()
+        partition.note(is_behind=True)
+        await partition.settle_if_due(now_s + 100.0)
+        partition.note(is_behind=True)
+        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S - 1.0)
+        assert rollups.calls == 0
+        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S + 5.0)
+        assert rollups.calls == 1
+        partition.note(is_behind=False)
+        partition.note(is_behind=True)
+        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S - 1.0)
+        assert rollups.calls == 1
+        partition.note(is_behind=False)
+        await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S + 50.0)
+        assert rollups.calls == 2
+
+    asyncio.run(story())
+
+
+def test_a_partition_that_is_given_as_much_as_it_takes_is_behind() -> None:
+    class Noting(PartitionSettling):
+        noted: ClassVar[list[bool]] = []
+
+        def note(self, *, is_behind: bool) -> None:
+            self.noted.append(is_behind)
+
+    async def story() -> None:
+        store = FakeTelemetryStore()
+        told = Aggregating(store, partition=partition_of("fac-001"))
+        aggregator, stop = told.aggregator(FakeTelemetryRollups(store, told.clock)), asyncio.Event()
+        aggregator._settling = Noting(told.partition, FakeTelemetryRollups(store, told.clock), SettlingTurn())
+        for number in range(BATCHES_AT_ONCE + 1):
+            await told.publish(number)
+        working = asyncio.create_task(aggregator.run(stop))
+        await eventually(lambda: len(Noting.noted) >= 2)
+        stop.set()
+        await working
+        assert Noting.noted[:2] == [True, False]
+
+    asyncio.run(story())
 
 
 def test_an_error_while_settling_holds_up_no_reading() -> None:
