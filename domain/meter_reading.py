@@ -64,9 +64,14 @@ class MeterReading(msgspec.Struct, frozen=True, array_like=True):
     """Of this meter's word on this moment: a higher one replaces a lower one."""
 
 
+def checksum_of(facility_id: str) -> int:
+    """CRC-32 of the id (ITU-T V.42): the partition follows from it."""
+    return crc32(facility_id.encode())
+
+
 def partition_of(facility_id: str) -> int:
     """The partition of the telemetry log that holds all readings of `facility_id`."""
-    return crc32(facility_id.encode()) % PARTITIONS
+    return checksum_of(facility_id) % PARTITIONS
 
 
 def checked(reading: MeterReading, *, now: datetime) -> MeterReading:

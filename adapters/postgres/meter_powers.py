@@ -8,8 +8,9 @@ import numpy as np
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.binary_rows import unix_seconds
+from adapters.postgres.chunk_spans import spans_between
 from adapters.postgres.recent_readings import recent_readings
-from adapters.postgres.stored_chunks import readings_in, spans_between
+from adapters.postgres.stored_chunks import readings_in
 from adapters.postgres.telemetry_connection import telemetry_connection
 from domain.load_history import MeterPowers
 from domain.reading_block import ReadingBlock

@@ -12,7 +12,9 @@ import psycopg
 from msgspec.structs import replace
 
 from adapters.postgres.binary_rows import POSTGRES_EPOCH
-from adapters.postgres.stored_chunks import Span, StoredReadings, readings_in, spans_between
+from adapters.postgres.chunk_columns import StoredReadings
+from adapters.postgres.chunk_spans import Span, spans_between
+from adapters.postgres.stored_chunks import readings_in
 from domain.meter_intervals import INTERVAL, RETIRED_AFTER
 from domain.reading_block import ReadingBlock
 from domain.reading_columns import IntArray, usable

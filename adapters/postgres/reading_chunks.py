@@ -126,7 +126,7 @@ class _Written:
 
     def rows(self, facility_ids: list[str], quarter_s: IntArray, starts: IntArray, ends: IntArray) -> bytes:
         """All chunks; such as are alike together, since these are made without a look at each."""
-        facilities = list(map(_facility, facility_ids))
+        facilities = list(map(facility_field, facility_ids))
         counts, widths = ends - starts, self._meter_at[ends] - self._meter_at[starts]
         odd = np.logical_or.reduceat(self._are_odd, starts)
         parts: list[bytes] = []
@@ -217,8 +217,8 @@ def _cut(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=65_536)
-def _facility(facility_id: str) -> bytes:
-    """Its field. They are the same from batch to batch."""
+def facility_field(facility_id: str) -> bytes:
+    """As a field of a row, or an element of an array. They are the same from batch to batch."""
     return text(facility_id)
 
 

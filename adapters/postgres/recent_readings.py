@@ -7,19 +7,19 @@ them wait, and none of a quarter-hour that may be settled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
 from typing import Any
-from zlib import crc32
 
 import msgspec
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 
 from adapters.postgres.array_params import integers, smallints
-from adapters.postgres.binary_arrays import TEXT, array_of, element, text
+from adapters.postgres.binary_arrays import TEXT, array_of, element
 from adapters.postgres.binary_rows import (
     COPY_SIGNATURE,
     COPY_TRAILER,
@@ -28,8 +28,9 @@ from adapters.postgres.binary_rows import (
     received,
     texts_of,
 )
+from adapters.postgres.reading_chunks import facility_field
 from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import PARTITIONS
+from domain.meter_reading import PARTITIONS, checksum_of
 from domain.reading_block import SEPARATOR, ReadingBlock
 from domain.reading_columns import BoolArray, IntArray
 
@@ -61,6 +62,9 @@ WHERE partition = ANY(%(partitions)s) AND (%(places)s::int[] IS NULL OR places &
 _SAID = f"SELECT {_COLUMNS} {_WHOSE}"
 _TAKING = "DELETE FROM recent_readings WHERE partition = %s RETURNING"
 _TAKEN = f"{_TAKING} {_COLUMNS}"
+_DAYS = """
+SELECT DISTINCT date_trunc('day', at, 'UTC') FROM recent_readings, unnest(ts) AS at WHERE partition = %s
+"""
 _FILED = (
     "UPDATE telemetry_positions SET recent = %(left)s, recent_since = %(at)s WHERE partition = %(partition)s"
 )
@@ -83,7 +87,7 @@ def are_alone(partition: int, block: ReadingBlock) -> BoolArray:
     """Of each reading, whether it waits for others. Whose partition is another is found by nobody here."""
     few = block.counts < FEW
     if few.any():
-        few &= np.array([_known(one)[1] % PARTITIONS == partition for one in block.facility_ids])
+        few &= _places(block.facility_ids) % PARTITIONS == partition
     alone: BoolArray = np.repeat(few, block.counts)
     if block.rare is not None and alone.any():
         alone &= ~block.rare.are_odd()
@@ -93,11 +97,9 @@ def are_alone(partition: int, block: ReadingBlock) -> BoolArray:
 def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
     """`block` holds what `are_alone` says of one partition, and is not empty."""
     count, facility_ids = len(block), block.facility_of_each()
-    known = [_known(one) for one in facility_ids]
-    places = np.array([place for _, place in known], dtype=np.uint32).view(np.int32)
     arrays = [
-        (_INTEGER, elements_of(">i4", places)),
-        (TEXT, b"".join([field for field, _ in known])),
+        (_INTEGER, elements_of(">i4", _signed(_places(facility_ids)))),
+        (TEXT, b"".join(map(facility_field, facility_ids))),
         (TEXT, texts_of(block.meter_ids, count)[0]),
         (_TIMESTAMPTZ, elements_of(">i8", block.ts_us - _EPOCH_US)),
         (_FLOAT8, elements_of(">f8", block.kw)),
@@ -136,13 +138,18 @@ def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingB
     """What waits of these facilities. Ask for it before chunks are read: what is filed meanwhile is then in both."""
     if not facility_ids:
         return ReadingBlock.joined([])
-    places = np.array([_known(one)[1] for one in facility_ids], dtype=np.uint32)
-    few = integers(places.view(np.int32)) if len(places) <= _FEW_FACILITIES else None
+    places = _places(facility_ids)
+    few = integers(_signed(places)) if len(places) <= _FEW_FACILITIES else None
     asked = {"partitions": smallints(np.unique(places % PARTITIONS)), "places": few}
     with conn.cursor(binary=True) as cursor:
         block = _block(cursor.execute(_SAID.encode(), asked).fetchall())
     wanted = frozenset(facility_ids)
     return block.chosen(np.array([one in wanted for one in block.facility_ids], dtype=np.bool_))
+
+
+def days_of_recent(conn: Connection, partition: int) -> list[datetime]:
+    """The UTC days, as midnights, that what waits of the partition is to be filed under."""
+    return [day.astimezone(UTC) for (day,) in conn.execute(_DAYS, (partition,))]
 
 
 def newest_of(block: ReadingBlock) -> dict[str, datetime]:
@@ -170,7 +177,13 @@ def _block(rows: Sequence[Any]) -> ReadingBlock:
     )
 
 
-@lru_cache(maxsize=65_536)
-def _known(facility_id: str) -> tuple[bytes, int]:
-    """As an element of an array, and its place. They are the same from batch to batch."""
-    return text(facility_id), crc32(facility_id.encode())
+_place = lru_cache(maxsize=65_536)(checksum_of)
+
+
+def _places(facility_ids: Iterable[str]) -> IntArray:
+    return np.array([_place(one) for one in facility_ids], dtype=np.int64)
+
+
+def _signed(places: IntArray) -> NDArray[np.int32]:
+    """As PostgreSQL's integers can hold them."""
+    return places.astype(np.uint32).view(np.int32)

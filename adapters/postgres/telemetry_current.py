@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 
 from adapters.postgres.array_params import moments, texts
+from adapters.postgres.chunk_spans import Span
 from adapters.postgres.newest_readings import NOTHING, VALUES, Meters, Newest, look_back, newest_in
 from adapters.postgres.recent_readings import newest_of, recent_readings
-from adapters.postgres.stored_chunks import Span
 from application.ports.telemetry_store import CurrentValue, MeterValue
 from domain.meter_intervals import INTERVAL, RETIRED_AFTER, interval_start
 from domain.reading_block import ReadingBlock

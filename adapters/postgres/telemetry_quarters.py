@@ -12,8 +12,10 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import timestamps
+from adapters.postgres.chunk_columns import StoredReadings
+from adapters.postgres.chunk_spans import Span
 from adapters.postgres.quarter_news import unsettled
-from adapters.postgres.stored_chunks import Span, StoredReadings, counts_in, readings_in
+from adapters.postgres.stored_chunks import counts_in, readings_in
 from application.ports.telemetry_progress import Quarter
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number

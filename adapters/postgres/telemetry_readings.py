@@ -26,7 +26,7 @@ from adapters.postgres.recent_readings import (
     take,
     tell_filed,
 )
-from adapters.postgres.stored_chunks import new_to
+from adapters.postgres.stored_words import new_to
 from domain.meter_intervals import INTERVAL, INTERVAL_S
 from domain.reading_block import ReadingBlock, microseconds
 from domain.reading_columns import BoolArray

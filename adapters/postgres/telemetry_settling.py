@@ -15,7 +15,7 @@ from adapters.postgres.binary_rows import copy_of, timestamps
 from adapters.postgres.meter_days import note_presence
 from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns, due, forget, tell_corrections
-from adapters.postgres.stored_chunks import make_one_word
+from adapters.postgres.stored_words import make_one_word
 from adapters.postgres.telemetry_quarters import ComputedQuarters, NewestOfMeter, chosen, computed, read_for
 from adapters.postgres.telemetry_readings import file_recent
 from application.ports.telemetry_progress import Correction, Quarter

@@ -9,7 +9,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.grouped_writes import GroupedWrites
-from adapters.postgres.recent_readings import newest_of, recent_readings
+from adapters.postgres.recent_readings import days_of_recent, newest_of, recent_readings
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_current import current_values
 from adapters.postgres.telemetry_intervals import put_imported, stored_intervals
@@ -98,6 +98,9 @@ class PostgresTelemetryStore:
             if "no partition of relation" not in str(error):
                 raise
             self._days_ready.clear()
+            with self._connection() as conn:
+                days = days_of_recent(conn, partition)
+            self._prepare(days)
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
 
     def _write(self, batches: Sequence[Batch]) -> list[int]:

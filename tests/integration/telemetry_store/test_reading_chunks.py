@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres import migrate as migrations
-from adapters.postgres import stored_chunks
+from adapters.postgres import stored_words
+from adapters.postgres.chunk_columns import StoredReadings
+from adapters.postgres.chunk_spans import Span
 from adapters.postgres.migrate import migrate, migration_files
-from adapters.postgres.stored_chunks import Span, new_to, readings_in
+from adapters.postgres.stored_chunks import readings_in
+from adapters.postgres.stored_words import new_to
 from adapters.postgres.telemetry_readings import QuarterNotes
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
@@ -208,14 +211,14 @@ def test_what_comes_in_time_with_something_late_is_not_looked_at_one_by_one(
 def test_a_backlog_is_compared_with_its_own_minutes_alone(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[stored_chunks.Span] = []
-    read = stored_chunks.readings_in
+    asked: list[Span] = []
+    read = readings_in
 
-    def reading(conn: Any, spans: Sequence[stored_chunks.Span]) -> stored_chunks.StoredReadings:
+    def reading(conn: Any, spans: Sequence[Span]) -> StoredReadings:
         asked.extend(spans)
         return read(conn, spans)
 
-    monkeypatch.setattr(stored_chunks, "readings_in", reading)
+    monkeypatch.setattr(stored_words, "readings_in", reading)
     PostgresTelemetryStore(pool, clock).write_readings(0, 1, [said(s, 10.0) for s in range(0, 900, 15)])
     clock.advance(hours=1)
     PostgresTelemetryStore(pool, clock).write_readings(0, 2, [said(s + 5, 10.0) for s in (30, 45, 840)])

@@ -6,19 +6,23 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres import recent_readings, stored_chunks
+from adapters.postgres.chunk_spans import Span
 from adapters.postgres.meter_powers import PostgresMeterPowers
-from adapters.postgres.stored_chunks import Span, new_to, readings_in
+from adapters.postgres.stored_chunks import readings_in
 from adapters.postgres.stored_readings import PostgresStoredReadings
+from adapters.postgres.stored_words import new_to
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_readings import file_recent
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from application.ports.telemetry_store import TelemetryStoreUnavailable
 from domain.meter_reading import TRUST, MeterReading, partition_of
 from domain.time_windows import TimeWindow
 from tests.fakes.clock import FakeClock
@@ -271,3 +275,29 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
     kept.write([said(1_800), said(1_830)])
     assert compared == [2]
     assert len(kept.said()) == 4
+
+
+def test_what_waits_of_a_facility_that_was_never_settled_is_told_beside_one_that_was(kept: Kept) -> None:
+    kept.write([said(s) for s in (0, 15, 30, 45)])
+    kept.clock.advance(hours=1)
+    kept.settle()
+    kept.write([said(3_600 + s) for s in (0, 15, 30, 45)])
+    kept.write([said(3_600, 7.0, facility=OTHER)])
+    assert [(one.facility_id, one.kw) for one in kept.store.current([ONE, OTHER])] == [
+        (ONE, 10.0),
+        (OTHER, 7.0),
+    ]
+
+
+def test_a_days_table_that_somebody_dropped_is_made_again_for_what_waits(
+    kept: Kept, database: Database
+) -> None:
+    kept.write([said(0)])
+    with psycopg.connect(database.owner_dsn) as owner:
+        owner.execute("DROP TABLE gridproof.reading_chunks_20260714")
+    kept.clock.advance(hours=14)
+    tomorrow = said(14 * 3_600)
+    with pytest.raises(TelemetryStoreUnavailable, match="made again"):
+        kept.write([tomorrow])
+    assert kept.write([tomorrow]) == 1
+    assert [one.ts for one in kept.said()] == [T0, tomorrow.ts]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres import stored_chunks, stored_readings
+from adapters.postgres import chunk_columns, stored_readings
 from adapters.postgres.stored_readings import PostgresStoredReadings
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
@@ -115,7 +115,7 @@ def test_a_reader_who_took_every_word_for_a_reading_would_count_twice(
 
     audited.write(sent())
     audited.write(sent()[:10])
-    monkeypatch.setattr(stored_chunks, "standing", every_word)
+    monkeypatch.setattr(chunk_columns, "standing", every_word)
     assert audited.doubled() == (10, 0, 10)
 
 
