@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -46,7 +46,6 @@ ON CONFLICT (partition) DO UPDATE
 RETURNING p.partition, p.settled_by, p.recent, p.recent_since
 """
 _WAITS = "SELECT FROM telemetry_positions WHERE partition = %s AND recent > 0"
-_DAY_S = 86_400
 _CLOCKS_APART = timedelta(seconds=60)
 """By more than this no two workers' clocks differ."""
 
@@ -240,21 +239,3 @@ def _news(written: Written) -> News:
 
 def _those(facility_ids: Sequence[str], which: BoolArray) -> set[str]:
     return set(compress(facility_ids, which.tolist()))
-
-
-def days_of(readings: ReadingBlock) -> set[datetime]:
-    """The UTC days, as midnights, that `readings` fall on."""
-    return {
-        datetime.fromtimestamp(day * _DAY_S, UTC)
-        for day in np.unique(readings.ts_us // (_DAY_S * 1_000_000)).tolist()
-    }
-
-
-def midnight(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def days_between(first: datetime, last: datetime) -> list[datetime]:
-    """The UTC midnights from the day of `first` through the day of `last`."""
-    start = midnight(first)
-    return [start + timedelta(days=n) for n in range((midnight(last) - start).days + 1)]

@@ -9,6 +9,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.grouped_writes import GroupedWrites
+from adapters.postgres.reading_days import days_between, days_of
 from adapters.postgres.recent_readings import days_of_recent, newest_of, recent_readings
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_current import current_values
@@ -18,8 +19,6 @@ from adapters.postgres.telemetry_readings import (
     QuarterNotes,
     add_batches,
     batch_of,
-    days_between,
-    days_of,
 )
 from application.ports.clock import Clock
 from application.ports.telemetry_store import (

@@ -8,7 +8,7 @@ import msgspec
 from application.ports.stored_readings import MeterSeqs, RolledUp, StoredReadings
 
 METERS_PER_FACILITY = 10
-"""About."""
+"""Of meters that send alone; of gateways as many whole ones as hold them."""
 
 
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
