@@ -141,11 +141,10 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
         readings, written = batch.readings, batch.written
         # What was settled, and no clock, says what is late: after an outage nothing was.
         by = settled_by.get(batch.partition, at)
-        if has_late(readings, by):
+        if written is None or has_late(readings, by):
+            # In chunks, for what was not told to wait when the position moved is not counted there.
             readings = _without_late_repeats(conn, readings, by)
             written = Written(chunks_of(readings), None)
-        elif written is None:
-            written = _written(batch.partition, readings)
         missing: News = {}
         if len(readings):
             missing = batch.notes.missing(_news(written), by)

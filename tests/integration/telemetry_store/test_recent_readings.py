@@ -270,11 +270,28 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
     kept.settle()
     kept.clock.advance(minutes=40)
     assert kept.write([said(1_800), said(1_815)]) == 2
-    assert (compared, kept.waiting()) == ([], 2)
+    assert (compared, kept.waiting()) == ([], 0), "until then it knew nothing but the clock"
+    assert kept.write([said(1_845)]) == 1
+    assert (compared, kept.waiting()) == ([], 1)
     kept.settle()
+    assert kept.waiting() == 0
     kept.write([said(1_800), said(1_830)])
     assert compared == [2]
-    assert len(kept.said()) == 4
+    assert len(kept.said()) == 5
+
+
+def test_what_waits_is_counted_where_the_clock_alone_said_that_it_was_late(kept: Kept) -> None:
+    kept.write([said(0)])
+    kept.clock.advance(minutes=20)
+    kept.settle()
+    kept.clock.advance(minutes=40)
+    restarted = PostgresTelemetryStore(kept.pool, kept.clock)
+    for number, second in enumerate((1_800, 1_815, 1_830)):
+        restarted.write_readings(PARTITION, 100 + number, [said(second)])
+        counted = kept.scalar("SELECT recent FROM telemetry_positions")
+        assert counted == kept.waiting() == number
+    kept.settle()
+    assert (kept.waiting(), len(kept.said())) == (0, 4)
 
 
 def test_what_waits_of_a_facility_that_was_never_settled_is_told_beside_one_that_was(kept: Kept) -> None:
