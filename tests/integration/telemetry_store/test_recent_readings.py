@@ -56,6 +56,18 @@ READINGS = st.lists(
 )
 
 
+_TABLES = (
+    *("reading_chunks", "recent_readings", "unsettled_quarters", "telemetry_positions"),
+    *("rollups", "interval_readings", "current_values", "meter_days"),
+)
+STEPS = st.lists(
+    READINGS
+    | st.integers(0, 50).map(lambda minutes: timedelta(minutes=minutes))
+    | st.sampled_from(["settle", "restart"]),
+    max_size=10,
+)
+
+
 class Kept:
     """A store, and all that is asked of it."""
 
@@ -65,6 +77,12 @@ class Kept:
         self.store = PostgresTelemetryStore(pool, self.clock)
         self.rollups = PostgresTelemetryRollups(pool, self.clock)
         self._seqs = count(1)
+
+    def emptied(self) -> "Kept":
+        with self.pool.connection() as conn:
+            for table in _TABLES:
+                conn.execute(f"DELETE FROM {table}".encode())
+        return Kept(self.pool)
 
     def write(self, readings: Sequence[MeterReading]) -> int:
         return self.store.write_readings(PARTITION, next(self._seqs), readings)
@@ -138,12 +156,7 @@ def said(
 def test_what_waits_is_told_by_every_reader_as_what_is_filed(
     kept: Kept, batches: list[list[MeterReading]]
 ) -> None:
-    with kept.pool.connection() as conn:
-        for table in ("reading_chunks", "recent_readings", "unsettled_quarters", "telemetry_positions"):
-            conn.execute(f"DELETE FROM {table}".encode())
-        for table in ("rollups", "interval_readings", "current_values", "meter_days"):
-            conn.execute(f"DELETE FROM {table}".encode())
-    fresh = Kept(kept.pool)
+    fresh = kept.emptied()
     for readings in batches:
         fresh.write(readings)
     expected = sorted(winners([one for readings in batches for one in readings]), key=repr)
@@ -158,6 +171,30 @@ def test_what_waits_is_told_by_every_reader_as_what_is_filed(
     assert fresh.said() == expected
     assert fresh.waiting() == 0
     assert sum(fresh.chunks()) == len(expected)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_there_once(
+    kept: Kept, steps: list[list[MeterReading] | timedelta | str]
+) -> None:
+    fresh, everything = kept.emptied(), list[MeterReading]()
+    for step in steps:
+        if isinstance(step, list):
+            fresh.write(step)
+            everything += step
+        elif isinstance(step, timedelta):
+            fresh.clock.advance(seconds=step.total_seconds())
+        elif step == "settle":
+            fresh.settle()
+        else:
+            fresh.store = PostgresTelemetryStore(fresh.pool, fresh.clock)
+        assert fresh.waiting() <= (fresh.scalar("SELECT sum(recent) FROM telemetry_positions") or 0)
+        assert fresh.said() == sorted(winners(everything), key=repr)
+    fresh.clock.advance(hours=2)
+    fresh.settle()
+    assert fresh.said() == sorted(winners(everything), key=repr)
+    assert (fresh.waiting(), sum(fresh.chunks())) == (0, len(fresh.said()))
 
 
 def test_few_readings_of_a_facility_wait_and_many_odd_or_foreign_ones_do_not(kept: Kept) -> None:
