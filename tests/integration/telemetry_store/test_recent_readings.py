@@ -42,7 +42,7 @@ READINGS = st.lists(
         MeterReading,
         st.sampled_from(FACILITIES[:3]),
         st.sampled_from(["m1", "m2"]),
-        st.integers(0, 30).map(lambda n: T0 + timedelta(seconds=30 * n, microseconds=n)),
+        st.integers(0, 60).map(lambda n: T0 + timedelta(seconds=60 * n, microseconds=n)),
         st.none() | st.floats(-1e6, 1e6),
         st.none() | st.floats(-1e6, 1e6),
         st.none() | st.integers(0, 2**63 - 1),
@@ -60,11 +60,20 @@ _TABLES = (
     *("reading_chunks", "recent_readings", "unsettled_quarters", "telemetry_positions"),
     *("rollups", "interval_readings", "current_values", "meter_days"),
 )
+ALONE = st.builds(
+    MeterReading,
+    st.sampled_from(FACILITIES[:2]),
+    st.just("m1"),
+    st.integers(0, 60).map(lambda n: T0 + timedelta(minutes=n)),
+    st.integers(0, 3).map(float),
+    st.none(),
+)
 STEPS = st.lists(
-    READINGS
-    | st.integers(0, 50).map(lambda minutes: timedelta(minutes=minutes))
+    st.lists(ALONE, min_size=1, max_size=3)
+    | READINGS
+    | st.integers(0, 8).map(lambda fives: timedelta(minutes=5 * fives))
     | st.sampled_from(["settle", "restart"]),
-    max_size=10,
+    max_size=12,
 )
 
 
@@ -173,7 +182,7 @@ def test_what_waits_is_told_by_every_reader_as_what_is_filed(
     assert sum(fresh.chunks()) == len(expected)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_whenever_it_is_written_settled_and_restarted_each_word_that_counts_is_there_once(
     kept: Kept, steps: list[list[MeterReading] | timedelta | str]
