@@ -92,7 +92,8 @@ class PullInbox:
         self._something.set()
 
     def _batch(self, connection: int, message: Msg) -> StreamedBatch:
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<...>; servers may put two words before the stream.
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<left>; servers may put
+        # two words before the stream.
         words = message.reply.split(".")
         first = 4 if len(words) == _WORDS_OF_AN_ACK else 6
         deliveries, stream_seq = words[first], words[first + 1]
@@ -102,5 +103,6 @@ class PullInbox:
             deliveries=int(deliveries),
             body=message.data,
             reply_to=message.reply,
+            left=int(words[first + 4]),
             connection=connection,
         )

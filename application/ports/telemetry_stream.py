@@ -27,6 +27,8 @@ class StreamedBatch(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     reply_to: str
     """Where its acknowledgement goes."""
+    left: int = 0
+    """How many messages of the partition were still to be handed out after it, when it was."""
     connection: int = 0
     """Over which of our connections it came: the adapter's own numbers."""
 

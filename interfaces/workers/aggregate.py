@@ -93,7 +93,8 @@ class Aggregator:
                     self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S
                 )
                 if self._settling is not None:
-                    self._settling.note(is_behind=len(batches) >= BATCHES_AT_ONCE)
+                    is_behind = bool(batches) and batches[-1].left >= BATCHES_AT_ONCE
+                    self._settling.note(is_behind=is_behind)
                 await self.store(batches, stop)
                 pause_s = self._first_pause_s
             except StreamUnavailable as error:

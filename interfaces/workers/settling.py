@@ -86,7 +86,7 @@ class PartitionSettling:
             await sleep_unless(stop, max(0.0, self._due_at_s - loop.time()))
 
     def note(self, *, is_behind: bool) -> None:
-        """Whether more waits in the log than was pulled at once."""
+        """Whether more is left in the log than is pulled at once."""
         if not is_behind:
             self._behind_since_s = None
         elif self._behind_since_s is None:

@@ -60,6 +60,17 @@ def test_a_partition_comes_in_order_and_alone(tell: Tell) -> None:
     tell(story)
 
 
+def test_each_message_says_how_many_of_its_partition_are_left(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        for n in range(5):
+            await stream.publish(2, bytes([n]), message_id=f"m{n}")
+        await stream.publish(3, b"other", message_id="other")
+        batches = [*await _pulled(stream, 2, 3), *await _pulled(stream, 2, 2)]
+        assert [batch.left for batch in batches] == [4, 3, 2, 1, 0]
+
+    tell(story)
+
+
 def test_the_same_message_id_is_kept_once(tell: Tell) -> None:
     async def story(stream: TelemetryStream) -> None:
         first = await stream.publish(0, b"x", message_id="same")

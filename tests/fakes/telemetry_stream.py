@@ -68,8 +68,9 @@ class FakeTelemetryStream:
                 deliveries=one.deliveries,
                 body=one.body,
                 reply_to=str(one.seq),
+                left=len(due) - number,
             )
-            for one in due[:limit]
+            for number, one in enumerate(due[:limit], start=1)
         ]
 
     def _due(self, partition: int, now: float) -> list[_Kept]:
