@@ -66,6 +66,7 @@ class Delays:
             elif not to_the_end and (not after or now < until + seen_after):
                 return
             self._seen.append(self._delay(self.outages[len(self._seen)], until))
+            print(f"{now:%H:%M:%S} {self.told()[-1]}", flush=True)  # noqa: T201 - for who runs it with -s
 
     def _delay(self, outage: Outage, until: datetime) -> Delay:
         since = outage.began_at - timedelta(seconds=BEFORE_S)

@@ -36,7 +36,6 @@ def test_each_of_them_killed_once_and_the_store_stopped_lose_nothing_and_count_n
             running.stop_store(5.0)
         assert_every_reading_is_there_once(running, facilities=3)
         assert sum(report.readings for report in running.reports) > 1_000
-        print("\n".join(running.delays.told()))  # noqa: T201 - for who runs it with -s; no time is judged here
 
 
 @pytest.mark.chaos
@@ -67,8 +66,9 @@ def test_half_an_hour_of_kills_at_full_rate_and_a_long_stop_of_the_store() -> No
                 running.note_memory()
                 time.sleep(2.0)
         assert_every_reading_is_there_once(running, facilities=20)
-        told = "\n".join([*running.delays.told(), str(usual_mb(running))])
-        print(told)  # noqa: T201
+        memory = str(usual_mb(running))
+        print(memory)  # noqa: T201 - for who runs it with -s
+        told = "\n".join([*running.delays.told(), memory])
         *kills, (stop, longest_after_stop_s) = running.delays.longest()
         late = [f"{outage.victim}: {s:.1f} s" for outage, s in kills if s > outage.seconds + 2.0]
         assert late == [], told
