@@ -47,9 +47,7 @@ def long_runs(
     asked = [
         str(item.callspec.params["victim"])
         for item in request.session.items
-        if isinstance(item, pytest.Function)
-        and "long_runs" in item.fixturenames
-        and hasattr(item, "callspec")
+        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
     ]
     pool = ThreadPoolExecutor(LONG_SIDE_BY_SIDE)
     yield {
