@@ -1,6 +1,6 @@
 // Every step of a DR event: who, what, why, and the step that caused it.
 import { Chip, Empty, Panel } from "../components/parts.js";
-import { Component, drawnAtOnce, html, useEffect, useMemo, useRef, useState } from "../dom.js";
+import { Component, drawnAtOnce, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../dom.js";
 import { clockSeconds, count, day, readable, zoneName } from "../format.js";
 import { hrefTo, setOption } from "../router.js";
 
@@ -84,7 +84,8 @@ export function Timeline({ id, steps, place, selected, goTo }) {
   const [who, setWho] = useState("");
   const [facility, setFacility] = useState("");
   const [most, setMost] = useState(PAGE);
-  useEffect(() => {
+  // With the first steps: an effect comes some frames after them, and who printed before it had those alone.
+  useLayoutEffect(() => {
     const whole = () => drawnAtOnce(() => setMost(Infinity)); // paper cannot be asked for more
     addEventListener("beforeprint", whole);
     return () => removeEventListener("beforeprint", whole);
