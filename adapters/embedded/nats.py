@@ -23,7 +23,7 @@ max_payload: 1MB
 jetstream {{ store_dir: "{store}" }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
 # max_ack_pending: so many may be under way to ingest, which acknowledges them in packs (default 1,024).
-mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "1500ms", max_ack_pending: 16384 }}
+mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: 16384 }}
 authorization {{ include "{users}" }}
 """
 

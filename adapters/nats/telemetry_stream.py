@@ -54,7 +54,7 @@ class NatsTelemetryStream:
         *,
         replicas: int | None = None,
         max_bytes: int | None = None,
-        ack_wait_s: float = 1.5,
+        ack_wait_s: float = 2.0,
         answer_within_s: float = _ANSWER_WITHIN_S,
         archived: bool = False,
     ) -> None:
