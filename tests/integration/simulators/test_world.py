@@ -115,7 +115,7 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
         await watcher.flush()
         mqtt_url = nats_server.meters_mqtt_url
         async with world(
-            tmp_path, mqtt_url=mqtt_url, meter_cadence_s=30, silent_meters=("fac-002",)
+            tmp_path, mqtt_url=mqtt_url, meter_cadence_s=60, silent_meters=("fac-002",)
         ) as found:
             await heard_of(5)
             entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]
