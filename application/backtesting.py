@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from application.ports.load_forecaster import FacilityHistory
 from application.ports.rolling_forecasts import HORIZON_H, FacilityRun
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 SPANS_H: dict[str, tuple[int, int]] = {"day_ahead": (0, 24), "second_day": (24, 48)}
 """Hours after the origin."""

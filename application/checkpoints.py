@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from application.ports.archive import Archive, NotArchived
 from application.ports.checkpoint_signer import CheckpointSigner
 from application.ports.ledger_store import LedgerStore
-from domain.ledger import NOTHING_BEFORE, Checkpoint, unhex
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.ledger.entries import NOTHING_BEFORE, Checkpoint, unhex
 
 CHECKPOINTS = "ledger/checkpoints"
 TILES = "ledger/tiles"

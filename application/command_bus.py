@@ -30,7 +30,7 @@ from application.ports.event_store import (
     VersionConflict,
 )
 from application.read_ahead import ReadAhead, streams_of
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 
 MAX_ATTEMPTS = 12
 

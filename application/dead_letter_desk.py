@@ -13,7 +13,7 @@ from application.open_work import every_open_alert, every_open_letter
 from application.ports.alerts import AlertRegistry
 from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from application.ports.work_queue import BmsWork
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 
 CLOCKS_DIFFER = timedelta(days=1)
 """More than the clock of whoever parked a letter is ahead of ours."""

@@ -23,8 +23,8 @@ from application.ports.work_queue import BmsWork, CallbackWork, WorkPublisher
 from application.reading_packs import MalformedBatch, ReadingBatch, pack, unpack, unpack_malformed
 from application.readings import parse_message
 from domain.errors import ReasonRequired
-from domain.meter_reading import MALFORMED, partition_of
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.telemetry.meter_reading import MALFORMED, partition_of
 
 Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
 TWork = TypeVar("TWork", BmsWork, CallbackWork)

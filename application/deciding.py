@@ -17,7 +17,7 @@ from application.ports.forecast_book import ForecastBook
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import UnknownDispatch, UnknownDREvent
-from domain.event_sourcing import Aggregate, Provenance
+from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
 from domain.program import Program

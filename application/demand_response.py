@@ -9,9 +9,9 @@ from eventsourcing.persistence import EventStore
 from application.snapshots import ReadableSnapshots
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
+from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility
 from domain.program import Program
-from domain.snapshot import Snapshot
 
 AGGREGATES: tuple[type, ...] = (Facility, Program, DREvent, Dispatch)
 """Every aggregate of this log; importing them registers their topics."""

@@ -17,9 +17,9 @@ from eventsourcing.persistence import Mapper, MapperDeserialisationError, Stored
 from eventsourcing.utils import TopicError, get_topic, resolve_topic
 
 from application.upcasters import UPCASTERS, present_topic, upcast
-from domain.event_sourcing import DomainEvent
-from domain.snapshot import Snapshot
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.snapshot import Snapshot
 
 Stored = DomainEvent | Snapshot
 _ENCODER = msgspec.json.Encoder()

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from application.deciding import Deciding
 from application.ports.forecast_book import IssuedForecast
+from domain.allocation.zone_offers import fitting_zones
 from domain.dr_event import Notice
+from domain.dr_event.feasibility import FacilityFacts, HeldWindow
 from domain.facility import Facility, FacilityState, Zone
-from domain.feasibility import FacilityFacts, HeldWindow
 from domain.forecast import quality_at
-from domain.time_windows import TimeWindow, local_date, local_day
-from domain.zone_limits import fitting_zones
+from domain.time_series.windows import TimeWindow, local_date, local_day
 
 
 def facts_of(

@@ -7,7 +7,7 @@ import msgspec
 
 from application.ports.past_forecasts import ForecastPlace, PastForecasts
 from domain.forecast import CYCLE, ForecastState, cycle_start_of
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 
 CYCLES_BACK = 8
 """Two hours, as far back as plans look: an older forecast is none."""

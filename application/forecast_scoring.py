@@ -12,7 +12,7 @@ import numpy as np
 from application.ports.forecast_scores import ErrorCorrelation, ForecastScore
 from application.ports.past_forecasts import ForecastPlace
 from domain.forecast import CYCLE, ForecastState
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 HOUR = timedelta(hours=1)
 QUARTERS = HOUR // CYCLE

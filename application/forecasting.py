@@ -7,7 +7,6 @@ from hashlib import sha256
 import msgspec
 import numpy as np
 
-from application.canonical_series import canonical
 from application.commands.forecast import IssueForecast
 from application.ports.load_forecaster import (
     NAIVE,
@@ -20,8 +19,9 @@ from application.ports.load_forecaster import (
 )
 from application.ports.weather import WeatherReport
 from domain.forecast import CYCLE, STALE_WEATHER_S, ForecastInputs, ForecastModel
-from domain.quantile_steps import CompactSteps
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.digest import canonical
+from domain.time_series.quantiles import CompactSteps
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 STEP_S = int(CYCLE.total_seconds())
 HORIZON = timedelta(hours=24)

@@ -19,7 +19,7 @@ from application.history_spikes import NEIGHBOURS, Known, Surroundings
 from application.history_stretches import Stretch, Stretches
 from application.history_survey import Piece, Survey, pieces_of, survey_of
 from application.ports.readings_file import ClockChange, OrderedReadings, ReadingsBatch, ReadingsFile
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 MOST_NAMED = 20
 """Of each kind and facility; the counts are of all."""

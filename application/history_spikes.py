@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from application.ports.readings_file import LineArray, TimeArray
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 NEIGHBOURS = 5
 """The value itself and two on either side; at both ends the outermost stands for those that are not there."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from application.history_spikes import Known, Median, Surroundings
 from application.history_steps import Commonest, distances_us
 from application.ports.readings_file import QUALITIES, OrderedReadings, ReadingsBatch
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 _US = 1_000_000
 

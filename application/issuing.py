@@ -12,7 +12,7 @@ from application.deciding import CommandContext
 from application.ports.clock import Clock
 from application.ports.event_store import EventStore, SaveBounds, SaveTooLarge, VersionConflict
 from domain.errors import DomainError
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import Forecast, is_better, quality_of
 from domain.identifiers import NAMESPACE, forecast_stream_id
 

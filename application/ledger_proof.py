@@ -16,9 +16,9 @@ import msgspec
 
 from application.checkpoints import CheckpointRefused, SignedCheckpoint, check_signature, read_checkpoint
 from application.ports.ledger_store import LedgerStore
-from domain.ledger import DEMAND_RESPONSE, LogRow, hashes_of, positions_of, unhex
-from domain.merkle import HashTree, ProofRefused, verify_inclusion
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.ledger.entries import DEMAND_RESPONSE, LogRow, hashes_of, positions_of, unhex
+from domain.ledger.merkle import HashTree, ProofRefused, verify_inclusion
 
 
 class NotProvable(Exception):

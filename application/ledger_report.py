@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from domain.ledger import BEFORE_ALL, LAST_OF_ALL
+from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL
 
 FindingKind = Literal[
     "changed", "removed", "inserted", "moved", "ledger-table", "tile", "checkpoint", "interval"

@@ -17,7 +17,7 @@ from application.ports.archive import AlreadyArchived, Archive, NotArchived
 from application.ports.checkpoint_signer import CheckpointSigner
 from application.ports.clock import Clock
 from application.ports.ledger_store import LedgerStore
-from domain.ledger import (
+from domain.ledger.entries import (
     BEFORE_ALL,
     ENTRY_BYTES,
     LAST_OF_ALL,

@@ -14,7 +14,7 @@ from application.event_mapper import recorded_at_of
 from application.ledger_proof import NothingSealed, latest_checkpoint
 from application.ports.alerts import Alert
 from application.ports.ledger_store import LedgerStore
-from domain.ledger import BEFORE_ALL, LAST_OF_ALL, LOGS, empty_head, last_position_of
+from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL, LOGS, empty_head, last_position_of
 
 KEY_ID_DIGITS = 16
 

@@ -14,7 +14,7 @@ from application.ledger_report import Finding, FindingKind, LedgerReport, LogRep
 from application.ports.archive import Archive
 from application.ports.ledger_store import LedgerStore
 from application.sealed_intervals import Interval, SealedEntries, intervals_of
-from domain.ledger import (
+from domain.ledger.entries import (
     BEFORE_ALL,
     ENTRY_BYTES,
     LOGS,
@@ -26,7 +26,7 @@ from domain.ledger import (
     last_position_of,
     positions_of,
 )
-from domain.merkle import HASH_BYTES
+from domain.ledger.merkle import HASH_BYTES
 
 BATCH_ENTRIES = 65_536
 MOST_FINDINGS = 1_000

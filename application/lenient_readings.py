@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast, get_args
 
 import msgspec
 
-from domain.meter_reading import IDENTIFIER, MeterReading, Quality
+from domain.telemetry.meter_reading import IDENTIFIER, MeterReading, Quality
 
 SCHEMA_MAJOR = 1
 MAX_EXTRA_BYTES = 2_048

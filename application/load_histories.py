@@ -15,10 +15,10 @@ from application.ports.current_cache import CurrentCache
 from application.ports.meter_powers import MeterPowersView
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
-from domain.interval_block import steps_in
-from domain.load_history import LoadHistory, beside_imports, of_readings, of_rollups
-from domain.minute_spans import MINUTE_S
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.load_history import LoadHistory, beside_imports, of_readings, of_rollups
+from domain.telemetry.minute_ranges import MINUTE_S
+from domain.time_series.interval_block import steps_in
+from domain.time_series.windows import NotAligned, TimeWindow
 
 READINGS_S = 15
 LONGEST_S: Mapping[int, int] = {

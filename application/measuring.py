@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from application.canonical_series import canonical
 from application.commands.dispatch import (
     RecordMeasurement,
     RecordMeterVerification,
@@ -29,8 +28,9 @@ from domain.baseline import (
 )
 from domain.dispatch import DispatchState, Interval
 from domain.facility import FacilityState
-from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
-from domain.time_windows import IntervalSeries, TimeWindow, local_date
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
+from domain.time_series.digest import canonical
+from domain.time_series.windows import IntervalSeries, TimeWindow, local_date
 
 LOOK_BACK = timedelta(days=46)
 """The rules look back 45 days, and on the first of them to the hours before the DR event."""

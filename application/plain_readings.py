@@ -13,7 +13,7 @@ import numpy as np
 
 from application.lenient_readings import MAX_REVISION, QUALITY_WORDS, SCHEMA_MAJOR
 from application.trace_context import USUAL_CHARACTERS
-from domain.meter_reading import (
+from domain.telemetry.meter_reading import (
     IDENTIFIER,
     MAX_ABS_KW,
     MAX_KWH_TOTAL,
@@ -23,7 +23,7 @@ from domain.meter_reading import (
     MeterReading,
     Quality,
 )
-from domain.reading_block import (
+from domain.telemetry.reading_block import (
     SEPARATOR,
     NotYetReadings,
     RareColumns,
@@ -38,7 +38,7 @@ _TRUST = {word: TRUST.index(quality) for word, quality in QUALITY_WORDS.items()}
 
 
 class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A complete reading of schema 1. The bounds are those of domain.meter_reading.checked."""
+    """A complete reading of schema 1. The bounds are those of domain.telemetry.meter_reading.checked."""
 
     ts: Annotated[datetime, msgspec.Meta(tz=True)]
     kw: Annotated[float, msgspec.Meta(ge=-MAX_ABS_KW, le=MAX_ABS_KW)]

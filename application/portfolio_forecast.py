@@ -21,8 +21,8 @@ from application.forecast_reading import EARLIEST_YEAR
 from application.forecast_scoring import LEADS_H
 from application.ports.forecast_scores import ErrorCorrelation, ForecastScores
 from domain.forecast import CYCLE, ForecastState, cycle_start_of, quality_at
-from domain.quantile_steps import CompactSteps
-from domain.time_windows import FloatArray
+from domain.time_series.quantiles import CompactSteps
+from domain.time_series.windows import FloatArray
 
 MEASURED_OVER = timedelta(days=28)
 LEAST_QUARTERS = 7 * 96

@@ -18,7 +18,7 @@ from application.ports.load_forecaster import (
 )
 from application.ports.readings_file import FacilityReadings
 from domain.forecast import STALE_READING, DataQuality, data_quality
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 PREDICTED = timedelta(hours=48)
 TRAINED_ON = timedelta(days=1_100)

@@ -14,7 +14,7 @@ import msgspec
 
 from application.ports.archive import Archive
 from application.raw_archive_object import Contents
-from domain.meter_reading import MALFORMED, PARTITIONS
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 
 FORMAT = 1
 RAW, MANIFEST = "telemetry/raw", "telemetry/manifest"

@@ -15,7 +15,7 @@ import msgspec
 
 from application.ports.raw_log import RawMessage
 from application.reading_packs import MalformedBatch, unpack, unpack_malformed
-from domain.meter_reading import MALFORMED
+from domain.telemetry.meter_reading import MALFORMED
 
 FORMAT = 1
 MAX_RAW_BYTES = 32_000_000

@@ -24,7 +24,7 @@ from application.reading_packs import (
     unpack,
     unpack_malformed,
 )
-from domain.meter_reading import MALFORMED, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 
 READINGS_AT_ONCE = 5_000
 LOGGED_WITHIN = timedelta(days=1)

@@ -11,7 +11,7 @@ import msgspec
 from application.commands.dispatch import CommitDispatch, DispatchCommand, PrepareDispatch
 from application.event_mapper import UnreadableDomainEvent
 from application.ports.event_store import EventStreams, TAggregate
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 from domain.identifiers import dispatch_id, facility_stream_id
 
 

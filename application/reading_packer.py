@@ -16,7 +16,7 @@ from application.ports.telemetry_stream import StreamUnavailable, TelemetryStrea
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
 from application.slow_spell import SlowSpell
-from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 
 _log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from application.readings import MalformedReading
-from domain.meter_reading import TRUST, MeterReading
-from domain.reading_block import RareColumns, ReadingBlock, UnjoinableId
+from domain.telemetry.meter_reading import TRUST, MeterReading
+from domain.telemetry.reading_block import RareColumns, ReadingBlock, UnjoinableId
 
 
 class MalformedBatch(ValueError):

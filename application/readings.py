@@ -18,7 +18,7 @@ from application.lenient_readings import (
 from application.plain_readings import ReadingMessage, plain_readings
 from application.ports.meter_feed import MAX_PAYLOAD_BYTES
 from application.trace_context import trace_id_in
-from domain.meter_reading import (
+from domain.telemetry.meter_reading import (
     IDENTIFIER,
     AbsurdReading,
     MeterReading,

@@ -14,8 +14,8 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.current_cache import CacheUnavailable, CurrentCache
 from application.ports.weather import WeatherReport, WeatherSource, WeatherUnavailable
-from domain.struct_decoders import json_decoder
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 _log = structlog.get_logger(__name__)
 HOUR = timedelta(hours=1)

@@ -11,7 +11,7 @@ import msgspec
 from application.checkpoints import Chain
 from application.ports.archive import Archive, NotArchived
 from application.ports.ledger_store import LedgerStore
-from domain.ledger import BEFORE_ALL, ENTRY_BYTES, LogHead, TileRef, empty_head, hashes_of
+from domain.ledger.entries import BEFORE_ALL, ENTRY_BYTES, LogHead, TileRef, empty_head, hashes_of
 
 Damage = tuple[Literal["tile", "interval"], str]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from eventsourcing.persistence import EventStore
 
 from application.event_mapper import UnreadableDomainEvent
-from domain.snapshot import Snapshot
+from domain.event_sourcing.snapshot import Snapshot
 
 NEWEST = 8
 """So many are looked at: two releases side by side may take turns. Past them the stream is replayed from its events."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 import numpy as np
 
-from domain.load_history import LoadHistory
+from domain.telemetry.load_history import LoadHistory
 
 
 class SummedStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,13 +18,13 @@ from application.ports.telemetry_store import (
     ImportOutcome,
     TelemetryStore,
 )
-from domain.interval_block import IntervalBlock
-from domain.load_history import MeterPowers
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import MeterReading
-from domain.reading_block import facilities_in
-from domain.rollups import RollupSeries
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.telemetry.facility_rollups import RollupSeries
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.load_history import MeterPowers
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import facilities_in
+from domain.time_series.interval_block import IntervalBlock
+from domain.time_series.windows import IntervalSeries, TimeWindow
 
 WINDOW_S = 300.0
 LEAST = 20

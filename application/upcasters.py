@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain.quantile_steps import QuantileSteps, compact
+from domain.time_series.quantiles import QuantileSteps, compact
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -14,11 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.errors import DomainError
-from domain.event_sourcing import Aggregate, CreationEvent, Provenance
+from domain.event_sourcing.aggregate import Aggregate, CreationEvent, Provenance
 from domain.identifiers import forecast_id, forecast_stream_id
-from domain.meter_intervals import interval_start
-from domain.quantile_steps import CompactSteps, UnreadableSteps, compact
-from domain.quantile_steps import QuantileSteps as QuantileSteps  # noqa: PLC0414 - part of what a forecast says
+from domain.telemetry.intervals import interval_start
+from domain.time_series.quantiles import CompactSteps, UnreadableSteps, compact
+from domain.time_series.quantiles import QuantileSteps as QuantileSteps  # noqa: PLC0414 - part of what a forecast says
 
 CYCLE = timedelta(minutes=15)
 SHORTEST_HORIZON = timedelta(hours=24)

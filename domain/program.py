@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 import msgspec
 from msgspec.structs import replace
 
-from domain.event_sourcing import Aggregate, CreationEvent, Provenance
+from domain.event_sourcing.aggregate import Aggregate, CreationEvent, Provenance
 from domain.identifiers import program_stream_id
 
 

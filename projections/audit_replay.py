@@ -16,7 +16,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit_steps import AuditTrailRow, step_of

@@ -9,7 +9,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, Reason
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.dispatch_sentences import DISPATCH_SENTENCES
 from projections.dr_event_sentences import DR_EVENT_SENTENCES
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit_sentences import reason_of, sentence_of, topic_of
 from projections.audit_trail import AuditStep, key_of
 from projections.unavailable import ReadModelsUnavailable

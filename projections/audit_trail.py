@@ -18,7 +18,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.read_model import Facts, FilterKind, Rows, existing, sortable
 
@@ -62,7 +62,7 @@ class StepFacts(Facts, kw_only=True, gc=False):
 
 
 def key_of(domain_event: UUID) -> str:
-    """The id of a domain event (`domain.event_sourcing.domain_event_id`), as 32 hex digits."""
+    """The id of a domain event (`domain.event_sourcing.aggregate.domain_event_id`), as 32 hex digits."""
     return domain_event.hex
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from msgspec.structs import replace
 
 from domain.dispatch import CommandRecord, Dispatch, DispatchState, Phase
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.dispatch_row import CommandRow, DispatchRow, MeasurementRow, ZoneRow
 
 Changed = dict[str, Any]

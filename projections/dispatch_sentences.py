@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.dispatch import Dispatch
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.sentence_parts import kw_text, moment_text, setpoint_text, window_text
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from domain.dispatch import Dispatch
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from projections.dispatch_changes import planned_row, row_after
 from projections.dispatch_row import CommandRow, DispatchRow, MeasurementRow, ZoneRow

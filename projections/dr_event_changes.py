@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event_row import CallbackRow, DREventRow
 
 Changed = dict[str, Any]

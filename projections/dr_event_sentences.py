@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.sentence_parts import count_text, kw_text, moment_text, window_text
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event_changes import opened_row, row_after
 from projections.dr_event_row import CallbackRow, DREventRow
 from projections.read_model import FilterKind, Rows, existing, id_text, sortable

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.dispatch import Dispatch, DispatchState, DispatchStatus
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility, FacilityState, FacilityStatus, Limits, Reservation, Zone
 from domain.identifiers import facility_stream_id
 from projections.read_model import FilterKind, Rows, existing

@@ -16,7 +16,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.dr_events import DREventRow, DREventsProjection
 from projections.facilities import FacilitiesProjection, FacilityRow

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.portfolio_changes import CHANGES
 from projections.portfolio_row import DispatchShare, FacilityShare, PortfolioRow, PortfolioRows
 from projections.read_model import FilterKind, Rows

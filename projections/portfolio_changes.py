@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from projections.portfolio_row import DispatchShare, FacilityShare, PortfolioRow, PortfolioRows, sum_kw
 from projections.read_model import Rows, existing

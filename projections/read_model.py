@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 
 TRow = TypeVar("TRow", bound=msgspec.Struct)
 

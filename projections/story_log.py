@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 
 AsOf = datetime | int
 """A past state of the log: by the moment (recorded_at), or by the last position taken into account."""

@@ -9,7 +9,14 @@ What is assumed, for the log does not hold what never happened:
 from collections.abc import Mapping
 from math import fsum
 
-from domain.allocation import Allocation, FacilityOffer, FacilityShare, ZoneOffer, allocate, reallocate
+from domain.allocation.allocate import (
+    Allocation,
+    FacilityOffer,
+    FacilityShare,
+    ZoneOffer,
+    allocate,
+    reallocate,
+)
 from domain.dispatch import DispatchState
 from domain.dr_event import DREventState
 from projections.audit_replay import AuditDocument

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.allocation_rules import AllocationRule
+from domain.allocation.proportional_split import AllocationRule
 from projections.story_log import AsOf
 
 Policy = Literal["continue", "reallocate", "abort"]

@@ -19,7 +19,7 @@ from application.command_bus import CommandBus
 from application.deciding import CommandContext, IdempotencyKey
 from application.handlers import HANDLERS
 from domain.errors import DomainError
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store import FakeEventStore

@@ -19,7 +19,7 @@ from application.portfolio import FacilityEntry, ZoneEntry
 from application.ports.work_queue import BmsWork, CallbackWork
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState, DREventStatus
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from interfaces.failpoints import no_failpoint
 from interfaces.simulators.building import Building

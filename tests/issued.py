@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import Forecast, ForecastInputs, ForecastModel, QuantileSteps
 
 CYCLE_START = datetime(2026, 7, 14, 20, 0, tzinfo=UTC)

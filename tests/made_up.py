@@ -15,7 +15,7 @@ from application.commands.program import AgreeProgram
 from application.deciding import CommandContext
 from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
 from domain.dr_event import FacilityTarget, Notice
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.facility import BmsLink
 from domain.forecast import CYCLE, Forecast, ForecastInputs, ForecastModel, QuantileSteps
 from domain.identifiers import dr_event_id

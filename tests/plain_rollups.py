@@ -1,6 +1,6 @@
 """Rollups by the plainest code that says what they are: reading by reading, second by second, without numpy.
 
-It is what domain/rollups.py and the stores are held against; it shares no code with them.
+It is what domain/telemetry/facility_rollups.py and the stores are held against; it shares no code with them.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 
 MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86_400
 

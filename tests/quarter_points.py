@@ -5,10 +5,10 @@ from datetime import datetime
 
 import numpy as np
 
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import REPLACED_VALUES, UNUSABLE, MeterReading
-from domain.meter_steps import QuarterPoints
-from domain.rollups import LOOK_AHEAD_S, LOOK_BACK_S
+from domain.telemetry.facility_rollups import LOOK_AHEAD_S, LOOK_BACK_S
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_reading import REPLACED_VALUES, UNUSABLE, MeterReading
+from domain.telemetry.meter_rollups import QuarterPoints
 
 
 def points_of(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, Reason
-from domain.event_sourcing import DomainEvent, Provenance
+from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from tests.made_up import (
     BMS,
     DR_EVENT_ID,

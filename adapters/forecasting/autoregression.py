@@ -7,7 +7,7 @@ holds the two to each other.
 import numpy as np
 
 from adapters.forecasting.normal_equations import Coefficients
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 LAGS_H = (1, 2, 24, 25, 168)
 NEAR_LAGS = 2

@@ -18,7 +18,7 @@ from adapters.forecasting.weather_ahead import hours_of_yesterday, wandering
 from adapters.forecasting.within_hour import StepShape, in_steps, within_hour
 from application.ports.load_forecaster import FacilityHistory
 from application.ports.rolling_forecasts import HORIZON_H, BacktestConditions, FacilityRun, WeatherAhead
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 MODE_OF: dict[WeatherAhead, int] = {
     "forecast": FULL,

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 
 class Batch(NamedTuple):

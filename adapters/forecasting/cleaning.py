@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from adapters.forecasting.hourly import spans, stuck_steps
 from adapters.forecasting.spikes import believed, spikes
 from application.ports.load_forecaster import FacilityHistory
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 
 class Cleaned(NamedTuple):

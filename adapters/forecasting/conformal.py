@@ -11,7 +11,7 @@ import numpy as np
 
 from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
 from adapters.forecasting.residual_correction import BLOCK_OF, BLOCKS, HORIZON_H
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 ORIGINS = 60
 PLACES = 48

@@ -24,7 +24,7 @@ from adapters.forecasting.spikes import without_leaps
 from adapters.forecasting.temperature_columns import carried_on, columns, smoothed
 from adapters.forecasting.within_hour import StepShape, in_steps
 from application.ports.load_forecaster import BlockQuantiles, RecentBlock, TemperaturesAhead
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 LEAST_TEMPERATURES = 0.7
 """The share of the horizon's hours whose temperature must be known for weather to be used."""

@@ -7,7 +7,7 @@ the naive methods, so that no facility is much worse off than with the best of t
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 POWER = 3.0
 SPANS_H = ((0, 4), (4, 24), (24, 48))

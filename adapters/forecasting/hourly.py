@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.local_week import HOUR_S
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 QUARTER_S = 900
 STUCK_FOR_H = 24

@@ -15,7 +15,7 @@ from adapters.forecasting.naive_methods import NAMES, naive
 from adapters.forecasting.normal_equations import Coefficients
 from adapters.forecasting.residual_correction import BLOCKS, FEATURES, WINDOW_H, corrections
 from adapters.forecasting.temperature_columns import Climate
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 CANDIDATES = (*(f"member {number}" for number in range(len(MEMBERS))), "autoregression", *NAMES)
 MODELS = len(MEMBERS) + 1

@@ -23,7 +23,7 @@ from application.ports.load_forecaster import (
     TooLittleHistory,
     TrainedModel,
 )
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 LEAST_HOURS = 24
 

@@ -11,7 +11,7 @@ from adapters.forecasting.autoregression import LAGS_H
 from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
 from adapters.forecasting.normal_equations import Coefficients, NormalEquations
 from adapters.forecasting.temperature_columns import DENSE
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 
 class Member(NamedTuple):

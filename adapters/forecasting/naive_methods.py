@@ -3,7 +3,7 @@
 import numpy as np
 
 from adapters.forecasting.local_week import HOURS_A_DAY, HOURS_A_WEEK
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 NAMES = ("last week", "mean of 7 days", "yesterday", "mean of 4 weeks")
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 
 class Coefficients(NamedTuple):

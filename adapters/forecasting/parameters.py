@@ -20,7 +20,7 @@ from adapters.forecasting.mean_models import MEMBERS, Means
 from adapters.forecasting.normal_equations import Coefficients
 from adapters.forecasting.residual_correction import BLOCKS, FEATURES, WINDOW_H
 from adapters.forecasting.temperature_columns import DENSE, QUANTILES, Climate
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 QUARTERS_A_DAY = 96
 _MEMBER_DENSE = tuple(DENSE if kind.weather else 1 for kind in MEMBERS)

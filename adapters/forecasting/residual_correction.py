@@ -7,7 +7,7 @@ residuals are out of sample: each is that of a mean model that had not seen its 
 import numpy as np
 
 from adapters.forecasting.local_week import HOURS_A_DAY, HOURS_A_WEEK, IntArray
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 HORIZON_H = 48
 BLOCKS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 24), (25, 36), (37, 48))

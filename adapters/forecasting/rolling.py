@@ -38,7 +38,7 @@ from adapters.forecasting.temperature_columns import (
 )
 from adapters.forecasting.trials import MODEL, TRIAL_EVERY_H, Trials
 from adapters.forecasting.weather_ahead import forecast_error_k, hours_of_yesterday
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 LEAST_KNOWN_H = 14 * HOURS_A_DAY
 """The residuals of a mean model of less are not looked at."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray
 from application.ports.load_forecaster import RecentBlock
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 LOOKED_BACK_DAYS = 28
 LEAST_DAYS = 7

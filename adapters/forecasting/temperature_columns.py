@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 QUANTILES = (0.2, 0.5, 0.8)
 PIECES = len(QUANTILES) + 1

@@ -18,7 +18,7 @@ from adapters.forecasting.learned import (
 from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
 from adapters.forecasting.mean_models import MEMBERS
 from adapters.forecasting.residual_correction import HORIZON_H
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 TRIAL_EVERY_H = 18
 """So that every six hours of the day have their turn within three days."""

@@ -5,7 +5,7 @@ import numpy as np
 
 from adapters.forecasting.local_week import HOURS_A_DAY, IntArray
 from adapters.forecasting.residual_correction import HORIZON_H
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 WEATHER_ERROR_K, WEATHER_MEMORY = 1.7, 0.95
 """A weather forecast errs by so much, and in an hour by so much of what it did in the hour before."""

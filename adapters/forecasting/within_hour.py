@@ -9,7 +9,7 @@ from adapters.forecasting.conformal import NORMAL_QUANTILE, PLACES
 from adapters.forecasting.hourly import QUARTER_S, means
 from adapters.forecasting.local_week import HOUR_S, IntArray, day_kind_hour
 from adapters.forecasting.parameters import QUARTERS_A_DAY
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 QUARTERS = HOUR_S // QUARTER_S
 SHRINKAGE = 4.0

@@ -10,9 +10,9 @@ from adapters.influxdb.connection import RAW, InfluxConnection
 from adapters.influxdb.influxql import Series, before, is_one_of, select, since
 from adapters.influxdb.line_protocol import microseconds, moment_of
 from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
-from domain.load_history import MeterPowers
-from domain.rollups import LOOK_BACK_S
-from domain.time_windows import TimeWindow
+from domain.telemetry.facility_rollups import LOOK_BACK_S
+from domain.telemetry.load_history import MeterPowers
+from domain.time_series.windows import TimeWindow
 
 
 class InfluxMeterPowers:

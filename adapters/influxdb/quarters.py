@@ -15,10 +15,10 @@ from adapters.influxdb.influxql import Series, before, in_bites, is_one_of, sele
 from adapters.influxdb.line_protocol import microseconds
 from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
 from application.ports.telemetry_progress import Quarter
-from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
-from domain.meter_reading import REPLACED_VALUES, UNUSABLE
-from domain.meter_steps import QuarterPoints
-from domain.rollups import LOOK_AHEAD_S, LOOK_BACK_S, RollupColumns, quarter_rollups
+from domain.telemetry.facility_rollups import LOOK_AHEAD_S, LOOK_BACK_S, RollupColumns, quarter_rollups
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
+from domain.telemetry.meter_reading import REPLACED_VALUES, UNUSABLE
+from domain.telemetry.meter_rollups import QuarterPoints
 
 _POINTS = ("time", "kw", "kw_said", "kwh_total", "register_said", "quality")
 
@@ -128,7 +128,7 @@ def _points(rows: Sequence[_MeterRows]) -> QuarterPoints:
 
 
 def _expected(connection: InfluxConnection, quarters: Sequence[Quarter]) -> NDArray[np.int64]:
-    """How many meters said anything in the day up to the end of each (domain.meter_presence)."""
+    """How many meters said anything in the day up to the end of each (domain.telemetry.active_meters)."""
     asked, statements = [], []
     for start, facilities in _by_start(quarters).items():
         for bite in in_bites(facilities):

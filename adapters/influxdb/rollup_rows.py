@@ -15,8 +15,8 @@ import numpy as np
 from adapters.influxdb.connection import ROLLUPS, InfluxConnection
 from adapters.influxdb.influxql import before, in_bites, is_one_of, select, since
 from adapters.influxdb.line_protocol import line, microseconds, moment_of, tag
-from domain.meter_intervals import INTERVAL_S
-from domain.rollups import HOUR_S, QUARTERS, RollupColumns, hour_of_quarters
+from domain.telemetry.facility_rollups import HOUR_S, QUARTERS, RollupColumns, hour_of_quarters
+from domain.telemetry.intervals import INTERVAL_S
 
 MEASUREMENT = "rollups"
 _MEASURES = ("mean_kw", "kwh", "min_kw", "max_kw")

@@ -22,9 +22,9 @@ from adapters.influxdb.rollup_rows import (
 )
 from application.ports.telemetry_progress import Correction, PartitionProgress, Quarter
 from application.ports.telemetry_rollups import Settled
-from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
-from domain.minute_spans import MINUTE_S, MINUTES
-from domain.rollups import HOUR_S, LATE_AFTER, SETTLED_AFTER
+from domain.telemetry.facility_rollups import HOUR_S, LATE_AFTER, SETTLED_AFTER
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
+from domain.telemetry.minute_ranges import MINUTE_S, MINUTES
 
 Old = dict[Quarter, StoredRollup]
 

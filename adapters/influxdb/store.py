@@ -19,11 +19,17 @@ from application.ports.clock import Clock
 from application.ports.telemetry_progress import Quarter, TelemetryProgress
 from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
 from application.ports.telemetry_store import CurrentValue, ImportedIntervals, ImportOutcome, MeterValue
-from domain.interval_block import LONGEST_STEP_S, IntervalBlock, StoredIntervals, block_of, steps_in
-from domain.meter_intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER, interval_start
-from domain.meter_reading import MeterReading
-from domain.rollups import HOUR_S, LOOK_AHEAD_S, RollupSeries
-from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
+from domain.telemetry.facility_rollups import HOUR_S, LOOK_AHEAD_S, RollupSeries
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER, interval_start
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.interval_block import (
+    LONGEST_STEP_S,
+    IntervalBlock,
+    StoredIntervals,
+    block_of,
+    steps_in,
+)
+from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 _log = structlog.get_logger(__name__)
 

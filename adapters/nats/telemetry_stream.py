@@ -15,7 +15,7 @@ from adapters.nats.ack_inbox import AckInbox
 from adapters.nats.pull_inbox import PullInbox
 from adapters.nats.stream_setup import set_up_stream
 from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
-from domain.meter_reading import MALFORMED, PARTITIONS
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 
 STREAM = "TELEMETRY"
 MAX_AGE_S = 7 * 86_400.0

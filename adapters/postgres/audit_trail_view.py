@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from adapters.postgres.read_model_view import Pool, PostgresView, reading
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit_steps import AuditTrailRow, told
 from projections.audit_trail import AuditStep, AuditTrailProjection
 from projections.views import Page, ReadModelsUnavailable, RowsVersion

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.postgres.binary_arrays import ARRAY_HEADER_BYTES, LENGTH_BYTES
-from domain.reading_block import SEPARATOR
+from domain.telemetry.reading_block import SEPARATOR
 
 COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from adapters.postgres.binary_arrays import ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES
 from adapters.postgres.binary_rows import POSTGRES_EPOCH_S, received
 from adapters.postgres.chunk_spans import Span
-from domain.meter_intervals import INTERVAL
-from domain.reading_block import SEPARATOR, ReadingBlock, microseconds
-from domain.reading_columns import MOST_TRUSTED, IntArray, ReadingColumns, standing
+from domain.telemetry.intervals import INTERVAL
+from domain.telemetry.reading_arrays import MOST_TRUSTED, IntArray, ReadingColumns, standing
+from domain.telemetry.reading_block import SEPARATOR, ReadingBlock, microseconds
 
 _HEADER_WORDS, _ELEMENT_WORDS, _LENGTH_WORDS = (
     size // 4 for size in (ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from domain.meter_intervals import INTERVAL, interval_start
+from domain.telemetry.intervals import INTERVAL, interval_start
 
 
 class Span(NamedTuple):

@@ -31,7 +31,7 @@ from application.ports.event_store import (
     StreamNotFound,
     TAggregate,
 )
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 
 SCHEMA = "gridproof"
 _Counts = list[tuple[Aggregate[Any], int]]

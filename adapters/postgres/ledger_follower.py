@@ -24,7 +24,7 @@ from application.ports.checkpoint_signer import CheckpointSigner
 from application.ports.clock import Clock
 from application.ports.ledger_store import LedgerMoved, LedgerUnavailable
 from application.ports.operations import OperationsUnavailable
-from domain.ledger import LOGS
+from domain.ledger.entries import LOGS
 
 _log = structlog.get_logger(__name__)
 

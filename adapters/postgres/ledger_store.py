@@ -13,7 +13,7 @@ from psycopg import sql
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
 from adapters.postgres.unanswered import TRY_AGAIN, named
 from application.ports.ledger_store import Appended, LedgerMoved, LedgerUnavailable
-from domain.ledger import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
+from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
 
 Connection = psycopg.Connection[Any]
 
@@ -151,7 +151,9 @@ def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
             raise LedgerUnavailable(
                 "PostgreSQL's binary COPY is not as it was: nothing can be verified over it"
             )
-        yield row[_POSITION] + sha256(b"\x00" + row[2:]).digest()  # domain.merkle.leaf_hash, without the call
+        yield (
+            row[_POSITION] + sha256(b"\x00" + row[2:]).digest()
+        )  # domain.ledger.merkle.leaf_hash, without the call
 
 
 def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -17,8 +17,8 @@ from application.demand_response import AGGREGATES
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.upcasters import UPCASTERS
-from domain.event_sourcing import DomainEvent
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.event_sourcing.json_decoders import json_decoder
 from projections.read_model import AnyProjection, Facts
 
 Connection = psycopg.Connection[tuple[Any, ...]]

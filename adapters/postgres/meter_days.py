@@ -9,7 +9,7 @@ import psycopg
 
 from adapters.postgres.array_params import dates, moments, texts
 from application.ports.telemetry_progress import Quarter
-from domain.meter_presence import QUARTERS_A_DAY, day_of, quarter_number
+from domain.telemetry.active_meters import QUARTERS_A_DAY, day_of, quarter_number
 
 Connection = psycopg.Connection[Any]
 

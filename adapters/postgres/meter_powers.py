@@ -12,11 +12,11 @@ from adapters.postgres.chunk_spans import spans_between
 from adapters.postgres.recent_readings import recent_readings
 from adapters.postgres.stored_chunks import readings_in
 from adapters.postgres.telemetry_connection import telemetry_connection
-from domain.load_history import MeterPowers
-from domain.reading_block import ReadingBlock
-from domain.reading_columns import usable
-from domain.rollups import LOOK_BACK_S
-from domain.time_windows import TimeWindow
+from domain.telemetry.facility_rollups import LOOK_BACK_S
+from domain.telemetry.load_history import MeterPowers
+from domain.telemetry.reading_arrays import usable
+from domain.telemetry.reading_block import ReadingBlock
+from domain.time_series.windows import TimeWindow
 
 _PRESENT = """
 SELECT r.meter_id, min(r.ts), max(r.ts) FROM reading_chunks c, unnest(c.meter_ids, c.ts) AS r (meter_id, ts)

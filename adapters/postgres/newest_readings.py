@@ -15,9 +15,9 @@ from adapters.postgres.binary_rows import POSTGRES_EPOCH
 from adapters.postgres.chunk_columns import StoredReadings
 from adapters.postgres.chunk_spans import Span, spans_between
 from adapters.postgres.stored_chunks import readings_in
-from domain.meter_intervals import INTERVAL, RETIRED_AFTER
-from domain.reading_block import ReadingBlock
-from domain.reading_columns import IntArray, usable
+from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER
+from domain.telemetry.reading_arrays import IntArray, usable
+from domain.telemetry.reading_block import ReadingBlock
 
 Connection = psycopg.Connection[Any]
 

@@ -8,7 +8,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection
 from application.ports.raw_archive_progress import ArchiveProgress
-from domain.meter_reading import PARTITIONS
+from domain.telemetry.meter_reading import PARTITIONS
 
 _COLUMNS = "partition, log_id, stream_seq, archived_through, waiting, objects, told_at"
 _TELL = f"""

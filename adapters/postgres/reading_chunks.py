@@ -33,10 +33,10 @@ from adapters.postgres.binary_rows import (
     elements_of,
     texts_of,
 )
-from domain.meter_intervals import INTERVAL_S
-from domain.minute_spans import MINUTE_S
-from domain.reading_block import SEPARATOR, RareColumns, ReadingBlock
-from domain.reading_columns import MOST_TRUSTED, IntArray
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.minute_ranges import MINUTE_S
+from domain.telemetry.reading_arrays import MOST_TRUSTED, IntArray
+from domain.telemetry.reading_block import SEPARATOR, RareColumns, ReadingBlock
 
 COLUMNS = "quarter, facility_id, meter_ids, ts, kw, kwh_total, seq, trust, revision, incomplete, extra"
 _COPY = f"COPY reading_chunks ({COLUMNS}) FROM STDIN (FORMAT BINARY)"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from domain.reading_block import ReadingBlock
+from domain.telemetry.reading_block import ReadingBlock
 
 _DAY_S = 86_400
 

@@ -29,10 +29,10 @@ from adapters.postgres.binary_rows import (
     texts_of,
 )
 from adapters.postgres.reading_chunks import facility_field
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import PARTITIONS, checksum_of
-from domain.reading_block import SEPARATOR, ReadingBlock
-from domain.reading_columns import BoolArray, IntArray
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_reading import PARTITIONS, checksum_of
+from domain.telemetry.reading_arrays import BoolArray, IntArray
+from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 
 Connection = psycopg.Connection[Any]
 

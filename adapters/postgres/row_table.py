@@ -11,7 +11,7 @@ from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
 from adapters.postgres.row_encoding import Stored, text_array
 from adapters.postgres.row_layout import RowLayout
 from adapters.postgres.row_layouts import layout_of
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 from projections.read_model import Projection, RowsUnavailable, TRow
 from projections.stored_form import stored_form
 

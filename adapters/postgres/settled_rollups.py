@@ -12,9 +12,9 @@ from adapters.postgres.binary_rows import copy_of, timestamps
 from adapters.postgres.quarter_news import columns, tell_corrections
 from adapters.postgres.telemetry_quarters import ComputedQuarters, chosen
 from application.ports.telemetry_progress import Correction, Quarter
-from domain.meter_intervals import INTERVAL_S
-from domain.minute_spans import MINUTE_S
-from domain.rollups import LATE_AFTER, RollupColumns
+from domain.telemetry.facility_rollups import LATE_AFTER, RollupColumns
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.minute_ranges import MINUTE_S
 
 Connection = psycopg.Connection[Any]
 

@@ -18,8 +18,8 @@ from eventsourcing.postgres import PostgresDatastore
 
 from adapters.postgres.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
 from adapters.postgres.own_connection import OwnConnection
-from domain.event_sourcing import Aggregate
-from domain.snapshot import Snapshot
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.snapshot import Snapshot
 
 MOST_AT_ONCE = 200
 """Snapshots in a statement."""

@@ -17,8 +17,8 @@ from adapters.postgres.array_params import integers, moments, texts
 from adapters.postgres.chunk_columns import StoredReadings, merged, plain, waiting, whole
 from adapters.postgres.chunk_spans import Span
 from adapters.postgres.recent_readings import recent_readings
-from domain.reading_block import ReadingBlock
-from domain.reading_columns import MOST_TRUSTED
+from domain.telemetry.reading_arrays import MOST_TRUSTED
+from domain.telemetry.reading_block import ReadingBlock
 
 Connection = psycopg.Connection[Any]
 

@@ -12,7 +12,7 @@ from adapters.postgres.telemetry_quarters import fresh
 from application.ports.stored_readings import MeterSeqs, RolledUp
 from application.ports.telemetry_progress import Quarter
 from application.ports.telemetry_store import TelemetryStoreUnavailable
-from domain.meter_intervals import INTERVAL, interval_start
+from domain.telemetry.intervals import INTERVAL, interval_start
 
 FACILITIES_AT_ONCE = 100
 

@@ -14,10 +14,10 @@ from adapters.postgres.chunk_columns import StoredReadings
 from adapters.postgres.chunk_spans import Span
 from adapters.postgres.reading_chunks import chunks_of, copy_chunks
 from adapters.postgres.stored_chunks import readings_in
-from domain.meter_intervals import INTERVAL, interval_start
-from domain.meter_reading import TRUST, MeterReading, precedence
-from domain.minute_spans import MINUTE_S
-from domain.reading_block import ReadingBlock
+from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.telemetry.meter_reading import TRUST, MeterReading, precedence
+from domain.telemetry.minute_ranges import MINUTE_S
+from domain.telemetry.reading_block import ReadingBlock
 
 Connection = psycopg.Connection[Any]
 

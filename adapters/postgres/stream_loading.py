@@ -23,8 +23,8 @@ from adapters.postgres.own_connection import OwnConnection, Session
 from adapters.postgres.pipelined_statements import Call
 from adapters.postgres.store_errors import translated
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
-from domain.event_sourcing import Aggregate
-from domain.snapshot import Snapshot
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.snapshot import Snapshot
 
 MOST_REMEMBERED = 20_000
 MOST_REMEMBERED_BYTES = 64 * 2**20

@@ -18,8 +18,8 @@ from adapters.postgres.chunk_spans import Span
 from adapters.postgres.newest_readings import NOTHING, VALUES, Meters, Newest, look_back, newest_in
 from adapters.postgres.recent_readings import newest_of, recent_readings
 from application.ports.telemetry_store import CurrentValue, MeterValue
-from domain.meter_intervals import INTERVAL, RETIRED_AFTER, interval_start
-from domain.reading_block import ReadingBlock
+from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER, interval_start
+from domain.telemetry.reading_block import ReadingBlock
 
 Connection = psycopg.Connection[Any]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from adapters.postgres.binary_rows import copy_of, received, received_lengths, timestamps
 from adapters.postgres.telemetry_quarters import ComputedQuarters, fresh
 from application.ports.telemetry_store import ImportedIntervals, ImportOutcome, ReadingsRefused
-from domain.interval_block import LONGEST_STEP_S, StoredIntervals
-from domain.meter_intervals import INTERVAL, INTERVAL_S
-from domain.time_windows import TimeWindow
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S
+from domain.time_series.interval_block import LONGEST_STEP_S, StoredIntervals
+from domain.time_series.windows import TimeWindow
 
 Connection = psycopg.Connection[Any]
 

@@ -17,12 +17,12 @@ from adapters.postgres.chunk_spans import Span
 from adapters.postgres.quarter_news import unsettled
 from adapters.postgres.stored_chunks import counts_in, readings_in
 from application.ports.telemetry_progress import Quarter
-from domain.meter_intervals import INTERVAL, INTERVAL_S
-from domain.meter_presence import MeterPresence, day_number, days_before, quarter_number
-from domain.meter_steps import QuarterPoints
-from domain.minute_spans import highest_by, lowest_by
-from domain.reading_columns import ReadingColumns, replaced, usable
-from domain.rollups import LOOK_AHEAD_S, RollupColumns, quarter_rollups
+from domain.telemetry.active_meters import MeterPresence, day_number, days_before, quarter_number
+from domain.telemetry.facility_rollups import LOOK_AHEAD_S, RollupColumns, quarter_rollups
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S
+from domain.telemetry.meter_rollups import QuarterPoints
+from domain.telemetry.minute_ranges import highest_by, lowest_by
+from domain.telemetry.reading_arrays import ReadingColumns, replaced, usable
 
 Connection = psycopg.Connection[Any]
 

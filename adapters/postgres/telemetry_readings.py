@@ -1,7 +1,7 @@
 """Readings into PostgreSQL in the caller's transaction, and a note of the quarter-hours that they are news to.
 
 They are added as they come. A repeat or a correction stands beside what was there, readers take the word that counts
-(domain.reading_columns), and settling leaves nothing but that.
+(domain.telemetry.reading_arrays), and settling leaves nothing but that.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from adapters.postgres.recent_readings import (
     tell_filed,
 )
 from adapters.postgres.stored_words import new_to
-from domain.meter_intervals import INTERVAL, INTERVAL_S
-from domain.reading_block import ReadingBlock, microseconds
-from domain.reading_columns import BoolArray
-from domain.rollups import LOOK_AHEAD_S, SETTLED_AFTER
+from domain.telemetry.facility_rollups import LOOK_AHEAD_S, SETTLED_AFTER
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S
+from domain.telemetry.reading_arrays import BoolArray
+from domain.telemetry.reading_block import ReadingBlock, microseconds
 
 Connection = psycopg.Connection[Any]
 

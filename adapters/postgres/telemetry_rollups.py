@@ -13,9 +13,7 @@ from adapters.postgres.telemetry_quarters import ComputedQuarters, fresh
 from adapters.postgres.telemetry_settling import settle_quarters
 from application.ports.clock import Clock
 from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
-from domain.meter_intervals import INTERVAL_S
-from domain.minute_spans import MINUTE_S
-from domain.rollups import (
+from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,
     RollupColumns,
@@ -23,7 +21,9 @@ from domain.rollups import (
     columns_of,
     hour_of_quarters,
 )
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.minute_ranges import MINUTE_S
+from domain.time_series.windows import NotAligned, TimeWindow
 
 _STORED = """
 SELECT starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings, replaced FROM rollups

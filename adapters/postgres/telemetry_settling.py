@@ -16,7 +16,7 @@ from adapters.postgres.telemetry_quarters import computed, read_for
 from adapters.postgres.telemetry_readings import file_recent
 from application.ports.telemetry_progress import Quarter
 from application.ports.telemetry_rollups import Settled
-from domain.rollups import SETTLED_AFTER
+from domain.telemetry.facility_rollups import SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]
 

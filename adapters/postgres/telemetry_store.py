@@ -28,11 +28,11 @@ from application.ports.telemetry_store import (
     ReadingsRefused,
     TelemetryStoreUnavailable,
 )
-from domain.interval_block import IntervalBlock, block_of, steps_in
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import MeterReading
-from domain.reading_block import ReadingBlock, UnjoinableId
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import ReadingBlock, UnjoinableId
+from domain.time_series.interval_block import IntervalBlock, block_of, steps_in
+from domain.time_series.windows import IntervalSeries, TimeWindow
 
 _OPEN = """
 SELECT min(starts_at), max(starts_at) FROM unsettled_quarters WHERE facility_id = ANY(%s)

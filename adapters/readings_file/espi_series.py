@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adapters.readings_file.espi_catalogue import Catalogue, Entry
 from application.ports.readings_file import BadValue, UnreadableFile
-from domain.meter_reading import IDENTIFIER
+from domain.telemetry.meter_reading import IDENTIFIER
 
 WATT_HOURS, WATTS = 72, 38
 FORWARD, NET, REVERSE = 1, 4, 19

@@ -19,7 +19,7 @@ from application.ports.readings_file import (
     TimeArray,
     UnreadableFile,
 )
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 _BUFFER_BYTES = 1 << 20
 """Of each column; without it a row group is read whole."""

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from application.ports.readings_file import BadTimestamp, BadValue, LineArray, NaiveTimestamp, TimeArray
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 LONGEST_ID = 200
 LARGEST = 1e12

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from application.ports.weather import WeatherUnavailable
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 from domain.units import outdoor_celsius
 
 HOUR = timedelta(hours=1)

@@ -12,7 +12,7 @@ from adapters.weather.bounded_get import BoundedGet
 from adapters.weather.hours import HOUR, NONSENSE, hourly_series
 from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherUnavailable
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 from domain.units import InvalidQuantity
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]

@@ -19,7 +19,7 @@ from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherUnavailable
 from application.ports.weather_quota import WeatherQuota
 from application.weather_places import WeatherPlace
-from domain.time_windows import local_date, local_day
+from domain.time_series.windows import local_date, local_day
 from domain.units import InvalidQuantity
 
 _log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ import msgspec
 from adapters.weather.bounded_get import Answered
 from adapters.weather.hours import NONSENSE
 from application.ports.weather import WeatherUnavailable
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 
 
 def moment(epoch: int) -> datetime:

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from domain.forecast import DataQuality, ForecastInputs, ForecastModel
-from domain.quantile_steps import CompactSteps, QuantileSteps
+from domain.time_series.quantiles import CompactSteps, QuantileSteps
 
 
 class IssueForecast(msgspec.Struct, frozen=True, kw_only=True):

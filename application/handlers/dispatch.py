@@ -25,7 +25,7 @@ from application.commands.dispatch import (
 from application.deciding import Deciding, Decision
 from application.handlers.preparation import was_given_back
 from domain.dispatch import Dispatch
-from domain.dispatch.restoring import AT_ONCE, Place
+from domain.dispatch.restore import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
 
 

@@ -10,9 +10,16 @@ from application.deciding import Deciding
 from application.facility_facts import facts_of
 from application.handlers.preempting import losses, with_yielding
 from domain.dr_event import DREvent, Notice, Reason
+from domain.dr_event.feasibility import (
+    DREventRequest,
+    FacilityFacts,
+    Feasibility,
+    ProgramTerms,
+    Refusal,
+    judge,
+)
 from domain.dr_event.window import begun_late, with_offset, with_start_of
 from domain.facility import Facility
-from domain.feasibility import DREventRequest, FacilityFacts, Feasibility, ProgramTerms, Refusal, judge
 from domain.program import Terms
 
 

@@ -8,14 +8,14 @@ import msgspec
 from application.deciding import Deciding
 from application.facility_facts import lowest_load_kw
 from application.ports.forecast_book import IssuedForecast
-from domain.allocation import FacilityOffer, FacilityShare
+from domain.allocation.allocate import FacilityOffer, FacilityShare
+from domain.allocation.zone_offers import fitting_zones, zone_offer
 from domain.dispatch import Dispatch, DispatchState, ZonePlan
-from domain.dispatch.amending import is_curtailing
+from domain.dispatch.amendment import is_curtailing
 from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.facility import Facility, Zone
 from domain.forecast import quality_at
 from domain.program import Terms
-from domain.zone_limits import fitting_zones, zone_offer
 
 COMMAND_EXPIRY = timedelta(minutes=30)
 """A BMS that hears nothing this long after the end restores itself."""

@@ -14,7 +14,7 @@ from application.handlers.plan_parts import (
     target_of,
     usable_zones,
 )
-from domain.allocation import allocate
+from domain.allocation.allocate import allocate
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent, Reason
 from domain.facility import Facility

@@ -7,13 +7,13 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.deciding import Deciding
-from domain.dispatch.restoring import earliest_free
+from domain.dispatch.restore import earliest_free
 from domain.dr_event import RUNNING, DREvent, Notice
+from domain.dr_event.feasibility import FacilityFacts, HeldWindow
+from domain.dr_event.priority import Standing, takes_from
 from domain.facility import Facility
-from domain.feasibility import FacilityFacts, HeldWindow
-from domain.precedence import Standing, takes_from
 from domain.program import Terms
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 
 
 def with_yielding(

@@ -21,9 +21,9 @@ from application.handlers.plan_parts import (
     zone_plans,
 )
 from application.handlers.planning import plan_dr_event
-from domain.allocation import Allocation, FacilityOffer, FacilityShare, allocate, reallocate
+from domain.allocation.allocate import Allocation, FacilityOffer, FacilityShare, allocate, reallocate
 from domain.dispatch import Dispatch
-from domain.dispatch.amending import can_be_amended, can_rejoin, is_curtailing
+from domain.dispatch.amendment import can_be_amended, can_rejoin, is_curtailing
 from domain.dr_event import PLANNED, DREvent, ReplanCause
 from domain.facility import Facility
 from domain.program import Terms

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 
 
 class LogEntry(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 
 TAggregate = TypeVar("TAggregate", bound=Aggregate[Any])
 ScopedKey = tuple[str, str]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.ledger import LogRow
+from domain.ledger.entries import LogRow
 
 
 class LedgerUnavailable(Exception):
@@ -26,7 +26,7 @@ class Appended(msgspec.Struct, frozen=True):
 class LedgerStore(Protocol):
     """Everything of the ledger that a database administrator could change (synchronous).
 
-    `log` is one of `domain.ledger.LOGS`; entries are packed as there. All methods raise LedgerUnavailable.
+    `log` is one of `domain.ledger.entries.LOGS`; entries are packed as there. All methods raise LedgerUnavailable.
     """
 
     def entries_of_log(self, log: str, *, after: int, up_to: int, limit: int | None = None) -> bytes:

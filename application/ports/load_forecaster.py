@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 RECENT_DAYS = 8
 """How many days of history before the origin a forecast from a trained model looks at."""

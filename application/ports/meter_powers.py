@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from domain.load_history import MeterPowers
-from domain.time_windows import TimeWindow
+from domain.telemetry.load_history import MeterPowers
+from domain.time_series.windows import TimeWindow
 
 
 class MeterPowersView(Protocol):
@@ -11,5 +11,5 @@ class MeterPowersView(Protocol):
 
     def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
         """Of each meter that said anything from a day before `window` to its end: its usable powers from LOOK_BACK_S
-        (domain.rollups) before the window to its end. Raises TelemetryStoreUnavailable."""
+        (domain.telemetry.facility_rollups) before the window to its end. Raises TelemetryStoreUnavailable."""
         ...

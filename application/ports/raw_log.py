@@ -27,7 +27,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class RawLog(Protocol):
-    """Partitions are numbered as in domain.meter_reading. Every method raises StreamUnavailable."""
+    """Partitions are numbered as in domain.telemetry.meter_reading. Every method raises StreamUnavailable."""
 
     async def log_id(self) -> str:
         """Another one once the log was made anew and its sequences begin again."""

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 TimeArray = NDArray[np.datetime64]
 LineArray = NDArray[np.int64]

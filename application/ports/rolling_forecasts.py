@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from application.ports.load_forecaster import FacilityHistory
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 HORIZON_H = 48
 

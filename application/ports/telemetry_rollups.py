@@ -6,8 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from domain.rollups import RollupSeries
-from domain.time_windows import TimeWindow
+from domain.telemetry.facility_rollups import RollupSeries
+from domain.time_series.windows import TimeWindow
 
 STEPS_S = (60, 900, 3600)
 

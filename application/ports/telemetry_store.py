@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.interval_block import IntervalBlock
-from domain.meter_intervals import INTERVAL_S, RETIRED_AFTER
-from domain.meter_reading import MeterReading
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.telemetry.intervals import INTERVAL_S, RETIRED_AFTER
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.interval_block import IntervalBlock
+from domain.time_series.windows import IntervalSeries, TimeWindow
 
 
 class TelemetryStoreUnavailable(ConnectionError):
@@ -114,7 +114,7 @@ class TelemetryStore(Protocol):
     def interval_series_of(
         self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
     ) -> IntervalBlock:
-        """Mean kW, temperature and coverage of many facilities in one round trip (domain.interval_block
+        """Mean kW, temperature and coverage of many facilities in one round trip (domain.time_series.interval_block
         says which stored interval counts). Raises NotAligned where the window is no whole number of steps."""
         ...
 

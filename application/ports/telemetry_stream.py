@@ -1,6 +1,6 @@
 """The telemetry log: packed readings between ingest and aggregate, one ordered partition per few facilities.
 
-Partitions are numbered as in domain.meter_reading, `MALFORMED` included.
+Partitions are numbered as in domain.telemetry.meter_reading, `MALFORMED` included.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 
 class WeatherUnavailable(ConnectionError):

@@ -30,7 +30,7 @@ from application.commands.dr_event import (
 )
 from domain.dispatch import Dispatch
 from domain.dr_event import CallbackKind, DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 
 Rule = Callable[[Any], Iterable[msgspec.Struct]]

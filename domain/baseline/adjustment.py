@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from domain.baseline.result import Adjustment
 from domain.baseline.rules import AdjustmentRule
-from domain.time_windows import FloatArray, TimeWindow
+from domain.time_series.windows import FloatArray, TimeWindow
 
 
 def adjustment_window(rule: AdjustmentRule, starts_at: datetime) -> TimeWindow:

@@ -11,7 +11,7 @@ from domain.baseline.adjustment import adjusted, adjustment_of, adjustment_windo
 from domain.baseline.days import Calendar, choose_days
 from domain.baseline.result import Adjustment, Baseline, BaselineImpossible, BaselineInterval
 from domain.baseline.rules import BaselineRule, DayAverageRule, MeterBeforeRule
-from domain.time_windows import FloatArray, IntervalSeries, TimeWindow, same_local_time
+from domain.time_series.windows import FloatArray, IntervalSeries, TimeWindow, same_local_time
 
 UNADJUSTED = Adjustment(kind="none")
 

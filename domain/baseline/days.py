@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.baseline.result import BaselineDay, BaselineImpossible, SkippedDay, SkipReason, TooFewBaselineDays
 from domain.baseline.rules import DayAverageRule
-from domain.time_windows import (
+from domain.time_series.windows import (
     FloatArray,
     IntervalSeries,
     NotAligned,

@@ -5,8 +5,8 @@ outcome. Nothing is guessed: a command without a known outcome stays open until 
 """
 
 from domain.dispatch.aggregate import Dispatch
-from domain.dispatch.conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
-from domain.dispatch.measuring import REMEASURED_FOR
+from domain.dispatch.measurement import REMEASURED_FOR
+from domain.dispatch.phase_conclusion import LONGEST_RESTORE_RETRY, RESTORE_RETRY
 from domain.dispatch.state import (
     CURTAILED,
     FINAL,

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
 
-from domain.dispatch import amending, command_events, event_base, events, seen_events
-from domain.dispatch.facts import requests, zones_in_order
-from domain.dispatch.measuring import MeasuringPart
-from domain.dispatch.outcomes import Outcomes
-from domain.dispatch.restoring import AT_ONCE, Place, restoring, restoring_all, undoing
+from domain.dispatch import amendment, command_events, event_base, events, observation_events
+from domain.dispatch.command_outcomes import Outcomes
+from domain.dispatch.decisions import requests, zones_in_order
+from domain.dispatch.measurement import MeasuringPart
+from domain.dispatch.restore import AT_ONCE, Place, restoring, restoring_all, undoing
 from domain.dispatch.state import CURTAILED, DispatchState, DispatchStatus, LeaveCause, ZonePlan
-from domain.dispatch.verifying import Verifying
+from domain.dispatch.verification import Verifying
 from domain.errors import NotAllowedNow, ReasonRequired
-from domain.event_sourcing import Aggregate, DomainEvent, Provenance
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
 
@@ -40,19 +40,19 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
     Recommitted: TypeAlias = events.Recommitted
     RecommitFailed: TypeAlias = events.RecommitFailed
     RestorePlanned: TypeAlias = events.RestorePlanned
-    VerifiedByBms: TypeAlias = seen_events.VerifiedByBms
-    DriftFound: TypeAlias = seen_events.DriftFound
-    VerifiedByMeter: TypeAlias = seen_events.VerifiedByMeter
+    VerifiedByBms: TypeAlias = observation_events.VerifiedByBms
+    DriftFound: TypeAlias = observation_events.DriftFound
+    VerifiedByMeter: TypeAlias = observation_events.VerifiedByMeter
     Restored: TypeAlias = events.Restored
     RestoredByHand: TypeAlias = events.RestoredByHand
     RestoreFailed: TypeAlias = events.RestoreFailed
     Failed: TypeAlias = events.Failed
     Compensated: TypeAlias = events.Compensated
     Aborted: TypeAlias = events.Aborted
-    Measured: TypeAlias = seen_events.Measured
-    NotMeasurable: TypeAlias = seen_events.NotMeasurable
-    Remeasured: TypeAlias = seen_events.Remeasured
-    MeasurementWithdrawn: TypeAlias = seen_events.MeasurementWithdrawn
+    Measured: TypeAlias = observation_events.Measured
+    NotMeasurable: TypeAlias = observation_events.NotMeasurable
+    Remeasured: TypeAlias = observation_events.Remeasured
+    MeasurementWithdrawn: TypeAlias = observation_events.MeasurementWithdrawn
 
     def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **facts: Any) -> None:
         """Append a domain event of this dispatch; each names its DR event and facility."""
@@ -129,12 +129,12 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         A curtailed building keeps its zones and stays curtailed; `align` commands what changed.
         """
         state = self.state
-        rejoined = amending.can_rejoin(state)
-        if not (rejoined or amending.can_be_amended(state)):
+        rejoined = amendment.can_rejoin(state)
+        if not (rejoined or amendment.can_be_amended(state)):
             raise NotAllowedNow(f"the dispatch of {state.facility_id} is {state.status}; its plan is closed")
-        if amending.is_curtailing(state) and {zone.zone_id for zone in zones} != set(state.zones):
+        if amendment.is_curtailing(state) and {zone.zone_id for zone in zones} != set(state.zones):
             raise NotAllowedNow(f"{state.facility_id} is curtailed; its zones are fixed until it is restored")
-        again = amending.needs_prepare_again(state, zones, starts_at=starts_at, expires_at=expires_at)
+        again = amendment.needs_prepare_again(state, zones, starts_at=starts_at, expires_at=expires_at)
         self.record(
             self.Amended,
             provenance,
@@ -150,12 +150,12 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
             rejoined=rejoined,
         )
         changed = self.state
-        letting_go = amending.dropping(changed, now=provenance.recorded_at)
-        self._record_all(provenance, letting_go if hold else amending.releasing(changed))
+        letting_go = amendment.dropping(changed, now=provenance.recorded_at)
+        self._record_all(provenance, letting_go if hold else amendment.releasing(changed))
 
     def align(self, provenance: Provenance, *, not_after: datetime) -> None:
         """Command anew what a curtailed building does not know yet of the plan."""
-        self._record_all(provenance, amending.aligning(self.state, not_after=not_after))
+        self._record_all(provenance, amendment.aligning(self.state, not_after=not_after))
 
     def leave(
         self, provenance: Provenance, *, cause: LeaveCause, reason: str, place: Place = AT_ONCE
@@ -164,7 +164,7 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         if not reason.strip():
             raise ReasonRequired("leaving a DR event needs a reason")
         now = provenance.recorded_at
-        facts = amending.leaving(self.state, cause=cause, reason=reason, now=now, place=place)
+        facts = amendment.leaving(self.state, cause=cause, reason=reason, now=now, place=place)
         self._record_all(provenance, facts)
 
     def prepare(self, provenance: Provenance) -> None:
@@ -172,7 +172,7 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         state = self.state
         again = state.prepare_again and state.status == "prepared"
         if state.left is None and (state.status == "planned" or again):
-            not_after = amending.prepare_by(state, provenance.recorded_at)
+            not_after = amendment.prepare_by(state, provenance.recorded_at)
             wanted = requests(state, zones_in_order(state), "prepare", not_after=not_after)
             self._record_all(provenance, wanted)
 
@@ -218,7 +218,7 @@ class Dispatch(Outcomes, Verifying, MeasuringPart, Aggregate[DispatchState]):
         """Release the dispatch before it is committed: prepared zones are aborted, open prepares settle first."""
         if self.state.status in {"planned", "blocked"}:
             self.record(self.Aborted, provenance, reason=reason)
-        self._record_all(provenance, amending.releasing(self.state))
+        self._record_all(provenance, amendment.releasing(self.state))
 
     def compensate(self, provenance: Provenance) -> None:
         """Undo what a failed dispatch began."""

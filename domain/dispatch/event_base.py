@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.dispatch.state import CURTAILED, BmsCommand, CommandRecord, DispatchState, DispatchStatus, Phase
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 
 
 def underway(phase: Phase, state: DispatchState) -> DispatchStatus:

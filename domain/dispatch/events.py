@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from domain.dispatch.event_base import Event, settled_by_hand, underway
 from domain.dispatch.state import DispatchState, LeaveCause, RestoreStep, ZonePlan
-from domain.event_sourcing import CreationEvent
+from domain.event_sourcing.aggregate import CreationEvent
 from domain.facility import BmsLink
 
 

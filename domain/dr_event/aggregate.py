@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import ClassVar, Self, TypeAlias
 
 from domain.dr_event import event_base, events, plan_events
-from domain.dr_event.judging import Judging
+from domain.dr_event.callbacks import Telling
+from domain.dr_event.notices import Judging
 from domain.dr_event.planning import Planning
 from domain.dr_event.state import RUNNING, Batch, DREventState, Outcome
-from domain.dr_event.telling import Telling
 from domain.errors import ReasonRequired
-from domain.event_sourcing import Aggregate, Provenance
+from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.identifiers import dr_event_id
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 
 
 class Event(Aggregate.Event, frozen=True, kw_only=True):

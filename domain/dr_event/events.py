@@ -17,7 +17,7 @@ from domain.dr_event.state import (
     Outcome,
     Reason,
 )
-from domain.event_sourcing import CreationEvent
+from domain.event_sourcing.aggregate import CreationEvent
 
 
 def _number(state: DREventState, given: int | None) -> int:

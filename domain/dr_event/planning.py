@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.dr_event import plan_events
-from domain.dr_event.part import Part
+from domain.dr_event.mixin_base import Part
 from domain.dr_event.state import PLANNED, RUNNING, FacilityTarget, Reason, ReplanCause
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 
 
 class Planning(Part):

@@ -7,7 +7,7 @@ from typing import ClassVar, Self, TypeAlias
 from uuid import UUID
 
 from domain.errors import FacilityNotAvailable, NotAllowedNow, ReasonRequired
-from domain.event_sourcing import Aggregate, Provenance
+from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.facility import events
 from domain.facility.state import BmsLink, FacilityState, Limits, Zone
 from domain.identifiers import facility_stream_id

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.event_sourcing import Aggregate, CreationEvent
+from domain.event_sourcing.aggregate import Aggregate, CreationEvent
 from domain.facility.state import BmsLink, FacilityState, Limits, Reservation, Zone
 
 

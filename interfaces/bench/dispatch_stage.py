@@ -16,7 +16,7 @@ from application.commands.program import AgreeProgram
 from application.deciding import CommandContext
 from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
 from domain.dr_event import Notice
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import CYCLE, Forecast, ForecastInputs, ForecastModel, QuantileSteps, cycle_start_of
 from interfaces.bench.bms_host import host
 from interfaces.bootstrap.bench_dispatch import (

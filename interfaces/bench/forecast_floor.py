@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from application.ports.load_forecaster import FacilityHistory
-    from domain.time_windows import FloatArray
+    from domain.time_series.windows import FloatArray
     from interfaces.bench.bed import BenchDatabase
 
 BYTES_A_FORECAST = 1_300

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import msgspec
 import psycopg
 
-from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
-from domain.meter_reading import PARTITIONS, MeterReading, partition_of
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
+from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
 from interfaces.bench.bed import Bed
 from interfaces.bootstrap.stores import Stores
 from interfaces.simulators.load_plan import LoadPlan

@@ -20,8 +20,8 @@ from statistics import fmean
 import psycopg
 from psycopg import sql
 
-from domain.meter_reading import MeterReading, partition_of
-from domain.reading_block import ReadingBlock
+from domain.telemetry.meter_reading import MeterReading, partition_of
+from domain.telemetry.reading_block import ReadingBlock
 from interfaces.bench.bed import Bed
 from interfaces.bench.figures import Figure, figure
 from interfaces.bootstrap.bench import open_bench_stores

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from application.demand_response import DemandResponse
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.facility import Facility
 from interfaces.bench.bed import Bed, BenchDatabase
 from interfaces.bench.callers import calls_per_s

@@ -19,7 +19,7 @@ from eventsourcing.utils import get_topic
 from application.event_mapper import encode_state
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, FacilityTarget, Notice
-from domain.event_sourcing import Aggregate, DomainEvent, Provenance, domain_event_id
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance, domain_event_id
 from domain.facility import BmsLink, Facility, Limits, Zone
 
 STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)

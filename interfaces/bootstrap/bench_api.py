@@ -190,7 +190,7 @@ def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datet
     """A minute's readings of each, which come together: the twin knows chunks alone."""
     # Before anything is asked: a connection knows what was registered with psycopg by its first use.
     from adapters.postgres import telemetry_store  # noqa: F401
-    from domain.meter_reading import MeterReading
+    from domain.telemetry.meter_reading import MeterReading
 
     with closing(open_bench_stores(database.app_url)) as stores:
         moments = [at - timedelta(seconds=15 * n) for n in (3, 2, 1, 0)]

@@ -161,7 +161,7 @@ def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
     """What two hours of forecast cycles leave behind."""
     from adapters.postgres.event_store import PostgresEventStore
     from application.forecasts import Forecasts
-    from domain.event_sourcing import Provenance
+    from domain.event_sourcing.aggregate import Provenance
     from domain.forecast import (
         CYCLE,
         Forecast,

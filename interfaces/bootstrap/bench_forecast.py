@@ -13,13 +13,13 @@ import numpy as np
 from application.forecasting import ForecastSite
 from application.ports.load_forecaster import FacilityHistory, TrainedModel
 from application.ports.telemetry_store import ImportedIntervals
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 if TYPE_CHECKING:
     from application.issuing import ForecastIssuing
     from application.ports.load_forecaster import LoadForecaster
     from application.ports.telemetry_store import TelemetryStore
-    from domain.time_windows import FloatArray
+    from domain.time_series.windows import FloatArray
     from interfaces.workers.forecast_cycle import ForecastCycle
 
 QUARTER_S = 900

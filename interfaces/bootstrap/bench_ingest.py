@@ -20,7 +20,7 @@ import msgspec
 
 from application.ports.meter_feed import Kept, MeterMessage
 from application.reading_packs import ReadingBatch, pack
-from domain.meter_reading import MeterReading, partition_of
+from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.servers import migrate_database, with_embedded
 from interfaces.settings import PREFIX, Settings
 

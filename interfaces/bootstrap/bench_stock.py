@@ -24,7 +24,7 @@ from application.ports.event_store import (
     VersionConflict,
     saved_one_by_one,
 )
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 
 _INSERT_KEY = "INSERT INTO gridproof.idempotency_keys (scope, key, body_hash, reply) VALUES (%s, %s, %s, %s)"
 _FIND_KEY = (

@@ -18,7 +18,7 @@ def bench_ledger(app_url: str, folder: Path) -> Iterator[tuple[Callable[[], int]
     from adapters.postgres.ledger_store import PostgresLedgerStore
     from application.ledger_sealing import Sealer, follow
     from application.ledger_verification import verify_ledger
-    from domain.ledger import DEMAND_RESPONSE
+    from domain.ledger.entries import DEMAND_RESPONSE
 
     archive, signer = ObjectArchive((folder / "archive").as_uri()), signer_in(folder)
     with psycopg.connect(app_url, autocommit=True) as connection:

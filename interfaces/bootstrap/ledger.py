@@ -122,7 +122,7 @@ def verify_ledger(
 ) -> LedgerReport:
     """Verify, and raise or clear the alert `ledger_mismatch`."""
     from application.ledger_verification import verify_ledger as verified
-    from domain.ledger import LOGS
+    from domain.ledger.entries import LOGS
 
     report = verified(
         ledger_store(stores),
@@ -200,7 +200,7 @@ def _no_path_told() -> Iterator[None]:
 def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
     """Whether all that is recorded now came under a checkpoint within so many wall seconds."""
     from application.ledger_proof import latest_checkpoint
-    from domain.ledger import LOGS
+    from domain.ledger.entries import LOGS
 
     store = ledger_store(stores)
     wanted = {log: store.head(log) for log in LOGS}

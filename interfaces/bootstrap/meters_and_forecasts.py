@@ -115,7 +115,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
 
     from adapters.nats.server_list import servers_of
     from adapters.postgres.partition_shares import PostgresPartitionShares
-    from domain.meter_reading import ALL_PARTITIONS
+    from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers import aggregate
 
     serve_telemetry_metrics(stores.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from domain.meter_reading import PARTITIONS
+from domain.telemetry.meter_reading import PARTITIONS
 from interfaces.bootstrap.found import Found
 from interfaces.bootstrap.raw_archive import raw_archive_progress
 

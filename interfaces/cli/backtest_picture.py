@@ -9,7 +9,7 @@ import numpy as np
 from application.backtesting import OURS, FacilityScore
 from application.ports.load_forecaster import FacilityHistory
 from application.ports.rolling_forecasts import FacilityRun
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 MOST_FACILITIES = 60
 WIDTH, HEIGHT, MARGIN = 760, 180, 40

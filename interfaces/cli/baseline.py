@@ -17,7 +17,7 @@ from domain.baseline import (
     compute_baseline,
     rule_named,
 )
-from domain.time_windows import InvalidWindow, NotAligned, TimeWindow
+from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
 from interfaces.cli.baseline_report import baseline_document, print_baseline
 from interfaces.cli.parameter_types import day, moment, time_zone
 

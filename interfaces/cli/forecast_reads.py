@@ -181,7 +181,7 @@ def _ahead(
     from application.forecast_documents import lead_time_document
     from application.forecast_reading import LeadTimeRefused, by_lead_time
     from application.ports.event_store import EventStoreUnavailable
-    from domain.time_windows import InvalidWindow, TimeWindow
+    from domain.time_series.windows import InvalidWindow, TimeWindow
 
     try:
         with opened_stores() as stores:

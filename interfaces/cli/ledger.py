@@ -59,7 +59,7 @@ def verify(
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
     from application.ledger_report import Span
-    from domain.ledger import BEFORE_ALL, LAST_OF_ALL
+    from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL
     from interfaces.bootstrap import verify_ledger
 
     span = None

@@ -16,7 +16,7 @@ from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
     from application.load_histories import HistorySources
-    from domain.load_history import LoadHistory
+    from domain.telemetry.load_history import LoadHistory
 
 EXAMPLE = """
 \b
@@ -55,7 +55,7 @@ def history(facility_id: str, first: datetime, last: datetime, resolution: str, 
     """What FACILITY drew: mean, energy, extremes and coverage of each step."""
     from application.load_histories import HistoryTooLong, load_histories
     from application.ports.telemetry_store import TelemetryStoreUnavailable
-    from domain.time_windows import InvalidWindow, NotAligned, TimeWindow
+    from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
 
     try:
         window, step_s = TimeWindow(first, last), RESOLUTIONS[resolution]

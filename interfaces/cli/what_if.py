@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from domain.allocation_rules import RULES, AllocationRule
+from domain.allocation.proportional_split import RULES, AllocationRule
 from domain.baseline import METHODS
 from interfaces.cli.parameter_types import as_of
 from interfaces.cli.printing import print_fields, print_json, print_table

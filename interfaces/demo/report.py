@@ -10,7 +10,7 @@ from rich.table import Table
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.demo.document import DemoDocument
 from interfaces.demo.run import Demo
 

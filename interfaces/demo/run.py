@@ -17,7 +17,7 @@ from uuid import UUID
 
 from application.portfolio import Portfolio
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from interfaces.bootstrap import Stores, accelerated_clock, clock_of, open_stores, verify_read_models
 from interfaces.demo.api import ApiClient

@@ -10,7 +10,7 @@ import msgspec
 
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.demo.cast import Cast
 from interfaces.demo.ledger import LedgerVerdict
 from interfaces.demo.story import SETTLE

@@ -21,7 +21,7 @@ from application.ports.event_store import (
     saved_one_by_one,
 )
 from application.ports.operations import OperationsUnavailable
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 from interfaces.simulation.event_store import MemoryEventStore
 from interfaces.simulation.locks import LockBoard
 from interfaces.simulation.mishaps import Mishaps

@@ -25,7 +25,7 @@ from application.ports.event_store import (
     saved_one_by_one,
 )
 from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
-from domain.event_sourcing import Aggregate, DomainEvent
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 
 class MemoryEventStore:

@@ -15,7 +15,7 @@ from eventsourcing.persistence import StoredEvent
 from application.ports.event_log import LogEntry
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing import Aggregate, DomainEvent
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 from interfaces.simulation.bms_network import Call
 from interfaces.simulation.plan import StormPlan
 from interfaces.simulation.utility_notifier import ReceivedCallback

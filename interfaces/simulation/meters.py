@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from application.ports.clock import Clock
-from domain.interval_block import IntervalBlock
-from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
-from domain.time_windows import TimeWindow
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
+from domain.time_series.interval_block import IntervalBlock
+from domain.time_series.windows import TimeWindow
 from interfaces.simulation.mishaps import Mishaps
 from interfaces.simulators.building import Building
 

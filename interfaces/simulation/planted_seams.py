@@ -20,7 +20,7 @@ from application.ports.building_control import BmsConnection, CommandStatus, Zon
 from application.ports.work_queue import BmsWork, WorkItem
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.planted_faults import OneByOneBus
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from application.ports.clock import Clock
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.simulators.building import Building
 from interfaces.simulators.load_model import LoadSource
 from interfaces.simulators.outside_journal import MeterTurn

@@ -13,7 +13,7 @@ from litestar.response import Response
 from litestar.types import ControllerRouterHandler
 
 from application.ports.clock import Clock
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.simulators.climate import Climate, seed_of, smooth_noise
 from interfaces.simulators.outside_journal import WeatherCall
 

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 
 from application.ports.clock import Clock
 from application.weather_places import WeatherPlace
-from domain.time_windows import local_date, local_day
+from domain.time_series.windows import local_date, local_day
 from interfaces.simulators.weather import Answer, SimulatedWeather, json_answer
 
 FORECAST_DAYS = 14

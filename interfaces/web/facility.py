@@ -9,8 +9,8 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from application.load_histories import MOST_STEPS
 from application.portfolio import FacilityEntry
-from domain.interval_block import steps_in
-from domain.time_windows import NotAligned
+from domain.time_series.interval_block import steps_in
+from domain.time_series.windows import NotAligned
 from interfaces.web.access import ApiRequest, store_is_away
 from interfaces.web.collaborators import collaborators_of, edge_of, models_of
 from interfaces.web.facility_registration import FacilityRegistration, registered

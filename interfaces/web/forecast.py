@@ -14,7 +14,7 @@ from application.forecast_documents import (
     lead_time_document,
 )
 from application.forecast_reading import LeadTimeRefused, by_lead_time, newest_at
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.facility import visible_facility

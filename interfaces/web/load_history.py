@@ -11,8 +11,8 @@ from litestar.params import QueryParameter
 
 from application.fresh_answers import Source
 from application.load_histories import LONGEST_S, MOST_STEPS, HistoryAnswer, HistoryTooLong, check_length
-from domain.load_history import LoadHistory
-from domain.time_windows import TimeWindow
+from domain.telemetry.load_history import LoadHistory
+from domain.time_series.windows import TimeWindow
 from interfaces.web.problems import Problem, ProblemReason
 
 Resolution = Literal["15s", "1m", "15m", "1h"]

@@ -17,7 +17,7 @@ from application.forecast_reading import newest_at
 from application.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
 from application.summed_loads import SummedStep, summed
 from domain.forecast import CYCLE, cycle_start_of
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.paging import Cursor, listing_of

@@ -16,8 +16,8 @@ from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
 from application.reading_packs import MalformedBatch, unpack
-from domain.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
-from domain.reading_block import joined
+from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
+from domain.telemetry.reading_block import joined
 from interfaces.workers.batches_in_hand import kept_while, still_wanted
 from interfaces.workers.holding import sleep_unless
 from interfaces.workers.partition_work import work_on_share

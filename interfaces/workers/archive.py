@@ -21,7 +21,7 @@ from application.raw_archive_age import ArchivedAges
 from application.raw_archive_manifest import ArchiveContradicted
 from application.raw_archive_object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archiving import HOUR, PartitionArchiver
-from domain.meter_reading import MALFORMED, PARTITIONS
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 from interfaces.workers.alert_switch import AlertSwitch
 from interfaces.workers.holding import sleep_unless, while_held
 

@@ -16,7 +16,7 @@ from application.ports.locks import LockLost, Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
 from domain.errors import DomainError, NotAllowedNow
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.delivery import kept
 from interfaces.workers.holding import sleep_unless

@@ -10,8 +10,8 @@ from application.forecasting import COVERAGE_OF, STEP_S, ForecastSite, SiteInput
 from application.ports.load_forecaster import RECENT_DAYS, FacilityHistory, TrainedModel
 from application.ports.telemetry_store import TelemetryStore
 from domain.forecast import CYCLE, NoTelemetry
-from domain.interval_block import IntervalBlock
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.time_series.interval_block import IntervalBlock
+from domain.time_series.windows import IntervalSeries, TimeWindow
 from interfaces.workers.weather_desk import CellWeather
 
 LEAST_DAYS = 2

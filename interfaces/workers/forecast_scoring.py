@@ -30,7 +30,7 @@ from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
 from application.ports.past_forecasts import PastForecasts
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.views import ReadModelsUnavailable
 

@@ -14,7 +14,7 @@ from application.ports.dead_letters import DeadLetters
 from application.ports.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.failpoints import Failpoint
 from interfaces.workers.patience import patiently
 

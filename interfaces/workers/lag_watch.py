@@ -17,7 +17,7 @@ from application.ports.clock import Clock
 from application.ports.locks import Locks
 from application.ports.raw_log import RawLog
 from application.ports.telemetry_stream import StreamUnavailable
-from domain.meter_reading import ALL_PARTITIONS
+from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.holding import sleep_unless, while_held
 from interfaces.workers.lag_alerts import LagAlerts
 from interfaces.workers.telemetry_metrics import LAG_S

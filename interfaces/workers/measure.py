@@ -35,8 +35,8 @@ from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
-from domain.meter_intervals import interval_start
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.telemetry.intervals import interval_start
+from domain.time_series.windows import IntervalSeries, TimeWindow
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.deadlines import DeadlineRow
 from projections.views import ReadModelsUnavailable

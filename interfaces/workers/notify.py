@@ -14,7 +14,7 @@ from application.command_bus import TooManyConflicts
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.operations import OperationsUnavailable
 from application.ports.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.callback_calls import CallbackCalls
 from interfaces.workers.delivery import kept
 

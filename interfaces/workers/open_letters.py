@@ -12,7 +12,7 @@ from application.open_work import every_open_letter
 from application.ports.dead_letters import DeadLetter, DeadLetters
 from application.ports.work_queue import BmsWork
 from domain.dispatch import BmsCommand, DispatchState
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 
 
 def is_told_of(letters: DeadLetters, dispatch: DispatchState, command: BmsCommand, *, now: datetime) -> bool:

@@ -26,7 +26,7 @@ from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import followed_command_id
 from interfaces.failpoints import Failpoint
 from interfaces.workers.gathered_commands import GatheredCommands

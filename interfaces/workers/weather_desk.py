@@ -18,7 +18,7 @@ from application.ports.clock import Clock
 from application.ports.weather import WeatherReport, WeatherSource, WeatherUnavailable
 from application.remembered_weather import hours_of
 from domain.forecast import STALE_WEATHER_S
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 _log = structlog.get_logger(__name__)
 AT_ONCE = 32

@@ -30,7 +30,7 @@ from application.forecasts import Forecasts
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from domain.forecast import cycle_start_of
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 from interfaces.simulators.mqtt_outbox import MqttOutbox
 from interfaces.web.signed_in import COOKIE
 from tests.acceptance.answers import Answer

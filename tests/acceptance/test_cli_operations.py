@@ -25,8 +25,8 @@ from application.ports.dead_letters import DeadLetter, DeadLetterQueue
 from application.ports.work_queue import BmsWork, CallbackWork
 from application.reading_packs import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
-from domain.event_sourcing import DomainEvent
-from domain.meter_reading import MeterReading
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.telemetry.meter_reading import MeterReading
 from interfaces.cli.audit_files import export_steps
 from projections.audit_steps import AuditTrailRow
 from tests.acceptance.terminal import Terminal

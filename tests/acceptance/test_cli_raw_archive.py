@@ -20,7 +20,7 @@ from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.raw_archive_progress import ArchiveProgress
 from application.raw_archiving import PartitionArchiver
 from application.reading_packs import ReadingBatch, pack
-from domain.meter_reading import ALL_PARTITIONS, MeterReading, partition_of
+from domain.telemetry.meter_reading import ALL_PARTITIONS, MeterReading, partition_of
 from tests.acceptance.terminal import Terminal
 from tests.fakes.raw_log import FakeRawLog
 from tests.servers import Database

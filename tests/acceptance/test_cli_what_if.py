@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from domain.meter_intervals import INTERVAL
+from domain.telemetry.intervals import INTERVAL
 from interfaces.bootstrap.history import opened_history
 from interfaces.settings import read_settings
 from tests.acceptance.terminal import Terminal

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.clock import SystemClock
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from domain.meter_reading import MeterReading, partition_of
+from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.web.signature import sign
 from tests.acceptance.door import (
     IN_MAINTENANCE,

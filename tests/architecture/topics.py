@@ -30,7 +30,7 @@ def stored_types() -> Iterator[type[msgspec.Struct]]:
     domain = importlib.import_module("domain")
     for module in pkgutil.walk_packages(domain.__path__, "domain."):
         importlib.import_module(module.name)
-    base = importlib.import_module("domain.event_sourcing").DomainEvent
+    base = importlib.import_module("domain.event_sourcing.aggregate").DomainEvent
     # A test of this process may have made domain events of its own.
     yield from (stored for stored in _leaves(base) if stored.__module__.startswith("domain."))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.demo.options import EPOCH
 
 SILENT, APPROVED, NOT_APPROVED = "fac-004", "fac-002", "fac-003"

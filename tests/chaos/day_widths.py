@@ -14,8 +14,8 @@ from application.forecasting import ForecastSite, SiteInputs, forecast_commands
 from application.ports.load_forecaster import TrainedModel
 from application.ports.weather import WeatherReport
 from domain.forecast import BEST_FIRST, DataQuality
-from domain.quantile_steps import CompactSteps
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.quantiles import CompactSteps
+from domain.time_series.windows import FloatArray, IntervalSeries
 from interfaces.bootstrap import Stores
 from interfaces.bootstrap.meters_and_forecasts import forecast_sites
 from interfaces.workers.forecast_inputs import inputs_of

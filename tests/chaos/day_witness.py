@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from application.forecast_scoring import HOUR, LEADS_H, QUARTERS
 from application.remembered_weather import FRESH
 from domain.forecast import CYCLE, DataQuality, Forecast, data_quality
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.demo.options import EPOCH
 from tests.chaos.forecast_day import METER_CADENCE_S, Day, Fact
 

@@ -24,7 +24,7 @@ from application.portfolio import Portfolio, ProgramEntry
 from application.ports.alerts import Alert
 from application.ports.load_forecaster import TrainedModel
 from domain.forecast import Forecast
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap import Stores, accelerated_clock, open_stores
 from interfaces.demo.api import ApiClient
 from interfaces.demo.options import EPOCH

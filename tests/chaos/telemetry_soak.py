@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import psycopg
 
-from domain.meter_intervals import INTERVAL, interval_start
-from domain.time_windows import TimeWindow
+from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.time_series.windows import TimeWindow
 from interfaces.bench.commit_times import keep_commit_times
 from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
 from interfaces.bootstrap.stores import Stores, open_stores

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 
 from domain.forecast import CYCLE, Forecast, cycle_start_of, is_better
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap import Stores
 from interfaces.demo.api import ApiClient
 from tests.chaos.day_plan import APPROVED, LONG, NOT_APPROVED, SHORT, SILENT

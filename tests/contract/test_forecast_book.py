@@ -15,7 +15,7 @@ from adapters.postgres.idle_connection import check_idle
 from application.forecasts import Forecasts
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.forecast_book import ForecastBook
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import Forecast, ForecastInputs, ForecastModel, QuantileSteps
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.servers import Database, PostgresServer

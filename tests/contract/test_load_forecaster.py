@@ -14,7 +14,7 @@ from application.ports.load_forecaster import (
     TooLittleHistory,
     TrainedModel,
 )
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 from tests.fakes.load_forecaster import FakeLoadForecaster
 
 START = datetime(2026, 6, 1, tzinfo=UTC)

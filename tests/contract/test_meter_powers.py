@@ -18,9 +18,9 @@ from application.load_histories import HistorySources, load_histories
 from application.ports.meter_powers import MeterPowersView
 from application.ports.telemetry_rollups import TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
-from domain.load_history import of_readings
-from domain.meter_reading import MeterReading
-from domain.time_windows import TimeWindow
+from domain.telemetry.load_history import of_readings
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups

@@ -15,7 +15,7 @@ from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
 from application.ports.raw_log import RawLog, RawMessage
 from application.ports.telemetry_stream import StreamUnavailable
-from domain.meter_reading import MALFORMED
+from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.raw_log import FakeRawLog
 
 

@@ -18,9 +18,9 @@ from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_rollups import Settled, TelemetryRollups
 from application.ports.telemetry_store import TelemetryStore
-from domain.meter_reading import MeterReading, partition_of
-from domain.rollups import RollupSeries
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.facility_rollups import RollupSeries
+from domain.telemetry.meter_reading import MeterReading, partition_of
+from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.influxdb_server import influx_connection

@@ -15,8 +15,8 @@ from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import ImportedIntervals, ReadingsRefused, TelemetryStore
-from domain.meter_reading import MeterReading
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.influxdb_server import influx_connection
 

@@ -11,7 +11,7 @@ import pytest
 from adapters.embedded import EmbeddedServers
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
 from application.ports.telemetry_stream import StreamedBatch, StreamFull, StreamUnavailable, TelemetryStream
-from domain.meter_reading import MALFORMED
+from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 
 Story = Callable[[TelemetryStream], Awaitable[None]]

@@ -6,7 +6,7 @@ from typing import Any, cast
 from eventsourcing.utils import get_topic
 
 from application.ports.event_log import LogEntry
-from domain.event_sourcing import Aggregate, DomainEvent
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 
 class FakeEventLog:

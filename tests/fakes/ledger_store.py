@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from application.ports.ledger_store import Appended, LedgerMoved
-from domain.ledger import ENTRY_BYTES, LOGS, LogRow, last_position_of
+from domain.ledger.entries import ENTRY_BYTES, LOGS, LogRow, last_position_of
 
 
 @dataclass

@@ -15,7 +15,7 @@ from application.ports.load_forecaster import (
     TooLittleHistory,
     TrainedModel,
 )
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 
 class FakeLoadForecaster:

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 
-from domain.load_history import MeterPowers
-from domain.meter_reading import UNUSABLE
-from domain.rollups import LOOK_BACK_S
-from domain.time_windows import TimeWindow
+from domain.telemetry.facility_rollups import LOOK_BACK_S
+from domain.telemetry.load_history import MeterPowers
+from domain.telemetry.meter_reading import UNUSABLE
+from domain.time_series.windows import TimeWindow
 from tests.fakes.telemetry_store import FakeTelemetryStore
 
 

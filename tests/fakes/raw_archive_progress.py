@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from application.ports.raw_archive_progress import ArchiveProgress
-from domain.meter_reading import PARTITIONS
+from domain.telemetry.meter_reading import PARTITIONS
 
 
 class FakeRawArchiveProgress:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit_steps import AuditTrailRow, told
 from projections.audit_trail import AuditStep
 from projections.deadlines import DeadlineRow

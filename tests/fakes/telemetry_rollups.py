@@ -7,10 +7,7 @@ import numpy as np
 
 from application.ports.clock import Clock
 from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_reading import partition_of
-from domain.minute_spans import MINUTE_S
-from domain.rollups import (
+from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,
     RollupColumns,
@@ -18,7 +15,10 @@ from domain.rollups import (
     columns_of,
     hour_of_quarters,
 )
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_reading import partition_of
+from domain.telemetry.minute_ranges import MINUTE_S
+from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry_store import FakeTelemetryStore
 
 SETTLED_AFTER = timedelta(seconds=1_220)

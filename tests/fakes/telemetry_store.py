@@ -13,12 +13,18 @@ from application.ports.telemetry_store import (
     ReadingsRefused,
     TelemetryStoreUnavailable,
 )
-from domain.interval_block import LONGEST_STEP_S, IntervalBlock, StoredIntervals, block_of, steps_in
-from domain.meter_intervals import INTERVAL, INTERVAL_S, interval_start
-from domain.meter_presence import QUARTERS_A_DAY, MeterPresence, quarter_number
-from domain.meter_reading import UNUSABLE, MeterReading, precedence
-from domain.rollups import RollupColumns, quarter_rollups
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.telemetry.active_meters import QUARTERS_A_DAY, MeterPresence, quarter_number
+from domain.telemetry.facility_rollups import RollupColumns, quarter_rollups
+from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
+from domain.telemetry.meter_reading import UNUSABLE, MeterReading, precedence
+from domain.time_series.interval_block import (
+    LONGEST_STEP_S,
+    IntervalBlock,
+    StoredIntervals,
+    block_of,
+    steps_in,
+)
+from domain.time_series.windows import IntervalSeries, TimeWindow
 from tests.quarter_points import points_of
 
 NAN = float("nan")

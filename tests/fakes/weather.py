@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from application.ports.weather import WeatherReport, WeatherUnavailable
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 
 class FakeWeatherSource:

@@ -14,8 +14,8 @@ from eventsourcing.utils import get_topic
 from application import demand_response, forecasts
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored, encode_state
 from application.upcasters import UPCASTERS, present_topic, upcast
-from domain.event_sourcing import Aggregate
-from domain.snapshot import Snapshot
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.snapshot import Snapshot
 from tests.architecture.source_tree import ROOT
 from tests.golden.topics import HERE, golden_file, stored_topics
 

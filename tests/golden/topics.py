@@ -20,7 +20,7 @@ def golden_file(topic: str) -> Path:
 
 def stored_topics() -> list[str]:
     """Every topic that a store may hold: domain events and snapshots."""
-    from domain.snapshot import Snapshot
+    from domain.event_sourcing.snapshot import Snapshot
     from tests.architecture.topics import current_topics
 
     return [*current_topics(), Snapshot.TOPIC]
@@ -31,7 +31,7 @@ def example_of(topic: str) -> dict[str, Any]:
     from eventsourcing.utils import get_topic, resolve_topic
 
     from application.event_mapper import encode_state
-    from domain.snapshot import Snapshot
+    from domain.event_sourcing.snapshot import Snapshot
     from tests.golden.made_up_values import made_up_struct
     from tests.walks import dispatch_walk
 

@@ -25,9 +25,9 @@ from application.reading_packs import MalformedMessages, ReadingBatch, pack, unp
 from application.readings import MalformedReading
 from domain.dispatch import Dispatch, Phase, Setpoint, ZonePlan
 from domain.errors import NotAllowedNow, ReasonRequired
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.facility import BmsLink
-from domain.meter_reading import MALFORMED, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.fakes.telemetry_stream import FakeTelemetryStream

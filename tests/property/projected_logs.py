@@ -15,7 +15,7 @@ from application.ports.event_log import LogEntry
 from domain.dispatch import CommandRecord, Dispatch, Interval, Setpoint, ZonePlan
 from domain.dr_event import BEFORE_START, Batch, DREvent, FacilityTarget, Notice, Reason
 from domain.errors import DomainError
-from domain.event_sourcing import Aggregate, DomainEvent, Provenance
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
 from domain.facility import BmsLink, Facility, Limits, Zone
 from domain.program import Program
 from tests.fakes.event_log import FakeEventLog

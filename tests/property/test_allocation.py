@@ -3,7 +3,7 @@ from math import fsum
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.allocation import TOLERANCE_KW, FacilityOffer, ZoneOffer, allocate, reallocate
+from domain.allocation.allocate import TOLERANCE_KW, FacilityOffer, ZoneOffer, allocate, reallocate
 
 kilowatts = st.one_of(st.just(0.0), st.floats(1e-3, 5_000), st.floats(0, 1e-6))
 

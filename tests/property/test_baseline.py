@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.baseline import TooFewBaselineDays, compute_baseline, rule_named
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.time_series.windows import IntervalSeries, TimeWindow
 
 ZONES = ("UTC", "Europe/London", "America/Los_Angeles", "Asia/Kolkata", "Australia/Sydney")
 Table = dict[tuple[date, int], float | None]

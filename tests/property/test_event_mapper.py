@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from application import demand_response, forecasts
 from application.event_mapper import decode_stored, encode_state
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import Facility
-from domain.snapshot import Snapshot, state_type
 from tests.architecture.topics import current_topics
 from tests.made_up import NOW
 from tests.strategies import MOMENTS, structs_of

@@ -4,8 +4,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.feasibility import DREventRequest, FacilityFacts, HeldWindow, ProgramTerms, judge
-from domain.time_windows import TimeWindow
+from domain.dr_event.feasibility import DREventRequest, FacilityFacts, HeldWindow, ProgramTerms, judge
+from domain.time_series.windows import TimeWindow
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
 TERMS = ProgramTerms(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.merkle import (
+from domain.ledger.merkle import (
     EMPTY_ROOT,
     Frontier,
     HashTree,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.interval_block import StoredIntervals, block_of
-from domain.meter_intervals import INTERVAL, interval_start
-from domain.time_windows import TimeWindow
+from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.time_series.interval_block import StoredIntervals, block_of
+from domain.time_series.windows import TimeWindow
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 

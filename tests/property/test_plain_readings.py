@@ -13,8 +13,8 @@ from application import readings
 from application.lenient_readings import QUALITY_WORDS
 from application.plain_readings import PlainReadings, facility_of, in_columns
 from application.readings import ParsedMessage, parse_message
-from domain.meter_reading import MeterReading
-from domain.reading_block import SEPARATOR, ReadingBlock
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 
 NOW = datetime(2026, 7, 14, 10, tzinfo=UTC)
 MOMENTS = st.builds(

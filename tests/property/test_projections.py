@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from application.ports.event_log import LogEntry
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
 from domain.facility import Facility, FacilityState
 from domain.program import Program
 from projections import deadlines, facilities, portfolio

@@ -16,7 +16,7 @@ from application.raw_archive_verification import verify_archive
 from application.raw_archiving import PartitionArchiver
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
-from domain.meter_reading import MALFORMED, MeterReading
+from domain.telemetry.meter_reading import MALFORMED, MeterReading
 from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_log import FakeRawLog
 

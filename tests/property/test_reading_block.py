@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.reading_packs import MalformedBatch, ReadingBatch, pack, unpack
-from domain.meter_reading import TRUST, MeterReading
-from domain.reading_block import SEPARATOR, RareColumns, ReadingBlock, UnjoinableId, facilities_in, joined
+from domain.telemetry.meter_reading import TRUST, MeterReading
+from domain.telemetry.reading_block import (
+    SEPARATOR,
+    RareColumns,
+    ReadingBlock,
+    UnjoinableId,
+    facilities_in,
+    joined,
+)
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 VALUES = st.none() | st.floats(-1e6, 1e6)

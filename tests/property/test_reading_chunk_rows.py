@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from adapters.postgres import reading_chunks
 from adapters.postgres.reading_chunks import chunks_of
-from domain.meter_reading import MeterReading
-from domain.reading_block import ReadingBlock
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import ReadingBlock
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 READINGS = st.builds(

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.meter_reading import TRUST, UNUSABLE, MeterReading
-from domain.reading_columns import ReadingColumns, standing, usable
+from domain.telemetry.meter_reading import TRUST, UNUSABLE, MeterReading
+from domain.telemetry.reading_arrays import ReadingColumns, standing, usable
 from tests.plain_rollups import winners
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)

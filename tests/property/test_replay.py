@@ -14,7 +14,7 @@ from eventsourcing.utils import get_topic
 
 from application.event_mapper import encode_state
 from domain.errors import DomainError
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 from tests.architecture.source_tree import ROOT
 from tests.given import given
 from tests.made_up import facility_entry, portfolio_commands
@@ -28,7 +28,7 @@ import eventsourcing.domain
 import msgspec
 import application.demand_response, application.forecasts
 from application.event_mapper import decode_stored
-from domain.snapshot import state_type
+from domain.event_sourcing.snapshot import state_type
 
 def refused(*_, **__):
     raise AssertionError("a replay may not ask for the time, nor draw anything")

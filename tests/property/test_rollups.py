@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain.meter_reading import MeterReading, Quality, precedence
-from domain.rollups import RollupColumns, hour_of_quarters, quarter_rollups
+from domain.telemetry.facility_rollups import RollupColumns, hour_of_quarters, quarter_rollups
+from domain.telemetry.meter_reading import MeterReading, Quality, precedence
 from tests.plain_rollups import PlainRollup, plain_rollup, winners
 from tests.quarter_points import points_of
 

@@ -15,7 +15,7 @@ from application.ledger_keeping import LedgerKeeper
 from application.ledger_sealing import Sealer, follow
 from application.ledger_verification import verify_ledger
 from application.ports.archive import ArchiveUnavailable
-from domain.ledger import DEMAND_RESPONSE, LOGS, LogRow
+from domain.ledger.entries import DEMAND_RESPONSE, LOGS, LogRow
 from tests.fakes.archive import FakeArchive
 from tests.fakes.checkpoint_signer import FakeCheckpointSigner
 from tests.fakes.ledger_store import FakeLedgerStore

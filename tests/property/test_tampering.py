@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from application.ledger_report import Finding, LedgerReport
 from application.ledger_sealing import Sealer, follow
 from application.ledger_verification import verify_ledger
-from domain.ledger import LOGS, LogRow
+from domain.ledger.entries import LOGS, LogRow
 from tests.fakes.archive import FakeArchive
 from tests.fakes.checkpoint_signer import FakeCheckpointSigner
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from application.ports.event_log import LogEntry
-from domain.allocation_rules import RULES, split
+from domain.allocation.proportional_split import RULES, split
 from domain.dr_event import DREvent
 from projections.audit_replay import AuditDocument, audit_document
 from projections.what_if import Change, NothingPlanned, NotInThePlan, Remeasured, what_if

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from domain.dispatch import Dispatch, Setpoint
-from domain.dispatch.amending import is_curtailing
+from domain.dispatch.amendment import is_curtailing
 from domain.dr_event import PLANNED, RUNNING, Batch, DREvent, Reason
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 from domain.facility import Facility
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from application.event_mapper import decode_domain_event
 from application.ports.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import FINAL, DREvent, Notice
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.simulation.event_store import replayed
 from interfaces.simulation.evidence import Evidence, Found
 from projections.memory_rows import MemoryRows

@@ -170,7 +170,7 @@ import datetime, json, os, sys, uuid
 from adapters.postgres.event_store import PostgresEventStore
 from application.demand_response import DemandResponse
 from application.ports.event_store import EventStoreUnavailable
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.facility import Facility
 
 PROVENANCE = Provenance(

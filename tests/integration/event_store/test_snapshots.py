@@ -7,9 +7,9 @@ import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
 from application.demand_response import DemandResponse
+from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from domain.snapshot import Snapshot
 from tests.made_up import provenance
 from tests.servers import Database
 

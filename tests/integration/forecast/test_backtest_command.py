@@ -15,7 +15,7 @@ from adapters.forecasting import BatchedRollingForecasts
 from adapters.readings_file import open_readings_file
 from application.ports.load_forecaster import FacilityHistory
 from application.ports.rolling_forecasts import BacktestConditions, FacilityRun
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 from interfaces.cli.forecast import forecast_group
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -23,10 +23,10 @@ from application.ports.reader_positions import ReaderPositions
 from application.ports.telemetry_store import ImportedIntervals
 from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
-from domain.meter_reading import MeterReading, partition_of
+from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.workers import measure
 from interfaces.workers.measure import Measuring
 from interfaces.workers.remeasure import READER, RIPE_AFTER, Remeasuring

@@ -20,7 +20,7 @@ from application.ledger_report import Finding, LedgerReport, Span
 from application.ledger_sealing import Sealer, follow
 from application.ledger_verification import verify_ledger
 from domain.identifiers import NAMESPACE
-from domain.ledger import DEMAND_RESPONSE, ENTRY_BYTES, LOGS, positions_of
+from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, LOGS, positions_of
 from tests.integration.projections.stored_log import StoppedClock
 from tests.servers import Database
 

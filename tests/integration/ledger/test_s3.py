@@ -14,7 +14,7 @@ from application.checkpoints import SignedCheckpoint, checkpoint_name
 from application.ledger_sealing import LedgerContradicted, Sealer
 from application.ledger_verification import verify_ledger
 from application.ports.archive import AlreadyArchived
-from domain.ledger import DEMAND_RESPONSE, LOGS
+from domain.ledger.entries import DEMAND_RESPONSE, LOGS
 from interfaces.bootstrap.ledger import open_archive
 from interfaces.settings import read_settings
 from tests.acceptance.terminal import Terminal

@@ -13,7 +13,7 @@ import interfaces.bootstrap.ledger as wiring
 from application.ledger_proof import NotProvable
 from application.ledger_status import LedgerStatus, key_id, ledger_status
 from application.ports.alerts import Alert
-from domain.merkle import EMPTY_ROOT
+from domain.ledger.merkle import EMPTY_ROOT
 from interfaces.settings import Settings
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger

@@ -7,8 +7,8 @@ import pytest
 from adapters.postgres.ledger_store import TABLES
 from application.ledger_report import Span
 from application.ledger_sealing import LedgerContradicted
-from domain.ledger import DEMAND_RESPONSE
-from domain.merkle import leaf_hash
+from domain.ledger.entries import DEMAND_RESPONSE
+from domain.ledger.merkle import leaf_hash
 from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
 
 EVENTS = "gridproof.demand_response_events"

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from application.ports.event_log import LogEntry
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit_trail import AuditTrailProjection
 from projections.dr_events import DREventRow, DREventsProjection
 from projections.maintenance import ProjectionsUnavailable, RebuildUnderway

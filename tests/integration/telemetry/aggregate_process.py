@@ -12,7 +12,7 @@ from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.postgres.partition_shares import PostgresPartitionShares
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from domain.meter_reading import ALL_PARTITIONS
+from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers import aggregate
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters

@@ -18,7 +18,7 @@ from application.ports.telemetry_stream import StreamUnavailable
 from application.reading_packer import ReadingPacker
 from application.reading_packs import MalformedMessages, unpack, unpack_malformed
 from application.readings import MalformedReading
-from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad
 from interfaces.simulators.mqtt_publisher import MqttPublisher

@@ -13,8 +13,8 @@ from nats.js import api
 
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream, consumer_of
 from application.reading_packs import ReadingBatch, pack, unpack
-from domain.meter_reading import PARTITIONS, MeterReading, partition_of
-from domain.time_windows import TimeWindow
+from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
+from domain.time_series.windows import TimeWindow
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
 ROOT = Path(__file__).parents[3]

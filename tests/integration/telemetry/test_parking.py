@@ -7,7 +7,7 @@ from adapters.postgres.dead_letters import PostgresDeadLetters
 from application.ports.telemetry_stream import StreamedBatch
 from application.reading_packs import MalformedMessages, pack
 from application.readings import MalformedReading
-from domain.meter_reading import MALFORMED
+from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.telemetry_parking import TelemetryParking
 from tests.integration.telemetry.conftest import TelemetryPath
 

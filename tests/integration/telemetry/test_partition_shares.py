@@ -10,7 +10,7 @@ import pytest
 
 from adapters.postgres import partition_shares
 from adapters.postgres.partition_shares import LOCK_CLASS, PostgresPartitionShares
-from domain.meter_reading import ALL_PARTITIONS
+from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.partition_work import work_on_share
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.test_log_to_store import (

@@ -33,7 +33,7 @@ from application.raw_archive_verification import verify_archive
 from application.raw_archiving import PartitionArchiver
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
-from domain.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.s3_server import S3Server, running_s3
 from tests.servers import fresh_database

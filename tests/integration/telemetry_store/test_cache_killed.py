@@ -23,7 +23,7 @@ from application.current_values import CurrentValues, WriteThrough
 from application.fresh_answers import FRESH_S
 from application.ports.clock import Clock
 from application.ports.telemetry_store import CurrentValue
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 from tests import servers
 from tests.hanging import hang
 from tests.servers import Database, PostgresServer

@@ -15,8 +15,8 @@ from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from application import telemetry_health
 from application.reading_packs import ReadingBatch, pack
 from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
-from domain.meter_reading import MeterReading
-from domain.time_windows import TimeWindow
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate import MAX_TRIES, Aggregator
 from interfaces.workers.settling import PartitionSettling, SettlingTurn
 from interfaces.workers.telemetry_watch import TelemetryWatch

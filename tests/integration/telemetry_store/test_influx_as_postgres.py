@@ -18,9 +18,9 @@ from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
-from domain.meter_reading import MeterReading, Quality
-from domain.rollups import RollupSeries
-from domain.time_windows import TimeWindow
+from domain.telemetry.facility_rollups import RollupSeries
+from domain.telemetry.meter_reading import MeterReading, Quality
+from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock
 from tests.influxdb_server import Faults, InfluxServer, influx_connection
 from tests.servers import Database, PostgresServer, fresh_database

@@ -21,8 +21,8 @@ with QuickPool(sys.argv[1], min_size=1, max_size=1) as pool:
     from adapters.clock import SystemClock
     from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
     from adapters.postgres.telemetry_store import PostgresTelemetryStore
-    from domain.meter_reading import MeterReading
-    from domain.time_windows import TimeWindow
+    from domain.telemetry.meter_reading import MeterReading
+    from domain.time_series.windows import TimeWindow
 
     now, hour = datetime.now(UTC), datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     store = PostgresTelemetryStore(pool, SystemClock())

@@ -22,8 +22,8 @@ from adapters.postgres.telemetry_readings import QuarterNotes
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import TelemetryStoreUnavailable
-from domain.meter_reading import TRUST, MeterReading
-from domain.reading_block import ReadingBlock
+from domain.telemetry.meter_reading import TRUST, MeterReading
+from domain.telemetry.reading_block import ReadingBlock
 from tests.fakes.clock import FakeClock
 from tests.plain_rollups import winners
 from tests.servers import Database

@@ -23,8 +23,8 @@ from adapters.postgres.telemetry_readings import file_recent
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import TelemetryStoreUnavailable
-from domain.meter_reading import TRUST, MeterReading, partition_of
-from domain.time_windows import TimeWindow
+from domain.telemetry.meter_reading import TRUST, MeterReading, partition_of
+from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock
 from tests.plain_rollups import winners
 from tests.servers import Database

@@ -16,8 +16,8 @@ from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import ImportedIntervals
 from application.telemetry_retention import RetentionPolicy
-from domain.meter_reading import MeterReading
-from domain.time_windows import TimeWindow
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import TimeWindow
 from interfaces.workers.retention import ALERT, Retention
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock

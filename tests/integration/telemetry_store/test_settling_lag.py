@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.settling_lag import PostgresSettlingLag
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from domain.meter_reading import MeterReading, partition_of
+from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.workers.settling_watch import BEHIND_S, SettlingWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock

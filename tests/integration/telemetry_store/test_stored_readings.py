@@ -15,8 +15,8 @@ from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.readings import parse_message
-from domain.meter_reading import MeterReading
-from domain.reading_columns import IntArray, ReadingColumns
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_arrays import IntArray, ReadingColumns
 from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit, missing
 from tests.fakes.clock import FakeClock
 from tests.servers import Database

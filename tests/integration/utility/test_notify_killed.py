@@ -27,7 +27,7 @@ from application.demand_response import DemandResponse
 from application.portfolio import UtilityEntry
 from application.ports.work_queue import CallbackWork
 from domain.dr_event import DREvent, Notice
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.utility import (
     CallbackJournal,

@@ -26,7 +26,7 @@ from application.ports.dead_letters import DeadLetters
 from application.ports.event_store import EventStore, EventStoreUnavailable
 from application.ports.work_queue import CallbackWork
 from domain.dr_event import DREvent, Notice
-from domain.event_sourcing import DomainEvent, Provenance
+from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults
 from interfaces.workers.callback_calls import GIVE_UP_AFTER_S, CallbackCalls, dead_letter_id, waited_s
 from interfaces.workers.notify import NotifyWorker

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.json_decoders import json_decoder
 from tests import servers
 
 WITHIN_S = 60.0

@@ -16,7 +16,7 @@ from application.ports.load_forecaster import (
     TooLittleHistory,
     TrainedModel,
 )
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 DAY = 24

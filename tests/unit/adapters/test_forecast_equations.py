@@ -8,7 +8,7 @@ from statsmodels.tsa.ar_model import AutoReg
 from adapters.forecasting.autoregression import LAGS_H, foreseen, lagged, without_lags
 from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
 from adapters.forecasting.normal_equations import NormalEquations
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 FACILITIES, HOURS, DENSE = 2, 6 * HOURS_A_WEEK, 4
 WEEK_RIDGE = 0.3

@@ -9,7 +9,7 @@ import pytest
 from adapters.forecasting import BatchedLoadForecaster, BatchedRollingForecasts
 from application.ports.load_forecaster import FacilityHistory, RecentBlock, TemperaturesAhead
 from application.ports.rolling_forecasts import BacktestConditions, WeatherAhead
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 DAY = 24

@@ -22,7 +22,7 @@ from adapters.forecasting.parameters import (
 from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
 from adapters.forecasting.spikes import believed, spikes
 from adapters.forecasting.weather_ahead import forecast_error_k
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 
 def test_a_feature_looks_at_nothing_from_the_origin_on() -> None:

@@ -8,7 +8,7 @@ import pytest
 from application.backtesting import FacilityScore, scored, summary
 from application.ports.load_forecaster import FacilityHistory
 from application.ports.rolling_forecasts import FacilityRun
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 HOURS = 40 * 24

@@ -22,7 +22,7 @@ from application.deciding import CommandContext, Deciding, Decision, Idempotency
 from application.handlers import HANDLERS
 from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds, VersionConflict
 from domain.errors import FacilityNotAvailable, ReasonRequired, UnknownFacility
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock

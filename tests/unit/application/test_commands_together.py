@@ -11,7 +11,7 @@ from application.handlers import HANDLERS
 from application.ports.event_store import EventStoreUnavailable
 from application.sagas.dispatch import DispatchSaga
 from domain.errors import UnknownFacility
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast_book import FakeForecastBook

@@ -7,7 +7,7 @@ import pytest
 
 from application.reading_packs import unpack
 from application.readings import parse_message
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from application import fresh_answers
 from application.current_values import CurrentValues, WriteThrough
 from application.fresh_answers import FRESH_S
 from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 from tests.fakes.clock import FakeClock
 from tests.fakes.current_cache import FakeCurrentCache
 from tests.fakes.telemetry_store import FakeTelemetryStore

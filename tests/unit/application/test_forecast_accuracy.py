@@ -11,7 +11,7 @@ from application.forecast_accuracy import accuracies_of, drifted, facility_accur
 from application.forecast_scoring import CorrelationTally, Metered, score_hour
 from application.ports.forecast_scores import ForecastScore
 from application.ports.past_forecasts import ForecastPlace
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.issued import issued_forecast
 

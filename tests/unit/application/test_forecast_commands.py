@@ -12,8 +12,8 @@ from application.forecasting import SiteInputs, forecast_commands
 from application.ports.load_forecaster import NAIVE, FacilityHistory, TrainedModel
 from application.ports.weather import WeatherReport
 from domain.forecast import quality_of
-from domain.quantile_steps import CompactSteps
-from domain.time_windows import FloatArray, IntervalSeries
+from domain.time_series.quantiles import CompactSteps
+from domain.time_series.windows import FloatArray, IntervalSeries
 
 AT = datetime(2026, 7, 14, 20, 15, tzinfo=UTC)
 DAYS = 49

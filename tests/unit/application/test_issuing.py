@@ -13,7 +13,7 @@ from application.issuing import ForecastIssuing, TooManyRaces, cycle_context
 from application.ports.event_store import SaveBounds, SaveTooLarge, VersionConflict
 from domain.forecast import Forecast, ForecastInputs, ForecastModel
 from domain.identifiers import forecast_stream_id
-from domain.quantile_steps import CompactSteps
+from domain.time_series.quantiles import CompactSteps
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store import FakeEventStore
 

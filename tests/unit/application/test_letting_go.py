@@ -8,7 +8,7 @@ from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent
 from application.commands.facility import OptOutFacility
 from domain.dispatch import Dispatch
-from domain.dispatch.restoring import LONGEST_SPREAD_S
+from domain.dispatch.restore import LONGEST_SPREAD_S
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT, judge, zone_entry
 

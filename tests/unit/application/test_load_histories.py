@@ -10,8 +10,8 @@ import pytest
 
 from application.load_histories import HistorySources, HistoryTooLong, LoadHistories, load_histories
 from application.ports.telemetry_store import ImportedIntervals, TelemetryStoreUnavailable
-from domain.meter_reading import MeterReading
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.clock import FakeClock
 from tests.fakes.current_cache import FakeCurrentCache
 from tests.fakes.meter_powers import FakeMeterPowers

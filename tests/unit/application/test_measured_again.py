@@ -16,7 +16,7 @@ from application.commands.dr_event import MeasureDREvent
 from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.errors import MeasurementClosed, NotAllowedNow
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from tests.given import Story, fact, given
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT

@@ -24,7 +24,7 @@ from application.measuring import (
 )
 from domain.dispatch import DispatchState
 from domain.facility import BmsLink, FacilityState
-from domain.time_windows import IntervalSeries, TimeWindow
+from domain.time_series.windows import IntervalSeries, TimeWindow
 
 TZ = ZoneInfo("America/Los_Angeles")
 STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)  # a Tuesday, 14:00 local

@@ -9,7 +9,7 @@ from application.ports.telemetry_stream import StreamUnavailable
 from application.reading_packer import ReadingPacker
 from application.reading_packs import unpack, unpack_malformed
 from application.readings import MalformedReading
-from domain.meter_reading import MALFORMED, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.simulation.virtual_loop import VirtualLoop
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 

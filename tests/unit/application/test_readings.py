@@ -17,7 +17,7 @@ from application.reading_packs import (
     unpack_malformed,
 )
 from application.readings import MAX_MESSAGE_BYTES, MalformedReading, parse_message
-from domain.meter_reading import MeterReading, precedence
+from domain.telemetry.meter_reading import MeterReading, precedence
 
 NOW = datetime(2026, 7, 14, 21, 0, 20, tzinfo=UTC)
 TOPIC = "meters/fac-001/m1/readings"

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from application.commands.dispatch import ReconcileDispatch, SeenZone
 from domain.dispatch import Dispatch, Setpoint
-from domain.dispatch.amending import MOST_ROUNDS
+from domain.dispatch.amendment import MOST_ROUNDS
 from tests.given import fact
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT

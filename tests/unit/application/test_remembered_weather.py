@@ -9,7 +9,7 @@ import pytest
 from application.ports.weather import WeatherReport, WeatherUnavailable
 from application.remembered_weather import RememberedWeather, hours_of
 from domain.forecast import data_quality
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 from interfaces.workers.weather_desk import WeatherDesk
 from tests.fakes.clock import FakeClock
 from tests.fakes.current_cache import FakeCurrentCache

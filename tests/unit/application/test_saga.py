@@ -30,7 +30,7 @@ from application.commands.dr_event import (
 from application.sagas.dispatch import RULES, DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent, Reason
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from domain.forecast import Forecast
 from domain.program import Program

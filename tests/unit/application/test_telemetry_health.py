@@ -16,8 +16,8 @@ from application.telemetry_health import (
     WatchedRollups,
     WatchedTelemetryStore,
 )
-from domain.meter_reading import MeterReading
-from domain.time_windows import TimeWindow
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import TimeWindow
 from interfaces.workers.telemetry_watch import TelemetryWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import NOON, FakeClock

@@ -1,6 +1,6 @@
 import pytest
 
-from domain.allocation import FacilityOffer, ZoneOffer, ZoneShare, allocate, reallocate
+from domain.allocation.allocate import FacilityOffer, ZoneOffer, ZoneShare, allocate, reallocate
 from domain.units import InvalidQuantity
 
 

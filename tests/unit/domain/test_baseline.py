@@ -19,7 +19,7 @@ from domain.baseline import (
     compute_baseline,
     rule_named,
 )
-from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
+from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 NEW_YORK = ZoneInfo("America/New_York")
 EVENT_DAY = date(2026, 7, 14)  # a Tuesday

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.dispatch import DispatchStatus, Phase
-from domain.dispatch.amending import LEAST_TO_PREPARE, dropped_zones
+from domain.dispatch.amendment import LEAST_TO_PREPARE, dropped_zones
 from tests.made_up import ENDS_AT, NOW, STARTS_AT
 from tests.walks import DispatchWalk, dispatch_walk
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from domain.errors import DomainError
-from domain.event_sourcing import domain_event_id
+from domain.event_sourcing.aggregate import domain_event_id
 from domain.facility import Facility
 from tests.made_up import NOW, provenance
 

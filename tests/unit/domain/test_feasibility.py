@@ -5,8 +5,15 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from domain.feasibility import DREventRequest, FacilityFacts, Feasibility, HeldWindow, ProgramTerms, judge
-from domain.time_windows import InvalidWindow, TimeWindow
+from domain.dr_event.feasibility import (
+    DREventRequest,
+    FacilityFacts,
+    Feasibility,
+    HeldWindow,
+    ProgramTerms,
+    judge,
+)
+from domain.time_series.windows import InvalidWindow, TimeWindow
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
 START = NOW + timedelta(hours=2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import (
     BEST_FIRST,
     Forecast,

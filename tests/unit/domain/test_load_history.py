@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.load_history import LoadHistory, MeterPowers, of_readings
-from domain.time_windows import TimeWindow
+from domain.telemetry.load_history import LoadHistory, MeterPowers, of_readings
+from domain.time_series.windows import TimeWindow
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 TWO_MINUTES = TimeWindow(T0, T0 + timedelta(minutes=2))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.merkle import (
+from domain.ledger.merkle import (
     EMPTY_ROOT,
     Frontier,
     HashTree,

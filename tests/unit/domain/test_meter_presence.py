@@ -1,6 +1,6 @@
 from datetime import UTC, date, datetime
 
-from domain.meter_presence import MeterPresence, day_number, day_of, days_before, quarter_number
+from domain.telemetry.active_meters import MeterPresence, day_number, day_of, days_before, quarter_number
 
 NOON = quarter_number(datetime(2026, 7, 14, 12, tzinfo=UTC))
 

@@ -6,9 +6,9 @@ import pytest
 
 from application import demand_response, forecasts
 from domain.dispatch import Dispatch, DispatchState
-from domain.event_sourcing import Aggregate
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import FacilityState
-from domain.snapshot import Snapshot, state_type
 from tests.made_up import NOW, provenance
 from tests.walks import dispatch_walk
 

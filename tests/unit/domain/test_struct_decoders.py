@@ -11,7 +11,7 @@ from tests.demo_runs import ROOT
 RACE = textwrap.dedent("""
     import sys, threading
     import msgspec
-    from domain.struct_decoders import json_decoder
+    from domain.event_sourcing.json_decoders import json_decoder
 
     made = {"ours": json_decoder, "msgspec's": msgspec.json.Decoder}[sys.argv[1]]
     sys.setswitchinterval(1e-6)

@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from domain.time_windows import (
+from domain.time_series.windows import (
     IntervalSeries,
     InvalidWindow,
     NotAligned,

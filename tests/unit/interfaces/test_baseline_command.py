@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from adapters.readings_file import open_readings_file
 from domain.baseline import compute_baseline, rule_named
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.cli.baseline import baseline_group
 
 START, END = "2026-07-14T13:00:00Z", "2026-07-14T15:00:00+00:00"

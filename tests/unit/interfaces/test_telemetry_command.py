@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from adapters.readings_file import open_readings_file
 from application.ports.telemetry_store import TelemetryStore
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.cli.telemetry import telemetry_group
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from application.load_histories import HistorySources
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 from interfaces.cli.telemetry import telemetry_group
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter_powers import FakeMeterPowers

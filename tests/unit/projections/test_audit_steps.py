@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit_steps import told
 from projections.audit_trail import AuditStep, AuditTrailProjection
 from projections.memory_rows import MemoryRows

@@ -14,7 +14,7 @@ from msgspec.structs import replace as replace_struct
 from application.ports.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from interfaces.bootstrap.simulation import storm_setting
 from interfaces.simulation.evidence import Evidence

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.simulators.building import Building
 from interfaces.simulators.building_faults import FaultBook, FaultOrder
 from interfaces.simulators.load_model import LoadModel

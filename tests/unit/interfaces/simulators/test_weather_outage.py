@@ -5,7 +5,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from domain.time_windows import TimeWindow
+from domain.time_series.windows import TimeWindow
 from interfaces.simulators.outside_journal import OutsideJournal, WeatherCall, read_outside
 from interfaces.simulators.weather import SimulatedWeather, WeatherFaults
 from tests.fakes.clock import FakeClock

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 from interfaces.web import lean_current
 from projections.facilities import FacilityRow, key_of
 from tests.fakes.meter_powers import FakeMeterPowers

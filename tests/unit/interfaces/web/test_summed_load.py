@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.meter_reading import MeterReading
+from domain.telemetry.meter_reading import MeterReading
 from interfaces.web import summed_load
 from projections.dr_events import DREventRow
 from projections.dr_events import key_of as dr_event_key

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from domain.feasibility import RefusalCode
+from domain.dr_event.feasibility import RefusalCode
 from interfaces.web.problems import PROBLEM_TYPES
 
 GUIDE = (Path(__file__).parents[4] / "docs" / "guides" / "utility.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable
 from application.reading_packs import MalformedMessages, ReadingBatch, pack
 from application.readings import MalformedReading
-from domain.meter_reading import MALFORMED, MeterReading, partition_of
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.workers import batches_in_hand, settling
 from interfaces.workers.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
 from interfaces.workers.settling import (

@@ -9,7 +9,7 @@ import pytest
 from application.ports.archive import ArchiveUnavailable
 from application.ports.telemetry_stream import StreamFill
 from application.raw_archive_manifest import chains, entries
-from domain.meter_reading import MALFORMED, PARTITIONS
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 from interfaces.workers import archive as worker_module
 from interfaces.workers.archive import ArchiveWorker
 from tests.fakes.alerts import FakeAlertRegistry

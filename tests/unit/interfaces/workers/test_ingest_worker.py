@@ -13,7 +13,7 @@ from application.malformed_rate import WINDOW
 from application.ports.meter_feed import MAX_PAYLOAD_BYTES, MessageTaker, MeterMessage
 from application.reading_packer import ReadingPacker
 from application.reading_packs import unpack_malformed
-from domain.meter_reading import MALFORMED
+from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest import IngestCounts, MeterIngest, run
 from interfaces.workers.ingest_sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry

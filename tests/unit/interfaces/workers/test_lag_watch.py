@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.meter_reading import ALL_PARTITIONS
+from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.simulation.locks import LockBoard
 from interfaces.workers import lag_watch
 from interfaces.workers.lag_alerts import LagAlerts

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from domain.dispatch.facts import Fact
+from domain.dispatch.decisions import Fact
 from domain.dispatch.state import DispatchState
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 
 if TYPE_CHECKING:
-    from domain.event_sourcing import Aggregate
+    from domain.event_sourcing.aggregate import Aggregate
 
     _OfADispatch = Aggregate[DispatchState]
 else:

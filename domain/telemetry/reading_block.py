@@ -14,8 +14,8 @@ from typing import Any, overload
 import msgspec
 import numpy as np
 
-from domain.meter_reading import TRUST, MeterReading
-from domain.reading_columns import MOST_TRUSTED, BoolArray, FloatArray, IntArray
+from domain.telemetry.meter_reading import TRUST, MeterReading
+from domain.telemetry.reading_arrays import MOST_TRUSTED, BoolArray, FloatArray, IntArray
 
 SEPARATOR = "\x1f"
 """Between the ids of meters where many are one text; in no id."""
@@ -33,7 +33,7 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
     """What is the same for nearly every reading: all of it measured, of revision 0, complete and without more."""
 
     trust: IntArray
-    """Place of the quality in domain.meter_reading.TRUST."""
+    """Place of the quality in domain.telemetry.meter_reading.TRUST."""
     revision: IntArray
     incomplete: BoolArray
     extra: list[str | None]

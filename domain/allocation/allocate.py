@@ -1,6 +1,6 @@
 """Who sheds how much: a target split over facilities and their zones.
 
-Shares are proportional to headroom and capped by it, unless another rule is asked for (`domain.allocation_rules`).
+Shares are proportional to headroom and capped by it, unless another rule is asked for (`domain.allocation.proportional_split`).
 As weight and cap are the same number, no share meets its cap before all of them do, so one pass is the exact
 water-filling solution; the same holds for the zones inside a facility.
 """
@@ -10,7 +10,7 @@ from math import fsum
 
 import msgspec
 
-from domain.allocation_rules import AllocationRule, proportional, split
+from domain.allocation.proportional_split import AllocationRule, proportional, split
 from domain.units import kilowatts, quantity
 
 TOLERANCE_KW = 1e-6

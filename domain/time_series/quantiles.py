@@ -7,7 +7,7 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from domain.time_windows import FloatArray
+from domain.time_series.windows import FloatArray
 
 WATTS_A_KW = 1000.0
 QUANTILES = 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from domain.time_windows import IntervalSeries
+from domain.time_series.windows import IntervalSeries
 
 
 def canonical(series: IntervalSeries) -> bytes:

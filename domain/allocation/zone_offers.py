@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from domain.allocation import ZoneOffer
+from domain.allocation.allocate import ZoneOffer
 from domain.dispatch import DispatchState
 from domain.facility import Zone
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from domain.dispatch import seen_events
-from domain.dispatch.part import Part
+from domain.dispatch import observation_events
+from domain.dispatch.mixin_base import Part
 from domain.dispatch.state import Interval
 from domain.errors import MeasurementClosed, NotAllowedNow
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 
 REMEASURED_FOR = timedelta(days=60)
 """After the end: so long late and corrected readings change what was delivered. Within the 90 days for which single
@@ -37,7 +37,7 @@ class MeasuringPart(Part):
         if not self.state.was_committed:
             raise NotAllowedNow(f"{self.state.facility_id} was never committed: there is nothing to measure")
         self.record(
-            seen_events.Measured,
+            observation_events.Measured,
             provenance,
             baseline_method=baseline_method,
             days=days,
@@ -53,7 +53,7 @@ class MeasuringPart(Part):
 
     def not_measurable(self, provenance: Provenance, *, reason: str) -> None:
         if not self.state.measured:
-            self.record(seen_events.NotMeasurable, provenance, reason=reason)
+            self.record(observation_events.NotMeasurable, provenance, reason=reason)
 
     def remeasure(
         self,
@@ -79,7 +79,7 @@ class MeasuringPart(Part):
             return
         self._require_open(provenance)
         self.record(
-            seen_events.Remeasured,
+            observation_events.Remeasured,
             provenance,
             revision=self.state.measurements + 1,
             corrected_at=corrected_at,
@@ -102,7 +102,7 @@ class MeasuringPart(Part):
         if self.state.delivered_kw is None:
             return
         self.record(
-            seen_events.MeasurementWithdrawn,
+            observation_events.MeasurementWithdrawn,
             provenance,
             revision=self.state.measurements + 1,
             corrected_at=corrected_at,

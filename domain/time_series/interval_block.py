@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.time_windows import IntervalSeries, NotAligned, TimeWindow
+from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 MIN_COVERAGE_PCT = 50.0
 LONGEST_STEP_S = 86_400

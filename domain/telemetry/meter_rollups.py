@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.meter_intervals import INTERVAL_S
-from domain.minute_spans import (
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.minute_ranges import (
     MINUTE_S,
     MINUTES,
     FloatArray,
@@ -27,7 +27,7 @@ from domain.minute_spans import (
     highest_by,
     lowest_by,
 )
-from domain.register_energy import counted_kwh, lower_median_by, plausible_kwh
+from domain.telemetry.register_energy import counted_kwh, lower_median_by, plausible_kwh
 
 DEFAULT_CADENCE_S = 15.0
 MAX_GAP_CADENCES = 4.0

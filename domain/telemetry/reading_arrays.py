@@ -1,7 +1,7 @@
 """Many readings in columns, and which of them count: pure.
 
 What is stored may hold several words of a meter on one moment, as they came: repeated, corrected, restored. The one
-with the highest precedence counts (domain.meter_reading.precedence), whatever the order.
+with the highest precedence counts (domain.telemetry.meter_reading.precedence), whatever the order.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.meter_reading import REPLACED_VALUES, TRUST, UNUSABLE
+from domain.telemetry.meter_reading import REPLACED_VALUES, TRUST, UNUSABLE
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -33,7 +33,7 @@ class ReadingColumns(msgspec.Struct, frozen=True, eq=False):
     seq: IntArray
     """-1 where it has none."""
     trust: IntArray
-    """Place of the quality in domain.meter_reading.TRUST."""
+    """Place of the quality in domain.telemetry.meter_reading.TRUST."""
     revision: IntArray
     incomplete: BoolArray
     extra: NDArray[np.object_]

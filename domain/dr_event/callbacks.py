@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from domain.dr_event import events
-from domain.dr_event.part import Part
+from domain.dr_event.mixin_base import Part
 from domain.dr_event.state import CallbackKind
 from domain.errors import NotAllowedNow
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 from domain.identifiers import callback_id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from domain.dispatch import events
-from domain.dispatch.facts import Fact
+from domain.dispatch.decisions import Fact
 from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, Phase
 
 RESTORE_RETRY = timedelta(seconds=60)

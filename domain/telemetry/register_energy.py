@@ -11,7 +11,7 @@ The meter's power is its highest known kW around; without any, the lower median 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.meter_reading import MAX_ABS_KW
+from domain.telemetry.meter_reading import MAX_ABS_KW
 
 PLAUSIBLE_FACTOR = 20.0
 COARSE_KWH = 10.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from domain.dr_event import events, plan_events
-from domain.dr_event.part import Part
+from domain.dr_event.mixin_base import Part
 from domain.dr_event.state import RUNNING, Notice, Reason
 from domain.errors import NotAllowedNow, ReasonRequired
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 
 
 class Judging(Part):

@@ -8,7 +8,7 @@ from domain.dr_event.state import DREventState, DREventStatus
 from domain.errors import NotAllowedNow
 
 if TYPE_CHECKING:
-    from domain.event_sourcing import Aggregate
+    from domain.event_sourcing.aggregate import Aggregate
 
     _OfADREvent = Aggregate[DREventState]
 else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from domain.dispatch import events, seen_events
-from domain.dispatch.facts import Fact, requests, zones_in_order
-from domain.dispatch.restoring import AT_ONCE, Place, restoring_all
+from domain.dispatch import events, observation_events
+from domain.dispatch.decisions import Fact, requests, zones_in_order
+from domain.dispatch.restore import AT_ONCE, Place, restoring_all
 from domain.dispatch.state import (
     CURTAILED,
     CommandRecord,
@@ -157,7 +157,7 @@ def correcting(
         if commits[zone_id].command.round > MOST_ROUNDS:
             continue
         found, curtailed = seen[zone_id]
-        yield seen_events.DriftFound, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
+        yield observation_events.DriftFound, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
         zone = state.zones[zone_id]
         if state.magnitude_of(zone) > 0:
             yield from requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.interval_block import MIN_COVERAGE_PCT, IntervalBlock, steps_in
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_presence import QUARTERS_A_DAY, quarter_number
-from domain.meter_steps import DEFAULT_CADENCE_S, MAX_GAP_CADENCES
-from domain.rollups import RollupSeries
-from domain.time_windows import NotAligned, TimeWindow
+from domain.telemetry.active_meters import QUARTERS_A_DAY, quarter_number
+from domain.telemetry.facility_rollups import RollupSeries
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_rollups import DEFAULT_CADENCE_S, MAX_GAP_CADENCES
+from domain.time_series.interval_block import MIN_COVERAGE_PCT, IntervalBlock, steps_in
+from domain.time_series.windows import NotAligned, TimeWindow
 
 FloatArray = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def beside_imports(block: IntervalBlock, facility_id: str, found: RollupSeries) 
 
 
 def of_readings(window: TimeWindow, step_s: int, meters: list[MeterPowers]) -> LoadHistory:
-    """Steps shorter than a rollup, by the rules of domain.rollups: the mean of a meter's readings inside; without any,
+    """Steps shorter than a rollup, by the rules of domain.telemetry.facility_rollups: the mean of a meter's readings inside; without any,
     the reading before, where it speaks for at least half of the step. Energy is the mean over the step; registers do
     not count here. A step without one of the facility's meters is missing. Raises NotAligned.
     """

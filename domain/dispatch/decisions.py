@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.dispatch import command_events
 from domain.dispatch.state import DispatchState, Phase, ZonePlan
-from domain.event_sourcing import DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent
 
 Fact = tuple[type[DomainEvent], dict[str, Any]]
 """A domain event to record, and what it states."""

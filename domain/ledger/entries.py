@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from domain.merkle import Frontier, leaf_hash
+from domain.ledger.merkle import Frontier, leaf_hash
 
 DEMAND_RESPONSE = "demand-response"
 FORECASTS = "forecasts"

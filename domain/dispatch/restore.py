@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from domain.dispatch import events
-from domain.dispatch.facts import Fact, requests, zones_in_order
+from domain.dispatch.decisions import Fact, requests, zones_in_order
 from domain.dispatch.state import DispatchState, RestoreStep, ZonePlan
 
 LONGEST_SPREAD_S = 900

@@ -12,8 +12,8 @@ import msgspec
 from eventsourcing.domain import CanSnapshotAggregate
 from eventsourcing.utils import get_topic, register_topic, resolve_topic
 
-from domain.event_sourcing import Aggregate
-from domain.struct_decoders import json_decoder
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.json_decoders import json_decoder
 
 
 class Snapshot(

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.meter_intervals import INTERVAL_S
+from domain.telemetry.intervals import INTERVAL_S
 
 MINUTE_S = 60
 MINUTES = INTERVAL_S // MINUTE_S

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.time_windows import TimeWindow, as_utc
+from domain.time_series.windows import TimeWindow, as_utc
 
 RefusalCode = Literal[
     "unknown_facility",

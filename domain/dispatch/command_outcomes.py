@@ -7,13 +7,13 @@ from typing import Literal
 from uuid import UUID
 
 from domain.dispatch import command_events
-from domain.dispatch.amending import dropping
-from domain.dispatch.conclusion import conclusion
-from domain.dispatch.facts import requests
-from domain.dispatch.part import Part
+from domain.dispatch.amendment import dropping
+from domain.dispatch.decisions import requests
+from domain.dispatch.mixin_base import Part
+from domain.dispatch.phase_conclusion import conclusion
 from domain.dispatch.state import FINAL, UNDOING, CommandRecord, Setpoint
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand
-from domain.event_sourcing import Provenance
+from domain.event_sourcing.aggregate import Provenance
 
 STILL_CURTAILED = "curtailed"
 """The code by which a BMS refuses to abort a zone that is not only prepared."""

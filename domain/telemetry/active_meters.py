@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from domain.meter_intervals import INTERVAL_S
+from domain.telemetry.intervals import INTERVAL_S
 
 QUARTERS_A_DAY = 86_400 // INTERVAL_S
 _A_DAY = (1 << QUARTERS_A_DAY) - 1

@@ -1,7 +1,7 @@
 """Power and energy of facilities by minute, quarter-hour and hour out of their meters' readings: pure, in columns for
 many facilities at once, and independent of the order in which readings came. All in UTC, where no day has 23 hours.
 
-A facility's step is the sum over its meters (domain.meter_steps). One that is expected and missing makes mean, energy,
+A facility's step is the sum over its meters (domain.telemetry.meter_rollups). One that is expected and missing makes mean, energy,
 minimum and maximum missing: a sum over fewer meters would look like a curtailment. `min_kw` and `max_kw` are the sums
 of the meters' own extremes: the facility drew no less and no more. An hour is made of its four quarter-hours.
 """
@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.meter_intervals import INTERVAL_S
-from domain.meter_steps import MeterSteps, MinuteSums, QuarterPoints
-from domain.minute_spans import MINUTE_S, FloatArray, IntArray, summed_by
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_rollups import MeterSteps, MinuteSums, QuarterPoints
+from domain.telemetry.minute_ranges import MINUTE_S, FloatArray, IntArray, summed_by
 
 HOUR_S = 3600
 QUARTERS = HOUR_S // INTERVAL_S
