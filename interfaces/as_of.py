@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from projections.story_log import AsOf
+from projections.audit.stream_log import AsOf
 
 MOST_DIGITS = 18
 """Of a position: PostgreSQL's bigint holds every number of so many."""

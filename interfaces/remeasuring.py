@@ -17,9 +17,9 @@ from application.ports.telemetry_store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id
-from projections.audit_replay import AuditDocument
-from projections.story_log import StoryLog
-from projections.what_if import Remeasured
+from projections.as_of.what_if import Remeasured
+from projections.audit.replay import AuditDocument
+from projections.audit.stream_log import StoryLog
 
 
 def remeasured_by(

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.read_model import FilterKind, MissingRow, Rows, existing, sortable
+from projections.engine.projection import FilterKind, MissingRow, Rows, existing, sortable
 
 DeadlineKind = Literal["prepare", "start", "end", "plan_retry", "measure", "restore_retry", "restore"]
 MEASURE_AFTER = timedelta(seconds=120)

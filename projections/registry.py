@@ -1,12 +1,12 @@
 """Every read model of Gridproof."""
 
-from projections.audit_trail import AuditTrailProjection
+from projections.audit.trail import AuditTrailProjection
 from projections.deadlines import DeadlinesProjection
-from projections.dispatches import DispatchesProjection
-from projections.dr_events import DREventsProjection
-from projections.facilities import FacilitiesProjection
-from projections.portfolio import PortfolioProjection
-from projections.read_model import AnyProjection
+from projections.dispatch.projection import DispatchesProjection
+from projections.dr_event.projection import DREventsProjection
+from projections.engine.projection import AnyProjection
+from projections.facility import FacilitiesProjection
+from projections.portfolio.projection import PortfolioProjection
 
 PROJECTIONS: tuple[AnyProjection, ...] = (
     DREventsProjection(),

@@ -12,10 +12,10 @@ from typing import Any, LiteralString
 from adapters.postgres.binary_arrays import NULL, text
 from adapters.postgres.row_encoding import Stored
 from adapters.postgres.row_layout import RowLayout
-from projections.audit_trail import AuditStep, FacilityName
-from projections.cursors import not_ours
-from projections.read_model import AnyProjection
-from projections.stored_form import NO_NUL
+from projections.audit.trail import AuditStep, FacilityName
+from projections.engine.cursors import not_ours
+from projections.engine.projection import AnyProjection
+from projections.engine.stored_row import NO_NUL
 
 _ROWS_A_BLOCK = 500
 _MOST_REMEMBERED = 65_536

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from adapters.postgres.read_model_view import Pool, PostgresView, reading
 from application.event_mapper import UnreadableDomainEvent, decode_domain_event
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit_steps import AuditTrailRow, told
-from projections.audit_trail import AuditStep, AuditTrailProjection
-from projections.views import Page, ReadModelsUnavailable, RowsVersion
+from projections.audit.steps import AuditTrailRow, told
+from projections.audit.trail import AuditStep, AuditTrailProjection
+from projections.queries.views import Page, ReadModelsUnavailable, RowsVersion
 
 _OLDER = "SELECT FROM gridproof.projection_positions WHERE name = %s AND version < %s"
 _HAPPENED = """

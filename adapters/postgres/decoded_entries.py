@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from application.event_mapper import decode_domain_event
-from projections.story_log import StoryEntry
+from projections.audit.stream_log import StoryEntry
 
 MOST_BYTES = 8_000_000
 """Of stored states; decoded they take several times as much."""

@@ -11,8 +11,8 @@ import psycopg
 from adapters.postgres.row_encoding import Stored
 from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import RowTable, copy_blocks_in
-from projections.folded_rows import FoldedRows
-from projections.read_model import AnyProjection, RowsUnavailable
+from projections.engine.projection import AnyProjection, RowsUnavailable
+from projections.engine.rebuild_rows import FoldedRows
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -19,7 +19,7 @@ from application.ports.event_log import LogEntry, LogEntryUnreadable
 from application.upcasters import UPCASTERS
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.event_sourcing.json_decoders import json_decoder
-from projections.read_model import AnyProjection, Facts
+from projections.engine.projection import AnyProjection, Facts
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

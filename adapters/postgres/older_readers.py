@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from projections.maintenance import ReadersLinger
+from projections.engine.maintenance import ReadersLinger
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -12,8 +12,8 @@ import psycopg
 from adapters.postgres.log_copy import ProjectedLog
 from adapters.postgres.row_table import RowBuffer, RowTable
 from application.ports.event_log import LogEntry, LogEntryUnreadable
-from projections.memory_rows import fold_entry
-from projections.read_model import AnyProjection
+from projections.engine.memory_rows import fold_entry
+from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

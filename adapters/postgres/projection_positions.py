@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from projections.read_model import AnyProjection
+from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

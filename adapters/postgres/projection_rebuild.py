@@ -29,7 +29,7 @@ from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
 from application.ports.clock import Clock
 from application.ports.event_log import LogEntryUnreadable
-from projections.maintenance import (
+from projections.engine.maintenance import (
     Progress,
     ProjectionsUnavailable,
     ReadersLinger,
@@ -37,8 +37,8 @@ from projections.maintenance import (
     StreamsDepend,
     VerifyReport,
 )
-from projections.memory_rows import FoldFailed
-from projections.read_model import AnyProjection, RowsUnavailable
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import AnyProjection, RowsUnavailable
 
 _log = structlog.get_logger(__name__)
 

@@ -29,9 +29,9 @@ from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
 from application.ports.event_log import LogEntry
 from application.ports.operations import OperationsUnavailable
-from projections.maintenance import ProjectionsUnavailable, RebuildUnderway
-from projections.memory_rows import FoldFailed
-from projections.read_model import AnyProjection, RowsUnavailable
+from projections.engine.maintenance import ProjectionsUnavailable, RebuildUnderway
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import AnyProjection, RowsUnavailable
 
 _log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ from adapters.postgres.log_copy import ProjectedLog
 from adapters.postgres.projection_positions import LivePosition, live_position
 from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import RowTable
-from projections.maintenance import Progress, VerifyReport, compared
-from projections.memory_rows import MemoryRows, fold_entry
-from projections.read_model import AnyProjection
+from projections.engine.maintenance import Progress, VerifyReport, compared
+from projections.engine.memory_rows import MemoryRows, fold_entry
+from projections.engine.projection import AnyProjection
 
 _TELL_EVERY = 10_000
 

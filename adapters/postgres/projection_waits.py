@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from projections.views import ReadModelsUnavailable
-from projections.waiting import ReadModelBehind
+from projections.engine.waits import ReadModelBehind
+from projections.queries.views import ReadModelsUnavailable
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -13,9 +13,9 @@ from adapters.postgres.row_table import Connection
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
 from domain.event_sourcing.json_decoders import json_decoder
-from projections.cursors import checked_filters, cursor_after, read_cursor
-from projections.read_model import AnyProjection
-from projections.views import MOST_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion
+from projections.engine.cursors import checked_filters, cursor_after, read_cursor
+from projections.engine.projection import AnyProjection
+from projections.queries.views import MOST_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion
 
 _ROWS = """
 SELECT {sort_key}, {key}, {row} FROM {table}

@@ -8,15 +8,15 @@ from psycopg import sql
 from adapters.postgres.audit_trail_view import PostgresAuditTrailView
 from adapters.postgres.read_model_view import Pool, PostgresView, reading
 from application.event_mapper import recorded_at_of
-from projections.audit_steps import AuditTrailRow
+from projections.audit.steps import AuditTrailRow
 from projections.deadlines import DeadlineRow, DeadlinesProjection
-from projections.dispatches import DispatchesProjection, DispatchRow
-from projections.dr_events import DREventRow, DREventsProjection
-from projections.facilities import FacilitiesProjection, FacilityRow
-from projections.portfolio import PortfolioProjection, PortfolioRow
-from projections.read_model import AnyProjection, sortable
+from projections.dispatch.projection import DispatchesProjection, DispatchRow
+from projections.dr_event.projection import DREventRow, DREventsProjection
+from projections.engine.projection import AnyProjection, sortable
+from projections.facility import FacilitiesProjection, FacilityRow
+from projections.portfolio.projection import PortfolioProjection, PortfolioRow
+from projections.queries.views import ProjectionPosition, View
 from projections.registry import PROJECTIONS
-from projections.views import ProjectionPosition, View
 
 _POSITIONS = """
 SELECT name, version, position, updated_at, stopped_at, stopped_reason, (

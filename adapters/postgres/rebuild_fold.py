@@ -21,9 +21,9 @@ from adapters.postgres.rebuild_progress import advanced
 from adapters.postgres.rebuild_turn import share_part
 from adapters.postgres.row_table import RowUnreadable
 from application.ports.event_log import LogEntry, LogEntryUnreadable
-from projections.folded_rows import FoldedRows
-from projections.memory_rows import FoldFailed
-from projections.read_model import AnyProjection
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import AnyProjection
+from projections.engine.rebuild_rows import FoldedRows
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Progress = Callable[[int], None]

@@ -11,8 +11,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from adapters.postgres.rebuild_fold import Part, Progress, fold_part
-from projections.maintenance import ProjectionsUnavailable
-from projections.read_model import AnyProjection
+from projections.engine.maintenance import ProjectionsUnavailable
+from projections.engine.projection import AnyProjection
 
 
 def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[Part], told: Progress) -> None:

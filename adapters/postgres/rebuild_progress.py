@@ -13,7 +13,7 @@ import psycopg
 from adapters.postgres.log_copy import ignored_topics
 from adapters.postgres.projection_positions import LivePosition
 from adapters.postgres.row_layouts import layout_of
-from projections.read_model import AnyProjection
+from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

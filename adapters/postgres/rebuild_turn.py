@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 
-from projections.maintenance import RebuildUnderway
-from projections.read_model import AnyProjection
+from projections.engine.maintenance import RebuildUnderway
+from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -16,13 +16,13 @@ from psycopg.errors import QueryCanceled
 from adapters.postgres.bounded_pool import BoundedPool
 from adapters.postgres.read_model_view import Pool, reading
 from adapters.postgres.read_models import PostgresReadModels
-from projections.audit_steps import AuditTrailRow
-from projections.dispatches import DispatchRow
-from projections.dr_events import DREventRow
-from projections.facilities import FacilityRow
-from projections.portfolio import PortfolioRow
-from projections.replica import ReadSource
-from projections.views import (
+from projections.audit.steps import AuditTrailRow
+from projections.dispatch.projection import DispatchRow
+from projections.dr_event.projection import DREventRow
+from projections.facility import FacilityRow
+from projections.portfolio.projection import PortfolioRow
+from projections.queries.replica import ReadSource
+from projections.queries.views import (
     DeadlinesView,
     Page,
     ProjectionPosition,

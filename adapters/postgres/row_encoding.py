@@ -14,8 +14,8 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from adapters.postgres.binary_arrays import BIGINT, TEXT, array, text
-from projections.read_model import AnyProjection
-from projections.stored_form import stored_form
+from projections.engine.projection import AnyProjection
+from projections.engine.stored_row import stored_form
 
 _BEGIN = Struct("!hii")  # six fields; a generation of 4 bytes
 _LENGTH = Struct("!i")

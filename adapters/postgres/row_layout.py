@@ -14,7 +14,7 @@ import msgspec
 from psycopg import sql
 
 from adapters.postgres.row_encoding import Stored, copy_blocks, row_arrays
-from projections.read_model import AnyProjection
+from projections.engine.projection import AnyProjection
 
 SCHEMA = "gridproof"
 _HEX, _ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

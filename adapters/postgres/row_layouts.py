@@ -4,8 +4,8 @@ from functools import cache
 
 from adapters.postgres.audit_layout import AUDIT_LAYOUT
 from adapters.postgres.row_layout import RowLayout, json_layout
-from projections.audit_trail import AuditTrailProjection
-from projections.read_model import AnyProjection
+from projections.audit.trail import AuditTrailProjection
+from projections.engine.projection import AnyProjection
 
 
 def layout_of(projection: AnyProjection) -> RowLayout:

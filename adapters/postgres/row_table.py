@@ -12,8 +12,8 @@ from adapters.postgres.row_encoding import Stored, text_array
 from adapters.postgres.row_layout import RowLayout
 from adapters.postgres.row_layouts import layout_of
 from domain.event_sourcing.json_decoders import json_decoder
-from projections.read_model import Projection, RowsUnavailable, TRow
-from projections.stored_form import stored_form
+from projections.engine.projection import Projection, RowsUnavailable, TRow
+from projections.engine.stored_row import stored_form
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Changes = Mapping[str, tuple[TRow, int] | None]

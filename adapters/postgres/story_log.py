@@ -17,7 +17,7 @@ from adapters.postgres.unanswered import named
 from application.event_mapper import decode_domain_event
 from application.upcasters import stored_topics
 from domain.dr_event import DREvent
-from projections.story_log import StoryEntry, StoryLogUnavailable, ToldStory
+from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -26,7 +26,7 @@ from interfaces.web.access import READER
 from interfaces.web.current_value import STALE_AFTER_S
 from interfaces.web.key_rates import KeyRates
 from interfaces.web.remembered_lookups import REMEMBERED_S
-from projections.cursors import cursor_after
+from projections.engine.cursors import cursor_after
 
 POOL_SIZE = 16
 CURRENT_EVERY_MS = 1_000

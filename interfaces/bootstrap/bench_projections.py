@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from projections.maintenance import ProjectionMaintenance
-    from projections.read_model import AnyProjection
-    from projections.views import ReadModels
-    from projections.waiting import ProjectionWaits
+    from projections.engine.maintenance import ProjectionMaintenance
+    from projections.engine.projection import AnyProjection
+    from projections.engine.waits import ProjectionWaits
+    from projections.queries.views import ReadModels
 
 
 class _NoAlerts:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from application.ports.building_control import BuildingControl
     from application.ports.call_slots import CallSlots
     from interfaces.workers.bms_health import BmsHealth
-    from projections.dispatches import DispatchRow
+    from projections.dispatch.projection import DispatchRow
 
 
 async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Callable[[], list[str]]) -> None:
@@ -79,7 +79,7 @@ async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:
 def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
     """Those whose buildings are curtailed now, as the read model knows."""
     from domain.dispatch import CURTAILED
-    from projections.paging import every_row
+    from projections.queries.all_rows import every_row
 
     view = stores.read_models().dispatches
     return [row for status in sorted(CURTAILED) for row in every_row(view, status=status)]

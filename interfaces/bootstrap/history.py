@@ -12,7 +12,7 @@ from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.telemetry_store import TelemetryStore
-    from projections.story_log import StoryLog
+    from projections.audit.stream_log import StoryLog
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def verify_ledger(
 def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
     """Raises UnknownStory or NotProvable."""
     from application.ledger_proof import prove
-    from projections.audit_replay import UnknownStory, read_story
+    from projections.audit.replay import UnknownStory, read_story
 
     story = read_story(stores.story_log(), dr_event_id)
     if not story.entries:

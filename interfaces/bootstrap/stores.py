@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from application.ports.telemetry_rollups import TelemetryRollups
     from application.ports.telemetry_store import TelemetryStore
     from application.ports.utilities import Utilities
-    from projections.facilities import FacilityRow
-    from projections.maintenance import ProjectionMaintenance
-    from projections.story_log import StoryLog
-    from projections.views import ReadModels
-    from projections.waiting import ProjectionWaits
+    from projections.audit.stream_log import StoryLog
+    from projections.engine.maintenance import ProjectionMaintenance
+    from projections.engine.waits import ProjectionWaits
+    from projections.facility import FacilityRow
+    from projections.queries.views import ReadModels
 
 POOL_SIZE = 8
 
@@ -282,6 +282,6 @@ def verify_read_models(stores: Stores) -> list[str]:
 
 def facility_rows(stores: Stores) -> list[FacilityRow]:
     """Every facility known to the read model."""
-    from projections.paging import every_row
+    from projections.queries.all_rows import every_row
 
     return list(every_row(stores.read_models().facilities))

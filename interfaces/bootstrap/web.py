@@ -22,7 +22,7 @@ from interfaces.settings import Settings
 if TYPE_CHECKING:
     from application.ports.telemetry_store import TelemetryStore
     from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
-    from projections.replica import ReplicatedReadModels
+    from projections.queries.replica import ReplicatedReadModels
 
 PROBE_TIMEOUT_S = 1.5
 POOL_SIZE = 16

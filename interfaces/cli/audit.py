@@ -12,9 +12,9 @@ from interfaces.cli.session import opened_stores
 from interfaces.cli.what_if import what_if_command
 
 if TYPE_CHECKING:
-    from projections.audit_replay import AuditDocument
-    from projections.audit_steps import AuditTrailRow
-    from projections.story_log import AsOf
+    from projections.audit.replay import AuditDocument
+    from projections.audit.steps import AuditTrailRow
+    from projections.audit.stream_log import AsOf
 
 REPLAY_EXAMPLE = """
 \b
@@ -51,7 +51,7 @@ for other in (export, verify, prove, check):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def replay(reference: str, past: "AsOf | None", as_json: bool) -> None:
     """Every step of a DR event, from the first notification on, and its state at the end or at a moment."""
-    from projections.audit_replay import audit_document, resolve_dr_event
+    from projections.audit.replay import audit_document, resolve_dr_event
 
     with opened_stores() as stores:
         log = stores.story_log()

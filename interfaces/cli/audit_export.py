@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from interfaces.bootstrap import Stores
-    from projections.audit_steps import AuditTrailRow
+    from projections.audit.steps import AuditTrailRow
 
 EXAMPLE = """
 \b
@@ -77,8 +77,8 @@ def _steps(
     stores: "Stores", reference: str | None, head: int, progress: "Callable[[int], None]"
 ) -> "Iterator[AuditTrailRow]":
     """Up to `head`, in the order of the log. Raises UnknownStory."""
-    from projections.audit_replay import UnknownStory, resolve_dr_event
-    from projections.paging import every_row
+    from projections.audit.replay import UnknownStory, resolve_dr_event
+    from projections.queries.all_rows import every_row
 
     filters, found = dict[str, str](), False
     if reference is not None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from interfaces.cli.whole_files import UnfinishedFile, named_failures, publish
-from projections.audit_steps import AuditTrailRow
+from projections.audit.steps import AuditTrailRow
 
 BATCH = 1_000
 """Steps in memory at once, and in a row group of a Parquet file."""

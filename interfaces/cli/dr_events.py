@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from application.commands.dispatch import OverrideForecast, RestoreByHand
     from application.deciding import CommandContext
     from interfaces.bootstrap import Stores
-    from projections.dispatches import DispatchRow
-    from projections.dr_events import DREventRow
-    from projections.story_log import AsOf
-    from projections.views import View
+    from projections.audit.stream_log import AsOf
+    from projections.dispatch.projection import DispatchRow
+    from projections.dr_event.projection import DREventRow
+    from projections.queries.views import View
 
 LIST_EXAMPLE = """
 \b
@@ -109,7 +109,7 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
 
 def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
     if past is not None:
-        from projections.past_lists import PastLists
+        from projections.as_of.lists import PastLists
 
         return PastLists(stores.story_log()).dr_events(past).rows
     warn_if_behind(stores, "dr_events")
@@ -143,7 +143,7 @@ def _rows(
     dr_events: View[DREventRow]
     dispatches: View[DispatchRow]
     if past is not None:
-        from projections.past import dr_event_as_of
+        from projections.as_of.dr_event import dr_event_as_of
 
         story = dr_event_as_of(stores.story_log(), dr_event_id, past)
         dr_events, dispatches = story.dr_events, story.dispatches
@@ -238,7 +238,7 @@ def cancel(reference: str, reason: str, as_json: bool) -> None:
 
 
 def _resolved(stores: "Stores", reference: str) -> "UUID":
-    from projections.audit_replay import resolve_dr_event
+    from projections.audit.replay import resolve_dr_event
 
     return resolve_dr_event(stores.story_log(), reference)
 

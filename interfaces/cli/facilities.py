@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from application.portfolio import Portfolio
     from interfaces.bootstrap import Stores
-    from projections.facilities import FacilityRow
-    from projections.story_log import AsOf
-    from projections.views import View
+    from projections.audit.stream_log import AsOf
+    from projections.facility import FacilityRow
+    from projections.queries.views import View
 
 IMPORT_EXAMPLE = """
 \b
@@ -125,7 +125,7 @@ def _check(portfolio: "Portfolio", stores: "Stores") -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_facilities(past: "AsOf | None", as_json: bool) -> None:
     """Every facility, with what it can shed and how its latest dispatch stands."""
-    from projections.paging import every_row
+    from projections.queries.all_rows import every_row
 
     with opened_stores() as stores:
         rows = list(every_row(_all_of_them(stores, past)))
@@ -142,7 +142,7 @@ def list_facilities(past: "AsOf | None", as_json: bool) -> None:
 
 def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[FacilityRow]":
     if past is not None:
-        from projections.past_lists import PastLists
+        from projections.as_of.lists import PastLists
 
         return PastLists(stores.story_log()).facilities(past).rows
     warn_if_behind(stores, "facilities")
@@ -191,7 +191,7 @@ def opt_in(facility_id: str, reference: str | None, reason: str, as_json: bool) 
 
 def _opt(command: "Callable[[UUID | None], Struct]", reference: str | None, *, as_json: bool) -> None:
     from application.commands.facility import OptingOut
-    from projections.audit_replay import resolve_dr_event
+    from projections.audit.replay import resolve_dr_event
 
     with opened_stores() as stores:
         dr_event_id = None if reference is None else resolve_dr_event(stores.story_log(), reference)

@@ -107,7 +107,7 @@ def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
     from application.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
     from application.ports.event_store import EventStoreUnavailable
     from application.ports.operations import OperationsUnavailable
-    from projections.paging import every_row
+    from projections.queries.all_rows import every_row
 
     try:
         with opened_stores() as stores:

@@ -143,7 +143,7 @@ def _print_report(report: LedgerReport, seconds: float) -> None:
 def prove(reference: str, out: Path) -> None:
     """Write a self-contained proof of one DR event's history; ID is ours or the utility's."""
     from interfaces.bootstrap import prove_dr_event
-    from projections.audit_replay import resolve_dr_event
+    from projections.audit.replay import resolve_dr_event
 
     with opened_stores() as stores:
         document = prove_dr_event(stores, resolve_dr_event(stores.story_log(), reference))

@@ -8,7 +8,7 @@ import msgspec
 
 from application.portfolio import Region
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
-from projections.story_log import AsOf
+from projections.audit.stream_log import AsOf
 
 
 def moment(written: str) -> datetime:

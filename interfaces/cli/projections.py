@@ -9,8 +9,8 @@ from interfaces.cli.printing import print_json, print_table, progress_of
 from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
-    from projections.maintenance import ProjectionMaintenance
-    from projections.read_model import AnyProjection
+    from projections.engine.maintenance import ProjectionMaintenance
+    from projections.engine.projection import AnyProjection
 
 LIST_EXAMPLE = """
 \b

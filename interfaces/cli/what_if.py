@@ -9,10 +9,10 @@ from domain.baseline import METHODS
 from interfaces.cli.parameter_types import as_of
 from interfaces.cli.printing import print_fields, print_json, print_table
 from interfaces.cli.session import running_settings
-from projections.what_if_document import Change, Part, Policy, WhatIf
+from projections.as_of.what_if_document import Change, Part, Policy, WhatIf
 
 if TYPE_CHECKING:
-    from projections.story_log import AsOf
+    from projections.audit.stream_log import AsOf
 
 EXAMPLE = """
 \b
@@ -76,8 +76,8 @@ def what_if_command(
 def _answer(reference: str, change: Change, past: "AsOf | None") -> WhatIf:
     from interfaces.bootstrap.history import opened_history
     from interfaces.remeasuring import remeasured_by
-    from projections.audit_replay import audit_document, resolve_dr_event
-    from projections.what_if import what_if
+    from projections.as_of.what_if import what_if
+    from projections.audit.replay import audit_document, resolve_dr_event
 
     with opened_history(running_settings()) as history:
         document = audit_document(history.log, resolve_dr_event(history.log, reference), as_of=past)

@@ -30,7 +30,7 @@ from interfaces.simulation.processes import Process
 from interfaces.simulation.read_models import CurtailedBuilding, MemoryReadModels
 from interfaces.simulation.virtual_loop import Killed, VirtualLoop
 from interfaces.simulation.waking import settled
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 NOTICED_S = 6.0
 """The longest that a process takes to notice that its session is gone, wall seconds."""

@@ -12,8 +12,8 @@ import msgspec
 from application.ports.event_log import LogEntry
 from domain.dispatch import CURTAILED
 from projections.deadlines import DeadlineRow
-from projections.dispatches import DispatchRow
-from projections.memory_rows import MemoryRows
+from projections.dispatch.projection import DispatchRow
+from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
 
 

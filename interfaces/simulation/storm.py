@@ -43,7 +43,7 @@ from interfaces.simulation.work_queue import MemoryWorkQueue
 from interfaces.simulation.workers import Wiring
 from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 LOOK_S = 20.0
 """How often it is looked whether everything is at rest, clock seconds."""

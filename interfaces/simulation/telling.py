@@ -10,7 +10,7 @@ from interfaces.simulation.evidence import Evidence
 from interfaces.simulation.plan import StormPlan
 from interfaces.simulation.story import Line, Story
 from interfaces.simulation.wishes import Wish
-from projections.audit_sentences import sentence_of
+from projections.audit.descriptions import sentence_of
 
 
 def told(evidence: Evidence, story: Story) -> Iterator[str]:

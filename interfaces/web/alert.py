@@ -9,7 +9,7 @@ from application.ports.alerts import Alert, AlertPlace
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.paging import Cursor, Limit, Listing, Place, newest_of, place_of
-from projections.cursors import not_ours
+from projections.engine.cursors import not_ours
 
 LISTED = "alerts"
 HIGHEST_ID = 2**63 - 1

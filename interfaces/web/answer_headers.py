@@ -7,7 +7,7 @@ from litestar.types import Message, Scope
 from interfaces.web.raw_headers import RawHeaders
 from interfaces.web.replica_reads import is_away
 from interfaces.web.tracing import TRACE_HEADER, trace_id_of
-from projections.replica import ReplicatedReadModels
+from projections.queries.replica import ReplicatedReadModels
 
 SOURCE = b"x-read-models"
 """Where what people read comes from now, and how far behind that is at most."""

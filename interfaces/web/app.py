@@ -50,7 +50,7 @@ from interfaces.web.session import SessionController
 from interfaces.web.signed_in import SignedIn
 from interfaces.web.stale_reads import StaleReads
 from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
-from projections.past_lists import FoldLimits, PastLists
+from projections.as_of.lists import FoldLimits, PastLists
 
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,

@@ -13,7 +13,7 @@ from application.ledger_status import LedgerStatus
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of, edge_of
 from interfaces.web.past import AsOfQuery, past_of
-from projections.audit_replay import AuditDocument
+from projections.audit.replay import AuditDocument
 
 
 class AuditController(Controller):

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from projections.audit_replay import AuditDocument, StoryPlaces, past_story, replay
-from projections.story_log import AsOf, StoryEntry, StoryLog
+from projections.audit.replay import AuditDocument, StoryPlaces, past_story, replay
+from projections.audit.stream_log import AsOf, StoryEntry, StoryLog
 
 MOST_ENTRIES = 50_000
 """And facilities, of all documents that are remembered together; the least recently asked for is forgotten first."""

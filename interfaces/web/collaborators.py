@@ -42,11 +42,11 @@ from interfaces.web.remembered_answers import RememberedAnswers
 from interfaces.web.replica_reads import is_away, prefers_newest
 from interfaces.web.shared_reads import JoinedRows, SharedReads
 from interfaces.web.signed_in import SignedIn
-from projections.past_lists import PastLists
-from projections.replica import ReplicatedReadModels
-from projections.story_log import StoryLog
-from projections.views import ReadModels
-from projections.waiting import ProjectionWaits
+from projections.as_of.lists import PastLists
+from projections.audit.stream_log import StoryLog
+from projections.engine.waits import ProjectionWaits
+from projections.queries.replica import ReplicatedReadModels
+from projections.queries.views import ReadModels
 
 TReply = TypeVar("TReply")
 READS_WAITING_AT_ONCE = 8

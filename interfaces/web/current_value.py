@@ -18,7 +18,7 @@ from interfaces.web.facility import check_visible
 from interfaces.web.paging import Cursor, Limit, listing_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.stale_label import headers_of
-from projections.views import MOST_ROWS
+from projections.queries.views import MOST_ROWS
 
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15."""

@@ -16,7 +16,7 @@ from interfaces.web.command_context import actor_of
 from interfaces.web.dr_event import Text
 from interfaces.web.paging import Cursor, Limit, Listing, Place, newest_of, place_of
 from interfaces.web.problems import Problem
-from projections.cursors import not_ours
+from projections.engine.cursors import not_ours
 
 LISTED = "dead_letters"
 MOST_BODY_CHARACTERS = 20_000

@@ -19,8 +19,8 @@ from interfaces.web.fresh_reads import when_caught_up
 from interfaces.web.notification_answers import ended
 from interfaces.web.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.past import AsOfQuery, dr_events_of, past_of, story_of
-from projections.dispatches import DispatchRow, MeasurementRow
-from projections.dr_events import DREventRow
+from projections.dispatch.projection import DispatchRow, MeasurementRow
+from projections.dr_event.projection import DREventRow
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
 

@@ -29,10 +29,10 @@ from interfaces.web.access import STORE_RETRY_AFTER_S
 from interfaces.web.problems import MEDIA_TYPE, Problem, ProblemReason, try_again
 from interfaces.web.tracing import trace_id_of
 from interfaces.web.unavailable import UNAVAILABLE
-from projections.audit_replay import UnknownStory
-from projections.cursors import InvalidCursor, UnknownFilter
-from projections.past_lists import PastNotFoldedYet, PastTooLarge
-from projections.story_log import PositionAhead
+from projections.as_of.lists import PastNotFoldedYet, PastTooLarge
+from projections.audit.replay import UnknownStory
+from projections.audit.stream_log import PositionAhead
+from projections.engine.cursors import InvalidCursor, UnknownFilter
 
 log = structlog.get_logger("web")
 

@@ -28,9 +28,9 @@ from interfaces.web.past import AsOfQuery, facilities_of, past_of
 from interfaces.web.problems import Problem
 from interfaces.web.replica_reads import is_away
 from interfaces.web.stale_label import headers_of
-from projections.facilities import FacilityRow, key_of
-from projections.past import facility_as_of
-from projections.story_log import AsOf
+from projections.as_of.dr_event import facility_as_of
+from projections.audit.stream_log import AsOf
+from projections.facility import FacilityRow, key_of
 
 
 class FacilityController(Controller):

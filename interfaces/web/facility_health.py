@@ -15,9 +15,9 @@ from domain.dispatch import DispatchStatus
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, collaborators_of
 from interfaces.web.facility import visible_facility
-from projections.dispatches import DispatchRow
-from projections.dispatches import key_of as dispatch_key_of
-from projections.facilities import FacilityRow
+from projections.dispatch.projection import DispatchRow
+from projections.dispatch.projection import key_of as dispatch_key_of
+from projections.facility import FacilityRow
 
 BmsState = Literal["no_trouble_known", "suspended", "failing", "drifting"]
 _FAILING = {"restore_failing", "command_dead_lettered"}

@@ -8,8 +8,8 @@ import re
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, edge_of
 from interfaces.web.replica_reads import is_away
-from projections.views import ReadModelsUnavailable
-from projections.waiting import ReadModelBehind
+from projections.engine.waits import ReadModelBehind
+from projections.queries.views import ReadModelsUnavailable
 
 MOST_WAIT_S = 10
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,4})\s*(?:[,;]|$)", re.IGNORECASE)

@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from projections.facilities import FacilityRow, key_of
-from projections.views import View
+from projections.facility import FacilityRow, key_of
+from projections.queries.views import View
 
 MOST_REMEMBERED = 100_000
 

@@ -8,7 +8,7 @@ from sys import getsizeof
 from threading import Lock
 from typing import NamedTuple
 
-from projections.views import RowsVersion
+from projections.queries.views import RowsVersion
 
 MOST_BYTES = 16_000_000
 OVERHEAD = 500

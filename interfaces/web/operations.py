@@ -30,7 +30,7 @@ from application.ports.operations import OperationsUnavailable
 from application.ports.system_state import QueueDepth, QueuesUnavailable, SystemState
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import Edge, WebCollaborators, edge_of
-from projections.views import ProjectionPosition, ReadModelsUnavailable
+from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 
 PART_WITHIN_S = 3.0
 """Wall seconds; all parts are asked at once."""

@@ -10,10 +10,10 @@ from litestar.params import QueryParameter
 
 from interfaces.web.known_pages import KnownPages
 from interfaces.web.shared_reads import SharedReads
-from projections.cursors import cursor_after, not_ours, read_cursor
-from projections.read_model import sortable
-from projections.replica import at_one_server
-from projections.views import MOST_ROWS, Page, View
+from projections.engine.cursors import cursor_after, not_ours, read_cursor
+from projections.engine.projection import sortable
+from projections.queries.replica import at_one_server
+from projections.queries.views import MOST_ROWS, Page, View
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Item = TypeVar("Item")

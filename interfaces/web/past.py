@@ -11,15 +11,15 @@ from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of, edge_of, models_of
 from interfaces.web.problems import Problem
-from projections.audit_replay import UnknownStory
-from projections.dispatches import DispatchRow
-from projections.dr_events import DREventRow, key_of
-from projections.facilities import FacilityRow
-from projections.past import dr_event_as_of
-from projections.past_lists import PastList
-from projections.portfolio import PortfolioRow
-from projections.story_log import AsOf
-from projections.views import Row, View
+from projections.as_of.dr_event import dr_event_as_of
+from projections.as_of.lists import PastList
+from projections.audit.replay import UnknownStory
+from projections.audit.stream_log import AsOf
+from projections.dispatch.projection import DispatchRow
+from projections.dr_event.projection import DREventRow, key_of
+from projections.facility import FacilityRow
+from projections.portfolio.projection import PortfolioRow
+from projections.queries.views import Row, View
 
 AsOfQuery = Annotated[
     str | None,

@@ -15,9 +15,9 @@ from interfaces.web.collaborators import collaborators_of
 from interfaces.web.paging import Cursor, Filter, Limit, listing_of
 from interfaces.web.past import AsOfQuery, past_of, story_of
 from interfaces.web.problems import Problem
-from projections.dispatches import DispatchRow, MeasurementRow, key_of
-from projections.dr_events import DREventRow
-from projections.past import measured_intervals
+from projections.as_of.dr_event import measured_intervals
+from projections.dispatch.projection import DispatchRow, MeasurementRow, key_of
+from projections.dr_event.projection import DREventRow
 
 
 class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from application.ports.operations import OperationsUnavailable
 from interfaces.web.collaborators import ReadinessProbe, collaborators_of, edge_of
 from interfaces.web.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 PROBE_DEADLINE_S = 2.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -17,8 +17,8 @@ from interfaces.web.collaborators import WebCollaborators, collaborators_of, edg
 from interfaces.web.forecast import AsOfMoment, moment_of
 from interfaces.web.past import AsOfQuery, past_of, portfolio_of
 from interfaces.web.problems import Problem
-from projections.paging import every_row
-from projections.portfolio import KEY, PortfolioRow
+from projections.portfolio.projection import KEY, PortfolioRow
+from projections.queries.all_rows import every_row
 
 
 class PortfolioController(Controller):

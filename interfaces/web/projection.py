@@ -9,7 +9,7 @@ from litestar import Controller, get
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.paging import Listing
-from projections.views import ProjectionPosition
+from projections.queries.views import ProjectionPosition
 
 
 class ProjectionDocument(msgspec.Struct, frozen=True, kw_only=True):

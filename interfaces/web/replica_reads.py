@@ -11,7 +11,7 @@ from application.ports.clock import Clock
 from interfaces.web.live_state import LiveState
 from interfaces.web.raw_headers import list_header_of
 from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
-from projections.replica import ReplicatedReadModels
+from projections.queries.replica import ReplicatedReadModels
 
 OF_REPLICA = frozenset(
     {

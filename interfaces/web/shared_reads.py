@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from interfaces.web.unavailable import UNAVAILABLE
-from projections.views import Row, View
+from projections.queries.views import Row, View
 
 TRead = TypeVar("TRead")
 TKey = TypeVar("TKey", bound=Hashable)

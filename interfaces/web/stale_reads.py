@@ -21,7 +21,7 @@ from interfaces.web.live_state import BEHIND_S, LiveState
 from interfaces.web.replica_reads import age_alone_s, prefers_newest
 from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
 from interfaces.web.stale_label import stale_headers
-from projections.replica import ReplicatedReadModels
+from projections.queries.replica import ReplicatedReadModels
 
 SERVED_FROM: dict[str, tuple[str, ...]] = {
     "GET /api/dr-events": ("dr_events",),

@@ -23,11 +23,11 @@ from interfaces.web.collaborators import WebCollaborators, collaborators_of, edg
 from interfaces.web.paging import Cursor, listing_of
 from interfaces.web.past import AsOfQuery, past_of, story_of
 from interfaces.web.problems import Problem, ProblemReason
-from projections.dispatches import DispatchRow
-from projections.dr_events import DREventRow
-from projections.measured_loads import MeasuredStep, measured_loads
-from projections.paging import every_row
-from projections.views import MOST_ROWS
+from projections.as_of.measured_load import MeasuredStep, measured_loads
+from projections.dispatch.projection import DispatchRow
+from projections.dr_event.projection import DREventRow
+from projections.queries.all_rows import every_row
+from projections.queries.views import MOST_ROWS
 
 MOST_FACILITIES = 2_000
 """In one sum; no DR event asks for more."""

@@ -7,8 +7,8 @@ from application.ports.operations import OperationsUnavailable
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from application.ports.telemetry_stream import StreamUnavailable
 from application.ports.work_queue import WorkQueueUnavailable
-from projections.story_log import StoryLogUnavailable
-from projections.views import ReadModelsUnavailable
+from projections.audit.stream_log import StoryLogUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 UNAVAILABLE = (
     ApiKeysUnavailable,

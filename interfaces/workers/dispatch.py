@@ -20,7 +20,7 @@ from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.delivery import kept
 from interfaces.workers.holding import sleep_unless
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 WAIT_S = 30.0
 ENOUGH = 16

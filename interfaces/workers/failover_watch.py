@@ -20,9 +20,9 @@ from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.holding import sleep_unless, while_held
-from projections.dr_events import DREventRow
-from projections.paging import every_row
-from projections.views import ReadModelsUnavailable, View
+from projections.dr_event.projection import DREventRow
+from projections.queries.all_rows import every_row
+from projections.queries.views import ReadModelsUnavailable, View
 
 ALERT, SUBJECT = "database_failover", "event store"
 UNDER_WAY: tuple[DREventStatus, ...] = ("preparing", "active", "recovering")

@@ -15,7 +15,7 @@ from domain.forecast import CYCLE, cycle_start_of
 from interfaces.workers.cycle_report import CycleReport
 from interfaces.workers.forecast_cycle import ForecastCycle
 from interfaces.workers.holding import while_held
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "forecast"

@@ -32,7 +32,7 @@ from application.ports.past_forecasts import PastForecasts
 from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.holding import sleep_unless, while_held
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "forecast-scoring"

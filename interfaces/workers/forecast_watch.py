@@ -21,10 +21,10 @@ from application.ports.locks import Locks
 from application.ports.operations import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.holding import sleep_unless, while_held
-from projections.dr_events import DREventRow
-from projections.facilities import FacilityRow, key_of
-from projections.paging import every_row
-from projections.views import ReadModelsUnavailable, View
+from projections.dr_event.projection import DREventRow
+from projections.facility import FacilityRow, key_of
+from projections.queries.all_rows import every_row
+from projections.queries.views import ReadModelsUnavailable, View
 
 LOOK_EVERY_S = 30.0
 """Clock seconds; at least LEAST_WALL_S on the wall."""

@@ -39,7 +39,7 @@ from domain.telemetry.intervals import interval_start
 from domain.time_series.windows import IntervalSeries, TimeWindow
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.deadlines import DeadlineRow
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 LOCK = "measure"

@@ -16,8 +16,8 @@ from application.ports.locks import Locks
 from application.ports.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkQueueFull
 from interfaces.workers.alert_switch import AlertSwitch
 from interfaces.workers.holding import sleep_unless, while_held
-from projections.dr_events import DREventRow
-from projections.views import MOST_ROWS, ReadModelsUnavailable, View
+from projections.dr_event.projection import DREventRow
+from projections.queries.views import MOST_ROWS, ReadModelsUnavailable, View
 
 ALERT = "queue_full"
 DOOR, COMMANDS, CALLBACKS = "door", "work queue of BMS commands", "work queue of callbacks"

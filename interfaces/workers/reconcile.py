@@ -19,7 +19,7 @@ from application.ports.clock import Clock
 from application.ports.locks import Locks
 from application.ports.work_queue import BmsWork, WorkPublisher, WorkQueueUnavailable
 from interfaces.workers.holding import sleep_unless, while_held
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 LOCK = "reconcile"
 LEAST_EVERY_S = 0.25

@@ -26,8 +26,8 @@ from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.facility import Facility, FacilityState
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
-from projections.dispatches import DispatchRow, key_of
-from projections.views import ReadModelsUnavailable
+from projections.dispatch.projection import DispatchRow, key_of
+from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
 READER = "measure-again"

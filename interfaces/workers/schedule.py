@@ -22,7 +22,7 @@ from domain.errors import DomainError
 from interfaces.failpoints import Failpoint
 from interfaces.workers.holding import while_held
 from projections.deadlines import DeadlineRow
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 
 TICK_S = 1.0
 """Clock seconds between two looks; at least LEAST_TICK_S on the wall."""

@@ -28,7 +28,7 @@ from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.cli.audit_files import export_steps
-from projections.audit_steps import AuditTrailRow
+from projections.audit.steps import AuditTrailRow
 from tests.acceptance.terminal import Terminal
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.servers import Database

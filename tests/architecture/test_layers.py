@@ -45,7 +45,7 @@ def test_a_small_house_in_order_passes(a_small_house: Path) -> None:
     ("module", "imported", "broken"),
     [
         ("domain/facility.py", "application.commands", "Imports point down"),
-        ("projections/portfolio.py", "application.commands", "Imports point down"),
+        ("projections/portfolio/projection.py", "application.commands", "Imports point down"),
         ("application/bus.py", "projections", "Imports point down"),
         ("application/ports/weather.py", "application.handlers", "Inside application"),
         ("application/handlers/facility.py", "application.sagas", "Inside application"),

@@ -15,13 +15,18 @@ from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.story_log import PostgresStoryLog
 from application.ports.event_log import LogEntry
 from domain.facility import Facility
-from projections import audit_trail, deadlines, dispatches, dr_events, facilities, portfolio
-from projections.cursors import InvalidCursor, UnknownFilter
-from projections.past import dr_event_as_of
-from projections.past_lists import PastLists
+from projections import deadlines
+from projections import facility as facilities
+from projections.as_of.dr_event import dr_event_as_of
+from projections.as_of.lists import PastLists
+from projections.audit import trail
+from projections.audit.stream_log import StoryLog
+from projections.dispatch import projection as dispatches
+from projections.dr_event import projection as dr_events
+from projections.engine.cursors import InvalidCursor, UnknownFilter
+from projections.portfolio.projection import projection as portfolio
+from projections.queries.views import MOST_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
-from projections.story_log import StoryLog
-from projections.views import MOST_ROWS, ReadModels, RowsVersion
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -98,7 +103,7 @@ def test_keys_are_named_by_each_read_model(opened: Opened, walk: PortfolioWalk) 
     assert models.dispatches.get(dispatches.key_of(dr_event.id, "fac-001")) is not None
     assert models.facilities.get(facilities.key_of("fac-001")) is not None
     assert models.portfolio.get(portfolio.KEY) is not None
-    assert models.audit_trail.get(audit_trail.key_of(first.domain_event_id)) is not None
+    assert models.audit_trail.get(trail.key_of(first.domain_event_id)) is not None
     assert models.deadlines.get(deadlines.key_of("start", walk.dr_events[1].id)) is not None
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
-from projections.facilities import FacilitiesProjection, key_of
-from projections.replica import OfTwoServers, ReplicatedReadModels
-from projections.views import ReadModelsUnavailable
+from projections.facility import FacilitiesProjection, key_of
+from projections.queries.replica import OfTwoServers, ReplicatedReadModels
+from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.replicated_read_models import FakeReplicatedReadModels

@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit_steps import AuditTrailRow, told
-from projections.audit_trail import AuditStep
+from projections.audit.steps import AuditTrailRow, told
+from projections.audit.trail import AuditStep
 from projections.deadlines import DeadlineRow
-from projections.dispatches import DispatchRow
-from projections.dr_events import DREventRow
-from projections.facilities import FacilityRow
-from projections.memory_rows import Entry, MemoryRows
-from projections.memory_view import MemoryView
-from projections.portfolio import PortfolioRow
+from projections.dispatch.projection import DispatchRow
+from projections.dr_event.projection import DREventRow
+from projections.engine.memory_rows import Entry, MemoryRows
+from projections.facility import FacilityRow
+from projections.portfolio.projection import PortfolioRow
+from projections.queries.memory_view import MemoryView
+from projections.queries.views import Page, ProjectionPosition, Row
 from projections.registry import PROJECTIONS
-from projections.views import Page, ProjectionPosition, Row
 
 
 class FakeView(MemoryView[Row]):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from projections.replica import ReadSource
-from projections.views import Page, ProjectionPosition, ReadModelsUnavailable, Row, RowsVersion, View
+from projections.queries.replica import ReadSource
+from projections.queries.views import Page, ProjectionPosition, ReadModelsUnavailable, Row, RowsVersion, View
 
 VIEWS = ("dr_events", "dispatches", "facilities", "portfolio", "audit_trail")
 MOST_LAG_S = 30.0

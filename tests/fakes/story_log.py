@@ -8,8 +8,8 @@ from eventsourcing.utils import get_topic
 
 from application.event_mapper import encode_state
 from domain.dr_event import DREvent
-from projections.memory_rows import Entry
-from projections.story_log import StoryEntry, ToldStory
+from projections.audit.stream_log import StoryEntry, ToldStory
+from projections.engine.memory_rows import Entry
 
 
 class FakeStoryLog:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from application.ports.event_log import LogEntry
 from domain.dr_event import DREvent
-from projections.audit_replay import UnknownStory, audit_document, resolve_dr_event
+from projections.audit.replay import UnknownStory, audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import EPOCH, UTILITY, PortfolioWalk, logs

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from application.ports.dead_letters import DeadLetter
 from interfaces.web.paging import place_of
-from projections.cursors import InvalidCursor, cursor_after, read_cursor
-from projections.read_model import sortable
+from projections.engine.cursors import InvalidCursor, cursor_after, read_cursor
+from projections.engine.projection import sortable
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.unit.interfaces.web.edge import NOW, Edge

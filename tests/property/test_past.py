@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from application.ports.event_log import LogEntry
 from domain.dr_event import DREvent
-from projections.audit_replay import UnknownStory, audit_document
-from projections.facilities import FacilityRow
-from projections.memory_rows import Entry, MemoryRows
-from projections.memory_view import MemoryView
-from projections.past import dr_event_as_of
-from projections.past_lists import MOST_KEPT, FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge
-from projections.story_log import AsOf, PositionAhead, StoryEntry, StoryLogUnavailable
+from projections.as_of.dr_event import dr_event_as_of
+from projections.as_of.lists import MOST_KEPT, FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge
+from projections.audit.replay import UnknownStory, audit_document
+from projections.audit.stream_log import AsOf, PositionAhead, StoryEntry, StoryLogUnavailable
+from projections.engine.memory_rows import Entry, MemoryRows
+from projections.facility import FacilityRow
+from projections.queries.memory_view import MemoryView
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import EPOCH, PortfolioWalk, logs

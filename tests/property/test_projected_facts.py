@@ -8,9 +8,9 @@ from hypothesis import given
 from adapters.postgres.log_copy import ProjectedLog
 from application.event_mapper import encode_state
 from application.ports.event_log import LogEntry
-from projections.audit_trail import key_of
-from projections.memory_rows import MemoryRows
-from projections.read_model import AnyProjection, Facts
+from projections.audit.trail import key_of
+from projections.engine.memory_rows import MemoryRows
+from projections.engine.projection import AnyProjection, Facts
 from projections.registry import PROJECTIONS
 from tests.property.projected_logs import PortfolioWalk, logs
 

@@ -17,16 +17,17 @@ from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
 from domain.facility import Facility, FacilityState
 from domain.program import Program
-from projections import deadlines, facilities, portfolio
+from projections import deadlines, facility
 from projections.deadlines import DeadlineRow
-from projections.dispatches import DispatchRow
-from projections.dr_events import DREventRow
-from projections.facilities import FacilityRow
-from projections.memory_rows import FoldFailed, MemoryRows
-from projections.portfolio import PortfolioRow
-from projections.read_model import AnyProjection
+from projections.dispatch.projection import DispatchRow
+from projections.dr_event.projection import DREventRow
+from projections.engine.memory_rows import FoldFailed, MemoryRows
+from projections.engine.projection import AnyProjection
+from projections.engine.stored_row import stored_form
+from projections.facility import FacilityRow
+from projections.portfolio.projection import PortfolioRow
+from projections.portfolio.projection import projection as portfolio
 from projections.registry import PROJECTIONS, UnknownProjection, projection_named
-from projections.stored_form import stored_form
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projected_logs import PortfolioWalk, logs, long_life
@@ -340,7 +341,7 @@ def _rows(models: FakeReadModels, name: str, kind: type[Row]) -> list[Row]:
 @given(entries=logs(200))
 def test_a_facility_keeps_one_memory_of_a_dispatch(entries: list[LogEntry]) -> None:
     rows = FakeReadModels(entries).rows["facilities"].by_key.values()
-    memories = [row for row in rows if isinstance(row, facilities.DispatchMemory)]
+    memories = [row for row in rows if isinstance(row, facility.DispatchMemory)]
     assert len({memory.state.facility_id for memory in memories}) == len(memories)
 
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from application.ports.event_log import LogEntry
 from domain.allocation.proportional_split import RULES, split
 from domain.dr_event import DREvent
-from projections.audit_replay import AuditDocument, audit_document
-from projections.what_if import Change, NothingPlanned, NotInThePlan, Remeasured, what_if
-from projections.what_if_document import Part
+from projections.as_of.what_if import Change, NothingPlanned, NotInThePlan, Remeasured, what_if
+from projections.as_of.what_if_document import Part
+from projections.audit.replay import AuditDocument, audit_document
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import PortfolioWalk, logs
 

@@ -14,7 +14,7 @@ from domain.dr_event import FINAL, DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.simulation.event_store import replayed
 from interfaces.simulation.evidence import Evidence, Found
-from projections.memory_rows import MemoryRows
+from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
 
 

@@ -31,8 +31,8 @@ from interfaces.workers import measure
 from interfaces.workers.measure import Measuring
 from interfaces.workers.remeasure import READER, RIPE_AFTER, Remeasuring
 from projections.deadlines import DeadlineRow
-from projections.dispatch_changes import planned_row
-from projections.dispatches import DispatchRow
+from projections.dispatch.changes import planned_row
+from projections.dispatch.projection import DispatchRow
 from tests.fakes.clock import FakeClock
 from tests.made_up import (
     BMS,

@@ -24,7 +24,7 @@ from adapters.postgres.story_log import PostgresStoryLog
 from application.ledger_proof import NotProvable, ProofBroken, check_proof, prove
 from interfaces.cli import ledger as commands
 from interfaces.settings import Settings
-from projections.audit_replay import read_story
+from projections.audit.replay import read_story
 from tests import servers
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import Ledger

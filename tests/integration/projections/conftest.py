@@ -17,9 +17,9 @@ from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
 from application.ports.event_log import LogEntry
-from projections.read_model import AnyProjection
+from projections.engine.projection import AnyProjection
+from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS
-from projections.views import ProjectionPosition
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
 from tests.servers import Database

@@ -21,8 +21,8 @@ from application.commands.facility import RegisterFacility
 from application.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
-from projections.facilities import FacilitiesProjection
-from projections.views import ReadModelsUnavailable
+from projections.facility import FacilitiesProjection
+from projections.queries.views import ReadModelsUnavailable
 from tests.made_up import CONTEXT
 from tests.postgres_pair import PostgresPair
 

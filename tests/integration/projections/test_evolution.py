@@ -21,8 +21,8 @@ from application.ports.event_log import LogEntry
 from application.sagas.dispatch import DispatchSaga
 from application.upcasters import UPCASTERS, Upcaster, UpcasterCycle, present_topic, stored_topics
 from domain.dr_event import DREvent
-from projections.audit_replay import audit_document, resolve_dr_event
-from projections.past_lists import PastLists
+from projections.as_of.lists import PastLists
+from projections.audit.replay import audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.integration.projections.conftest import ReadSide

@@ -11,11 +11,11 @@ import pytest
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from application.ports.event_log import LogEntry
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit_trail import AuditTrailProjection
-from projections.dr_events import DREventRow, DREventsProjection
-from projections.maintenance import ProjectionsUnavailable, RebuildUnderway
-from projections.memory_rows import FoldFailed
-from projections.read_model import Rows
+from projections.audit.trail import AuditTrailProjection
+from projections.dr_event.projection import DREventRow, DREventsProjection
+from projections.engine.maintenance import ProjectionsUnavailable, RebuildUnderway
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import Rows
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock, stored_rows

@@ -17,13 +17,13 @@ from adapters.postgres.projection_runner import ProjectionRunner
 from application.ports.alerts import Alert
 from application.ports.event_log import LogEntry
 from interfaces.workers import project
-from projections.audit_trail import AuditTrailProjection
+from projections.audit.trail import AuditTrailProjection
 from projections.deadlines import DeadlinesProjection
-from projections.dispatches import DispatchesProjection
-from projections.dr_events import DREventRow, DREventsProjection
-from projections.read_model import Rows
+from projections.dispatch.projection import DispatchesProjection
+from projections.dr_event.projection import DREventRow, DREventsProjection
+from projections.engine.projection import Rows
+from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS
-from projections.views import ProjectionPosition
 from tests.integration.projections.conftest import ReadSide, eventually, running
 from tests.property.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
@@ -118,7 +118,7 @@ RUNNER_PROCESS = textwrap.dedent("""
     sys.path[:0] = sys.argv[2].split(":")
     from datetime import UTC, datetime
     from adapters.postgres.projection_runner import ProjectionRunner
-    from projections.audit_trail import AuditTrailProjection
+    from projections.audit.trail import AuditTrailProjection
 
     class Clock:
         def now(self): return datetime(2026, 7, 14, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.postgres.projection_waits import PostgresProjectionWaits
 from application.ports.event_log import LogEntry
-from projections.dr_events import DREventsProjection
-from projections.waiting import ReadModelBehind
+from projections.dr_event.projection import DREventsProjection
+from projections.engine.waits import ReadModelBehind
 from tests.integration.projections.conftest import ReadSide, running
 from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projected_logs import walked

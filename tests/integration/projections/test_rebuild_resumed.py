@@ -15,9 +15,9 @@ import pytest
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from adapters.postgres.rebuild_fold import Bounds
 from application.ports.event_log import LogEntry
-from projections.dispatches import DispatchesProjection
-from projections.facilities import FacilitiesProjection
-from projections.read_model import AnyProjection
+from projections.dispatch.projection import DispatchesProjection
+from projections.engine.projection import AnyProjection
+from projections.facility import FacilitiesProjection
 from projections.registry import PROJECTIONS, projection_named
 from tests.integration.projections.conftest import ReadSide
 from tests.integration.projections.stored_log import StoppedClock, stem_of, stored_rows

@@ -15,14 +15,14 @@ import psycopg
 import pytest
 
 from application.ports.event_log import LogEntry
-from projections.audit_trail import AuditTrailProjection
-from projections.dispatches import DispatchesProjection
-from projections.maintenance import ProjectionsUnavailable, StreamsDepend
-from projections.memory_rows import MemoryRows
-from projections.portfolio import PortfolioProjection
-from projections.read_model import AnyProjection
+from projections.audit.trail import AuditTrailProjection
+from projections.dispatch.projection import DispatchesProjection
+from projections.engine.maintenance import ProjectionsUnavailable, StreamsDepend
+from projections.engine.memory_rows import MemoryRows
+from projections.engine.projection import AnyProjection
+from projections.engine.stored_row import stored_form
+from projections.portfolio.projection import PortfolioProjection
 from projections.registry import PROJECTIONS
-from projections.stored_form import stored_form
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import stem_of
 from tests.property.projected_logs import PortfolioWalk
@@ -130,7 +130,7 @@ REBUILD_PROCESS = textwrap.dedent("""
     sys.path[:0] = sys.argv[2].split(":")
     from datetime import UTC, datetime
     from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-    from projections.audit_trail import AuditTrailProjection
+    from projections.audit.trail import AuditTrailProjection
 
     class Clock:
         def now(self): return datetime(2026, 7, 14, tzinfo=UTC)

@@ -12,8 +12,8 @@ from adapters.postgres.address import for_reading
 from adapters.postgres.quick_pool import QuickPool
 from adapters.postgres.read_model_view import reading
 from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
-from projections.facilities import key_of
-from projections.views import ReadModelsUnavailable
+from projections.facility import key_of
+from projections.queries.views import ReadModelsUnavailable
 from tests.integration.projections.replica_pair import (
     PATIENCE_S,
     Pair,

@@ -12,10 +12,10 @@ import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from application.ports.event_log import LogEntry
-from projections.audit_trail import AuditTrailProjection
-from projections.cursors import InvalidCursor, cursor_after
-from projections.maintenance import RebuildUnderway
-from projections.views import ReadModelsUnavailable
+from projections.audit.trail import AuditTrailProjection
+from projections.engine.cursors import InvalidCursor, cursor_after
+from projections.engine.maintenance import RebuildUnderway
+from projections.queries.views import ReadModelsUnavailable
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually
 from tests.integration.projections.stored_log import StoppedClock, stored_rows
 from tests.property.projected_logs import PortfolioWalk

@@ -13,8 +13,8 @@ import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from application.ports.event_log import LogEntry
-from projections.dispatches import DispatchesProjection
-from projections.maintenance import ReadersLinger
+from projections.dispatch.projection import DispatchesProjection
+from projections.engine.maintenance import ReadersLinger
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projected_logs import PortfolioWalk

@@ -14,7 +14,7 @@ from eventsourcing.utils import register_topic
 from application import event_mapper
 from application.ports.event_log import LogEntry
 from domain.dr_event import DREvent
-from projections.dr_events import DREventsProjection
+from projections.dr_event.projection import DREventsProjection
 from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import ReadSide, eventually, running
 from tests.integration.projections.stored_log import store_entries
@@ -32,7 +32,7 @@ from adapters.postgres.projection_runner import ProjectionRunner
 from application.demand_response import DemandResponse
 from application.event_mapper import UnknownTopic
 from domain.dr_event import DREvent
-from projections.dr_events import DREventsProjection
+from projections.dr_event.projection import DREventsProjection
 
 dsn, richer, newer = sys.argv[1], uuid.UUID(sys.argv[2]), uuid.UUID(sys.argv[3])
 store = PostgresEventStore(DemandResponse, dsn)

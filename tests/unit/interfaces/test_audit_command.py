@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from interfaces.cli import audit, projections
-from projections.audit_replay import UnknownStory
-from projections.maintenance import RebuildReport, VerifyReport, compared
-from projections.memory_rows import MemoryRows
-from projections.read_model import AnyProjection
-from projections.stored_form import stored_form
+from projections.audit.replay import UnknownStory
+from projections.engine.maintenance import RebuildReport, VerifyReport, compared
+from projections.engine.memory_rows import MemoryRows
+from projections.engine.projection import AnyProjection
+from projections.engine.stored_row import stored_form
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import PortfolioWalk

@@ -8,7 +8,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from projections.audit_sentences import SENTENCES, reason_of, sentence_of, topic_of
+from projections.audit.descriptions import SENTENCES, reason_of, sentence_of, topic_of
 from tests.property.projected_logs import walked
 
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.audit_steps import told
-from projections.audit_trail import AuditStep, AuditTrailProjection
-from projections.memory_rows import MemoryRows
-from projections.unavailable import ReadModelsUnavailable
+from projections.audit.steps import told
+from projections.audit.trail import AuditStep, AuditTrailProjection
+from projections.engine.memory_rows import MemoryRows
+from projections.engine.unavailable import ReadModelsUnavailable
 from tests.property.projected_logs import PortfolioWalk
 
 

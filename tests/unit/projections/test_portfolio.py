@@ -4,7 +4,7 @@ import pytest
 
 from application.commands.dispatch import RestoreByHand
 from application.commands.facility import OptInFacility, OptOutFacility
-from projections.portfolio import KEY, PortfolioRow
+from projections.portfolio.projection import KEY, PortfolioRow
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID

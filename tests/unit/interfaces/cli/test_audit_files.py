@@ -19,8 +19,8 @@ from pyarrow import parquet
 from interfaces.cli import audit_files
 from interfaces.cli.audit_files import COLUMNS, export_steps
 from interfaces.cli.whole_files import AlreadyThere, FileNotWritten
-from projections.audit_steps import AuditTrailRow
-from projections.paging import every_row
+from projections.audit.steps import AuditTrailRow
+from projections.queries.all_rows import every_row
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projected_logs import PortfolioWalk
 

@@ -26,8 +26,8 @@ from application.ports.api_keys import Role
 from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
-from projections.dr_events import DREventRow
-from projections.views import Page, RowsVersion
+from projections.dr_event.projection import DREventRow
+from projections.queries.views import Page, RowsVersion
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.api_keys import FakeApiKeys
 from tests.fakes.live_log import FakeLiveLog, FakeLogSignal

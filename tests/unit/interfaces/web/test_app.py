@@ -15,7 +15,7 @@ from interfaces.web.access import ACCESS
 from interfaces.web.collaborators import ReadinessProbe
 from interfaces.web.notification_body import MOST_FACILITIES
 from interfaces.web.problems import PROBLEM_TYPES
-from projections.views import ProjectionPosition, ReadModelsUnavailable
+from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
 
 ID = "00000000-0000-0000-0000-000000000001"

@@ -10,9 +10,9 @@ import pytest
 from domain.dr_event import DREvent
 from interfaces.web import audit_answers
 from interfaces.web.audit_answers import AuditAnswers
-from projections import audit_replay
-from projections.audit_replay import UnknownStory, audit_document
-from projections.story_log import StoryEntry, StoryLogUnavailable, ToldStory
+from projections.audit import replay as audit_replay
+from projections.audit.replay import UnknownStory, audit_document
+from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import PortfolioWalk
 

@@ -8,7 +8,7 @@ import pytest
 
 from interfaces.web import conditional
 from interfaces.web.conditional import MOST_CODINGS
-from projections.facilities import key_of
+from projections.facility import key_of
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import PortfolioWalk

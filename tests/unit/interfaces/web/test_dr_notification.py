@@ -12,7 +12,7 @@ from application.ports.event_store import EventStoreUnavailable, SaveTooLarge
 from domain.dr_event import Reason
 from domain.errors import NotAllowedNow, UnknownDREvent
 from domain.identifiers import dr_event_id
-from projections.dr_events import DREventRow
+from projections.dr_event.projection import DREventRow
 from tests.unit.interfaces.web.edge import (
     NOW,
     WEBHOOK,

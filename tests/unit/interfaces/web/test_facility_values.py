@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.web import lean_current
-from projections.facilities import FacilityRow, key_of
+from projections.facility import FacilityRow, key_of
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
 from tests.fakes.telemetry_store import FakeTelemetryStore

@@ -8,7 +8,7 @@ import pytest
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.forecast_scores import ForecastScore
 from domain.forecast import CYCLE
-from projections.facilities import FacilityRow, key_of
+from projections.facility import FacilityRow, key_of
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.fakes.past_forecasts import FakePastForecasts
 from tests.issued import CYCLE_START, issued_forecast, reissued

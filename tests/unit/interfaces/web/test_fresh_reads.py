@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from interfaces.web import collaborators
-from projections.dr_events import DREventRow
-from projections.views import ProjectionPosition, ReadModelsUnavailable
-from projections.waiting import ReadModelBehind
+from projections.dr_event.projection import DREventRow
+from projections.engine.waits import ReadModelBehind
+from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, Edge
 
 ID = UUID("00000000-0000-0000-0000-000000000001")

@@ -12,9 +12,9 @@ import msgspec
 from interfaces.web.known_pages import OVERHEAD, KnownPages
 from interfaces.web.paging import shared_listing
 from interfaces.web.shared_reads import SharedReads
-from projections.dr_events import DREventRow
-from projections.facilities import FacilityRow
-from projections.views import Page, RowsVersion
+from projections.dr_event.projection import DREventRow
+from projections.facility import FacilityRow
+from projections.queries.views import Page, RowsVersion
 from tests.unit.interfaces.web.edge import Edge, ListedRows
 from tests.unit.interfaces.web.test_reads import facility
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from interfaces.web import app
 from interfaces.web.last_answers import KEPT_S, MOST_OF_ONE, OVERHEAD, Asked, LastAnswers
-from projections.facilities import key_of
-from projections.views import RowsVersion
+from projections.facility import key_of
+from projections.queries.views import RowsVersion
 from tests.unit.interfaces.web.edge import NOW, Edge
 from tests.unit.interfaces.web.test_reads import facility
 from tests.unit.interfaces.web.test_stale_reads import unavailable

@@ -9,7 +9,7 @@ from uuid import UUID
 from application.ports.dead_letters import DeadLetter
 from application.ports.operations import OperationsUnavailable
 from application.ports.system_state import QueueDepth, QueuesUnavailable, Rebuild
-from projections.views import ProjectionPosition
+from projections.queries.views import ProjectionPosition
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.unit.interfaces.web.edge import NOW, Edge

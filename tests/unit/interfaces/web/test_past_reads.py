@@ -10,7 +10,7 @@ from application.ports.live_log import SERVING
 from interfaces.web import app
 from interfaces.web.access import ACCESS
 from interfaces.web.stale_reads import ALWAYS_OF_NOW, SERVED_FROM
-from projections.past_lists import FoldLimits
+from projections.as_of.lists import FoldLimits
 from tests.unit.interfaces.web.edge import NOW, problem_of
 from tests.unit.interfaces.web.test_access_matrix import QUERIES, House
 from tests.unit.interfaces.web.test_forecast import Foreseen

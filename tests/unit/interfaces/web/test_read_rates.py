@@ -7,7 +7,7 @@ import pytest
 
 from interfaces.web.collaborators import ReadRates
 from interfaces.web.key_rates import KeyRates
-from projections.facilities import key_of
+from projections.facility import key_of
 from tests.fakes.current_cache import FakeCurrentCache
 from tests.unit.interfaces.web.edge import codes_of, problem_of
 from tests.unit.interfaces.web.test_facility_values import Watched

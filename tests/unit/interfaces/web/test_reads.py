@@ -9,7 +9,7 @@ import pytest
 from application.dead_letter_replay import NotReplayable
 from application.ports.dead_letters import DeadLetter
 from application.ports.telemetry_store import CurrentValue
-from projections.facilities import FacilityRow, key_of
+from projections.facility import FacilityRow, key_of
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from projections.facilities import key_of
-from projections.views import RowsVersion
+from projections.facility import key_of
+from projections.queries.views import RowsVersion
 from tests.unit.interfaces.web.edge import Edge, ListedRows
 from tests.unit.interfaces.web.test_reads import facility
 

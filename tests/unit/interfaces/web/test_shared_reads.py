@@ -12,8 +12,8 @@ import pytest
 
 from interfaces.web import shared_reads
 from interfaces.web.shared_reads import JoinedReads, JoinedRows, SharedReads
-from projections.audit_replay import UnknownStory
-from projections.views import ReadModelsUnavailable
+from projections.audit.replay import UnknownStory
+from projections.queries.views import ReadModelsUnavailable
 
 Story = Callable[[], Coroutine[Any, Any, None]]
 

@@ -11,8 +11,8 @@ from application.ports.live_log import SERVING
 from interfaces.web.access import ACCESS
 from interfaces.web.live_state import BEHIND_S
 from interfaces.web.stale_reads import SERVED_FROM, aged, labelled
-from projections.portfolio import PortfolioRow
-from projections.views import ReadModelsUnavailable
+from projections.portfolio.projection import PortfolioRow
+from projections.queries.views import ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 from tests.unit.interfaces.web.test_forecast import Foreseen
 

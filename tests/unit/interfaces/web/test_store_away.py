@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from application.ports.api_keys import StoredApiKey
 from application.ports.live_log import SERVING, News, ReadModelState
 from interfaces.web.live_state import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
-from projections.facilities import key_of
+from projections.facility import key_of
 from tests.unit.interfaces.web.edge import (
     NOW,
     WEBHOOK,

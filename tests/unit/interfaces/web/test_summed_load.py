@@ -8,9 +8,9 @@ import pytest
 
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.web import summed_load
-from projections.dr_events import DREventRow
-from projections.dr_events import key_of as dr_event_key
-from projections.facilities import key_of
+from projections.dr_event.projection import DREventRow
+from projections.dr_event.projection import key_of as dr_event_key
+from projections.facility import key_of
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.past_forecasts import FakePastForecasts

@@ -9,7 +9,7 @@ from application.command_bus import TooManyConflicts
 from application.ports.event_store import EventStoreUnavailable
 from application.ports.telemetry_store import TelemetryStoreUnavailable
 from interfaces.workers import measure
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks
 from tests.made_up import NOW

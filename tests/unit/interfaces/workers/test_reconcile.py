@@ -13,7 +13,7 @@ from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from interfaces.simulation.locks import LockBoard
 from interfaces.workers.reconcile import Reconciler
-from projections.views import ReadModelsUnavailable
+from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks
 from tests.fakes.work_queue import FakeWorkQueue

@@ -1,0 +1,48 @@
+"""What each domain event of a DR event's story says, in a sentence, and the reason that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from eventsourcing.utils import get_topic
+
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent, Reason
+from domain.event_sourcing.aggregate import DomainEvent
+from projections.audit.dispatch_descriptions import DISPATCH_SENTENCES
+from projections.audit.dr_event_descriptions import DR_EVENT_SENTENCES
+
+SENTENCES: dict[type[DomainEvent], Callable[[Any, str], str]] = {**DR_EVENT_SENTENCES, **DISPATCH_SENTENCES}
+"""Domain event -> its sentence, given the domain event and its facility."""
+
+
+def sentence_of(domain_event: DomainEvent, facility_id: str | None) -> str:
+    """A sentence for any domain event; one that is not in the table is told by its topic."""
+    sentence = SENTENCES.get(type(domain_event))
+    facility = facility_id or "the facility"
+    return topic_of(domain_event) if sentence is None else sentence(domain_event, facility)
+
+
+def topic_of(domain_event: DomainEvent) -> str:
+    """The stable name under which it is stored."""
+    return get_topic(type(domain_event))
+
+
+def reason_of(domain_event: DomainEvent) -> str | None:
+    """The reason given in the domain event itself, if it gives one."""
+    if isinstance(domain_event, DREvent.Rejected | DREvent.PlanningRefused | DREvent.ModificationRefused):
+        return _reasons(domain_event.reasons)
+    if isinstance(domain_event, Dispatch.BmsCommandRefused):
+        return f"{domain_event.code}: {domain_event.reason}"
+    if isinstance(domain_event, Dispatch.DriftFound):
+        return "the zone is not in the state that was commanded"
+    reason: str | None = getattr(domain_event, "reason", None)
+    return reason
+
+
+def _reasons(reasons: Iterable[Reason]) -> str:
+    return "; ".join(
+        f"{reason.code}{f' ({reason.facility_id})' if reason.facility_id else ''}: {reason.detail}"
+        for reason in reasons
+    )

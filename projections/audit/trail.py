@@ -1,0 +1,163 @@
+"""The audit trail: an index of the domain events of DR events' stories.
+
+Who, what, why and caused by which are told when a step is read, from the log itself (`projections.audit.steps`): the
+log holds every fact already, and there are as many rows as domain events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha1
+from typing import Any, ClassVar
+from uuid import UUID
+
+import msgspec
+from eventsourcing.utils import get_topic
+
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.facility import Facility
+from projections.engine.projection import Facts, FilterKind, Rows, existing, sortable
+
+_REGISTERED = get_topic(Facility.Registered)
+_RESERVATIONS = frozenset({get_topic(Facility.Reserved), get_topic(Facility.Released)})
+
+
+class AuditStep(msgspec.Struct, frozen=True, kw_only=True, tag="step", gc=False):
+    """A domain event of a DR event's story, and what steps are looked up by. Ids are texts, as in the log."""
+
+    position: int
+    domain_event_id: str
+    """32 hex digits, see `key_of`."""
+    dr_event_id: str
+    facility_id: str | None
+    who: str
+    topic: str
+    correlation_id: str
+    tenant: str | None
+
+
+class FacilityName(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
+    """Memory: whose stream it is; a reservation names only the stream."""
+
+    stream_id: UUID
+    facility_id: str
+
+
+AuditRows = AuditStep | FacilityName
+
+
+class StepFacts(Facts, kw_only=True, gc=False):
+    """What a step is made of; `dr_event_id` and `facility_id` where the domain event names them."""
+
+    recorded_at: datetime
+    actor: str
+    correlation_id: str
+    tenant: str | None
+    dr_event_id: str | None = None
+    facility_id: str | None = None
+
+
+def key_of(domain_event: UUID) -> str:
+    """The id of a domain event (`domain.event_sourcing.aggregate.domain_event_id`), as 32 hex digits."""
+    return domain_event.hex
+
+
+class AuditTrailProjection:
+    name: ClassVar[str] = "audit_trail"
+    version: ClassVar[int] = 3
+    row_type: ClassVar[Any] = AuditRows
+    newest_first: ClassVar[bool] = False
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (
+        Facility.Registered,
+        Facility.Reserved,
+        Facility.Released,
+        Facility.RestoreAwaited,
+        Facility.RestoreConfirmed,
+        DREvent.Event,
+        Dispatch.Event,
+    )
+    independent_streams: ClassVar[bool] = True
+    facts: ClassVar[type[StepFacts]] = StepFacts
+    filters: ClassVar[Mapping[str, FilterKind]] = {
+        "dr_event_id": "equals",
+        "facility_id": "equals",
+        "topic": "equals",
+        "who": "equals",
+        "correlation_id": "equals",
+    }
+
+    def key(self, row: AuditRows) -> str:
+        return row.domain_event_id if isinstance(row, AuditStep) else key_of(row.stream_id)
+
+    def sort_key(self, row: AuditRows) -> str | None:
+        return sortable(row.position) if isinstance(row, AuditStep) else None
+
+    def tenant(self, row: AuditRows) -> str | None:
+        return row.tenant if isinstance(row, AuditStep) else None
+
+    def wanted(self, domain_event: DomainEvent | StepFacts) -> Iterable[str]:
+        if isinstance(domain_event, StepFacts):
+            return (domain_event.stream.hex(),) if domain_event.topic in _RESERVATIONS else ()
+        if isinstance(domain_event, Facility.Reserved | Facility.Released):
+            return (key_of(domain_event.originator_id),)
+        return ()
+
+    def fold(self, position: int, domain_event: DomainEvent | StepFacts, rows: Rows[AuditRows]) -> None:
+        if not isinstance(domain_event, StepFacts):
+            if not isinstance(domain_event, self.concerns):
+                return
+            domain_event = _facts_of(domain_event)
+        topic, stream = domain_event.topic, domain_event.stream
+        dr_event_id, facility_id = domain_event.dr_event_id, domain_event.facility_id
+        if topic == _REGISTERED:
+            rows.put(FacilityName(stream_id=UUID(bytes=stream), facility_id=str(facility_id)))
+            return
+        if dr_event_id is None or topic.startswith("dr-event."):
+            dr_event_id = _text_of(stream)
+        elif topic in _RESERVATIONS:
+            facility_id = existing(rows, stream.hex(), domain_event).facility_id
+        rows.add(
+            AuditStep(
+                position=position,
+                domain_event_id=_domain_event_id(stream, domain_event.version),
+                dr_event_id=dr_event_id,
+                facility_id=facility_id,
+                who=domain_event.actor,
+                topic=topic,
+                correlation_id=domain_event.correlation_id,
+                tenant=domain_event.tenant,
+            )
+        )
+
+
+def _facts_of(domain_event: DomainEvent) -> StepFacts:
+    dr_event_id: UUID | None = getattr(domain_event, "dr_event_id", None)
+    return StepFacts(
+        topic=get_topic(type(domain_event)),
+        stream=domain_event.originator_id.bytes,
+        version=domain_event.originator_version,
+        recorded_at=domain_event.recorded_at,
+        actor=domain_event.actor,
+        correlation_id=str(domain_event.correlation_id),
+        tenant=domain_event.tenant,
+        dr_event_id=None if dr_event_id is None else str(dr_event_id),
+        facility_id=getattr(domain_event, "facility_id", None),
+    )
+
+
+@lru_cache(maxsize=65_536)
+def _text_of(stream: bytes) -> str:
+    return str(UUID(bytes=stream))
+
+
+def _domain_event_id(stream: bytes, version: int) -> str:
+    """The digits of `domain_event_id(...)`, which is a uuid5, in a fraction of the time (RFC 9562, section 5.5)."""
+    digits = sha1(stream + b"%d" % version, usedforsecurity=False).hexdigest()
+    return f"{digits[:12]}5{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:32]}"
+
+
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}

@@ -1,0 +1,116 @@
+"""What a rebuild and a verification of a read model say; and the port that does them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from projections.engine.memory_rows import MemoryRows
+from projections.engine.projection import AnyProjection
+from projections.engine.stored_row import digest, stored_form
+
+Progress = Callable[[int, int], None]
+"""Told how far it is: (position, newest position)."""
+
+
+class ProjectionsUnavailable(Exception):
+    """The read models cannot be reached, or did not answer in time."""
+
+
+class ReadersLinger(ProjectionsUnavailable):
+    """Transactions of before the new rows were attached did not end in time; the next rebuild goes on from there."""
+
+
+class RebuildUnderway(Exception):
+    """Somebody else rebuilds that read model now."""
+
+
+class StreamsDepend(ValueError):
+    """A fold cannot be shared out by stream: rows are made from several streams."""
+
+
+class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    position: int
+    domain_events: int
+    """Those that were folded: the ones that concern the read model."""
+    rows: int = 0
+    seconds: float = 0.0
+    swap_ms: float = 0.0
+    """From the moment the live runner is to wait to the commit, less the last catching up."""
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The live rows against a fresh fold of the log up to the same position."""
+
+    name: str
+    position: int
+    rows: int
+    live_digest: str
+    fresh_digest: str
+    first_difference: str | None
+    """The lowest key where they differ, and how; None if they are equal."""
+
+    @property
+    def equal(self) -> bool:
+        return self.first_difference is None
+
+
+class ProjectionMaintenance(Protocol):
+    """Rebuilds and verifies read models while they are live (synchronous)."""
+
+    def rebuild(
+        self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
+    ) -> RebuildReport:
+        """Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway or ProjectionsUnavailable."""
+        ...
+
+    def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
+        """Raises FoldFailed or ProjectionsUnavailable."""
+        ...
+
+
+def compared(
+    projection: AnyProjection,
+    position: int,
+    live_version: int,
+    stored: Mapping[str, bytes],
+    fresh: MemoryRows[Any],
+) -> VerifyReport:
+    """Compare stored rows (key -> stored form) with those of a fresh fold."""
+    folded = {key: stored_form(row) for key, row in fresh.by_key.items()}
+    return VerifyReport(
+        name=projection.name,
+        position=position,
+        rows=len(stored),
+        live_digest=digest(stored.items()),
+        fresh_digest=digest(folded.items()),
+        first_difference=_first_difference(stored, folded)
+        or _other_version(projection.version, live_version),
+    )
+
+
+def _other_version(expected: int, found: int) -> str | None:
+    return None if expected == found else f"made by version {found} of the projection, not {expected}"
+
+
+def _first_difference(stored: Mapping[str, bytes], folded: Mapping[str, bytes]) -> str | None:
+    for key in sorted(stored.keys() | folded.keys()):
+        if key not in stored:
+            return f"{key}: missing in the live rows"
+        if key not in folded:
+            return f"{key}: not in the log's fold"
+        if stored[key] != folded[key]:
+            return f"{key}: {_differing_fields(stored[key], folded[key])}"
+    return None
+
+
+def _differing_fields(live: bytes, fresh: bytes) -> str:
+    live_fields, fresh_fields = msgspec.json.decode(live), msgspec.json.decode(fresh)
+    names = sorted(
+        name
+        for name in live_fields.keys() | fresh_fields.keys()
+        if live_fields.get(name) != fresh_fields.get(name)
+    )
+    first = names[0] if names else "?"
+    return f"{first} is {live_fields.get(first)!r} live and {fresh_fields.get(first)!r} by the log"

@@ -1,0 +1,222 @@
+"""Facilities: what is known of each, for which DR events it is reserved, and how its latest dispatch stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.dispatch import Dispatch, DispatchState, DispatchStatus
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.facility import Facility, FacilityState, FacilityStatus, Limits, Reservation, Zone
+from domain.identifiers import facility_stream_id
+from projections.engine.projection import FilterKind, Rows, existing
+
+
+class LatestDispatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The dispatch planned last for the facility."""
+
+    dispatch_id: UUID
+    dr_event_id: UUID
+    status: DispatchStatus
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float
+
+
+class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
+    """One facility. Credentials are never here, not even where they are kept."""
+
+    facility_id: str
+    tz: str
+    latitude: float
+    longitude: float
+    weather_cell: str
+    region: str | None = None
+    """Whose public holidays it keeps, ISO 3166; None: those of its time zone."""
+    status: FacilityStatus
+    status_reason: str | None = None
+    """Why it is in maintenance, or was deactivated."""
+    meters: tuple[str, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    curtailable_kw: float = 0.0
+    """Declared, summed over its zones."""
+    bms_address: str | None = None
+    bms_profile: str | None = None
+    programs: tuple[str, ...] = ()
+    limits: Limits | None = None
+    reservations: tuple[Reservation, ...] = ()
+    """In order of their starts."""
+    dr_events_served: int = 0
+    opted_out: bool = False
+    """Of every DR event to come."""
+    opted_out_of: tuple[UUID, ...] = ()
+    """Single DR events."""
+    latest_dispatch: LatestDispatch | None = None
+    registered_at: datetime
+    changed_at: datetime
+
+
+class DispatchMemory(msgspec.Struct, frozen=True, kw_only=True, tag="dispatch"):
+    """Whose dispatch it is, and its state; kept while it is the facility's latest."""
+
+    dispatch_id: UUID
+    state: DispatchState
+
+
+class FacilityMemory(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
+    """The aggregate's own state."""
+
+    stream_id: UUID
+    state: FacilityState
+
+
+FacilitiesRow = FacilityRow | DispatchMemory | FacilityMemory
+
+
+def key_of(facility_id: str) -> str:
+    """The facility's stream: the one thing that all its domain events name."""
+    return str(facility_stream_id(facility_id))
+
+
+def _dispatch_key(dispatch_id: UUID) -> str:
+    return f"dispatch:{dispatch_id}"
+
+
+def _state_key(stream_id: UUID) -> str:
+    return f"state:{stream_id}"
+
+
+class FacilitiesProjection:
+    name: ClassVar[str] = "facilities"
+    version: ClassVar[int] = 3
+    row_type: ClassVar[Any] = FacilitiesRow
+    newest_first: ClassVar[bool] = False
+    concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)
+    independent_streams: ClassVar[bool] = False
+    facts: ClassVar[None] = None
+    filters: ClassVar[Mapping[str, FilterKind]] = {
+        "status": "equals",
+        "weather_cell": "equals",
+        "programs": "contains",
+    }
+
+    def key(self, row: FacilitiesRow) -> str:
+        match row:
+            case FacilityRow():
+                return key_of(row.facility_id)
+            case DispatchMemory():
+                return _dispatch_key(row.dispatch_id)
+            case FacilityMemory():
+                return _state_key(row.stream_id)
+
+    def sort_key(self, row: FacilitiesRow) -> str | None:
+        return row.facility_id if isinstance(row, FacilityRow) else None
+
+    def tenant(self, row: FacilitiesRow) -> str | None:
+        return None
+
+    def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
+        if isinstance(domain_event, Facility.Event):
+            return [str(domain_event.originator_id), _state_key(domain_event.originator_id)]
+        if isinstance(domain_event, Dispatch.Planned):
+            return [key_of(domain_event.facility_id)]
+        if isinstance(domain_event, Dispatch.Event):
+            return [_dispatch_key(domain_event.originator_id)]
+        return []
+
+    def fold(self, position: int, domain_event: DomainEvent, rows: Rows[FacilitiesRow]) -> None:
+        if isinstance(domain_event, Facility.Registered):
+            _keep(domain_event, domain_event.initial_state(), None, rows)
+        elif isinstance(domain_event, Facility.Event):
+            known = existing(rows, _state_key(domain_event.originator_id), domain_event)
+            row = existing(rows, str(domain_event.originator_id), domain_event)
+            if isinstance(known, FacilityMemory) and isinstance(row, FacilityRow):
+                _keep(domain_event, domain_event.evolve(known.state), row, rows)
+        elif isinstance(domain_event, Dispatch.Planned):
+            _new_dispatch(domain_event, rows)
+        elif isinstance(domain_event, Dispatch.Event):
+            _dispatch_went_on(domain_event, rows)
+
+
+def _keep(
+    happened: Facility.Event, state: FacilityState, row: FacilityRow | None, rows: Rows[FacilitiesRow]
+) -> None:
+    rows.put(FacilityMemory(stream_id=happened.originator_id, state=state))
+    zones = tuple(zone for _, zone in sorted(state.zones.items()))
+    rows.put(
+        FacilityRow(
+            facility_id=state.facility_id,
+            tz=state.tz,
+            latitude=state.latitude,
+            longitude=state.longitude,
+            weather_cell=state.weather_cell,
+            region=state.region,
+            status=state.status,
+            status_reason=_status_reason(happened, row),
+            meters=tuple(sorted(state.meters)),
+            zones=zones,
+            curtailable_kw=math.fsum(zone.curtailable_kw for zone in zones),
+            bms_address=state.bms.address if state.bms else None,
+            bms_profile=state.bms.profile if state.bms else None,
+            programs=tuple(sorted(state.programs)),
+            limits=state.limits,
+            reservations=tuple(sorted(state.reservations.values(), key=lambda known: known.starts_at)),
+            dr_events_served=len(state.served),
+            opted_out=state.opted_out,
+            opted_out_of=tuple(UUID(key) for key in sorted(state.opted_out_of)),
+            latest_dispatch=row.latest_dispatch if row else None,
+            registered_at=row.registered_at if row else happened.recorded_at,
+            changed_at=happened.recorded_at,
+        )
+    )
+
+
+def _status_reason(happened: Facility.Event, row: FacilityRow | None) -> str | None:
+    if isinstance(happened, Facility.MaintenanceStarted | Facility.Deactivated):
+        return happened.reason
+    if isinstance(happened, Facility.MaintenanceEnded) or row is None:
+        return None
+    return row.status_reason
+
+
+def _new_dispatch(happened: Dispatch.Planned, rows: Rows[FacilitiesRow]) -> None:
+    row = existing(rows, key_of(happened.facility_id), happened)
+    if not isinstance(row, FacilityRow):
+        return
+    if row.latest_dispatch is not None:
+        rows.delete(_dispatch_key(row.latest_dispatch.dispatch_id))
+    rows.put(DispatchMemory(dispatch_id=happened.originator_id, state=happened.initial_state()))
+    latest = LatestDispatch(
+        dispatch_id=happened.originator_id,
+        dr_event_id=happened.dr_event_id,
+        status="planned",
+        starts_at=happened.starts_at,
+        ends_at=happened.ends_at,
+        target_kw=happened.target_kw,
+    )
+    rows.put(replace(row, latest_dispatch=latest))
+
+
+def _dispatch_went_on(happened: Dispatch.Event, rows: Rows[FacilitiesRow]) -> None:
+    known = rows.get(_dispatch_key(happened.originator_id))
+    if not isinstance(known, DispatchMemory):
+        return  # a newer dispatch took its place
+    state = happened.evolve(known.state)
+    rows.put(replace(known, state=state))
+    row = rows.get(key_of(state.facility_id))
+    if isinstance(row, FacilityRow) and row.latest_dispatch:
+        latest = replace(
+            row.latest_dispatch,
+            status=state.status,
+            starts_at=state.starts_at,
+            ends_at=state.ends_at,
+            target_kw=state.target_kw,
+        )
+        if latest != row.latest_dispatch:
+            rows.put(replace(row, latest_dispatch=latest))

@@ -1,0 +1,59 @@
+"""The portfolio in one row: what could be shed, what is promised, what is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from domain.event_sourcing.aggregate import DomainEvent
+from projections.engine.projection import FilterKind, Rows
+from projections.portfolio.changes import CHANGES
+from projections.portfolio.row import DispatchShare, FacilityShare, PortfolioRow, PortfolioRows
+
+__all__ = ["KEY", "DispatchShare", "FacilityShare", "PortfolioProjection", "PortfolioRow", "PortfolioRows"]
+
+KEY = "portfolio"
+
+
+class PortfolioProjection:
+    name: ClassVar[str] = "portfolio"
+    version: ClassVar[int] = 3
+    row_type: ClassVar[Any] = PortfolioRows
+    newest_first: ClassVar[bool] = False
+    independent_streams: ClassVar[bool] = False
+    facts: ClassVar[None] = None
+    filters: ClassVar[Mapping[str, FilterKind]] = {}
+
+    @property
+    def concerns(self) -> tuple[type[DomainEvent], ...]:
+        return tuple(CHANGES)
+
+    def key(self, row: PortfolioRows) -> str:
+        match row:
+            case PortfolioRow():
+                return KEY
+            case FacilityShare():
+                return str(row.stream_id)
+            case DispatchShare():
+                return str(row.dispatch_id)
+
+    def sort_key(self, row: PortfolioRows) -> str | None:
+        return KEY if isinstance(row, PortfolioRow) else None
+
+    def tenant(self, row: PortfolioRows) -> str | None:
+        return None
+
+    def wanted(self, domain_event: DomainEvent) -> Iterable[str]:
+        return (KEY, str(domain_event.originator_id))
+
+    def fold(self, position: int, domain_event: DomainEvent, rows: Rows[PortfolioRows]) -> None:
+        change = CHANGES.get(type(domain_event))
+        if change is None:
+            return
+        before = rows.get(KEY)
+        row = before if isinstance(before, PortfolioRow) else PortfolioRow()
+        after = change(domain_event, row, rows)
+        if after != row:
+            rows.put(replace(after, changed_at=domain_event.recorded_at))
