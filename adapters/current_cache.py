@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from application.ports.current_cache import CacheUnavailable, Taken, Turn
+from application.ports.shared_cache import CacheUnavailable, Taken, Turn
 
 log = structlog.get_logger("cache")
 

@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
-from application.ports.rate_limit import RateDecision
+from application.ports.access.rate_limit import RateDecision
 
 log = structlog.get_logger("rate_limit")
 

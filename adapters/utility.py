@@ -17,13 +17,13 @@ from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from yarl import URL
 
-from application.ports.clock import Clock
-from application.ports.utility_notifier import (
+from application.ports.callback import (
     CallbackAddressRefused,
     CallbackFailed,
     Told,
     judged,
 )
+from application.ports.clock import Clock
 
 CONNECT_S, TOTAL_S = 10.0, 30.0
 """Clock seconds."""

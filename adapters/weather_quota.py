@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from application.ports.clock import Clock
-from application.ports.weather_quota import QuotaUse
-from application.token_bucket import Bucket, BucketRule
+from application.ports.weather.quota import QuotaUse
+from application.weather.token_bucket import Bucket, BucketRule
 
 log = structlog.get_logger("weather_quota")
 
@@ -22,7 +22,7 @@ ANSWER_WITHIN_S = 0.25
 LEFT_ALONE_S = 5.0
 KEPT_WALL_S = 63 * 86_400
 
-# The bucket of application/token_bucket.py, in one step. ARGV: now, capacity, per second, month, calls made meanwhile,
+# The bucket of application/weather/token_bucket.py, in one step. ARGV: now, capacity, per second, month, calls made meanwhile,
 # for how long it is kept, how many to take.
 _TAKE = """
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')

@@ -6,15 +6,9 @@ stands in the file says what was in flight, so that a test can prove that it str
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
-Failpoint = Callable[[str, str], None]
-"""`reached(name, what_is_in_flight)`."""
-
-
-def no_failpoint(name: str, in_flight: str) -> None:
-    """The failpoint of production: none."""
+from application.ports.failpoints import Failpoint, no_failpoint
 
 
 def failpoint(name: str | None, once_file: Path | None) -> Failpoint:

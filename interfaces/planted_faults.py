@@ -12,11 +12,13 @@ from uuid import UUID
 
 import msgspec
 
-from application.command_bus import Asked, CommandBus, Outcome
-from application.commands.bms_batch import AttemptBmsCommands
+from application.command_bus.bus import Asked, CommandBus, Outcome
+from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import AttemptBmsCommand
-from application.deciding import CommandContext
-from application.ports.building_control import (
+from application.commands.dispatch_batch import AttemptBmsCommands
+from application.ports.callback import Told, UtilityNotifier
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsConnection,
     BuildingControl,
     CommandReceipt,
@@ -24,8 +26,6 @@ from application.ports.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from application.ports.clock import Clock
-from application.ports.utility_notifier import Told, UtilityNotifier
 
 
 class ResendingControl:

@@ -5,7 +5,7 @@ another baseline needs the readings themselves. Where the hash differs, readings
 """
 
 from application.commands.dispatch import RecordNotMeasurable
-from application.measuring import (
+from application.measurement.measure import (
     GIVE_UP_AFTER,
     basis_of,
     data_hash,
@@ -13,7 +13,7 @@ from application.measuring import (
     measurement_of,
     readings_window,
 )
-from application.ports.telemetry_store import TelemetryStore
+from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState
 from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id

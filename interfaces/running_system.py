@@ -15,8 +15,8 @@ from typing import Self
 
 import structlog
 
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.operations import OperationsUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
     embedded_servers,
     migrate_database,

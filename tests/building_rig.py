@@ -15,8 +15,8 @@ from uuid import uuid4
 from adapters.bms.single_phase import SinglePhase
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
-from application.portfolio import BmsProfile, ZoneEntry
-from application.ports.building_control import (
+from application.facility.portfolio_entries import BmsProfile, ZoneEntry
+from application.ports.dispatch.building_control import (
     BmsConnection,
     BuildingControl,
     Setpoint,

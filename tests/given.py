@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import msgspec
 
-from application.command_bus import CommandBus
-from application.deciding import CommandContext, IdempotencyKey
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.handlers import HANDLERS
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import DomainEvent

@@ -13,19 +13,19 @@ from typing import Any, Self
 
 import msgspec
 
+from application.command_bus.batching import GatheredCommands
 from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
-from application.portfolio import FacilityEntry, ZoneEntry
-from application.ports.work_queue import BmsWork, CallbackWork
+from application.dispatch.execution.executor import BmsCalls
+from application.facility.portfolio_entries import FacilityEntry, ZoneEntry
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.failpoints import no_failpoint
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState, DREventStatus
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
-from interfaces.failpoints import no_failpoint
 from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry
-from interfaces.workers.bms_calls import BmsCalls
-from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.relay import Relay
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl

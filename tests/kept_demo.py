@@ -20,8 +20,8 @@ from typing import Any
 
 import httpx
 
-from application.api_keys import ID_BYTES, ROLES, SECRET_BYTES, issue
-from application.ports.api_keys import Role
+from application.access.api_keys import ID_BYTES, ROLES, SECRET_BYTES, issue
+from application.ports.access.api_keys import Role
 from application.ports.clock import Clock
 from interfaces.bootstrap import Stores, open_stores, resolve_addresses
 from interfaces.settings import read_settings

@@ -9,11 +9,17 @@ from uuid import UUID
 
 import msgspec
 
+from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import JudgeNotification
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.deciding import CommandContext
-from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
+from application.facility.portfolio_entries import (
+    BmsEntry,
+    FacilityEntry,
+    MeterEntry,
+    ProgramEntry,
+    ZoneEntry,
+)
 from domain.dr_event import FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Provenance
 from domain.facility import BmsLink

@@ -9,7 +9,12 @@ from purgatory import AsyncCircuitBreakerFactory, ContextChanged, Event
 from purgatory.domain.model import HalfOpenedState, OpenedState
 
 from adapters.bms.transport import ConnectTimedOut
-from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
+from application.ports.dispatch.building_control import (
+    BmsAnswerInvalid,
+    BmsRefused,
+    BmsTimedOut,
+    BmsUnreachable,
+)
 
 BreakerState = Literal["opened", "half-opened", "closed"]
 BreakerListener = Callable[[str, BreakerState], None]

@@ -12,15 +12,15 @@ import msgspec
 from adapters.bms.breaker import BmsBreakers, BreakerListener
 from adapters.bms.codec import DeclaredFault, SoapCodec
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
-from application.ports.building_control import (
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
     BmsError,
     BmsRefused,
     BmsUnreachable,
 )
-from application.ports.call_slots import CallSlots
-from application.ports.clock import Clock
+from application.ports.dispatch.call_slots import CallSlots
 
 POLITE_S = 2.0
 """Clock seconds that a call which is not urgent waits for urgent ones of its process."""

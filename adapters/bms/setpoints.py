@@ -7,7 +7,7 @@ from adapters.bms.calling import Call
 from adapters.bms.codec import SoapCodec
 from adapters.bms.messages import SINGLE_PHASE
 from adapters.bms.single_phase import ReadSetpoint
-from application.ports.building_control import BmsAnswerInvalid, BmsConnection, Setpoint
+from application.ports.dispatch.building_control import BmsAnswerInvalid, BmsConnection, Setpoint
 
 
 class SoapSetpoints:

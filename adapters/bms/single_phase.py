@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from application.ports.building_control import (
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
     BmsRefused,
@@ -23,7 +24,6 @@ from application.ports.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from application.ports.clock import Clock
 
 READ_BACKS = 5
 READ_BACK_EVERY_S = 1.0

@@ -9,7 +9,8 @@ from adapters.bms.local_slots import LocalCallSlots
 from adapters.bms.setpoints import SoapSetpoints
 from adapters.bms.single_phase import SinglePhase
 from adapters.bms.two_phase import TwoPhase
-from application.ports.building_control import (
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsConnection,
     BmsRefused,
     CommandReceipt,
@@ -17,8 +18,7 @@ from application.ports.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from application.ports.call_slots import CallSlots
-from application.ports.clock import Clock
+from application.ports.dispatch.call_slots import CallSlots
 
 __all__ = ["SoapBuildingControl", "SoapLimits"]
 

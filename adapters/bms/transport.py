@@ -5,7 +5,7 @@ from base64 import b64encode
 import aiohttp
 import msgspec
 
-from application.ports.building_control import (
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsBusy,
     BmsRefused,

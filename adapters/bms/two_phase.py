@@ -6,7 +6,7 @@ from uuid import UUID
 from adapters.bms.calling import Call
 from adapters.bms.codec import SoapCodec
 from adapters.bms.messages import TWO_PHASE
-from application.ports.building_control import (
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
     CommandReceipt,

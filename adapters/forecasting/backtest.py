@@ -16,8 +16,13 @@ from adapters.forecasting.rolling import USED_FROM_H, Rolling
 from adapters.forecasting.training import LEAST_DAYS, WITHIN_HOUR_DAYS, Histories, gathered
 from adapters.forecasting.weather_ahead import hours_of_yesterday, wandering
 from adapters.forecasting.within_hour import StepShape, in_steps, within_hour
-from application.ports.load_forecaster import FacilityHistory
-from application.ports.rolling_forecasts import HORIZON_H, BacktestConditions, FacilityRun, WeatherAhead
+from application.ports.forecast.load_forecaster import FacilityHistory
+from application.ports.forecast.rolling_forecasts import (
+    HORIZON_H,
+    BacktestConditions,
+    FacilityRun,
+    WeatherAhead,
+)
 from domain.time_series.windows import FloatArray
 
 MODE_OF: dict[WeatherAhead, int] = {

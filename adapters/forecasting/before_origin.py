@@ -12,7 +12,7 @@ from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, clock
 from adapters.forecasting.parameters import PAST, Block
 from adapters.forecasting.residual_correction import HORIZON_H, WINDOW_H
 from adapters.forecasting.temperature_columns import carried_on
-from application.ports.load_forecaster import RECENT_DAYS, RecentBlock
+from application.ports.forecast.load_forecaster import RECENT_DAYS, RecentBlock
 from domain.time_series.windows import FloatArray
 
 MOST_RECENT_H = RECENT_DAYS * HOURS_A_DAY

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from adapters.forecasting.hourly import spans, stuck_steps
 from adapters.forecasting.spikes import believed, spikes
-from application.ports.load_forecaster import FacilityHistory
+from application.ports.forecast.load_forecaster import FacilityHistory
 from domain.time_series.windows import IntervalSeries
 
 

@@ -23,7 +23,7 @@ from adapters.forecasting.reach import within_reach
 from adapters.forecasting.spikes import without_leaps
 from adapters.forecasting.temperature_columns import carried_on, columns, smoothed
 from adapters.forecasting.within_hour import StepShape, in_steps
-from application.ports.load_forecaster import BlockQuantiles, RecentBlock, TemperaturesAhead
+from application.ports.forecast.load_forecaster import BlockQuantiles, RecentBlock, TemperaturesAhead
 from domain.time_series.windows import FloatArray
 
 LEAST_TEMPERATURES = 0.7

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from adapters.forecasting.hourly import hour_of
 from adapters.forecasting.local_week import HOURS_A_DAY
-from application.ports.load_forecaster import FacilityHistory
+from application.ports.forecast.load_forecaster import FacilityHistory
 
 AT_ONCE = 64
 """Facilities in a batch: the more, the less Python; the fewer, the less memory."""

@@ -13,7 +13,7 @@ from adapters.forecasting.local_week import HOUR_S
 from adapters.forecasting.parameters import Block, is_of_this_layout, packed, unpacked
 from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.training import Histories, gathered, learnt
-from application.ports.load_forecaster import (
+from application.ports.forecast.load_forecaster import (
     NAIVE,
     BlockQuantiles,
     FacilityHistory,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY
-from application.ports.load_forecaster import FacilityHistory
+from application.ports.forecast.load_forecaster import FacilityHistory
 from domain.time_series.windows import FloatArray
 
 REACH_DAYS = 400

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray
-from application.ports.load_forecaster import RecentBlock
+from application.ports.forecast.load_forecaster import RecentBlock
 from domain.time_series.windows import FloatArray, IntervalSeries
 
 LOOKED_BACK_DAYS = 28

@@ -20,7 +20,7 @@ from adapters.forecasting.reach import reach_of
 from adapters.forecasting.residual_correction import HORIZON_H
 from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Rolling
 from adapters.forecasting.within_hour import QUARTERS, within_hour
-from application.ports.load_forecaster import FacilityHistory
+from application.ports.forecast.load_forecaster import FacilityHistory
 from domain.time_series.windows import FloatArray
 
 WITHIN_HOUR_DAYS = 90

@@ -24,7 +24,7 @@ from purgatory import SyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 
 from adapters.influxdb.influxql import QueryRefused, Series, read_answer
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 RAW, ROLLUPS = "raw", "rollups"
 """The two retention policies of 1.x; on 2.x and 3.x part of the bucket's or the database's name."""

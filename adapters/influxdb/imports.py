@@ -10,7 +10,7 @@ import numpy as np
 from adapters.influxdb.connection import ROLLUPS, InfluxConnection
 from adapters.influxdb.influxql import before, in_bites, is_one_of, select, since
 from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
-from application.ports.telemetry_store import ImportedIntervals, ImportOutcome, ReadingsRefused
+from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, ReadingsRefused
 from domain.time_series.interval_block import LONGEST_STEP_S
 
 MEASUREMENT = "imported"

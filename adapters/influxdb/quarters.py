@@ -14,7 +14,7 @@ from adapters.influxdb.connection import RAW, InfluxConnection
 from adapters.influxdb.influxql import Series, before, in_bites, is_one_of, select, since
 from adapters.influxdb.line_protocol import microseconds
 from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
-from application.ports.telemetry_progress import Quarter
+from application.ports.telemetry.progress import Quarter
 from domain.telemetry.facility_rollups import LOOK_AHEAD_S, LOOK_BACK_S, RollupColumns, quarter_rollups
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.telemetry.meter_reading import REPLACED_VALUES, UNUSABLE

@@ -14,7 +14,7 @@ from typing import Any
 from adapters.influxdb.connection import RAW, InfluxConnection
 from adapters.influxdb.influxql import Series, before, in_bites, is_one_of, select, since
 from adapters.influxdb.line_protocol import Unstorable, line, microseconds, moment_of, tag
-from application.ports.telemetry_store import ReadingsRefused
+from application.ports.telemetry.store import ReadingsRefused
 from domain.telemetry.meter_reading import UNUSABLE, MeterReading, precedence
 
 MEASUREMENT = "readings"

@@ -20,8 +20,8 @@ from adapters.influxdb.rollup_rows import (
     says_anything,
     stored_rollups,
 )
-from application.ports.telemetry_progress import Correction, PartitionProgress, Quarter
-from application.ports.telemetry_rollups import Settled
+from application.ports.telemetry.progress import Correction, PartitionProgress, Quarter
+from application.ports.telemetry.rollups import Settled
 from domain.telemetry.facility_rollups import HOUR_S, LATE_AFTER, SETTLED_AFTER
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER
 from domain.telemetry.minute_ranges import MINUTE_S, MINUTES

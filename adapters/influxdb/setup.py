@@ -9,7 +9,7 @@ import msgspec
 from adapters.influxdb.connection import RAW, ROLLUPS, InfluxConnection
 from adapters.influxdb.influxql import QueryRefused, name, select
 from adapters.influxdb.raw_readings import A_METER, MEASUREMENT
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 
 
 class InfluxNotSetUp(Exception):

@@ -16,9 +16,9 @@ from adapters.influxdb.raw_readings import last_values, lines_of, new_to, newest
 from adapters.influxdb.rollup_rows import columns_of, hour_of, hour_row, says_anything, stored_rollups
 from adapters.influxdb.settling import settle_quarters, unsettled_rows
 from application.ports.clock import Clock
-from application.ports.telemetry_progress import Quarter, TelemetryProgress
-from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
-from application.ports.telemetry_store import CurrentValue, ImportedIntervals, ImportOutcome, MeterValue
+from application.ports.telemetry.progress import Quarter, TelemetryProgress
+from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry.store import CurrentValue, ImportedIntervals, ImportOutcome, MeterValue
 from domain.telemetry.facility_rollups import HOUR_S, LOOK_AHEAD_S, RollupSeries
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S, RETIRED_AFTER, interval_start
 from domain.telemetry.meter_reading import MeterReading

@@ -9,7 +9,7 @@ import structlog
 from adapters.mqtt import packets
 from adapters.mqtt.incoming import Incoming
 from adapters.mqtt.packets import Granted, MqttProtocolError, Version
-from application.ports.meter_feed import MessageTaker, MeterMessage
+from application.ports.telemetry.meter_feed import MessageTaker, MeterMessage
 
 _log = structlog.get_logger(__name__)
 

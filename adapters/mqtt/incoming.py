@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from adapters.mqtt.packets import PUBLISH, MqttProtocolError, Version, read_varint, traceparent_of
-from application.ports.meter_feed import MAX_PAYLOAD_BYTES, MeterMessage
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MeterMessage
 
 _MOST_PACKET_BYTES = MAX_PAYLOAD_BYTES + 2 * 65_536
 """Room for a whole payload after the longest topic and some properties. Of what is longer the end is passed over as it

@@ -12,7 +12,7 @@ from adapters.mqtt.broker import Broker, answered
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.packets import Version
 from adapters.mqtt.tls import connection_problem
-from application.ports.meter_feed import MessageTaker
+from application.ports.telemetry.meter_feed import MessageTaker
 
 _log = structlog.get_logger(__name__)
 

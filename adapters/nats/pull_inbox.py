@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import nats.js.errors
 
-from application.ports.telemetry_stream import StreamedBatch
+from application.ports.telemetry.stream import StreamedBatch
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

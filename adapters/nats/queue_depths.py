@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from adapters.nats.server_list import servers_of
 from adapters.nats.telemetry_stream import STREAM as TELEMETRY_STREAM
 from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
-from application.ports.system_state import QueueDepth, QueueName, QueuesUnavailable
+from application.ports.operations.system_state import QueueDepth, QueueName, QueuesUnavailable
 
 ANSWER_WITHIN_S = 1.5
 MOST_PAGES = 16

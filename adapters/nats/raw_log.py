@@ -18,8 +18,8 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from adapters.nats.telemetry_stream import STREAM, consumer_of, subject_of
-from application.ports.raw_log import RawMessage, Waiting
-from application.ports.telemetry_stream import StreamUnavailable
+from application.ports.raw_archive.telemetry_log import RawMessage, Waiting
+from application.ports.telemetry.stream import StreamUnavailable
 
 _ANSWER_WITHIN_S = 5.0
 _UNUSED_FOR_S = 60.0

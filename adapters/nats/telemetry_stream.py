@@ -14,7 +14,7 @@ from nats.js import api
 from adapters.nats.ack_inbox import AckInbox
 from adapters.nats.pull_inbox import PullInbox
 from adapters.nats.stream_setup import set_up_stream
-from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
+from application.ports.telemetry.stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 
 STREAM = "TELEMETRY"

@@ -18,7 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolic
 
 from adapters.nats.server_list import servers_of
 from adapters.nats.stream_setup import set_up_stream
-from application.ports.work_queue import (
+from application.ports.dispatch.work_queue import (
     BmsWork,
     CallbackWork,
     WorkItem,

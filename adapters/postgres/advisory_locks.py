@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from application.ports.locks import LockLost
+from application.ports.coordination.locks import LockLost
 
 POLL_S = 0.05
 HEARTBEAT_S = 1.0

@@ -6,8 +6,8 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection, storable
-from application.alerts import ALERTS
-from application.ports.alerts import Alert, AlertPlace
+from application.operations.alert_catalogue import ALERTS
+from application.ports.operations.alerts import Alert, AlertPlace
 
 _RAISE = """
 INSERT INTO gridproof.alerts AS open_alert (name, subject, severity, detail, raised_at, last_seen_at)

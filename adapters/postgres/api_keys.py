@@ -10,7 +10,13 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
-from application.ports.api_keys import ApiKey, ApiKeyNotFound, ApiKeysUnavailable, ApiKeyTaken, StoredApiKey
+from application.ports.access.api_keys import (
+    ApiKey,
+    ApiKeyNotFound,
+    ApiKeysUnavailable,
+    ApiKeyTaken,
+    StoredApiKey,
+)
 
 _ADD = """
 INSERT INTO gridproof.api_keys (key_id, role, utility_id, facility_id, created_at, revoked_at, secret_hash)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from adapters.postgres.read_model_view import Pool, PostgresView, reading
-from application.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.steps import AuditTrailRow, told
 from projections.audit.trail import AuditStep, AuditTrailProjection

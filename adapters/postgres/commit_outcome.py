@@ -21,7 +21,7 @@ from psycopg import Connection
 from adapters.postgres.own_connection import OwnConnection
 from adapters.postgres.save_queue import Save
 from adapters.postgres.write_statements import WriteStatements
-from application.ports.event_store import IdempotencyRecord
+from application.ports.event_store.event_store import IdempotencyRecord
 
 OUTCOME_WITHIN_S = 5.0
 """As long as callers wait for a PostgreSQL that went away in the middle of a commit, and one attempt to connect."""

@@ -5,8 +5,8 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection
-from application.ports.database_server import ServerPlace
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.database_server import ServerPlace
+from application.ports.operations.unavailable import OperationsUnavailable
 
 # The first eight hexadecimal digits of a WAL file's name are its timeline: true from the promotion on, where
 # pg_control_checkpoint() tells the new one only after a checkpoint.

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection, storable
-from application.ports.dead_letters import (
+from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterDecided,
     DeadLetterNotFound,

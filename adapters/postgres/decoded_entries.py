@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
-from application.event_mapper import decode_domain_event
+from application.event_store.event_mapper import decode_domain_event
 from projections.audit.stream_log import StoryEntry
 
 MOST_BYTES = 8_000_000
@@ -30,7 +30,7 @@ class DecodedEntries:
         self._lock = Lock()
 
     def of(self, rows: Iterable[Row]) -> list[StoryEntry]:
-        """Raises what cannot be decoded by this release (application/event_mapper.py)."""
+        """Raises what cannot be decoded by this release (application/event_store/event_mapper.py)."""
         found = []
         with self._lock:
             for row in rows:

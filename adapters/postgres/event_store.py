@@ -19,9 +19,9 @@ from adapters.postgres.snapshot_writing import SnapshotWriter
 from adapters.postgres.store_errors import named, named_failures
 from adapters.postgres.store_factory import StoreFactory
 from adapters.postgres.stream_loading import Known, StreamLoader
-from application.event_mapper import UnreadableDomainEvent, decode_domain_event
-from application.ports.event_log import LogEntry, LogEntryUnreadable
-from application.ports.event_store import (
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
+from application.ports.event_store.event_store import (
     ONE_DECISION,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
@@ -45,7 +45,7 @@ def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: 
         "PERSISTENCE_MODULE": "adapters.postgres.store_factory:StoreFactory",
         StoreFactory.ADDRESS: database_url,
         "APPLICATION_RECORDER_TOPIC": "adapters.postgres.group_commit:GroupCommitRecorder",
-        "MAPPER_TOPIC": "application.event_mapper:MsgspecMapper",
+        "MAPPER_TOPIC": "application.event_store.event_mapper:MsgspecMapper",
         "CREATE_TABLE": "no",
         "POSTGRES_DBNAME": str(parts["dbname"]),
         "POSTGRES_HOST": str(parts.get("host", "127.0.0.1")),

@@ -12,9 +12,9 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.unanswered import UNANSWERED
-from application.event_mapper import decode_domain_event
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.forecast_book import IssuedForecast
+from application.event_store.event_mapper import decode_domain_event
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.forecast_book import IssuedForecast
 from domain.forecast import CYCLE, Forecast, cycle_start_of
 from domain.identifiers import forecast_stream_id
 

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection
-from application.ports.load_forecaster import TrainedModel
+from application.ports.forecast.load_forecaster import TrainedModel
 
 _OF = """
 SELECT facility_id, name, version, trained_at, uses_weather, known_until, parameters

@@ -8,7 +8,7 @@ import msgspec
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection
-from application.ports.forecast_scores import ErrorCorrelation, ForecastScore
+from application.ports.forecast.scores import ErrorCorrelation, ForecastScore
 
 HOUR = timedelta(hours=1)
 _BEGIN = """

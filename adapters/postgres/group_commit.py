@@ -18,8 +18,8 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from adapters.postgres.batch_writer import IMPORT_CHUNK, BatchWriter
 from adapters.postgres.save_queue import Save, within
 from adapters.postgres.shared_turns import SharedTurns
-from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
-from application.save_bounds import SHARED_TRANSACTION
+from application.event_store.save_limits import SHARED_TRANSACTION
+from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
 
 
 class GroupCommitRecorder(PostgresApplicationRecorder):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

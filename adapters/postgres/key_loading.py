@@ -10,7 +10,7 @@ from eventsourcing.postgres import PostgresDatastore
 from adapters.postgres.binary_arrays import TEXT, array, element
 from adapters.postgres.own_connection import OwnConnection
 from adapters.postgres.store_errors import translated
-from application.ports.event_store import IdempotencyRecord, ScopedKey
+from application.ports.event_store.event_store import IdempotencyRecord, ScopedKey
 
 _FIND = b"""
 SELECT k.scope, k.key, k.body_hash, k.reply FROM unnest($1::text[], $2::text[]) AS wanted (scope, key)

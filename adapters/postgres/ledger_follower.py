@@ -16,14 +16,14 @@ import psycopg
 import structlog
 
 from adapters.postgres.ledger_store import TABLES, PostgresLedgerStore
-from application.ledger_keeping import LedgerKeeper
-from application.ledger_sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
-from application.ports.alerts import AlertRegistry
+from application.ledger.schedule import LedgerKeeper
+from application.ledger.sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
 from application.ports.archive import Archive, ArchiveUnavailable
-from application.ports.checkpoint_signer import CheckpointSigner
 from application.ports.clock import Clock
-from application.ports.ledger_store import LedgerMoved, LedgerUnavailable
-from application.ports.operations import OperationsUnavailable
+from application.ports.ledger.signer import CheckpointSigner
+from application.ports.ledger.store import LedgerMoved, LedgerUnavailable
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.ledger.entries import LOGS
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
 from adapters.postgres.unanswered import TRY_AGAIN, named
-from application.ports.ledger_store import Appended, LedgerMoved, LedgerUnavailable
+from application.ports.ledger.store import Appended, LedgerMoved, LedgerUnavailable
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
 
 Connection = psycopg.Connection[Any]

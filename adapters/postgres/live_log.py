@@ -15,8 +15,8 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.bounded_pool import BoundedPool
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
-from application.event_mapper import recorded_at_of
-from application.ports.live_log import (
+from application.event_store.event_mapper import recorded_at_of
+from application.ports.live_feed import (
     SERVING,
     LiveEntry,
     LiveLogUnavailable,

@@ -13,10 +13,10 @@ from eventsourcing.utils import get_topic
 from psycopg import sql
 
 from adapters.postgres.binary_rows import COPY_SIGNATURE, COPY_TRAILER
-from application.demand_response import AGGREGATES
-from application.event_mapper import UnreadableDomainEvent, decode_domain_event
-from application.ports.event_log import LogEntry, LogEntryUnreadable
-from application.upcasters import UPCASTERS
+from application.event_store.demand_response import AGGREGATES
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.event_store.upcasters import UPCASTERS
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.event_sourcing.json_decoders import json_decoder
 from projections.engine.projection import AnyProjection, Facts

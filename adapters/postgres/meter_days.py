@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from adapters.postgres.array_params import dates, moments, texts
-from application.ports.telemetry_progress import Quarter
+from application.ports.telemetry.progress import Quarter
 from domain.telemetry.active_meters import QUARTERS_A_DAY, day_of, quarter_number
 
 Connection = psycopg.Connection[Any]

@@ -8,7 +8,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.unanswered import TRY_AGAIN, named
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 
 
 @contextmanager

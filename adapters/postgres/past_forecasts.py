@@ -9,9 +9,9 @@ from uuid import UUID
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.unanswered import UNANSWERED
-from application.event_mapper import decode_domain_event
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.past_forecasts import ForecastPlace
+from application.event_store.event_mapper import decode_domain_event
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.past_forecasts import ForecastPlace
 from domain.forecast import Forecast, ForecastState
 from domain.identifiers import forecast_stream_id
 

@@ -11,7 +11,7 @@ import psycopg
 
 from adapters.postgres.log_copy import ProjectedLog
 from adapters.postgres.row_table import RowBuffer, RowTable
-from application.ports.event_log import LogEntry, LogEntryUnreadable
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from projections.engine.memory_rows import fold_entry
 from projections.engine.projection import AnyProjection
 

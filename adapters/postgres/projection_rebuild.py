@@ -28,7 +28,7 @@ from adapters.postgres.rebuild_turn import take_turn
 from adapters.postgres.row_layouts import layout_of
 from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
 from application.ports.clock import Clock
-from application.ports.event_log import LogEntryUnreadable
+from application.ports.event_store.event_log import LogEntryUnreadable
 from projections.engine.maintenance import (
     Progress,
     ProjectionsUnavailable,

@@ -25,10 +25,10 @@ from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from adapters.postgres.projection_waits import announce
 from adapters.postgres.rebuild_fold import Bounds
 from adapters.postgres.row_table import Connection, RowTable, RowUnreadable
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.event_log import LogEntry
-from application.ports.operations import OperationsUnavailable
+from application.ports.event_store.event_log import LogEntry
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
 from projections.engine.maintenance import ProjectionsUnavailable, RebuildUnderway
 from projections.engine.memory_rows import FoldFailed
 from projections.engine.projection import AnyProjection, RowsUnavailable

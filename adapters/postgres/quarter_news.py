@@ -9,7 +9,7 @@ import psycopg
 
 from adapters.postgres.array_params import ArrayParam, moments, smallints, texts, timestamps_param
 from adapters.postgres.binary_rows import timestamps
-from application.ports.telemetry_progress import Correction, Quarter
+from application.ports.telemetry.progress import Correction, Quarter
 
 Connection = psycopg.Connection[Any]
 News = dict[int, set[str]]

@@ -7,7 +7,7 @@ import msgspec
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations_connection import operations_connection
-from application.ports.raw_archive_progress import ArchiveProgress
+from application.ports.raw_archive.progress import ArchiveProgress
 from domain.telemetry.meter_reading import PARTITIONS
 
 _COLUMNS = "partition, log_id, stream_seq, archived_through, waiting, objects, told_at"

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from adapters.postgres.audit_trail_view import PostgresAuditTrailView
 from adapters.postgres.read_model_view import Pool, PostgresView, reading
-from application.event_mapper import recorded_at_of
+from application.event_store.event_mapper import recorded_at_of
 from projections.audit.steps import AuditTrailRow
 from projections.deadlines import DeadlineRow, DeadlinesProjection
 from projections.dispatch.projection import DispatchesProjection, DispatchRow

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
 
 _FIND = "SELECT position FROM gridproof.reader_positions WHERE reader = %s"
 _MOVE = """

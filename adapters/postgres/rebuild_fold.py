@@ -20,7 +20,7 @@ from adapters.postgres.log_copy import ProjectedLog, Shard
 from adapters.postgres.rebuild_progress import advanced
 from adapters.postgres.rebuild_turn import share_part
 from adapters.postgres.row_table import RowUnreadable
-from application.ports.event_log import LogEntry, LogEntryUnreadable
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from projections.engine.memory_rows import FoldFailed
 from projections.engine.projection import AnyProjection
 from projections.engine.rebuild_rows import FoldedRows

@@ -7,7 +7,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry_connection import telemetry_connection
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 
 _DAYS = """
 SELECT to_date(substr(c.relname, 16), 'YYYYMMDD') AS day

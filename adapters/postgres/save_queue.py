@@ -10,8 +10,8 @@ from eventsourcing.persistence import DataError, StoredEvent
 
 from adapters.postgres.binary_arrays import bigint, element
 from adapters.postgres.shared_turns import Turn
-from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
-from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
+from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
+from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
 
 
 class Save(Turn):

@@ -10,9 +10,9 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
-from application.ports.api_keys import ApiKeysUnavailable
-from application.ports.sessions import Session
-from application.sessions import MOST_OF_A_KEY
+from application.access.sessions import MOST_OF_A_KEY
+from application.ports.access.api_keys import ApiKeysUnavailable
+from application.ports.access.sessions import Session
 
 STORE = "the store of sessions"
 _FORGET_ENDED = "DELETE FROM gridproof.sessions WHERE expires_at <= now()"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from adapters.postgres.binary_rows import copy_of, timestamps
 from adapters.postgres.quarter_news import columns, tell_corrections
 from adapters.postgres.telemetry_quarters import ComputedQuarters, chosen
-from application.ports.telemetry_progress import Correction, Quarter
+from application.ports.telemetry.progress import Correction, Quarter
 from domain.telemetry.facility_rollups import LATE_AFTER, RollupColumns
 from domain.telemetry.intervals import INTERVAL_S
 from domain.telemetry.minute_ranges import MINUTE_S

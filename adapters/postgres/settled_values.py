@@ -12,7 +12,7 @@ from adapters.postgres.array_params import doubles, moments, texts
 from adapters.postgres.newest_readings import VALUES, Lost, look_back
 from adapters.postgres.quarter_news import columns
 from adapters.postgres.telemetry_quarters import NewestOfMeter
-from application.ports.telemetry_progress import Quarter
+from application.ports.telemetry.progress import Quarter
 
 Connection = psycopg.Connection[Any]
 

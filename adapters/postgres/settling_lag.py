@@ -6,7 +6,7 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry_connection import telemetry_connection
-from application.ports.settling_lag import SettlingBehind
+from application.ports.telemetry.rollup_lag import SettlingBehind
 from domain.telemetry.facility_rollups import SETTLED_AFTER
 
 # A late reading makes an old quarter-hour wait from the moment it came, not from its own end.

@@ -15,7 +15,11 @@ from eventsourcing.persistence import (
     ProgrammingError,
 )
 
-from application.ports.event_store import EventStoreUnavailable, IdempotencyKeyTaken, VersionConflict
+from application.ports.event_store.event_store import (
+    EventStoreUnavailable,
+    IdempotencyKeyTaken,
+    VersionConflict,
+)
 
 
 class StreamConflict(IntegrityError):

@@ -9,9 +9,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_quarters import fresh
-from application.ports.stored_readings import MeterSeqs, RolledUp
-from application.ports.telemetry_progress import Quarter
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.progress import Quarter
+from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.intervals import INTERVAL, interval_start
 
 FACILITIES_AT_ONCE = 100

@@ -14,8 +14,8 @@ from adapters.postgres.array_params import teach, texts, uuids
 from adapters.postgres.decoded_entries import DecodedEntries
 from adapters.postgres.single_statements import single_statements
 from adapters.postgres.unanswered import named
-from application.event_mapper import decode_domain_event
-from application.upcasters import stored_topics
+from application.event_store.event_mapper import decode_domain_event
+from application.event_store.upcasters import stored_topics
 from domain.dr_event import DREvent
 from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
 

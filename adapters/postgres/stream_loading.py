@@ -22,7 +22,7 @@ from adapters.postgres.binary_arrays import BIGINT, array, bigint, bigint_of, el
 from adapters.postgres.own_connection import OwnConnection, Session
 from adapters.postgres.pipelined_statements import Call
 from adapters.postgres.store_errors import translated
-from application.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 

@@ -8,7 +8,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.advisory_locks import lock_key
 from adapters.postgres.operations_connection import operations_connection
-from application.ports.system_state import Rebuild
+from application.ports.operations.system_state import Rebuild
 
 # A part of the streams that is done stands at the end; the whole is as far as the part that is least far.
 _REBUILDS = """

@@ -8,7 +8,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from adapters.postgres.array_params import teach
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 # A worker that is stopped in mid-transaction must not hold up its successor for ever.
 _BOUNDED = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"

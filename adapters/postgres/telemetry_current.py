@@ -17,7 +17,7 @@ from adapters.postgres.array_params import moments, texts
 from adapters.postgres.chunk_spans import Span
 from adapters.postgres.newest_readings import NOTHING, VALUES, Meters, Newest, look_back, newest_in
 from adapters.postgres.recent_readings import newest_of, recent_readings
-from application.ports.telemetry_store import CurrentValue, MeterValue
+from application.ports.telemetry.store import CurrentValue, MeterValue
 from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER, interval_start
 from domain.telemetry.reading_block import ReadingBlock
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adapters.postgres.binary_rows import copy_of, received, received_lengths, timestamps
 from adapters.postgres.telemetry_quarters import ComputedQuarters, fresh
-from application.ports.telemetry_store import ImportedIntervals, ImportOutcome, ReadingsRefused
+from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, ReadingsRefused
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
 from domain.time_series.interval_block import LONGEST_STEP_S, StoredIntervals
 from domain.time_series.windows import TimeWindow

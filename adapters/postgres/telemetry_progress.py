@@ -14,8 +14,8 @@ from adapters.postgres import quarter_news
 from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from application.ports.clock import Clock
-from application.ports.telemetry_progress import Correction, Quarter
-from application.ports.telemetry_rollups import CorrectedInterval
+from application.ports.telemetry.progress import Correction, Quarter
+from application.ports.telemetry.rollups import CorrectedInterval
 
 # Longer than InfluxDB is waited for in one block.
 _BOUNDED = "SET LOCAL idle_in_transaction_session_timeout = '300s'; SET LOCAL statement_timeout = '300s'"

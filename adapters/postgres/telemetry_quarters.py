@@ -16,7 +16,7 @@ from adapters.postgres.chunk_columns import StoredReadings
 from adapters.postgres.chunk_spans import Span
 from adapters.postgres.quarter_news import unsettled
 from adapters.postgres.stored_chunks import counts_in, readings_in
-from application.ports.telemetry_progress import Quarter
+from application.ports.telemetry.progress import Quarter
 from domain.telemetry.active_meters import MeterPresence, day_number, days_before, quarter_number
 from domain.telemetry.facility_rollups import LOOK_AHEAD_S, RollupColumns, quarter_rollups
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S

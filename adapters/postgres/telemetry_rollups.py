@@ -12,7 +12,7 @@ from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_quarters import ComputedQuarters, fresh
 from adapters.postgres.telemetry_settling import settle_quarters
 from application.ports.clock import Clock
-from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
 from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,

@@ -14,8 +14,8 @@ from adapters.postgres.settled_values import keep_values
 from adapters.postgres.stored_words import make_one_word
 from adapters.postgres.telemetry_quarters import computed, read_for
 from adapters.postgres.telemetry_readings import file_recent
-from application.ports.telemetry_progress import Quarter
-from application.ports.telemetry_rollups import Settled
+from application.ports.telemetry.progress import Quarter
+from application.ports.telemetry.rollups import Settled
 from domain.telemetry.facility_rollups import SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]

@@ -21,7 +21,7 @@ from adapters.postgres.telemetry_readings import (
     batch_of,
 )
 from application.ports.clock import Clock
-from application.ports.telemetry_store import (
+from application.ports.telemetry.store import (
     CurrentValue,
     ImportedIntervals,
     ImportOutcome,

@@ -5,7 +5,7 @@ from pathlib import Path
 from adapters.readings_file.csv_file import CsvReadingsFile
 from adapters.readings_file.green_button_file import GreenButtonFile
 from adapters.readings_file.parquet_file import ParquetReadingsFile
-from application.ports.readings_file import ReadingsFile, UnknownFileKind, UnreadableFile
+from application.ports.history_import import ReadingsFile, UnknownFileKind, UnreadableFile
 
 __all__ = ["CsvReadingsFile", "GreenButtonFile", "ParquetReadingsFile", "open_readings_file"]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from adapters.readings_file.on_disk import FileOnDisk
 from adapters.readings_file.parsing import numbers, starts_of_intervals, text
-from application.ports.readings_file import (
+from application.ports.history_import import (
     BadValue,
     MissingColumn,
     ReadingsBatch,

@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import intern
 
 from adapters.readings_file.xml_walk import walk
-from application.ports.readings_file import BadValue, UnreadableFile
+from application.ports.history_import import BadValue, UnreadableFile
 
 MAX_ENTRIES = 1_000_000
 MAX_LINKS = 1_000

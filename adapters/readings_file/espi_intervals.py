@@ -10,7 +10,7 @@ import numpy as np
 from adapters.readings_file.espi_catalogue import whole_number
 from adapters.readings_file.espi_series import Series
 from adapters.readings_file.xml_walk import walk
-from application.ports.readings_file import QUALITIES, BadTimestamp, BadValue, ReadingsBatch
+from application.ports.history_import import QUALITIES, BadTimestamp, BadValue, ReadingsBatch
 from domain.time_series.interval_block import LONGEST_STEP_S
 
 _LATEST_START_S = 4_102_444_800

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.readings_file.espi_catalogue import Catalogue, Entry
-from application.ports.readings_file import BadValue, UnreadableFile
+from application.ports.history_import import BadValue, UnreadableFile
 from domain.telemetry.meter_reading import IDENTIFIER
 
 WATT_HOURS, WATTS = 72, 38

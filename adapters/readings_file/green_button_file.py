@@ -11,7 +11,7 @@ from adapters.readings_file.local_time import LocalTime, WrongRule
 from adapters.readings_file.netting import Apart
 from adapters.readings_file.on_disk import BATCH_ROWS, FileOnDisk
 from adapters.readings_file.ordering import FileState
-from application.ports.readings_file import BadValue, ClockChange, ReadingsBatch
+from application.ports.history_import import BadValue, ClockChange, ReadingsBatch
 
 
 class GreenButtonFile(FileOnDisk):

@@ -6,7 +6,7 @@ Bits 0-11 seconds of the hour, 12-16 hour, 17-19 day of the week (Monday 1), 20-
 
 from datetime import UTC, date, datetime, timedelta
 
-from application.ports.readings_file import ClockChange
+from application.ports.history_import import ClockChange
 
 _NONE = 0xFFFFFFFF
 _LONGEST_OFFSET_S = 50_400

@@ -11,7 +11,7 @@ from adapters.readings_file.espi_intervals import Row, batch_of_intervals
 from adapters.readings_file.espi_series import REVERSE, Series
 from adapters.readings_file.ordering import CHUNK_ROWS, batch_of, rows_of
 from adapters.readings_file.sorting import Rows, Run, Sorter
-from application.ports.readings_file import DuplicateReading, ReadingsBatch
+from application.ports.history_import import DuplicateReading, ReadingsBatch
 
 MOST_OF_A_MOMENT = 100_000
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from adapters.readings_file.ordering import in_order
 from adapters.readings_file.time_zones import clock_changes_in, time_zones_beside
-from application.history_steps import steps_of
-from application.ports.readings_file import (
+from application.history_import.interval_grid import steps_of
+from application.ports.history_import import (
     ClockChange,
     FacilityReadings,
     OnRead,

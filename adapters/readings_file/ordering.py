@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.readings_file.sorting import ROW, Rows, Run, Sorter
-from application.ports.readings_file import (
+from application.ports.history_import import (
     FileChanged,
     OnRead,
     ReadingsBatch,

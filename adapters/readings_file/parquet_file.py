@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from adapters.readings_file.on_disk import FileOnDisk
 from adapters.readings_file.parsing import LARGEST, LONGEST_ID, numbers, starts_of_intervals
-from application.ports.readings_file import (
+from application.ports.history_import import (
     BadTimestamp,
     BadValue,
     MissingColumn,

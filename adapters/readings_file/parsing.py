@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from application.ports.readings_file import BadTimestamp, BadValue, LineArray, NaiveTimestamp, TimeArray
+from application.ports.history_import import BadTimestamp, BadValue, LineArray, NaiveTimestamp, TimeArray
 from domain.time_series.windows import FloatArray
 
 LONGEST_ID = 200

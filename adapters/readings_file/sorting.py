@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from application.ports.readings_file import NoRoomToSort
+from application.ports.history_import import NoRoomToSort
 
 Rows = NDArray[Any]
 """Shape (n,), of ROW."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from application.ports.readings_file import ClockChange, MissingColumn, UnknownTimeZone, UnreadableFile
+from application.ports.history_import import ClockChange, MissingColumn, UnknownTimeZone, UnreadableFile
 
 
 def time_zones_beside(readings: Path) -> Mapping[str, ZoneInfo]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from xml.parsers import expat
 
-from application.ports.readings_file import ReadingsFileError, UnreadableFile
+from application.ports.history_import import ReadingsFileError, UnreadableFile
 
 MAX_DEPTH = 64
 MAX_TEXT = 2_000

@@ -9,7 +9,7 @@ from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 
 from application.ports.clock import Clock
-from application.ports.weather import WeatherUnavailable
+from application.ports.weather.source import WeatherUnavailable
 
 TOTAL_S, LEAST_TOTAL_WALL_S = 10.0, 2.0
 ATTEMPTS = 3

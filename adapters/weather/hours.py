@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from application.ports.weather import WeatherUnavailable
+from application.ports.weather.source import WeatherUnavailable
 from domain.time_series.windows import IntervalSeries
 from domain.units import outdoor_celsius
 

@@ -11,7 +11,7 @@ import msgspec
 from adapters.weather.bounded_get import BoundedGet
 from adapters.weather.hours import HOUR, NONSENSE, hourly_series
 from application.ports.clock import Clock
-from application.ports.weather import WeatherReport, WeatherUnavailable
+from application.ports.weather.source import WeatherReport, WeatherUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.units import InvalidQuantity
 

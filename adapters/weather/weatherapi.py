@@ -16,9 +16,9 @@ from adapters.weather.bounded_get import BoundedGet
 from adapters.weather.hours import HOUR, hourly_series, on_the_hour
 from adapters.weather.weatherapi_answers import Answer, Hour, NotInPlan, may_pass, moment, read_answer
 from application.ports.clock import Clock
-from application.ports.weather import WeatherReport, WeatherUnavailable
-from application.ports.weather_quota import WeatherQuota
-from application.weather_places import WeatherPlace
+from application.ports.weather.quota import WeatherQuota
+from application.ports.weather.source import WeatherReport, WeatherUnavailable
+from application.weather.cell_location import WeatherPlace
 from domain.time_series.windows import local_date, local_day
 from domain.units import InvalidQuantity
 

@@ -6,7 +6,7 @@ import msgspec
 
 from adapters.weather.bounded_get import Answered
 from adapters.weather.hours import NONSENSE
-from application.ports.weather import WeatherUnavailable
+from application.ports.weather.source import WeatherUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 
 

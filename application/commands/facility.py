@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
 
 
 class RegisterFacility(msgspec.Struct, frozen=True, kw_only=True):

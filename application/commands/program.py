@@ -2,7 +2,7 @@
 
 import msgspec
 
-from application.portfolio import ProgramEntry
+from application.facility.portfolio_entries import ProgramEntry
 
 
 class AgreeProgram(msgspec.Struct, frozen=True, kw_only=True):

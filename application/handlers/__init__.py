@@ -1,7 +1,6 @@
 """Every command and its handler, on one page."""
 
-from application.command_bus import Handler
-from application.commands.bms_batch import AttemptBmsCommands, RecordBmsSuccesses
+from application.command_bus.bus import Handler
 from application.commands.dispatch import (
     AbortDispatch,
     AlignDispatch,
@@ -27,6 +26,7 @@ from application.commands.dispatch import (
     RetryRestore,
     WithdrawMeasurement,
 )
+from application.commands.dispatch_batch import AttemptBmsCommands, RecordBmsSuccesses
 from application.commands.dr_event import (
     CancelDREvent,
     CancelNotifiedDREvent,
@@ -52,22 +52,22 @@ from application.commands.facility import (
     StartMaintenance,
 )
 from application.commands.program import AgreeProgram
-from application.handlers import bms_batch as on_bms_batch
-from application.handlers import (
-    callback,
+from application.handlers import facility as on_facility
+from application.handlers import measurement
+from application.handlers import program as on_program
+from application.handlers.callback import callback
+from application.handlers.dispatch import batch as on_bms_batch
+from application.handlers.dispatch import dispatch as on_dispatch
+from application.handlers.dispatch import preparation
+from application.handlers.dr_event import (
     cancellation,
     completion,
-    measuring,
     modification,
     notification,
     planning,
-    preparation,
     replanning,
 )
-from application.handlers import dispatch as on_dispatch
-from application.handlers import dr_event as on_dr_event
-from application.handlers import facility as on_facility
-from application.handlers import program as on_program
+from application.handlers.dr_event import lifecycle as on_dr_event
 
 HANDLERS: dict[type, Handler] = {
     RegisterFacility: on_facility.register_facility,
@@ -112,8 +112,8 @@ HANDLERS: dict[type, Handler] = {
     RecordZoneStates: on_dispatch.record_zone_states,
     ReconcileDispatch: on_dispatch.reconcile_dispatch,
     RecordMeterVerification: on_dispatch.record_meter_verification,
-    RecordMeasurement: measuring.record_measurement,
-    RecordNotMeasurable: measuring.record_not_measurable,
-    RecordRemeasurement: measuring.record_remeasurement,
-    WithdrawMeasurement: measuring.withdraw_measurement,
+    RecordMeasurement: measurement.record_measurement,
+    RecordNotMeasurable: measurement.record_not_measurable,
+    RecordRemeasurement: measurement.record_remeasurement,
+    WithdrawMeasurement: measurement.withdraw_measurement,
 }

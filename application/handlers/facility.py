@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
+from application.command_bus.decision_context import Deciding, Decision
 from application.commands.dispatch import NoteRestore
 from application.commands.facility import (
     EndMaintenance,
@@ -12,8 +13,7 @@ from application.commands.facility import (
     RegisterFacility,
     StartMaintenance,
 )
-from application.deciding import Deciding, Decision
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
 from domain.dispatch import Dispatch
 from domain.errors import UnknownFacility
 from domain.facility import BmsLink, Facility, Limits, Zone

@@ -1,7 +1,7 @@
 """Handlers of the commands on programs."""
 
+from application.command_bus.decision_context import Deciding, Decision
 from application.commands.program import AgreeProgram
-from application.deciding import Deciding, Decision
 from domain.program import Program, Terms
 
 

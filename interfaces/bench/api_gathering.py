@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from application.current_reads import CurrentReads
+from application.telemetry.rate_limited_reads import CurrentReads
 from interfaces.bench.api_floor import PlainApp, served
 from interfaces.bench.api_plain import PlainStores, Refused
 from interfaces.bootstrap.bench_api import PlainPlan, gathered_reads

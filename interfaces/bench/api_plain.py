@@ -18,9 +18,9 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
-from application.api_keys import is_genuine, parse_token
-from application.fresh_answers import FRESH_S
-from application.ports.api_keys import ApiKey, StoredApiKey
+from application.access.api_keys import is_genuine, parse_token
+from application.ports.access.api_keys import ApiKey, StoredApiKey
+from application.telemetry.cached_reader import FRESH_S
 from interfaces.bootstrap.bench_api import PlainPlan
 from interfaces.web.access import READER
 from interfaces.web.current_value import STALE_AFTER_S

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from application.ports.api_keys import ApiKey
+from application.ports.access.api_keys import ApiKey
 from interfaces.bench.api_floor import served
 from interfaces.bench.api_plain import PlainStores, Refused, Rows, is_stale
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4, uuid5
 import aiohttp
 import uvloop
 
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
 
 DR_EVENT = UUID(int=1)
 _ENVELOPE = (

@@ -14,7 +14,7 @@ from typing import cast
 
 import uvloop
 
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
 from interfaces.simulators.bms_answers import XmlAnswer
 from interfaces.simulators.bms_server import BmsServer
 from interfaces.simulators.building import Building

@@ -68,9 +68,9 @@ def _stock(url: str, number: int, callers: int) -> Iterator[Call]:
 
 @contextmanager
 def _commands(url: str, prefix: str, callers: int, *, is_stock: bool) -> Iterator[Call]:
+    from application.command_bus.decision_context import CommandContext, IdempotencyKey
     from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
-    from application.deciding import CommandContext, IdempotencyKey
-    from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
+    from application.facility.portfolio_entries import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
     from interfaces.bootstrap.bench import opened_bus
 
     context = CommandContext(

@@ -9,12 +9,18 @@ from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
 from uuid import UUID, uuid4
 
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import JudgeNotification
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.deciding import CommandContext
-from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
+from application.facility.portfolio_entries import (
+    BmsEntry,
+    FacilityEntry,
+    MeterEntry,
+    ProgramEntry,
+    ZoneEntry,
+)
 from domain.dr_event import Notice
 from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import CYCLE, Forecast, ForecastInputs, ForecastModel, QuantileSteps, cycle_start_of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from application.ports.load_forecaster import TrainedModel
+    from application.ports.forecast.load_forecaster import TrainedModel
 
 SIZES = (100, 1_000, 10_000)
 TRAINED, TRAINED_DAYS = 64, 200

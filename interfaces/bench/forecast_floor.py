@@ -13,7 +13,7 @@ import psycopg
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from application.ports.load_forecaster import FacilityHistory
+    from application.ports.forecast.load_forecaster import FacilityHistory
     from domain.time_series.windows import FloatArray
     from interfaces.bench.bed import BenchDatabase
 

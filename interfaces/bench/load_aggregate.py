@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from domain.event_sourcing.aggregate import Provenance
 from domain.facility import Facility
 from interfaces.bench.bed import Bed, BenchDatabase

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 import msgspec
 from eventsourcing.utils import get_topic
 
-from application.event_mapper import encode_state
+from application.event_store.event_mapper import encode_state
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance, domain_event_id

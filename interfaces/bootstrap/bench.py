@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings import read_settings
 
@@ -158,7 +158,7 @@ def _refuse_volatile(url: str) -> None:
 def import_log(url: str, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
     """Fill the log of demand response by the event store's own import; how many domain events."""
     from adapters.postgres.event_store import PostgresEventStore
-    from application.demand_response import DemandResponse
+    from application.event_store.demand_response import DemandResponse
 
     with closing(PostgresEventStore(DemandResponse, url)) as store:
         return store.import_rows(rows)

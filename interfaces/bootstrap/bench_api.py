@@ -23,8 +23,8 @@ from interfaces.bootstrap.bench_projections import read_side
 from interfaces.settings import PREFIX, read_settings
 
 if TYPE_CHECKING:
-    from application.current_reads import CurrentReads
     from application.ports.clock import Clock
+    from application.telemetry.rate_limited_reads import CurrentReads
     from interfaces.bootstrap.stores import Stores
 
 FILLING_THREADS = 32
@@ -116,8 +116,8 @@ class ApiStage:
 def gathered_reads(plan: PlainPlan) -> tuple[CurrentReads, Clock]:
     """What the door reads current values with, for the running event loop; it ends with the process."""
     from adapters.current_cache import RedisCurrentCache
-    from application.current_reads import CurrentReads
-    from application.current_values import CurrentValues
+    from application.telemetry.current_values import CurrentValues
+    from application.telemetry.rate_limited_reads import CurrentReads
 
     stores = open_bench_stores(plan.database_url)
     cache = RedisCurrentCache(plan.redis_url)
@@ -165,9 +165,9 @@ def api_stage(
 
 def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
     """Facilities, and keys that may read all of them."""
-    from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.command_bus.decision_context import CommandContext
     from application.commands.facility import RegisterFacility
-    from application.deciding import CommandContext
 
     context = CommandContext(
         correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant=None, trace_id="0" * 32

@@ -26,7 +26,7 @@ from interfaces.bootstrap.bench import BenchDatabase, open_bench_stores
 from interfaces.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
-    from application.portfolio import FacilityEntry
+    from application.facility.portfolio_entries import FacilityEntry
     from interfaces.bootstrap.stores import Stores
 
 READY_WITHIN_S = 60.0
@@ -108,11 +108,11 @@ def _first_window(stores: Stores) -> datetime:
 
 
 def _fill(stores: Stores, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.command_bus.decision_context import CommandContext
     from application.commands.facility import RegisterFacility
     from application.commands.program import AgreeProgram
-    from application.deciding import CommandContext
-    from application.portfolio import ProgramEntry
+    from application.facility.portfolio_entries import ProgramEntry
 
     context = CommandContext(
         correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant=None, trace_id="0" * 32
@@ -144,7 +144,7 @@ def _fill(stores: Stores, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 def facility_entry(facility_id: str, programs: tuple[str, ...]) -> FacilityEntry:
     """Three zones of 10 kW and one meter, ready for DR events all day."""
-    from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
+    from application.facility.portfolio_entries import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
 
     return FacilityEntry(
         facility_id=facility_id,
@@ -160,7 +160,7 @@ def facility_entry(facility_id: str, programs: tuple[str, ...]) -> FacilityEntry
 def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
     """What two hours of forecast cycles leave behind."""
     from adapters.postgres.event_store import PostgresEventStore
-    from application.forecasts import Forecasts
+    from application.event_store.forecasts import Forecasts
     from domain.event_sourcing.aggregate import Provenance
     from domain.forecast import (
         CYCLE,

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from application.forecasting import ForecastSite
-from application.ports.load_forecaster import FacilityHistory, TrainedModel
-from application.ports.telemetry_store import ImportedIntervals
+from application.forecast.forecast_commands import ForecastSite
+from application.ports.forecast.load_forecaster import FacilityHistory, TrainedModel
+from application.ports.telemetry.store import ImportedIntervals
 from domain.time_series.windows import IntervalSeries
 
 if TYPE_CHECKING:
-    from application.issuing import ForecastIssuing
-    from application.ports.load_forecaster import LoadForecaster
-    from application.ports.telemetry_store import TelemetryStore
+    from application.forecast.cycle import ForecastCycle
+    from application.forecast.issue import ForecastIssuing
+    from application.ports.forecast.load_forecaster import LoadForecaster
+    from application.ports.telemetry.store import TelemetryStore
     from domain.time_series.windows import FloatArray
-    from interfaces.workers.forecast_cycle import ForecastCycle
 
 QUARTER_S = 900
 KINDS = 64
@@ -93,10 +93,10 @@ def cycle_of(
     from adapters.clock import SystemClock
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.telemetry_store import PostgresTelemetryStore
-    from application.forecasts import Forecasts
-    from application.issuing import ForecastIssuing
-    from application.model_shelf import ModelShelf
-    from interfaces.workers.forecast_cycle import ForecastCycle
+    from application.event_store.forecasts import Forecasts
+    from application.forecast.cycle import ForecastCycle
+    from application.forecast.issue import ForecastIssuing
+    from application.forecast.model_registry import ModelShelf
 
     store = PostgresEventStore(Forecasts, database_url)
     clock = SystemClock()
@@ -133,7 +133,7 @@ class _Warm:
         self._at = at
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> Any:
-        from application.ports.weather import WeatherReport
+        from application.ports.weather.source import WeatherReport
 
         hours = int((ends_at - starts_at) / timedelta(hours=1))
         starts_s = starts_at.timestamp() + 3600 * np.arange(float(hours))

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 import msgspec
 
-from application.ports.meter_feed import Kept, MeterMessage
-from application.reading_packs import ReadingBatch, pack
+from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.servers import migrate_database, with_embedded
 from interfaces.settings import PREFIX, Settings

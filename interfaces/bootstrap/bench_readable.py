@@ -31,9 +31,9 @@ class ReadingApi(NamedTuple):
 @contextmanager
 def reading_api(stage: IngestStage, stores: Stores, facility_ids: Iterable[str]) -> Iterator[ReadingApi]:
     """On the database of `stage`, which is `stores`', without a cache: a process that answers for these facilities."""
-    from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.command_bus.decision_context import CommandContext
     from application.commands.facility import RegisterFacility
-    from application.deciding import CommandContext
     from projections.registry import PROJECTIONS
 
     context = CommandContext(

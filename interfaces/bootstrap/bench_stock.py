@@ -12,8 +12,8 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 
 from adapters.postgres.event_store import store_environment
-from application.demand_response import DemandResponse
-from application.ports.event_store import (
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_store import (
     ONE_DECISION,
     IdempotencyRecord,
     SaveBounds,

@@ -38,11 +38,11 @@ class StreamStage:
 
 @contextmanager
 def stream_stage(database: BenchDatabase) -> Iterator[StreamStage]:
-    from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.command_bus.decision_context import CommandContext
     from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
-    from application.deciding import CommandContext
-    from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
-    from application.ports.live_log import SERVING
+    from application.facility.portfolio_entries import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
+    from application.ports.live_feed import SERVING
     from projections.registry import projection_named
 
     context = CommandContext(

@@ -16,8 +16,8 @@ def bench_ledger(app_url: str, folder: Path) -> Iterator[tuple[Callable[[], int]
     from adapters.clock import SystemClock
     from adapters.ledger_key import signer_in
     from adapters.postgres.ledger_store import PostgresLedgerStore
-    from application.ledger_sealing import Sealer, follow
-    from application.ledger_verification import verify_ledger
+    from application.ledger.sealing import Sealer, follow
+    from application.ledger.verification import verify_ledger
     from domain.ledger.entries import DEMAND_RESPONSE
 
     archive, signer = ObjectArchive((folder / "archive").as_uri()), signer_in(folder)

@@ -12,8 +12,8 @@ from interfaces.failpoints import failpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from application.ports.building_control import BuildingControl
-    from application.ports.call_slots import CallSlots
+    from application.ports.dispatch.building_control import BuildingControl
+    from application.ports.dispatch.call_slots import CallSlots
     from interfaces.workers.bms_health import BmsHealth
     from projections.dispatch.projection import DispatchRow
 
@@ -23,10 +23,10 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     from adapters.nats.work_queue import NatsWorkQueue
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from adapters.postgres.call_slots import PostgresCallSlots
-    from interfaces.workers.bms_calls import BmsCalls
+    from application.command_bus.batching import GatheredCommands
+    from application.dispatch.execution.executor import BmsCalls
     from interfaces.workers.bms_health import BmsHealth, serve_metrics
     from interfaces.workers.dispatch import DispatchWorker
-    from interfaces.workers.gathered_commands import GatheredCommands
     from interfaces.workers.reconcile import Reconciler
 
     settings = stores.settings

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from application.ports.load_forecaster import LoadForecaster
-from application.ports.readings_file import ReadingsFile
-from application.ports.rolling_forecasts import RollingForecasts
+from application.ports.forecast.load_forecaster import LoadForecaster
+from application.ports.forecast.rolling_forecasts import RollingForecasts
+from application.ports.history_import import ReadingsFile
 
 
 def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFile:

@@ -11,7 +11,7 @@ from interfaces.bootstrap.stores import clock_of, database_url
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
-    from application.ports.telemetry_store import TelemetryStore
+    from application.ports.telemetry.store import TelemetryStore
     from projections.audit.stream_log import StoryLog
 
 

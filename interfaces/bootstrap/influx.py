@@ -41,7 +41,7 @@ def set_up_telemetry_store(settings: Settings) -> None:
     """What a store besides PostgreSQL needs before it takes anything. Raises MigrationError, SecretError."""
     from adapters.influxdb.setup import InfluxNotSetUp, set_up
     from adapters.postgres.migrate import MigrationError
-    from application.ports.telemetry_store import TelemetryStoreUnavailable
+    from application.ports.telemetry.store import TelemetryStoreUnavailable
 
     if settings.telemetry_store != "influx":
         return

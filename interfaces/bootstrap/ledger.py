@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from application.ledger_proof import NotProvable
+from application.ledger.proof import NotProvable
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.ledger_key import Ed25519Signer
     from adapters.postgres.ledger_follower import LedgerFollower
     from adapters.postgres.ledger_store import PostgresLedgerStore
-    from application.ledger_proof import ProofDocument
-    from application.ledger_report import LedgerReport, Span
-    from application.ledger_status import LedgerStatus
+    from application.ledger.proof import ProofDocument
+    from application.ledger.status import LedgerStatus
+    from application.ledger.verification_report import LedgerReport, Span
     from application.ports.archive import Archive
     from interfaces.bootstrap.stores import Stores
 
@@ -121,7 +121,7 @@ def verify_ledger(
     progress: Callable[[str, int, int], None] = lambda log, done, total: None,
 ) -> LedgerReport:
     """Verify, and raise or clear the alert `ledger_mismatch`."""
-    from application.ledger_verification import verify_ledger as verified
+    from application.ledger.verification import verify_ledger as verified
     from domain.ledger.entries import LOGS
 
     report = verified(
@@ -145,7 +145,7 @@ def verify_ledger(
 
 def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
     """Raises UnknownStory or NotProvable."""
-    from application.ledger_proof import prove
+    from application.ledger.proof import prove
     from projections.audit.replay import UnknownStory, read_story
 
     story = read_story(stores.story_log(), dr_event_id)
@@ -159,7 +159,7 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
 
 def ledger_status(stores: Stores) -> LedgerStatus:
     """Raises NotProvable for a checkpoint that does not hold, or whose key is not known."""
-    from application import ledger_status as status
+    from application.ledger import status
 
     return status.ledger_status(
         ledger_store(stores),
@@ -199,7 +199,7 @@ def _no_path_told() -> Iterator[None]:
 
 def wait_until_sealed(stores: Stores, *, within_s: float) -> bool:
     """Whether all that is recorded now came under a checkpoint within so many wall seconds."""
-    from application.ledger_proof import latest_checkpoint
+    from application.ledger.proof import latest_checkpoint
     from domain.ledger.entries import LOGS
 
     store = ledger_store(stores)

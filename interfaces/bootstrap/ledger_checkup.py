@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from application.ledger_proof import NotProvable
+from application.ledger.proof import NotProvable
 from application.ports.clock import Clock
 from interfaces.bootstrap.found import Found
 from interfaces.bootstrap.ledger import MOST_SEAL_S, NoPublicKey, ledger_status
 
 if TYPE_CHECKING:
-    from application.ledger_status import LedgerStatus, LogStatus
+    from application.ledger.status import LedgerStatus, LogStatus
     from interfaces.bootstrap.stores import Stores
 
 NAME = "ledger"

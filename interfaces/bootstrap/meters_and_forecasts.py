@@ -8,19 +8,20 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from application.ports.failpoints import Failpoint, no_failpoint
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics, watched_telemetry
 from interfaces.bootstrap.telemetry_log import telemetry_log
 from interfaces.bootstrap.weather import weather_source
-from interfaces.failpoints import Failpoint, failpoint, no_failpoint
+from interfaces.failpoints import failpoint
 
 if TYPE_CHECKING:
     import ssl
 
-    from application.forecasting import ForecastSite
-    from application.ports.turn_shares import TurnShares
+    from application.forecast.cycle import ForecastCycle
+    from application.forecast.forecast_commands import ForecastSite
+    from application.ports.coordination.lock_holders import TurnShares
     from interfaces.settings import Settings
-    from interfaces.workers.forecast_cycle import ForecastCycle
     from interfaces.workers.forecast_scoring import ForecastScoring
     from interfaces.workers.ingest_sessions import IngestSession
 
@@ -158,10 +159,10 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
     from adapters.forecasting import BatchedLoadForecaster
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.forecast_models import PostgresForecastModels
-    from application.forecasts import Forecasts
-    from application.issuing import ForecastIssuing
-    from application.model_shelf import ModelShelf
-    from interfaces.workers.forecast_cycle import ForecastCycle
+    from application.event_store.forecasts import Forecasts
+    from application.forecast.cycle import ForecastCycle
+    from application.forecast.issue import ForecastIssuing
+    from application.forecast.model_registry import ModelShelf
 
     with closing(PostgresEventStore(Forecasts, stores.database_url)) as log:
         yield ForecastCycle(
@@ -191,7 +192,7 @@ def forecast_scoring(stores: Stores) -> ForecastScoring:
 
 
 def forecast_sites(stores: Stores) -> list[ForecastSite]:
-    from application.forecasting import ForecastSite
+    from application.forecast.forecast_commands import ForecastSite
 
     return [
         ForecastSite(facility_id=row.facility_id, tz=row.tz, weather_cell=row.weather_cell, region=row.region)

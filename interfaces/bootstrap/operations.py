@@ -12,9 +12,9 @@ from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_log import telemetry_log
 
 if TYPE_CHECKING:
-    from application.dead_letter_replay import DeadLetterReplay
-    from application.ports.telemetry_stream import TelemetryStream
-    from application.ports.work_queue import WorkPublisher
+    from application.operations.dead_letter_replay import DeadLetterReplay
+    from application.ports.dispatch.work_queue import WorkPublisher
+    from application.ports.telemetry.stream import TelemetryStream
 
 REDELIVERY_S = 30.0
 LEAST_REDELIVERY_S = 1.5
@@ -31,12 +31,12 @@ def redelivery_s(stores: Stores) -> float:
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
     """Connects to NATS only for what needs it."""
-    from application.dead_letter_replay import DeadLetterReplay
+    from application.operations.dead_letter_replay import DeadLetterReplay
 
     @asynccontextmanager
     async def publisher() -> AsyncIterator[WorkPublisher]:
         from adapters.nats.work_queue import NatsWorkQueue
-        from application.ports.work_queue import WorkQueueUnavailable
+        from application.ports.dispatch.work_queue import WorkQueueUnavailable
 
         connecting = NatsWorkQueue.connect(
             _nats_url(stores),
@@ -59,7 +59,7 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
         import nats.errors
 
         from adapters.nats.server_list import servers_of
-        from application.ports.telemetry_stream import StreamUnavailable
+        from application.ports.telemetry.stream import StreamUnavailable
 
         connecting = nats.connect(
             servers_of(_nats_url(stores)), name="replay", max_reconnect_attempts=1, reconnect_time_wait=0.1

@@ -14,7 +14,7 @@ from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.archive import Archive
-    from application.ports.raw_archive_progress import RawArchiveProgress
+    from application.ports.raw_archive.progress import RawArchiveProgress
     from interfaces.bootstrap.stores import Stores
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
 from application.ports.clock import Clock
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
 from interfaces.settings import Settings, read_settings
@@ -17,20 +17,20 @@ from interfaces.settings import Settings, read_settings
 if TYPE_CHECKING:
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.log_signal import LogSignal
-    from application.ports.alerts import AlertRegistry
-    from application.ports.api_keys import ApiKeys
-    from application.ports.dead_letters import DeadLetters
-    from application.ports.forecast_book import ForecastBook
-    from application.ports.forecast_scores import ForecastScores
-    from application.ports.live_log import LiveLog
-    from application.ports.meter_powers import MeterPowersView
-    from application.ports.past_forecasts import PastForecasts
-    from application.ports.sessions import Sessions
-    from application.ports.stored_readings import StoredReadings
-    from application.ports.system_state import SystemState
-    from application.ports.telemetry_rollups import TelemetryRollups
-    from application.ports.telemetry_store import TelemetryStore
-    from application.ports.utilities import Utilities
+    from application.ports.access.api_keys import ApiKeys
+    from application.ports.access.sessions import Sessions
+    from application.ports.facility import Utilities
+    from application.ports.forecast.forecast_book import ForecastBook
+    from application.ports.forecast.past_forecasts import PastForecasts
+    from application.ports.forecast.scores import ForecastScores
+    from application.ports.live_feed import LiveLog
+    from application.ports.operations.alerts import AlertRegistry
+    from application.ports.operations.dead_letters import DeadLetters
+    from application.ports.operations.system_state import SystemState
+    from application.ports.telemetry.meter_powers import MeterPowersView
+    from application.ports.telemetry.reading_counts import StoredReadings
+    from application.ports.telemetry.rollups import TelemetryRollups
+    from application.ports.telemetry.store import TelemetryStore
     from projections.audit.stream_log import StoryLog
     from projections.engine.maintenance import ProjectionMaintenance
     from projections.engine.waits import ProjectionWaits
@@ -156,7 +156,7 @@ class Stores:
 
     def known_programs(self, program_ids: Collection[str]) -> list[str]:
         """Those of the named programs that there are."""
-        from application.ports.event_store import StreamNotFound
+        from application.ports.event_store.event_store import StreamNotFound
         from domain.identifiers import program_stream_id
         from domain.program import Program
 
@@ -217,7 +217,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
     from adapters.postgres.event_store import PostgresEventStore
     from adapters.postgres.forecast_book import PostgresForecastBook
     from adapters.postgres.quick_pool import QuickPool
-    from application.demand_response import DemandResponse
+    from application.event_store.demand_response import DemandResponse
     from application.handlers import HANDLERS
 
     clock = clock or clock_of(settings)

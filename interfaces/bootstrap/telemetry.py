@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from application.ports.current_cache import CurrentCache
-    from application.ports.telemetry_store import TelemetryStore
-    from application.telemetry_health import TelemetryHealth
+    from application.ports.shared_cache import CurrentCache
+    from application.ports.telemetry.store import TelemetryStore
+    from application.telemetry.store_health import TelemetryHealth
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings import Settings
     from interfaces.workers.retention import Retention
@@ -30,8 +30,8 @@ async def watched_telemetry(
     stores: Stores, process: str, *, keeps_cache_warm: bool = False, health: TelemetryHealth | None = None
 ) -> AsyncIterator[TelemetryStore]:
     """The store with its calls watched: alerts and metrics tell how `process` gets on with it."""
-    from application.current_values import WriteThrough
-    from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
+    from application.telemetry.current_values import WriteThrough
+    from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
     from interfaces.workers.telemetry_metrics import show_health
     from interfaces.workers.telemetry_watch import TelemetryWatch
 
@@ -118,7 +118,7 @@ def telemetry_retention(stores: Stores) -> Retention | None:
     """None where the store lets go of what is old by itself."""
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from adapters.postgres.retention import PostgresTelemetryRetention
-    from application.telemetry_retention import RetentionPolicy
+    from application.telemetry.retention_policy import RetentionPolicy
     from interfaces.bootstrap.raw_archive import archived_through
     from interfaces.workers.retention import Retention
 

@@ -11,8 +11,8 @@ from interfaces.bootstrap.telemetry import current_cache
 if TYPE_CHECKING:
     from adapters.weather_quota import CachedWeatherQuota
     from application.ports.clock import Clock
-    from application.ports.weather import WeatherSource
-    from application.weather_places import WeatherPlace
+    from application.ports.weather.source import WeatherSource
+    from application.weather.cell_location import WeatherPlace
     from interfaces.settings import Settings
 
 WEATHERAPI_URL = "https://api.weatherapi.com"
@@ -21,7 +21,7 @@ WEATHERAPI_URL = "https://api.weatherapi.com"
 def weather_source(stores: Stores) -> WeatherSource | None:
     """For one event loop; None where the settings name no service. Raises SecretError."""
     from adapters.weather import HttpWeatherSource
-    from application.remembered_weather import RememberedWeather
+    from application.weather.cached_source import RememberedWeather
 
     settings = stores.settings
     source: WeatherSource
@@ -59,7 +59,7 @@ def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:
 
 def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
     from adapters.weather import WeatherApiPlan, WeatherApiSource
-    from application.weather_quota_alert import WatchedQuota
+    from application.weather.quota_alert import WatchedQuota
     from interfaces.secrets import resolve_secret
 
     settings, clock = stores.settings, stores.clock
@@ -77,7 +77,7 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
 
 def weather_places(stores: Stores) -> dict[str, WeatherPlace]:
     """Where every weather cell is, by the facilities in it."""
-    from application.weather_places import WeatherPlace, places_of
+    from application.weather.cell_location import WeatherPlace, places_of
 
     return places_of(
         (row.weather_cell, WeatherPlace(latitude=row.latitude, longitude=row.longitude, tz=row.tz))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from application.telemetry_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
+from application.telemetry.store_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
 from interfaces.bootstrap.garbage import spare_what_is_there
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
@@ -20,7 +20,7 @@ from interfaces.bootstrap.telemetry import current_cache, watched_telemetry
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
-    from application.ports.telemetry_store import TelemetryStore
+    from application.ports.telemetry.store import TelemetryStore
     from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
     from projections.queries.replica import ReplicatedReadModels
 

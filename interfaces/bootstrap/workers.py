@@ -21,7 +21,7 @@ from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.nats.work_queue import NatsWorkQueue
-    from application.ports.utility_notifier import UtilityNotifier
+    from application.ports.callback import UtilityNotifier
 
 THREADS = 32
 
@@ -71,7 +71,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.advisory_locks import AdvisoryLocks
     from adapters.postgres.log_signal import LogSignal
     from adapters.postgres.reader_positions import PostgresReaderPositions
-    from interfaces.workers.gathered_commands import GatheredCommands
+    from application.command_bus.batching import GatheredCommands
     from interfaces.workers.queue_watch import TellingPublisher
     from interfaces.workers.relay import READER, Relay
     from interfaces.workers.stopping_log import StoppingLog, run_again_when_readable
@@ -161,7 +161,7 @@ async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _notify(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.utility import HttpUtilityNotifier
-    from interfaces.workers.callback_calls import CallbackCalls
+    from application.callback import CallbackCalls
     from interfaces.workers.notify import NotifyWorker
 
     queue = await _work_queue(stores, "notify")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
-from application.backtesting import (
+from application.forecast.backtest import (
     GUARDED_WITHIN,
     NAIVE,
     OURS,
@@ -17,10 +17,10 @@ from application.backtesting import (
     scored,
     summary,
 )
-from application.ports.load_forecaster import FacilityHistory
-from application.ports.readings_file import FacilityReadings, ReadingsFile, ReadingsFileError
-from application.ports.rolling_forecasts import BacktestConditions, RollingForecasts
-from application.predicting import UnusableStep, check_step
+from application.forecast.predict_from_file import UnusableStep, check_step
+from application.ports.forecast.load_forecaster import FacilityHistory
+from application.ports.forecast.rolling_forecasts import BacktestConditions, RollingForecasts
+from application.ports.history_import import FacilityReadings, ReadingsFile, ReadingsFileError
 from interfaces.cli.backtest_picture import picture
 from interfaces.cli.parameter_types import country_or_region, time_zone
 from interfaces.cli.printing import print_json, print_table

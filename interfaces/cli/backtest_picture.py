@@ -6,9 +6,9 @@ from html import escape
 
 import numpy as np
 
-from application.backtesting import OURS, FacilityScore
-from application.ports.load_forecaster import FacilityHistory
-from application.ports.rolling_forecasts import FacilityRun
+from application.forecast.backtest import OURS, FacilityScore
+from application.ports.forecast.load_forecaster import FacilityHistory
+from application.ports.forecast.rolling_forecasts import FacilityRun
 from domain.time_series.windows import FloatArray
 
 MOST_FACILITIES = 60

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
-from application.ports.readings_file import ReadingsFile, ReadingsFileError
+from application.ports.history_import import ReadingsFile, ReadingsFileError
 from domain.baseline import (
     METHODS,
     Baseline,

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
-from application import dead_letter_desk as desk
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
+from application.operations import dead_letter_decisions as desk
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
 from interfaces.cli.printing import print_fields, print_json, print_table
 from interfaces.cli.session import opened_stores, operator
 

@@ -12,8 +12,8 @@ from interfaces.cli.session import command_context, opened_stores, warn_if_behin
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from application.command_bus.decision_context import CommandContext
     from application.commands.dispatch import OverrideForecast, RestoreByHand
-    from application.deciding import CommandContext
     from interfaces.bootstrap import Stores
     from projections.audit.stream_log import AsOf
     from projections.dispatch.projection import DispatchRow
@@ -245,7 +245,7 @@ def _resolved(stores: "Stores", reference: str) -> "UUID":
 
 def _context(stores: "Stores", dr_event_id: "UUID") -> "CommandContext":
     """Part of the DR event's own story, on behalf of its utility. Raises UnknownDREvent."""
-    from application.ports.event_store import StreamNotFound
+    from application.ports.event_store.event_store import StreamNotFound
     from domain.dr_event import DREvent
     from domain.errors import UnknownDREvent
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from application.portfolio import Portfolio
+    from application.facility.portfolio_entries import Portfolio
     from interfaces.bootstrap import Stores
     from projections.audit.stream_log import AsOf
     from projections.facility import FacilityRow
@@ -74,8 +74,8 @@ def facilities_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def import_file(file: Path, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
-    from application.portfolio_import import import_portfolio
-    from application.portfolio_problems import read_portfolio
+    from application.facility.portfolio_validation import read_portfolio
+    from application.operations.portfolio_import import import_portfolio
 
     if file.stat().st_size > MOST_BYTES:
         raise click.ClickException(
@@ -103,7 +103,7 @@ def import_file(file: Path, as_json: bool) -> None:
 
 
 def _check(portfolio: "Portfolio", stores: "Stores") -> None:
-    from application.portfolio_problems import check_references
+    from application.facility.portfolio_validation import check_references
 
     check_references(
         portfolio,

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from application.ports.load_forecaster import LoadForecaster
-from application.ports.readings_file import FacilityReadings, ReadingsFile, ReadingsFileError
-from application.predicting import Prediction, predict_loads
+from application.forecast.predict_from_file import Prediction, predict_loads
+from application.ports.forecast.load_forecaster import LoadForecaster
+from application.ports.history_import import FacilityReadings, ReadingsFile, ReadingsFileError
 from interfaces.cli.backtest import backtest
 from interfaces.cli.forecast_reads import READS
 from interfaces.cli.parameter_types import country_or_region, moment, time_zone

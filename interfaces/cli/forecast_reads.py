@@ -12,8 +12,8 @@ from interfaces.cli.printing import print_fields, print_json, print_table
 from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
-    from application.forecast_accuracy import Accuracy
-    from application.forecast_documents import ForecastDocument, LeadTimeDocument
+    from application.forecast.accuracy import Accuracy
+    from application.forecast.documents import ForecastDocument, LeadTimeDocument
 
 SHOW_EXAMPLE = """
 \b
@@ -78,8 +78,8 @@ def show(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def accuracy(*, facility_ids: tuple[str, ...], days: int, as_json: bool) -> None:
     """How forecasts turned out beside the meters, by facility, lead time and quality."""
-    from application.forecast_accuracy import facility_accuracies
-    from application.ports.operations import OperationsUnavailable
+    from application.forecast.accuracy import facility_accuracies
+    from application.ports.operations.unavailable import OperationsUnavailable
 
     try:
         with opened_stores() as stores:
@@ -103,10 +103,14 @@ def accuracy(*, facility_ids: tuple[str, ...], days: int, as_json: bool) -> None
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
     """What all facilities will draw together, with intervals as wide as their errors went together."""
-    from application.forecast_reading import newest_at
-    from application.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
-    from application.ports.event_store import EventStoreUnavailable
-    from application.ports.operations import OperationsUnavailable
+    from application.forecast.as_of import newest_at
+    from application.forecast.portfolio_forecast import (
+        NothingForeseen,
+        measured_correlations,
+        portfolio_forecast,
+    )
+    from application.ports.event_store.event_store import EventStoreUnavailable
+    from application.ports.operations.unavailable import OperationsUnavailable
     from projections.queries.all_rows import every_row
 
     try:
@@ -156,9 +160,9 @@ def _accuracy_row(facility_id: str, row: Accuracy) -> tuple[object, ...]:
 
 
 def _newest(facility_id: str, as_of: datetime | None) -> ForecastDocument:
-    from application.forecast_documents import forecast_document
-    from application.forecast_reading import newest_at
-    from application.ports.event_store import EventStoreUnavailable
+    from application.forecast.as_of import newest_at
+    from application.forecast.documents import forecast_document
+    from application.ports.event_store.event_store import EventStoreUnavailable
 
     try:
         with opened_stores() as stores:
@@ -178,9 +182,9 @@ def _newest(facility_id: str, as_of: datetime | None) -> ForecastDocument:
 def _ahead(
     facility_id: str, lead_time: timedelta, first: datetime, last: datetime, as_of: datetime | None
 ) -> LeadTimeDocument:
-    from application.forecast_documents import lead_time_document
-    from application.forecast_reading import LeadTimeRefused, by_lead_time
-    from application.ports.event_store import EventStoreUnavailable
+    from application.forecast.as_of import LeadTimeRefused, by_lead_time
+    from application.forecast.documents import lead_time_document
+    from application.ports.event_store.event_store import EventStoreUnavailable
     from domain.time_series.windows import InvalidWindow, TimeWindow
 
     try:

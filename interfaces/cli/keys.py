@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from application.api_keys import ID_BYTES, ROLES, SECRET_BYTES, InvalidApiKeyScope, issue
-from application.ports.api_keys import ApiKey, ApiKeyNotFound, ApiKeys, ApiKeysUnavailable, Role
+from application.access.api_keys import ID_BYTES, ROLES, SECRET_BYTES, InvalidApiKeyScope, issue
+from application.ports.access.api_keys import ApiKey, ApiKeyNotFound, ApiKeys, ApiKeysUnavailable, Role
 from application.ports.clock import Clock
 from interfaces.cli.keys_meters import meters_group
 

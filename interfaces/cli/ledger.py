@@ -15,7 +15,7 @@ from interfaces.cli.printing import print_fields, print_json, print_table, progr
 from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
-    from application.ledger_report import LedgerReport
+    from application.ledger.verification_report import LedgerReport
 
 VERIFY_EXAMPLE = """
 \b
@@ -58,7 +58,7 @@ def verify(
     first: int | None, last: int | None, log: str | None, public_key: str | None, as_json: bool
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
-    from application.ledger_report import Span
+    from application.ledger.verification_report import Span
     from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL
     from interfaces.bootstrap import verify_ledger
 
@@ -170,7 +170,7 @@ def prove(reference: str, out: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(file: Path, public_key: str | None, as_json: bool) -> None:
     """Check a proof, without a database."""
-    from application.ledger_proof import ProofBroken, check_proof
+    from application.ledger.proof import ProofBroken, check_proof
     from interfaces.bootstrap import read_public_key
 
     try:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 import msgspec
 
-from application.portfolio import Region
+from application.facility.portfolio_entries import Region
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from projections.audit.stream_log import AsOf
 

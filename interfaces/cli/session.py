@@ -14,7 +14,7 @@ import click
 from interfaces.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from application.deciding import CommandContext
+    from application.command_bus.decision_context import CommandContext
     from interfaces.bootstrap import Stores
 
 
@@ -69,7 +69,7 @@ def operator() -> str:
 
 def command_context(*, tenant: str | None = None, correlation_id: UUID | None = None) -> "CommandContext":
     """A command from this keyboard; `correlation_id` continues a story, else it begins one."""
-    from application.deciding import CommandContext
+    from application.command_bus.decision_context import CommandContext
 
     return CommandContext(
         correlation_id=correlation_id or uuid4(),

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from application.history_import import HistoryReport, OnProgress, import_history, rehearse_import
-from application.history_inspection import InspectedFacility, inspect_readings
-from application.ports.readings_file import OnRead, OrderedReadings, ReadingsFile, ReadingsFileError
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
+from application.history_import.importer import HistoryReport, OnProgress, import_history, rehearse_import
+from application.history_import.inspection import InspectedFacility, inspect_readings
+from application.ports.history_import import OnRead, OrderedReadings, ReadingsFile, ReadingsFileError
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
 from interfaces.cli.printing import print_json, print_table
 from interfaces.cli.session import opened_stores
 from interfaces.cli.telemetry_archive import archive_group

@@ -15,8 +15,8 @@ from interfaces.cli.printing import print_fields, print_json, print_table, progr
 from interfaces.cli.session import current_settings, opened_stores
 
 if TYPE_CHECKING:
-    from application.raw_archive_restore import OnProgress
-    from application.raw_archive_verification import ArchiveReport
+    from application.raw_archive.restore import OnProgress
+    from application.raw_archive.verification import ArchiveReport
 
 EXAMPLE = """
 \b
@@ -64,7 +64,7 @@ def archive_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(as_json: bool) -> None:
     """How far the archive is, by partition of the log."""
-    from application.raw_archive_manifest import PARTITION_NAMES
+    from application.raw_archive.manifest import PARTITION_NAMES
     from interfaces.bootstrap import raw_archive_progress
 
     with opened_stores() as stores:
@@ -100,7 +100,7 @@ def status(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(as_json: bool) -> None:
     """Every object against the manifest, every entry against the one before."""
-    from application.raw_archive_verification import verify_archive
+    from application.raw_archive.verification import verify_archive
     from interfaces.bootstrap import raw_archive
 
     with _progress("objects") as on_progress:
@@ -158,8 +158,8 @@ def restore(
     starts_at: datetime, ends_at: datetime, facility_ids: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
     """Bring the readings of a range back from the archive, and what was malformed in it."""
-    from application.raw_archive_restore import Wanted
-    from application.raw_archive_restore import restore as restored
+    from application.raw_archive.restore import Wanted
+    from application.raw_archive.restore import restore as restored
     from interfaces.bootstrap import raw_archive
 
     if ends_at <= starts_at:

@@ -15,7 +15,7 @@ from interfaces.cli.printing import print_json, print_table
 from interfaces.cli.session import opened_stores
 
 if TYPE_CHECKING:
-    from application.load_histories import HistorySources
+    from application.telemetry.load_history import HistorySources
     from domain.telemetry.load_history import LoadHistory
 
 EXAMPLE = """
@@ -33,7 +33,7 @@ COLUMNS = ("mean_kw", "kwh", "min_kw", "max_kw", "coverage_pct")
 @contextmanager
 def opened_sources() -> Iterator[HistorySources]:
     """The telemetry of the running system. Raises NoRunningSystem."""
-    from application.load_histories import HistorySources
+    from application.telemetry.load_history import HistorySources
 
     with opened_stores() as stores:
         yield HistorySources(stores.telemetry(), stores.rollups(), stores.meter_powers())
@@ -53,8 +53,8 @@ def opened_sources() -> Iterator[HistorySources]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def history(facility_id: str, first: datetime, last: datetime, resolution: str, *, as_json: bool) -> None:
     """What FACILITY drew: mean, energy, extremes and coverage of each step."""
-    from application.load_histories import HistoryTooLong, load_histories
-    from application.ports.telemetry_store import TelemetryStoreUnavailable
+    from application.ports.telemetry.store import TelemetryStoreUnavailable
+    from application.telemetry.load_history import HistoryTooLong, load_histories
     from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
 
     try:

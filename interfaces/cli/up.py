@@ -9,7 +9,7 @@ from contextlib import closing
 
 import click
 
-from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
 from interfaces.bootstrap import open_stores
 from interfaces.cli.session import current_settings
 from interfaces.logs import configure_logs

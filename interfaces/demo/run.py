@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from application.portfolio import Portfolio
+from application.facility.portfolio_entries import Portfolio
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id

@@ -12,13 +12,13 @@ from uuid import uuid5
 import msgspec
 import numpy as np
 
-from application.api_keys import ID_BYTES, SECRET_BYTES, issue
+from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
+from application.command_bus.decision_context import CommandContext
 from application.commands.facility import StartMaintenance
-from application.deciding import CommandContext
-from application.portfolio import Portfolio, ProgramEntry
-from application.portfolio_import import import_portfolio
-from application.ports.api_keys import Role
-from application.ports.telemetry_store import ImportedIntervals, TelemetryStore
+from application.facility.portfolio_entries import Portfolio, ProgramEntry
+from application.operations.portfolio_import import import_portfolio
+from application.ports.access.api_keys import Role
+from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
 from domain.identifiers import NAMESPACE
 from interfaces.bootstrap import Stores
 from interfaces.demo.options import EPOCH, HISTORY, STEP_S

@@ -9,9 +9,9 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 
-from application.portfolio import Portfolio
+from application.facility.portfolio_entries import Portfolio
 from application.ports.clock import Clock
-from application.ports.forecast_book import ForecastBook
+from application.ports.forecast.forecast_book import ForecastBook
 from interfaces.demo.api import ApiClient
 from interfaces.demo.cast import Cast
 from interfaces.demo.options import TARGET_SHARE, WINDOW

@@ -14,7 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from application.ports.building_control import (
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
     BmsError,
@@ -22,7 +23,6 @@ from application.ports.building_control import (
     BmsTimedOut,
     BmsUnreachable,
 )
-from application.ports.clock import Clock
 from interfaces.simulation.mishaps import Mishaps
 from interfaces.simulation.virtual_loop import OWNER
 from interfaces.simulators.building import Building, Refusal

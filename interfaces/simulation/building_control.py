@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from application.ports.building_control import (
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsConnection,
     BmsRefused,
     CommandReceipt,
@@ -19,7 +20,6 @@ from application.ports.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from application.ports.clock import Clock
 from interfaces.simulation.bms_network import BmsNetwork, Breakers, GuardedNetwork
 from interfaces.simulators.building import Building
 from interfaces.simulators.setpoint_messages import cause_of

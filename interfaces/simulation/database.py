@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
-from application.ports.event_log import LogEntry
-from application.ports.event_store import (
+from application.ports.event_store.event_log import LogEntry
+from application.ports.event_store.event_store import (
     ONE_DECISION,
     EventStoreUnavailable,
     IdempotencyRecord,
@@ -20,7 +20,7 @@ from application.ports.event_store import (
     VersionConflict,
     saved_one_by_one,
 )
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.event_sourcing.aggregate import Aggregate
 from interfaces.simulation.event_store import MemoryEventStore
 from interfaces.simulation.locks import LockBoard

@@ -9,9 +9,10 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import get_topic
 
-from application.event_mapper import decode_domain_event, encode_state
-from application.ports.event_log import LogEntry
-from application.ports.event_store import (
+from application.event_store.event_mapper import decode_domain_event, encode_state
+from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
+from application.ports.event_store.event_log import LogEntry
+from application.ports.event_store.event_store import (
     ONE_DECISION,
     IdempotencyKeyTaken,
     IdempotencyRecord,
@@ -24,7 +25,6 @@ from application.ports.event_store import (
     VersionConflict,
     saved_one_by_one,
 )
-from application.save_bounds import EVENT_OVERHEAD_BYTES, check_save_size
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent

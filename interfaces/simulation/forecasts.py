@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from application.ports.forecast_book import IssuedForecast
+from application.ports.forecast.forecast_book import IssuedForecast
 from domain.forecast import CYCLE, DataQuality, QuantileSteps, cycle_start_of
 from domain.identifiers import forecast_id
 

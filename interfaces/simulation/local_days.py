@@ -12,7 +12,7 @@ from random import Random
 from msgspec.structs import replace
 
 from application.commands.dr_event import JudgeNotification, ModifyDREvent
-from application.portfolio import FacilityEntry, ProgramEntry
+from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
 from domain.dr_event import Notice
 from interfaces.simulation.forecasts import ForecastWeather
 from interfaces.simulation.wishes import EPOCH, PROGRAM, QUARTER, UTILITY, Wish

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from application.ports.locks import LockLost
+from application.ports.coordination.locks import LockLost
 from interfaces.simulation.waking import settled
 
 

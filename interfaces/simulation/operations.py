@@ -10,9 +10,9 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.alerts import ALERTS
-from application.ports.alerts import Alert, AlertPlace
-from application.ports.dead_letters import (
+from application.operations.alert_catalogue import ALERTS
+from application.ports.operations.alerts import Alert, AlertPlace
+from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterDecided,
     DeadLetterNotFound,

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from application.command_bus import CommandBus, TooManyConflicts
+from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.commands.dispatch import OverrideForecast, ReissueBmsCommand
-from application.deciding import CommandContext, IdempotencyKey
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.dispatch import Dispatch
 from domain.errors import DomainError
 from interfaces.simulation.clock import VirtualClock

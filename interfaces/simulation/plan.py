@@ -12,7 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from application.portfolio import BmsEntry, BmsProfile, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
+from application.facility.portfolio_entries import (
+    BmsEntry,
+    BmsProfile,
+    FacilityEntry,
+    MeterEntry,
+    ProgramEntry,
+    ZoneEntry,
+)
 from interfaces.simulation.bms_network import FAULTS, BmsFault
 from interfaces.simulation.forecasts import ForecastWeather
 from interfaces.simulation.local_days import (

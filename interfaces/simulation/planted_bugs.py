@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from application.command_bus import CommandBus, Handler
+from application.command_bus.bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
 from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent
 from application.handlers import HANDLERS

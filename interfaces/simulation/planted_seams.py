@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from application.command_bus import Handler
-from application.deciding import Deciding, Decision, IdempotencyKey
-from application.handlers.completion import complete_dr_event
-from application.ports.building_control import BmsConnection, CommandStatus, ZoneCommand
-from application.ports.work_queue import BmsWork, WorkItem
+from application.command_bus.bus import Handler
+from application.command_bus.decision_context import Deciding, Decision, IdempotencyKey
+from application.handlers.dr_event.completion import complete_dr_event
+from application.ports.dispatch.building_control import BmsConnection, CommandStatus, ZoneCommand
+from application.ports.dispatch.work_queue import BmsWork, WorkItem
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import CURTAILED
 from projections.deadlines import DeadlineRow
 from projections.dispatch.projection import DispatchRow

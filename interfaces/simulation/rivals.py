@@ -10,7 +10,7 @@ from random import Random
 
 from application.commands.dr_event import CancelNotifiedDREvent, JudgeNotification
 from application.commands.facility import EndMaintenance, StartMaintenance
-from application.portfolio import FacilityEntry, ProgramEntry
+from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
 from domain.dr_event import Notice
 from interfaces.simulation.wishes import EPOCH, STARTS_AT, Wish
 

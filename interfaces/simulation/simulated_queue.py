@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from application.ports.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
 from interfaces.simulation.mishaps import Mishaps
 from interfaces.simulation.work_queue import MemoryWorkQueue
 

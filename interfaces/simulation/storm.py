@@ -12,14 +12,14 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.deciding import CommandContext
 from application.handlers import HANDLERS
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.operations import OperationsUnavailable
-from application.ports.work_queue import WorkQueueUnavailable
+from application.ports.dispatch.work_queue import WorkQueueUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dispatch import Dispatch
 from interfaces.simulation.bms_network import BmsNetwork, SimulatedBms
 from interfaces.simulation.building_control import BmsAdapter

@@ -9,8 +9,8 @@ from random import Random
 from typing import NamedTuple
 from uuid import UUID
 
+from application.ports.callback import CallbackFailed, Told, judged
 from application.ports.clock import Clock
-from application.ports.utility_notifier import CallbackFailed, Told, judged
 from interfaces.simulation.mishaps import Mishaps
 
 LONGEST_S = 5.0

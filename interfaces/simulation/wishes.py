@@ -16,7 +16,7 @@ from application.commands.dr_event import (
     ModifyDREvent,
 )
 from application.commands.facility import EndMaintenance, OptInFacility, OptOutFacility, StartMaintenance
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
 from domain.dr_event import Notice
 from domain.identifiers import dr_event_id
 

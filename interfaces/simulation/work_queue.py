@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from application.ports.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
 from interfaces.simulation.waking import settled
 
 CALLBACKS_AT_ONCE = 10_000

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from application.command_bus import CommandBus
+from application.callback import CallbackCalls
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.bus import CommandBus
+from application.dispatch.execution.executor import BmsCalls
 from interfaces.simulation.building_control import SimulatedBuildingControl
 from interfaces.simulation.clock import VirtualClock
 from interfaces.simulation.database import Database, Session
@@ -23,10 +26,7 @@ from interfaces.simulation.simulated_queue import SimulatedWorkQueue
 from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
 from interfaces.simulation.virtual_loop import Killed
 from interfaces.workers import measure
-from interfaces.workers.bms_calls import BmsCalls
-from interfaces.workers.callback_calls import CallbackCalls
 from interfaces.workers.dispatch import DispatchWorker
-from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.notify import NotifyWorker
 from interfaces.workers.reconcile import Reconciler
 from interfaces.workers.relay import Relay

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from lxml import etree
 
-from application.ports.building_control import (
+from application.ports.dispatch.building_control import (
     CommandReceipt,
     CommandStatus,
     ControlStrategy,

@@ -16,9 +16,9 @@ from litestar.params import FromPath
 from litestar.response import Response
 from litestar.types import ASGIApp
 
-from application.portfolio import BmsProfile
-from application.ports.building_control import ZoneCommand
+from application.facility.portfolio_entries import BmsProfile
 from application.ports.clock import Clock
+from application.ports.dispatch.building_control import ZoneCommand
 from interfaces.simulators import bms_messages as two_phase
 from interfaces.simulators import setpoint_messages as single_phase
 from interfaces.simulators.bms_answers import DroppedAnswer, SilentAnswer, XmlAnswer

@@ -8,8 +8,14 @@ from uuid import UUID
 
 import msgspec
 
-from application.portfolio import BmsProfile, FacilityEntry, ZoneEntry
-from application.ports.building_control import CommandReceipt, CommandStatus, Setpoint, ZoneCommand, ZoneState
+from application.facility.portfolio_entries import BmsProfile, FacilityEntry, ZoneEntry
+from application.ports.dispatch.building_control import (
+    CommandReceipt,
+    CommandStatus,
+    Setpoint,
+    ZoneCommand,
+    ZoneState,
+)
 from interfaces.simulators.building_rules import (
     Refusal,
     UnknownZone,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from application.ports.building_control import Setpoint, ZoneCommand
+from application.ports.dispatch.building_control import Setpoint, ZoneCommand
 from interfaces.simulators.building_zone import Hold, Zone
 
 NOBODY = UUID(int=0)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from application.portfolio import ZoneEntry
-from application.ports.building_control import Setpoint
+from application.facility.portfolio_entries import ZoneEntry
+from application.ports.dispatch.building_control import Setpoint
 from interfaces.simulators.journal import Violation
 
 COMFORTABLE_C = 22.0

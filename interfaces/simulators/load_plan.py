@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from application.ports.stored_readings import MeterSeqs, RolledUp, StoredReadings
+from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp, StoredReadings
 
 METERS_PER_FACILITY = 10
 """Of meters that send alone; of gateways as many whole ones as hold them."""

@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
-from application.portfolio import Portfolio
+from application.facility.portfolio_entries import Portfolio
 from application.ports.clock import Clock
-from application.weather_places import WeatherPlace
+from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.bms_server import BmsServer, create_bms_app
 from interfaces.simulators.building import Building
 from interfaces.simulators.building_faults import FaultBook, FaultOrder

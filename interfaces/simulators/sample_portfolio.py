@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from application.portfolio import (
+from application.facility.portfolio_entries import (
     BmsEntry,
     BmsProfile,
     FacilityEntry,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from lxml import etree
 
-from application.ports.building_control import Setpoint, SetpointUnit
+from application.ports.dispatch.building_control import Setpoint, SetpointUnit
 from interfaces.simulators.building import Refusal, SetpointReading, WriteCause
 from interfaces.simulators.soap_envelope import InvalidRequest, envelope, fault, valid_body
 

@@ -11,7 +11,7 @@ from litestar import Request, get
 from litestar.datastructures import State
 
 from application.ports.clock import Clock
-from application.weather_places import WeatherPlace
+from application.weather.cell_location import WeatherPlace
 from domain.time_series.windows import local_date, local_day
 from interfaces.simulators.weather import Answer, SimulatedWeather, json_answer
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from application.portfolio import Portfolio
+from application.facility.portfolio_entries import Portfolio
 from application.ports.clock import Clock
-from application.weather_places import WeatherPlace, places_of
+from application.weather.cell_location import WeatherPlace, places_of
 from interfaces.simulators.building import Building
 from interfaces.simulators.load_model import LoadModel, LoadSource
 from interfaces.simulators.meters import MeteredBuilding, MeterFleet

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from application.portfolio import Portfolio
+from application.facility.portfolio_entries import Portfolio
 from interfaces.simulators.building_faults import FaultOrder
 from interfaces.simulators.meters import Silence
 from interfaces.simulators.utility import UtilityFaults

@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection, Request
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
-from application.ports.api_keys import ApiKey, Role
+from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.authentication import unauthenticated
 from interfaces.web.collaborators import Edge, edge_of
 from interfaces.web.problems import Problem, ProblemReason, try_again

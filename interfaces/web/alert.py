@@ -5,7 +5,7 @@ import asyncio
 from litestar import Controller, get
 from litestar.params import FromQuery
 
-from application.ports.alerts import Alert, AlertPlace
+from application.ports.operations.alerts import Alert, AlertPlace
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.paging import Cursor, Limit, Listing, Place, newest_of, place_of

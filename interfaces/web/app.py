@@ -8,9 +8,9 @@ from functools import partial
 from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
-from application.current_reads import CurrentReads
-from application.current_values import CurrentValues
-from application.load_histories import HistorySources, LoadHistories
+from application.telemetry.current_values import CurrentValues
+from application.telemetry.load_history import HistorySources, LoadHistories
+from application.telemetry.rate_limited_reads import CurrentReads
 from interfaces.web.access import MAX_BODY_BYTES, admit
 from interfaces.web.alert import AlertController
 from interfaces.web.answer_headers import complete_headers

@@ -8,8 +8,8 @@ from litestar import Controller, MediaType, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
-from application.ledger_proof import ProofDocument
-from application.ledger_status import LedgerStatus
+from application.ledger.proof import ProofDocument
+from application.ledger.status import LedgerStatus
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of, edge_of
 from interfaces.web.past import AsOfQuery, past_of

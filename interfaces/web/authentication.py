@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from application.api_keys import is_genuine, parse_token
-from application.ports.api_keys import ApiKey, ApiKeys, StoredApiKey
+from application.access.api_keys import is_genuine, parse_token
+from application.ports.access.api_keys import ApiKey, ApiKeys, StoredApiKey
 from interfaces.web.problems import Problem
 from interfaces.web.remembered_lookups import RememberedLookups
 

@@ -11,26 +11,26 @@ from uuid import UUID
 import msgspec
 from litestar.connection import ASGIConnection
 
-from application.current_reads import CurrentReads
-from application.current_values import CurrentValues
-from application.deciding import CommandContext, IdempotencyKey
-from application.ledger_proof import ProofDocument
-from application.ledger_status import LedgerStatus
-from application.load_histories import LoadHistories
-from application.ports.alerts import AlertRegistry
-from application.ports.api_keys import ApiKeys
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.ledger.proof import ProofDocument
+from application.ledger.status import LedgerStatus
+from application.ports.access.api_keys import ApiKeys
+from application.ports.access.rate_limit import RateLimiter
+from application.ports.access.sessions import Sessions
 from application.ports.clock import Clock
-from application.ports.current_cache import CurrentCache
-from application.ports.dead_letters import DeadLetter, DeadLetters
-from application.ports.forecast_scores import ForecastScores
-from application.ports.live_log import LiveLog
-from application.ports.meter_powers import MeterPowersView
-from application.ports.past_forecasts import PastForecasts
-from application.ports.rate_limit import RateLimiter
-from application.ports.sessions import Sessions
-from application.ports.system_state import Queues, SystemState
-from application.ports.telemetry_rollups import TelemetryRollups
-from application.ports.telemetry_store import TelemetryStore
+from application.ports.forecast.past_forecasts import PastForecasts
+from application.ports.forecast.scores import ForecastScores
+from application.ports.live_feed import LiveLog
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetters
+from application.ports.operations.system_state import Queues, SystemState
+from application.ports.shared_cache import CurrentCache
+from application.ports.telemetry.meter_powers import MeterPowersView
+from application.ports.telemetry.rollups import TelemetryRollups
+from application.ports.telemetry.store import TelemetryStore
+from application.telemetry.current_values import CurrentValues
+from application.telemetry.load_history import LoadHistories
+from application.telemetry.rate_limited_reads import CurrentReads
 from interfaces.web.audit_answers import AuditAnswers
 from interfaces.web.authentication import Authenticator
 from interfaces.web.judging_turns import JudgingTurns
@@ -68,7 +68,7 @@ class Commands(Protocol):
 
 
 class Replaying(Protocol):
-    """Does parked work again, as `application.dead_letter_replay.DeadLetterReplay`."""
+    """Does parked work again, as `application.operations.dead_letter_replay.DeadLetterReplay`."""
 
     async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter: ...
 

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from application.deciding import CommandContext
+from application.command_bus.decision_context import CommandContext
 from interfaces.web.access import ApiRequest
 from interfaces.web.tracing import trace_id_of
 

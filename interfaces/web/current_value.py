@@ -8,10 +8,10 @@ import msgspec
 from litestar import Controller, Response, get
 from litestar.params import FromPath, QueryParameter
 
-from application.current_reads import CurrentRead
-from application.fresh_answers import Answer, Source
 from application.ports.clock import Clock
-from application.ports.telemetry_store import CurrentValue
+from application.ports.telemetry.store import CurrentValue
+from application.telemetry.cached_reader import Answer, Source
+from application.telemetry.rate_limited_reads import CurrentRead
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import edge_of, models_of
 from interfaces.web.facility import check_visible

@@ -8,8 +8,13 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from application.dead_letter_desk import discard
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus, LetterPlace
+from application.operations.dead_letter_decisions import discard
+from application.ports.operations.dead_letters import (
+    DeadLetter,
+    DeadLetterQueue,
+    DeadLetterStatus,
+    LetterPlace,
+)
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.command_context import actor_of

@@ -11,6 +11,7 @@ from typing import Annotated
 from litestar import Controller, Response, delete, patch, post
 from litestar.params import FromPath, QueryParameter
 
+from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import (
     Cancellation,
     CancelNotifiedDREvent,
@@ -19,7 +20,6 @@ from application.commands.dr_event import (
     Modification,
     ModifyDREvent,
 )
-from application.deciding import IdempotencyKey
 from interfaces.web.access import ApiRequest, check_is_json
 from interfaces.web.collaborators import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.command_context import context_of

@@ -9,13 +9,13 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
-from application.command_bus import IdempotencyMismatch, TooManyConflicts
-from application.dead_letter_replay import NotReplayable
-from application.event_mapper import UnknownTopic
-from application.ledger_proof import NotProvable
-from application.portfolio_problems import PortfolioInvalid
-from application.ports.dead_letters import DeadLetterDecided, DeadLetterNotFound
-from application.ports.event_store import SaveTooLarge
+from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
+from application.event_store.event_mapper import UnknownTopic
+from application.facility.portfolio_validation import PortfolioInvalid
+from application.ledger.proof import NotProvable
+from application.operations.dead_letter_replay import NotReplayable
+from application.ports.event_store.event_store import SaveTooLarge
+from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from domain.errors import (
     DomainError,
     FacilityNotAvailable,

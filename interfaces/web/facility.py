@@ -7,8 +7,8 @@ from typing import Annotated
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from application.load_histories import MOST_STEPS
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
+from application.telemetry.load_history import MOST_STEPS
 from domain.time_series.interval_block import steps_in
 from domain.time_series.windows import NotAligned
 from interfaces.web.access import ApiRequest, store_is_away

@@ -9,8 +9,8 @@ import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath
 
-from application.operations_report import BREAKER_ALERT
-from application.ports.alerts import Alert
+from application.operations.report import BREAKER_ALERT
+from application.ports.operations.alerts import Alert
 from domain.dispatch import DispatchStatus
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import WebCollaborators, collaborators_of

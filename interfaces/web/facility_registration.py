@@ -6,8 +6,8 @@ import msgspec
 from litestar import Response
 
 from application.commands.facility import RegisterFacility
-from application.portfolio import FacilityEntry, Portfolio
-from application.portfolio_problems import check_references
+from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.facility.portfolio_validation import check_references
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.command_context import context_of

@@ -7,13 +7,13 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
-from application.forecast_documents import (
+from application.forecast.as_of import LeadTimeRefused, by_lead_time, newest_at
+from application.forecast.documents import (
     ForecastDocument,
     LeadTimeDocument,
     forecast_document,
     lead_time_document,
 )
-from application.forecast_reading import LeadTimeRefused, by_lead_time, newest_at
 from domain.time_series.windows import TimeWindow
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of

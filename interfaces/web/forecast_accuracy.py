@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
-from application.forecast_accuracy import FacilityAccuracy, facility_accuracies
+from application.forecast.accuracy import FacilityAccuracy, facility_accuracies
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import collaborators_of
 from interfaces.web.facility import visible_facility

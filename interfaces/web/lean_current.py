@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 from litestar.types import Scope, Send
 
-from application.fresh_answers import Answer
-from application.ports.api_keys import ApiKey, ApiKeysUnavailable
-from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
+from application.ports.access.api_keys import ApiKey, ApiKeysUnavailable
+from application.ports.telemetry.store import CurrentValue, TelemetryStoreUnavailable
+from application.telemetry.cached_reader import Answer
 from interfaces.web.access import ACCESS
 from interfaces.web.answer_headers import TRACE, UNTOUCHED, source_header
 from interfaces.web.collaborators import Edge

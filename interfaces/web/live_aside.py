@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from application.ports.alerts import Alert
+from application.ports.operations.alerts import Alert
 from interfaces.web.live_message import AlertName, LiveMessage, alert_message, telemetry_message
 
 

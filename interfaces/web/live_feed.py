@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.live_log import LiveEntry, LiveLog, LiveLogUnavailable, News
-from application.ports.operations import OperationsUnavailable
+from application.ports.live_feed import LiveEntry, LiveLog, LiveLogUnavailable, News
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.live_aside import LiveAside
 from interfaces.web.live_message import (
     LiveMessage,

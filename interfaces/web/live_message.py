@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.ports.live_log import LiveEntry
+from application.ports.live_feed import LiveEntry
 
 MOST_NAMED = 20
 """Alerts of one message; who needs the others asks for the list."""

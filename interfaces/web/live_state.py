@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from application.ports.clock import Clock
-from application.ports.live_log import News, ReadModelState
+from application.ports.live_feed import News, ReadModelState
 from interfaces.web.live_message import StateData
 
 BEHIND_S = 5.0

@@ -11,7 +11,7 @@ from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPResponseBodyEvent, Receive, Scope, Send
 
-from application.ports.api_keys import ApiKeysUnavailable
+from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.access import ACCESS, ApiRequest
 from interfaces.web.application import send_of
 from interfaces.web.collaborators import edge_of

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from application.ports.live_log import LiveEntry, LiveLogUnavailable
+from application.ports.live_feed import LiveEntry, LiveLogUnavailable
 from interfaces.web.live_feed import BATCH, LiveFeed
 from interfaces.web.live_message import (
     AWAY,

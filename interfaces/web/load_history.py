@@ -9,8 +9,14 @@ from typing import Annotated, Literal
 import msgspec
 from litestar.params import QueryParameter
 
-from application.fresh_answers import Source
-from application.load_histories import LONGEST_S, MOST_STEPS, HistoryAnswer, HistoryTooLong, check_length
+from application.telemetry.cached_reader import Source
+from application.telemetry.load_history import (
+    LONGEST_S,
+    MOST_STEPS,
+    HistoryAnswer,
+    HistoryTooLong,
+    check_length,
+)
 from domain.telemetry.load_history import LoadHistory
 from domain.time_series.windows import TimeWindow
 from interfaces.web.problems import Problem, ProblemReason

@@ -15,7 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from application.ports.api_keys import Role
+from application.ports.access.api_keys import Role
 from interfaces.as_of import MOST_DIGITS
 from interfaces.web.access import ACCESS, STREAM
 from interfaces.web.notification_answers import ModificationAnswer, NotificationAnswer

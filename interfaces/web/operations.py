@@ -10,10 +10,10 @@ from typing import TypeVar
 import msgspec
 from litestar import Controller, get
 
-from application.ledger_proof import NotProvable
-from application.ledger_status import LedgerStatus
-from application.open_work import every_open_alert
-from application.operations_report import (
+from application.ledger.proof import NotProvable
+from application.ledger.status import LedgerStatus
+from application.operations.open_items import every_open_alert
+from application.operations.report import (
     BREAKER_ALERT,
     ONE_AT_A_TIME,
     LedgerSummary,
@@ -24,10 +24,10 @@ from application.operations_report import (
     rebuild_state,
     worker_states,
 )
-from application.ports.dead_letters import OpenLetters
-from application.ports.ledger_store import LedgerUnavailable
-from application.ports.operations import OperationsUnavailable
-from application.ports.system_state import QueueDepth, QueuesUnavailable, SystemState
+from application.ports.ledger.store import LedgerUnavailable
+from application.ports.operations.dead_letters import OpenLetters
+from application.ports.operations.system_state import QueueDepth, QueuesUnavailable, SystemState
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import Edge, WebCollaborators, edge_of
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.collaborators import ReadinessProbe, collaborators_of, edge_of
 from interfaces.web.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem

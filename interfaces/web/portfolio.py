@@ -5,8 +5,8 @@ from datetime import datetime
 
 from litestar import Controller, get
 
-from application.forecast_reading import newest_at
-from application.portfolio_forecast import (
+from application.forecast.as_of import newest_at
+from application.forecast.portfolio_forecast import (
     NothingForeseen,
     PortfolioForecastDocument,
     measured_correlations,

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from application.ports.api_keys import ApiKeysUnavailable
+from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.shared_reads import Failed, JoinedReads
 
 _log = structlog.get_logger(__name__)

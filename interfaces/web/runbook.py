@@ -7,7 +7,7 @@ from pathlib import Path
 from litestar import Controller, get
 from litestar.params import FromPath
 
-from application.alerts import ALERTS
+from application.operations.alert_catalogue import ALERTS
 from interfaces.web.problems import Problem
 
 INSTALLED = "runbooks"

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Controller, Response, delete, get, post
 from litestar.datastructures import Cookie
 
-from application.ports.api_keys import ApiKey, Role
+from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.access import ApiRequest
 from interfaces.web.collaborators import edge_of
 from interfaces.web.signed_in import cookie_of, token_of

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 
-from application.ports.api_keys import ApiKey
-from application.ports.sessions import Session, Sessions
-from application.sessions import LASTS_S, SECRET_BYTES, new_token, token_hash
+from application.access.sessions import LASTS_S, SECRET_BYTES, new_token, token_hash
+from application.ports.access.api_keys import ApiKey
+from application.ports.access.sessions import Session, Sessions
 from interfaces.web.authentication import Authenticator, unauthenticated
 from interfaces.web.problems import Problem
 from interfaces.web.remembered_lookups import RememberedLookups

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from application.fresh_answers import Answer
 from application.ports.clock import Clock
+from application.telemetry.cached_reader import Answer
 
 
 def stale_headers(age_wall_s: float) -> dict[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
-from application.ports.api_keys import ApiKey
+from application.ports.access.api_keys import ApiKey
 from application.ports.clock import Clock
 from interfaces.web.last_answers import Asked, LastAnswers
 from interfaces.web.live_state import BEHIND_S, LiveState

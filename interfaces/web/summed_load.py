@@ -12,10 +12,10 @@ import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
-from application.forecast_documents import StepDocument
-from application.forecast_reading import newest_at
-from application.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
-from application.summed_loads import SummedStep, summed
+from application.forecast.as_of import newest_at
+from application.forecast.documents import StepDocument
+from application.forecast.portfolio_forecast import NothingForeseen, measured_correlations, portfolio_forecast
+from application.telemetry.load_sum import SummedStep, summed
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
 from interfaces.web.access import ApiRequest

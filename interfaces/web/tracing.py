@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
-from application.trace_context import trace_id_in
+from application.command_bus.trace_context import trace_id_in
 from interfaces.web.raw_headers import header_of
 
 TRACE_HEADER = "X-Trace-Id"

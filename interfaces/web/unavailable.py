@@ -1,12 +1,12 @@
 """The errors of every store that say that it did not answer: whoever asks later may be answered."""
 
-from application.ports.api_keys import ApiKeysUnavailable
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.ledger_store import LedgerUnavailable
-from application.ports.operations import OperationsUnavailable
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamUnavailable
-from application.ports.work_queue import WorkQueueUnavailable
+from application.ports.access.api_keys import ApiKeysUnavailable
+from application.ports.dispatch.work_queue import WorkQueueUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.ledger.store import LedgerUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.ports.telemetry.stream import StreamUnavailable
 from projections.audit.stream_log import StoryLogUnavailable
 from projections.queries.views import ReadModelsUnavailable
 

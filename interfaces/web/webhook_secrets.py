@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from application.ports.utilities import Utilities
+from application.ports.facility import Utilities
 
 REMEMBERED_S = 5.0
 MOST_REMEMBERED = 1_000

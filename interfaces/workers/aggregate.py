@@ -8,14 +8,14 @@ from typing import Any
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetters
-from application.ports.partition_shares import PartitionShares
-from application.ports.telemetry_rollups import TelemetryRollups
-from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from application.reading_packs import MalformedBatch, unpack
+from application.ports.coordination.partition_assignment import PartitionShares
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetters
+from application.ports.telemetry.rollups import TelemetryRollups
+from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
+from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable, TelemetryStream
+from application.telemetry.ingest.batch_codec import MalformedBatch, unpack
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.telemetry.reading_block import joined
 from interfaces.workers.batches_in_hand import kept_while, still_wanted

@@ -9,20 +9,20 @@ from math import ceil
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
+from application.operations.alert_switch import AlertSwitch
 from application.ports.archive import Archive, ArchiveUnavailable, NotArchived
 from application.ports.clock import Clock
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
-from application.ports.raw_archive_progress import ArchiveProgress, RawArchiveProgress
-from application.ports.raw_log import RawLog, Waiting
-from application.ports.telemetry_stream import StreamFill, StreamUnavailable, TelemetryStream
-from application.raw_archive_age import ArchivedAges
-from application.raw_archive_manifest import ArchiveContradicted
-from application.raw_archive_object import MAX_MESSAGES, MAX_RAW_BYTES
-from application.raw_archiving import HOUR, PartitionArchiver
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.raw_archive.progress import ArchiveProgress, RawArchiveProgress
+from application.ports.raw_archive.telemetry_log import RawLog, Waiting
+from application.ports.telemetry.stream import StreamFill, StreamUnavailable, TelemetryStream
+from application.raw_archive.archived_until import ArchivedAges
+from application.raw_archive.manifest import ArchiveContradicted
+from application.raw_archive.object import MAX_MESSAGES, MAX_RAW_BYTES
+from application.raw_archive.writer import HOUR, PartitionArchiver
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
-from interfaces.workers.alert_switch import AlertSwitch
 from interfaces.workers.holding import sleep_unless, while_held
 
 log = structlog.get_logger("archive")
@@ -42,7 +42,7 @@ _ALL = (*range(PARTITIONS), MALFORMED)
 
 
 class ArchiveWorker:
-    """One is active per system; two at once would do no harm (application/raw_archiving.py)."""
+    """One is active per system; two at once would do no harm (application/raw_archive/writer.py)."""
 
     def __init__(
         self,

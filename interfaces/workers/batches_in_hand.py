@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable, TelemetryStream
+from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable, TelemetryStream
 from interfaces.workers.holding import sleep_unless
 
 SAY_SO_EVERY_S = 0.5

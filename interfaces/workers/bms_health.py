@@ -12,9 +12,9 @@ from threading import Lock
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.breaker_watch import BreakerWatch
 from interfaces.workers.holding import sleep_unless
 

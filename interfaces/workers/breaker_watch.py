@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 
-from application.open_work import every_open_alert
-from application.ports.alerts import AlertRegistry
+from application.operations.open_items import every_open_alert
 from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
 
 ALERT = "bms_breaker_open"
 DETAIL = "its BMS timed out five times in a row; calls to it wait"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from application.ports.work_queue import WorkItem
+from application.ports.dispatch.work_queue import WorkItem
 
 
 @asynccontextmanager

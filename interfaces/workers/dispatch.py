@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from application.command_bus import TooManyConflicts
-from application.event_mapper import UnreadableDomainEvent
-from application.ports.event_store import EventStoreUnavailable, StreamNotFound
-from application.ports.locks import LockLost, Locks
-from application.ports.operations import OperationsUnavailable
-from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
+from application.command_bus.bus import TooManyConflicts
+from application.dispatch.execution.executor import BmsCalls
+from application.event_store.event_mapper import UnreadableDomainEvent
+from application.ports.coordination.locks import LockLost, Locks
+from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
+from application.ports.event_store.event_store import EventStoreUnavailable, StreamNotFound
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.errors import DomainError, NotAllowedNow
 from domain.event_sourcing.json_decoders import json_decoder
-from interfaces.workers.bms_calls import BmsCalls
 from interfaces.workers.delivery import kept
 from interfaces.workers.holding import sleep_unless
 from projections.queries.views import ReadModelsUnavailable

@@ -13,11 +13,11 @@ from itertools import islice
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.database_server import DatabaseServer, ServerPlace
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.database_server import DatabaseServer, ServerPlace
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.dr_event.projection import DREventRow

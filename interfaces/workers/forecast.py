@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from application.forecast.cycle import ForecastCycle
+from application.forecast.cycle_report import CycleReport
 from application.ports.clock import Clock
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.forecast import CYCLE, cycle_start_of
-from interfaces.workers.cycle_report import CycleReport
-from interfaces.workers.forecast_cycle import ForecastCycle
 from interfaces.workers.holding import while_held
 from projections.queries.views import ReadModelsUnavailable
 

@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 
-from application.forecast_accuracy import LONG_RUN, RECENT, drifted
-from application.forecast_scoring import (
+from application.forecast.accuracy import LONG_RUN, RECENT, drifted
+from application.forecast.scoring import (
     HOUR,
     LEADS_H,
     CorrelationTally,
@@ -22,14 +22,14 @@ from application.forecast_scoring import (
     places_to_score,
     score_hour,
 )
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.forecast_scores import ForecastScore, ForecastScores
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
-from application.ports.past_forecasts import PastForecasts
-from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.past_forecasts import PastForecasts
+from application.ports.forecast.scores import ForecastScore, ForecastScores
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.queries.views import ReadModelsUnavailable

@@ -12,13 +12,13 @@ from datetime import datetime
 
 import structlog
 
-from application.forecast_alerts import AHEAD, AskedFacility, tell_degraded
-from application.ports.alerts import AlertRegistry
+from application.forecast.degraded_alert import AHEAD, AskedFacility, tell_degraded
 from application.ports.clock import Clock
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.forecast_book import ForecastBook
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.forecast_book import ForecastBook
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.dr_event.projection import DREventRow

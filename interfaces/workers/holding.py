@@ -6,13 +6,10 @@ from contextlib import suppress
 
 import structlog
 
-from application.ports.locks import LockLost, Locks
+from application.command_bus.retry import Stopped
+from application.ports.coordination.locks import LockLost, Locks
 
 _log = structlog.get_logger(__name__)
-
-
-class Stopped(Exception):
-    """While something was waited for: the lock, or what the work needs."""
 
 
 async def while_held(

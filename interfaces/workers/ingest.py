@@ -8,16 +8,16 @@ from functools import partial
 import msgspec
 import structlog
 
-from application.malformed_budget import MalformedBudget
-from application.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
-from application.ports.alerts import AlertRegistry
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.meter_feed import Kept, MeterMessage
-from application.ports.telemetry_stream import TelemetryStream
-from application.ports.turn_shares import TurnShares
-from application.reading_packer import ReadingPacker
-from application.readings import carried_trace, parse_message
-from interfaces.workers.alert_switch import AlertSwitch
+from application.ports.coordination.lock_holders import TurnShares
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.stream import TelemetryStream
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.malformed_quota import MalformedBudget
+from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
+from application.telemetry.ingest.message_parser import carried_trace, parse_message
 from interfaces.workers.holding import sleep_unless
 from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
 from interfaces.workers.telemetry_metrics import INGEST_LAG_S

@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
-from application.ports.exclusive_turn import ExclusiveTurn
-from application.ports.meter_feed import MessageTaker, MeterFeed
-from application.ports.turn_shares import TurnShares
+from application.ports.coordination.exclusive_lock import ExclusiveTurn
+from application.ports.coordination.lock_holders import TurnShares
+from application.ports.telemetry.meter_feed import MessageTaker, MeterFeed
 from interfaces.workers.holding import sleep_unless
 
 _log = structlog.get_logger(__name__)

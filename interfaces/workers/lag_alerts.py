@@ -2,10 +2,10 @@
 
 import time
 
-from application.ports.alerts import AlertRegistry
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.telemetry_lag import LEVELS_S, RISING, LagTrend
-from interfaces.workers.alert_switch import AlertSwitch
+from application.ports.operations.alerts import AlertRegistry
+from application.telemetry.lag import LEVELS_S, RISING, LagTrend
 
 
 class LagAlerts:

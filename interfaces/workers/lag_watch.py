@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.locks import Locks
-from application.ports.raw_log import RawLog
-from application.ports.telemetry_stream import StreamUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.raw_archive.telemetry_log import RawLog
+from application.ports.telemetry.stream import StreamUnavailable
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.holding import sleep_unless, while_held
 from interfaces.workers.lag_alerts import LagAlerts

@@ -14,10 +14,10 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from application.agreed_baseline import agreed_baseline
-from application.command_bus import CommandBus, TooManyConflicts
-from application.deciding import CommandContext
-from application.measuring import (
+from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.command_bus.decision_context import CommandContext
+from application.measurement.agreed_baseline import agreed_baseline
+from application.measurement.measure import (
     MeasuringBasis,
     basis_of,
     is_ready,
@@ -27,9 +27,9 @@ from application.measuring import (
     verification_of,
 )
 from application.ports.clock import Clock
-from application.ports.event_store import EventStore, EventStoreUnavailable, StreamNotFound
-from application.ports.locks import Locks
-from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.event_store.event_store import EventStore, EventStoreUnavailable, StreamNotFound
+from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.errors import DomainError

@@ -10,12 +10,12 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from application.command_bus import TooManyConflicts
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.operations import OperationsUnavailable
-from application.ports.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
+from application.callback import CallbackCalls
+from application.command_bus.bus import TooManyConflicts
+from application.ports.dispatch.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
-from interfaces.workers.callback_calls import CallbackCalls
 from interfaces.workers.delivery import kept
 
 AT_ONCE = 32

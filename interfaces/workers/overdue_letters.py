@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from application.dead_letter_sla import escalate
-from application.ports.alerts import AlertRegistry
+from application.operations.dead_letter_sla import escalate
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetters
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetters
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.holding import sleep_unless, while_held
 
 LOOK_EVERY_S = 10.0

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from application.ports.partition_shares import PartitionShares
+from application.ports.coordination.partition_assignment import PartitionShares
 
 _log = structlog.get_logger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Self
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.locks import Locks
-from application.ports.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkQueueFull
-from interfaces.workers.alert_switch import AlertSwitch
+from application.ports.coordination.locks import Locks
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkQueueFull
+from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import MOST_ROWS, ReadModelsUnavailable, View

@@ -16,8 +16,8 @@ from uuid import UUID, uuid5
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.locks import Locks
-from application.ports.work_queue import BmsWork, WorkPublisher, WorkQueueUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.dispatch.work_queue import BmsWork, WorkPublisher, WorkQueueUnavailable
 from interfaces.workers.holding import sleep_unless, while_held
 from projections.queries.views import ReadModelsUnavailable
 

@@ -14,25 +14,25 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.command_bus.retry import patiently
 from application.commands.dispatch import DispatchCommand
-from application.deciding import CommandContext, IdempotencyKey
-from application.ports.alerts import AlertRegistry
-from application.ports.dead_letters import DeadLetters
-from application.ports.event_log import EventLog, LogEntry
-from application.ports.locks import Locks
-from application.ports.reader_positions import ReaderPositions
-from application.ports.work_queue import WorkPublisher
+from application.dispatch.intent_publisher import INTENTS, Intents
+from application.ports.coordination.locks import Locks
+from application.ports.dispatch.work_queue import WorkPublisher
+from application.ports.event_store.event_log import EventLog, LogEntry
+from application.ports.event_store.reader_positions import ReaderPositions
+from application.ports.failpoints import Failpoint
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetters
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import followed_command_id
-from interfaces.failpoints import Failpoint
-from interfaces.workers.gathered_commands import GatheredCommands
 from interfaces.workers.holding import while_held
-from interfaces.workers.intents import INTENTS, Intents
-from interfaces.workers.patience import patiently
 from interfaces.workers.roads import Roads
 
 READER = "relay"

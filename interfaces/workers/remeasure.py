@@ -12,15 +12,21 @@ from uuid import UUID
 
 import structlog
 
-from application.agreed_baseline import agreed_baseline
-from application.command_bus import CommandBus
-from application.deciding import CommandContext
-from application.measuring import LOOK_BACK, basis_of, measured_window, readings_window, remeasurement_of
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
+from application.measurement.agreed_baseline import agreed_baseline
+from application.measurement.measure import (
+    LOOK_BACK,
+    basis_of,
+    measured_window,
+    readings_window,
+    remeasurement_of,
+)
 from application.ports.clock import Clock
-from application.ports.event_store import EventStore, StreamNotFound
-from application.ports.reader_positions import ReaderPositions
-from application.ports.telemetry_rollups import CorrectedInterval, TelemetryRollups
-from application.ports.telemetry_store import TelemetryStore
+from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.event_store.reader_positions import ReaderPositions
+from application.ports.telemetry.rollups import CorrectedInterval, TelemetryRollups
+from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import REMEASURED_FOR, Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.errors import DomainError

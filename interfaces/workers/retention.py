@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
-from application.ports.telemetry_retention import TelemetryRetention
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.telemetry_retention import ArchivedThrough, RetentionOutcome, RetentionPolicy, enforce
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.retention import TelemetryRetention
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry.retention_policy import ArchivedThrough, RetentionOutcome, RetentionPolicy, enforce
 from interfaces.workers.holding import sleep_unless, while_held
 
 EVERY_S, AGAIN_S = 3_600.0, 60.0

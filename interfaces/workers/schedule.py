@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import structlog
 
-from application.command_bus import CommandBus, TooManyConflicts
+from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
-from application.deciding import CommandContext
 from application.ports.clock import Clock
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.locks import Locks
+from application.ports.coordination.locks import Locks
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.failpoints import Failpoint
 from domain.errors import DomainError
-from interfaces.failpoints import Failpoint
 from interfaces.workers.holding import while_held
 from projections.deadlines import DeadlineRow
 from projections.queries.views import ReadModelsUnavailable

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 
-from application.ports.telemetry_rollups import TelemetryRollups
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.rollups import TelemetryRollups
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from interfaces.workers.holding import sleep_unless
 
 _log = structlog.get_logger(__name__)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.locks import Locks
-from application.ports.operations import OperationsUnavailable
-from application.ports.settling_lag import SettlingLag
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.coordination.locks import Locks
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.rollup_lag import SettlingLag
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from interfaces.workers.holding import sleep_unless, while_held
 
 ALERT, SUBJECT = "settling_behind", "quarter-hours"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
 from application.ports.clock import Clock
-from application.ports.event_log import EventLog, LogEntry, LogEntryUnreadable
-from application.ports.reader_positions import ReaderPositions
+from application.ports.event_store.event_log import EventLog, LogEntry, LogEntryUnreadable
+from application.ports.event_store.reader_positions import ReaderPositions
+from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.holding import sleep_unless
 
 ALERT = "relay_stopped"

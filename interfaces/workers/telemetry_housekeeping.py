@@ -6,8 +6,8 @@ from datetime import timedelta
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamUnavailable, TelemetryStream
+from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
+from application.ports.telemetry.stream import StreamUnavailable, TelemetryStream
 from interfaces.workers.holding import sleep_unless
 
 _log = structlog.get_logger(__name__)

@@ -4,7 +4,7 @@ from math import nan
 
 from prometheus_client import Gauge
 
-from application.telemetry_health import TelemetryHealth
+from application.telemetry.store_health import TelemetryHealth
 
 LAG_S = Gauge(
     "gridproof_telemetry_lag_seconds",

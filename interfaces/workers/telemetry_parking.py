@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import structlog
 
-from application.malformed_letters import letter_id, letter_text, letters_of
-from application.ports.alerts import AlertRegistry
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.dead_letters import DeadLetter, DeadLetters
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamedBatch
-from application.reading_packs import unpack_malformed
-from interfaces.workers.alert_switch import AlertSwitch
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetters
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.ports.telemetry.stream import StreamedBatch
+from application.telemetry.ingest.batch_codec import unpack_malformed
+from application.telemetry.ingest.malformed_dead_letters import letter_id, letter_text, letters_of
 
 _log = structlog.get_logger(__name__)
 

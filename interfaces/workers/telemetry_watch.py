@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from application.ports.alerts import AlertRegistry
+from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.telemetry_health import TelemetryHealth
-from interfaces.workers.alert_switch import AlertSwitch
+from application.ports.operations.alerts import AlertRegistry
+from application.telemetry.store_health import TelemetryHealth
 from interfaces.workers.holding import sleep_unless
 
 WRITE_ERRORS_PCT = 1.0

@@ -37,15 +37,21 @@ from adapters.postgres.system_state import PostgresSystemState
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from adapters.rate_limit import CachedRateLimiter
-from application.api_keys import issue
-from application.command_bus import CommandBus
+from application.access.api_keys import issue
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
 from application.commands.facility import RegisterFacility, StartMaintenance
 from application.commands.program import AgreeProgram
-from application.deciding import CommandContext
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
+from application.facility.portfolio_entries import (
+    BmsEntry,
+    FacilityEntry,
+    MeterEntry,
+    ProgramEntry,
+    ZoneEntry,
+)
 from application.handlers import HANDLERS
-from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ProgramEntry, ZoneEntry
-from application.ports.api_keys import Role
+from application.ports.access.api_keys import Role
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings import Settings

@@ -25,10 +25,10 @@ from adapters.clock import AcceleratedClock
 from adapters.embedded.loopback import HOST, free_port
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.event_store import PostgresEventStore
-from application.api_keys import issue
-from application.forecasts import Forecasts
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.telemetry_store import TelemetryStore, TelemetryStoreUnavailable
+from application.access.api_keys import issue
+from application.event_store.forecasts import Forecasts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from domain.forecast import cycle_start_of
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.simulators.mqtt_outbox import MqttOutbox

@@ -18,7 +18,7 @@ from adapters.clock import SystemClock
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.projection_runner import ProjectionRunner
-from application.ports.dead_letters import DeadLetter
+from application.ports.operations.dead_letters import DeadLetter
 from interfaces.cli import main
 from projections.registry import PROJECTIONS
 from tests.servers import Database

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import Judgement, JudgeNotification
-from application.deciding import CommandContext
 from domain.dr_event import Notice
 from interfaces.bootstrap import open_stores
 from interfaces.settings import read_settings

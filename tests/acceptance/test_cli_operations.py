@@ -16,14 +16,14 @@ from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
-from application.deciding import CommandContext
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue
-from application.ports.work_queue import BmsWork, CallbackWork
-from application.reading_packs import ReadingBatch, pack
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.telemetry.meter_reading import MeterReading

@@ -17,9 +17,9 @@ from adapters.clock import SystemClock
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.raw_archive_progress import PostgresRawArchiveProgress
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.raw_archive_progress import ArchiveProgress
-from application.raw_archiving import PartitionArchiver
-from application.reading_packs import ReadingBatch, pack
+from application.ports.raw_archive.progress import ArchiveProgress
+from application.raw_archive.writer import PartitionArchiver
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MeterReading, partition_of
 from tests.acceptance.terminal import Terminal
 from tests.fakes.raw_log import FakeRawLog

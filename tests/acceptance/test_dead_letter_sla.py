@@ -10,8 +10,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.alerts import PostgresAlerts
-from application.ports.alerts import Alert
-from application.ports.dead_letters import DeadLetter
+from application.ports.operations.alerts import Alert
+from application.ports.operations.dead_letters import DeadLetter
 from tests.acceptance.door import Door, running_door
 from tests.acceptance.terminal import Terminal, until
 from tests.servers import Database

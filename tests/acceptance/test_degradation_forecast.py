@@ -10,7 +10,7 @@ import pytest
 from adapters.clock import AcceleratedClock
 from adapters.embedded.loopback import HOST, free_port
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import ImportedIntervals
+from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of
 from tests import servers
 from tests.acceptance.asked_system import Asking, Starting, each_cell

@@ -14,8 +14,8 @@ import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
 from application.commands.program import AgreeProgram
-from application.forecasts import Forecasts
-from application.portfolio import ProgramEntry
+from application.event_store.forecasts import Forecasts
+from application.facility.portfolio_entries import ProgramEntry
 from domain.dispatch import Dispatch
 from domain.forecast import cycle_start_of
 from domain.identifiers import dispatch_id

@@ -18,7 +18,7 @@ from adapters.archive import ObjectArchive
 from adapters.ledger_key import signer_in
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.ledger_store import PostgresLedgerStore
-from application.ledger_sealing import Sealer, follow
+from application.ledger.sealing import Sealer, follow
 from domain.ledger.entries import DEMAND_RESPONSE
 from tests.acceptance.terminal import Terminal
 from tests.fakes.clock import FakeClock

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
-from application.forecasts import Forecasts
+from application.event_store.forecasts import Forecasts
 from domain.forecast import cycle_start_of
 from interfaces.web.signature import sign
 from tests.acceptance.door import (

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from application.command_bus.decision_context import CommandContext
 from application.commands.facility import RegisterFacility
-from application.deciding import CommandContext
-from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
+from application.facility.portfolio_entries import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
 from tests.acceptance.door import Door, day, notification, running_door
 from tests.servers import Database
 

@@ -22,7 +22,7 @@ import pytest
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.dead_letters import DeadLetter
+from application.ports.operations.dead_letters import DeadLetter
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.bench_door import free_port, running_server
 from interfaces.settings import PREFIX, read_settings

@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.embedded import EmbeddedServers
 from adapters.postgres.api_keys import PostgresApiKeys
-from application.api_keys import issue
+from application.access.api_keys import issue
 from tests import servers
 from tests.acceptance.door import WEBHOOK, day
 from tests.acceptance.terminal import Terminal

@@ -20,8 +20,8 @@ from adapters.archive import ObjectArchive
 from adapters.ledger_key import PUBLIC, signer_in
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.ledger_follower import LedgerFollower
-from application.checkpoints import checkpoint_name
-from application.ports.api_keys import Role
+from application.ledger.checkpoints import checkpoint_name
+from application.ports.access.api_keys import Role
 from interfaces.cli.ledger import check
 from tests.acceptance.door import CLOCK, Door, day, notification, running_door
 from tests.servers import Database, PostgresServer, fresh_database

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docs" / "prometheus" / "gridproof.rules.yml"
 METRIC = "gridproof_alerts_open"
 HEAD = """\
-# Prometheus rules of Gridproof: one for each alert of application/alerts.py, by the gauge that the web process serves
+# Prometheus rules of Gridproof: one for each alert of application/operations/alert_catalogue.py, by the gauge that the web process serves
 # at /metrics. Made by `python tests/architecture/prometheus_rules.py --write`; a test holds it against the register.
 # Several web processes show the same register: the highest counts.
 """
@@ -32,7 +32,7 @@ UNKNOWN = {
 
 def rules() -> dict[str, Any]:
     """The file's content."""
-    from application.alerts import ALERTS
+    from application.operations.alert_catalogue import ALERTS
 
     known = [
         {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from application.alerts import ALERTS
+from application.operations.alert_catalogue import ALERTS
 from tests.architecture.source_tree import ROOT
 
 PAGE = ROOT / "docs/failure-scenarios.md"

@@ -8,7 +8,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from application.alerts import ALERTS
+from application.operations.alert_catalogue import ALERTS
 from interfaces.web.metrics import WebMetrics
 from tests.architecture.prometheus_rules import FILE, METRIC, ROOT, UNKNOWN, text
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from application.alerts import ALERTS
+from application.operations.alert_catalogue import ALERTS
 from tests.architecture.source_tree import PACKAGES, ROOT, python_files
 
 RUNBOOKS = ROOT / "docs/runbooks"

@@ -3,9 +3,9 @@
 from tests.architecture.source_tree import imported_modules, parsed, place, python_files
 
 TELEMETRY_PORTS = (
-    "application.ports.telemetry_store",
-    "application.ports.telemetry_stream",
-    "application.ports.meter_feed",
+    "application.ports.telemetry.store",
+    "application.ports.telemetry.stream",
+    "application.ports.telemetry.meter_feed",
 )
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from application.upcasters import UPCASTERS, present_topic
+from application.event_store.upcasters import UPCASTERS, present_topic
 from tests.architecture.source_tree import ROOT
 from tests.architecture.topics import current_topics, published_topics, shape
 
@@ -54,12 +54,12 @@ def test_every_topic_resolves_in_a_fresh_process() -> None:
     """As the relay and the projections start: they import the applications, no test and no other process."""
     script = """
 import importlib.util, sys
-import application.demand_response
-if importlib.util.find_spec("application.forecasts"):
-    import application.forecasts
+import application.event_store.demand_response
+if importlib.util.find_spec("application.event_store.forecasts"):
+    import application.event_store.forecasts
 else:
     import domain.forecast
-from application.upcasters import present_topic
+from application.event_store.upcasters import present_topic
 from eventsourcing.utils import get_topic, resolve_topic
 for topic in map(present_topic, sys.argv[1:]):
     assert get_topic(resolve_topic(topic)) == topic, topic

@@ -90,7 +90,7 @@ def published_topics() -> dict[str, str]:
 
 def _older() -> set[str]:
     """Topics without a class, which upcasters read: their shapes stay published."""
-    return set(importlib.import_module("application.upcasters").UPCASTERS)
+    return set(importlib.import_module("application.event_store.upcasters").UPCASTERS)
 
 
 def main() -> int:

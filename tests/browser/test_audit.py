@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import PlanDREvent
-from application.deciding import CommandContext
 from tests.acceptance.door import Door, notification, running_door
 from tests.chromium import Page, opened_page
 from tests.servers import Database

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
-from application.ports.dead_letters import DeadLetter
+from application.ports.operations.dead_letters import DeadLetter
 from tests.acceptance.door import CLOCK, Door, running_door
 from tests.chromium import Page, opened_page
 from tests.servers import Database

@@ -10,16 +10,16 @@ from msgspec.structs import replace
 from adapters.forecasting import BatchedLoadForecaster
 from adapters.forecasting.parameters import unpacked
 from adapters.forecasting.temperature_columns import carried_on
-from application.forecasting import ForecastSite, SiteInputs, forecast_commands
-from application.ports.load_forecaster import TrainedModel
-from application.ports.weather import WeatherReport
+from application.forecast.cycle_inputs import inputs_of
+from application.forecast.cycle_weather import CellWeather
+from application.forecast.forecast_commands import ForecastSite, SiteInputs, forecast_commands
+from application.ports.forecast.load_forecaster import TrainedModel
+from application.ports.weather.source import WeatherReport
 from domain.forecast import BEST_FIRST, DataQuality
 from domain.time_series.quantiles import CompactSteps
 from domain.time_series.windows import FloatArray, IntervalSeries
 from interfaces.bootstrap import Stores
 from interfaces.bootstrap.meters_and_forecasts import forecast_sites
-from interfaces.workers.forecast_inputs import inputs_of
-from interfaces.workers.weather_desk import CellWeather
 from tests.chaos.day_witness import places
 from tests.chaos.forecast_day import Day
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from application.forecast_scoring import HOUR, LEADS_H, QUARTERS
-from application.remembered_weather import FRESH
+from application.forecast.scoring import HOUR, LEADS_H, QUARTERS
+from application.weather.cached_source import FRESH
 from domain.forecast import CYCLE, DataQuality, Forecast, data_quality
 from domain.time_series.windows import TimeWindow
 from interfaces.demo.options import EPOCH

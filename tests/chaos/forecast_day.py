@@ -19,10 +19,10 @@ from adapters.clock import AcceleratedClock
 from adapters.embedded.loopback import free_port
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_models import PostgresForecastModels
-from application.forecasts import Forecasts
-from application.portfolio import Portfolio, ProgramEntry
-from application.ports.alerts import Alert
-from application.ports.load_forecaster import TrainedModel
+from application.event_store.forecasts import Forecasts
+from application.facility.portfolio_entries import Portfolio, ProgramEntry
+from application.ports.forecast.load_forecaster import TrainedModel
+from application.ports.operations.alerts import Alert
 from domain.forecast import Forecast
 from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap import Stores, accelerated_clock, open_stores

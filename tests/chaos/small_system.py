@@ -23,15 +23,15 @@ from uuid import UUID, uuid4
 from adapters.clock import AcceleratedClock
 from adapters.postgres.address import for_failover
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
 from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, JudgeNotification, StartDREvent, StartPreparation
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.demand_response import DemandResponse
-from application.forecasts import Forecasts
+from application.event_store.demand_response import DemandResponse
+from application.event_store.forecasts import Forecasts
+from application.facility.portfolio_entries import BmsEntry, BmsProfile, FacilityEntry
 from application.handlers import HANDLERS
-from application.portfolio import BmsEntry, BmsProfile, FacilityEntry
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
 from domain.identifiers import dispatch_id

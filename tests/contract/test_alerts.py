@@ -8,7 +8,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.alerts import PostgresAlerts
-from application.ports.alerts import AlertPlace, AlertRegistry
+from application.ports.operations.alerts import AlertPlace, AlertRegistry
 from interfaces.simulation.operations import MemoryAlertRegistry
 from tests.fakes.alerts import FakeAlertRegistry
 

@@ -9,8 +9,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.api_keys import PostgresApiKeys
-from application.api_keys import InvalidApiKeyScope, is_genuine, issue, parse_token
-from application.ports.api_keys import (
+from application.access.api_keys import InvalidApiKeyScope, is_genuine, issue, parse_token
+from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
     ApiKeys,

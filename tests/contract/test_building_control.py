@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from application.ports.building_control import BmsConnection, BmsRefused, BmsUnreachable, Setpoint
+from application.ports.dispatch.building_control import BmsConnection, BmsRefused, BmsUnreachable, Setpoint
 from tests.building_rig import CLOCK, NORMAL, PROFILES, RIGS, Rig, Told, order, teller
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from application.ports.building_control import BmsRefused
+from application.ports.dispatch.building_control import BmsRefused
 from tests.building_rig import NORMAL, RIGS, Rig, Told, order, teller
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.bms.local_slots import LocalCallSlots
 from adapters.postgres.call_slots import PostgresCallSlots
-from application.ports.call_slots import CallSlots
+from application.ports.dispatch.call_slots import CallSlots
 from tests.servers import Database
 
 Opened = Callable[[int], CallSlots]

@@ -11,7 +11,7 @@ import pytest
 from adapters import current_cache
 from adapters.current_cache import RedisCurrentCache
 from adapters.embedded import EmbeddedServers
-from application.ports.current_cache import CacheUnavailable, CurrentCache, Turn
+from application.ports.shared_cache import CacheUnavailable, CurrentCache, Turn
 from tests.fakes.current_cache import FakeCurrentCache
 
 DEAD_CACHE = "redis://127.0.0.1:9/0"

@@ -9,8 +9,8 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.database_server import PostgresDatabaseServer
 from adapters.postgres.idle_connection import check_idle
-from application.ports.database_server import DatabaseServer, ServerPlace
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.database_server import DatabaseServer, ServerPlace
+from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.database_server import FakeDatabaseServer
 from tests.integration.event_store.recorded import until
 from tests.servers import PostgresServer, fresh_database, postgres_server

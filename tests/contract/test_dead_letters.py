@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.dead_letters import PostgresDeadLetters
-from application.ports.dead_letters import (
+from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterDecided,
     DeadLetterNotFound,

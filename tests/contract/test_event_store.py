@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
-from application.ports.event_log import EventLog
-from application.ports.event_store import (
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_log import EventLog
+from application.ports.event_store.event_store import (
     ONE_DECISION,
     WHOLE_DR_EVENT,
     EventStore,

@@ -12,9 +12,9 @@ from adapters.postgres import forecast_book
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.idle_connection import check_idle
-from application.forecasts import Forecasts
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.forecast_book import ForecastBook
+from application.event_store.forecasts import Forecasts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.forecast_book import ForecastBook
 from domain.event_sourcing.aggregate import Provenance
 from domain.forecast import Forecast, ForecastInputs, ForecastModel, QuantileSteps
 from tests.fakes.forecast_book import FakeForecastBook

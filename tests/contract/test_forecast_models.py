@@ -8,9 +8,9 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.forecast_models import PostgresForecastModels
-from application.ports.forecast_models import ForecastModels
-from application.ports.load_forecaster import TrainedModel
-from application.ports.operations import OperationsUnavailable
+from application.ports.forecast.load_forecaster import TrainedModel
+from application.ports.forecast.models import ForecastModels
+from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.forecast_models import FakeForecastModels
 from tests.servers import Database
 

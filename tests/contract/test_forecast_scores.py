@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.forecast_scores import PostgresForecastScores
-from application.ports.forecast_scores import ErrorCorrelation, ForecastScore, ForecastScores
-from application.ports.operations import OperationsUnavailable
+from application.ports.forecast.scores import ErrorCorrelation, ForecastScore, ForecastScores
+from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.servers import Database
 

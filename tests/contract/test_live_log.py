@@ -16,7 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres import bounded_pool, live_log
 from adapters.postgres.live_log import PostgresLiveLog
-from application.ports.live_log import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
+from application.ports.live_feed import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
 from domain.identifiers import facility_stream_id
 from tests.fakes.live_log import AT, FakeLiveLog, positions_of
 from tests.hanging import hang

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.postgres.advisory_locks import AdvisoryLocks, lock_key
-from application.ports.locks import LockLost
+from application.ports.coordination.locks import LockLost
 from interfaces.simulation.locks import LockBoard, MemoryLocks
 from tests.fakes.locks import FakeLocks
 

@@ -14,10 +14,10 @@ from adapters.postgres.meter_powers import PostgresMeterPowers
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.load_histories import HistorySources, load_histories
-from application.ports.meter_powers import MeterPowersView
-from application.ports.telemetry_rollups import TelemetryRollups
-from application.ports.telemetry_store import TelemetryStore
+from application.ports.telemetry.meter_powers import MeterPowersView
+from application.ports.telemetry.rollups import TelemetryRollups
+from application.ports.telemetry.store import TelemetryStore
+from application.telemetry.load_history import HistorySources, load_histories
 from domain.telemetry.load_history import of_readings
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow

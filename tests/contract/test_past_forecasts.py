@@ -8,9 +8,9 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.past_forecasts import PostgresPastForecasts
-from application.forecasts import Forecasts
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.past_forecasts import ForecastPlace, PastForecasts
+from application.event_store.forecasts import Forecasts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.past_forecasts import ForecastPlace, PastForecasts
 from domain.forecast import Forecast
 from tests.fakes.past_forecasts import FakePastForecasts
 from tests.issued import CYCLE_START, issued_forecast, reissued

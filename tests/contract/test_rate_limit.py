@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from adapters import rate_limit
 from adapters.embedded import EmbeddedServers
 from adapters.rate_limit import LEFT_ALONE_S, MOST_CONNECTIONS, CachedRateLimiter
-from application.ports.rate_limit import RateDecision, RateLimiter
+from application.ports.access.rate_limit import RateDecision, RateLimiter
 from tests import servers
 from tests.fakes.rate_limit import FakeRateLimiter
 

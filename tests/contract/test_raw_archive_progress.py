@@ -8,8 +8,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.raw_archive_progress import PostgresRawArchiveProgress
-from application.ports.operations import OperationsUnavailable
-from application.ports.raw_archive_progress import ArchiveProgress, RawArchiveProgress
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.raw_archive.progress import ArchiveProgress, RawArchiveProgress
 from domain.telemetry.meter_reading import PARTITIONS
 from tests.fakes.raw_archive_progress import FakeRawArchiveProgress
 from tests.servers import Database

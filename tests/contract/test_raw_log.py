@@ -13,8 +13,8 @@ import pytest
 from adapters.embedded import EmbeddedServers
 from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
-from application.ports.raw_log import RawLog, RawMessage
-from application.ports.telemetry_stream import StreamUnavailable
+from application.ports.raw_archive.telemetry_log import RawLog, RawMessage
+from application.ports.telemetry.stream import StreamUnavailable
 from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.raw_log import FakeRawLog
 

@@ -13,7 +13,7 @@ from adapters.postgres import story_log
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.story_log import PostgresStoryLog
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.facility import Facility
 from projections import deadlines
 from projections import facility as facilities

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.readings_file import CsvReadingsFile, ParquetReadingsFile, open_readings_file
-from application.ports.readings_file import (
+from application.ports.history_import import (
     BadTimestamp,
     BadValue,
     DuplicateReading,

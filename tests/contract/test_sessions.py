@@ -11,10 +11,10 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.sessions import PostgresSessions
-from application import sessions as rules
-from application.ports.api_keys import ApiKey, ApiKeysUnavailable, StoredApiKey
-from application.ports.sessions import Sessions
-from application.sessions import new_token, token_hash
+from application.access import sessions as rules
+from application.access.sessions import new_token, token_hash
+from application.ports.access.api_keys import ApiKey, ApiKeysUnavailable, StoredApiKey
+from application.ports.access.sessions import Sessions
 from tests.fakes.sessions import FakeSessions
 from tests.servers import Database, PostgresServer
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
-from application.ports.telemetry_progress import Correction, TelemetryProgress
+from application.ports.telemetry.progress import Correction, TelemetryProgress
 from tests.fakes.clock import FakeClock
 from tests.servers import Database
 

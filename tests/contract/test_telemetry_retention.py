@@ -8,7 +8,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.retention import PostgresTelemetryRetention
-from application.ports.telemetry_retention import TelemetryRetention
+from application.ports.telemetry.retention import TelemetryRetention
 from tests.fakes.telemetry_retention import FakeTelemetryRetention
 from tests.servers import Database
 

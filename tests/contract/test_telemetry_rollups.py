@@ -16,8 +16,8 @@ from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_rollups import Settled, TelemetryRollups
-from application.ports.telemetry_store import TelemetryStore
+from application.ports.telemetry.rollups import Settled, TelemetryRollups
+from application.ports.telemetry.store import TelemetryStore
 from domain.telemetry.facility_rollups import RollupSeries
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from domain.time_series.windows import NotAligned, TimeWindow

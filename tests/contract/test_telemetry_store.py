@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import ImportedIntervals, ReadingsRefused, TelemetryStore
+from application.ports.telemetry.store import ImportedIntervals, ReadingsRefused, TelemetryStore
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry_store import FakeTelemetryStore

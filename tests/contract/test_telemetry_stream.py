@@ -10,7 +10,7 @@ import pytest
 
 from adapters.embedded import EmbeddedServers
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
-from application.ports.telemetry_stream import StreamedBatch, StreamFull, StreamUnavailable, TelemetryStream
+from application.ports.telemetry.stream import StreamedBatch, StreamFull, StreamUnavailable, TelemetryStream
 from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.utilities import PostgresUtilities
-from application.portfolio import UtilityEntry
-from application.ports.utilities import Utilities
+from application.facility.portfolio_entries import UtilityEntry
+from application.ports.facility import Utilities
 from tests.fakes.utilities import FakeUtilities
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)

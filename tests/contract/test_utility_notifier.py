@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from adapters.utility import HttpUtilityNotifier
-from application.ports.utility_notifier import (
+from application.ports.callback import (
     CallbackAddressRefused,
     CallbackFailed,
     CallbackRefused,

@@ -10,9 +10,9 @@ import pytest
 
 from adapters.clock import AcceleratedClock
 from adapters.weather import HttpWeatherSource, WeatherApiPlan, WeatherApiSource
-from application.ports.weather import WeatherSource, WeatherUnavailable
-from application.remembered_weather import RememberedWeather
-from application.weather_places import WeatherPlace
+from application.ports.weather.source import WeatherSource, WeatherUnavailable
+from application.weather.cached_source import RememberedWeather
+from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather import SimulatedWeather, WeatherFaults, create_weather_app
 from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from adapters.embedded import EmbeddedServers
 from adapters.weather_quota import CachedWeatherQuota
-from application.ports.weather_quota import WeatherQuota
-from application.token_bucket import MONTH_S, Bucket, BucketRule
+from application.ports.weather.quota import WeatherQuota
+from application.weather.token_bucket import MONTH_S, Bucket, BucketRule
 from tests import servers
 from tests.fakes.clock import FakeClock
 from tests.fakes.weather_quota import FakeWeatherQuota

@@ -19,8 +19,8 @@ from litestar.response import Response
 from structlog.testing import capture_logs
 
 from adapters.weather import WeatherApiPlan, WeatherApiSource
-from application.ports.weather import WeatherUnavailable
-from application.weather_places import WeatherPlace, places_of
+from application.ports.weather.source import WeatherUnavailable
+from application.weather.cell_location import WeatherPlace, places_of
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather import SimulatedWeather, create_weather_app
 from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.nats import work_queue
 from adapters.nats.work_queue import NatsWorkQueue
-from application.ports.work_queue import (
+from application.ports.dispatch.work_queue import (
     BmsWork,
     CallbackWork,
     WorkItem,

@@ -5,7 +5,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from application.ports.api_keys import ApiKey, ApiKeyNotFound, ApiKeysUnavailable, ApiKeyTaken, StoredApiKey
+from application.ports.access.api_keys import (
+    ApiKey,
+    ApiKeyNotFound,
+    ApiKeysUnavailable,
+    ApiKeyTaken,
+    StoredApiKey,
+)
 
 
 class FakeApiKeys:

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Literal
 
 from adapters.bms.single_phase import ReadSetpoint, SinglePhase
-from application.ports.building_control import (
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
     BmsRefused,
@@ -21,7 +22,6 @@ from application.ports.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from application.ports.clock import Clock
 from interfaces.simulators.building import Building, Refusal
 from interfaces.simulators.setpoint_messages import cause_of
 

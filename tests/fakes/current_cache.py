@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from application.ports.current_cache import CacheUnavailable, Taken, Turn
+from application.ports.shared_cache import CacheUnavailable, Taken, Turn
 
 
 class FakeCurrentCache:

@@ -1,7 +1,7 @@
 """DatabaseServer in memory."""
 
-from application.ports.database_server import ServerPlace
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.database_server import ServerPlace
+from application.ports.operations.unavailable import OperationsUnavailable
 
 
 class FakeDatabaseServer:

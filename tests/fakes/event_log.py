@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from eventsourcing.utils import get_topic
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 

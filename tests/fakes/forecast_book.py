@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from application.ports.forecast_book import IssuedForecast
+from application.ports.forecast.forecast_book import IssuedForecast
 from domain.forecast import CYCLE, Forecast, ForecastState, cycle_start_of
 
 CYCLES_BACK = 8

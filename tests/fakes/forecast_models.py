@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from application.ports.load_forecaster import TrainedModel
+from application.ports.forecast.load_forecaster import TrainedModel
 
 
 class FakeForecastModels:

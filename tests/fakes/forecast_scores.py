@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from application.ports.forecast_scores import ErrorCorrelation, ForecastScore
-from application.ports.operations import OperationsUnavailable
+from application.ports.forecast.scores import ErrorCorrelation, ForecastScore
+from application.ports.operations.unavailable import OperationsUnavailable
 
 
 class FakeForecastScores:

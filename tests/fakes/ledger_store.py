@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from application.ports.ledger_store import Appended, LedgerMoved
+from application.ports.ledger.store import Appended, LedgerMoved
 from domain.ledger.entries import ENTRY_BYTES, LOGS, LogRow, last_position_of
 
 

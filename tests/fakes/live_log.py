@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
-from application.ports.live_log import SERVING, LiveEntry, LiveLogUnavailable, News, ReadModelState
+from application.ports.live_feed import SERVING, LiveEntry, LiveLogUnavailable, News, ReadModelState
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import numpy as np
 
-from application.ports.load_forecaster import (
+from application.ports.forecast.load_forecaster import (
     BlockQuantiles,
     FacilityHistory,
     LoadQuantiles,

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from application.ports.past_forecasts import ForecastPlace
+from application.ports.forecast.past_forecasts import ForecastPlace
 from domain.forecast import Forecast, ForecastState
 
 

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 
-from application.ports.rate_limit import RateDecision
+from application.ports.access.rate_limit import RateDecision
 
 WINDOW_S = 1.0
 

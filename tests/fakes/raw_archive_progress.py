@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from application.ports.raw_archive_progress import ArchiveProgress
+from application.ports.raw_archive.progress import ArchiveProgress
 from domain.telemetry.meter_reading import PARTITIONS
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from application.ports.raw_log import RawMessage, Waiting
-from application.ports.telemetry_stream import StreamUnavailable
+from application.ports.raw_archive.telemetry_log import RawMessage, Waiting
+from application.ports.telemetry.stream import StreamUnavailable
 
 
 class FakeRawLog:

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from application.ports.api_keys import ApiKeysUnavailable
-from application.ports.sessions import Session
-from application.sessions import MOST_OF_A_KEY
+from application.access.sessions import MOST_OF_A_KEY
+from application.ports.access.api_keys import ApiKeysUnavailable
+from application.ports.access.sessions import Session
 
 
 class FakeSessions:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from eventsourcing.utils import get_topic
 
-from application.event_mapper import encode_state
+from application.event_store.event_mapper import encode_state
 from domain.dr_event import DREvent
 from projections.audit.stream_log import StoryEntry, ToldStory
 from projections.engine.memory_rows import Entry

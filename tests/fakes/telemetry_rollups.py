@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from application.ports.clock import Clock
-from application.ports.telemetry_rollups import STEPS_S, CorrectedInterval, Settled
+from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
 from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,

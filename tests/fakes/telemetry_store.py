@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from application.ports.telemetry_store import (
+from application.ports.telemetry.store import (
     CurrentValue,
     ImportedIntervals,
     ImportOutcome,

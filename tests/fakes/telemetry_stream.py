@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from application.ports.telemetry_stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
+from application.ports.telemetry.stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
 
 REDELIVER_AFTER_S = 0.5
 

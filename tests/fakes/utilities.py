@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from application.portfolio import UtilityEntry
+from application.facility.portfolio_entries import UtilityEntry
 
 
 class FakeUtilities:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from application.ports.callback import CallbackAddressRefused, CallbackFailed, Told, judged
 from application.ports.clock import Clock
-from application.ports.utility_notifier import CallbackAddressRefused, CallbackFailed, Told, judged
 from interfaces.simulators.utility import SimulatedUtility
 
 PlannedFault = Literal["time_out", "lost_answer", "refuse"]

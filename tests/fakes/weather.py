@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from application.ports.weather import WeatherReport, WeatherUnavailable
+from application.ports.weather.source import WeatherReport, WeatherUnavailable
 from domain.time_series.windows import IntervalSeries
 
 

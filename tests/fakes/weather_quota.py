@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from application.ports.weather_quota import QuotaUse
-from application.token_bucket import BucketRule
+from application.ports.weather.quota import QuotaUse
+from application.weather.token_bucket import BucketRule
 
 
 class FakeWeatherQuota:

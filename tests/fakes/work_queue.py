@@ -1,6 +1,6 @@
 """WorkPublisher and WorkSource in memory: the queue that fault storms run on, which a test may order to be down."""
 
-from application.ports.work_queue import WorkItem, WorkQueueUnavailable
+from application.ports.dispatch.work_queue import WorkItem, WorkQueueUnavailable
 from interfaces.simulation.work_queue import MemoryWorkQueue, Message
 
 

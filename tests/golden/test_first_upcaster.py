@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import pytest
 from eventsourcing.utils import get_topic, register_topic
 
-from application import event_mapper
-from application.event_mapper import UnreadableDomainEvent
-from application.upcasters import UPCASTERS, Upcaster, stored_topics
+from application.event_store import event_mapper
+from application.event_store.event_mapper import UnreadableDomainEvent
+from application.event_store.upcasters import UPCASTERS, Upcaster, stored_topics
 from domain.facility import Facility
 from tests.golden.test_golden_corpus import assert_read_whole, golden
 from tests.golden.topics import golden_file

@@ -11,9 +11,14 @@ import msgspec
 import pytest
 from eventsourcing.utils import get_topic
 
-from application import demand_response, forecasts
-from application.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored, encode_state
-from application.upcasters import UPCASTERS, present_topic, upcast
+from application.event_store import demand_response, forecasts
+from application.event_store.event_mapper import (
+    UnreadableDomainEvent,
+    decode_domain_event,
+    decode_stored,
+    encode_state,
+)
+from application.event_store.upcasters import UPCASTERS, present_topic, upcast
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 from tests.architecture.source_tree import ROOT
@@ -94,8 +99,8 @@ def test_every_stored_topic_resolves_in_a_fresh_process() -> None:
     """It imports the two applications, as the relay and the projections do, and nothing else of ours."""
     script = """
 import sys
-import application.demand_response, application.forecasts
-from application.upcasters import present_topic
+import application.event_store.demand_response, application.event_store.forecasts
+from application.event_store.upcasters import present_topic
 from eventsourcing.utils import get_topic, resolve_topic
 for topic in sys.argv[1:]:
     assert get_topic(resolve_topic(present_topic(topic))) == present_topic(topic), topic

@@ -30,7 +30,7 @@ def example_of(topic: str) -> dict[str, Any]:
     """Made up by the types of its fields, and the same whenever it is asked for."""
     from eventsourcing.utils import get_topic, resolve_topic
 
-    from application.event_mapper import encode_state
+    from application.event_store.event_mapper import encode_state
     from domain.event_sourcing.snapshot import Snapshot
     from tests.golden.made_up_values import made_up_struct
     from tests.walks import dispatch_walk

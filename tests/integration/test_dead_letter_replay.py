@@ -14,15 +14,15 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus
-from application.dead_letter_replay import DeadLetterReplay, NotReplayable
-from application.demand_response import DemandResponse
+from application.command_bus.bus import CommandBus
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterQueue
-from application.ports.telemetry_stream import StreamUnavailable
-from application.ports.work_queue import BmsWork
-from application.reading_packs import MalformedMessages, ReadingBatch, pack, unpack
-from application.readings import MalformedReading
+from application.operations.dead_letter_replay import DeadLetterReplay, NotReplayable
+from application.ports.dispatch.work_queue import BmsWork
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterQueue
+from application.ports.telemetry.stream import StreamUnavailable
+from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack, unpack
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.dispatch import Dispatch, Phase, Setpoint, ZonePlan
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.event_sourcing.aggregate import Provenance

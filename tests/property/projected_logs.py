@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from hypothesis import strategies as st
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import CommandRecord, Dispatch, Interval, Setpoint, ZonePlan
 from domain.dr_event import BEFORE_START, Batch, DREvent, FacilityTarget, Notice, Reason
 from domain.errors import DomainError

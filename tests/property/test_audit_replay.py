@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.audit.replay import UnknownStory, audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels

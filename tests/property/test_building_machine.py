@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from application.portfolio import ZoneEntry
-from application.ports.building_control import Phase, Setpoint, ZoneCommand
+from application.facility.portfolio_entries import ZoneEntry
+from application.ports.dispatch.building_control import Phase, Setpoint, ZoneCommand
 from interfaces.simulators.building import Building, Refusal
 from interfaces.simulators.journal import JournalEntry, curtailed_zones, duplicate_actions
 

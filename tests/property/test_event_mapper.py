@@ -9,8 +9,8 @@ from eventsourcing.utils import get_topic, resolve_topic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application import demand_response, forecasts
-from application.event_mapper import decode_stored, encode_state
+from application.event_store import demand_response, forecasts
+from application.event_store.event_mapper import decode_stored, encode_state
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import Facility

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.readings_file import GreenButtonFile, xml_walk
 from adapters.readings_file.local_time import LocalTime, WrongRule
-from application.ports.readings_file import (
+from application.ports.history_import import (
     QUALITIES,
     BadTimestamp,
     BadValue,

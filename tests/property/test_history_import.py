@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from adapters.readings_file import CsvReadingsFile, GreenButtonFile, netting, sorting
 from adapters.readings_file.ordering import in_order
 from adapters.readings_file.sorting import ROW, Sorter
-from application import history_import, history_spikes
-from application.history_import import import_history
-from application.history_inspection import inspect_readings
-from application.history_spikes import Median
-from application.ports.readings_file import ReadingsFile, ReadingsFileError
+from application.history_import import importer, spike_detection
+from application.history_import.importer import import_history
+from application.history_import.inspection import inspect_readings
+from application.history_import.spike_detection import Median
+from application.ports.history_import import ReadingsFile, ReadingsFileError
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point, seconds
 
@@ -75,7 +75,7 @@ def test_pieces_of_any_size_come_to_the_same_as_the_whole(
         path.write_text("\n".join(["facility,timestamp,load_kwh", *rows]) + "\n")
         path.with_name("facilities.csv").write_text("facility,tz\na,Europe/London\n")
         whole = outcome(CsvReadingsFile(path), path, 1_000_000)
-        patch.setattr(history_import, "ROWS_AT_ONCE", at_once)
+        patch.setattr(importer, "ROWS_AT_ONCE", at_once)
         assert repr(outcome(CsvReadingsFile(path, batch_rows=batch_rows), path, chunk_rows)) == repr(whole)
 
 
@@ -132,7 +132,7 @@ def test_the_median_of_more_than_are_kept_is_close_and_does_not_depend_on_pieces
     values: list[float], pieces: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history_spikes.Median, "EXACT", 0)
+        patch.setattr(spike_detection.Median, "EXACT", 0)
         whole, of_pieces = Median(), Median()
         whole.add(np.array(values))
         for first in range(0, len(values), pieces):

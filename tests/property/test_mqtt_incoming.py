@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from adapters.mqtt.incoming import _MOST_PACKET_BYTES, Incoming, Packet
 from adapters.mqtt.packets import PUBLISH, Version, varint
-from application.ports.meter_feed import MAX_PAYLOAD_BYTES, MeterMessage
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MeterMessage
 
 PINGRESP = b"\xd0\x00"
 TOPIC = "meters/fac-001/m1/readings"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.ports.dead_letters import DeadLetter
+from application.ports.operations.dead_letters import DeadLetter
 from interfaces.web.paging import place_of
 from projections.engine.cursors import InvalidCursor, cursor_after, read_cursor
 from projections.engine.projection import sortable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.as_of.dr_event import dr_event_as_of
 from projections.as_of.lists import MOST_KEPT, FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge

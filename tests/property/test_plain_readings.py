@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application import readings
-from application.lenient_readings import QUALITY_WORDS
-from application.plain_readings import PlainReadings, facility_of, in_columns
-from application.readings import ParsedMessage, parse_message
+from application.telemetry.ingest import message_parser
+from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
+from application.telemetry.ingest.lenient_parser import QUALITY_WORDS
+from application.telemetry.ingest.message_parser import ParsedMessage, parse_message
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 
@@ -49,7 +49,7 @@ def quickly(facility_id: str, body: Any) -> ParsedMessage:
 
 def field_by_field(facility_id: str, body: Any) -> ParsedMessage:
     topic = f"meters/{facility_id}/m1/readings"
-    return readings._parse_leniently(topic, json.dumps(body).encode(), facility_id, "m1", NOW)
+    return message_parser._parse_leniently(topic, json.dumps(body).encode(), facility_id, "m1", NOW)
 
 
 @given(MESSAGES)

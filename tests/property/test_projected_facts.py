@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 
 from adapters.postgres.log_copy import ProjectedLog
-from application.event_mapper import encode_state
-from application.ports.event_log import LogEntry
+from application.event_store.event_mapper import encode_state
+from application.ports.event_store.event_log import LogEntry
 from projections.audit.trail import key_of
 from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import AnyProjection, Facts

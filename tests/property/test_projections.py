@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import CreationEvent, DomainEvent

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application import raw_archive_object
 from application.ports.archive import ArchiveUnavailable
-from application.raw_archive_manifest import chains, entries
-from application.raw_archive_object import BrokenObject, contents_of, messages_of
-from application.raw_archive_verification import verify_archive
-from application.raw_archiving import PartitionArchiver
-from application.reading_packs import MalformedMessages, ReadingBatch, pack
-from application.readings import MalformedReading
+from application.raw_archive import object as raw_archive_object
+from application.raw_archive.manifest import chains, entries
+from application.raw_archive.object import BrokenObject, contents_of, messages_of
+from application.raw_archive.verification import verify_archive
+from application.raw_archive.writer import PartitionArchiver
+from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading
 from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_log import FakeRawLog

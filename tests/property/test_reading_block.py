@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.reading_packs import MalformedBatch, ReadingBatch, pack, unpack
+from application.telemetry.ingest.batch_codec import MalformedBatch, ReadingBatch, pack, unpack
 from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_block import (
     SEPARATOR,

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from eventsourcing.utils import get_topic
 
-from application.event_mapper import encode_state
+from application.event_store.event_mapper import encode_state
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import Aggregate
 from tests.architecture.source_tree import ROOT
@@ -26,8 +26,8 @@ REPLAY = """
 import base64, sys, time, uuid
 import eventsourcing.domain
 import msgspec
-import application.demand_response, application.forecasts
-from application.event_mapper import decode_stored
+import application.event_store.demand_response, application.event_store.forecasts
+from application.event_store.event_mapper import decode_stored
 from domain.event_sourcing.snapshot import state_type
 
 def refused(*_, **__):

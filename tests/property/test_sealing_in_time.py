@@ -10,10 +10,10 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.checkpoints import SignedCheckpoint
-from application.ledger_keeping import LedgerKeeper
-from application.ledger_sealing import Sealer, follow
-from application.ledger_verification import verify_ledger
+from application.ledger.checkpoints import SignedCheckpoint
+from application.ledger.schedule import LedgerKeeper
+from application.ledger.sealing import Sealer, follow
+from application.ledger.verification import verify_ledger
 from application.ports.archive import ArchiveUnavailable
 from domain.ledger.entries import DEMAND_RESPONSE, LOGS, LogRow
 from tests.fakes.archive import FakeArchive

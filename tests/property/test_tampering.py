@@ -15,9 +15,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.ledger_report import Finding, LedgerReport
-from application.ledger_sealing import Sealer, follow
-from application.ledger_verification import verify_ledger
+from application.ledger.sealing import Sealer, follow
+from application.ledger.verification import verify_ledger
+from application.ledger.verification_report import Finding, LedgerReport
 from domain.ledger.entries import LOGS, LogRow
 from tests.fakes.archive import FakeArchive
 from tests.fakes.checkpoint_signer import FakeCheckpointSigner

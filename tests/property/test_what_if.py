@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.allocation.proportional_split import RULES, split
 from domain.dr_event import DREvent
 from projections.as_of.what_if import Change, NothingPlanned, NotInThePlan, Remeasured, what_if

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from application.event_mapper import decode_domain_event
-from application.ports.event_log import LogEntry
+from application.event_store.event_mapper import decode_domain_event
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import FINAL, DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 from adapters.bms.soap import SoapBuildingControl, SoapLimits
 from adapters.clock import AcceleratedClock
-from application.portfolio import BmsProfile, ZoneEntry
-from application.ports.building_control import BmsConnection, Setpoint, ZoneCommand
+from application.facility.portfolio_entries import BmsProfile, ZoneEntry
 from application.ports.clock import Clock
+from application.ports.dispatch.building_control import BmsConnection, Setpoint, ZoneCommand
 from interfaces.simulators.bms_server import BmsServer, create_bms_app
 from interfaces.simulators.building import Building
 from interfaces.simulators.building_faults import FaultKind, FaultOrder

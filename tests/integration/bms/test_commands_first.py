@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import AcceleratedClock
-from application.ports.building_control import BmsError
 from application.ports.clock import Clock
+from application.ports.dispatch.building_control import BmsError
 from tests.integration.bms.rig import fast_clock, http, order, raw_server
 
 PATIENCE_S = 20.0

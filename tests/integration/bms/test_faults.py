@@ -8,7 +8,12 @@ from msgspec.structs import replace
 
 from adapters.bms.local_slots import LocalCallSlots
 from adapters.bms.soap import SoapBuildingControl, SoapLimits
-from application.ports.building_control import BmsAnswerInvalid, BmsRefused, BmsTimedOut, BmsUnreachable
+from application.ports.dispatch.building_control import (
+    BmsAnswerInvalid,
+    BmsRefused,
+    BmsTimedOut,
+    BmsUnreachable,
+)
 from interfaces.secrets import SecretNotFound
 from interfaces.simulators.journal import duplicate_actions
 from tests.integration.bms.rig import order, served_building

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.bms.soap import SoapBuildingControl, SoapLimits
 from adapters.clock import SystemClock
-from application.ports.building_control import BmsAnswerInvalid, BmsError, BmsRefused, BmsTimedOut
+from application.ports.dispatch.building_control import BmsAnswerInvalid, BmsError, BmsRefused, BmsTimedOut
 from tests.integration.bms.rig import http, order, raw_server
 
 COMMAND = order()

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.bms import transport
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
-from application.ports.building_control import BmsTimedOut
+from application.ports.dispatch.building_control import BmsTimedOut
 
 PATIENCE_S = 20.0
 LIMITS = CallLimits(connect_s=5.0, total_s=10.0, answer_bytes=1_000)

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
-from application.ports.building_control import BmsBusy
+from application.ports.dispatch.building_control import BmsBusy
 from tests.integration.bms.rig import http, order, raw_server
 
 MORE_THAN_THE_BREAKER_BEARS = 7

@@ -8,7 +8,7 @@ import pytest
 from adapters.bms.single_phase import READ_BACKS
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
-from application.ports.building_control import (
+from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
     BmsError,

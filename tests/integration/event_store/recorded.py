@@ -9,7 +9,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from application.ports.event_store import IdempotencyRecord
+from application.ports.event_store.event_store import IdempotencyRecord
 from tests.servers import Database
 
 TABLE = "demand_response_events"

@@ -7,7 +7,7 @@ import pytest
 from psycopg.errors import GeneratedAlways, InsufficientPrivilege
 
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
 from tests.made_up import provenance
 from tests.servers import Database

@@ -18,7 +18,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError, StoredEv
 from adapters.postgres.group_commit import GroupCommitRecorder
 from adapters.postgres.save_queue import Save
 from adapters.postgres.store_errors import KeyConflict, StreamConflict
-from application.ports.event_store import ONE_DECISION, SaveTooLarge
+from application.ports.event_store.event_store import ONE_DECISION, SaveTooLarge
 from tests.integration.event_store.recorded import TABLE, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
 
@@ -155,7 +155,7 @@ WRITER = """
 import os, sys, threading, uuid
 from eventsourcing.persistence import StoredEvent
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 recorder = PostgresEventStore(DemandResponse, sys.argv[1])._recorder
 def work():
     while True:

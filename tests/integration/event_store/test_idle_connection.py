@@ -11,7 +11,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.idle_connection import check_idle
 from adapters.postgres.quick_pool import QuickPool
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from tests.servers import Database, PostgresServer
 
 OTHERS = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"

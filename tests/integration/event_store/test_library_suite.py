@@ -10,7 +10,7 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.group_commit import GroupCommitRecorder
-from application.ports.event_store import ONE_DECISION
+from application.ports.event_store.event_store import ONE_DECISION
 from tests.servers import Database
 
 pytest.importorskip("Crypto", reason="the library's tests need pycryptodome")

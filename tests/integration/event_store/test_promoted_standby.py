@@ -10,11 +10,11 @@ import psycopg
 
 from adapters.postgres.address import for_failover
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
 from application.commands.facility import RegisterFacility
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock

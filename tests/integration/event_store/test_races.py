@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import Judgement
 from application.commands.facility import StartMaintenance
-from application.deciding import IdempotencyKey
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility

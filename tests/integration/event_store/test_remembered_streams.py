@@ -7,8 +7,8 @@ import pytest
 
 from adapters.postgres import stream_loading
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
-from application.ports.event_store import StreamNotFound
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_store import StreamNotFound
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.made_up import provenance

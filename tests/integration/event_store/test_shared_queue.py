@@ -19,8 +19,8 @@ from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.group_commit import GroupCommitRecorder
 from adapters.postgres.shared_reads import SharedReads
 from adapters.postgres.shared_turns import QueueFull, SharedTurns, Turn
-from application.demand_response import DemandResponse
-from application.ports.event_store import EventStoreUnavailable
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_store import EventStoreUnavailable
 from tests.integration.event_store.recorded import TABLE, log_of, stored, until
 from tests.servers import Database
 
@@ -168,8 +168,8 @@ def test_reads_of_a_server_that_is_away_are_tried_twice_and_fail() -> None:
 FORKING = """
 import datetime, json, os, sys, uuid
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
-from application.ports.event_store import EventStoreUnavailable
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.event_sourcing.aggregate import Provenance
 from domain.facility import Facility
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id

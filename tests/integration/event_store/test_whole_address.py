@@ -8,8 +8,8 @@ from eventsourcing.persistence import OperationalError
 
 from adapters.postgres.address import for_failover
 from adapters.postgres.event_store import PostgresEventStore
-from application.demand_response import DemandResponse
-from application.ports.event_store import StreamNotFound
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_store import StreamNotFound
 from domain.facility import Facility
 from tests.servers import Database
 

@@ -8,7 +8,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.forecasts import Forecasts
+from application.event_store.forecasts import Forecasts
 from tests.fakes.clock import FakeClock
 from tests.integration.forecast.house import NOW, House
 from tests.servers import Database

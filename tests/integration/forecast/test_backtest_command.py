@@ -13,8 +13,8 @@ from lxml import etree
 
 from adapters.forecasting import BatchedRollingForecasts
 from adapters.readings_file import open_readings_file
-from application.ports.load_forecaster import FacilityHistory
-from application.ports.rolling_forecasts import BacktestConditions, FacilityRun
+from application.ports.forecast.load_forecaster import FacilityHistory
+from application.ports.forecast.rolling_forecasts import BacktestConditions, FacilityRun
 from domain.time_series.windows import FloatArray, IntervalSeries
 from interfaces.cli.forecast import forecast_group
 

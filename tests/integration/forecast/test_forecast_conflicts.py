@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from application.forecasting import ForecastSite
-from application.issuing import ForecastIssuing, Standing
-from application.model_shelf import ModelShelf
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.load_forecaster import TrainedModel
-from application.ports.operations import OperationsUnavailable
+from application.forecast.cycle_report import CycleReport
+from application.forecast.forecast_commands import ForecastSite
+from application.forecast.issue import ForecastIssuing, Standing
+from application.forecast.model_registry import ModelShelf
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.load_forecaster import TrainedModel
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers import forecast as forecast_worker
-from interfaces.workers.cycle_report import CycleReport
 from tests.fakes.forecast_models import FakeForecastModels
 from tests.fakes.locks import FakeLocks
 from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House

@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from application.forecasting import ForecastSite
+from application.forecast.forecast_commands import ForecastSite
 from domain.forecast import Forecast
 from tests.integration.forecast.house import ALL, CYCLE_START, NOW, SITES, House
 

@@ -10,9 +10,9 @@ import pytest
 
 from adapters.clock import AcceleratedClock
 from adapters.postgres.advisory_locks import AdvisoryLocks
-from application import model_shelf
-from application.model_shelf import ModelShelf
-from application.ports.event_store import EventStoreUnavailable
+from application.forecast import model_registry
+from application.forecast.model_registry import ModelShelf
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.forecast import Forecast
 from interfaces.workers import forecast as forecast_worker
 from tests.fakes.forecast_models import FakeForecastModels
@@ -39,7 +39,7 @@ def test_who_waited_for_a_model_is_trained_in_what_is_left_of_the_quarter_hour(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ten thousand facilities do at the first start, and after an upgrade that reads no older models."""
-    monkeypatch.setattr(model_shelf, "NEW_AT_ONCE", 1)
+    monkeypatch.setattr(model_registry, "NEW_AT_ONCE", 1)
     house.remember(ALL, 8)
     cycle = house.cycle()
     first = house.run(cycle)

@@ -17,10 +17,10 @@ from adapters.postgres.advisory_locks import AdvisoryLocks
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.command_bus import CommandBus
-from application.demand_response import DemandResponse
+from application.command_bus.bus import CommandBus
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.telemetry_store import ImportedIntervals
+from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.identifiers import dispatch_id

@@ -16,11 +16,11 @@ from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.reader_positions import PostgresReaderPositions
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.command_bus import CommandBus
-from application.demand_response import DemandResponse
+from application.command_bus.bus import CommandBus
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.reader_positions import ReaderPositions
-from application.ports.telemetry_store import ImportedIntervals
+from application.ports.event_store.reader_positions import ReaderPositions
+from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import ImportedIntervals
+from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import cycle_start_of
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.meters_and_forecasts import forecast_sites

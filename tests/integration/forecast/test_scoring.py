@@ -14,8 +14,8 @@ from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.forecast_scores import PostgresForecastScores
 from adapters.postgres.past_forecasts import PostgresPastForecasts
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.forecasts import Forecasts
-from application.ports.telemetry_store import ImportedIntervals
+from application.event_store.forecasts import Forecasts
+from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.workers.forecast_scoring import ForecastScoring
 from tests.acceptance.terminal import Terminal

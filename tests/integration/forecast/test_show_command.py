@@ -7,7 +7,7 @@ import pytest
 
 from adapters.clock import SystemClock
 from adapters.postgres.event_store import PostgresEventStore
-from application.forecasts import Forecasts
+from application.event_store.forecasts import Forecasts
 from domain.forecast import CYCLE, cycle_start_of
 from tests.acceptance.terminal import Terminal
 from tests.issued import issued_forecast

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
+from application.command_bus.decision_context import CommandContext
 from application.commands.forecast import Issue, IssueForecast
-from application.deciding import CommandContext
-from application.forecasts import Forecasts
-from application.issuing import ForecastIssuing
+from application.event_store.forecasts import Forecasts
+from application.forecast.issue import ForecastIssuing
 from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
 from tests.issued import CYCLE_START, issued_forecast

@@ -13,8 +13,8 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import ImportedIntervals
-from application.weather_places import WeatherPlace
+from application.ports.telemetry.store import ImportedIntervals
+from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather import SimulatedWeather, create_weather_app
 from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json

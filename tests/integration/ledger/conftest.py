@@ -15,10 +15,10 @@ from psycopg_pool import ConnectionPool
 from adapters.archive import ObjectArchive
 from adapters.ledger_key import Ed25519Signer, signer_in
 from adapters.postgres.ledger_store import TABLES, PostgresLedgerStore
-from application.checkpoints import SignedCheckpoint
-from application.ledger_report import Finding, LedgerReport, Span
-from application.ledger_sealing import Sealer, follow
-from application.ledger_verification import verify_ledger
+from application.ledger.checkpoints import SignedCheckpoint
+from application.ledger.sealing import Sealer, follow
+from application.ledger.verification import verify_ledger
+from application.ledger.verification_report import Finding, LedgerReport, Span
 from domain.identifiers import NAMESPACE
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, LOGS, positions_of
 from tests.integration.projections.stored_log import StoppedClock

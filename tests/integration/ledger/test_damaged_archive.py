@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.ledger_key import signer_in
-from application.checkpoints import checkpoint_name, read_checkpoint, sign
-from application.ledger_sealing import LedgerContradicted
+from application.ledger.checkpoints import checkpoint_name, read_checkpoint, sign
+from application.ledger.sealing import LedgerContradicted
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES
 from domain.ledger.merkle import leaf_hash
 from tests.integration.ledger.conftest import SEALED, Ledger

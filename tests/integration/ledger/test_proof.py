@@ -21,7 +21,7 @@ from adapters.archive import ObjectArchive
 from adapters.ledger_key import signer_in
 from adapters.postgres.ledger_store import PostgresLedgerStore
 from adapters.postgres.story_log import PostgresStoryLog
-from application.ledger_proof import NotProvable, ProofBroken, check_proof, prove
+from application.ledger.proof import NotProvable, ProofBroken, check_proof, prove
 from interfaces.cli import ledger as commands
 from interfaces.settings import Settings
 from projections.audit.replay import read_story

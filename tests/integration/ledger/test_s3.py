@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from application.checkpoints import SignedCheckpoint, checkpoint_name
-from application.ledger_sealing import LedgerContradicted, Sealer
-from application.ledger_verification import verify_ledger
+from application.ledger.checkpoints import SignedCheckpoint, checkpoint_name
+from application.ledger.sealing import LedgerContradicted, Sealer
+from application.ledger.verification import verify_ledger
 from application.ports.archive import AlreadyArchived
 from domain.ledger.entries import DEMAND_RESPONSE, LOGS
 from interfaces.bootstrap.ledger import open_archive

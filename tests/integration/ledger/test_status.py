@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 import interfaces.bootstrap.ledger as wiring
-from application.ledger_proof import NotProvable
-from application.ledger_status import LedgerStatus, key_id, ledger_status
-from application.ports.alerts import Alert
+from application.ledger.proof import NotProvable
+from application.ledger.status import LedgerStatus, key_id, ledger_status
+from application.ports.operations.alerts import Alert
 from domain.ledger.merkle import EMPTY_ROOT
 from interfaces.settings import Settings
 from tests.fakes.alerts import FakeAlertRegistry

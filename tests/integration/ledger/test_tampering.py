@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.postgres.ledger_store import TABLES
-from application.ledger_report import Span
-from application.ledger_sealing import LedgerContradicted
+from application.ledger.sealing import LedgerContradicted
+from application.ledger.verification_report import Span
 from domain.ledger.entries import DEMAND_RESPONSE
 from domain.ledger.merkle import leaf_hash
 from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger

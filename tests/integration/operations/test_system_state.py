@@ -15,8 +15,8 @@ from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.advisory_locks import AdvisoryLocks
 from adapters.postgres.system_state import PostgresSystemState
-from application.ports.system_state import QueuesUnavailable
-from application.ports.work_queue import CallbackWork
+from application.ports.dispatch.work_queue import CallbackWork
+from application.ports.operations.system_state import QueuesUnavailable
 from tests.servers import Database
 
 

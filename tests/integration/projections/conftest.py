@@ -16,7 +16,7 @@ from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from projections.engine.projection import AnyProjection
 from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS

@@ -16,11 +16,11 @@ from adapters.postgres.forecast_book import PostgresForecastBook
 from adapters.postgres.projection_runner import ProjectionRunner
 from adapters.postgres.read_models import PostgresReadModels
 from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
-from application.command_bus import CommandBus
+from application.command_bus.bus import CommandBus
 from application.commands.facility import RegisterFacility
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
+from application.facility.portfolio_entries import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
 from application.handlers import HANDLERS
-from application.portfolio import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
 from projections.facility import FacilitiesProjection
 from projections.queries.views import ReadModelsUnavailable
 from tests.made_up import CONTEXT

@@ -9,9 +9,9 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.row_layouts import layout_of
-from application.demand_response import DemandResponse
-from application.event_mapper import encode_state
-from application.ports.event_log import LogEntry
+from application.event_store.demand_response import DemandResponse
+from application.event_store.event_mapper import encode_state
+from application.ports.event_store.event_log import LogEntry
 from projections.registry import projection_named
 
 NOW = datetime(2026, 7, 14, 23, 0, tzinfo=UTC)

@@ -14,12 +14,12 @@ import pytest
 
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.story_log import PostgresStoryLog
-from application import event_mapper
-from application.demand_response import DemandResponse
-from application.event_mapper import UnreadableDomainEvent, decode_domain_event
-from application.ports.event_log import LogEntry
+from application.event_store import event_mapper
+from application.event_store.demand_response import DemandResponse
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.event_store.upcasters import UPCASTERS, Upcaster, UpcasterCycle, present_topic, stored_topics
+from application.ports.event_store.event_log import LogEntry
 from application.sagas.dispatch import DispatchSaga
-from application.upcasters import UPCASTERS, Upcaster, UpcasterCycle, present_topic, stored_topics
 from domain.dr_event import DREvent
 from projections.as_of.lists import PastLists
 from projections.audit.replay import audit_document, resolve_dr_event
@@ -135,7 +135,7 @@ def test_a_snapshot_of_a_stream_with_older_versions_is_of_the_present_state(
     dr_event = walk.dr_events[0]
     application = DemandResponse(env=old_log.log._application.env)
     application.take_snapshot(dr_event.id)
-    assert len(list(application.snapshots.get(dr_event.id))) == 1  # type: ignore[union-attr]
+    assert len(list(application.event_store.snapshots.get(dr_event.id))) == 1  # type: ignore[union-attr]
     assert old_log.log.load(DREvent, dr_event.id).state == dr_event.state
     application.close()
 

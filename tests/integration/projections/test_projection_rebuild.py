@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.trail import AuditTrailProjection
 from projections.dr_event.projection import DREventRow, DREventsProjection

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from adapters.postgres.projection_runner import ProjectionRunner
-from application.ports.alerts import Alert
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
+from application.ports.operations.alerts import Alert
 from interfaces.workers import project
 from projections.audit.trail import AuditTrailProjection
 from projections.deadlines import DeadlinesProjection

@@ -14,7 +14,7 @@ import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
 from adapters.postgres.rebuild_fold import Bounds
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from projections.dispatch.projection import DispatchesProjection
 from projections.engine.projection import AnyProjection
 from projections.facility import FacilitiesProjection

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from projections.audit.trail import AuditTrailProjection
 from projections.dispatch.projection import DispatchesProjection
 from projections.engine.maintenance import ProjectionsUnavailable, StreamsDepend

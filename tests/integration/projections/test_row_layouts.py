@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from projections.audit.trail import AuditTrailProjection
 from projections.engine.cursors import InvalidCursor, cursor_after
 from projections.engine.maintenance import RebuildUnderway

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from projections.dispatch.projection import DispatchesProjection
 from projections.engine.maintenance import ReadersLinger
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running

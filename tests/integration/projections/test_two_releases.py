@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from eventsourcing.utils import register_topic
 
-from application import event_mapper
-from application.ports.event_log import LogEntry
+from application.event_store import event_mapper
+from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.dr_event.projection import DREventsProjection
 from tests.architecture.source_tree import ROOT
@@ -29,8 +29,8 @@ from adapters.clock import SystemClock
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.projection_runner import ProjectionRunner
-from application.demand_response import DemandResponse
-from application.event_mapper import UnknownTopic
+from application.event_store.demand_response import DemandResponse
+from application.event_store.event_mapper import UnknownTopic
 from domain.dr_event import DREvent
 from projections.dr_event.projection import DREventsProjection
 

@@ -20,8 +20,8 @@ from nats.aio.msg import Msg
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import AcceleratedClock
 from adapters.embedded import EmbeddedServers
-from application.portfolio import FacilityEntry, Portfolio
-from application.ports.building_control import BmsConnection, ZoneCommand
+from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from application.ports.dispatch.building_control import BmsConnection, ZoneCommand
 from interfaces.simulators.journal import read_journal
 from interfaces.simulators.load_model import LoadModel
 from interfaces.simulators.outside_journal import WEATHER_JOURNAL, WeatherCall, read_outside

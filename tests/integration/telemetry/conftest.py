@@ -18,8 +18,8 @@ from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
 from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
 from adapters.postgres.stored_readings import PostgresStoredReadings
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.dead_letters import DeadLetter
-from application.ports.telemetry_stream import TelemetryStream
+from application.ports.operations.dead_letters import DeadLetter
+from application.ports.telemetry.stream import TelemetryStream
 from interfaces.simulators.mqtt_outbox import MqttOutbox
 from interfaces.workers import aggregate, ingest
 from interfaces.workers.ingest_sessions import IngestSession

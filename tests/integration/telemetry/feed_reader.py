@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from adapters.mqtt import MqttMeterFeed
-from application.ports.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.meter_feed import Kept, MeterMessage
 from interfaces.simulators.mqtt_publisher import MqttPublisher
 
 TOPIC = b"meters/fac-001/m1/readings"

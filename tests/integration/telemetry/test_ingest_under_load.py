@@ -13,11 +13,11 @@ import pytest
 
 from adapters.mqtt import MqttMeterFeed, packets
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from application.malformed_letters import letters_of
-from application.ports.telemetry_stream import StreamUnavailable
-from application.reading_packer import ReadingPacker
-from application.reading_packs import MalformedMessages, unpack, unpack_malformed
-from application.readings import MalformedReading
+from application.ports.telemetry.stream import StreamUnavailable
+from application.telemetry.ingest.batch_codec import MalformedMessages, unpack, unpack_malformed
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.malformed_dead_letters import letters_of
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad

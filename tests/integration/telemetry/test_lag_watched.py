@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from application.telemetry_lag import LEVELS_S
+from application.telemetry.lag import LEVELS_S
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.bootstrap.stores import open_stores
 from interfaces.bootstrap.telemetry import watch_lag

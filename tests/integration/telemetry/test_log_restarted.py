@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from application.ports.telemetry_stream import StreamUnavailable
+from application.ports.telemetry.stream import StreamUnavailable
 from tests.hanging import hang
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from nats.js import api
 
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream, consumer_of
-from application.reading_packs import ReadingBatch, pack, unpack
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack, unpack
 from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
 from tests.integration.telemetry.conftest import TelemetryPath, eventually

@@ -4,9 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 from adapters.postgres.dead_letters import PostgresDeadLetters
-from application.ports.telemetry_stream import StreamedBatch
-from application.reading_packs import MalformedMessages, pack
-from application.readings import MalformedReading
+from application.ports.telemetry.stream import StreamedBatch
+from application.telemetry.ingest.batch_codec import MalformedMessages, pack
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.telemetry_parking import TelemetryParking
 from tests.integration.telemetry.conftest import TelemetryPath

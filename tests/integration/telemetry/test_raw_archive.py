@@ -22,17 +22,17 @@ from adapters.postgres import telemetry_settling
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application import raw_archive_object
 from application.ports.archive import Archive
-from application.ports.dead_letters import DeadLetter
-from application.ports.raw_log import RawMessage
-from application.raw_archive_manifest import chains, entries
-from application.raw_archive_object import messages_of
-from application.raw_archive_restore import RestoreReport, Wanted, restore
-from application.raw_archive_verification import verify_archive
-from application.raw_archiving import PartitionArchiver
-from application.reading_packs import MalformedMessages, ReadingBatch, pack
-from application.readings import MalformedReading
+from application.ports.operations.dead_letters import DeadLetter
+from application.ports.raw_archive.telemetry_log import RawMessage
+from application.raw_archive import object as raw_archive_object
+from application.raw_archive.manifest import chains, entries
+from application.raw_archive.object import messages_of
+from application.raw_archive.restore import RestoreReport, Wanted, restore
+from application.raw_archive.verification import verify_archive
+from application.raw_archive.writer import PartitionArchiver
+from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.s3_server import S3Server, running_s3

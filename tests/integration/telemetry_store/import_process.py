@@ -18,9 +18,9 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
 from adapters.readings_file import open_readings_file
-from application.history_import import import_history
-from application.history_inspection import inspect_readings
-from application.ports.telemetry_store import ImportedIntervals, ImportOutcome
+from application.history_import.importer import import_history
+from application.history_import.inspection import inspect_readings
+from application.ports.telemetry.store import ImportedIntervals, ImportOutcome
 
 
 class Counting:

@@ -19,10 +19,10 @@ from adapters.clock import SystemClock
 from adapters.current_cache import RedisCurrentCache
 from adapters.embedded import EmbeddedServers
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.current_values import CurrentValues, WriteThrough
-from application.fresh_answers import FRESH_S
 from application.ports.clock import Clock
-from application.ports.telemetry_store import CurrentValue
+from application.ports.telemetry.store import CurrentValue
+from application.telemetry.cached_reader import FRESH_S
+from application.telemetry.current_values import CurrentValues, WriteThrough
 from domain.telemetry.meter_reading import MeterReading
 from tests import servers
 from tests.hanging import hang

@@ -12,9 +12,9 @@ from adapters.influxdb import connection as connections
 from adapters.influxdb.connection import InfluxConnection
 from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
-from application import telemetry_health
-from application.reading_packs import ReadingBatch, pack
-from application.telemetry_health import TelemetryHealth, WatchedTelemetryStore
+from application.telemetry import store_health
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
+from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate import MAX_TRIES, Aggregator
@@ -124,7 +124,7 @@ def test_a_clock_that_jumped_ahead_alone_passes_no_reading_over(
 def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
     path: Path, influxd: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry_health, "LEAST", 1)
+    monkeypatch.setattr(store_health, "LEAST", 1)
 
     async def story() -> None:
         await path.publish(quarter(10.0)[:30], quarter(10.0)[30:])

@@ -17,7 +17,7 @@ from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from domain.telemetry.facility_rollups import RollupSeries
 from domain.telemetry.meter_reading import MeterReading, Quality
 from domain.time_series.windows import TimeWindow

@@ -11,7 +11,7 @@ from adapters.influxdb.connection import RAW, ROLLUPS, TRIES, InfluxConnection
 from adapters.influxdb.influxql import is_one_of, select
 from adapters.influxdb.line_protocol import line, microseconds, moment_of, tag
 from adapters.influxdb.setup import InfluxNotSetUp, set_up
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from tests.influxdb_server import Faults, InfluxServer
 
 NOW = datetime.now(UTC).replace(microsecond=123_457)

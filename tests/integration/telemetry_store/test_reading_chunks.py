@@ -21,7 +21,7 @@ from adapters.postgres.stored_words import new_to
 from adapters.postgres.telemetry_readings import QuarterNotes
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_block import ReadingBlock
 from tests.fakes.clock import FakeClock

@@ -22,7 +22,7 @@ from adapters.postgres.telemetry_connection import telemetry_connection
 from adapters.postgres.telemetry_readings import file_recent
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.meter_reading import TRUST, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock

@@ -14,8 +14,8 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.retention import DELETE_ROLLUPS, PostgresTelemetryRetention
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import ImportedIntervals
-from application.telemetry_retention import RetentionPolicy
+from application.ports.telemetry.store import ImportedIntervals
+from application.telemetry.retention_policy import RetentionPolicy
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.retention import ALERT, Retention

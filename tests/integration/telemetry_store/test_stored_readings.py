@@ -13,8 +13,8 @@ from adapters.postgres import chunk_columns, stored_readings
 from adapters.postgres.stored_readings import PostgresStoredReadings
 from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
 from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.readings import parse_message
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry.ingest.message_parser import parse_message
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_arrays import IntArray, ReadingColumns
 from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit, missing

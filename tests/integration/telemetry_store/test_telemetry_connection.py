@@ -9,7 +9,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry_connection import telemetry_connection
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from tests.servers import Database
 
 NOTE = (

@@ -13,7 +13,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from adapters.utility import BREAKER_FAILURES, HttpUtilityNotifier, check_public
-from application.ports.utility_notifier import CallbackAddressRefused, CallbackFailed, CallbackRefused, Told
+from application.ports.callback import CallbackAddressRefused, CallbackFailed, CallbackRefused, Told
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 CALLBACK_ID = UUID("7d444840-9dc0-41d1-b245-5ffdce74fad2")

@@ -23,9 +23,9 @@ from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import CALLBACK_STREAM, NatsWorkQueue
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.utilities import PostgresUtilities
-from application.demand_response import DemandResponse
-from application.portfolio import UtilityEntry
-from application.ports.work_queue import CallbackWork
+from application.event_store.demand_response import DemandResponse
+from application.facility.portfolio_entries import UtilityEntry
+from application.ports.dispatch.work_queue import CallbackWork
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import Provenance
 from interfaces.simulators.http_host import hosted

@@ -17,18 +17,18 @@ from adapters.nats.work_queue import CALLBACK_STREAM, NatsWorkQueue
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.event_store import PostgresEventStore
-from application.command_bus import CommandBus, TooManyConflicts
-from application.dead_letter_replay import DeadLetterReplay
-from application.demand_response import DemandResponse
+from application.callback import GIVE_UP_AFTER_S, CallbackCalls, dead_letter_id, waited_s
+from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.alerts import AlertRegistry
-from application.ports.dead_letters import DeadLetters
-from application.ports.event_store import EventStore, EventStoreUnavailable
-from application.ports.work_queue import CallbackWork
+from application.operations.dead_letter_replay import DeadLetterReplay
+from application.ports.dispatch.work_queue import CallbackWork
+from application.ports.event_store.event_store import EventStore, EventStoreUnavailable
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetters
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults
-from interfaces.workers.callback_calls import GIVE_UP_AFTER_S, CallbackCalls, dead_letter_id, waited_s
 from interfaces.workers.notify import NotifyWorker
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.fakes.telemetry_stream import FakeTelemetryStream

@@ -7,7 +7,7 @@ import msgspec
 import nats
 
 from adapters.nats.work_queue import BMS_SUBJECT, NatsWorkQueue
-from application.ports.work_queue import BmsWork
+from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from interfaces.workers.dispatch import DispatchWorker
 from tests.fakes.locks import FakeLocks

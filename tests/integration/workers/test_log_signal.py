@@ -11,7 +11,7 @@ import pytest
 from adapters.postgres import log_signal
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.log_signal import LogSignal
-from application.demand_response import DemandResponse
+from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
 from tests.made_up import provenance
 from tests.servers import Database

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.advisory_locks import AdvisoryLocks, lock_key
-from application.ports.locks import LockLost
+from application.ports.coordination.locks import LockLost
 from interfaces.workers.holding import while_held
 from tests.servers import Database, PostgresServer
 

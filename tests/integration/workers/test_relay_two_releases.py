@@ -12,9 +12,9 @@ from eventsourcing.utils import register_topic
 from adapters.postgres.alerts import PostgresAlerts
 from adapters.postgres.event_store import PostgresEventStore
 from adapters.postgres.reader_positions import PostgresReaderPositions
-from application import event_mapper
-from application.demand_response import DemandResponse
-from application.ports.event_log import LogEntry, LogEntryUnreadable
+from application.event_store import event_mapper
+from application.event_store.demand_response import DemandResponse
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.dr_event import DREvent
 from interfaces.workers.relay import READER
 from interfaces.workers.stopping_log import ALERT, StoppingLog, read_up_to_unreadable, run_again_when_readable

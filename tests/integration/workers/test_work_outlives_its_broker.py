@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 from adapters.nats.work_queue import NatsWorkQueue
-from application.ports.work_queue import BmsWork, WorkItem, WorkQueueUnavailable
+from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkQueueUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 from tests import servers
 

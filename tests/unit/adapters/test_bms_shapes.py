@@ -18,7 +18,7 @@ from adapters.bms.messages import (
     contract_folder,
     parse_envelope,
 )
-from application.ports.building_control import CommandReceipt, CommandStatus, Setpoint, ZoneState
+from application.ports.dispatch.building_control import CommandReceipt, CommandStatus, Setpoint, ZoneState
 from interfaces.simulators import bms_messages, setpoint_messages
 from interfaces.simulators.building import SetpointReading
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from adapters.bms.breaker import BmsBreakers
-from application.ports.building_control import BmsRefused, BmsTimedOut, BmsUnreachable
+from application.ports.dispatch.building_control import BmsRefused, BmsTimedOut, BmsUnreachable
 from interfaces.simulation.virtual_loop import VirtualLoop
 
 A_DAY_S = 86_400.0

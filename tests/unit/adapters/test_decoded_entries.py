@@ -3,7 +3,7 @@
 import msgspec
 
 from adapters.postgres.decoded_entries import OVERHEAD, DecodedEntries
-from application.event_mapper import encode_state
+from application.event_store.event_mapper import encode_state
 from tests.property.projected_logs import PortfolioWalk
 
 Row = tuple[int, str, object, int, bytes]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.readings_file.espi_catalogue import MAX_LINK, Catalogue, Entry, read_catalogue
 from adapters.readings_file.espi_series import series_by_block
-from application.ports.readings_file import UnreadableFile
+from application.ports.history_import import UnreadableFile
 
 links = st.sampled_from(
     [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.forecasting import BatchedLoadForecaster
-from application.ports.load_forecaster import (
+from application.ports.forecast.load_forecaster import (
     FacilityHistory,
     LoadQuantiles,
     RecentBlock,

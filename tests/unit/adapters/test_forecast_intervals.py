@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from adapters.forecasting import BatchedLoadForecaster, BatchedRollingForecasts
-from application.ports.load_forecaster import FacilityHistory, RecentBlock, TemperaturesAhead
-from application.ports.rolling_forecasts import BacktestConditions, WeatherAhead
+from application.ports.forecast.load_forecaster import FacilityHistory, RecentBlock, TemperaturesAhead
+from application.ports.forecast.rolling_forecasts import BacktestConditions, WeatherAhead
 from domain.time_series.windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from adapters.postgres.grouped_writes import GroupedWrites
-from application.ports.telemetry_store import ReadingsRefused, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 
 class Store:

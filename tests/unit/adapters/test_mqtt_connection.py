@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from adapters.mqtt import connection as connections
 from adapters.mqtt.connection import Connection
-from application.ports.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.meter_feed import Kept, MeterMessage
 
 PINGRESP = b"\xd0\x00"
 

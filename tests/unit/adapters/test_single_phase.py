@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.bms.single_phase import ReadSetpoint, SinglePhase
-from application.ports.building_control import (
+from application.ports.dispatch.building_control import (
     BmsConnection,
     BmsError,
     BmsRefused,

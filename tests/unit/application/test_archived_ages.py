@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from application.ports.archive import ArchiveUnavailable
-from application.raw_archive_age import ArchivedAges
-from application.raw_archive_manifest import ManifestEntry
-from application.raw_archiving import PartitionArchiver
+from application.raw_archive.archived_until import ArchivedAges
+from application.raw_archive.manifest import ManifestEntry
+from application.raw_archive.writer import PartitionArchiver
 from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_log import FakeRawLog
 

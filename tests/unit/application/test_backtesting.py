@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from application.backtesting import FacilityScore, scored, summary
-from application.ports.load_forecaster import FacilityHistory
-from application.ports.rolling_forecasts import FacilityRun
+from application.forecast.backtest import FacilityScore, scored, summary
+from application.ports.forecast.load_forecaster import FacilityHistory
+from application.ports.forecast.rolling_forecasts import FacilityRun
 from domain.time_series.windows import FloatArray, IntervalSeries
 
 START = datetime(2026, 6, 1, tzinfo=UTC)

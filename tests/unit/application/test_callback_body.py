@@ -7,7 +7,7 @@ import pytest
 
 from application.commands.dr_event import CancelDREvent, ModifyDREvent
 from application.commands.facility import OptOutFacility
-from application.handlers import callback_body
+from application.handlers.callback import body as callback_body
 from domain.dr_event import DREvent
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, UTILITY, UTILITY_EVENT, judge, notice

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from application.command_bus import (
+from application.command_bus.bus import (
     MAX_ATTEMPTS,
     CommandBus,
     Handler,
@@ -16,11 +16,16 @@ from application.command_bus import (
     TooManyConflicts,
     UnhandledCommand,
 )
+from application.command_bus.decision_context import CommandContext, Deciding, Decision, IdempotencyKey
 from application.commands.dr_event import Judgement
 from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
-from application.deciding import CommandContext, Deciding, Decision, IdempotencyKey
 from application.handlers import HANDLERS
-from application.ports.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds, VersionConflict
+from application.ports.event_store.event_store import (
+    ONE_DECISION,
+    IdempotencyRecord,
+    SaveBounds,
+    VersionConflict,
+)
 from domain.errors import FacilityNotAvailable, ReasonRequired, UnknownFacility
 from domain.event_sourcing.aggregate import Aggregate
 from domain.facility import Facility

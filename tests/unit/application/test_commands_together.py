@@ -3,12 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from application.command_bus import Asked, CommandBus, IdempotencyMismatch, Outcome, UnhandledCommand
+from application.command_bus.bus import Asked, CommandBus, IdempotencyMismatch, Outcome, UnhandledCommand
+from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import StartPreparation
 from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
-from application.deciding import IdempotencyKey
 from application.handlers import HANDLERS
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
 from application.sagas.dispatch import DispatchSaga
 from domain.errors import UnknownFacility
 from domain.event_sourcing.aggregate import DomainEvent

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from application.reading_packs import unpack
-from application.readings import parse_message
+from application.telemetry.ingest.batch_codec import unpack
+from application.telemetry.ingest.message_parser import parse_message
 from domain.telemetry.meter_reading import MeterReading
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from application.current_reads import CurrentReads
-from application.current_values import CurrentValues
-from application.fresh_answers import FRESH_S
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry.cached_reader import FRESH_S
+from application.telemetry.current_values import CurrentValues
+from application.telemetry.rate_limited_reads import CurrentReads
 from tests.unit.application.test_current_values import House, settled
 
 

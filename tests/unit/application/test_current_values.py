@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from application import fresh_answers
-from application.current_values import CurrentValues, WriteThrough
-from application.fresh_answers import FRESH_S
-from application.ports.telemetry_store import CurrentValue, TelemetryStoreUnavailable
+from application.ports.telemetry.store import CurrentValue, TelemetryStoreUnavailable
+from application.telemetry import cached_reader
+from application.telemetry.cached_reader import FRESH_S
+from application.telemetry.current_values import CurrentValues, WriteThrough
 from domain.telemetry.meter_reading import MeterReading
 from tests.fakes.clock import FakeClock
 from tests.fakes.current_cache import FakeCurrentCache
@@ -163,7 +163,7 @@ def test_a_store_that_failed_is_left_alone_by_those_who_can_do_without() -> None
 
 
 def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fresh_answers, "STORE_WITHIN_S", 0.05)
+    monkeypatch.setattr(cached_reader, "STORE_WITHIN_S", 0.05)
 
     async def story() -> None:
         house = House()

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from application import open_work
-from application.alerts import ALERTS
-from application.dead_letter_desk import clear_alerts_of, discard
-from application.dead_letter_sla import OVERDUE, escalate
-from application.ports.dead_letters import DeadLetter, DeadLetterQueue
-from application.ports.operations import OperationsUnavailable
+from application.operations import open_items
+from application.operations.alert_catalogue import ALERTS
+from application.operations.dead_letter_decisions import clear_alerts_of, discard
+from application.operations.dead_letter_sla import OVERDUE, escalate
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue
+from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 
@@ -153,7 +153,7 @@ def test_a_decision_that_could_not_be_recorded_ends_no_alert(monkeypatch: pytest
 
 
 def test_however_many_lie_open_each_is_told_and_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_work, "PAGE", 10)
+    monkeypatch.setattr(open_items, "PAGE", 10)
     desk = Desk()
     for number in range(1, 36):
         desk.park(number, subject=f"util-1/c-{number % 30}")

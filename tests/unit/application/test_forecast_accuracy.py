@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from application.forecast_accuracy import accuracies_of, drifted, facility_accuracies
-from application.forecast_scoring import CorrelationTally, Metered, score_hour
-from application.ports.forecast_scores import ForecastScore
-from application.ports.past_forecasts import ForecastPlace
+from application.forecast.accuracy import accuracies_of, drifted, facility_accuracies
+from application.forecast.scoring import CorrelationTally, Metered, score_hour
+from application.ports.forecast.past_forecasts import ForecastPlace
+from application.ports.forecast.scores import ForecastScore
 from domain.time_series.windows import FloatArray
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.issued import issued_forecast

@@ -8,9 +8,9 @@ import pytest
 
 from adapters.forecasting import BatchedLoadForecaster
 from application.commands.forecast import IssueForecast
-from application.forecasting import SiteInputs, forecast_commands
-from application.ports.load_forecaster import NAIVE, FacilityHistory, TrainedModel
-from application.ports.weather import WeatherReport
+from application.forecast.forecast_commands import SiteInputs, forecast_commands
+from application.ports.forecast.load_forecaster import NAIVE, FacilityHistory, TrainedModel
+from application.ports.weather.source import WeatherReport
 from domain.forecast import quality_of
 from domain.time_series.quantiles import CompactSteps
 from domain.time_series.windows import FloatArray, IntervalSeries

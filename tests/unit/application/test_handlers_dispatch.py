@@ -22,11 +22,11 @@ from application.commands.dispatch import (
     SeenZone,
 )
 from application.commands.dr_event import CancelDREvent, StartDREvent, StartPreparation
+from application.dispatch.execution.executor import MAX_TRIES
 from domain.dispatch import Dispatch, Setpoint
 from domain.dr_event import DREventStatus
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand, UnknownDispatch
 from domain.identifiers import bms_command_id
-from interfaces.workers.bms_calls import MAX_TRIES
 from tests.fakes.building_control import PlannedFault
 from tests.given import fact
 from tests.in_process import PREPARE_AT, InProcess

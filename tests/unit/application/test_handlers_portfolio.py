@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
 from application.commands.program import AgreeProgram
-from application.portfolio import BmsEntry, MeterEntry
+from application.facility.portfolio_entries import BmsEntry, MeterEntry
 from domain.errors import ReasonRequired, UnknownFacility
 from domain.facility import Facility
 from domain.program import Program

@@ -9,16 +9,16 @@ import pytest
 
 from adapters.readings_file import CsvReadingsFile
 from adapters.readings_file.ordering import in_order
-from application import history_import
-from application.history_import import import_history, rehearse_import
-from application.ports.readings_file import (
+from application.history_import import importer
+from application.history_import.importer import import_history, rehearse_import
+from application.ports.history_import import (
     DuplicateReading,
     FileChanged,
     IrregularStep,
     NoRoomToSort,
     UnreadableFile,
 )
-from application.ports.telemetry_store import ImportedIntervals, ImportOutcome, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, TelemetryStoreUnavailable
 from tests.fakes.telemetry_store import FakeTelemetryStore
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
@@ -55,7 +55,7 @@ def test_an_import_that_broke_off_is_taken_up_by_the_same_again_which_says_what_
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, whole, store = write(ROWS), FakeTelemetryStore(), StopsAfter()
-    monkeypatch.setattr(history_import, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(importer, "ROWS_AT_ONCE", 4)
     pieces = in_order(path, in_pieces(path).batches(), lambda _rows: None, chunk_rows=4)
     with pieces as ordered:
         told: list[tuple[int, int]] = []
@@ -89,7 +89,7 @@ def test_of_what_is_refused_nothing_is_stored_however_much_came_before(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, store = write([*ROWS, "b,2026-07-14T12:20:00Z,9"]), FakeTelemetryStore()
-    monkeypatch.setattr(history_import, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(importer, "ROWS_AT_ONCE", 2)
     with (
         in_pieces(path).ordered() as ordered,
         pytest.raises(IrregularStep, match=r"b at .* is off its steps"),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from adapters.readings_file import open_readings_file
-from application.history_inspection import MOST_NAMED, Finding, InspectedFacility, inspect_readings
-from application.ports.readings_file import OnRead, ReadingsFile
+from application.history_import.inspection import MOST_NAMED, Finding, InspectedFacility, inspect_readings
+from application.ports.history_import import OnRead, ReadingsFile
 from tests.green_button import Feed, Interval, Meter, Point, seconds
 
 Row = tuple[datetime, float | None]

@@ -14,7 +14,7 @@ from application.commands.dr_event import (
     StartDREvent,
 )
 from application.commands.facility import OptInFacility, OptOutFacility
-from application.ports.forecast_book import IssuedForecast
+from application.ports.forecast.forecast_book import IssuedForecast
 from domain.dispatch import Dispatch, Phase
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from application import issuing
 from application.commands.forecast import Issue, IssueForecast
-from application.issuing import ForecastIssuing, TooManyRaces, cycle_context
-from application.ports.event_store import SaveBounds, SaveTooLarge, VersionConflict
+from application.forecast import issue as issuing
+from application.forecast.issue import ForecastIssuing, TooManyRaces, cycle_context
+from application.ports.event_store.event_store import SaveBounds, SaveTooLarge, VersionConflict
 from domain.forecast import Forecast, ForecastInputs, ForecastModel
 from domain.identifiers import forecast_stream_id
 from domain.time_series.quantiles import CompactSteps

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from application.joined_asks import JoinedAsks
+from application.telemetry.request_coalescer import JoinedAsks
 
 
 class Slow:

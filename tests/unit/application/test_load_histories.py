@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from application.load_histories import HistorySources, HistoryTooLong, LoadHistories, load_histories
-from application.ports.telemetry_store import ImportedIntervals, TelemetryStoreUnavailable
+from application.ports.telemetry.store import ImportedIntervals, TelemetryStoreUnavailable
+from application.telemetry.load_history import HistorySources, HistoryTooLong, LoadHistories, load_histories
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.clock import FakeClock

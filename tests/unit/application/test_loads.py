@@ -7,7 +7,7 @@ import pytest
 
 from application.commands.dispatch import NoteRestore
 from application.commands.dr_event import CompleteDREvent, MeasureDREvent, ReallocateShortfall
-from application.ports.event_store import TAggregate
+from application.ports.event_store.event_store import TAggregate
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from tests.fakes.event_store import FakeEventStore

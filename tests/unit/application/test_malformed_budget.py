@@ -1,9 +1,9 @@
 import json
 from datetime import UTC, datetime
 
-from application.malformed_budget import Allowance, MalformedBudget
-from application.malformed_rate import MAX_FACILITIES
-from application.readings import MalformedReading
+from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
+from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
+from application.telemetry.ingest.message_parser import MalformedReading
 
 NOON = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 NO_BOUND = Allowance(1e12, 0.0)

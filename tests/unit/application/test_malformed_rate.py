@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from application.malformed_rate import ALERT_SHARE, MAX_FACILITIES, WINDOW, MalformedRate
+from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, WINDOW, MalformedRate
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 

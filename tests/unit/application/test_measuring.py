@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
-from application.measuring import (
+from application.measurement.measure import (
     MeasuringBasis,
     basis_of,
     data_hash,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from application.model_shelf import NEW_AT_ONCE, ModelShelf
-from application.ports.load_forecaster import TrainedModel
+from application.forecast.model_registry import NEW_AT_ONCE, ModelShelf
+from application.ports.forecast.load_forecaster import TrainedModel
 from tests.fakes.forecast_models import FakeForecastModels
 
 START = datetime(2026, 7, 14, tzinfo=UTC)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.forecast_scoring import LEADS_H, CorrelationTally
-from application.portfolio_forecast import (
+from application.forecast.portfolio_forecast import (
     LEAST_QUARTERS,
     CorrelationEstimate,
     NothingForeseen,
@@ -16,6 +15,7 @@ from application.portfolio_forecast import (
     portfolio_forecast,
     together,
 )
+from application.forecast.scoring import LEADS_H, CorrelationTally
 from domain.forecast import CYCLE, ForecastState
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.issued import CYCLE_START, issued_forecast

@@ -10,7 +10,7 @@ import pytest
 from application.commands.dr_event import JudgeNotification, ModifyDREvent, StartDREvent
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.portfolio import FacilityEntry
+from application.facility.portfolio_entries import FacilityEntry
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.facility import Facility

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from application.ports.telemetry_stream import StreamUnavailable
-from application.reading_packer import ReadingPacker
-from application.reading_packs import unpack, unpack_malformed
-from application.readings import MalformedReading
+from application.ports.telemetry.stream import StreamUnavailable
+from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.simulation.virtual_loop import VirtualLoop
 from tests.fakes.telemetry_stream import FakeTelemetryStream

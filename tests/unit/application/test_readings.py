@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.plain_readings import PlainReadings
-from application.reading_packs import (
+from application.telemetry.ingest.batch_codec import (
     MalformedBatch,
     MalformedMessages,
     ReadingBatch,
@@ -16,7 +15,8 @@ from application.reading_packs import (
     unpack,
     unpack_malformed,
 )
-from application.readings import MAX_MESSAGE_BYTES, MalformedReading, parse_message
+from application.telemetry.ingest.fast_parser import PlainReadings
+from application.telemetry.ingest.message_parser import MAX_MESSAGE_BYTES, MalformedReading, parse_message
 from domain.telemetry.meter_reading import MeterReading, precedence
 
 NOW = datetime(2026, 7, 14, 21, 0, 20, tzinfo=UTC)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.fresh_answers import LEAST_BYTES, FreshAnswers
+from application.telemetry.cached_reader import LEAST_BYTES, FreshAnswers
 from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)

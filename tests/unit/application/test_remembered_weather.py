@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from application.ports.weather import WeatherReport, WeatherUnavailable
-from application.remembered_weather import RememberedWeather, hours_of
+from application.forecast.cycle_weather import WeatherDesk
+from application.ports.weather.source import WeatherReport, WeatherUnavailable
+from application.weather.cached_source import RememberedWeather, hours_of
 from domain.forecast import data_quality
 from domain.time_series.windows import IntervalSeries
-from interfaces.workers.weather_desk import WeatherDesk
 from tests.fakes.clock import FakeClock
 from tests.fakes.current_cache import FakeCurrentCache
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import (
     ReconcileDispatch,
     ReissueBmsCommand,
@@ -14,9 +15,8 @@ from application.commands.dispatch import (
     RetryRestore,
     SeenZone,
 )
-from application.dead_letter_sla import OVERDUE, overdue_subject
-from application.deciding import CommandContext
-from application.ports.work_queue import BmsWork
+from application.operations.dead_letter_sla import OVERDUE, overdue_subject
+from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch, Setpoint
 from domain.errors import NotAllowedNow, ReasonRequired
 from domain.facility import Facility

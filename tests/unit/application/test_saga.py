@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from application import demand_response, forecasts
 from application.commands.dispatch import (
     AbortDispatch,
     AlignDispatch,
@@ -27,6 +26,7 @@ from application.commands.dr_event import (
     ReplanDREvent,
     RequestCallback,
 )
+from application.event_store import demand_response, forecasts
 from application.sagas.dispatch import RULES, DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent, Reason

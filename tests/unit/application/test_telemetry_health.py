@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from application import telemetry_health
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.telemetry_health import (
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry import store_health
+from application.telemetry.store_health import (
     LEAST,
     WINDOW_S,
     TelemetryHealth,
@@ -87,7 +87,7 @@ def test_alerts_are_raised_and_cleared_by_process() -> None:
 
 
 def test_every_call_is_counted_and_failed_ones_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry_health, "LEAST", 1)
+    monkeypatch.setattr(store_health, "LEAST", 1)
     store, health = FakeTelemetryStore(), TelemetryHealth()
     heard: list[set[str]] = []
     watched = WatchedTelemetryStore(store, health, lambda ids: heard.append(set(ids)))

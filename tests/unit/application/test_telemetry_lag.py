@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from application.telemetry_lag import LEVELS_S, RISING, LagTrend
+from application.telemetry.lag import LEVELS_S, RISING, LagTrend
 
 
 def raised(samples: Iterable[tuple[float, float]]) -> set[str]:

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from application.telemetry_retention import ROLLUPS_AT_ONCE, RetentionPolicy, enforce
+from application.telemetry.retention_policy import ROLLUPS_AT_ONCE, RetentionPolicy, enforce
 from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry_retention import FakeTelemetryRetention
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.trace_context import trace_id_in
+from application.command_bus.trace_context import trace_id_in
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

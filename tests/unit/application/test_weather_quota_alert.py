@@ -3,9 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
-from application.ports.operations import OperationsUnavailable
-from application.ports.weather_quota import QuotaUse
-from application.weather_quota_alert import WatchedQuota
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.weather.quota import QuotaUse
+from application.weather.quota_alert import WatchedQuota
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 

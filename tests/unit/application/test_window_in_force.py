@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from application.command_bus import CommandBus
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.bus import CommandBus
 from application.commands.dr_event import ModifyDREvent, PlanDREvent, StartDREvent
 from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from interfaces.workers.gathered_commands import GatheredCommands
 from tests.given import Story
 from tests.in_process import InProcess
 from tests.made_up import (

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from application import demand_response, forecasts
+from application.event_store import demand_response, forecasts
 from domain.dispatch import Dispatch, DispatchState
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot, state_type

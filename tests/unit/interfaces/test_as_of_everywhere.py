@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import audit, dr_events, facilities, main
 from interfaces.web.access import ACCESS
 from tests.fakes.read_models import FakeReadModels

@@ -4,7 +4,7 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from application.ports.dead_letters import DeadLetter
+from application.ports.operations.dead_letters import DeadLetter
 from interfaces.cli.dead_letters import _document
 
 

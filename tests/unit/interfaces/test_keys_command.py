@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import interfaces.cli.keys as keys_command
-from application.api_keys import is_genuine, parse_token
-from application.ports.api_keys import ApiKeys
+from application.access.api_keys import is_genuine, parse_token
+from application.ports.access.api_keys import ApiKeys
 from application.ports.clock import Clock
 from interfaces.cli.keys import keys_group
 from tests.fakes.api_keys import FakeApiKeys

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.readings_file import open_readings_file
-from application.ports.telemetry_store import TelemetryStore
+from application.ports.telemetry.store import TelemetryStore
 from domain.time_series.windows import TimeWindow
 from interfaces.cli.telemetry import telemetry_group
 from tests.fakes.telemetry_store import FakeTelemetryStore

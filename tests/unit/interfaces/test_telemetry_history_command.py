@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner, Result
 
-from application.load_histories import HistorySources
+from application.telemetry.load_history import HistorySources
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.cli.telemetry import telemetry_group
 from tests.fakes.clock import FakeClock

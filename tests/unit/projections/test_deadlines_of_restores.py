@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dispatch.state import RestoreStep
 from domain.identifiers import dispatch_id

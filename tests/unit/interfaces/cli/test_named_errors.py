@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.errors import NotAllowedNow
 from interfaces.cli.named_errors import told
 from interfaces.settings import SettingsError

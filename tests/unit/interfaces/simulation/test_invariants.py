@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from application.ports.event_log import LogEntry
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent

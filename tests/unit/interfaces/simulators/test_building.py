@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.portfolio import BmsProfile, ZoneEntry
-from application.ports.building_control import Setpoint, ZoneCommand
+from application.facility.portfolio_entries import BmsProfile, ZoneEntry
+from application.ports.dispatch.building_control import Setpoint, ZoneCommand
 from interfaces.simulators.building import Building, Refusal
 from interfaces.simulators.journal import (
     Journal,

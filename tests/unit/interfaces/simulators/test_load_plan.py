@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports.stored_readings import MeterSeqs, RolledUp
-from application.readings import parse_message
+from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
+from application.telemetry.ingest.message_parser import parse_message
 from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audited, new_run
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)

@@ -13,7 +13,8 @@ import msgspec
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from application.api_keys import issue
+from application.access.api_keys import issue
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.commands.dr_event import (
     CancelDREvent,
     Cancellation,
@@ -21,8 +22,7 @@ from application.commands.dr_event import (
     Judgement,
     JudgeNotification,
 )
-from application.deciding import CommandContext, IdempotencyKey
-from application.ports.api_keys import Role
+from application.ports.access.api_keys import Role
 from domain.identifiers import dr_event_id
 from interfaces.web.app import create_app
 from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from application.ledger_proof import NotProvable
-from application.ports.api_keys import Role
+from application.ledger.proof import NotProvable
+from application.ports.access.api_keys import Role
 from interfaces.web.access import ACCESS, FOR_ONE_FACILITY
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.forecast_scores import FakeForecastScores

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from litestar.routes import HTTPRoute
 
-from application.alerts import ALERTS
-from application.ports.operations import OperationsUnavailable
+from application.operations.alert_catalogue import ALERTS
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.access import ACCESS
 from interfaces.web.collaborators import ReadinessProbe
 from interfaces.web.notification_body import MOST_FACILITIES

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from application.command_bus import IdempotencyMismatch, TooManyConflicts
+from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.commands.dr_event import Judgement, JudgeNotification
-from application.event_mapper import UnknownTopic
-from application.ports.event_store import EventStoreUnavailable, SaveTooLarge
+from application.event_store.event_mapper import UnknownTopic
+from application.ports.event_store.event_store import EventStoreUnavailable, SaveTooLarge
 from domain.dr_event import Reason
 from domain.errors import NotAllowedNow, UnknownDREvent
 from domain.identifiers import dr_event_id

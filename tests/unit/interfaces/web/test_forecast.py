@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.forecast_scores import ForecastScore
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.scores import ForecastScore
 from domain.forecast import CYCLE
 from projections.facility import FacilityRow, key_of
 from tests.fakes.forecast_scores import FakeForecastScores

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.ports.live_log import SERVING, LiveLogUnavailable, News
+from application.ports.live_feed import SERVING, LiveLogUnavailable, News
 from interfaces.web import live_feed, live_ring, live_watcher
 from interfaces.web.live_message import Audience
 from interfaces.web.live_watcher import LiveWatcher

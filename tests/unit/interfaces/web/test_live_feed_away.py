@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 from structlog.testing import capture_logs
 
-from application.ports.live_log import LiveLogUnavailable, News
+from application.ports.live_feed import LiveLogUnavailable, News
 from interfaces.web import live_feed, live_state
 from tests.fakes.live_log import FakeLiveLog
 from tests.unit.interfaces.web.live import running, until

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from application.ports.live_log import LiveEntry
+from application.ports.live_feed import LiveEntry
 from interfaces.web import live_ring
 from interfaces.web.live_message import Audience, LiveMessage, alert_message, heartbeat, log_message
 from interfaces.web.live_ring import LiveRing

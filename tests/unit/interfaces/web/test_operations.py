@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from application.ports.dead_letters import DeadLetter
-from application.ports.operations import OperationsUnavailable
-from application.ports.system_state import QueueDepth, QueuesUnavailable, Rebuild
+from application.ports.operations.dead_letters import DeadLetter
+from application.ports.operations.system_state import QueueDepth, QueuesUnavailable, Rebuild
+from application.ports.operations.unavailable import OperationsUnavailable
 from projections.queries.views import ProjectionPosition
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application.ports.live_log import SERVING
+from application.ports.live_feed import SERVING
 from interfaces.web import app
 from interfaces.web.access import ACCESS
 from interfaces.web.stale_reads import ALWAYS_OF_NOW, SERVED_FROM

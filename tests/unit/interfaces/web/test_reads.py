@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from application.dead_letter_replay import NotReplayable
-from application.ports.dead_letters import DeadLetter
-from application.ports.telemetry_store import CurrentValue
+from application.operations.dead_letter_replay import NotReplayable
+from application.ports.operations.dead_letters import DeadLetter
+from application.ports.telemetry.store import CurrentValue
 from projections.facility import FacilityRow, key_of
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters

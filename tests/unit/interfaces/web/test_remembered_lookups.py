@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from application.ports.api_keys import ApiKeysUnavailable
+from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web import remembered_lookups
 from interfaces.web.remembered_lookups import ASKED_ANEW_S, REMEMBERED_S, USED_S, RememberedLookups
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.alerts import ALERTS
+from application.operations.alert_catalogue import ALERTS
 from tests.unit.interfaces.web.edge import Edge
 
 

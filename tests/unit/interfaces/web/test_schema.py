@@ -13,7 +13,7 @@ from schemathesis.checks import CHECKS
 
 from application.commands.dr_event import Modification, ModifyDREvent
 from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
-from application.ports.dead_letters import DeadLetterNotFound
+from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
 from interfaces.web.access import ACCESS
 from tests.unit.interfaces.web.edge import accepting

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from litestar.testing import TestClient
 
-from application.sessions import new_token, token_hash
+from application.access.sessions import new_token, token_hash
 from interfaces.web.authentication import Authenticator
 from interfaces.web.problems import Problem
 from interfaces.web.remembered_lookups import IN_OUTAGE_S, REMEMBERED_S

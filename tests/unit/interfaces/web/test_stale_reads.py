@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from application.ports.live_log import SERVING
+from application.ports.live_feed import SERVING
 from interfaces.web.access import ACCESS
 from interfaces.web.live_state import BEHIND_S
 from interfaces.web.stale_reads import SERVED_FROM, aged, labelled

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from application.ports.api_keys import StoredApiKey
-from application.ports.live_log import SERVING, News, ReadModelState
+from application.ports.access.api_keys import StoredApiKey
+from application.ports.live_feed import SERVING, News, ReadModelState
 from interfaces.web.live_state import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
 from projections.facility import key_of
 from tests.unit.interfaces.web.edge import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.portfolio import UtilityEntry
+from application.facility.portfolio_entries import UtilityEntry
 from interfaces.secrets import SecretError, resolve_secret
 from interfaces.web.webhook_secrets import REMEMBERED_S, WebhookSecrets
 from tests.fakes.utilities import FakeUtilities

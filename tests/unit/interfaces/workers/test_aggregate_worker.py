@@ -8,11 +8,11 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from application.ports.telemetry_rollups import Settled
-from application.ports.telemetry_store import TelemetryStoreUnavailable
-from application.ports.telemetry_stream import StreamedBatch, StreamUnavailable
-from application.reading_packs import MalformedMessages, ReadingBatch, pack
-from application.readings import MalformedReading
+from application.ports.telemetry.rollups import Settled
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable
+from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
+from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.workers import batches_in_hand, settling
 from interfaces.workers.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator

@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from interfaces.workers import alert_switch
-from interfaces.workers.alert_switch import AlertSwitch
+from application.operations import alert_switch
+from application.operations.alert_switch import AlertSwitch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 

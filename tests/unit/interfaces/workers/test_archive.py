@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from application.ports.archive import ArchiveUnavailable
-from application.ports.telemetry_stream import StreamFill
-from application.raw_archive_manifest import chains, entries
+from application.ports.telemetry.stream import StreamFill
+from application.raw_archive.manifest import chains, entries
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 from interfaces.workers import archive as worker_module
 from interfaces.workers.archive import ArchiveWorker

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from application.commands.dr_event import StartDREvent
-from application.ports.work_queue import BmsWork
+from application.ports.dispatch.work_queue import BmsWork
 from interfaces.simulators.journal import duplicate_actions
 from interfaces.workers.relay import READER
 from tests.in_process import InProcess

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from application.command_bus import CommandBus
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.bus import CommandBus
 from application.commands.dispatch import (
     AttemptBmsCommand,
     CommitDispatch,
@@ -20,18 +21,17 @@ from application.commands.dispatch import (
     RetryRestore,
 )
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
-from application.event_mapper import UnknownTopic
-from application.portfolio import BmsProfile
-from application.ports.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
-from application.ports.dead_letters import DeadLetter
-from application.ports.work_queue import BmsTask, BmsWork
+from application.dispatch.execution.command_execution import LONGEST_WAIT_S
+from application.dispatch.execution.executor import MAX_TRIES, BmsCalls
+from application.event_store.event_mapper import UnknownTopic
+from application.facility.portfolio_entries import BmsProfile
+from application.ports.dispatch.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
+from application.ports.dispatch.work_queue import BmsTask, BmsWork
+from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import CommandRecord, Dispatch, DispatchState, Phase
 from domain.identifiers import dispatch_id
 from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry, duplicate_actions
-from interfaces.workers.bms_calls import MAX_TRIES, BmsCalls
-from interfaces.workers.bms_execution import LONGEST_WAIT_S
-from interfaces.workers.gathered_commands import GatheredCommands
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -333,7 +333,7 @@ def test_pauses_between_tries_grow_are_drawn_and_have_a_bound(
             for _ in range(20):
                 await rig.calls.pause(number)
 
-    monkeypatch.setattr("interfaces.workers.bms_calls.asyncio.sleep", sleep)
+    monkeypatch.setattr("application.dispatch.execution.executor.asyncio.sleep", sleep)
     asyncio.run(paused())
     for number in range(8):
         drawn, longest_s = slept[number * 20 : number * 20 + 20], min(30.0, 2.0 * 2**number)

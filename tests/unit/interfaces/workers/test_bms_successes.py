@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from application.commands.bms_batch import BmsSuccess, RecordBmsSuccesses
 from application.commands.dispatch import DispatchCommand, RecordBmsSuccess
-from application.ports.work_queue import BmsWork
+from application.commands.dispatch_batch import BmsSuccess, RecordBmsSuccesses
+from application.dispatch.execution.outcome_batcher import Successes
+from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Setpoint
-from interfaces.workers.bms_successes import Successes
 
 PATIENCE_S = 20.0
 WORK = BmsWork(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.breaker_watch import BreakerWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from application.command_bus import TooManyConflicts
-from application.event_mapper import UnknownTopic
-from application.ports.work_queue import BmsTask, BmsWork
+from application.command_bus.bus import TooManyConflicts
+from application.event_store.event_mapper import UnknownTopic
+from application.ports.dispatch.work_queue import BmsTask, BmsWork
 from domain.errors import NotAllowedNow
 from interfaces.simulation.locks import LockBoard
 from interfaces.workers import dispatch as worker_module

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from application.ports.weather import WeatherReport
-from interfaces.workers.each_alone import each_alone
-from interfaces.workers.weather_desk import WeatherDesk
+from application.forecast.cycle_weather import WeatherDesk
+from application.forecast.isolate_failures import each_alone
+from application.ports.weather.source import WeatherReport
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.weather import FakeWeatherSource
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from application.commands.dr_event import CancelDREvent
-from application.ports.operations import OperationsUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.failover_watch import ALERT, FailoverWatch
 from tests.fakes.alerts import FakeAlertRegistry

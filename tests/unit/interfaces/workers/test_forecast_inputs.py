@@ -5,10 +5,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from application.forecasting import ForecastSite, SiteInputs
-from application.ports.load_forecaster import RECENT_DAYS, TrainedModel
-from application.ports.telemetry_store import ImportedIntervals
-from interfaces.workers.forecast_inputs import days_to_read, inputs_of
+from application.forecast.cycle_inputs import days_to_read, inputs_of
+from application.forecast.forecast_commands import ForecastSite, SiteInputs
+from application.ports.forecast.load_forecaster import RECENT_DAYS, TrainedModel
+from application.ports.telemetry.store import ImportedIntervals
 from tests.fakes.clock import NOON
 from tests.fakes.telemetry_store import FakeTelemetryStore
 

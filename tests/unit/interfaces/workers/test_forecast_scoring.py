@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from application.ports.forecast_scores import ForecastScore
-from application.ports.operations import OperationsUnavailable
-from application.ports.telemetry_store import ImportedIntervals
+from application.ports.forecast.scores import ForecastScore
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.telemetry.store import ImportedIntervals
 from interfaces.workers import forecast_scoring
 from interfaces.workers.forecast_scoring import LONGEST_BACK, ForecastScoring
 from tests.fakes.alerts import FakeAlertRegistry

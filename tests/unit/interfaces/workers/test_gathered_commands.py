@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from application.command_bus import Asked, CommandBus, Outcome
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.bus import Asked, CommandBus, Outcome
 from application.commands.facility import OptOutFacility, RegisterFacility, StartMaintenance
 from application.handlers import HANDLERS
-from application.ports.event_store import EventStoreUnavailable
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.errors import UnknownFacility
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
-from interfaces.workers.gathered_commands import GatheredCommands
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store import FakeEventStore
 from tests.fakes.forecast_book import FakeForecastBook

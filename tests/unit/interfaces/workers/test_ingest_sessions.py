@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from application.ports.meter_feed import MessageTaker
+from application.ports.telemetry.meter_feed import MessageTaker
 from interfaces.workers import ingest_sessions
 from interfaces.workers.ingest_sessions import IngestSession, share_out
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from application.malformed_budget import Allowance, MalformedBudget
-from application.malformed_rate import WINDOW
-from application.ports.meter_feed import MAX_PAYLOAD_BYTES, MessageTaker, MeterMessage
-from application.reading_packer import ReadingPacker
-from application.reading_packs import unpack_malformed
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageTaker, MeterMessage
+from application.telemetry.ingest.batch_codec import unpack_malformed
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
+from application.telemetry.ingest.malformed_rate import WINDOW
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest import IngestCounts, MeterIngest, run
 from interfaces.workers.ingest_sessions import IngestSession
@@ -90,7 +90,7 @@ def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
 
 
 def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.workers.alert_switch.TELL_AGAIN_S", 0.0)
+    monkeypatch.setattr("application.operations.alert_switch.TELL_AGAIN_S", 0.0)
     told = Ingesting()
 
     async def story(ingest: MeterIngest) -> None:

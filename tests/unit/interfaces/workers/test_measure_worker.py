@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from application.command_bus import TooManyConflicts
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.telemetry_store import TelemetryStoreUnavailable
+from application.command_bus.bus import TooManyConflicts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
 from interfaces.workers import measure
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock

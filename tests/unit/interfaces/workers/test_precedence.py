@@ -2,7 +2,7 @@
 
 import asyncio
 
-from interfaces.workers.precedence import Precedence
+from application.dispatch.execution.command_priority import Precedence
 
 
 def test_a_check_waits_until_the_last_command_is_carried_out() -> None:

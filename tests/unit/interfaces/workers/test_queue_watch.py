@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from application.commands.dr_event import PlanDREvent
-from application.ports.work_queue import BmsWork, CallbackWork, WorkQueueFull
+from application.operations.alert_switch import AlertSwitch
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
 from domain.identifiers import dr_event_id
-from interfaces.workers.alert_switch import AlertSwitch
 from interfaces.workers.queue_watch import ALERT, CALLBACKS, COMMANDS, DOOR, DoorWatch, TellingPublisher
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.locks import FakeLocks

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from application.ports.work_queue import BmsWork
+from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from interfaces.simulation.locks import LockBoard

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from application.ports.event_log import LogEntry
-from application.ports.work_queue import BmsWork
+from application.ports.dispatch.work_queue import BmsWork
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from interfaces.workers.relay import READER, Relay

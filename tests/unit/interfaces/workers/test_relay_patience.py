@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from application.command_bus import TooManyConflicts
-from application.ports.event_store import EventStoreUnavailable
-from application.ports.operations import OperationsUnavailable
-from interfaces.workers import patience
+from application.command_bus import retry
+from application.command_bus.bus import TooManyConflicts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.relay import READER, Relay
 from tests.fakes.reader_positions import FakeReaderPositions
 from tests.in_process import InProcess
@@ -38,7 +38,7 @@ class Away:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "RETRY_S", 0.01)
+    monkeypatch.setattr(retry, "RETRY_S", 0.01)
 
 
 def relay_of(world: InProcess, **changes: Any) -> Relay:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from application.commands.dr_event import StartPreparation
-from application.ports.work_queue import BmsWork
+from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError

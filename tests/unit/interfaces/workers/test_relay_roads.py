@@ -7,12 +7,13 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from application.ports.event_log import LogEntry
-from application.ports.work_queue import BmsWork, CallbackWork, WorkQueueFull
+from application.command_bus import retry
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
+from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from interfaces.workers import patience, roads
 from interfaces.workers import relay as relay_module
+from interfaces.workers import roads
 from interfaces.workers.relay import READER, Relay
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.reader_positions import FakeReaderPositions
@@ -70,7 +71,7 @@ def log() -> tuple[InProcess, list[Any]]:
 def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
     log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "RETRY_S", 0.01)
+    monkeypatch.setattr(retry, "RETRY_S", 0.01)
     monkeypatch.setattr(relay_module, "BATCH", 2)
     monkeypatch.setattr(relay_module, "MOST_UNDER_WAY", 4)  # fewer than there are callbacks
     world, entries = log
@@ -97,7 +98,7 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
 def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
     log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "RETRY_S", 0.01)
+    monkeypatch.setattr(retry, "RETRY_S", 0.01)
     world, entries = log
 
     class Broken(Publisher):

@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from application.command_bus import TooManyConflicts
+from application.command_bus.bus import TooManyConflicts
+from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
-from application.deciding import CommandContext
 from domain.errors import NotAllowedNow
 from interfaces.workers.schedule import Schedule, proposal
 from projections.deadlines import DeadlineKind, DeadlineRow

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from application.ports.settling_lag import SettlingBehind
+from application.ports.telemetry.rollup_lag import SettlingBehind
 from interfaces.workers.forecast_watch import ForecastWatch
 from interfaces.workers.overdue_letters import OverdueLetters
 from interfaces.workers.settling_watch import SettlingWatch

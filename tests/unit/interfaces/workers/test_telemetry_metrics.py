@@ -9,7 +9,7 @@ from math import isnan
 import pytest
 from prometheus_client import REGISTRY
 
-from application.telemetry_health import LEAST, TelemetryHealth
+from application.telemetry.store_health import LEAST, TelemetryHealth
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics
 from interfaces.settings import read_settings
 from interfaces.workers import lag_watch

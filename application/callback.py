@@ -1,0 +1,188 @@
+"""Telling a utility what was recorded: the call is made, its outcome recorded; given up after hours, never dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from random import uniform
+from uuid import UUID, uuid5
+
+import msgspec
+import structlog
+
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
+from application.commands.dr_event import RecordCallbackDelivered, RecordCallbackUndeliverable
+from application.ports.callback import (
+    CallbackAddressRefused,
+    CallbackFailed,
+    CallbackRefused,
+    Told,
+    UtilityNotifier,
+)
+from application.ports.clock import Clock
+from application.ports.dispatch.work_queue import CallbackWork, WorkItem
+from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.failpoints import Failpoint
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterNotFound, DeadLetters
+from domain.dr_event import DREvent, DREventState
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0
+GIVE_UP_AFTER_S = 6 * 3_600.0
+LEAST_PAUSE_WALL_S = 0.05
+ALERT = "callback_undeliverable"
+DEAD_LETTER_IDS = UUID("1a4b5bb0-7c6b-5d0e-9c36-9d3f9d2a9d10")
+log = structlog.get_logger("notify")
+
+
+@dataclass(frozen=True)
+class CallbackCalls:
+    """What a notify worker does with one delivery of a callback."""
+
+    store: EventStore
+    bus: CommandBus
+    notifier: UtilityNotifier
+    clock: Clock
+    dead_letters: DeadLetters
+    alerts: AlertRegistry
+    reached: Failpoint
+
+    async def carry_out(self, work: CallbackWork, item: WorkItem) -> None:
+        """Bring `item` to its end: recorded and done, or given back to come again later.
+
+        A worker that dies in between has the message come again: the utility may then be told twice, under the same
+        callback id.
+        """
+        try:
+            dr_event = (await asyncio.to_thread(self.store.load, DREvent, work.dr_event_id)).state
+        except StreamNotFound:
+            await self.park_poison(item, work.utility_id, f"no DR event {work.dr_event_id} was ever recorded")
+            return
+        if str(work.callback_id) not in dr_event.callbacks:
+            await self.park_poison(item, work.utility_id, f"callback {work.callback_id} was never requested")
+        elif await self._concluded(work, dr_event):
+            await item.done()
+        elif waited_s(item.deliveries - 2) >= GIVE_UP_AFTER_S:
+            # Due to be given up some deliveries ago, and each ended its worker: not called again.
+            await self._give_up(work, dr_event, item, "its worker ended each time it was told")
+        else:
+            await self._tell(work, dr_event, item)
+
+    async def _concluded(self, work: CallbackWork, dr_event: DREventState) -> bool:
+        """Delivered, or given up under this very message; one that a person replays is open again."""
+        status = dr_event.callbacks[str(work.callback_id)]
+        if status != "undeliverable":
+            return status == "delivered"
+        try:
+            await asyncio.to_thread(self.dead_letters.get, dead_letter_id(work))
+        except DeadLetterNotFound:
+            return False
+        return True
+
+    async def _tell(self, work: CallbackWork, dr_event: DREventState, item: WorkItem) -> None:
+        in_flight = f"{work.kind} {work.callback_id}"
+        self.reached("notify.before_call", in_flight)
+        try:
+            told = await self.notifier.tell(
+                dr_event.utility_id, work.url, work.body, work.callback_id, work.trace_id
+            )
+        except (CallbackRefused, CallbackAddressRefused) as refusal:
+            await self._give_up(work, dr_event, item, str(refusal))
+        except CallbackFailed as failure:
+            if waited_s(item.deliveries) >= GIVE_UP_AFTER_S:
+                await self._give_up(work, dr_event, item, failure.reason)
+            else:
+                log.info("callback failed; trying again", callback=in_flight, why=failure.reason)
+                await item.again_after(self._pause_wall_s(item.deliveries))
+        else:
+            self.reached("notify.after_call", in_flight)
+            await self._delivered(work, dr_event, item, told)
+            self.reached("notify.after_record", in_flight)
+            await item.done()
+
+    async def _delivered(
+        self, work: CallbackWork, dr_event: DREventState, item: WorkItem, told: Told
+    ) -> None:
+        command = RecordCallbackDelivered(
+            dr_event_id=work.dr_event_id,
+            callback_id=work.callback_id,
+            kind=work.kind,
+            attempts=item.deliveries,
+            status_code=told.status_code,
+        )
+        await self._record(command, work, dr_event)
+        subject = alert_subject(dr_event.utility_id, work.callback_id)
+        await asyncio.to_thread(self.alerts.clear, ALERT, subject, at=self.clock.now())
+
+    async def _give_up(self, work: CallbackWork, dr_event: DREventState, item: WorkItem, reason: str) -> None:
+        """Park it, tell the operators, record that the utility was not told."""
+        subject = alert_subject(dr_event.utility_id, work.callback_id)
+        await self._park(dead_letter_id(work), subject, reason, item.body)
+        await self._alert(subject, f"{work.kind} after {item.deliveries} tries: {reason}")
+        command = RecordCallbackUndeliverable(
+            dr_event_id=work.dr_event_id,
+            callback_id=work.callback_id,
+            kind=work.kind,
+            attempts=item.deliveries,
+            reason=reason,
+        )
+        await self._record(command, work, dr_event)
+        await item.done()
+
+    async def park_poison(self, item: WorkItem, subject: str, reason: str) -> None:
+        """Park a message that is no callback of ours."""
+        await self._park(uuid5(DEAD_LETTER_IDS, item.body.hex()), subject, reason, item.body)
+        await self._alert(subject, reason)
+        await item.done()
+
+    async def _park(self, letter_id: UUID, subject: str, reason: str, body: bytes) -> None:
+        letter = DeadLetter(
+            dead_letter_id=letter_id,
+            queue="callback",
+            subject=subject,
+            reason=reason,
+            body=body,
+            parked_at=self.clock.now(),
+        )
+        await asyncio.to_thread(self.dead_letters.park, letter)
+
+    async def _alert(self, subject: str, detail: str) -> None:
+        await asyncio.to_thread(self.alerts.raise_alert, ALERT, subject, detail, at=self.clock.now())
+
+    async def _record(self, command: msgspec.Struct, work: CallbackWork, dr_event: DREventState) -> None:
+        context = CommandContext(
+            correlation_id=work.correlation_id,
+            causation_id=work.causation_id,
+            actor="worker:notify",
+            tenant=dr_event.utility_id,
+            trace_id=work.trace_id,
+        )
+        await asyncio.to_thread(self.bus.handle, command, context)
+
+    def _pause_wall_s(self, deliveries: int) -> float:
+        jittered_s = uniform(0.8, 1.2) * backoff_s(deliveries)
+        return max(LEAST_PAUSE_WALL_S, self.clock.wall_seconds(jittered_s))
+
+
+def backoff_s(deliveries: int) -> float:
+    """Clock seconds from that delivery to the next: 5 s, doubling up to a quarter of an hour."""
+    return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(deliveries - 1, 30))
+
+
+def waited_s(deliveries: int) -> float:
+    """Clock seconds of pauses before that delivery.
+
+    Counted in deliveries, not from the recorded intent: time in which no worker ran is no try, and a replay has its
+    whole time again.
+    """
+    return sum(backoff_s(earlier) for earlier in range(1, deliveries))
+
+
+def dead_letter_id(work: CallbackWork) -> UUID:
+    """One for each time it was asked for: the intent, and every replay, which is caused by its dead letter."""
+    return uuid5(work.callback_id, f"dead-letter:{work.causation_id}")
+
+
+def alert_subject(utility_id: str, callback_id: UUID) -> str:
+    return f"{utility_id}/{callback_id}"

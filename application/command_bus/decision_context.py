@@ -1,0 +1,141 @@
+"""What a handler works with: the moment, the provenance, and the aggregates it may load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from secrets import randbelow
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.ports.clock import Clock
+from application.ports.event_store.event_store import EventStreams, StreamNotFound, TAggregate
+from application.ports.forecast.forecast_book import ForecastBook
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.errors import UnknownDispatch, UnknownDREvent
+from domain.event_sourcing.aggregate import Aggregate, Provenance
+from domain.facility import Facility
+from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
+from domain.program import Program
+
+
+class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a command comes from; it becomes the provenance of what it causes."""
+
+    correlation_id: UUID
+    causation_id: UUID
+    actor: str
+    tenant: str | None
+    trace_id: str
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
+    """(utility, route) as scope, the caller's key, and a hash of the body."""
+
+    scope: str
+    key: str
+    body_hash: str = ""
+
+
+class Decision:
+    """What a handler decided: the aggregates to save together, and the reply."""
+
+    def __init__(self, *aggregates: Aggregate[Any], reply: Any = None) -> None:
+        self.aggregates: Sequence[Aggregate[Any]] = aggregates
+        self.reply = reply
+
+
+def _drawn(most_s: int) -> int:
+    return randbelow(most_s + 1)
+
+
+class Deciding:
+    """Handed to a handler; fresh for each attempt.
+
+    The moment is taken when it is first asked for, after the aggregates were loaded, so that a decision is not dated
+    before what it rests on.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: EventStreams,
+        clock: Clock,
+        context: CommandContext,
+        forecasts: ForecastBook,
+        command_sla_s: float = 900.0,
+        draw_s: Callable[[int], int] = _drawn,
+    ) -> None:
+        self.store = store
+        self.forecasts = forecasts
+        self.command_sla_s = command_sla_s
+        self.draw_s = draw_s
+        """A random whole number of seconds from 0 to the one given; what is drawn is recorded."""
+        self._clock = clock
+        self._context = context
+
+    @cached_property
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What every domain event of this decision carries."""
+        context = self._context
+        return Provenance(
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            actor=context.actor,
+            tenant=context.tenant,
+            trace_id=context.trace_id,
+            recorded_at=self.now,
+        )
+
+    def facility(self, facility_id: str) -> Facility | None:
+        return self._load(Facility, facility_stream_id(facility_id))
+
+    def facilities(self, facility_ids: Iterable[str]) -> dict[str, Facility]:
+        """Those that are known, in the order asked, as they stood together at one moment."""
+        by_stream = {facility_stream_id(facility_id): facility_id for facility_id in facility_ids}
+        found = self.store.load_many(Facility, list(by_stream))
+        return {by_stream[stream_id]: facility for stream_id, facility in found.items()}
+
+    def program(self, program_id: str) -> Program | None:
+        return self._load(Program, program_stream_id(program_id))
+
+    def find_dr_event(self, dr_event_id: UUID) -> DREvent | None:
+        return self._load(DREvent, dr_event_id)
+
+    def dr_event(self, dr_event_id: UUID) -> DREvent:
+        found = self.find_dr_event(dr_event_id)
+        if found is None:
+            raise UnknownDREvent(f"no DR event {dr_event_id}; list them with `gridproof dr-events list`")
+        return found
+
+    def dispatch(self, dr_event_id: UUID, facility_id: str) -> Dispatch:
+        found = self._load(Dispatch, dispatch_id(dr_event_id, facility_id))
+        if found is None:
+            raise UnknownDispatch(f"{facility_id} has no dispatch in DR event {dr_event_id}")
+        return found
+
+    def dispatches(self, dr_event_id: UUID, facility_ids: Iterable[str]) -> dict[str, Dispatch]:
+        """Facility -> its dispatch, in the order asked, as they stood together at one moment.
+
+        Raises UnknownDispatch where one is missing.
+        """
+        streams = {facility_id: dispatch_id(dr_event_id, facility_id) for facility_id in facility_ids}
+        found = self.store.load_many(Dispatch, list(streams.values()))
+        missing = [facility_id for facility_id, stream_id in streams.items() if stream_id not in found]
+        if missing:
+            raise UnknownDispatch(f"{missing[0]} has no dispatch in DR event {dr_event_id}")
+        return {facility_id: found[stream_id] for facility_id, stream_id in streams.items()}
+
+    def _load(self, kind: type[TAggregate], stream_id: UUID) -> TAggregate | None:
+        try:
+            return self.store.load(kind, stream_id)
+        except StreamNotFound:
+            return None

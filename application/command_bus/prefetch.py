@@ -1,0 +1,51 @@
+"""What the handlers of commands that are given together will ask for, read together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+
+from application.commands.dispatch import CommitDispatch, DispatchCommand, PrepareDispatch
+from application.event_store.event_mapper import UnreadableDomainEvent
+from application.ports.event_store.event_store import EventStreams, TAggregate
+from domain.event_sourcing.aggregate import Aggregate
+from domain.identifiers import dispatch_id, facility_stream_id
+
+
+def streams_of(command: msgspec.Struct) -> tuple[UUID, ...]:
+    """What its handler will load, as far as that can be told: first the stream that it writes to."""
+    if not isinstance(command, DispatchCommand):
+        return ()
+    streams = dispatch_id(command.dr_event_id, command.facility_id), command.dr_event_id
+    if isinstance(command, PrepareDispatch | CommitDispatch):
+        return *streams, facility_stream_id(command.facility_id)
+    return streams
+
+
+class ReadAhead:
+    """EventStreams. What was not read ahead is asked of the store."""
+
+    def __init__(self, store: EventStreams, commands: Sequence[msgspec.Struct]) -> None:
+        """Raises EventStoreUnavailable. Where one of the streams cannot be read, each command asks for its own."""
+        self._store = store
+        self._aggregates: Mapping[UUID, Aggregate[Any]] = {}
+        streams = {stream: None for command in commands for stream in streams_of(command)}
+        if streams:
+            try:
+                self._aggregates = store.load_many(Aggregate, list(streams))
+            except UnreadableDomainEvent:
+                return
+
+    def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        found = self._aggregates.get(stream_id)
+        if found is None:
+            return self._store.load(aggregate_class, stream_id)
+        return cast("TAggregate", found.twin())
+
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        return self._store.load_many(aggregate_class, stream_ids)

@@ -1,0 +1,202 @@
+"""Carrying out a recorded BMS command: attempt recorded, call made, outcome recorded; never a guess."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from random import uniform
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.decision_context import CommandContext
+from application.commands.dispatch import DispatchCommand, ReconcileDispatch, RecordZoneStates, SeenZone
+from application.commands.dispatch_batch import AttemptBmsCommands, Attempted
+from application.dispatch.execution.command_execution import MAX_TRIES, Execution
+from application.dispatch.execution.command_priority import Precedence
+from application.dispatch.execution.outcome_batcher import Successes
+from application.dispatch.execution.translation import connection_of, from_bms
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import BmsError, BuildingControl
+from application.ports.dispatch.work_queue import BmsWork
+from application.ports.event_store.event_store import EventStore
+from application.ports.failpoints import Failpoint
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetters
+from domain.dispatch import CURTAILED, Dispatch, DispatchState
+from domain.identifiers import dispatch_id
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 30.0
+COMPANY_S = 0.5
+"""Clock seconds that a learned outcome waits for those of the building's other zones."""
+GIVE_WAY_S = 20.0
+"""Clock seconds that a check waits for commands of other buildings, at most."""
+DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
+__all__ = ["MAX_TRIES", "BmsCalls"]
+log = structlog.get_logger("dispatch")
+
+
+@dataclass(frozen=True)
+class BmsCalls:
+    """What a dispatch worker does with one piece of work, while it holds the facility's lock."""
+
+    store: EventStore
+    commands: GatheredCommands
+    control: BuildingControl
+    clock: Clock
+    dead_letters: DeadLetters
+    alerts: AlertRegistry
+    reached: Failpoint
+    precedence: Precedence = field(default_factory=Precedence)
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that give way to others."""
+        return self.precedence.waiting
+
+    async def do(self, work: BmsWork) -> None:
+        """Whatever the work asks for."""
+        if work.stale_after is not None and self.clock.now() >= work.stale_after:
+            log.info("too late to be of use", facility=work.facility_id, task=work.task)
+            return
+        match work.task:
+            case "command":
+                with self.precedence.command():
+                    await self.carry_out(work)
+            case "verify":
+                await self._give_way()
+                await self.verify(work)
+            case "reconcile":
+                await self._give_way()
+                await self.reconcile(work)
+
+    async def _give_way(self) -> None:
+        await self.precedence.give_way(self.clock.wall_seconds(GIVE_WAY_S))
+
+    async def carry_out(self, work: BmsWork) -> None:
+        """Bring the commands of `work` to a recorded outcome, in their order; one that has one is left alone."""
+        successes = Successes(
+            work,
+            lambda command: self.record(work, command),
+            self.reached,
+            company_s=self.clock.wall_seconds(COMPANY_S),
+        )
+        executions = await self._begun(work, successes)
+        try:
+            for execution in executions:
+                await execution.run()
+        finally:
+            await successes.recorded()
+
+    async def _begun(self, work: BmsWork, successes: Successes) -> list[Execution]:
+        """Those without an outcome; the first attempt of those that may be called at once is recorded, in one save."""
+        ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)
+        attempt = AttemptBmsCommands(
+            dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=ids
+        )
+        attempted: Attempted = await self.record(work, attempt)
+        dispatch, wanted = attempted.before, list(map(str, ids))
+        unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
+        if unknown:
+            log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
+        executions = [
+            Execution(self, work, dispatch, record, successes)
+            for command_id in wanted
+            if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
+        ]
+        for execution in executions:
+            execution.is_attempted = execution.command_id in attempted.command_ids
+        return executions
+
+    async def verify(self, work: BmsWork) -> None:
+        """Ask the BMS for the state of each zone after the commit, and record it."""
+        dispatch = await self._dispatch(work)
+        if dispatch.status != "committed":
+            return
+        zones = await self._seen(work, dispatch, MAX_TRIES)
+        if zones is None:
+            return
+        await self.record(
+            work, RecordZoneStates(dr_event_id=work.dr_event_id, facility_id=work.facility_id, zones=zones)
+        )
+        for zone in zones:
+            if zone.zone_id in dispatch.curtailed_at and not zone.curtailed:
+                detail = f"zone {zone.zone_id} is not curtailed though its commit succeeded"
+                await self.alert("bms_drift", work.facility_id, detail)
+
+    async def reconcile(self, work: BmsWork) -> None:
+        """Compare what a curtailed building says with what was commanded; drift is recorded, told and corrected."""
+        dispatch = await self._dispatch(work)
+        if dispatch.status not in CURTAILED:
+            return
+        # Once: a building that says nothing is asked again with the next round.
+        zones = await self._seen(work, dispatch, tries=1)
+        if zones is None:
+            return
+        drifted = await self.record(
+            work, ReconcileDispatch(dr_event_id=work.dr_event_id, facility_id=work.facility_id, zones=zones)
+        )
+        if drifted:
+            detail = f"not as commanded, a new round was requested: {', '.join(sorted(map(str, drifted)))}"
+            await self.alert("bms_drift", work.facility_id, detail)
+        else:
+            at = self.clock.now()
+            await asyncio.to_thread(self.alerts.clear, "bms_drift", work.facility_id, at=at)
+
+    async def _seen(self, work: BmsWork, dispatch: DispatchState, tries: int) -> tuple[SeenZone, ...] | None:
+        """What the BMS says of its zones; None if it says nothing in so many tries."""
+        connection = connection_of(dispatch)
+        for number in range(tries):
+            try:
+                states = [
+                    await self.control.zone_state(connection, zone_id) for zone_id in sorted(dispatch.zones)
+                ]
+            except BmsError as error:
+                log.warning("zone states not known", facility=work.facility_id, why=str(error))
+                if number + 1 < tries:
+                    await self.pause(number)
+                continue
+            return tuple(
+                SeenZone(zone_id=s.zone_id, setpoint=from_bms(s.setpoint), curtailed=s.curtailed)
+                for s in states
+            )
+        return None
+
+    async def record(self, work: BmsWork, command: DispatchCommand) -> Any:
+        context = CommandContext(
+            correlation_id=work.correlation_id,
+            causation_id=work.command_id or work.causation_id,
+            actor="worker:dispatch",
+            tenant=work.tenant,
+            trace_id=work.trace_id,
+        )
+        return await self.commands.handle(command, context)
+
+    async def park_poison(self, facility_id: str, body: bytes, reason: str) -> None:
+        """Park a message that can never be carried out, and tell the operators."""
+        letter = DeadLetter(
+            dead_letter_id=uuid5(DEAD_LETTER_IDS, body.hex()),
+            queue="bms_command",
+            subject=facility_id,
+            reason=reason,
+            body=body,
+            parked_at=self.clock.now(),
+        )
+        await asyncio.to_thread(self.dead_letters.park, letter)
+        await self.alert("command_dead_lettered", f"{facility_id}/message", reason)
+
+    async def pause(self, number: int, least_s: float = 0.0) -> None:
+        """Back off with jitter before try `number` + 1, for so many clock seconds at least."""
+        backoff_s = uniform(0.5, 1.0) * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**number)
+        await asyncio.sleep(self.clock.wall_seconds(max(backoff_s, least_s)))
+
+    async def alert(self, name: str, subject: str, detail: str) -> None:
+        await asyncio.to_thread(self.alerts.raise_alert, name, subject, detail, at=self.clock.now())
+
+    async def _dispatch(self, work: BmsWork) -> DispatchState:
+        return await asyncio.to_thread(self._load, work)
+
+    def _load(self, work: BmsWork) -> DispatchState:
+        return self.store.load(Dispatch, dispatch_id(work.dr_event_id, work.facility_id)).state

@@ -1,0 +1,131 @@
+"""What recorded domain events ask for outside: work for the BMSs and callbacks, put on the work queue; alerts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from application.command_bus.retry import patiently
+from application.operations.dead_letter_decisions import discard_of_dispatch
+from application.ports.dispatch.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher
+from application.ports.failpoints import Failpoint
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetters
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing.aggregate import DomainEvent
+
+LEAST_SUCCESS = 0.8
+"""Of the facilities asked; below it an operator is told."""
+INTENTS = frozenset(
+    {
+        Dispatch.BmsCommandRequested,
+        Dispatch.BmsCommandReissued,
+        Dispatch.Committed,
+        Dispatch.RestoredByHand,
+        DREvent.CallbackRequested,
+        DREvent.Completed,
+    }
+)
+"""The domain events that ask for something outside; each has its case in `Intents._intent`."""
+
+
+@dataclass(frozen=True)
+class Intents:
+    publisher: WorkPublisher
+    alerts: AlertRegistry
+    dead_letters: DeadLetters
+    reached: Failpoint
+
+    async def perform(self, domain_events: Sequence[DomainEvent]) -> None:
+        """Those of one save, in their order, until all are on their way; done again, it changes nothing."""
+        requested = [e for e in domain_events if isinstance(e, Dispatch.BmsCommandRequested)]
+        if requested:
+            # The zones of a facility are commanded one after the other: they travel as one piece of work.
+            first, *more = (domain_event.command.command_id for domain_event in requested)
+            # After a crash they may be read in other company: a message that holds others is another message.
+            together = ":".join(map(str, (first, *more)))
+            await self._bms(requested[0], "command", first, f"{together}:1", more=tuple(more))
+        for domain_event in domain_events:
+            await self._intent(domain_event)
+
+    async def _intent(self, domain_event: DomainEvent) -> None:
+        match domain_event:
+            case Dispatch.BmsCommandReissued(command_id=command_id, issue=issue):
+                await self._bms(domain_event, "command", command_id, f"{command_id}:{issue}")
+            case Dispatch.Committed():
+                await self._bms(domain_event, "verify", None, f"verify:{domain_event.domain_event_id}")
+            case Dispatch.RestoredByHand():
+                await patiently(partial(asyncio.to_thread, self._restored_by_hand, domain_event))
+            case DREvent.CallbackRequested():
+                await self._callback(domain_event)
+            case DREvent.Completed():
+                await patiently(partial(asyncio.to_thread, self._judge_batch, domain_event))
+            case _:
+                pass
+
+    async def _bms(
+        self,
+        domain_event: Dispatch.Event,
+        task: BmsTask,
+        command_id: UUID | None,
+        message_id: str,
+        *,
+        more: tuple[UUID, ...] = (),
+    ) -> None:
+        work = BmsWork(
+            task=task,
+            dr_event_id=domain_event.dr_event_id,
+            facility_id=domain_event.facility_id,
+            command_id=command_id,
+            more=more,
+            correlation_id=domain_event.correlation_id,
+            causation_id=domain_event.domain_event_id,
+            tenant=domain_event.tenant,
+            trace_id=domain_event.trace_id,
+        )
+        await self._publish(lambda: self.publisher.publish_bms(work, message_id=message_id), message_id)
+
+    async def _callback(self, intent: DREvent.CallbackRequested) -> None:
+        work = CallbackWork(
+            dr_event_id=intent.originator_id,
+            callback_id=intent.callback_id,
+            kind=intent.kind,
+            utility_id=intent.tenant or "none",
+            url=intent.url,
+            body=intent.body,
+            correlation_id=intent.correlation_id,
+            causation_id=intent.domain_event_id,
+            trace_id=intent.trace_id,
+        )
+        message_id = str(intent.callback_id)
+        await self._publish(lambda: self.publisher.publish_callback(work, message_id=message_id), message_id)
+
+    def _restored_by_hand(self, restored: Dispatch.RestoredByHand) -> None:
+        for zone_id in restored.zone_ids:
+            subject = f"{restored.facility_id}/{zone_id}"
+            self.alerts.clear("restore_failing", subject, at=restored.recorded_at)
+        discard_of_dispatch(
+            restored.dr_event_id,
+            restored.facility_id,
+            self.dead_letters,
+            self.alerts,
+            by=restored.actor,
+            reason=f"restored by hand: {restored.reason}",
+            at=restored.recorded_at,
+        )
+
+    def _judge_batch(self, completed: DREvent.Completed) -> None:
+        batch, name = completed.batch, "batch_below_80_percent"
+        if batch.asked and batch.served / batch.asked < LEAST_SUCCESS:
+            detail = f"{batch.served} of {batch.asked} facilities served"
+            self.alerts.raise_alert(name, str(completed.originator_id), detail, at=completed.recorded_at)
+
+    async def _publish(self, publish: Callable[[], Awaitable[None]], message_id: str) -> None:
+        """Until the queue has it: the position does not move past an intent that is not on its way."""
+        self.reached("relay.before_publish", message_id)
+        await patiently(publish)
+        self.reached("relay.after_publish", message_id)

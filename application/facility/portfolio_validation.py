@@ -1,0 +1,139 @@
+"""Everything that is wrong with a portfolio file, at once and each by its place in it."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, get_args, get_origin
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from application.facility.portfolio_entries import FacilityEntry, Portfolio
+from domain.baseline import METHODS
+
+
+class PortfolioInvalid(ValueError):
+    """`problems` names every wrong field with its path."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        lines = (f"  - {problem}" for problem in self.problems)
+        super().__init__(
+            "\n".join([f"the portfolio has {len(self.problems)} problems; correct them:", *lines])
+        )
+
+
+def read_portfolio(content: bytes) -> Portfolio:
+    """The portfolio in a YAML or JSON document. Raises PortfolioInvalid; references are not looked at yet."""
+    try:
+        document = msgspec.yaml.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PortfolioInvalid([f"it is neither YAML nor JSON: {' '.join(str(error).split())}"]) from error
+    problems = list(_wrong_fields(document, Portfolio, ""))
+    if problems:
+        raise PortfolioInvalid(problems)
+    return msgspec.convert(document, Portfolio)
+
+
+def _wrong_fields(value: Any, kind: Any, path: str) -> Iterator[str]:
+    """Field by field, where msgspec stops at the first wrong one."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield from _wrong_struct(value, kind, path)
+    elif get_origin(kind) is tuple and isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _wrong_fields(item, get_args(kind)[0], f"{path}[{number}]")
+    else:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            yield f"{path or 'the document'}: {str(error).partition(' - at ')[0]}"
+
+
+def _wrong_struct(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path or 'the document'}: Expected `object`, got `{type(value).__name__}`"
+        return
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    before = f"{path}." if path else ""
+    for name in value:
+        if name not in fields:
+            yield f"{before}{name}: there is no such field; there are {', '.join(fields)}"
+    for name, field in fields.items():
+        if name in value:
+            yield from _wrong_fields(value[name], field.type, f"{before}{name}")
+        elif field.required:
+            yield f"{before}{name}: is missing"
+
+
+def check_references(
+    portfolio: Portfolio, *, known_utilities: Collection[str], known_programs: Collection[str]
+) -> None:
+    """What no single field shows: ids given twice, references to nothing, unknown time zones and methods.
+
+    `known_*` were imported before. Raises PortfolioInvalid.
+    """
+    problems = list(_wrong_references(portfolio, set(known_utilities), set(known_programs)))
+    if problems:
+        raise PortfolioInvalid(problems)
+
+
+def _wrong_references(portfolio: Portfolio, utilities: set[str], programs: set[str]) -> Iterator[str]:
+    yield from _twice("utilities", (entry.utility_id for entry in portfolio.utilities))
+    yield from _twice("programs", (entry.program_id for entry in portfolio.programs))
+    yield from _twice("facilities", (entry.facility_id for entry in portfolio.facilities))
+    utilities |= {entry.utility_id for entry in portfolio.utilities}
+    programs |= {entry.program_id for entry in portfolio.programs}
+    for number, utility in enumerate(portfolio.utilities):
+        for name in ("webhook_secret_ref", "callback_secret_ref"):
+            yield from _wrong_secret(getattr(utility, name), f"utilities[{number}].{name}")
+    for number, program in enumerate(portfolio.programs):
+        path = f"programs[{number}]"
+        if program.utility_id not in utilities:
+            yield f"{path}.utility_id: there is no utility {program.utility_id}"
+        if program.baseline_method not in METHODS:
+            yield f"{path}.baseline_method: there is no method {program.baseline_method}; use {', '.join(METHODS)}"
+        if program.maximum_duration_s < program.minimum_duration_s:
+            yield f"{path}.maximum_duration_s: is shorter than minimum_duration_s"
+    for number, facility in enumerate(portfolio.facilities):
+        yield from _wrong_facility(facility, f"facilities[{number}]", programs)
+
+
+def _wrong_facility(facility: FacilityEntry, path: str, programs: set[str]) -> Iterator[str]:
+    yield from _twice(f"{path}.meters", (meter.meter_id for meter in facility.meters))
+    yield from _twice(f"{path}.zones", (zone.zone_id for zone in facility.zones))
+    for program_id in facility.programs:
+        if program_id not in programs:
+            yield f"{path}.programs: there is no program {program_id}"
+    if not _is_time_zone(facility.tz):
+        yield f"{path}.tz: is no IANA time zone, such as Europe/London"
+    if not _is_http(facility.bms.address):
+        yield f"{path}.bms.address: is no http(s) address without a user name"
+    yield from _wrong_secret(facility.bms.credentials_ref, f"{path}.bms.credentials_ref")
+
+
+def _twice(path: str, ids: Iterable[str]) -> Iterator[str]:
+    for entry_id, count in Counter(ids).items():
+        if count > 1:
+            yield f"{path}: {entry_id} stands there {count} times"
+
+
+def _wrong_secret(reference: str | None, path: str) -> Iterator[str]:
+    """The value is not repeated: somebody may have put the secret itself there."""
+    if reference is not None and not reference.startswith(("env:", "file:/")):
+        yield f"{path}: a secret is referred to as env:NAME or file:/absolute/path"
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False

@@ -1,0 +1,235 @@
+"""One forecast cycle: what is known of every facility goes in, and forecasts are issued."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from time import perf_counter
+from uuid import UUID
+
+import structlog
+
+from application.commands.forecast import IssueForecast
+from application.forecast.cycle_alerts import CONFLICTS, ConflictShare, ForecastAlerts
+from application.forecast.cycle_inputs import days_to_read, inputs_of
+from application.forecast.cycle_report import CycleReport
+from application.forecast.cycle_weather import CellWeather, WeatherDesk
+from application.forecast.forecast_commands import (
+    HORIZON,
+    ForecastSite,
+    SiteInputs,
+    forecast_commands,
+)
+from application.forecast.isolate_failures import each_alone
+from application.forecast.issue import (
+    ForecastIssuing,
+    Standing,
+    TooManyRaces,
+    cycle_context,
+    is_no_better,
+)
+from application.forecast.model_registry import ModelShelf
+from application.forecast.training import TRAINED_AT_ONCE, ForecastTraining, why_none
+from application.ports.clock import Clock
+from application.ports.failpoints import Failpoint, no_failpoint
+from application.ports.forecast.load_forecaster import RECENT_DAYS, LoadForecaster, TrainedModel
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.telemetry.store import TelemetryStore
+from application.ports.weather.source import WeatherSource
+from domain.errors import DomainError
+from domain.forecast import CYCLE, ForecastConflict, NoTelemetry, cycle_start_of
+from domain.identifiers import forecast_stream_id
+
+_log = structlog.get_logger(__name__)
+FACILITIES_AT_ONCE = 250
+"""How many are read, forecast and recorded at a time."""
+
+
+class ForecastCycle:
+    """Trained models are kept from cycle to cycle; the rest is read afresh."""
+
+    def __init__(
+        self,
+        *,
+        facilities: Callable[[], Sequence[ForecastSite]],
+        telemetry: TelemetryStore,
+        weather: WeatherSource | None,
+        forecaster: LoadForecaster,
+        issuing: ForecastIssuing,
+        alerts: AlertRegistry,
+        clock: Clock,
+        models: ModelShelf | None = None,
+        reached: Failpoint = no_failpoint,
+    ) -> None:
+        self._facilities = facilities
+        self._telemetry = telemetry
+        self._desk = WeatherDesk(weather, clock)
+        self._forecaster = forecaster
+        self._issuing = issuing
+        self._alerts = ForecastAlerts(alerts)
+        self._conflicts = ConflictShare()
+        self._clock = clock
+        self._models = models or ModelShelf()
+        self._training = ForecastTraining(telemetry, self._desk, forecaster, self._models)
+        self._reached = reached
+        self._is_first = True
+        self._taken_over: datetime | None = None
+
+    def take_over(self, cycle_start: datetime) -> None:
+        """What stands for that cycle may be a predecessor's, or its own of before it was broken off.
+
+        Readings and models that came since are then no conflict. What stands for any other is a rival's; only the first
+        cycle that is run is taken over unasked.
+        """
+        self._is_first = False
+        self._taken_over = cycle_start
+
+    async def run(
+        self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:forecast"
+    ) -> CycleReport:
+        """The cycle that `at` falls in, of all facilities or only those named.
+
+        Raises TelemetryStoreUnavailable, EventStoreUnavailable or OperationsUnavailable; what was issued stays.
+        """
+        began = perf_counter()
+        report = CycleReport(cycle_start=cycle_start_of(at))
+        if self._is_first:
+            self.take_over(report.cycle_start)
+        sites = [
+            site
+            for site in await asyncio.to_thread(self._facilities)
+            if only is None or site.facility_id in only
+        ]
+        ids = [site.facility_id for site in sites]
+        await asyncio.to_thread(self._models.recall, ids, report.cycle_start)
+        new = set(self._models.new(ids, report.cycle_start))
+        for start in range(0, len(sites), FACILITIES_AT_ONCE):
+            await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
+        await self._alert(report, whole=only is None)
+        self._taken_over = None
+        report.seconds = round(perf_counter() - began, 3)
+        # Whose model is a day old is trained for the next cycle: nobody waits for that.
+        due = set(self._models.due(ids, report.cycle_start))
+        again = [site for site in sites if site.facility_id in due]
+        await self._training.train(again, report)
+        return report
+
+    async def train_waiting(self, report: CycleReport, while_time: Callable[[], bool]) -> None:
+        """Train those who waited in vain in the cycle of `report`, for the next one; as long as `while_time` says.
+
+        Raises TelemetryStoreUnavailable or OperationsUnavailable; models trained before stay.
+        """
+        if not report.waiting:
+            return
+        waiting = set(report.waiting)
+        sites = [one for one in await asyncio.to_thread(self._facilities) if one.facility_id in waiting]
+        for start in range(0, len(sites), TRAINED_AT_ONCE):
+            if not while_time():
+                return
+            await self._training.train(sites[start : start + TRAINED_AT_ONCE], report)
+
+    async def _forecast(
+        self, sites: Sequence[ForecastSite], new: set[str], report: CycleReport, actor: str
+    ) -> None:
+        at = report.cycle_start
+        standing = await asyncio.to_thread(self._issuing.standing, _streams(sites, at))
+        to_do = [site for site in sites if not _is_full(standing, site, at)]
+        report.already_full += [site.facility_id for site in sites if _is_full(standing, site, at)]
+        first = [site for site in to_do if site.facility_id in new]
+        weather = await self._training.past_weather(first, at)
+        others = {site.weather_cell for site in to_do} - {site.weather_cell for site in first}
+        back = CYCLE * (RECENT_DAYS * 96)
+        weather |= await self._desk.ask(others, at - back, at + HORIZON)
+        report.weather |= {
+            cell: None if found.is_usable else found.problem for cell, found in weather.items()
+        }
+        await self._training.train_with(weather, first, report)
+        await asyncio.to_thread(self._issue_all, to_do, weather, report, actor, standing)
+
+    def _issue_all(
+        self,
+        sites: Sequence[ForecastSite],
+        weather: Mapping[str, CellWeather],
+        report: CycleReport,
+        actor: str,
+        standing: Standing,
+    ) -> None:
+        known: list[tuple[SiteInputs, TrainedModel]] = []
+        days = days_to_read([self._models.get(site.facility_id) for site in sites], report.cycle_start)
+        for site, inputs in inputs_of(self._telemetry, sites, weather, report.cycle_start, days=days):
+            model = self._models.get(site.facility_id)
+            if isinstance(inputs, NoTelemetry):
+                report.refused[site.facility_id] = str(inputs)
+            elif model is None and (why := self._models.why_left_alone(site.facility_id, report.cycle_start)):
+                report.refused.setdefault(site.facility_id, why)
+            elif model is None:
+                report.refused[site.facility_id] = "its model waits its turn to be trained"
+                report.waiting.append(site.facility_id)
+            else:
+                known.append((inputs, model))
+        commands = []
+        answers = each_alone(known, lambda some: self._commands(some, report.cycle_start))
+        for (inputs, _), command in zip(known, answers, strict=True):
+            facility_id = inputs.history.facility_id
+            known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))
+            if isinstance(command, Exception):
+                report.refused[facility_id] = why_none(command)
+            elif (
+                known_forecast is not None
+                and self._takes_over(report)
+                and is_no_better(command, known_forecast)
+            ):
+                report.kept.append(facility_id)
+                report.degraded[facility_id] = known_forecast.state.data_quality
+            else:
+                commands.append(command)
+        self._issue(commands, report, actor, standing)
+
+    def _commands(
+        self, known: Sequence[tuple[SiteInputs, TrainedModel]], at: datetime
+    ) -> list[IssueForecast]:
+        inputs, models = zip(*known, strict=True)
+        return forecast_commands(inputs, models, at, self._forecaster)
+
+    def _issue(
+        self, commands: Sequence[IssueForecast], report: CycleReport, actor: str, standing: Standing
+    ) -> None:
+        if not commands:
+            return
+        in_flight = f"{len(commands)} forecasts of {report.cycle_start.isoformat()}"
+        self._reached("forecast.before_issue", in_flight)
+        outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], standing)
+        self._reached("forecast.after_issue", in_flight)
+        for command, outcome in zip(commands, outcomes, strict=True):
+            facility_id = command.facility_id
+            if isinstance(outcome, ForecastConflict):
+                report.conflicts.append(facility_id)
+                _log.info("forecast refused", facility=facility_id, error=str(outcome))
+            elif isinstance(outcome, DomainError | TooManyRaces):
+                report.refused[facility_id] = str(outcome)
+            else:
+                getattr(report, outcome.outcome).append(facility_id)
+                if outcome.data_quality != "full":
+                    report.degraded[facility_id] = outcome.data_quality
+
+    def _takes_over(self, report: CycleReport) -> bool:
+        return self._taken_over == report.cycle_start
+
+    async def _alert(self, report: CycleReport, *, whole: bool) -> None:
+        wrong = {("weather_unavailable", cell): why for cell, why in report.weather.items() if why}
+        right = {("weather_unavailable", cell) for cell in report.weather}
+        # What stood before a takeover is kept: such a cycle shows neither that there is a rival nor that there is none.
+        if whole and not self._takes_over(report):
+            right.add(CONFLICTS)
+            if too_many := self._conflicts.after(report):
+                wrong[CONFLICTS] = too_many
+        await self._alerts.tell(wrong=wrong, right=right, at=self._clock.now())
+
+
+def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]:
+    return [forecast_stream_id(site.facility_id, cycle_start) for site in sites]
+
+
+def _is_full(standing: Standing, site: ForecastSite, cycle_start: datetime) -> bool:
+    """Whether it has a forecast for that cycle that none could be better than."""
+    known = standing.get(forecast_stream_id(site.facility_id, cycle_start))
+    return known is not None and known.state.data_quality == "full"

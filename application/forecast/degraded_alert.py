@@ -1,0 +1,66 @@
+"""Degraded forecasts before a DR event: the alert `degraded_forecast`, for each facility that is asked.
+
+Nothing is remembered between two looks but what the stores say, so a restart loses no alert and repeats none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from application.ports.forecast.forecast_book import ForecastBook, IssuedForecast
+from application.ports.operations.alerts import AlertRegistry
+from domain.forecast import quality_at
+
+DEGRADED = "degraded_forecast"
+AHEAD = timedelta(hours=4)
+"""So long before its start a DR event makes degraded forecasts worth a person's time."""
+MOST_OPEN = 10_000
+
+
+class AskedFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """A facility that an open DR event asks for."""
+
+    facility_id: str
+    dr_event_id: UUID
+    utility_event_id: str
+    starts_at: datetime
+    imminent: bool
+    """The start is near, or the preparation runs. Else an alert may stay open, but none is raised."""
+
+
+def tell_degraded(
+    asked: Collection[AskedFacility],
+    book: ForecastBook,
+    alerts: AlertRegistry,
+    *,
+    serves: Callable[[AskedFacility], bool],
+    now: datetime,
+) -> None:
+    """Raise the alert of every facility that soon rests on a degraded forecast; clear it once that is over.
+
+    `serves` says whether the facility still takes part: it may have opted out, or been taken.
+    """
+    known = {
+        alert.subject: alert.detail for alert in alerts.listed(limit=MOST_OPEN) if alert.name == DEGRADED
+    }
+    relevant = [one for one in asked if one.imminent or one.facility_id in known]
+    newest = book.newest_of(sorted({one.facility_id for one in relevant}), at=now) if relevant else {}
+    standing: set[str] = set()
+    for one in sorted(relevant, key=lambda one: (not one.imminent, one.starts_at, one.utility_event_id)):
+        quality = _quality(newest.get(one.facility_id), now)
+        if quality == "full" or one.facility_id in standing or not serves(one):
+            continue
+        standing.add(one.facility_id)
+        detail = f"{quality}; {one.utility_event_id} asks for it from {one.starts_at.isoformat()}"
+        if one.imminent and known.get(one.facility_id) != detail:
+            alerts.raise_alert(DEGRADED, one.facility_id, detail, at=now)
+    for facility_id in known.keys() - standing:
+        alerts.clear(DEGRADED, facility_id, at=now)
+
+
+def _quality(newest: IssuedForecast | None, now: datetime) -> str:
+    return "no forecast" if newest is None else quality_at(newest.data_quality, newest.cycle_start, now)

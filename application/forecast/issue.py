@@ -1,0 +1,153 @@
+"""The forecasts of a cycle, recorded many at a time: one round trip to see what stands, one save for all of them.
+
+Each is decided on its own, from the command IssueForecast, so that a refusal is exact: of two schedulers that
+issue the same cycle one is first, and the other is told what stands.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID, uuid5
+
+from application.command_bus.decision_context import CommandContext
+from application.commands.forecast import Issue, IssueForecast, Outcomes
+from application.ports.clock import Clock
+from application.ports.event_store.event_store import EventStore, SaveBounds, SaveTooLarge, VersionConflict
+from domain.errors import DomainError
+from domain.event_sourcing.aggregate import Provenance
+from domain.forecast import Forecast, is_better, quality_of
+from domain.identifiers import NAMESPACE, forecast_stream_id
+
+MOST_AT_ONCE = 100
+OF_A_CYCLE = SaveBounds(MOST_AT_ONCE, 512 * 1024)
+"""Forecasts of different facilities that share a save for speed alone: 1 to 2.6 kB each, the more the larger and the
+less even the load is."""
+MAX_ATTEMPTS = 12
+
+Standing = Mapping[UUID, Forecast]
+"""Stream id -> the forecast that stands for a facility and cycle."""
+
+
+class TooManyRaces(RuntimeError):
+    """A batch kept losing races; none of it was saved. The next cycle tries again."""
+
+
+Outcome = Issue | DomainError | TooManyRaces
+
+
+class ForecastIssuing:
+    """Issues forecasts in batches."""
+
+    def __init__(self, store: EventStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def standing(self, stream_ids: Sequence[UUID]) -> Standing:
+        """Those that are recorded, of these streams. Raises EventStoreUnavailable."""
+        return self._store.load_many(Forecast, stream_ids)
+
+    def issue(
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+    ) -> list[Outcome]:
+        """What became of each; `standing` is what was known of their streams, and is looked up again after a lost race.
+
+        At most MOST_AT_ONCE share a save; those that lost every race are told so. Raises EventStoreUnavailable, or
+        SaveTooLarge for a single forecast; batches before stay.
+        """
+        found: list[Outcome] = []
+        for start in range(0, len(commands), MOST_AT_ONCE):
+            found += self._issue_batch(commands[start : start + MOST_AT_ONCE], standing)
+        return found
+
+    def _issue_batch(
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+    ) -> Sequence[Outcome]:
+        streams = [forecast_stream_id(one.facility_id, one.cycle_start) for one, _ in commands]
+        for _ in range(MAX_ATTEMPTS):
+            outcomes: list[Outcome] = []
+            forecasts: list[Forecast] = []
+            for (command, context), stream_id in zip(commands, streams, strict=True):
+                try:
+                    forecast, issue = decided(command, standing.get(stream_id), self._provenance(context))
+                except DomainError as error:
+                    outcomes.append(error)
+                else:
+                    forecasts.append(forecast)
+                    outcomes.append(issue)
+            try:
+                self._store.save(forecasts, bounds=OF_A_CYCLE)
+            except VersionConflict:
+                standing = self.standing(streams)
+                continue
+            except SaveTooLarge:
+                if len(commands) == 1:
+                    raise
+                return self._in_halves(commands, self.standing(streams))
+            return outcomes
+        lost = TooManyRaces(
+            f"{len(commands)} forecasts lost {MAX_ATTEMPTS} races, the next cycle tries again; "
+            "is another scheduler running?"
+        )
+        return [lost] * len(commands)
+
+    def _in_halves(
+        self, commands: Sequence[tuple[IssueForecast, CommandContext]], standing: Standing
+    ) -> list[Outcome]:
+        """`standing` as it is now recorded: a save that failed has emptied the aggregates."""
+        half = len(commands) // 2
+        first = self._issue_batch(commands[:half], standing)
+        return [*first, *self._issue_batch(commands[half:], standing)]
+
+    def _provenance(self, context: CommandContext) -> Provenance:
+        return Provenance(
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            actor=context.actor,
+            tenant=context.tenant,
+            trace_id=context.trace_id,
+            recorded_at=self._clock.now(),
+        )
+
+
+def decided(command: IssueForecast, known: Forecast | None, provenance: Provenance) -> tuple[Forecast, Issue]:
+    """The forecast that stands after `command`, with what it has to record; `known` stood before.
+
+    A better one that stands is kept: that is no conflict, which is where two of the same quality differ. Raises
+    ForecastConflict or InvalidForecast.
+    """
+    if known is None:
+        forecast = Forecast.issue(
+            provenance,
+            facility_id=command.facility_id,
+            cycle_start=command.cycle_start,
+            inputs=command.inputs,
+            model=command.model,
+            steps=command.steps,
+        )
+        return forecast, _issue(forecast, "issued")
+    if is_better(known.state.data_quality, than=quality_of(command.inputs, command.cycle_start)):
+        return known, _issue(known, "kept")
+    known.reissue(provenance, inputs=command.inputs, model=command.model, steps=command.steps)
+    return known, _issue(known, "reissued" if known.pending_events else "unchanged")
+
+
+def is_no_better(command: IssueForecast, known: Forecast) -> bool:
+    """Whether `command` is from other inputs than what stands, and of no better quality."""
+    if command.inputs.input_hash == known.state.inputs.input_hash:
+        return False
+    return not known.is_bettered_by(command.inputs)
+
+
+def _issue(forecast: Forecast, outcome: Outcomes) -> Issue:
+    state = forecast.state
+    return Issue(forecast_id=state.forecast_id, outcome=outcome, data_quality=state.data_quality)
+
+
+def cycle_context(command: IssueForecast, actor: str) -> CommandContext:
+    """A cycle is one story; its ids follow from its start, so that a repeat tells the same one."""
+    correlation = uuid5(NAMESPACE, f"forecast-cycle:{command.cycle_start.isoformat()}")
+    return CommandContext(
+        correlation_id=correlation,
+        causation_id=uuid5(correlation, command.facility_id),
+        actor=actor,
+        tenant=None,
+        trace_id=correlation.hex,
+    )

@@ -1,0 +1,82 @@
+"""The models that a forecast cycle needs, trained from facilities' whole histories, and why some cannot be."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from application.forecast.cycle_inputs import inputs_of
+from application.forecast.cycle_report import CycleReport
+from application.forecast.cycle_weather import CellWeather, WeatherDesk
+from application.forecast.forecast_commands import HORIZON, TRAINED_ON, ForecastSite
+from application.forecast.isolate_failures import each_alone
+from application.forecast.model_registry import ModelShelf
+from application.ports.forecast.load_forecaster import LoadForecaster, TrainedModel
+from application.ports.telemetry.store import TelemetryStore
+from domain.forecast import NoTelemetry
+
+_log = structlog.get_logger(__name__)
+TRAINED_AT_ONCE = 64
+"""How many facilities' whole histories are in memory at a time."""
+PAST_WEATHER = timedelta(days=56)
+"""How far back a weather source is asked for a facility whose model is trained: three weeks more than a model needs."""
+
+
+class ForecastTraining:
+    """Trains models and puts them on the shelf; who cannot be trained is told in the report."""
+
+    def __init__(
+        self, telemetry: TelemetryStore, desk: WeatherDesk, forecaster: LoadForecaster, models: ModelShelf
+    ) -> None:
+        self._telemetry = telemetry
+        self._desk = desk
+        self._forecaster = forecaster
+        self._models = models
+
+    async def train(self, sites: Sequence[ForecastSite], report: CycleReport) -> None:
+        """As of the cycle of `report`. Raises TelemetryStoreUnavailable or OperationsUnavailable."""
+        await self.train_with(await self.past_weather(sites, report.cycle_start), sites, report)
+
+    async def past_weather(self, sites: Sequence[ForecastSite], at: datetime) -> dict[str, CellWeather]:
+        """What training needs, and the forecasts after it."""
+        cells = {site.weather_cell for site in sites}
+        return await self._desk.ask(cells, at - PAST_WEATHER, at + HORIZON)
+
+    async def train_with(
+        self, weather: Mapping[str, CellWeather], sites: Sequence[ForecastSite], report: CycleReport
+    ) -> None:
+        """As `train`, the weather being known."""
+        for start in range(0, len(sites), TRAINED_AT_ONCE):
+            some = sites[start : start + TRAINED_AT_ONCE]
+            await asyncio.to_thread(self._train_some, some, weather, report)
+
+    def _train_some(
+        self, sites: Sequence[ForecastSite], weather: Mapping[str, CellWeather], report: CycleReport
+    ) -> None:
+        at = report.cycle_start
+        in_vain: dict[str, str] = {}
+        known = []
+        for site, inputs in inputs_of(self._telemetry, sites, weather, at, days=TRAINED_ON.days):
+            if isinstance(inputs, NoTelemetry):
+                in_vain[site.facility_id] = str(inputs)
+            else:
+                known.append(inputs.history)
+        answers = each_alone(known, lambda some: self._forecaster.train_many(some, at=at))
+        trained: dict[str, TrainedModel] = {}
+        for history, model in zip(known, answers, strict=True):
+            if isinstance(model, Exception):
+                in_vain[history.facility_id] = why_none(model)
+            else:
+                trained[history.facility_id] = model
+                for note in model.notes:
+                    _log.warning("history left out", facility=history.facility_id, note=note)
+        report.refused |= in_vain
+        self._models.tried_in_vain(in_vain, at)
+        self._models.put(trained)
+
+
+def why_none(error: Exception) -> str:
+    """Why there is no model, or no forecast: for the report, and in the log."""
+    _log.warning("no forecast", reason=str(error), kind=type(error).__name__)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,99 @@
+"""What a utility is told in a callback: the DR event as it stands, and in the end how each facility did."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from application.command_bus.decision_context import Deciding
+from domain.dispatch import Dispatch, DispatchState
+from domain.dr_event import Batch, CallbackKind, DREvent, DREventState
+from domain.identifiers import callback_id, dispatch_id
+
+MOST_RESULTS = 500
+"""A longer list would not go into one save; those that did not serve come first, all stand at `results_url`."""
+
+
+def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: Deciding) -> str:
+    """The JSON document, as it will be signed."""
+    state = dr_event.state
+    notice = state.notice
+    body: dict[str, Any] = {
+        "callback_id": str(callback_id(dr_event.id, kind, dr_event.version)),
+        "kind": kind,
+        "dr_event_id": str(dr_event.id),
+        "event_id": state.utility_event_id,
+        "modification_number": notice.modification_number if notice else 0,
+        "status": state.status,
+        "outcome": state.outcome,
+        "settlement_status": state.settlement_status,
+        "target_kw": notice.target_kw if notice else None,
+        "starts_at": None if notice is None else _text(notice.starts_at),
+        "ends_at": None if notice is None else _text(notice.ends_at),
+        "capacity_kw": state.capacity_kw,
+        "capacity_degraded_kw": state.capacity_degraded_kw,
+        "shortfall_kw": state.shortfall_kw,
+        "delivered_kw": state.delivered_kw,
+        "measurement_revision": state.measurements or None,
+        "facilities": None if state.batch is None else _counts(state.batch),
+        "reasons": [
+            {"code": r.code, "detail": r.detail, "facility_id": r.facility_id} for r in state.reasons
+        ],
+        "occurred_at": _text(deciding.now),
+    }
+    if state.batch is not None:
+        results = _results(dr_event, deciding)
+        body["facility_results"] = results[:MOST_RESULTS]
+        body["results_complete"] = len(results) <= MOST_RESULTS
+        body["results_url"] = f"/api/dr-events/{dr_event.id}/dispatches"
+    return json.dumps(body, separators=(",", ":"))
+
+
+def _results(dr_event: DREvent, deciding: Deciding) -> list[dict[str, Any]]:
+    """Every facility asked, once: those that failed, those that opted out, those that served."""
+    state = dr_event.state
+    streams = {dispatch_id(dr_event.id, i): i for i in state.judged_notice.facility_ids}
+    loaded = deciding.store.load_many(Dispatch, list(streams))
+    results = [
+        _result(facility_id, state, None if (found := loaded.get(stream)) is None else found.state)
+        for stream, facility_id in streams.items()
+    ]
+    order = {"failed": 0, "opted_out": 1, "committed": 2}
+    return sorted(results, key=lambda result: order[result["result"]])
+
+
+def _result(facility_id: str, state: DREventState, dispatch: DispatchState | None) -> dict[str, Any]:
+    result = "committed"
+    if facility_id in state.failed_facilities:
+        result = "failed"
+    elif facility_id in state.opted_out_facilities:
+        result = "opted_out"
+    found: dict[str, Any] = {"facility_id": facility_id, "result": result}
+    if result != "committed":
+        found["reason"] = _reason(dispatch)
+    if dispatch is not None:
+        found["target_kw"] = dispatch.target_kw
+        found["delivered_kw"] = dispatch.delivered_kw
+    return found
+
+
+def _reason(dispatch: DispatchState | None) -> str:
+    if dispatch is None:
+        return "it was given no part in the plan"
+    return dispatch.failure or dispatch.left_reason or f"its dispatch ended as {dispatch.status}"
+
+
+def _counts(batch: Batch) -> dict[str, int]:
+    return {
+        "asked": batch.asked,
+        "prepared": batch.prepared,
+        "committed": batch.committed,
+        "failed": batch.failed,
+        "restored": batch.restored,
+        "opted_out": batch.opted_out,
+    }
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,39 @@
+"""Handlers of what is reported of several BMS commands at once."""
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dispatch_batch import AttemptBmsCommands, Attempted, RecordBmsSuccesses
+from domain.dispatch import CommandRecord
+
+
+def attempt_bms_commands(command: AttemptBmsCommands, deciding: Deciding) -> Decision:
+    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    before = dispatch.state
+    fresh = tuple(
+        command_id
+        for command_id in command.command_ids
+        if (record := before.commands.get(str(command_id))) is not None
+        and record.state == "requested"
+        and record.attempts == 0
+        and not _is_too_late(record, deciding)
+    )
+    for command_id in fresh:
+        dispatch.attempt(deciding.provenance, command_id=command_id)
+    return Decision(dispatch, reply=Attempted(before=before, command_ids=fresh))
+
+
+def _is_too_late(record: CommandRecord, deciding: Deciding) -> bool:
+    not_after = record.command.not_after
+    return not_after is not None and deciding.now >= not_after
+
+
+def record_bms_successes(command: RecordBmsSuccesses, deciding: Deciding) -> Decision:
+    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    for success in command.successes:
+        dispatch.command_succeeded(
+            deciding.provenance,
+            command_id=success.command_id,
+            executed_at=success.executed_at,
+            setpoint=success.setpoint,
+            learned_by=success.learned_by,
+        )
+    return Decision(dispatch)

@@ -1,0 +1,210 @@
+"""Handlers of the commands on dispatches."""
+
+from datetime import datetime, timedelta
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dispatch import (
+    AbortDispatch,
+    AlignDispatch,
+    AttemptBmsCommand,
+    CommitDispatch,
+    CompensateDispatch,
+    DispatchCommand,
+    LeaveDispatch,
+    OverrideForecast,
+    ReconcileDispatch,
+    RecordBmsGivenUp,
+    RecordBmsRefusal,
+    RecordBmsSuccess,
+    RecordMeterVerification,
+    RecordZoneStates,
+    ReissueBmsCommand,
+    RestoreByHand,
+    RestoreDispatch,
+    RetryRestore,
+)
+from application.handlers.dispatch.preparation import was_given_back
+from domain.dispatch import Dispatch
+from domain.dispatch.restore import AT_ONCE, Place
+from domain.dr_event import OVER, DREventState
+
+
+def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
+    """Commit if the window is running; release a dispatch that was prepared for nothing."""
+    dispatch = _load(command, deciding)
+    status = deciding.dr_event(command.dr_event_id).state.status
+    if status == "active" and was_given_back(dispatch, deciding):
+        return Decision(dispatch)
+    if dispatch.state.left is not None:
+        dispatch.abort(deciding.provenance, reason=dispatch.state.left_reason or dispatch.state.left)
+    elif status == "active" and _is_kept(dispatch, deciding):
+        reason = "its building was not restored from an earlier DR event when the window began"
+        dispatch.fail_held_back(deciding.provenance, reason=reason)
+    elif status == "active":
+        if not _joined_late(dispatch, deciding):
+            dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
+        dispatch.commit(deciding.provenance, not_after=_deadline(deciding))
+    elif status in OVER:
+        dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
+    return Decision(dispatch)
+
+
+def restore_dispatch(command: RestoreDispatch, deciding: Deciding) -> Decision:
+    """Let the building go, in its time: the window is over, or the facility left.
+
+    A dispatch with an open command is settled first and comes back here; so does one whose zones have their times.
+    """
+    dispatch = _load(command, deciding)
+    dr_event = deciding.dr_event(command.dr_event_id).state
+    if dispatch.state.left not in {None, "cancelled"}:
+        dispatch.restore(deciding.provenance)
+    elif dr_event.status in {"recovering", "completed", "cancelled_while_active"}:
+        released_at = dr_event.released_at or dr_event.judged_notice.ends_at
+        dispatch.restore(
+            deciding.provenance, released_at=released_at, place=_place(command.facility_id, dr_event)
+        )
+        dispatch.abort(deciding.provenance, reason="the window is over")
+    dispatch.restore_due(deciding.provenance)
+    return Decision(dispatch)
+
+
+def leave_dispatch(command: LeaveDispatch, deciding: Deciding) -> Decision:
+    """The facility leaves. Of a whole DR event that is cancelled the buildings are let go one after the other."""
+    dispatch = _load(command, deciding)
+    place = AT_ONCE
+    if command.cause == "cancelled":
+        place = _place(command.facility_id, deciding.dr_event(command.dr_event_id).state)
+    dispatch.leave(deciding.provenance, cause=command.cause, reason=command.reason, place=place)
+    return Decision(dispatch)
+
+
+def align_dispatch(command: AlignDispatch, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    if deciding.dr_event(command.dr_event_id).state.status == "active":
+        dispatch.align(deciding.provenance, not_after=_deadline(deciding))
+    return Decision(dispatch)
+
+
+def reconcile_dispatch(command: ReconcileDispatch, deciding: Deciding) -> Decision:
+    """Reply: the zones that drifted. Outside the window nothing is compared."""
+    dispatch = _load(command, deciding)
+    if deciding.dr_event(command.dr_event_id).state.status != "active":
+        return Decision(reply=())
+    seen = {zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
+    drifted = dispatch.reconcile(deciding.provenance, states=seen, not_after=_deadline(deciding))
+    return Decision(dispatch, reply=drifted)
+
+
+def _deadline(deciding: Deciding) -> datetime:
+    return deciding.now + timedelta(seconds=deciding.command_sla_s)
+
+
+def _is_kept(dispatch: Dispatch, deciding: Deciding) -> bool:
+    facility = deciding.facility(dispatch.state.facility_id)
+    return facility is not None and facility.state.is_kept_from(dispatch.state.dr_event_id)
+
+
+def _joined_late(dispatch: Dispatch, deciding: Deciding) -> bool:
+    """It came into the plan while the window ran, so nobody could have prepared it before."""
+    return (
+        dispatch.state.starts_at > deciding.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
+    )
+
+
+def _place(facility_id: str, dr_event: DREventState) -> Place:
+    """Its place in the order in which the batch is restored."""
+    order = dr_event.dispatched
+    return (order.index(facility_id), len(order)) if facility_id in order else AT_ONCE
+
+
+def abort_dispatch(command: AbortDispatch, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.abort(deciding.provenance, reason=command.reason)
+    return Decision(dispatch)
+
+
+def compensate_dispatch(command: CompensateDispatch, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.compensate(deciding.provenance)
+    return Decision(dispatch)
+
+
+def retry_restore(command: RetryRestore, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.retry_restore(deciding.provenance, reason=command.reason)
+    return Decision(dispatch)
+
+
+def restore_by_hand(command: RestoreByHand, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.restored_by_hand(deciding.provenance, reason=command.reason)
+    return Decision(dispatch)
+
+
+def override_forecast(command: OverrideForecast, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.override_forecast(deciding.provenance, reason=command.reason)
+    return Decision(dispatch)
+
+
+def reissue_bms_command(command: ReissueBmsCommand, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.reissue(deciding.provenance, command_id=command.command_id, reason=command.reason)
+    return Decision(dispatch)
+
+
+def attempt_bms_command(command: AttemptBmsCommand, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    attempt = dispatch.attempt(deciding.provenance, command_id=command.command_id)
+    return Decision(dispatch, reply=attempt)
+
+
+def record_bms_success(command: RecordBmsSuccess, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.command_succeeded(
+        deciding.provenance,
+        command_id=command.command_id,
+        executed_at=command.executed_at,
+        setpoint=command.setpoint,
+        learned_by=command.learned_by,
+    )
+    return Decision(dispatch)
+
+
+def record_bms_refusal(command: RecordBmsRefusal, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.command_refused(
+        deciding.provenance, command_id=command.command_id, code=command.code, reason=command.reason
+    )
+    return Decision(dispatch)
+
+
+def record_bms_given_up(command: RecordBmsGivenUp, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.command_gave_up(
+        deciding.provenance,
+        command_id=command.command_id,
+        was_sent=command.was_sent,
+        reason=command.reason,
+    )
+    return Decision(dispatch)
+
+
+def record_zone_states(command: RecordZoneStates, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.verify_by_bms(
+        deciding.provenance, states={zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
+    )
+    return Decision(dispatch)
+
+
+def record_meter_verification(command: RecordMeterVerification, deciding: Deciding) -> Decision:
+    dispatch = _load(command, deciding)
+    dispatch.verify_by_meter(
+        deciding.provenance, delivered_kw=command.delivered_kw, measured_at=command.measured_at
+    )
+    return Decision(dispatch)
+
+
+def _load(command: DispatchCommand, deciding: Deciding) -> Dispatch:
+    return deciding.dispatch(command.dr_event_id, command.facility_id)

@@ -1,0 +1,70 @@
+"""Preparing the building of one facility: whether it still takes part, and on a forecast that is still good."""
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dispatch import PrepareDispatch
+from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.plan_building import block
+from domain.dispatch import Dispatch
+from domain.dr_event import OVER, DREvent
+from domain.facility import Facility
+from domain.forecast import quality_at
+
+
+def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
+    """Prepare inside the lead time, on a forecast that is still good; what is prepared too early is let go.
+
+    One that comes back from that when the DR event is over has nothing more to wait for.
+    """
+    dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
+    dr_event = deciding.dr_event(command.dr_event_id)
+    status = dr_event.state.status
+    if status in {"preparing", "active"} and not was_given_back(dispatch, deciding):
+        facility = deciding.facility(dispatch.state.facility_id)
+        _leave_if_opted_out(dispatch, dr_event, facility, deciding)
+        is_kept = facility is not None and facility.state.is_kept_from(dr_event.id)
+        if not is_kept:  # else it comes back when restored
+            _guard(dispatch, dr_event, deciding)
+            dispatch.prepare(deciding.provenance)
+    elif status == "scheduled" and dispatch.state.prepare_again:
+        dispatch.abort(deciding.provenance, reason="the start was moved away")
+    elif status in OVER and dispatch.state.status == "planned":
+        dispatch.abort(deciding.provenance, reason=f"the DR event is {status}")
+    return Decision(dispatch)
+
+
+def was_given_back(dispatch: Dispatch, deciding: Deciding) -> bool:
+    """Whether a modification or a stronger DR event has taken the facility, and the dispatch has yet to hear of it.
+
+    It counts as not having served, so that nothing may be begun at its building any more.
+    """
+    if dispatch.state.left is not None:
+        return False
+    facility = deciding.facility(dispatch.state.facility_id)
+    return facility is not None and str(dispatch.state.dr_event_id) not in facility.state.reservations
+
+
+def _leave_if_opted_out(
+    dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, deciding: Deciding
+) -> None:
+    """A plan and an opt-out made at one moment share no stream, so neither knew of the other."""
+    if dispatch.state.status != "planned":
+        return
+    if facility is not None and facility.state.opted_out_of_this(dr_event.id):
+        dispatch.leave(deciding.provenance, cause="opted_out", reason="the facility has opted out")
+
+
+def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
+    """A forecast that was good at planning may be stale by now: then an operator must answer for it."""
+    state = dispatch.state
+    if (
+        state.status != "planned"
+        or state.overridden
+        or terms_of(dr_event, deciding).forecast_guardrail != "block"
+    ):
+        return
+    forecast = deciding.forecasts.newest_of((state.facility_id,), at=deciding.now).get(state.facility_id)
+    quality = "degraded_stale_data"
+    if forecast is not None:
+        quality = quality_at(forecast.data_quality, forecast.cycle_start, deciding.now)
+    if quality != "full":
+        block(dispatch, quality, deciding)

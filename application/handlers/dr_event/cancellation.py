@@ -1,0 +1,54 @@
+"""Cancelling a DR event: by an operator or its utility, before it was notified, before its start, or while it runs."""
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dr_event import (
+    CancelDREvent,
+    Cancellation,
+    CancellationOutcome,
+    CancelNotifiedDREvent,
+)
+from application.handlers.dr_event.release import released
+from domain.dr_event import RUNNING, DREvent
+from domain.identifiers import dr_event_id
+
+
+def cancel_dr_event(command: CancelDREvent, deciding: Deciding) -> Decision:
+    """By its id. Raises NotAllowedNow where it was not accepted, or is over."""
+    dr_event = deciding.dr_event(command.dr_event_id)
+    return _cancelled(dr_event, command.reason, None, deciding)
+
+
+def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: Deciding) -> Decision:
+    """By the utility's own id; one not notified yet, or rejected, is known to be cancelled from now on."""
+    number = command.modification_number
+    dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
+    dr_event = dr_event or DREvent.open(
+        deciding.provenance, utility_id=command.utility_id, utility_event_id=command.utility_event_id
+    )
+    state = dr_event.state
+    if state.status in {"opened", "rejected"} or state.withdrawn_number is not None:
+        before = dr_event.version
+        dr_event.withdraw(deciding.provenance, modification_number=number, reason=command.reason)
+        again = state.withdrawn_number is not None and dr_event.version == before
+        reply = _reply(dr_event, "already_cancelled" if again else "cancelled")
+        return Decision(dr_event, reply=reply) if dr_event.pending_events else Decision(reply=reply)
+    if state.status in {"recovering", "completed"}:
+        return Decision(reply=_reply(dr_event, "ended"))
+    if number is not None and number < state.modification_number and state.status in RUNNING:
+        return Decision(reply=_reply(dr_event, "stale"))
+    return _cancelled(dr_event, command.reason, number, deciding)
+
+
+def _cancelled(dr_event: DREvent, reason: str, number: int | None, deciding: Deciding) -> Decision:
+    """Before the start the facilities are given back at once; else once their buildings are let go."""
+    dr_event.cancel(deciding.provenance, reason=reason, modification_number=number)
+    if not dr_event.pending_events:
+        return Decision(reply=_reply(dr_event, "already_cancelled"))
+    reply = _reply(dr_event, "cancelled")
+    if dr_event.state.status == "cancelled":
+        return Decision(dr_event, *released(dr_event, deciding, served=False), reply=reply)
+    return Decision(dr_event, reply=reply)
+
+
+def _reply(dr_event: DREvent, outcome: CancellationOutcome) -> Cancellation:
+    return Cancellation(dr_event_id=dr_event.id, status=dr_event.state.status, outcome=outcome)

@@ -1,0 +1,144 @@
+"""The end of a DR event: the batch is counted once every building is let go, and added up once all are measured."""
+
+from collections.abc import Callable, Mapping
+from math import fsum
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dr_event import CompleteDREvent, MeasureDREvent
+from application.handlers.dr_event.release import concerned_facilities
+from domain.dispatch import Dispatch, DispatchState
+from domain.dr_event import Batch, DREvent
+from domain.facility import Facility
+
+_NOT_SERVED = frozenset({"opted_out", "preempted", "left_out", "batch_aborted"})
+"""All but `cancelled`: the utility itself ended that one. Who was dropped by a modification is not asked any more."""
+
+
+def complete_dr_event(command: CompleteDREvent, deciding: Deciding) -> Decision:
+    """Close it once every dispatch is final, and release the facilities in the same transaction."""
+    dr_event = deciding.dr_event(command.dr_event_id)
+    status = dr_event.state.status
+    if status not in {"recovering", "cancelled_while_active"} or dr_event.state.batch is not None:
+        return Decision()
+    dispatches = _all_that(dr_event, deciding, are=lambda dispatch: dispatch.is_final)
+    if dispatches is None:
+        return Decision()
+    facilities = deciding.facilities(concerned_facilities(dr_event))
+    if not _kept_out(dr_event, dispatches, facilities):
+        return Decision()
+    opted_out = _opted_out(dr_event, dispatches, facilities)
+    failed = _failed(dr_event, dispatches, opted_out)
+    batch = _batch(dr_event, dispatches, failed, opted_out)
+    close = dr_event.complete if status == "recovering" else dr_event.wind_up
+    close(deciding.provenance, batch=batch, failed_facilities=failed, opted_out_facilities=opted_out)
+    curtailed = {d.state.facility_id for d in dispatches if d.state.may_have_curtailed}
+    for facility_id, facility in facilities.items():
+        served = facility_id in curtailed
+        facility.release(deciding.provenance, dr_event_id=dr_event.id, served=served)
+    return Decision(dr_event, *facilities.values())
+
+
+def measure_dr_event(command: MeasureDREvent, deciding: Deciding) -> Decision:
+    """Add up the dispatches that ran, once all of them are measured, and again when one was measured anew."""
+    dr_event = deciding.dr_event(command.dr_event_id)
+    state = dr_event.state
+    over = state.status in {"completed", "cancelled_while_active"} and state.batch is not None
+    if not over:
+        return Decision()
+    dispatches = _all_that(dr_event, deciding, are=lambda d: d.measured or not d.was_committed)
+    if dispatches is None:
+        return Decision()
+    ran = [dispatch.state for dispatch in dispatches if dispatch.state.was_committed]
+    known = [dispatch for dispatch in ran if dispatch.delivered_kw is not None]
+    state_it = dr_event.measure if state.settlement_status == "none" else dr_event.remeasure
+    state_it(
+        deciding.provenance,
+        delivered_kw=fsum(_delivered_kw(dr_event, dispatch) for dispatch in known),
+        measured_facilities=len(known),
+        unmeasured_facilities=tuple(sorted(d.facility_id for d in ran if d.delivered_kw is None)),
+    )
+    return Decision(dr_event)
+
+
+def _all_that(
+    dr_event: DREvent, deciding: Deciding, *, are: Callable[[DispatchState], bool]
+) -> list[Dispatch] | None:
+    """Every dispatch, in the order of the plan, or None if one of them is not so.
+
+    Asked again for each that ends, so the last is looked at first, then more and more at once: buildings are let go in
+    the order of the plan, and what is not over yet is mostly found by the first look.
+    """
+    order = dr_event.state.dispatched
+    found: dict[str, Dispatch] = {}
+    at_once = 1
+    while len(found) < len(order):
+        until = len(order) - len(found)
+        looked_at = deciding.dispatches(dr_event.id, order[max(0, until - at_once) : until])
+        if not all(are(dispatch.state) for dispatch in looked_at.values()):
+            return None
+        found |= looked_at
+        at_once *= 8
+    return [found[facility_id] for facility_id in order]
+
+
+def _kept_out(dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]) -> bool:
+    """Whether each facility whose restore failed is kept from other DR events, before it is released."""
+    failing = [d.state.facility_id for d in dispatches if d.state.status == "restore_failed"]
+    return all(
+        str(dr_event.id) in facilities[facility_id].state.not_restored_from
+        for facility_id in failing
+        if facility_id in facilities
+    )
+
+
+def _delivered_kw(dr_event: DREvent, dispatch: DispatchState) -> float:
+    """Mean over the DR event's window: a facility that left early delivered for a part of it only."""
+    notice = dr_event.state.judged_notice
+    ends_at = min(notice.ends_at, dr_event.state.released_at or notice.ends_at)
+    whole_s = (ends_at - notice.starts_at).total_seconds()
+    own_s = (min(dispatch.ends_at, ends_at) - dispatch.starts_at).total_seconds()
+    share = 1.0 if whole_s <= 0 else max(0.0, min(1.0, own_s / whole_s))
+    return (dispatch.delivered_kw or 0.0) * share
+
+
+def _batch(
+    dr_event: DREvent, dispatches: list[Dispatch], failed: tuple[str, ...], opted_out: tuple[str, ...]
+) -> Batch:
+    asked = dr_event.state.judged_notice.facility_ids
+    states = [dispatch.state for dispatch in dispatches if dispatch.state.facility_id in asked]
+    return Batch(
+        asked=len(asked),
+        prepared=sum(state.was_prepared for state in states),
+        committed=sum(state.was_committed for state in states),
+        failed=len(failed),
+        restored=sum(state.status == "restored" for state in states),
+        opted_out=len(opted_out),
+    )
+
+
+def _opted_out(
+    dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]
+) -> tuple[str, ...]:
+    """By its dispatch, or, where it never had one, by what the facility itself said."""
+    left = {d.state.facility_id: d.state.left for d in dispatches}
+    out = []
+    for facility_id in dr_event.state.judged_notice.facility_ids:
+        if facility_id in left:
+            said_so = left[facility_id] == "opted_out"
+        else:
+            facility = facilities.get(facility_id)
+            said_so = facility is not None and facility.state.opted_out_of_this(dr_event.id)
+        if said_so:
+            out.append(facility_id)
+    return tuple(out)
+
+
+def _failed(dr_event: DREvent, dispatches: list[Dispatch], opted_out: tuple[str, ...]) -> tuple[str, ...]:
+    """Facilities asked that did not serve: never planned, never committed, undone, or taken by another."""
+    served = {
+        d.state.facility_id
+        for d in dispatches
+        if d.state.was_committed and d.state.failure is None and d.state.left not in _NOT_SERVED
+    }
+    asked = dr_event.state.judged_notice.facility_ids
+    return tuple(facility_id for facility_id in asked if facility_id not in {*served, *opted_out})

@@ -1,0 +1,139 @@
+"""Judging a notice, of a new DR event or of one that changes: its window in force, the facts, and who yields."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from application.command_bus.decision_context import Deciding
+from application.handlers.dr_event.facility_facts import facts_of
+from application.handlers.dr_event.preemption import losses, with_yielding
+from domain.dr_event import DREvent, Notice, Reason
+from domain.dr_event.feasibility import (
+    DREventRequest,
+    FacilityFacts,
+    Feasibility,
+    ProgramTerms,
+    Refusal,
+    judge,
+)
+from domain.dr_event.window import begun_late, with_offset, with_start_of
+from domain.facility import Facility
+from domain.program import Terms
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice with its window in force, and what came of judging it."""
+
+    notice: Notice
+    start_offset_s: int | None
+    feasibility: Feasibility
+    capacity_source: str
+    losing: dict[UUID, tuple[str, ...]]
+    """Weaker DR event -> the facilities that it loses if this one is accepted."""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        return tuple(
+            Reason(code=refusal.code, detail=refusal.detail, facility_id=refusal.facility_id)
+            for refusal in self.feasibility.reasons
+        )
+
+
+def terms_of(dr_event: DREvent, deciding: Deciding) -> Terms:
+    """The version of the program that the DR event was accepted under."""
+    notice = dr_event.state.judged_notice
+    program = deciding.program(notice.program_id)
+    terms = None if program is None else program.state.versions.get(dr_event.state.program_version)
+    if terms is None:
+        raise LookupError(f"program {notice.program_id} of an accepted DR event is not in the log")
+    return terms
+
+
+def judge_new(
+    dr_event: DREvent, notice: Notice, terms: Terms, facilities: Mapping[str, Facility], deciding: Deciding
+) -> Judged:
+    """A notice whose start does not stand yet; where it is to be random it is drawn here, once."""
+    offset_s = dr_event.state.start_offset_s
+    if offset_s is None and notice.randomize_start_s > 0:
+        offset_s = deciding.draw_s(notice.randomize_start_s)
+    in_force = with_offset(notice, offset_s)
+    if terms.notification_lead_s == 0:  # a program that asks for notice does not take a DR event without any
+        in_force = begun_late(in_force, now=deciding.now, minimum_duration_s=terms.minimum_duration_s)
+    return _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=False)
+
+
+def judge_changed(
+    dr_event: DREvent, notice: Notice, terms: Terms, facilities: Mapping[str, Facility], deciding: Deciding
+) -> Judged:
+    """A changed notice of an accepted DR event; a start that is not asked to move stands, however near it is."""
+    state = dr_event.state
+    if notice.asked_starts_at == state.judged_notice.asked_starts_at:
+        in_force = with_start_of(notice, state.judged_notice, state.start_offset_s)
+        offset_s = state.start_offset_s
+        judged = _judged(dr_event, in_force, offset_s, terms, facilities, deciding, start_stands=True)
+    else:
+        judged = judge_new(dr_event, notice, terms, facilities, deciding)
+    reasons = (*_unchangeable(dr_event, notice), *judged.feasibility.reasons)
+    return replace(judged, feasibility=replace(judged.feasibility, reasons=reasons))
+
+
+def _unchangeable(dr_event: DREvent, notice: Notice) -> Iterator[Refusal]:
+    standing = dr_event.state.judged_notice
+    if notice.program_id != standing.program_id:
+        yield Refusal("program_changed", f"was accepted under {standing.program_id}; cancel it and post anew")
+    if dr_event.state.status == "active" and notice.asked_starts_at != standing.asked_starts_at:
+        began = standing.starts_at.isoformat()
+        yield Refusal("already_started", f"the window began at {began}; only its end can move")
+
+
+def _judged(  # noqa: PLR0917 - what is judged, then by what
+    dr_event: DREvent,
+    notice: Notice,
+    offset_s: int | None,
+    terms: Terms,
+    facilities: Mapping[str, Facility],
+    deciding: Deciding,
+    *,
+    start_stands: bool,
+) -> Judged:
+    known = facts_of(dr_event.id, notice, facilities, deciding)
+    facts = with_yielding(known, dr_event, notice, terms, deciding)
+    return Judged(
+        notice=notice,
+        start_offset_s=offset_s,
+        feasibility=judge(
+            _request(dr_event, notice, start_stands=start_stands),
+            now=deciding.now,
+            program=_program_terms(terms),
+            facilities=facts,
+        ),
+        capacity_source=_source(facts.values()),
+        losing=losses(facts, dr_event, notice),
+    )
+
+
+def _request(dr_event: DREvent, notice: Notice, *, start_stands: bool) -> DREventRequest:
+    return DREventRequest(
+        dr_event_id=dr_event.id,
+        starts_at=notice.starts_at,
+        ends_at=notice.ends_at,
+        target_kw=notice.target_kw,
+        facility_ids=notice.facility_ids,
+        start_stands=start_stands,
+    )
+
+
+def _program_terms(terms: Terms) -> ProgramTerms:
+    return ProgramTerms(
+        notification_lead_s=terms.notification_lead_s,
+        minimum_duration_s=terms.minimum_duration_s,
+        maximum_duration_s=terms.maximum_duration_s,
+        acceptable_share=terms.acceptable_share,
+        prepare_lead_s=terms.prepare_lead_s,
+    )
+
+
+def _source(facts: Iterable[FacilityFacts]) -> str:
+    return "forecast" if all(fact.capacity_source == "forecast" for fact in facts) else "declared"

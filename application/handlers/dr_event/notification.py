@@ -1,0 +1,101 @@
+"""The decision at the door: a utility's notification is accepted, or rejected with every reason."""
+
+from collections.abc import Mapping
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dr_event import Judgement, JudgeNotification
+from application.handlers.dr_event.feasibility_check import Judged, judge_new
+from application.handlers.dr_event.preemption import handed_over
+from domain.dr_event import DREvent, Notice, Reason
+from domain.facility import Facility
+from domain.identifiers import dr_event_id
+
+
+def judge_notification(command: JudgeNotification, deciding: Deciding) -> Decision:
+    """Accept and reserve the facilities, or reject: one transaction; races are decided on the facilities."""
+    notice = command.notice
+    dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
+    if dr_event is not None and (known := _known_already(dr_event, notice)) is not None:
+        return Decision(reply=known)
+    dr_event = dr_event or DREvent.open(
+        deciding.provenance,
+        utility_id=command.utility_id,
+        utility_event_id=command.utility_event_id,
+    )
+    program = deciding.program(notice.program_id)
+    terms = None if program is None else program.state.terms
+    if program is None or terms is None or program.state.utility_id != command.utility_id:
+        unknown = Reason(code="unknown_program", detail=f"no program {notice.program_id!r} of this utility")
+        return _rejected(dr_event, notice, (unknown,), deciding)
+    facilities = deciding.facilities(notice.facility_ids)
+    judged = judge_new(dr_event, notice, terms, facilities, deciding)
+    if not judged.feasibility.feasible:
+        return _rejected(dr_event, notice, judged.reasons, deciding)
+    losers = handed_over(judged.losing, facilities, dr_event, deciding)
+    _accept(dr_event, judged, program.state.version, facilities, deciding)
+    # The losers first: their buildings are let go before the winner's commands reach them.
+    return Decision(*losers, dr_event, *facilities.values(), reply=_judgement(dr_event, "accepted"))
+
+
+def _accept(
+    dr_event: DREvent,
+    judged: Judged,
+    program_version: int,
+    facilities: Mapping[str, Facility],
+    deciding: Deciding,
+) -> None:
+    """The facilities are reserved in the transaction of the acceptance."""
+    notice = judged.notice
+    dr_event.accept(
+        deciding.provenance,
+        notice=notice,
+        program_version=program_version,
+        capacity_kw=judged.feasibility.capacity_kw,
+        capacity_source=judged.capacity_source,
+        shortfall_kw=judged.feasibility.shortfall_kw,
+        capacity_degraded_kw=judged.feasibility.capacity_degraded_kw,
+        start_offset_s=judged.start_offset_s,
+    )
+    for facility in facilities.values():
+        facility.reserve(
+            deciding.provenance,
+            dr_event_id=dr_event.id,
+            starts_at=notice.starts_at,
+            ends_at=notice.ends_at,
+        )
+
+
+def _rejected(dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], deciding: Deciding) -> Decision:
+    dr_event.reject(deciding.provenance, notice=notice, reasons=reasons)
+    reply = Judgement(dr_event_id=dr_event.id, status="rejected", reasons=reasons)
+    return Decision(dr_event, reply=reply)
+
+
+def _known_already(dr_event: DREvent, notice: Notice) -> Judgement | None:
+    """The answer where nothing is to be judged: it was accepted before, or is cancelled."""
+    state = dr_event.state
+    number = state.withdrawn_number
+    if number is not None and (state.withdrawn_for_good or notice.modification_number <= number):
+        detail = f"cancelled with modification number {number}; only a higher one is judged"
+        if state.withdrawn_for_good:
+            detail = "cancelled without a modification number; ask for it under another event id"
+        cancelled = Reason(code="cancelled", detail=detail)
+        return Judgement(dr_event_id=dr_event.id, status="cancelled", reasons=(cancelled,))
+    if state.status in {"opened", "rejected"} or state.withdrawn_number is not None:
+        return None
+    return _judgement(dr_event, "already_known")
+
+
+def _judgement(dr_event: DREvent, status: str) -> Judgement:
+    state = dr_event.state
+    notice = state.notice
+    return Judgement(
+        dr_event_id=dr_event.id,
+        status="accepted" if status == "accepted" else "already_known",
+        capacity_kw=state.capacity_kw,
+        capacity_source=state.capacity_source,
+        shortfall_kw=state.shortfall_kw,
+        capacity_degraded_kw=state.capacity_degraded_kw,
+        starts_at=None if notice is None else notice.starts_at,
+        ends_at=None if notice is None else notice.ends_at,
+    )

@@ -1,0 +1,150 @@
+"""What a plan is made of: what each facility offers, the share that it gets, and its dispatch."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from application.command_bus.decision_context import Deciding
+from application.handlers.dr_event.facility_facts import lowest_load_kw
+from application.ports.forecast.forecast_book import IssuedForecast
+from domain.allocation.allocate import FacilityOffer, FacilityShare
+from domain.allocation.zone_offers import fitting_zones, zone_offer
+from domain.dispatch import Dispatch, DispatchState, ZonePlan
+from domain.dispatch.amendment import is_curtailing
+from domain.dr_event import DREvent, FacilityTarget, Notice
+from domain.facility import Facility, Zone
+from domain.forecast import quality_at
+from domain.program import Terms
+
+COMMAND_EXPIRY = timedelta(minutes=30)
+"""A BMS that hears nothing this long after the end restores itself."""
+LEAST_SHARE_KW = 1e-3
+"""A smaller share is not worth a command, and a smaller change none either."""
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a facility's share rests on: a forecast, or what an earlier plan recorded."""
+
+    headroom_kw: float
+    forecast_id: UUID | None
+    forecast_position: int | None
+    data_quality: str
+
+
+def basis_of_forecast(
+    forecast: IssuedForecast | None, starts_at: datetime, ends_at: datetime, *, now: datetime
+) -> Basis | None:
+    """None where no forecast covers the time: nothing is guessed."""
+    load_kw = lowest_load_kw(forecast, starts_at, ends_at)
+    if forecast is None or load_kw is None:
+        return None
+    return Basis(
+        headroom_kw=load_kw,
+        forecast_id=forecast.forecast_id,
+        forecast_position=forecast.position,
+        data_quality=quality_at(forecast.data_quality, forecast.cycle_start, now),
+    )
+
+
+def basis_of_plan(target: FacilityTarget) -> Basis:
+    """The headroom that was recorded: a reallocation never goes beyond it."""
+    return Basis(
+        headroom_kw=target.headroom_kw,
+        forecast_id=target.forecast_id,
+        forecast_position=target.forecast_position,
+        data_quality=target.data_quality,
+    )
+
+
+def usable_zones(
+    facility: Facility, notice: Notice, dispatch: DispatchState | None, *, now: datetime
+) -> list[Zone]:
+    """Zones that fit what is left of the window; of a building that is curtailed, those that are, from its start on."""
+    fixed = dispatch if dispatch is not None and is_curtailing(dispatch) else None
+    begins_at = max(notice.starts_at, now) if fixed is None else fixed.starts_at
+    duration_s = (notice.ends_at - begins_at).total_seconds()
+    zones = fitting_zones(facility.state.zones.values(), duration_s)
+    return zones if fixed is None else [zone for zone in zones if zone.zone_id in fixed.zones]
+
+
+def offer_of(
+    facility: Facility, zones: list[Zone], basis: Basis, terms: Terms, dispatch: DispatchState | None
+) -> FacilityOffer:
+    blocked = basis.data_quality != "full" and terms.forecast_guardrail == "block"
+    if dispatch is not None:
+        blocked = dispatch.status == "blocked"
+    return FacilityOffer(
+        facility_id=facility.state.facility_id,
+        zones=tuple(zone_offer(zone, dispatch) for zone in zones),
+        forecast_kw=basis.headroom_kw,
+        blocked=blocked,
+    )
+
+
+def target_of(share: FacilityShare, basis: Basis) -> FacilityTarget:
+    return FacilityTarget(
+        facility_id=share.facility_id,
+        target_kw=share.target_kw,
+        headroom_kw=share.headroom_kw,
+        forecast_id=basis.forecast_id,
+        forecast_position=basis.forecast_position,
+        data_quality=basis.data_quality,
+        blocked=share.blocked,
+    )
+
+
+def zone_plans(facility: Facility, share: FacilityShare) -> tuple[ZonePlan, ...]:
+    known = facility.state.zones
+    return tuple(
+        ZonePlan(
+            zone_id=zone.zone_id,
+            target_kw=zone.target_kw,
+            strategy=known[zone.zone_id].strategy,
+            magnitude=zone.magnitude,
+            comfort_limit_c=known[zone.zone_id].comfort_limit_c,
+            minimum_off_s=known[zone.zone_id].minimum_off_s,
+            rebound_ramp_s=known[zone.zone_id].rebound_ramp_s,
+        )
+        for zone in share.zones
+    )
+
+
+def new_dispatch(
+    dr_event: DREvent,
+    facility: Facility,
+    share: FacilityShare,
+    basis: Basis,
+    deciding: Deciding,
+    *,
+    starts_at: datetime,
+) -> Dispatch:
+    """Planned, and blocked where its forecast is degraded and the program says so."""
+    notice, bms = dr_event.state.judged_notice, facility.state.bms
+    if bms is None:
+        raise LookupError(f"{share.facility_id} has zones but no BMS; import its portfolio entry again")
+    dispatch = Dispatch.plan(
+        deciding.provenance,
+        dr_event_id=dr_event.id,
+        facility_id=share.facility_id,
+        plan_revision=dr_event.state.plan_revision,
+        starts_at=starts_at,
+        ends_at=notice.ends_at,
+        expires_at=notice.ends_at + COMMAND_EXPIRY,
+        target_kw=share.target_kw,
+        bms=bms,
+        zones=zone_plans(facility, share),
+        forecast_id=basis.forecast_id,
+        data_quality=basis.data_quality,
+    )
+    if share.blocked:
+        block(dispatch, basis.data_quality, deciding)
+    return dispatch
+
+
+def block(dispatch: Dispatch, data_quality: str, deciding: Deciding) -> None:
+    dispatch.block(
+        deciding.provenance,
+        data_quality=data_quality,
+        reason=f"its forecast is {data_quality}; override it with a reason, or let it stay out",
+    )

@@ -1,0 +1,96 @@
+"""Making the plan: the target is allocated over the facilities by what their forecasts leave room for."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from application.command_bus.decision_context import Deciding, Decision
+from application.commands.dr_event import PlanDREvent
+from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.plan_building import (
+    LEAST_SHARE_KW,
+    basis_of_forecast,
+    new_dispatch,
+    offer_of,
+    target_of,
+    usable_zones,
+)
+from domain.allocation.allocate import allocate
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent, Reason
+from domain.facility import Facility
+
+RETRY = timedelta(seconds=60)
+"""How long after a refused plan it is tried again."""
+
+
+def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
+    """Schedule the DR event with its dispatches, or refuse the plan when there is nothing to plan on."""
+    dr_event = deciding.dr_event(command.dr_event_id)
+    retry_at = dr_event.state.plan_retry_at
+    if dr_event.state.status != "accepted" or (retry_at and deciding.now < retry_at):
+        return Decision()
+    dispatches = planned(dr_event, deciding)
+    return Decision(dr_event, *dispatches)
+
+
+def planned(dr_event: DREvent, deciding: Deciding) -> list[Dispatch]:
+    """Schedule an accepted DR event; gives its dispatches, none where the plan was refused."""
+    notice = dr_event.state.judged_notice
+    terms = terms_of(dr_event, deciding)
+    facilities = deciding.facilities(notice.facility_ids)
+    forecasts = deciding.forecasts.newest_of(notice.facility_ids, at=deciding.now)
+    bases = {
+        facility_id: basis_of_forecast(
+            forecasts.get(facility_id), notice.starts_at, notice.ends_at, now=deciding.now
+        )
+        for facility_id in notice.facility_ids
+    }
+    able = {
+        i: basis for i, basis in bases.items() if basis is not None and _takes_part(i, facilities, dr_event)
+    }
+    if not able:
+        reasons = tuple(_why_not(i, facilities, dr_event) for i in notice.facility_ids)
+        dr_event.refuse_planning(deciding.provenance, reasons=reasons, retry_at=deciding.now + RETRY)
+        return []
+    offers = [
+        offer_of(
+            facilities[i], usable_zones(facilities[i], notice, None, now=deciding.now), basis, terms, None
+        )
+        for i, basis in able.items()
+    ]
+    allocation = allocate(notice.target_kw, offers)
+    shares = [share for share in allocation.shares if share.target_kw >= LEAST_SHARE_KW]
+    dr_event.schedule(
+        deciding.provenance,
+        prepare_at=max(deciding.now, notice.starts_at - timedelta(seconds=terms.prepare_lead_s)),
+        targets=tuple(target_of(share, able[share.facility_id]) for share in shares),
+        missing_kw=allocation.missing_kw,
+    )
+    return [
+        new_dispatch(
+            dr_event,
+            facilities[share.facility_id],
+            share,
+            able[share.facility_id],
+            deciding,
+            starts_at=notice.starts_at,
+        )
+        for share in shares
+    ]
+
+
+def _takes_part(facility_id: str, facilities: Mapping[str, Facility], dr_event: DREvent) -> bool:
+    facility = facilities.get(facility_id)
+    return facility is not None and facility.state.serves(dr_event.id)
+
+
+def _why_not(facility_id: str, facilities: Mapping[str, Facility], dr_event: DREvent) -> Reason:
+    facility = facilities.get(facility_id)
+    code, detail = "no_forecast", "no forecast covers the window: its meters or their history are missing"
+    if facility is not None and facility.state.opted_out_of_this(dr_event.id):
+        code, detail = "opted_out", "has opted out"
+    elif facility is not None and str(dr_event.id) not in facility.state.reservations:
+        code, detail = "preempted", "serves a stronger DR event"
+    elif facility is not None and facility.state.is_kept_from(dr_event.id):
+        code, detail = "not_restored", "its building is not restored yet from an earlier DR event"
+    return Reason(code=code, detail=detail, facility_id=facility_id)

@@ -1,0 +1,131 @@
+"""Pre-emption: which reservations yield to a DR event, and how its facilities change hands."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from application.command_bus.decision_context import Deciding
+from domain.dispatch.restore import earliest_free
+from domain.dr_event import RUNNING, DREvent, Notice
+from domain.dr_event.feasibility import FacilityFacts, HeldWindow
+from domain.dr_event.priority import Standing, takes_from
+from domain.facility import Facility
+from domain.program import Terms
+from domain.time_series.windows import TimeWindow
+
+
+def with_yielding(
+    facts: Mapping[str, FacilityFacts], dr_event: DREvent, notice: Notice, terms: Terms, deciding: Deciding
+) -> dict[str, FacilityFacts]:
+    """The facts with every overlapping reservation marked that yields to this DR event.
+
+    A curtailed building that could not be let go before this one's start, by its minimum off times, does not yield.
+    """
+    claim = Standing(dr_event.state.utility_id, notice.priority, terms.rank)
+    in_the_way: dict[UUID, list[str]] = {}
+    for facility_id, known in facts.items():
+        for held in _overlapping(known, dr_event, notice):
+            in_the_way.setdefault(held.dr_event_id, []).append(facility_id)
+    free_at: dict[tuple[UUID, str], datetime] = {}
+    for other_id, facility_ids in in_the_way.items():
+        other = _weaker(other_id, claim, deciding)
+        if other is not None:
+            free_at.update(_free_at(other, facility_ids, deciding))
+    begins_at = max(notice.starts_at, deciding.now)
+    return {
+        facility_id: replace(
+            known,
+            reservations=tuple(
+                _marked(held, free_at.get((held.dr_event_id, facility_id)), begins_at)
+                for held in known.reservations
+            ),
+        )
+        for facility_id, known in facts.items()
+    }
+
+
+def _marked(held: HeldWindow, free_at: datetime | None, begins_at: datetime) -> HeldWindow:
+    if free_at is None:
+        return held
+    if free_at > begins_at:
+        return replace(held, curtailed_until=free_at)
+    return replace(held, yields=True)
+
+
+def _free_at(
+    other: DREvent, facility_ids: list[str], deciding: Deciding
+) -> Iterator[tuple[tuple[UUID, str], datetime]]:
+    """When each building could be free of the weaker DR event; before its window none is curtailed."""
+    active = other.state.status == "active"
+    dispatched = [i for i in facility_ids if active and i in other.state.dispatched]
+    dispatches = deciding.dispatches(other.id, dispatched)
+    for facility_id in facility_ids:
+        dispatch = dispatches.get(facility_id)
+        free_at = deciding.now if dispatch is None else earliest_free(dispatch.state, now=deciding.now)
+        yield (other.id, facility_id), free_at
+
+
+def losses(
+    facts: Mapping[str, FacilityFacts], dr_event: DREvent, notice: Notice
+) -> dict[UUID, tuple[str, ...]]:
+    """Weaker DR event -> the facilities that it loses if this one is accepted."""
+    losing: dict[UUID, tuple[str, ...]] = {}
+    for facility_id, known in facts.items():
+        for held in _overlapping(known, dr_event, notice):
+            if held.yields:
+                losing[held.dr_event_id] = (*losing.get(held.dr_event_id, ()), facility_id)
+    return losing
+
+
+def handed_over(
+    losing: Mapping[UUID, tuple[str, ...]],
+    facilities: Mapping[str, Facility],
+    winner: DREvent,
+    deciding: Deciding,
+) -> list[DREvent]:
+    """Release the facilities that the weaker DR events lose; gives those, to be saved before the winner."""
+    losers = []
+    for dr_event_id, facility_ids in losing.items():
+        loser = deciding.dr_event(dr_event_id)
+        loser.preempt(deciding.provenance, facility_ids=facility_ids, by_dr_event_id=winner.id)
+        curtailing = _curtailing(loser, facility_ids, deciding)
+        for facility_id in facility_ids:
+            served = facility_id in curtailing
+            facilities[facility_id].release(deciding.provenance, dr_event_id=dr_event_id, served=served)
+        losers.append(loser)
+    return losers
+
+
+def _overlapping(known: FacilityFacts, dr_event: DREvent, notice: Notice) -> list[HeldWindow]:
+    if notice.ends_at <= notice.starts_at:
+        return []
+    window = TimeWindow(notice.starts_at, notice.ends_at)
+    return [h for h in known.reservations if h.dr_event_id != dr_event.id and h.window.overlaps(window)]
+
+
+def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: Deciding) -> set[str]:
+    """Those whose buildings were curtailed, or still may be: a commit may be on its way to a prepared one."""
+    if loser.state.status != "active":
+        return set()
+    dispatched = [i for i in facility_ids if i in loser.state.dispatched]
+    return {
+        i
+        for i, dispatch in deciding.dispatches(loser.id, dispatched).items()
+        if dispatch.state.may_have_curtailed or dispatch.state.status == "prepared"
+    }
+
+
+def _weaker(dr_event_id: UUID, claim: Standing, deciding: Deciding) -> DREvent | None:
+    """The DR event, if it yields. One that is over but for its restores keeps its buildings until they are let go."""
+    other = deciding.find_dr_event(dr_event_id)
+    if other is None or other.state.status not in RUNNING:
+        return None
+    notice = other.state.judged_notice
+    program = deciding.program(notice.program_id)
+    terms = None if program is None else program.state.versions.get(other.state.program_version)
+    if terms is None:
+        return None
+    standing = Standing(other.state.utility_id, notice.priority, terms.rank)
+    return other if takes_from(claim, standing) else None

@@ -1,0 +1,136 @@
+"""A readings file into the telemetry store: history as it stands in the file, in its own steps."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+from msgspec import structs
+
+from application.history_import.inspection import InspectedFacility
+from application.history_import.interval_grid import steps_of
+from application.ports.history_import import OrderedReadings, ReadingsBatch
+from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
+
+ROWS_AT_ONCE = 50_000
+
+OnProgress = Callable[[int, int], None]
+"""(rows stored so far, rows in all)"""
+
+
+class ImportedFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file holds of one facility."""
+
+    facility_id: str
+    step_s: int
+    rows: int
+    missing: int
+    """Steps without a load between the first and the last row: not in the file, or empty there."""
+    gaps: int
+    """Into how many stretches the missing ones fall."""
+    starts_at: datetime
+    ends_at: datetime
+
+
+class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import found and did; `unchanged` rows were stored before as they are in the file."""
+
+    rows: int
+    added: int
+    changed: int
+    unchanged: int
+    facilities: tuple[ImportedFacility, ...]
+    dry_run: bool = False
+    """Nothing was stored; `added`, `changed` and `unchanged` are then 0."""
+    inspected: tuple[InspectedFacility, ...] = ()
+    """What is odd about the file."""
+
+
+_Piece = tuple[ImportedFacility, ReadingsBatch]
+
+
+def rehearse_import(
+    ordered: OrderedReadings, *, facility_ids: Collection[str] | None = None
+) -> HistoryReport:
+    """What an import would find, without a store. Raises a ReadingsFileError, as the import would."""
+    found = tuple(_found(ordered, *one) for one in steps_of(ordered, facility_ids).items())
+    rows = sum(one.rows for one in found)
+    return HistoryReport(rows=rows, added=0, changed=0, unchanged=0, facilities=found, dry_run=True)
+
+
+def import_history(
+    ordered: OrderedReadings,
+    store: TelemetryStore,
+    *,
+    facility_ids: Collection[str] | None = None,
+    on_progress: OnProgress = lambda _done, _all: None,
+) -> HistoryReport:
+    """Store the rows of a file, which is judged as a whole before. The same file again changes nothing.
+
+    Raises a ReadingsFileError before anything is stored (FileChanged too: what is stored is what was judged),
+    ReadingsRefused, or TelemetryStoreUnavailable: then what was stored so far stays, as it does when this process is
+    killed. The import can be repeated, and counts as unchanged what it finds stored.
+    """
+    rehearsed = rehearse_import(ordered, facility_ids=facility_ids)
+    ordered.refuse_if_changed()
+    added = changed = done = 0
+    for intervals in _parts(ordered, rehearsed.facilities):
+        outcome = store.import_intervals(intervals)
+        added, changed, done = added + outcome.added, changed + outcome.changed, done + len(intervals)
+        on_progress(done, rehearsed.rows)
+    unchanged = rehearsed.rows - added - changed
+    return structs.replace(rehearsed, added=added, changed=changed, unchanged=unchanged, dry_run=False)
+
+
+def _parts(ordered: OrderedReadings, facilities: Sequence[ImportedFacility]) -> Iterator[ImportedIntervals]:
+    """Pieces of facilities, at least ROWS_AT_ONCE rows together but for the last."""
+    pieces: list[_Piece] = []
+    size = 0
+    for facility in facilities:
+        for batch in ordered.rows_of(facility.facility_id):
+            pieces.append((facility, batch))
+            size += len(batch.lines)
+            if size >= ROWS_AT_ONCE:
+                yield _intervals(pieces)
+                pieces, size = [], 0
+    if pieces:
+        yield _intervals(pieces)
+
+
+def _intervals(pieces: Sequence[_Piece]) -> ImportedIntervals:
+    lengths = [len(batch.lines) for _, batch in pieces]
+    steps = np.repeat(np.array([facility.step_s for facility, _ in pieces], dtype=np.int64), lengths)
+    rows = ReadingsBatch.joined([batch for _, batch in pieces])
+    return ImportedIntervals(
+        tuple(facility.facility_id for facility, _ in pieces),
+        np.repeat(np.arange(len(pieces), dtype=np.int64), lengths),
+        rows.starts_at.astype("datetime64[s]").astype(np.int64),
+        steps,
+        rows.load_kwh * 3600.0 / steps,
+        rows.temp_c,
+    )
+
+
+def _found(ordered: OrderedReadings, facility_id: str, step_s: int) -> ImportedFacility:
+    """Its rows stand on its steps, once each."""
+    step = np.timedelta64(step_s, "s")
+    first: np.datetime64 | None = None
+    rows = known = gaps = steps = 0
+    known_through = -1
+    for batch in ordered.rows_of(facility_id):
+        first = batch.starts_at[0] if first is None else first
+        at = (batch.starts_at - first) // step
+        with_load = at[~np.isnan(batch.load_kwh)]
+        gaps += int((np.diff(with_load, prepend=known_through) > 1).sum())
+        known_through = int(with_load[-1]) if len(with_load) else known_through
+        rows, known, steps = rows + len(at), known + len(with_load), int(at[-1]) + 1
+    starts_at = (first or np.datetime64(0, "us")).astype(datetime).replace(tzinfo=UTC)
+    return ImportedFacility(
+        facility_id=facility_id,
+        step_s=step_s,
+        rows=rows,
+        missing=steps - known,
+        gaps=gaps + (known_through < steps - 1),
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(seconds=step_s * steps),
+    )

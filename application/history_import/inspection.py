@@ -1,0 +1,268 @@
+"""What is odd about a readings file, before anything of it is stored: gaps, duplicates, values that no load has.
+
+Nothing here refuses a file; history_steps does that, for what cannot be stored. A spike, a flat line or a doubled hour
+is for a person to judge. A facility's rows are gone through twice, piece by piece: for what is usual in them, and for
+what is not. How they are cut into pieces makes no difference.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from application.history_import.dst_hours import HourEnergies, moment64
+from application.history_import.facility_profile import Piece, Survey, pieces_of, survey_of
+from application.history_import.runs import Stretch, Stretches
+from application.history_import.spike_detection import NEIGHBOURS, Known, Surroundings
+from application.ports.history_import import ClockChange, OrderedReadings, ReadingsBatch, ReadingsFile
+from domain.time_series.windows import FloatArray
+
+MOST_NAMED = 20
+"""Of each kind and facility; the counts are of all."""
+SPIKE_DEVIATIONS = 12.0
+"""So many times the usual distance from the median of its neighbours, and over half of what is usual at all."""
+FLAT_FOR = timedelta(hours=6)
+ZERO_FOR = timedelta(hours=24)
+DOUBLED_FROM, DOUBLED_TO = 1.7, 2.3
+"""An hour on which clocks went back has so many times the energy of the one a day before and after: two in one."""
+_SAME_DAY_US = 15 * 3_600_000_000
+"""A local time that was taken for UTC is off by less."""
+_HOUR_US = 3_600_000_000
+_US = 1_000_000
+
+Kind = Literal[
+    "duplicate", "dst double", "gap", "dst gap", "negative", "spike", "flat", "zero", "dst hour doubled"
+]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something odd, from the first row it is about to the end of the last."""
+
+    kind: Kind
+    starts_at: datetime
+    ends_at: datetime
+    rows: int
+    line: int | None
+    """Where it stands in the file; None: it is not there."""
+    detail: str
+
+
+class InspectedFacility(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file holds of one facility."""
+
+    facility_id: str
+    rows: int
+    step_s: int
+    """The commonest distance of its rows; 0 for a single one."""
+    starts_at: datetime
+    ends_at: datetime
+    empty: int
+    """Rows without a load."""
+    counts: dict[str, int]
+    """Findings by kind; a kind of which there are none is left out."""
+    qualities: dict[str, int]
+    """Rows by what the file says of their quality; empty where it says nothing."""
+    findings: tuple[Finding, ...]
+    """The first of each kind."""
+
+
+def inspect_readings(file: ReadingsFile, ordered: OrderedReadings) -> tuple[InspectedFacility, ...]:
+    """By facility; `ordered` is what was read of `file`. Raises a ReadingsFileError for what cannot be read at all."""
+    surveys = {facility_id: survey_of(ordered, facility_id) for facility_id in ordered.facility_ids}
+    if not surveys:
+        return ()
+    years = [moment.year for one in surveys.values() for moment in (_moment(one.first), _moment(one.last))]
+    changes = file.clock_changes(min(years), max(years))
+    exporters = file.exporters()
+    return tuple(
+        _inspected(ordered, facility_id, survey, changes.get(facility_id, []), facility_id not in exporters)
+        for facility_id, survey in surveys.items()
+    )
+
+
+def _inspected(
+    ordered: OrderedReadings,
+    facility_id: str,
+    survey: Survey,
+    changes: Sequence[ClockChange],
+    never_below_0: bool,
+) -> InspectedFacility:
+    looking = _Looking(survey, changes, never_below_0=never_below_0)
+    for piece in pieces_of(ordered, facility_id):
+        looking.at(piece)
+    looking.rest()
+    return InspectedFacility(
+        facility_id=facility_id,
+        rows=survey.rows,
+        step_s=survey.step_us // _US,
+        starts_at=_moment(survey.first),
+        ends_at=_moment(survey.last) + timedelta(microseconds=survey.step_us),
+        empty=survey.empty,
+        counts={kind: looking.counts[kind] for kind in get_args(Kind) if looking.counts[kind]},
+        qualities=survey.qualities,
+        findings=tuple(sorted(looking.named, key=lambda one: (one.starts_at, one.kind))),
+    )
+
+
+def _moment(of: np.datetime64) -> datetime:
+    found: datetime = of.astype("datetime64[us]").astype(datetime)
+    return found.replace(tzinfo=UTC)
+
+
+class _Looking:
+    """At one facility's rows, piece by piece, and what was found of them."""
+
+    def __init__(self, survey: Survey, changes: Sequence[ClockChange], *, never_below_0: bool) -> None:
+        self._survey, self._step_us = survey, survey.step_us
+        self._never_below_0 = never_below_0
+        self._changes = [(moment64(change.at), change.shift_s * _US) for change in changes]
+        self._hours = HourEnergies(changes)
+        self._surroundings = Surroundings()
+        self._negative, self._spikes = Stretches(1), Stretches(1)
+        # A run of n equal steps has n - 1 that equal the one before.
+        self._flat, self._zero = (Stretches(self._steps_in(lasting) - 1) for lasting in (FLAT_FOR, ZERO_FOR))
+        self.counts: Counter[Kind] = Counter()
+        self.named: list[Finding] = []
+
+    def _steps_in(self, lasting: timedelta) -> int:
+        return max(3, lasting // timedelta(microseconds=self._step_us or 1))
+
+    def at(self, piece: Piece) -> None:
+        """The next one."""
+        self._duplicates(piece)
+        if self._step_us:
+            self._gaps(piece)
+            self._unchanged(piece)
+            self._hours.add(piece.rows)
+        if self._never_below_0:
+            self._say_negative(self._negative.add(piece.known(piece.rows.load_kwh < 0)))
+        self._far(*self._surroundings.add(piece.known(~np.isnan(piece.rows.load_kwh))))
+
+    def rest(self) -> None:
+        """What was still open when the last piece ended."""
+        if (left := self._surroundings.rest()) is not None:
+            self._far(*left)
+        self._say_negative(self._negative.rest())
+        self._say_spikes(self._spikes.rest())
+        self._say_unchanged("flat", self._flat.rest())
+        self._say_unchanged("zero", self._zero.rest())
+        self._doubled_hours()
+
+    def _room(self, kind: Kind, more: int = 1) -> int:
+        """Counts them; how many of them there is room to name."""
+        room = max(0, MOST_NAMED - self.counts[kind])
+        self.counts[kind] += more
+        return min(room, more)
+
+    def _name(
+        self,
+        kind: Kind,
+        starts_at: np.datetime64,
+        us: int,
+        detail: str,
+        *,
+        rows: int = 1,
+        line: int | None = None,
+    ) -> None:
+        begins_at = _moment(starts_at)
+        ends_at = begins_at + timedelta(microseconds=us)
+        self.named.append(
+            Finding(kind=kind, starts_at=begins_at, ends_at=ends_at, rows=rows, line=line, detail=detail)
+        )
+
+    def _to_name(self, kind: Kind, found: NDArray[np.bool_]) -> list[int]:
+        """Counts all; where those that are to be named stand."""
+        indices: list[int] = np.flatnonzero(found).tolist()
+        return indices[: self._room(kind, len(indices))]
+
+    def _duplicates(self, piece: Piece) -> None:
+        """A moment that stands there twice; twice in the hour that clocks show twice: local times without offset."""
+        again = piece.again
+        twice = np.zeros(len(again.lines), dtype=np.bool_)
+        for at, shift_us in self._changes:
+            if shift_us < 0:
+                twice |= np.abs((again.starts_at - at).astype(np.int64)) < _SAME_DAY_US
+        kinds: list[tuple[Kind, NDArray[np.bool_], str]] = [
+            ("dst double", twice, "; clocks went back: are these local times?"),
+            ("duplicate", ~twice, ""),
+        ]
+        for kind, mask, hint in kinds:
+            for n in self._to_name(kind, mask):
+                one, other = piece.first_kwh[n], again.load_kwh[n]
+                same = one == other or np.isnan([one, other]).all()
+                said = "with the same value" if same else f"{one:g} and {other:g} kWh"
+                line = int(again.lines[n])
+                self._name(kind, again.starts_at[n], self._step_us, f"{said}{hint}", line=line)
+
+    def _gaps(self, piece: Piece) -> None:
+        missing_us = piece.since() - self._step_us
+        began_at = piece.rows.starts_at - missing_us.astype("timedelta64[us]")
+        skipped = np.zeros(len(missing_us), dtype=np.bool_)
+        for at, shift_us in self._changes:
+            near = np.abs((began_at - at).astype(np.int64)) < _SAME_DAY_US
+            skipped |= near & (missing_us == shift_us)
+        kinds: list[tuple[Kind, NDArray[np.bool_], str]] = [
+            ("dst gap", skipped, "; clocks went forward: are these local times?"),
+            ("gap", ~skipped, ""),
+        ]
+        for kind, mask, hint in kinds:
+            for n in self._to_name(kind, mask & (missing_us > 0)):
+                us = int(missing_us[n])
+                steps = us // self._step_us
+                self._name(kind, began_at[n], us, f"{steps} steps are not there{hint}", rows=steps)
+
+    def _unchanged(self, piece: Piece) -> None:
+        """Values that equal the one a step before; such a stretch begins with that one."""
+        if not len(piece.rows.lines):
+            return
+        before = piece.rows.rows(np.array([0])) if piece.before is None else piece.before
+        every = ReadingsBatch.joined([before, piece.rows])
+        load_kwh = piece.rows.load_kwh
+        same = (load_kwh == every.load_kwh[:-1]) & (piece.since() == self._step_us)
+        nth = piece.nth + np.arange(len(load_kwh))
+        rows = Known(nth, every.starts_at[:-1], every.lines[:-1], load_kwh)
+        self._say_unchanged("flat", self._flat.add(rows.rows(same & (load_kwh != 0))))
+        self._say_unchanged("zero", self._zero.add(rows.rows(same & (load_kwh == 0))))
+
+    def _say_unchanged(self, kind: Kind, stretches: Iterable[Stretch]) -> None:
+        for one in stretches:
+            if self._room(kind):
+                us = (one.rows + 1) * self._step_us
+                detail = f"{one.first_kwh:g} kWh in every step"
+                self._name(kind, one.starts_at, us, detail, rows=one.rows + 1, line=one.line)
+
+    def _say(self, kind: Kind, stretches: Iterable[Stretch], detail: Callable[[Stretch], str]) -> None:
+        for one in stretches:
+            if self._room(kind):
+                us = int((one.last_starts_at - one.starts_at).astype(np.int64)) + self._step_us
+                self._name(kind, one.starts_at, us, detail(one), rows=one.rows, line=one.line)
+
+    def _say_negative(self, stretches: Iterable[Stretch]) -> None:
+        self._say("negative", stretches, lambda one: f"down to {one.least_kwh:g} kWh; generation?")
+
+    def _say_spikes(self, stretches: Iterable[Stretch]) -> None:
+        self._say("spike", stretches, lambda one: f"{one.farthest_kwh:g} kWh")
+
+    def _far(self, rows: Known, distances_kwh: FloatArray) -> None:
+        """Single values far from those around them."""
+        usual = self._survey
+        if usual.known >= 4 * NEIGHBOURS:
+            far = (distances_kwh > SPIKE_DEVIATIONS * usual.distance_kwh) & (distances_kwh > 0)
+            far &= distances_kwh > 0.5 * usual.level_kwh
+            self._say_spikes(self._spikes.add(rows.rows(far)))
+
+    def _doubled_hours(self) -> None:
+        """The hour before and the hour after clocks went back, summed into one, and the other one empty."""
+        for hour in self._hours.found(self._step_us):
+            usual = hour.usual_kwh
+            if (
+                usual > 0
+                and DOUBLED_FROM <= hour.kwh / usual <= DOUBLED_TO
+                and self._room("dst hour doubled")
+            ):
+                detail = f"{hour.kwh:g} kWh, {usual:g} on the days beside it: two hours in one?"
+                self._name("dst hour doubled", hour.starts_at, _HOUR_US, detail)

@@ -1,0 +1,80 @@
+"""Rows that follow one another and have something in common, found in one pass over rows that come in pieces."""
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from application.history_import.spike_detection import Known
+
+
+class Stretch(msgspec.Struct, kw_only=True):
+    """Rows of which each follows the one before."""
+
+    starts_at: np.datetime64
+    line: int
+    """Of its first row."""
+    rows: int
+    last_nth: int
+    last_starts_at: np.datetime64
+    first_kwh: float
+    least_kwh: float
+    farthest_kwh: float
+    """From 0; the first of them."""
+
+    def follows(self, other: "Stretch | None") -> bool:
+        return other is not None and self.last_nth - self.rows == other.last_nth
+
+    def goes_on(self, other: "Stretch") -> None:
+        self.rows += other.rows
+        self.last_nth, self.last_starts_at = other.last_nth, other.last_starts_at
+        self.least_kwh = min(self.least_kwh, other.least_kwh)
+        self.farthest_kwh = max(self.farthest_kwh, other.farthest_kwh, key=abs)
+
+
+class Stretches:
+    """Finds those of at least `least` rows; the last one stays open until another begins, or the end."""
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self._open: Stretch | None = None
+
+    def add(self, marked: Known) -> Iterator[Stretch]:
+        """Rows that have it in common; those between, if any, have not."""
+        breaks = np.flatnonzero(np.diff(marked.nth) != 1) + 1
+        firsts = np.concatenate([[0], breaks])
+        ends = np.concatenate([breaks, [len(marked.nth)]])
+        for first, end in self._that_matter(firsts, ends):
+            found = _stretch(marked.rows(slice(first, end)))
+            if self._open is not None and found.follows(self._open):
+                self._open.goes_on(found)
+                continue
+            yield from self.rest()
+            self._open = found
+
+    def _that_matter(self, firsts: NDArray[np.int64], ends: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """The long ones, and the outermost, which may go on in another piece."""
+        chosen = ends - firsts >= self._least
+        chosen[[0, -1]] = ends[-1] > 0
+        return list(zip(firsts[chosen].tolist(), ends[chosen].tolist(), strict=True))
+
+    def rest(self) -> Iterator[Stretch]:
+        """The open one."""
+        if self._open is not None and self._open.rows >= self._least:
+            yield self._open
+        self._open = None
+
+
+def _stretch(rows: Known) -> Stretch:
+    load_kwh = rows.load_kwh
+    return Stretch(
+        starts_at=rows.starts_at[0],
+        line=int(rows.lines[0]),
+        rows=len(load_kwh),
+        last_nth=int(rows.nth[-1]),
+        last_starts_at=rows.starts_at[-1],
+        first_kwh=float(load_kwh[0]),
+        least_kwh=float(load_kwh.min()),
+        farthest_kwh=float(load_kwh[np.abs(load_kwh).argmax()]),
+    )

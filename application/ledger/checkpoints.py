@@ -1,0 +1,172 @@
+"""Signed checkpoints: how one is written, read, and judged; and the chain of them in the archive."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from application.ports.archive import Archive, NotArchived
+from application.ports.ledger.signer import CheckpointSigner
+from application.ports.ledger.store import LedgerStore
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.ledger.entries import NOTHING_BEFORE, Checkpoint, unhex
+
+CHECKPOINTS = "ledger/checkpoints"
+TILES = "ledger/tiles"
+
+
+class CheckpointRefused(ValueError):
+    """It is no checkpoint, or not signed by that key."""
+
+
+class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A checkpoint as it is archived: one JSON document, in one way of writing it only."""
+
+    checkpoint: Checkpoint
+    signature: str
+    """Ed25519 over `checkpoint.signed_bytes()`, hexadecimal."""
+    public_key: str
+    """Of the signer; whether that is the right one is for the reader to know."""
+
+    def written(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+def checkpoint_name(number: int) -> str:
+    return f"{CHECKPOINTS}/{number:012d}.json"
+
+
+def tile_name(log: str, first: int, entries: bytes) -> str:
+    """Named after its content too: a file left over from before a crash is never in the way."""
+    return f"{TILES}/{log}/{first:012d}-{sha256(entries).hexdigest()[:16]}.bin"
+
+
+def sign(checkpoint: Checkpoint, signer: CheckpointSigner) -> SignedCheckpoint:
+    return SignedCheckpoint(
+        checkpoint=checkpoint,
+        signature=signer.sign(checkpoint.signed_bytes()).hex(),
+        public_key=signer.public_key.hex(),
+    )
+
+
+def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
+    """Raises CheckpointRefused unless that key signed it, and each root is that of its peaks."""
+    if signed.public_key != public_key.hex():
+        raise CheckpointRefused(f"it names another key, {signed.public_key}")
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(
+            unhex(signed.signature), signed.checkpoint.signed_bytes()
+        )
+    except (InvalidSignature, ValueError) as error:
+        raise CheckpointRefused("its signature does not hold") from error
+    for head in signed.checkpoint.heads:
+        try:
+            root = head.frontier().root().hex()
+        except ValueError as error:
+            raise CheckpointRefused(f"its head of {head.log} is none: {error}") from error
+        if root != head.root:
+            raise CheckpointRefused(f"its root of {head.log} is not that of its peaks")
+
+
+def read_checkpoint(written: bytes, public_key: bytes, *, number: int) -> SignedCheckpoint:
+    """Raises CheckpointRefused unless it is the whole truth: its form, its number, its signature."""
+    try:
+        signed = json_decoder(SignedCheckpoint).decode(written)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CheckpointRefused(f"it is no checkpoint: {error}") from error
+    if signed.written() != written:
+        raise CheckpointRefused("it is not written as checkpoints are")
+    if signed.checkpoint.number != number:
+        raise CheckpointRefused(f"it is checkpoint {signed.checkpoint.number}")
+    check_signature(signed, public_key)
+    return signed
+
+
+class ChainFinding(msgspec.Struct, frozen=True):
+    """What is wrong with a checkpoint."""
+
+    number: int
+    detail: str
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """Every checkpoint that holds, in order, and what is wrong with others."""
+
+    checkpoints: tuple[SignedCheckpoint, ...]
+    findings: tuple[ChainFinding, ...]
+
+
+def archived_numbers(archive: Archive) -> list[int]:
+    """Of files that are named as checkpoints are; others are not looked at."""
+    stems = (name.rpartition("/")[2].removesuffix(".json") for name in archive.listed(CHECKPOINTS))
+    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
+
+
+def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain:
+    """All checkpoints; the database's copy stands in for one that the archive has lost.
+
+    The newest may be in the archive alone: a sealer puts it there first, and may be about to keep it in the database,
+    or have died before; the next one does it then.
+    """
+    newest = max([store.last_checkpoint_number(), *archived_numbers(archive)[-1:]])
+    good: list[SignedCheckpoint] = []
+    findings: list[ChainFinding] = []
+    for number in range(1, newest + 1):
+        kept: SignedCheckpoint | None = None
+        for place, written in (
+            ("archive", _archived(archive, number)),
+            ("database", store.checkpoint(number)),
+        ):
+            if written is None and place == "database" and number == newest:
+                continue
+            try:
+                found = _read_from(place, written, public_key, number)
+            except CheckpointRefused as error:
+                findings.append(ChainFinding(number, str(error)))
+                continue
+            if kept is not None and kept != found:
+                findings.append(ChainFinding(number, "archive and database have two, both signed"))
+            kept = kept or found
+        if kept is None:
+            continue
+        wrong = _wrong_link(good[-1].checkpoint if good else None, kept.checkpoint)
+        if wrong is not None:
+            findings.append(ChainFinding(number, wrong))
+        good.append(kept)
+    return Chain(tuple(good), tuple(findings))
+
+
+def _archived(archive: Archive, number: int) -> bytes | None:
+    try:
+        return archive.get(checkpoint_name(number))
+    except NotArchived:
+        return None
+
+
+def _read_from(
+    place: Literal["archive", "database"] | str, written: bytes | None, public_key: bytes, number: int
+) -> SignedCheckpoint:
+    if written is None:
+        raise CheckpointRefused(f"it is missing in the {place}")
+    try:
+        return read_checkpoint(written, public_key, number=number)
+    except CheckpointRefused as error:
+        raise CheckpointRefused(f"in the {place}: {error}") from error
+
+
+def _wrong_link(before: Checkpoint | None, this: Checkpoint) -> str | None:
+    """Why `this` cannot follow the last one that holds; None where it can."""
+    if before is None:
+        if this.number == 1 and this.previous != NOTHING_BEFORE:
+            return "it is the first and names one before it"
+        return None
+    if this.number == before.number + 1 and this.previous != before.digest():
+        return "it names another checkpoint before it than the one that is there"
+    for head in before.heads:
+        if this.head_of(head.log).size < head.size:
+            return f"it has fewer leaves of {head.log} than the one before"
+    return None

@@ -1,0 +1,127 @@
+"""What one log had when it was sealed, interval by interval, from the archive, or proven by what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from application.ledger.checkpoints import Chain
+from application.ports.archive import Archive, NotArchived
+from application.ports.ledger.store import LedgerStore
+from domain.ledger.entries import BEFORE_ALL, ENTRY_BYTES, LogHead, TileRef, empty_head, hashes_of
+
+Damage = tuple[Literal["tile", "interval"], str]
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """What one checkpoint added to a log."""
+
+    number: int
+    """Of the checkpoint."""
+    before: LogHead
+    head: LogHead
+    tiles: tuple[TileRef, ...] | None
+    """None where the checkpoint that names them is gone."""
+
+    @property
+    def first(self) -> int:
+        """The place in the tree of its first leaf."""
+        return self.before.size
+
+    @property
+    def count(self) -> int:
+        return self.head.size - self.before.size
+
+    @property
+    def after(self) -> int:
+        return self.before.last_position if self.before.size else BEFORE_ALL
+
+    @property
+    def first_position(self) -> int:
+        """Where it can begin."""
+        return self.before.last_position + 1
+
+
+def intervals_of(chain: Chain, log: str) -> list[Interval]:
+    """Those in which something was added, in order."""
+    return list(_intervals(chain, log))
+
+
+def _intervals(chain: Chain, log: str) -> Iterator[Interval]:
+    before, before_number = empty_head(log), 0
+    for signed in chain.checkpoints:
+        number, head = signed.checkpoint.number, signed.checkpoint.head_of(log)
+        if head.size > before.size:
+            tiles = head.tiles if number == before_number + 1 else None
+            yield Interval(number=number, before=before, head=head, tiles=tiles)
+        if head.size >= before.size:
+            before, before_number = head, number
+
+
+class SealedEntries:
+    """Reads intervals of one log."""
+
+    def __init__(self, store: LedgerStore, archive: Archive, log: str) -> None:
+        self._store, self._archive, self._log = store, archive, log
+
+    def of(self, interval: Interval) -> tuple[bytes | None, list[Damage]]:
+        """The interval's entries as they were sealed, and what is damaged; None where they are lost."""
+        damage: list[Damage] = []
+        entries = self._of_tiles(interval, damage)
+        if entries is not None and _leads_to(interval, entries):
+            return entries, damage
+        if entries is not None:
+            damage.append(
+                ("tile", f"the tiles of checkpoint {interval.number} do not lead to the root that it signs")
+            )
+        for entries, whence in self._what_is_left(interval):
+            if _leads_to(interval, entries):
+                damage[-1:] = [("tile", f"{damage[-1][1]}; {whence} proves complete by the signed root")]
+                return entries, damage
+        damage.append(
+            (
+                "interval",
+                f"something here is not as checkpoint {interval.number} signed it; only the tiles could tell what",
+            )
+        )
+        return None, damage
+
+    def _of_tiles(self, interval: Interval, damage: list[Damage]) -> bytes | None:
+        if interval.tiles is None:
+            damage.append(
+                ("tile", f"the checkpoint before {interval.number}, which names the tiles, is gone")
+            )
+            return None
+        parts = []
+        for tile in interval.tiles:
+            try:
+                content = self._archive.get(tile.name)
+            except NotArchived:
+                damage.append(("tile", f"{tile.name} is missing in the archive"))
+                continue
+            if sha256(content).hexdigest() != tile.sha256:
+                damage.append(("tile", f"{tile.name} in the archive is not what was sealed"))
+                continue
+            parts.append(content)
+        if damage:
+            return None
+        return b"".join(parts)
+
+    def _what_is_left(self, interval: Interval) -> Iterator[tuple[bytes, str]]:
+        """The database's own accounts, believed only where they lead to the signed root."""
+        yield self._store.entries(self._log, interval.first, interval.count), "the ledger's table"
+        found = self._store.entries_of_log(
+            self._log, after=interval.after, up_to=interval.head.last_position, limit=interval.count + 1
+        )
+        yield found, "the log itself"
+
+
+def _leads_to(interval: Interval, entries: bytes) -> bool:
+    if len(entries) != interval.count * ENTRY_BYTES:
+        return False
+    frontier = interval.before.frontier()
+    frontier.extend(hashes_of(entries))
+    return frontier.root().hex() == interval.head.root

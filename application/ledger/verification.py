@@ -1,0 +1,251 @@
+"""Verification: the logs recomputed and held against the ledger's table, the archive and the signed checkpoints.
+
+The archive is what is believed: its tiles by the hashes that a checkpoint signs, the checkpoints by their signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from application.ledger.checkpoints import Chain, read_chain
+from application.ledger.sealed_intervals import Interval, SealedEntries, intervals_of
+from application.ledger.verification_report import Finding, FindingKind, LedgerReport, LogReport, Span
+from application.ports.archive import Archive
+from application.ports.ledger.store import LedgerStore
+from domain.ledger.entries import (
+    BEFORE_ALL,
+    ENTRY_BYTES,
+    LOGS,
+    Difference,
+    LogHead,
+    differences,
+    empty_head,
+    hashes_of,
+    last_position_of,
+    positions_of,
+)
+from domain.ledger.merkle import HASH_BYTES
+
+BATCH_ENTRIES = 65_536
+MOST_FINDINGS = 1_000
+"""Of one log; more are counted and not named."""
+MOST_LOOKED_FOR = 200
+"""Differences among which moved rows are looked for: each is held against each."""
+
+
+def verify_ledger(
+    store: LedgerStore,
+    archive: Archive,
+    public_key: bytes,
+    *,
+    logs: Sequence[str] = LOGS,
+    span: Span | None = None,
+    progress: Callable[[str, int, int], None] = lambda log, done, total: None,
+) -> LedgerReport:
+    """Verify the logs within `span`. Raises LedgerUnavailable or ArchiveUnavailable.
+
+    `progress` is told the log, the domain events done, and how many there are to do.
+    """
+    chain = read_chain(archive, store, public_key)
+    findings = [
+        Finding(
+            kind="checkpoint", log=None, position=None, detail=f"checkpoint {found.number}: {found.detail}"
+        )
+        for found in chain.findings
+    ]
+    reports = []
+    for log in logs:
+        verification = _LogVerification(
+            store, archive, chain, log=log, span=span or Span(), progress=progress
+        )
+        reports.append(verification.run())
+        findings += verification.findings
+    return LedgerReport(
+        verified=not findings,
+        public_key=public_key.hex(),
+        checkpoints=len(chain.checkpoints),
+        logs=tuple(reports),
+        findings=tuple(findings),
+    )
+
+
+class _LogVerification:
+    """One log of one run."""
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        archive: Archive,
+        chain: Chain,
+        *,
+        log: str,
+        span: Span,
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        self._store, self._log, self._span, self._progress = store, log, span, progress
+        self._sealed = SealedEntries(store, archive, log)
+        self._intervals = intervals_of(chain, log)
+        self._differing: list[tuple[Difference, bytes, bool]] = []
+        self.findings: list[Finding] = []
+        self._done = 0
+        self._total = 0
+        self._more = 0
+
+    def run(self) -> LogReport:
+        appended = self._store.appended(self._log)  # before the head: what is appended is in the log
+        head = self._store.head(self._log)
+        sealed = self._intervals[-1].head if self._intervals else empty_head(self._log)
+        chosen = [one for one in self._intervals if self._span.touches(one.after, one.head.last_position)]
+        self._total = sum(one.count for one in chosen)
+        for batch in self._batches(chosen):
+            self._compare(batch)
+        self._compare_unsealed(sealed, appended.size, appended.position)
+        self._tell_differences()
+        if head and not sealed.size:
+            self._tell("checkpoint", None, "no checkpoint of it holds: nothing signed speaks of it")
+        return LogReport(
+            log=self._log,
+            domain_events=self._done,
+            head=head,
+            sealed_to=sealed.last_position,
+            unsealed=self._store.count_after(self._log, sealed.last_position),
+            more_findings=self._more,
+        )
+
+    def _batches(self, chosen: Sequence[Interval]) -> Iterator[_Batch]:
+        """What is sealed, interval after interval, together as long as they follow each other."""
+        batch: _Batch | None = None
+        for interval in chosen:
+            entries, damage = self._sealed.of(interval)
+            for kind, detail in damage:
+                self._tell(kind, interval.first_position, detail, through=interval.head.last_position)
+            if batch is not None and (entries is None or batch.count >= BATCH_ENTRIES):
+                yield batch
+                batch = None
+            if entries is None:
+                continue
+            if batch is None:
+                batch = _Batch(interval.after, interval.first, interval.head.last_position, [])
+            batch = _Batch(batch.after, batch.first, interval.head.last_position, [*batch.parts, entries])
+        if batch is not None:
+            yield batch
+
+    def _compare(self, batch: _Batch) -> None:
+        sealed = b"".join(batch.parts)
+        found = self._store.entries_of_log(self._log, after=batch.after, up_to=batch.up_to)
+        self._note(sealed, found, signed=True)
+        table = self._store.entries(self._log, batch.first, batch.count)
+        for difference in differences(sealed, table):
+            self._tell(
+                "ledger-table",
+                difference.position,
+                f"the ledger's table has its entry {difference.kind}; the archive has it as sealed",
+            )
+        self._done += batch.count
+        self._progress(self._log, self._done, self._total)
+
+    def _compare_unsealed(self, sealed: LogHead, size: int, position: int) -> None:
+        """By the ledger's table alone: whoever can change that too is not found here."""
+        after = sealed.last_position if sealed.size else BEFORE_ALL
+        at = self._tail_begins(sealed, size)
+        while at < size and self._span.touches(after, position):
+            entries = self._store.entries(self._log, at, min(BATCH_ENTRIES, size - at))
+            if not entries:
+                self._tell("ledger-table", after + 1, "the ledger's table lacks entries", through=position)
+                return
+            up_to = last_position_of(entries)
+            found = self._store.entries_of_log(self._log, after=after, up_to=up_to)
+            self._note(entries, found, signed=False)
+            at, after = at + len(entries) // ENTRY_BYTES, up_to
+
+    def _tail_begins(self, sealed: LogHead, size: int) -> int:
+        """The entry of the ledger's table with which the tail begins: the one after all that are sealed, unless
+        somebody has put in or taken out one before it. That is told elsewhere, and must not shift what is told here."""
+        if not sealed.size:
+            return 0
+        last, *following = positions_of(self._store.entries(self._log, sealed.size - 1, 2)).tolist() or [0]
+        if last == sealed.last_position and all(position > last for position in following):
+            return sealed.size
+        before = 0
+        for at in range(0, size, BATCH_ENTRIES):
+            positions = positions_of(self._store.entries(self._log, at, BATCH_ENTRIES))
+            before += int((positions <= sealed.last_position).sum())
+        return before
+
+    def _note(self, sealed: bytes, found: bytes, *, signed: bool) -> None:
+        hashes: dict[int, bytes] | None = None
+        for difference in differences(sealed, found):
+            if hashes is None:
+                packed = hashes_of(sealed)
+                hashes = {
+                    position: packed[number * HASH_BYTES : (number + 1) * HASH_BYTES]
+                    for number, position in enumerate(positions_of(sealed).tolist())
+                }
+            if self._span.first <= difference.position <= self._span.last:
+                self._differing.append((difference, hashes.get(difference.position, b""), signed))
+
+    def _tell_differences(self) -> None:
+        moved = self._moved()
+        for difference, _, signed in self._differing:
+            at = difference.position
+            by = "" if signed else "; not sealed yet, so by the ledger's table alone"
+            if at in moved:
+                self._tell("moved", at, moved[at] + by)
+            else:
+                self._tell(difference.kind, at, _MEANING[difference.kind] + by)
+
+    def _moved(self) -> dict[int, str]:
+        """Position -> what happened, where a row that was sealed at one position stands at another."""
+        looked_for = self._differing[:MOST_LOOKED_FOR]
+        rows = self._store.rows(
+            self._log, [found.position for found, _, _ in looked_for if found.kind != "removed"]
+        )
+        told: dict[int, str] = {}
+        for found, leaf, _ in looked_for:
+            for row in rows if found.kind != "inserted" else ():
+                sealed_at = found.position
+                if (
+                    row.position != sealed_at
+                    and msgspec.structs.replace(row, position=sealed_at).leaf() == leaf
+                ):
+                    told[row.position] = f"the domain event that was sealed at {sealed_at} stands here"
+                    told.setdefault(
+                        sealed_at, f"the domain event that was sealed here stands at {row.position}"
+                    )
+        return told
+
+    def _tell(
+        self, kind: FindingKind, position: int | None, detail: str, *, through: int | None = None
+    ) -> None:
+        if position is not None and not self._span.touches(
+            position - 1, position if through is None else through
+        ):
+            return
+        if len(self.findings) >= MOST_FINDINGS:
+            self._more += 1
+            return
+        self.findings.append(
+            Finding(kind=kind, log=self._log, position=position, through=through, detail=detail)
+        )
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """Sealed entries of positions `after` < position <= `up_to`; the first is leaf `first`."""
+
+    after: int
+    first: int
+    up_to: int
+    parts: list[bytes]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.parts)) // ENTRY_BYTES
+
+
+_MEANING = {
+    "changed": "its id, version, topic or state is not what was sealed",
+    "removed": "it was sealed, and is no longer there",
+    "inserted": "it is there, and was not when its place was sealed",
+}

@@ -1,0 +1,96 @@
+"""Every alert of Gridproof: its name, severity and the condition that raises it.
+
+Each has a runbook page of the same name in docs/runbooks/.
+"""
+
+import msgspec
+
+from application.ports.operations.alerts import Severity
+
+
+class AlertDefinition(msgspec.Struct, frozen=True):
+    """What an alert means."""
+
+    severity: Severity
+    condition: str
+
+
+ALERTS: dict[str, AlertDefinition] = {
+    "telemetry_lag": AlertDefinition("warning", "the oldest unprocessed meter message is older than 15 s"),
+    "telemetry_lag_high": AlertDefinition(
+        "critical", "the oldest unprocessed meter message is older than 75 s"
+    ),
+    "telemetry_lag_severe": AlertDefinition(
+        "page", "the oldest unprocessed meter message is older than 150 s"
+    ),
+    "telemetry_lag_rising": AlertDefinition(
+        "critical", "meter messages wait over 15 s, and ever longer, for half a minute"
+    ),
+    "telemetry_backpressure": AlertDefinition(
+        "critical", "JetStream has refused readings, or not kept up, for a minute"
+    ),
+    "malformed_readings": AlertDefinition("warning", "over 1 % of a facility's meter messages are malformed"),
+    "poison_batch": AlertDefinition("critical", "a telemetry batch was parked after repeated failures"),
+    "telemetry_write_errors": AlertDefinition(
+        "critical", "over 1 % of a process's writes to the telemetry store failed in 5 minutes"
+    ),
+    "telemetry_queries_slow": AlertDefinition(
+        "warning", "the 99th percentile of queries of the telemetry store takes longer than 1 s"
+    ),
+    "retention_held_back": AlertDefinition(
+        "warning", "readings are due to be let go of, and the archive does not hold them yet"
+    ),
+    "settling_behind": AlertDefinition(
+        "critical", "a quarter-hour of telemetry that is over has waited for 10 minutes to be settled"
+    ),
+    "raw_archive_behind": AlertDefinition(
+        "critical",
+        "the telemetry log has not been archived for 15 minutes, or the archive contradicts itself",
+    ),
+    "weather_unavailable": AlertDefinition("warning", "no usable weather for a forecast cycle"),
+    "weather_quota": AlertDefinition("warning", "over 80 % of the month's weather calls are used"),
+    "degraded_forecast": AlertDefinition(
+        "warning", "a DR event within 4 h asks for a facility whose newest forecast is degraded"
+    ),
+    "forecast_drift": AlertDefinition(
+        "warning",
+        "a facility's forecasts err 1.5 times their usual in a week, or their intervals cover too little",
+    ),
+    "forecast_conflicts": AlertDefinition(
+        "warning", "over 0.1 % of a day's forecasts were refused as conflicting"
+    ),
+    "bms_breaker_open": AlertDefinition(
+        "critical", "a BMS timed out five times in a row; calls are suspended"
+    ),
+    "bms_slow": AlertDefinition("warning", "the 99th percentile of BMS calls takes longer than 5 s"),
+    "command_dead_lettered": AlertDefinition(
+        "critical", "a BMS command had no known outcome by its deadline"
+    ),
+    "batch_below_80_percent": AlertDefinition(
+        "critical", "fewer than 80 % of a DR event's facilities succeeded"
+    ),
+    "restore_failing": AlertDefinition("page", "a building may still be curtailed after its DR event"),
+    "bms_drift": AlertDefinition("warning", "a zone's state differs from what was commanded"),
+    "dead_letter_overdue": AlertDefinition(
+        "page", "nobody has acted on a dead-lettered command or callback in the time allowed"
+    ),
+    "callback_undeliverable": AlertDefinition("warning", "the utility could not be told"),
+    "queue_full": AlertDefinition(
+        "critical", "a bounded queue is full: the door turns new DR events away, or intents wait in the log"
+    ),
+    "database_failover": AlertDefinition(
+        "critical", "the database went on on another server while a DR event was under way"
+    ),
+    "projection_stopped": AlertDefinition("critical", "a projection met a domain event it cannot fold"),
+    "relay_stopped": AlertDefinition(
+        "page", "the relay met a domain event that it cannot read; no command and no callback goes out"
+    ),
+    "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
+    "ledger_mismatch": AlertDefinition(
+        "page", "the log is not what was sealed, or the ledger contradicts itself"
+    ),
+    "ledger_unsealed": AlertDefinition(
+        "warning", "domain events have not come under a checkpoint for a minute"
+    ),
+    "worker_restarted": AlertDefinition("warning", "a worker process ended unexpectedly and was restarted"),
+}

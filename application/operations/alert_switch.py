@@ -1,0 +1,70 @@
+"""One alert as a worker sees it: on or off; the register is told of changes, and never blocks the work."""
+
+import asyncio
+from datetime import datetime
+
+import structlog
+
+from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
+
+_log = structlog.get_logger(__name__)
+
+TELL_AGAIN_S = 60.0
+"""Wall seconds: so often a raised alert is told again, since another worker may have cleared what it does not see."""
+FORSAKEN_AFTER_S = 180.0
+"""Wall seconds: an alert that nobody has told again for so long is of a worker that is gone, and cleared by another."""
+
+
+class AlertSwitch:
+    """The alert `name` about `subject`; several workers may have a switch for it, each for what it sees itself.
+
+    What the register says at the start is unknown, so it is told once.
+    """
+
+    def __init__(self, alerts: AlertRegistry, clock: Clock, name: str, subject: str) -> None:
+        self._alerts = alerts
+        self._clock = clock
+        self._name = name
+        self._subject = subject
+        self._told: bool | None = None
+        self._again_at = 0.0
+        self._seen_at: datetime | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """As far as the register was told."""
+        return self._told is True
+
+    async def turn(self, *, on: bool, detail: str = "") -> None:
+        """Raise or clear the alert. A register that is away is logged, and told at the next turn."""
+        now = asyncio.get_running_loop().time()
+        again = self._told is on
+        if again and now < self._again_at:
+            return
+        self._again_at = now + (TELL_AGAIN_S if on else FORSAKEN_AFTER_S)
+        try:
+            await asyncio.to_thread(self._clear_if_forsaken if again and not on else self._tell, on, detail)
+            self._told = on
+        except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop what it is about
+            _log.warning(
+                "alert not recorded", alert=self._name, subject=self._subject, on=on, error=str(error)
+            )
+
+    def _tell(self, on: bool, detail: str) -> None:
+        at = self._clock.now()
+        if on:
+            self._alerts.raise_alert(self._name, self._subject, detail, at=at)
+        else:
+            self._alerts.clear(self._name, self._subject, at=at)
+        self._seen_at = None
+
+    def _clear_if_forsaken(self, on: bool, detail: str) -> None:
+        """Of another worker's alert: gone by, where it has not been told again since the last look."""
+        mine = (alert for alert in self._alerts.open_about(self._subject) if alert.name == self._name)
+        seen_at = next((alert.last_seen_at for alert in mine if alert.subject == self._subject), None)
+        if seen_at is not None and seen_at == self._seen_at:
+            _log.info("nobody tells this alert any more", alert=self._name, subject=self._subject)
+            self._tell(on, detail)
+        else:
+            self._seen_at = seen_at

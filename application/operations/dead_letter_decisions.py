@@ -1,0 +1,81 @@
+"""Deciding on a dead letter, and the alerts that end with it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from application.operations.dead_letter_sla import OVERDUE, overdue_subject
+from application.operations.open_items import every_open_alert, every_open_letter
+from application.ports.dispatch.work_queue import BmsWork
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
+from domain.event_sourcing.json_decoders import json_decoder
+
+CLOCKS_DIFFER = timedelta(days=1)
+"""More than the clock of whoever parked a letter is ahead of ours."""
+
+
+def discard(
+    dead_letter_id: UUID,
+    letters: DeadLetters,
+    alerts: AlertRegistry,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+) -> DeadLetter:
+    """The letter as decided: its work is not done any more. What is not recorded as decided ends no alert.
+
+    Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired or OperationsUnavailable.
+    """
+    letter = letters.decide(dead_letter_id, status="discarded", by=by, reason=reason, at=at)
+    clear_alerts_of(letter, letters, alerts, at=at)
+    return letter
+
+
+def discard_of_dispatch(
+    dr_event_id: UUID,
+    facility_id: str,
+    letters: DeadLetters,
+    alerts: AlertRegistry,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+) -> None:
+    """Every open letter of a command of that dispatch: it is over, and none of them is ever carried out.
+
+    One that somebody decides on meanwhile stays as it was decided. Raises OperationsUnavailable.
+    """
+    waiting = every_open_letter(letters, parked_by=at + CLOCKS_DIFFER, queues=("bms_command",))
+    for letter in [one for one in waiting if one.subject == facility_id and _is_of(one, dr_event_id)]:
+        with suppress(DeadLetterDecided):
+            discard(letter.dead_letter_id, letters, alerts, by=by, reason=reason, at=at)
+
+
+def _is_of(letter: DeadLetter, dr_event_id: UUID) -> bool:
+    """A letter of a message that nobody could read is of no DR event."""
+    try:
+        return json_decoder(BmsWork).decode(letter.body).dr_event_id == dr_event_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime) -> None:
+    """What `letter` raised is over once it was decided, unless another letter of its subject still waits."""
+    alerts.clear(OVERDUE, overdue_subject(letter), at=at)
+    if letter.queue not in {"callback", "bms_command"}:
+        return
+    waiting = every_open_letter(letters, parked_by=at + CLOCKS_DIFFER, queues=(letter.queue,))
+    if any(other.subject == letter.subject for other in waiting):
+        return
+    if letter.queue == "callback":
+        alerts.clear("callback_undeliverable", letter.subject, at=at)
+        return
+    for alert in every_open_alert(alerts):
+        if alert.name == "command_dead_lettered" and alert.subject.startswith(f"{letter.subject}/"):
+            alerts.clear(alert.name, alert.subject, at=at)

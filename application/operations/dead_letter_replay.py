@@ -1,0 +1,155 @@
+"""Replaying a dead letter: its work is put to those who do it again, then the decision is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext, IdempotencyKey
+from application.commands.dispatch import ReissueBmsCommand
+from application.operations.dead_letter_decisions import clear_alerts_of
+from application.ports.clock import Clock
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
+from application.ports.telemetry.stream import TelemetryStream
+from application.telemetry.ingest.batch_codec import (
+    MalformedBatch,
+    ReadingBatch,
+    pack,
+    unpack,
+    unpack_malformed,
+)
+from application.telemetry.ingest.message_parser import parse_message
+from domain.errors import ReasonRequired
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.telemetry.meter_reading import MALFORMED, partition_of
+
+Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
+TWork = TypeVar("TWork", BmsWork, CallbackWork)
+ConnectedStream = Callable[[], AbstractAsyncContextManager[TelemetryStream]]
+
+
+class NotReplayable(ValueError):
+    """That dead letter cannot be replayed; the text says why and what to do instead."""
+
+
+@dataclass(frozen=True)
+class DeadLetterReplay:
+    """Every step can be done twice: a replay cut short is begun again.
+
+    `publisher` and `stream` connect when they are needed, so that a BMS command can be replayed without them.
+    """
+
+    dead_letters: DeadLetters
+    bus: CommandBus
+    alerts: AlertRegistry
+    clock: Clock
+    publisher: Connected
+    stream: ConnectedStream
+
+    async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> DeadLetter:
+        """The letter as decided. `by` is the actor (`operator:<key id>`).
+
+        Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired, NotReplayable, the domain's refusals,
+        WorkQueueUnavailable or StreamUnavailable; the letter then stays open.
+        """
+        if not reason.strip():
+            raise ReasonRequired("a replay needs a reason")
+        letter = await asyncio.to_thread(self.dead_letters.get, dead_letter_id)
+        if letter.status != "open":
+            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
+        await self._do_again(letter, by, reason)
+        return await asyncio.to_thread(self._decided, dead_letter_id, by, reason)
+
+    def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
+        now = self.clock.now()
+        letter = self.dead_letters.decide(dead_letter_id, status="replayed", by=by, reason=reason, at=now)
+        clear_alerts_of(letter, self.dead_letters, self.alerts, at=now)
+        return letter
+
+    async def _do_again(self, letter: DeadLetter, by: str, reason: str) -> None:
+        match letter.queue:
+            case "bms_command":
+                await asyncio.to_thread(self._reissue, letter, by, reason)
+            case "callback":
+                await self._tell_again(letter)
+            case "meter_message":
+                await self._ingest_again(letter)
+            case "telemetry_batch":
+                await self._store_again(letter)
+            case "projection":
+                raise NotReplayable(
+                    "a projection goes on by itself once its cause is mended: `gridproof projections rebuild NAME`"
+                )
+
+    def _reissue(self, letter: DeadLetter, by: str, reason: str) -> None:
+        work = _decoded(letter, BmsWork)
+        if work.command_id is None:
+            raise NotReplayable("it is no command, only a question for the BMS; discard it")
+        command = ReissueBmsCommand(
+            dr_event_id=work.dr_event_id,
+            facility_id=work.facility_id,
+            command_id=work.command_id,
+            reason=reason,
+        )
+        context = CommandContext(
+            correlation_id=work.correlation_id,
+            causation_id=letter.dead_letter_id,
+            actor=by,
+            tenant=work.tenant,
+            trace_id=work.trace_id,
+        )
+        key = IdempotencyKey(scope="dead-letter", key=str(letter.dead_letter_id))
+        self.bus.handle(command, context, key=key)
+
+    async def _tell_again(self, letter: DeadLetter) -> None:
+        """Under the same callback id, caused by this letter: by that a worker tells a replay from the first time."""
+        work = msgspec.structs.replace(_decoded(letter, CallbackWork), causation_id=letter.dead_letter_id)
+        async with self.publisher() as publisher:
+            await publisher.publish_callback(work, message_id=f"{work.callback_id}:{letter.dead_letter_id}")
+
+    async def _ingest_again(self, letter: DeadLetter) -> None:
+        """As ingest would take the message now: by a newer release, or now that its time is not in the future."""
+        now = self.clock.now()
+        parsed = parse_message(letter.subject, letter.body, now=now)
+        if parsed.malformed:
+            raise NotReplayable(f"it is still malformed ({parsed.malformed[0].reason}); discard it")
+        batch = pack(ReadingBatch(received_at=now, readings=list(parsed.readings)))
+        await self._publish(partition_of(parsed.readings[0].facility_id), batch, letter)
+
+    async def _store_again(self, letter: DeadLetter) -> None:
+        await self._publish(_partition(letter.body), letter.body, letter)
+
+    async def _publish(self, partition: int, body: bytes, letter: DeadLetter) -> None:
+        async with self.stream() as stream:
+            await stream.publish(partition, body, message_id=f"replay:{letter.dead_letter_id}")
+
+
+def _decoded(letter: DeadLetter, kind: type[TWork]) -> TWork:
+    try:
+        return json_decoder(kind).decode(letter.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotReplayable(f"its body cannot be read ({error}); discard it") from error
+
+
+def _partition(body: bytes) -> int:
+    """The partition of the telemetry log that a packed batch belongs to."""
+    try:
+        readings = unpack(body).readings
+    except MalformedBatch as error:
+        try:
+            unpack_malformed(body)
+        except MalformedBatch:
+            raise NotReplayable(f"{error}; discard it") from error
+        return MALFORMED
+    if not readings:
+        raise NotReplayable("it holds no readings; discard it")
+    return partition_of(readings[0].facility_id)

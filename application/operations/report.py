@@ -1,0 +1,106 @@
+"""What operators look at first: what waits, what is stopped, what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from application.ports.operations.alerts import Alert
+from application.ports.operations.system_state import Rebuild
+
+BREAKER_ALERT = "bms_breaker_open"
+ONE_AT_A_TIME: dict[str, str] = {
+    "relay": "relay",
+    "schedule": "schedule",
+    "measure": "measure",
+    "forecast": "forecast",
+    "archive": "raw-archive",
+}
+"""Worker -> the lock that its active process holds."""
+BY_SESSION: dict[str, str] = {
+    "dispatch": "gridproof call slots",
+    "aggregate": "gridproof partitions",
+    "ingest": "turn ",
+    "project": "projection ",
+}
+"""Worker -> how the sessions that only it has begin to call themselves."""
+NOT_SEEN = ("notify",)
+"""Its processes leave no trace in the database."""
+AT_FIRST_NEED = frozenset({"dispatch"})
+"""Has its session only once there was something to do: without one nothing is known."""
+
+
+class OpenBreaker(msgspec.Struct, frozen=True, kw_only=True):
+    """A BMS to which calls are suspended."""
+
+    facility_id: str
+    since: datetime
+    last_seen_at: datetime
+    detail: str
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether anybody does that work now."""
+
+    name: str
+    running: bool | None
+    """None: it cannot be told from here."""
+
+
+class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest checkpoint; None: nothing is sealed yet."""
+
+    checkpoint: int | None
+    sealed_at: datetime | None
+    age_s: float | None
+    """Clock seconds."""
+    unsealed: int
+    """Domain events of both logs after it."""
+    mismatches: int
+
+
+class RebuildState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a rebuild is; `share` of the log, 0 to 1."""
+
+    position: int
+    up_to: int
+    share: float
+    domain_events: int
+    rows: int
+    started_at: datetime
+
+
+def open_breakers(alerts: list[Alert]) -> tuple[OpenBreaker, ...]:
+    return tuple(
+        OpenBreaker(
+            facility_id=alert.subject,
+            since=alert.raised_at,
+            last_seen_at=alert.last_seen_at,
+            detail=alert.detail,
+        )
+        for alert in alerts
+        if alert.name == BREAKER_ALERT and alert.cleared_at is None
+    )
+
+
+def worker_states(sessions: Mapping[str, int], held: frozenset[str]) -> tuple[WorkerState, ...]:
+    """In the order of the alphabet; a worker whose own lock is free stands still, whoever is connected."""
+    running: dict[str, bool | None] = {worker: lock in held for worker, lock in ONE_AT_A_TIME.items()}
+    for worker, beginning in BY_SESSION.items():
+        seen = any(name.startswith(beginning) for name, count in sessions.items() if count)
+        running[worker] = seen or (None if worker in AT_FIRST_NEED else False)
+    running.update(dict.fromkeys(NOT_SEEN))
+    return tuple(WorkerState(name=name, running=found) for name, found in sorted(running.items()))
+
+
+def rebuild_state(rebuild: Rebuild) -> RebuildState:
+    return RebuildState(
+        position=rebuild.position,
+        up_to=rebuild.up_to,
+        share=1.0 if rebuild.up_to <= 0 else min(1.0, rebuild.position / rebuild.up_to),
+        domain_events=rebuild.domain_events,
+        rows=rebuild.rows,
+        started_at=rebuild.started_at,
+    )

@@ -1,0 +1,56 @@
+"""Alerts: what a person should know, raised and cleared by name and subject."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+Severity = Literal["warning", "critical", "page"]
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert; at most one is open for a (name, subject)."""
+
+    alert_id: int
+    """In the order of raising."""
+    name: str
+    """A key of `application.operations.alert_catalogue.ALERTS`."""
+    subject: str
+    severity: Severity
+    detail: str
+    raised_at: datetime
+    last_seen_at: datetime
+    cleared_at: datetime | None = None
+
+
+class AlertPlace(NamedTuple):
+    """Where an alert stands in the list; it never moves."""
+
+    raised_at: datetime
+    alert_id: int
+
+
+class AlertRegistry(Protocol):
+    """The one register of alerts, used by every module (synchronous)."""
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        """Open the alert, or refresh the open one. An unknown name raises KeyError."""
+        ...
+
+    def clear(self, name: str, subject: str, *, at: datetime) -> None:
+        """Close the open alert, if there is one."""
+        ...
+
+    def open_by_name(self) -> dict[str, int]:
+        """How many are open of each name that has one."""
+        ...
+
+    def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
+        """Open ones about `subject` or a part of it (`subject/part`), the newest first."""
+        ...
+
+    def listed(
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+    ) -> list[Alert]:
+        """The newest first; `after`: the last of the page before."""
+        ...

@@ -1,0 +1,46 @@
+"""Which objects of the raw archive are so old that the telemetry log need not hold their messages any more."""
+
+from collections import deque
+from datetime import datetime
+
+from application.ports.archive import Archive
+from application.raw_archive.manifest import OURS, ManifestEntry, entry_name, entry_names, read_entry
+
+
+class ArchivedAges:
+    """Of one partition. The manifest is listed once; entries that are made later are noted, and old ones forgotten."""
+
+    def __init__(self, archive: Archive, log_id: str, partition: int) -> None:
+        self._archive = archive
+        self._of = (log_id, partition)
+        self._names: deque[str] | None = None
+        self._last_seq = 0
+
+    def note(self, entry: ManifestEntry) -> None:
+        """It was made, or found, after all those before."""
+        if self._names is not None:
+            self._names.append(entry_name(entry.object))
+
+    def last_seq_before(self, moment: datetime) -> int:
+        """The last sequence of the objects whose periods began before `moment`, which only rises; 0 without any.
+
+        Raises ArchiveUnavailable, NotArchived or ArchiveContradicted.
+        """
+        names = self._names
+        if names is None:
+            names = self._names = deque(entry_names(self._archive, *self._of))
+        old = None
+        while names and _period(names[0]) < f"{moment:%Y%m%dT%H}":
+            old = names.popleft()
+        if old is not None:
+            try:
+                self._last_seq = read_entry(old, self._archive.get(old)).contents.last_seq
+            except BaseException:
+                names.appendleft(old)
+                raise
+        return self._last_seq
+
+
+def _period(name: str) -> str:
+    ours = OURS.fullmatch(name)
+    return ours["period"] if ours else ""

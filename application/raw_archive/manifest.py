@@ -1,0 +1,130 @@
+"""The manifest of the raw archive: an entry for each object, in order by partition, each naming the one before.
+
+Names are made of what is known before anything is written, so that of several writers one writes and the others find
+it: `telemetry/raw/<log>/<partition>/<first sequence>-<period>.gz`, and the same under `telemetry/manifest/` in .json.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from hashlib import sha256
+
+import msgspec
+
+from application.ports.archive import Archive
+from application.raw_archive.object import Contents
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
+
+FORMAT = 1
+RAW, MANIFEST = "telemetry/raw", "telemetry/manifest"
+PARTITION_NAMES = {p: "malformed" if p == MALFORMED else f"p{p}" for p in (*range(PARTITIONS), MALFORMED)}
+OURS = re.compile(
+    r"telemetry/(raw|manifest)/(?P<log>[^/]+)/(?P<partition>p\d+|malformed)/"
+    r"(?P<first>\d{20})-(?P<period>\d{8}T\d\d)\.(gz|json)"
+)
+"""The name of an object or entry."""
+_READERS = 16
+_AT_ONCE = 256
+
+
+class ArchiveContradicted(Exception):
+    """The archive holds something else than it should: nothing is written until a person has looked."""
+
+
+class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One object and what it holds."""
+
+    format: int = FORMAT
+    log_id: str
+    partition: int
+    number: int
+    """Of its partition of its log, from 1."""
+    object: str
+    sha256: str
+    """Of the object as it is stored, hexadecimal."""
+    stored_bytes: int
+    previous: str | None
+    """SHA-256 of the entry before, as it is stored; None in the first."""
+    contents: Contents
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(ManifestEntry).decode
+
+
+def stem(first_seq: int, period: datetime) -> str:
+    return f"{first_seq:020d}-{period:%Y%m%dT%H}"
+
+
+def object_name(log_id: str, partition: int, first_seq: int, period: datetime) -> str:
+    return f"{RAW}/{log_id}/{PARTITION_NAMES[partition]}/{stem(first_seq, period)}.gz"
+
+
+def entry_name(object_: str) -> str:
+    """Of the entry about that object."""
+    return f"{MANIFEST}{object_.removeprefix(RAW).removesuffix('.gz')}.json"
+
+
+def written(entry: ManifestEntry) -> bytes:
+    return _encode(entry)
+
+
+def digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def read_entry(name: str, content: bytes) -> ManifestEntry:
+    """Raises ArchiveContradicted."""
+    try:
+        entry = _decode(content)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ArchiveContradicted(f"{name} is no entry of the manifest: {error}") from error
+    if entry.format != FORMAT or entry_name(entry.object) != name:
+        raise ArchiveContradicted(f"{name} is of another format or speaks of {entry.object}")
+    return entry
+
+
+def entry_names(archive: Archive, log_id: str, partition: int) -> list[str]:
+    """In order; others' files are left out. Raises ArchiveUnavailable."""
+    folder = f"{MANIFEST}/{log_id}/{PARTITION_NAMES[partition]}"
+    return [name for name in archive.listed(folder) if OURS.fullmatch(name)]
+
+
+def newest_entry(archive: Archive, log_id: str, partition: int) -> tuple[ManifestEntry, str] | None:
+    """With its digest; None where nothing is archived. Raises ArchiveUnavailable or ArchiveContradicted."""
+    names = entry_names(archive, log_id, partition)
+    if not names:
+        return None
+    content = archive.get(names[-1])
+    return read_entry(names[-1], content), digest(content)
+
+
+def not_entered(archive: Archive, log_id: str, partition: int, position: int) -> dict[int, str]:
+    """Objects behind what is entered, by their first sequence: their writer was killed. Raises ArchiveUnavailable."""
+    names = map(OURS.fullmatch, archive.listed(f"{RAW}/{log_id}/{PARTITION_NAMES[partition]}"))
+    return {int(ours["first"]): ours[0] for ours in names if ours and int(ours["first"]) > position}
+
+
+def chains(archive: Archive) -> dict[tuple[str, str], list[str]]:
+    """The names of all entries, by (log, partition's name), each in order; others' files are left out.
+
+    Raises ArchiveUnavailable.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in archive.listed(MANIFEST):
+        if ours := OURS.fullmatch(name):
+            found.setdefault((ours["log"], ours["partition"]), []).append(name)
+    return found
+
+
+def entries(archive: Archive, names: Sequence[str]) -> Iterator[tuple[ManifestEntry, str]]:
+    """Each with its digest, in the order of `names`; a bucket is asked for several at once.
+
+    Raises ArchiveUnavailable, NotArchived or ArchiveContradicted.
+    """
+    with ThreadPoolExecutor(_READERS) as readers:
+        for first in range(0, len(names), _AT_ONCE):
+            some = names[first : first + _AT_ONCE]
+            for name, content in zip(some, readers.map(archive.get, some), strict=True):
+                yield read_entry(name, content), digest(content)

@@ -1,0 +1,156 @@
+"""The packed form in which readings travel in the telemetry log: in columns, so that nobody looks at each of them.
+
+A message of the log is a MessagePack map. Readings of a release before came one by one under `readings`, and are still
+read: the log keeps them for days, the raw archive for as long as its policy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from application.telemetry.ingest.message_parser import MalformedReading
+from domain.telemetry.meter_reading import TRUST, MeterReading
+from domain.telemetry.reading_block import RareColumns, ReadingBlock, UnjoinableId
+
+
+class MalformedBatch(ValueError):
+    """A packed message of the telemetry log that cannot be decoded."""
+
+
+class ReadingBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one message of the telemetry log holds: readings of one partition."""
+
+    received_at: datetime
+    """When ingest took the first of them."""
+    readings: Sequence[MeterReading]
+
+
+class MalformedMessages(msgspec.Struct, frozen=True, kw_only=True):
+    """What one message of the log's malformed partition holds, on its way to the dead letters."""
+
+    received_at: datetime
+    malformed: list[MalformedReading]
+
+
+class _Rare(msgspec.Struct, frozen=True, array_like=True):
+    """As RareColumns: a byte, four bytes and a byte of each reading, little-endian."""
+
+    trust: bytes
+    revision: bytes
+    incomplete: bytes
+    extra: list[str | None]
+
+
+class _Columns(msgspec.Struct, frozen=True, array_like=True):
+    """As ReadingBlock: four bytes of each run, and eight bytes of each reading a column, little-endian."""
+
+    facility_ids: list[str]
+    counts: bytes
+    meter_ids: str
+    ts_us: bytes
+    kw: bytes
+    kwh_total: bytes
+    seq: bytes
+    rare: _Rare | None = None
+
+
+class _Packed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the two is there."""
+
+    received_at: datetime
+    columns: _Columns | None = None
+    readings: list[MeterReading] | None = None
+
+
+_decode = msgspec.msgpack.Decoder(_Packed).decode
+_decode_malformed = msgspec.msgpack.Decoder(MalformedMessages).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
+    """As it travels in the telemetry log."""
+    if isinstance(batch, MalformedMessages):
+        return _encode(batch)
+    try:
+        columns = _columns(ReadingBlock.of(batch.readings))
+    except (UnjoinableId, OverflowError):  # whoever stores it says why it is refused
+        return _encode(_Packed(received_at=batch.received_at, readings=list(batch.readings)))
+    return _encode(_Packed(received_at=batch.received_at, columns=columns))
+
+
+def unpack(body: bytes) -> ReadingBatch:
+    """The inverse of `pack`. Raises MalformedBatch."""
+    try:
+        packed = _decode(body)
+        readings = packed.readings if packed.columns is None else _block(packed.columns)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MalformedBatch(f"not a packed batch of readings: {error}") from error
+    if readings is None:
+        raise MalformedBatch("not a packed batch of readings: there are none in it")
+    return ReadingBatch(received_at=packed.received_at, readings=readings)
+
+
+def unpack_malformed(body: bytes) -> MalformedMessages:
+    """Likewise for the malformed partition. Raises MalformedBatch."""
+    try:
+        return _decode_malformed(body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MalformedBatch(f"not a packed batch of malformed messages: {error}") from error
+
+
+def _columns(block: ReadingBlock) -> _Columns:
+    rare = block.rare
+    return _Columns(
+        list(block.facility_ids),
+        _bytes(block.counts, "<u4"),
+        block.meter_ids,
+        _bytes(block.ts_us, "<i8"),
+        _bytes(block.kw, "<f8"),
+        _bytes(block.kwh_total, "<f8"),
+        _bytes(block.seq, "<i8"),
+        None
+        if rare is None
+        else _Rare(
+            _bytes(rare.trust, "<u1"),
+            _bytes(rare.revision, "<i4"),
+            _bytes(rare.incomplete, "<u1"),
+            rare.extra,
+        ),
+    )
+
+
+def _block(columns: _Columns) -> ReadingBlock:
+    """Raises ValueError."""
+    rare = columns.rare
+    return ReadingBlock(
+        facility_ids=columns.facility_ids,
+        counts=_numbers(columns.counts, "<u4"),
+        meter_ids=columns.meter_ids,
+        ts_us=_numbers(columns.ts_us, "<i8"),
+        kw=np.frombuffer(columns.kw, "<f8"),
+        kwh_total=np.frombuffer(columns.kwh_total, "<f8"),
+        seq=_numbers(columns.seq, "<i8"),
+        rare=None if rare is None else _rare_columns(rare),
+    )
+
+
+def _rare_columns(rare: _Rare) -> RareColumns:
+    trust = _numbers(rare.trust, "<u1")
+    if (trust >= len(TRUST)).any():
+        raise ValueError("a quality that this release does not know")
+    return RareColumns(
+        trust, _numbers(rare.revision, "<i4"), _numbers(rare.incomplete, "<u1").astype(np.bool_), rare.extra
+    )
+
+
+def _bytes(values: NDArray[np.generic], kind: str) -> bytes:
+    return values.astype(kind).tobytes()
+
+
+def _numbers(body: bytes, kind: str) -> NDArray[np.int64]:
+    return np.frombuffer(body, kind).astype(np.int64, copy=False)

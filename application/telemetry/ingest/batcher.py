@@ -1,0 +1,257 @@
+"""Packs readings per partition and hands them to the telemetry log; says "kept" only once the log holds them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+import structlog
+
+from application.ports.telemetry.meter_feed import Kept
+from application.ports.telemetry.stream import StreamUnavailable, TelemetryStream
+from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
+from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
+from application.telemetry.ingest.message_parser import MalformedReading
+from application.telemetry.ingest.slow_period import SlowSpell
+from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
+
+_log = structlog.get_logger(__name__)
+
+_READING_BYTES = 96
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
+_PACKS_AT_ONCE = 32
+_NEARLY_FULL, _RELIEVED = 0.75, 0.5
+_SLOW_S = 1.0
+"""After its flush was due a pack is in the log within milliseconds. What a broker sends ahead of acknowledgements ends
+long before the room here does: of a log that is merely slow its age alone tells."""
+
+
+class _Pack:
+    """What of one partition goes into the log together."""
+
+    __slots__ = ("items", "kept", "partition", "received_at", "size", "traceparent")
+
+    def __init__(self, partition: int, received_at: datetime) -> None:
+        self.partition = partition
+        self.received_at = received_at
+        self.items: list[Any] = []
+        """Readings, those of a message together; or malformed messages in the partition of those."""
+        self.kept: list[Kept] = []
+        self.size = 0
+        self.traceparent: str | None = None
+
+    def packed(self) -> bytes:
+        if self.partition == MALFORMED:
+            return pack(MalformedMessages(received_at=self.received_at, malformed=self.items))
+        return pack(ReadingBatch(received_at=self.received_at, readings=in_columns(self.items)))
+
+
+class _KeptTwice:
+    """For a message whose parts are in two packs: kept when both are."""
+
+    __slots__ = ("_kept", "_missing")
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._missing = 2
+
+    def __call__(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._kept()
+
+
+class ReadingPacker:
+    """Publishes what came `flush_after_s` wall seconds after the first of it, a partition sooner at `batch_bytes`.
+
+    Several packs are on their way at once; they may arrive in another order. There is no room once as much is held as
+    `max_buffered_bytes`, as it would be packed: one message may go beyond. Until they are packed, readings as they were
+    decoded take about four times as much. All methods belong to one event loop.
+    """
+
+    def __init__(
+        self,
+        stream: TelemetryStream,
+        *,
+        flush_after_s: float = 0.1,
+        batch_bytes: int = 64_000,
+        max_buffered_bytes: int = 8_000_000,
+    ) -> None:
+        self._stream = stream
+        self._flush_after_s = flush_after_s
+        self._batch_bytes = batch_bytes
+        self._max_buffered_bytes = max_buffered_bytes
+        self._buffered_bytes = 0
+        self._open: list[_Pack | None] = [None] * (PARTITIONS + 1)
+        self._ready: deque[_Pack] = deque()
+        self._is_overdue = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] | None = None
+        self._refused_since: dict[_Pack, float] = {}
+        self._full_since: float | None = None
+        self._slow_from: dict[_Pack, float] = {}
+        """Of what the log does not hold yet, the oldest first."""
+        self._slow = SlowSpell()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held, as it would be packed."""
+        return self._buffered_bytes
+
+    @property
+    def pressed_for_s(self) -> float:
+        """For how many wall seconds the log has refused something, been slow, or left little room; 0 while it takes
+        everything at once, and has done so for some seconds."""
+        now = asyncio.get_running_loop().time()
+        for slow_from in islice(self._slow_from.values(), 1):
+            self._note_slow(slow_from, now)
+        since = [*self._refused_since.values()]
+        since += [one for one in (self._full_since, self._slow.since(now)) if one is not None]
+        return now - min(since) if since else 0.0
+
+    def _note_slow(self, slow_from: float, now: float) -> None:
+        if now > slow_from:
+            self._slow.note(slow_from, now)
+
+    def has_room(self) -> bool:
+        """Whether another message may be put."""
+        return self._buffered_bytes < self._max_buffered_bytes
+
+    def put(
+        self,
+        readings: Sequence[MeterReading],
+        malformed: Sequence[MalformedReading],
+        kept: Kept,
+        *,
+        at: datetime,
+        traceparent: str | None = None,
+    ) -> None:
+        """Hold all of it, and call `kept` once the log holds it. `readings` are of one facility, `at` is now."""
+        if readings and malformed:
+            kept = _KeptTwice(kept)
+        if readings:
+            size = _READING_BYTES * len(readings)
+            if not isinstance(readings, PlainReadings):
+                size += sum(len(reading.extra) for reading in readings if reading.extra is not None)
+            held = self._opened(partition_of(facility_of(readings)), at)
+            held.items.append(readings)
+            self._hold(held, size, kept, traceparent)
+        if malformed:
+            size = sum(_READING_BYTES + len(m.body) + len(m.topic) + len(m.reason) for m in malformed)
+            held = self._opened(MALFORMED, at)
+            held.items += malformed
+            self._hold(held, size, kept, traceparent)
+
+    def _opened(self, partition: int, at: datetime) -> _Pack:
+        held = self._open[partition]
+        if held is None:
+            held = self._open[partition] = _Pack(partition, at)
+            self._slow_from[held] = asyncio.get_running_loop().time() + self._flush_after_s + _SLOW_S
+            if self._timer is None and not self._is_overdue:
+                self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self._flush)
+        return held
+
+    def _hold(self, held: _Pack, size: int, kept: Kept, traceparent: str | None) -> None:
+        held.kept.append(kept)
+        held.size += size
+        if traceparent is not None:
+            held.traceparent = traceparent
+        self._buffered_bytes += size
+        if held.size >= self._batch_bytes:
+            self._close(held)
+            self._start()
+        if self._full_since is None and self._buffered_bytes > _NEARLY_FULL * self._max_buffered_bytes:
+            self._full_since = asyncio.get_running_loop().time()
+
+    def _flush(self) -> None:
+        self._timer = None
+        # While enough are on their way, what is open fills up instead: an outage makes large packs, not many.
+        self._is_overdue = len(self._publishing) >= _PACKS_AT_ONCE
+        if not self._is_overdue:
+            for held in self._open:
+                if held is not None:
+                    self._close(held)
+            self._start()
+
+    def _close(self, held: _Pack) -> None:
+        self._open[held.partition] = None
+        self._ready.append(held)
+
+    def _start(self) -> None:
+        while self._ready and len(self._publishing) < _PACKS_AT_ONCE:
+            task = asyncio.get_running_loop().create_task(self._publish(self._ready.popleft()))
+            self._publishing.add(task)
+            task.add_done_callback(self._published)
+
+    def _published(self, task: asyncio.Task[None]) -> None:
+        self._publishing.discard(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            if self._failed is not None and not self._failed.done():
+                self._failed.set_exception(error)
+            _log.error("a pack was not kept", error=str(error))
+            return
+        self._start()
+        if self._is_overdue:
+            self._flush()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; then what still waits is given up unkept, and its senders send it again.
+
+        Raises what a publish raised, other than that the log is not there or full.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            either: list[asyncio.Future[Any]] = [stopped, self._failed]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+        finally:
+            stopped.cancel()
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        waiting = list(self._publishing)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        self._open = [None] * len(self._open)
+        self._ready.clear()
+        self._slow_from.clear()
+
+    async def _publish(self, held: _Pack) -> None:
+        """Until the log holds it. The id is of the content, so that a repeat after a lost answer is kept once."""
+        body = held.packed()
+        held.items = []  # else both would be in memory while the log is away
+        message_id = blake2b(body, digest_size=16).hexdigest()
+        pause_s = _FIRST_RETRY_S
+        while True:
+            try:
+                await self._stream.publish(
+                    held.partition, body, message_id=message_id, traceparent=held.traceparent
+                )
+                break
+            except StreamUnavailable as error:
+                self._note_refusal(held, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+        self._refused_since.pop(held, None)
+        self._note_slow(self._slow_from.pop(held), asyncio.get_running_loop().time())
+        self._buffered_bytes -= held.size
+        if self._full_since is not None and self._buffered_bytes < _RELIEVED * self._max_buffered_bytes:
+            self._full_since = None
+        for kept in held.kept:
+            kept()
+
+    def _note_refusal(self, held: _Pack, error: StreamUnavailable) -> None:
+        if not self._refused_since:
+            _log.warning("the telemetry log takes nothing", partition=held.partition, error=str(error))
+        self._refused_since.setdefault(held, asyncio.get_running_loop().time())

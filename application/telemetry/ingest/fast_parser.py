@@ -1,0 +1,151 @@
+"""Readings of messages with nothing to say about any of them, as they were decoded: no object is made of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from application.command_bus.trace_context import USUAL_CHARACTERS
+from application.telemetry.ingest.lenient_parser import MAX_REVISION, QUALITY_WORDS, SCHEMA_MAJOR
+from domain.telemetry.meter_reading import (
+    IDENTIFIER,
+    MAX_ABS_KW,
+    MAX_KWH_TOTAL,
+    NEWEST_READING,
+    OLDEST_READING,
+    TRUST,
+    MeterReading,
+    Quality,
+)
+from domain.telemetry.reading_block import (
+    SEPARATOR,
+    NotYetReadings,
+    RareColumns,
+    ReadingBlock,
+    UnjoinableId,
+    joined,
+    microseconds,
+)
+
+_METER_IDS = re.compile(rf"(?:{IDENTIFIER.pattern}{SEPARATOR})*{IDENTIFIER.pattern}")
+_TRUST = {word: TRUST.index(quality) for word, quality in QUALITY_WORDS.items()}
+
+
+class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A complete reading of schema 1. The bounds are those of domain.telemetry.meter_reading.checked."""
+
+    ts: Annotated[datetime, msgspec.Meta(tz=True)]
+    kw: Annotated[float, msgspec.Meta(ge=-MAX_ABS_KW, le=MAX_ABS_KW)]
+    kwh_total: Annotated[float, msgspec.Meta(ge=-MAX_KWH_TOTAL, le=MAX_KWH_TOTAL)]
+    schema: Annotated[int, msgspec.Meta(ge=SCHEMA_MAJOR, le=SCHEMA_MAJOR)] = SCHEMA_MAJOR
+    seq: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    quality: Quality | Literal["OK", "ESTIMATED", "BAD", "MISSING"] = "measured"
+    revision: Annotated[int, msgspec.Meta(ge=0, le=MAX_REVISION)] = 0
+    traceparent: Annotated[str, msgspec.Meta(max_length=USUAL_CHARACTERS)] | None = None
+    """A longer one is looked at field by field: what is decoded is held, and counted as a reading."""
+    facility_id: str | None = None
+    """Need not be there; must be the topic's."""
+    meter_id: str | None = None
+    """Which of the facility's meters, where a gateway speaks for several; else the topic's."""
+
+
+class PlainReadings(NotYetReadings):
+    """Of one message, and not empty. A reading to whoever looks at one, columns for `in_columns`."""
+
+    __slots__ = ("facility_id", "items", "meter_ids")
+
+    def __init__(self, facility_id: str, meter_ids: str, items: Sequence[ReadingMessage]) -> None:
+        self.facility_id = facility_id
+        self.meter_ids = meter_ids
+        """SEPARATOR between one and the next."""
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[MeterReading]:
+        for meter_id, item in zip(self.meter_ids.split(SEPARATOR), self.items, strict=True):
+            yield MeterReading(
+                self.facility_id,
+                meter_id,
+                item.ts.astimezone(UTC),
+                item.kw,
+                item.kwh_total,
+                item.seq,
+                QUALITY_WORDS[item.quality],
+                revision=item.revision,
+            )
+
+
+def plain_readings(
+    facility_id: str, meter_id: str, items: Sequence[ReadingMessage], now: datetime
+) -> PlainReadings | None:
+    """None where there is something to say about one of `items`: they have to be looked at one by one."""
+    moments = [item.ts for item in items]
+    if min(moments) < now - OLDEST_READING or max(moments) > now + NEWEST_READING:
+        return None
+    for item in items:
+        if item.facility_id is not None and item.facility_id != facility_id:
+            return None
+    meter_ids = SEPARATOR.join([meter_id if item.meter_id is None else item.meter_id for item in items])
+    is_known = meter_ids == meter_id
+    # What stands between ids may stand in one that a meter sent.
+    if is_known or (meter_ids.count(SEPARATOR) == len(items) - 1 and _METER_IDS.fullmatch(meter_ids)):
+        return PlainReadings(facility_id, meter_ids, items)
+    return None
+
+
+def facility_of(readings: Sequence[MeterReading]) -> str:
+    """Whose they are: of one message, and not empty."""
+    return readings.facility_id if isinstance(readings, PlainReadings) else readings[0].facility_id
+
+
+def in_columns(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
+    """All of `parts`, each of one message, in columns where they can be; those that are plain come first."""
+    plain = [part for part in parts if isinstance(part, PlainReadings)]
+    others = [reading for part in parts if not isinstance(part, PlainReadings) for reading in part]
+    try:
+        return joined([_block(plain), ReadingBlock.of(others)])
+    except UnjoinableId:  # only one by one
+        return [*chain.from_iterable(plain), *others]
+
+
+def _block(parts: Sequence[PlainReadings]) -> ReadingBlock:
+    items = list(chain.from_iterable([part.items for part in parts]))
+    facility_ids: list[str] = []
+    counts: list[int] = []
+    for part in parts:
+        if facility_ids and facility_ids[-1] == part.facility_id:
+            counts[-1] += len(part.items)
+        else:
+            facility_ids.append(part.facility_id)
+            counts.append(len(part.items))
+    return ReadingBlock(
+        facility_ids=facility_ids,
+        counts=np.array(counts, dtype=np.int64),
+        meter_ids=SEPARATOR.join([part.meter_ids for part in parts]),
+        ts_us=microseconds([item.ts for item in items]),
+        kw=np.array([item.kw for item in items], dtype=np.float64),
+        kwh_total=np.array([item.kwh_total for item in items], dtype=np.float64),
+        seq=np.array([-1 if item.seq is None else item.seq for item in items], dtype=np.int64),
+        rare=_rare(items),
+    )
+
+
+def _rare(items: Sequence[ReadingMessage]) -> RareColumns | None:
+    words, revisions = [item.quality for item in items], [item.revision for item in items]
+    measured = words.count("measured")
+    if (measured < len(words) and measured + words.count("OK") < len(words)) or any(revisions):
+        rare = RareColumns.usual(len(items))
+        return msgspec.structs.replace(
+            rare,
+            trust=np.array([_TRUST[word] for word in words], dtype=np.int64),
+            revision=np.array(revisions, dtype=np.int64),
+        )
+    return None

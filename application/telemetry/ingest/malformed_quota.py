@@ -1,0 +1,108 @@
+"""How much of what cannot be used is kept whole: of one facility, and of all (ADR 0049).
+
+Readings and malformed messages share the telemetry log, and what is malformed goes on into the dead letters for good.
+Without a bound one facility's garbage fills either, and then nobody's readings are taken.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
+from application.telemetry.ingest.message_parser import MalformedReading
+
+_ENTRY_BYTES = 96
+"""What a message costs beside its own bytes."""
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """So many bytes at once, and so many more a second."""
+
+    at_once: float
+    per_s: float
+
+
+OF_A_FACILITY = Allowance(16e6, 64e3)
+OF_ALL = Allowance(128e6, 512e3)
+"""Over ten minutes without a store this is less than half of a log of 1 GiB."""
+
+
+class _Left(msgspec.Struct):
+    """A token bucket."""
+
+    size: float
+    at_s: float
+
+    def filled(self, allowance: Allowance, now_s: float) -> float:
+        passed_s = max(0.0, now_s - self.at_s)
+        self.size = min(allowance.at_once, self.size + allowance.per_s * passed_s)
+        self.at_s = max(self.at_s, now_s)
+        return self.size
+
+
+class _Omitted(msgspec.Struct):
+    """Of one facility, not told yet."""
+
+    topic: str
+    """Of the last of them."""
+    messages: int = 0
+    size: int = 0
+
+
+class MalformedBudget:
+    """Of one process. `now_s` is of a clock that only goes forward, in wall seconds: it is about disks."""
+
+    def __init__(self, of_a_facility: Allowance = OF_A_FACILITY, of_all: Allowance = OF_ALL) -> None:
+        self._of_a_facility, self._of_all = of_a_facility, of_all
+        self._all: _Left | None = None
+        self._facilities: OrderedDict[str, _Left] = OrderedDict()
+        self._omitted: dict[str, _Omitted] = {}
+
+    def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:
+        """Whether `malformed` of one message is to be kept; what is not is counted, and told by `omitted`."""
+        size = sum(_ENTRY_BYTES + len(one.topic) + len(one.reason) + len(one.body) for one in malformed)
+        mine = self._left_of(facility_id, now_s)
+        everybody = self._all = self._all or _Left(self._of_all.at_once, now_s)
+        if mine.filled(self._of_a_facility, now_s) >= size and everybody.filled(self._of_all, now_s) >= size:
+            mine.size -= size
+            everybody.size -= size
+            return True
+        self._omit(facility_id, malformed[-1].topic, len(malformed), size)
+        return False
+
+    def _left_of(self, facility_id: str, now_s: float) -> _Left:
+        """Ids come from devices: of more than are watched, the one longest silent begins anew."""
+        left = self._facilities.setdefault(facility_id, _Left(self._of_a_facility.at_once, now_s))
+        self._facilities.move_to_end(facility_id)
+        if len(self._facilities) > MAX_FACILITIES:
+            self._facilities.popitem(last=False)
+        return left
+
+    def _omit(self, facility_id: str, topic: str, messages: int, size: int) -> None:
+        if facility_id not in self._omitted and len(self._omitted) >= MAX_FACILITIES:
+            facility_id = next(iter(self._omitted))  # counted all the same, beside another's
+        omitted = self._omitted.setdefault(facility_id, _Omitted(topic))
+        omitted.topic = topic
+        omitted.messages += messages
+        omitted.size += size
+
+    def omitted(self, *, at: datetime) -> list[MalformedReading]:
+        """For each facility one that stands for those that were not kept since the last time; of the clock's `at`."""
+        told, self._omitted = self._omitted, {}
+        return [
+            MalformedReading(
+                omitted.topic,
+                f"{omitted.messages} more malformed messages of this facility were not kept: "
+                "they came faster than they can be kept",
+                msgspec.json.encode(
+                    {
+                        "omitted_messages": omitted.messages,
+                        "omitted_bytes": omitted.size,
+                        "until": at.isoformat(),
+                    }
+                ),
+            )
+            for omitted in told.values()
+        ]

@@ -1,0 +1,156 @@
+"""Meter messages as they come over MQTT.
+
+The topic decides whose reading it is, and a message that says otherwise is not believed. A message that fits
+the schema is decoded in one step; anything else is looked at field by field: what is valid is kept and flagged
+incomplete, unknown fields are kept beside it, and what cannot be used is handed back with its reason.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from application.command_bus.trace_context import trace_id_in
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES
+from application.telemetry.ingest.fast_parser import ReadingMessage, plain_readings
+from application.telemetry.ingest.lenient_parser import (
+    UnusableReading,
+    lenient_reading,
+)
+from domain.telemetry.meter_reading import (
+    IDENTIFIER,
+    AbsurdReading,
+    MeterReading,
+    checked,
+)
+
+MAX_MESSAGE_BYTES = MAX_PAYLOAD_BYTES
+MAX_READINGS_PER_MESSAGE = 1_000
+MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
+"""Of an oversized message only so much is kept with its dead letter."""
+
+_TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
+
+
+class MalformedReading(msgspec.Struct, frozen=True):
+    """A message, or one reading of a list, that cannot be used."""
+
+    topic: str
+    reason: str
+    body: bytes
+    """As it was sent, byte for byte; of an oversized message the beginning."""
+
+
+class ParsedMessage(msgspec.Struct, frozen=True):
+    """What a meter message holds; both parts may be non-empty for a list. All of it is of the topic's facility."""
+
+    facility_id: str | None
+    """None: the topic names none."""
+    readings: Sequence[MeterReading]
+    malformed: Sequence[MalformedReading]
+    traceparent: str | None = None
+    """As the message says it, well-formed or not."""
+
+
+_decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
+_decode_anything = msgspec.json.Decoder().decode
+_as_sent = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def parse_message(topic: str, payload: bytes, *, now: datetime, size: int | None = None) -> ParsedMessage:
+    """The usable and the unusable readings of one MQTT message; never raises.
+
+    `size` is the message's own where `payload` is only its beginning.
+    """
+    named = _TOPIC.fullmatch(topic)
+    if named is None or len(payload) > MAX_MESSAGE_BYTES or (size is not None and size > len(payload)):
+        return _unreadable(topic, payload, len(payload) if size is None else size)
+    facility_id, meter_id = named.groups()
+    try:
+        return _parse(topic, payload, facility_id, meter_id, now)
+    except RecursionError:
+        return _unusable(facility_id, topic, "JSON nested too deep", payload)
+
+
+def _parse(topic: str, payload: bytes, facility_id: str, meter_id: str, now: datetime) -> ParsedMessage:
+    try:
+        message = _decode_message(payload)
+    except msgspec.ValidationError:
+        return _parse_leniently(topic, payload, facility_id, meter_id, now)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _unusable(facility_id, topic, _reason(error), payload)
+    items = message if isinstance(message, list) else (message,)
+    if 1 <= len(items) <= MAX_READINGS_PER_MESSAGE:
+        readings = plain_readings(facility_id, meter_id, items, now)
+        if readings is not None:
+            return ParsedMessage(facility_id, readings, (), items[0].traceparent)
+    return _parse_leniently(topic, payload, facility_id, meter_id, now)
+
+
+def _addressed(topic: str) -> tuple[str, str]:
+    """The (facility, meter) of `meters/{facility_id}/{meter_id}/readings`. Raises ValueError."""
+    named = _TOPIC.fullmatch(topic)
+    if named is not None:
+        return named[1], named[2]
+    parts = topic.split("/")
+    if len(parts) != 4 or parts[0] != "meters" or parts[3] != "readings":
+        raise UnusableReading(f"topic {topic[:200]!r} is not meters/<facility>/<meter>/readings")
+    name, value = ("meter", parts[2]) if IDENTIFIER.fullmatch(parts[1]) else ("facility", parts[1])
+    raise UnusableReading(f"topic names no valid {name} id: {value[:80]!r}")
+
+
+def carried_trace(*said: str | None) -> str | None:
+    """The first that is one of W3C's: what a device sends becomes a header of the log, and is archived."""
+    return next((trace for trace in said if trace is not None and trace_id_in(trace)), None)
+
+
+def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:
+    facility_id = None
+    try:
+        facility_id, _ = _addressed(topic)
+        reason = f"the message has {size} bytes; at most {MAX_MESSAGE_BYTES} are read"
+    except UnusableReading as error:
+        reason = str(error)
+    return _unusable(facility_id, topic, reason, payload[:MAX_PARKED_BYTES])
+
+
+def _unusable(facility_id: str | None, topic: str, reason: str, payload: bytes) -> ParsedMessage:
+    return ParsedMessage(facility_id, (), (MalformedReading(topic, reason, payload),))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, UnusableReading | AbsurdReading) else f"not JSON: {error}"
+
+
+def _check_count(count: int) -> None:
+    if not 1 <= count <= MAX_READINGS_PER_MESSAGE:
+        raise UnusableReading(f"a list of {count} readings; 1 to {MAX_READINGS_PER_MESSAGE} are read")
+
+
+def _parse_leniently(
+    topic: str, payload: bytes, facility_id: str, meter_id: str, now: datetime
+) -> ParsedMessage:
+    try:
+        message = _decode_anything(payload)
+        items = message if isinstance(message, list) else [message]
+        _check_count(len(items))
+    except (UnusableReading, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _unusable(facility_id, topic, _reason(error), payload)
+    readings: list[MeterReading] = []
+    malformed: list[MalformedReading] = []
+    sent: Sequence[msgspec.Raw] | None = None
+    for number, item in enumerate(items):
+        try:
+            readings.append(checked(lenient_reading(facility_id, meter_id, item), now=now))
+        except (UnusableReading, AbsurdReading) as error:
+            body = payload
+            if len(items) > 1:
+                sent = sent or _as_sent(payload)
+                body = bytes(sent[number])
+            malformed.append(MalformedReading(topic, _reason(error), body))
+    first = items[0] if isinstance(items[0], dict) else {}
+    traceparent = first.get("traceparent")
+    return ParsedMessage(
+        facility_id, readings, malformed, traceparent if isinstance(traceparent, str) else None
+    )

@@ -1,0 +1,180 @@
+"""How a process gets on with the telemetry store: which share of its writes fails, how long its queries take."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from math import ceil
+from threading import Lock
+
+from application.ports.telemetry.meter_powers import MeterPowersView
+from application.ports.telemetry.rollups import CorrectedInterval, Settled, TelemetryRollups
+from application.ports.telemetry.store import (
+    CurrentValue,
+    ImportedIntervals,
+    ImportOutcome,
+    TelemetryStore,
+)
+from domain.telemetry.facility_rollups import RollupSeries
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.load_history import MeterPowers
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import facilities_in
+from domain.time_series.interval_block import IntervalBlock
+from domain.time_series.windows import IntervalSeries, TimeWindow
+
+WINDOW_S = 300.0
+LEAST = 20
+"""Fewer calls in the window say nothing about a share or a percentile."""
+REMEMBERED = 20_000
+
+
+class TelemetryHealth:
+    """Of one process, over the last WINDOW_S wall seconds. Thread-safe."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._writes: deque[tuple[float, bool]] = deque(maxlen=REMEMBERED)
+        self._queries: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self._lock = Lock()
+
+    def wrote(self, *, well: bool) -> None:
+        with self._lock:
+            self._writes.append((self._monotonic(), well))
+
+    def asked(self, seconds: float) -> None:
+        with self._lock:
+            self._queries.append((self._monotonic(), seconds))
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """A query, however it ends."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.asked(time.perf_counter() - began)
+
+    def write_error_pct(self) -> float | None:
+        """None where there were too few writes."""
+        with self._lock:
+            _forget(self._writes, self._monotonic() - WINDOW_S)
+            failed, total = sum(not well for _, well in self._writes), len(self._writes)
+        return None if total < LEAST else 100.0 * failed / total
+
+    def query_p99_s(self) -> float | None:
+        """None where there were too few queries."""
+        with self._lock:
+            _forget(self._queries, self._monotonic() - WINDOW_S)
+            seconds = sorted(seconds for _, seconds in self._queries)
+        return None if len(seconds) < LEAST else seconds[ceil(len(seconds) * 0.99) - 1]
+
+
+def _forget(calls: deque[tuple[float, bool]] | deque[tuple[float, float]], before: float) -> None:
+    while calls and calls[0][0] < before:
+        calls.popleft()
+
+
+def _nobody(facility_ids: Collection[str]) -> None:
+    """Nobody wants to know."""
+
+
+class WatchedTelemetryStore:
+    """`store`, its calls counted in `health`; the thread that wrote readings tells `stored` whose they were."""
+
+    def __init__(
+        self,
+        store: TelemetryStore,
+        health: TelemetryHealth,
+        stored: Callable[[Collection[str]], None] = _nobody,
+    ) -> None:
+        self._store = store
+        self._health = health
+        self._stored = stored
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        with self._writing():
+            added = self._store.write_readings(partition, stream_seq, readings)
+        self._stored(facilities_in(readings))
+        return added
+
+    def position(self, partition: int) -> int:
+        return self._store.position(partition)
+
+    def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
+        with self._health.asking():
+            return self._store.current(facility_ids)
+
+    def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        with self._health.asking():
+            return self._store.newest_readings_at(facility_ids)
+
+    def newest_reading_at(self, facility_id: str) -> datetime | None:
+        with self._health.asking():
+            return self._store.newest_reading_at(facility_id)
+
+    def interval_series_of(
+        self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalBlock:
+        with self._health.asking():
+            return self._store.interval_series_of(facility_ids, window, step_s)
+
+    def interval_series(
+        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalSeries:
+        with self._health.asking():
+            return self._store.interval_series(facility_id, window, step_s)
+
+    def coverage(self, facility_id: str, window: TimeWindow) -> float:
+        with self._health.asking():
+            return self._store.coverage(facility_id, window)
+
+    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+        with self._writing():
+            return self._store.import_intervals(intervals)
+
+    def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
+        self._store.prepare_days(days_from, days_to)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        well = False
+        try:
+            yield
+            well = True
+        finally:
+            self._health.wrote(well=well)
+
+
+class WatchedRollups:
+    """`rollups`, its reads counted in `health`."""
+
+    def __init__(self, rollups: TelemetryRollups, health: TelemetryHealth) -> None:
+        self._rollups = rollups
+        self._health = health
+
+    def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
+        with self._health.asking():
+            return self._rollups.rollups(facility_id, window, step_s)
+
+    def settle(self, partition: int, *, limit: int) -> Settled:
+        return self._rollups.settle(partition, limit=limit)
+
+    def corrections_after(self, correction_id: int, *, limit: int) -> Sequence[CorrectedInterval]:
+        with self._health.asking():
+            return self._rollups.corrections_after(correction_id, limit=limit)
+
+
+class WatchedMeterPowers:
+    """`powers`, its reads counted in `health`."""
+
+    def __init__(self, powers: MeterPowersView, health: TelemetryHealth) -> None:
+        self._powers = powers
+        self._health = health
+
+    def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
+        with self._health.asking():
+            return self._powers.meter_powers(facility_id, window)

@@ -1,0 +1,143 @@
+"""Weather that was asked for within the hour, out of a memory that processes share; old weather while there is none.
+
+Hours that are over are not asked for again once they are a day old: what a service says of the past costs calls, too.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+import numpy as np
+import structlog
+
+from application.ports.clock import Clock
+from application.ports.shared_cache import CacheUnavailable, CurrentCache
+from application.ports.weather.source import WeatherReport, WeatherSource, WeatherUnavailable
+from domain.event_sourcing.json_decoders import json_decoder
+from domain.time_series.windows import FloatArray, IntervalSeries
+
+_log = structlog.get_logger(__name__)
+HOUR = timedelta(hours=1)
+FRESH = timedelta(hours=1)
+KEPT_PAST = timedelta(days=400)
+FINAL_AFTER = timedelta(days=1)
+"""So old an hour's temperature is what it stays."""
+AHEAD_OF_NEED = timedelta(hours=2)
+"""Asked for beyond what is needed, so that the answer serves for the whole of its hour."""
+KEPT_S = 5 * 86_400.0
+LEAST_KEPT_WALL_S = 60.0
+MOST_REMEMBERED = 20_000
+
+
+class KeptWeather(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a cell, as it lies in the cache."""
+
+    issued_at: datetime
+    asked_at: datetime
+    starts_at: datetime
+    final_until: datetime
+    """Hours before it are not asked for again."""
+    temp_c: tuple[float | None, ...]
+
+    def values(self, starts_at: datetime, ends_at: datetime) -> FloatArray:
+        """NaN where nothing is known."""
+        return hours_of(IntervalSeries.of(self.starts_at, 3600, self.temp_c), starts_at, ends_at)
+
+
+class RememberedWeather:
+    """Implements WeatherSource over `source`. `cache` None: every process remembers for itself.
+
+    A report that could not be renewed is given out as it is: its age says that it is old.
+    """
+
+    def __init__(self, source: WeatherSource, clock: Clock, cache: CurrentCache | None = None) -> None:
+        self._source = source
+        self._clock = clock
+        self._cache = cache
+        self._known: dict[str, KeptWeather] = {}
+
+    async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
+        now = self._clock.now()
+        kept = await self._kept(cell)
+        enough = kept is not None and kept.starts_at <= starts_at
+        if not kept or not enough or not timedelta(0) <= now - kept.asked_at < FRESH:
+            try:
+                kept = await self._renewed(cell, kept if enough else None, starts_at, ends_at)
+            except WeatherUnavailable as error:
+                if kept is None:
+                    raise
+                _log.warning("old weather is given out", cell=cell, why=str(error))
+        values = kept.values(starts_at, ends_at)
+        if not np.isfinite(values).any():
+            raise WeatherUnavailable(f"nothing is known of the weather of {cell} in the hours asked for")
+        return WeatherReport(
+            cell=cell, issued_at=kept.issued_at, temp_c=IntervalSeries(starts_at, 3600, values)
+        )
+
+    async def _renewed(
+        self, cell: str, kept: KeptWeather | None, starts_at: datetime, ends_at: datetime
+    ) -> KeptWeather:
+        now = self._clock.now()
+        this_hour = now.replace(minute=0, second=0, microsecond=0)
+        final_until = this_hour - FINAL_AFTER
+        if kept is None:
+            first = starts_at
+        elif final_until - kept.final_until >= FINAL_AFTER:
+            first = max(starts_at, kept.final_until)
+        else:
+            first, final_until = max(starts_at, this_hour), kept.final_until
+        report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
+        since = starts_at if kept is None else max(kept.starts_at, now - KEPT_PAST)
+        until = max(report.temp_c.ends_at, ends_at)
+        told = hours_of(report.temp_c, since, until)
+        if kept is not None:
+            told = np.where(np.isnan(told), kept.values(since, until), told)
+        renewed = KeptWeather(
+            issued_at=report.issued_at,
+            asked_at=now,
+            starts_at=since,
+            final_until=final_until,
+            temp_c=tuple(None if np.isnan(value) else value for value in told.tolist()),
+        )
+        await self._keep(cell, renewed)
+        return renewed
+
+    async def _kept(self, cell: str) -> KeptWeather | None:
+        """The newer of what is known here and in the cache."""
+        mine = self._known.get(cell)
+        if self._cache is None or (mine and timedelta(0) <= self._clock.now() - mine.asked_at < FRESH):
+            return mine
+        try:
+            (found,) = await self._cache.get_many([_key(cell)])
+            theirs = None if found is None else json_decoder(KeptWeather).decode(found)
+        except (CacheUnavailable, msgspec.DecodeError) as error:  # or written by another release
+            _log.debug("the weather is not in the cache", cell=cell, why=str(error))
+            return mine
+        return theirs if mine is None or (theirs and theirs.asked_at > mine.asked_at) else mine
+
+    async def _keep(self, cell: str, kept: KeptWeather) -> None:
+        self._known[cell] = kept
+        while len(self._known) > MOST_REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        if self._cache is None:
+            return
+        wall_s = max(LEAST_KEPT_WALL_S, self._clock.wall_seconds(KEPT_S))
+        try:
+            await self._cache.put_many({_key(cell): msgspec.json.encode(kept)}, kept_wall_s=wall_s)
+        except CacheUnavailable as error:
+            _log.debug("the weather stays in this process", cell=cell, why=str(error))
+
+
+def hours_of(series: IntervalSeries, starts_at: datetime, ends_at: datetime) -> FloatArray:
+    """The hours of an hourly series in that range, NaN where it knows nothing."""
+    found = np.full(max(0, (ends_at - starts_at) // HOUR), np.nan)
+    first = (starts_at - series.starts_at) // HOUR
+    low, high = max(first, 0), min(first + len(found), len(series.values))
+    if low < high:
+        found[low - first : high - first] = series.values[low:high]
+    return found
+
+
+def _key(cell: str) -> str:
+    return f"weather:{cell}"

@@ -1,0 +1,52 @@
+"""The weather quota, watched: the alert `weather_quota` from 80 % of the month's calls on."""
+
+import asyncio
+
+import structlog
+
+from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.weather.quota import QuotaUse, WeatherQuota
+
+_log = structlog.get_logger(__name__)
+ALERT, SUBJECT = "weather_quota", "weather"
+WARN_SHARE = 0.8
+TOLD_AGAIN_SHARE = 0.02
+"""The open alert is refreshed each time so much more of the quota is used."""
+
+
+class WatchedQuota:
+    """Implements WeatherQuota. A register that is away is tried again at the next call."""
+
+    def __init__(self, quota: WeatherQuota, alerts: AlertRegistry, clock: Clock) -> None:
+        self._quota = quota
+        self._alerts = alerts
+        self._clock = clock
+        self._told: float | None = None
+        """The share last told of; 0 where the alert is known to be cleared, None where nothing is known."""
+
+    async def take(self) -> QuotaUse:
+        use = await self._quota.take()
+        if use.used_share < WARN_SHARE:
+            if self._told != 0.0:
+                await self._tell(use, clear=True)
+        elif not self._told or abs(use.used_share - self._told) >= TOLD_AGAIN_SHARE:
+            await self._tell(use, clear=False)
+        return use
+
+    async def standing(self) -> QuotaUse:
+        return await self._quota.standing()
+
+    async def _tell(self, use: QuotaUse, *, clear: bool) -> None:
+        now = self._clock.now()
+        try:
+            if clear:
+                await asyncio.to_thread(self._alerts.clear, ALERT, SUBJECT, at=now)
+            else:
+                detail = f"{use.used} of {use.quota} weather calls of {now:%B} are used"
+                await asyncio.to_thread(self._alerts.raise_alert, ALERT, SUBJECT, detail, at=now)
+        except OperationsUnavailable as error:
+            _log.warning("the weather quota's alert is not told", used=use.used, why=str(error))
+            return
+        self._told = 0.0 if clear else use.used_share
