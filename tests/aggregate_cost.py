@@ -33,8 +33,8 @@ import psycopg  # noqa: E402
 from psycopg_pool import ConnectionPool  # noqa: E402
 
 from adapters.nats.telemetry_stream import NatsTelemetryStream  # noqa: E402
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups  # noqa: E402
-from adapters.postgres.telemetry_store import PostgresTelemetryStore  # noqa: E402
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups  # noqa: E402
+from adapters.postgres.telemetry.store import PostgresTelemetryStore  # noqa: E402
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack  # noqa: E402
 from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of  # noqa: E402
 from tests import servers  # noqa: E402

@@ -23,7 +23,7 @@ from adapters.embedded.data_folder import DataFolder, Remembered, write_private
 from adapters.embedded.launcher import remove_folder
 from adapters.embedded.loopback import HOST
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres
-from adapters.postgres.migrate import migrate
+from adapters.postgres.schema.migrate import migrate
 
 AServer = TypeVar("AServer", bound=EmbeddedPostgres)
 PATIENCE_S = 60.0

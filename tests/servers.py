@@ -24,7 +24,7 @@ from psycopg import sql
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres, create_database
-from adapters.postgres.migrate import migrate
+from adapters.postgres.schema.migrate import migrate
 from tests.hanging import hang
 from tests.used_databases import Template, empty, rename, template_of
 

@@ -6,16 +6,16 @@ from zlib import crc32
 
 import numpy as np
 
-from adapters.forecasting.grouping import alike
-from adapters.forecasting.hourly import on_steps
-from adapters.forecasting.learned import FULL, NO_WEATHER, YESTERDAYS_WEATHER
+from adapters.forecasting.calendar.local_week import HOUR_S, HOURS_A_DAY, IntArray, local_midnights
+from adapters.forecasting.data.grouping import alike
+from adapters.forecasting.data.hourly import on_steps
+from adapters.forecasting.ensemble.bounds import within_reach
+from adapters.forecasting.ensemble.fitted_batch import FULL, NO_WEATHER, YESTERDAYS_WEATHER
+from adapters.forecasting.ensemble.rolling_fit import USED_FROM_H, Rolling
+from adapters.forecasting.ensemble.within_hour import StepShape, in_steps, within_hour
 from adapters.forecasting.load_forecaster import BatchedLoadForecaster
-from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, local_midnights
-from adapters.forecasting.reach import within_reach
-from adapters.forecasting.rolling import USED_FROM_H, Rolling
+from adapters.forecasting.models.weather_ahead import hours_of_yesterday, wandering
 from adapters.forecasting.training import LEAST_DAYS, WITHIN_HOUR_DAYS, Histories, gathered
-from adapters.forecasting.weather_ahead import hours_of_yesterday, wandering
-from adapters.forecasting.within_hour import StepShape, in_steps, within_hour
 from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.forecast.rolling_forecasts import (
     HORIZON_H,

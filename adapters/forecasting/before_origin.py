@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.forecasting.hourly import on_grid, stuck, stuck_to_the_end
-from adapters.forecasting.learned import put_by_local_clock, shifted
-from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, clocks_ahead_h
-from adapters.forecasting.parameters import PAST, Block
-from adapters.forecasting.residual_correction import HORIZON_H, WINDOW_H
-from adapters.forecasting.temperature_columns import carried_on
+from adapters.forecasting.calendar.local_week import HOUR_S, HOURS_A_DAY, IntArray, clocks_ahead_h
+from adapters.forecasting.data.hourly import on_grid, stuck, stuck_to_the_end
+from adapters.forecasting.ensemble.fitted_batch import put_by_local_clock, shifted
+from adapters.forecasting.ensemble.parameters import PAST, Block
+from adapters.forecasting.models.residual_correction import HORIZON_H, WINDOW_H
+from adapters.forecasting.models.temperature_columns import carried_on
 from application.ports.forecast.load_forecaster import RECENT_DAYS, RecentBlock
 from domain.time_series.windows import FloatArray
 

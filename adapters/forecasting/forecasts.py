@@ -6,23 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.forecasting.before_origin import MOST_RECENT_H, Origin, Surroundings, windows
-from adapters.forecasting.conformal import known_of_last_day, widened_by_gaps
-from adapters.forecasting.hourly import on_grid
-from adapters.forecasting.learned import (
+from adapters.forecasting.calendar.local_week import HOUR_S, HOURS_A_DAY, IntArray, hours_of_week
+from adapters.forecasting.calendar.public_holidays import region_of
+from adapters.forecasting.data.hourly import on_grid
+from adapters.forecasting.data.spikes import without_leaps
+from adapters.forecasting.ensemble.bounds import within_reach
+from adapters.forecasting.ensemble.conformal import known_of_last_day, widened_by_gaps
+from adapters.forecasting.ensemble.fitted_batch import (
     FULL,
     NO_WEATHER,
     YESTERDAYS_WEATHER,
     Learned,
     Window,
 )
-from adapters.forecasting.local_week import HOUR_S, HOURS_A_DAY, IntArray, hours_of_week
-from adapters.forecasting.naive_methods import without_gaps
-from adapters.forecasting.parameters import Block
-from adapters.forecasting.public_holidays import region_of
-from adapters.forecasting.reach import within_reach
-from adapters.forecasting.spikes import without_leaps
-from adapters.forecasting.temperature_columns import carried_on, columns, smoothed
-from adapters.forecasting.within_hour import StepShape, in_steps
+from adapters.forecasting.ensemble.parameters import Block
+from adapters.forecasting.ensemble.within_hour import StepShape, in_steps
+from adapters.forecasting.models.naive_methods import without_gaps
+from adapters.forecasting.models.temperature_columns import carried_on, columns, smoothed
 from application.ports.forecast.load_forecaster import BlockQuantiles, RecentBlock, TemperaturesAhead
 from domain.time_series.windows import FloatArray
 

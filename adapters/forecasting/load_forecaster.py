@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from adapters.forecasting.cleaning import begun
+from adapters.forecasting.calendar.local_week import HOUR_S
+from adapters.forecasting.data.cleaning import begun
+from adapters.forecasting.data.grouping import alike
+from adapters.forecasting.data.hourly import hour_of, on_steps
+from adapters.forecasting.ensemble.parameters import Block, is_of_this_layout, packed, unpacked
 from adapters.forecasting.forecasts import block_quantiles
-from adapters.forecasting.grouping import alike
-from adapters.forecasting.hourly import hour_of, on_steps
-from adapters.forecasting.local_week import HOUR_S
-from adapters.forecasting.parameters import Block, is_of_this_layout, packed, unpacked
-from adapters.forecasting.residual_correction import HORIZON_H
+from adapters.forecasting.models.residual_correction import HORIZON_H
 from adapters.forecasting.training import Histories, gathered, learnt
 from application.ports.forecast.load_forecaster import (
     NAIVE,

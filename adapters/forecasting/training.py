@@ -5,21 +5,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.forecasting.batch import Batch
-from adapters.forecasting.cleaning import cleaned
-from adapters.forecasting.hourly import QUARTER_S, hour_of, on_steps
-from adapters.forecasting.local_week import (
+from adapters.forecasting.calendar.local_week import (
     HOUR_S,
     HOURS_A_DAY,
     clocks_ahead_h,
     hours_of_week,
 )
-from adapters.forecasting.parameters import Block, values_of
-from adapters.forecasting.public_holidays import region_of
-from adapters.forecasting.reach import reach_of
-from adapters.forecasting.residual_correction import HORIZON_H
-from adapters.forecasting.rolling import LEARNING_DAYS, USED_FROM_H, Rolling
-from adapters.forecasting.within_hour import QUARTERS, within_hour
+from adapters.forecasting.calendar.public_holidays import region_of
+from adapters.forecasting.data.batch import Batch
+from adapters.forecasting.data.cleaning import cleaned
+from adapters.forecasting.data.hourly import QUARTER_S, hour_of, on_steps
+from adapters.forecasting.ensemble.bounds import reach_of
+from adapters.forecasting.ensemble.parameters import Block, values_of
+from adapters.forecasting.ensemble.rolling_fit import LEARNING_DAYS, USED_FROM_H, Rolling
+from adapters.forecasting.ensemble.within_hour import QUARTERS, within_hour
+from adapters.forecasting.models.residual_correction import HORIZON_H
 from application.ports.forecast.load_forecaster import FacilityHistory
 from domain.time_series.windows import FloatArray
 

@@ -10,11 +10,11 @@ import numpy as np
 import structlog
 
 from adapters.influxdb.connection import RAW, InfluxConnection
+from adapters.influxdb.finalize import settle_quarters, unsettled_rows
 from adapters.influxdb.imports import imported, newest_imported, put_imported
 from adapters.influxdb.quarters import ComputedQuarters, computed
 from adapters.influxdb.raw_readings import last_values, lines_of, new_to, newest_by_meter
 from adapters.influxdb.rollup_rows import columns_of, hour_of, hour_row, says_anything, stored_rollups
-from adapters.influxdb.settling import settle_quarters, unsettled_rows
 from application.ports.clock import Clock
 from application.ports.telemetry.progress import Quarter, TelemetryProgress
 from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled

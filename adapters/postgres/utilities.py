@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations_connection import operations_connection, storable
+from adapters.postgres.operations.connection import operations_connection, storable
 from application.facility.portfolio_entries import UtilityEntry
 
 _COLUMNS = "utility_id, name, webhook_secret_ref, callback_secret_ref"

@@ -69,7 +69,7 @@ def bench_databases() -> Iterator[Callable[[], AbstractContextManager[BenchDatab
 def _make_template(server: EmbeddedPostgres) -> None:
     """Migrated once; a copy takes a fraction of the time."""
     from adapters.embedded.postgres import APP, OWNER, create_database
-    from adapters.postgres.migrate import migrate
+    from adapters.postgres.schema.migrate import migrate
 
     with server.connect() as connection:
         create_database(connection, TEMPLATE)
@@ -103,7 +103,7 @@ def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
     from psycopg.conninfo import conninfo_to_dict
 
-    from adapters.postgres.group_commit import GroupCommitRecorder
+    from adapters.postgres.event_store.recorder import GroupCommitRecorder
 
     parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     datastore = PostgresDatastore(
@@ -157,7 +157,7 @@ def _refuse_volatile(url: str) -> None:
 
 def import_log(url: str, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
     """Fill the log of demand response by the event store's own import; how many domain events."""
-    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.event_store.event_store import PostgresEventStore
     from application.event_store.demand_response import DemandResponse
 
     with closing(PostgresEventStore(DemandResponse, url)) as store:

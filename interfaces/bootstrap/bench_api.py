@@ -115,7 +115,7 @@ class ApiStage:
 
 def gathered_reads(plan: PlainPlan) -> tuple[CurrentReads, Clock]:
     """What the door reads current values with, for the running event loop; it ends with the process."""
-    from adapters.current_cache import RedisCurrentCache
+    from adapters.redis.shared_cache import RedisCurrentCache
     from application.telemetry.current_values import CurrentValues
     from application.telemetry.rate_limited_reads import CurrentReads
 
@@ -189,7 +189,7 @@ def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, 
 def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datetime) -> None:
     """A minute's readings of each, which come together: the twin knows chunks alone."""
     # Before anything is asked: a connection knows what was registered with psycopg by its first use.
-    from adapters.postgres import telemetry_store  # noqa: F401
+    from adapters.postgres.telemetry import store  # noqa: F401
     from domain.telemetry.meter_reading import MeterReading
 
     with closing(open_bench_stores(database.app_url)) as stores:

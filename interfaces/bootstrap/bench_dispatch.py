@@ -63,7 +63,7 @@ def stores_at(settings: Settings, moment: datetime) -> Stores:
 
 
 def save_forecasts(database_url: str, forecasts: Sequence[Forecast]) -> None:
-    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.event_store.event_store import PostgresEventStore
     from application.event_store.forecasts import Forecasts
 
     store = PostgresEventStore(Forecasts, database_url)

@@ -159,7 +159,7 @@ def facility_entry(facility_id: str, programs: tuple[str, ...]) -> FacilityEntry
 
 def _forecast(stores: Stores, facility_ids: Sequence[str]) -> None:
     """What two hours of forecast cycles leave behind."""
-    from adapters.postgres.event_store import PostgresEventStore
+    from adapters.postgres.event_store.event_store import PostgresEventStore
     from application.event_store.forecasts import Forecasts
     from domain.event_sourcing.aggregate import Provenance
     from domain.forecast import (

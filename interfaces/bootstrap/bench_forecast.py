@@ -91,8 +91,8 @@ def cycle_of(
     from psycopg_pool import ConnectionPool
 
     from adapters.clock import SystemClock
-    from adapters.postgres.event_store import PostgresEventStore
-    from adapters.postgres.telemetry_store import PostgresTelemetryStore
+    from adapters.postgres.event_store.event_store import PostgresEventStore
+    from adapters.postgres.telemetry.store import PostgresTelemetryStore
     from application.event_store.forecasts import Forecasts
     from application.forecast.cycle import ForecastCycle
     from application.forecast.issue import ForecastIssuing
@@ -178,9 +178,9 @@ def _remember(telemetry: TelemetryStore, facility_ids: Sequence[str], until: dat
 
 def daily_update(facilities: int) -> Callable[[], None]:
     """One day's hours added to the normal equations of every member of so many facilities, and all of them solved."""
-    from adapters.forecasting.autoregression import LAGS_H
-    from adapters.forecasting.mean_models import MeanModels
-    from adapters.forecasting.temperature_columns import DENSE
+    from adapters.forecasting.models.autoregression import LAGS_H
+    from adapters.forecasting.models.mean_models import MeanModels
+    from adapters.forecasting.models.temperature_columns import DENSE
 
     drawn = np.random.default_rng(1)
     models = MeanModels(facilities)

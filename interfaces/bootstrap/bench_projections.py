@@ -33,12 +33,12 @@ class ReadSide:
     _clock: Any
 
     def table_of(self, projection: AnyProjection) -> str:
-        from adapters.postgres.row_layouts import layout_of
+        from adapters.postgres.read_model.row_layouts import layout_of
 
         return f"gridproof.rm_{layout_of(projection).stem}"
 
     def runner(self, projection: AnyProjection, **options: Any) -> Any:
-        from adapters.postgres.projection_runner import ProjectionRunner
+        from adapters.postgres.read_model.runner import ProjectionRunner
 
         alerts: Any = _NoAlerts()
         return ProjectionRunner(projection, dsn=self.app_url, alerts=alerts, clock=self._clock, **options)
@@ -52,9 +52,9 @@ def read_side(app_url: str) -> Iterator[ReadSide]:
     from psycopg_pool import ConnectionPool
 
     from adapters.clock import SystemClock
-    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-    from adapters.postgres.projection_waits import PostgresProjectionWaits
-    from adapters.postgres.read_models import PostgresReadModels
+    from adapters.postgres.read_model.read_models import PostgresReadModels
+    from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
+    from adapters.postgres.read_model.waits import PostgresProjectionWaits
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for figures
     clock = SystemClock()

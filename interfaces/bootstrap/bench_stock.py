@@ -11,7 +11,7 @@ from eventsourcing.application import AggregateNotFoundError
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 
-from adapters.postgres.event_store import store_environment
+from adapters.postgres.event_store.event_store import store_environment
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import (
     ONE_DECISION,

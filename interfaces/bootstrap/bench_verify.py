@@ -14,8 +14,8 @@ def bench_ledger(app_url: str, folder: Path) -> Iterator[tuple[Callable[[], int]
     """(seals all that is recorded, and gives how much; verifies it, and gives whether it holds)."""
     from adapters.archive import ObjectArchive
     from adapters.clock import SystemClock
-    from adapters.ledger_key import signer_in
-    from adapters.postgres.ledger_store import PostgresLedgerStore
+    from adapters.postgres.ledger.store import PostgresLedgerStore
+    from adapters.signing import signer_in
     from application.ledger.sealing import Sealer, follow
     from application.ledger.verification import verify_ledger
     from domain.ledger.entries import DEMAND_RESPONSE

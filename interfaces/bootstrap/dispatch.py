@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Callable[[], list[str]]) -> None:
     """Until `stop` is set. `facilities` names those whose work is served."""
     from adapters.nats.work_queue import NatsWorkQueue
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from adapters.postgres.call_slots import PostgresCallSlots
+    from adapters.postgres.coordination.call_slots import PostgresCallSlots
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from application.command_bus.batching import GatheredCommands
     from application.dispatch.execution.executor import BmsCalls
     from interfaces.workers.bms_health import BmsHealth, serve_metrics

@@ -27,8 +27,8 @@ def opened_history(settings: Settings) -> Iterator[History]:
     """The log and the readings, for one command that must change nothing."""
     from psycopg_pool import ConnectionPool
 
-    from adapters.postgres.story_log import PostgresStoryLog
-    from adapters.postgres.telemetry_store import PostgresTelemetryStore
+    from adapters.postgres.audit.stream_log import PostgresStoryLog
+    from adapters.postgres.telemetry.store import PostgresTelemetryStore
 
     with ConnectionPool[Any](
         database_url(settings), min_size=1, max_size=1, timeout=10, configure=_read_only

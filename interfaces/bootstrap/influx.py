@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def influx_store(settings: Settings, pool: Any, clock: Clock) -> InfluxTelemetryStore:
     """Connects on first use. Raises SecretError."""
     from adapters.influxdb.store import InfluxTelemetryStore
-    from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
+    from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 
     progress = PostgresTelemetryProgress(pool, clock)
     raw_days = settings.telemetry_raw_days
@@ -40,7 +40,7 @@ def influx_connection(settings: Settings) -> InfluxConnection:
 def set_up_telemetry_store(settings: Settings) -> None:
     """What a store besides PostgreSQL needs before it takes anything. Raises MigrationError, SecretError."""
     from adapters.influxdb.setup import InfluxNotSetUp, set_up
-    from adapters.postgres.migrate import MigrationError
+    from adapters.postgres.schema.migrate import MigrationError
     from application.ports.telemetry.store import TelemetryStoreUnavailable
 
     if settings.telemetry_store != "influx":

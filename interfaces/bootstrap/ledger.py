@@ -15,9 +15,9 @@ from application.ledger.proof import NotProvable
 from interfaces.settings import Settings
 
 if TYPE_CHECKING:
-    from adapters.ledger_key import Ed25519Signer
-    from adapters.postgres.ledger_follower import LedgerFollower
-    from adapters.postgres.ledger_store import PostgresLedgerStore
+    from adapters.postgres.ledger.follower import LedgerFollower
+    from adapters.postgres.ledger.store import PostgresLedgerStore
+    from adapters.signing import Ed25519Signer
     from application.ledger.proof import ProofDocument
     from application.ledger.status import LedgerStatus
     from application.ledger.verification_report import LedgerReport, Span
@@ -50,14 +50,14 @@ def open_archive(settings: Settings) -> Archive:
 
 
 def ledger_store(stores: Stores) -> PostgresLedgerStore:
-    from adapters.postgres.ledger_store import PostgresLedgerStore
+    from adapters.postgres.ledger.store import PostgresLedgerStore
 
     return PostgresLedgerStore(stores.pool.connection)
 
 
 def ledger_signer(settings: Settings) -> Ed25519Signer:
     """The key that the settings refer to, or that of the data folder, made if there is none. Raises UnusableKey."""
-    from adapters.ledger_key import signer_from_pem, signer_in
+    from adapters.signing import signer_from_pem, signer_in
     from interfaces.secrets import resolve_secret
 
     if settings.ledger_key is None:
@@ -70,7 +70,7 @@ def public_key(settings: Settings, given: str | None = None) -> bytes:
 
     Raises NoPublicKey or UnusableKey.
     """
-    from adapters.ledger_key import PUBLIC
+    from adapters.signing import PUBLIC
 
     if given is not None:
         return read_public_key(given)
@@ -81,7 +81,7 @@ def public_key(settings: Settings, given: str | None = None) -> bytes:
 
 def read_public_key(given: str) -> bytes:
     """Of 64 hexadecimal digits, or of a PEM file. Raises NoPublicKey or UnusableKey."""
-    from adapters.ledger_key import public_key_from_pem
+    from adapters.signing import public_key_from_pem
 
     if re.fullmatch("[0-9a-fA-F]{64}", given):
         return bytes.fromhex(given)
@@ -96,7 +96,7 @@ def read_public_key(given: str) -> bytes:
 
 
 def ledger_follower(stores: Stores) -> LedgerFollower:
-    from adapters.postgres.ledger_follower import LedgerFollower
+    from adapters.postgres.ledger.follower import LedgerFollower
     from interfaces.failpoints import failpoint
 
     settings = stores.settings

@@ -65,7 +65,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
 def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
     """The sessions of the settings, as `worker` may read them. Raises MqttTlsError."""
     from adapters.mqtt import MqttMeterFeed
-    from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+    from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
     from interfaces.workers.ingest_sessions import IngestSession
 
     settings = stores.settings
@@ -106,7 +106,7 @@ def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _turn_shares(stores: Stores) -> TurnShares:
-    from adapters.postgres.turn_shares import PostgresTurnShares
+    from adapters.postgres.coordination.lock_holders import PostgresTurnShares
 
     return PostgresTurnShares(stores.database_url, "ingest ")
 
@@ -115,7 +115,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
     from adapters.nats.server_list import servers_of
-    from adapters.postgres.partition_shares import PostgresPartitionShares
+    from adapters.postgres.coordination.partition_assignment import PostgresPartitionShares
     from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers import aggregate
 
@@ -141,7 +141,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers import forecast
 
     locks = AdvisoryLocks(stores.database_url)
@@ -157,8 +157,8 @@ async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
 def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iterator[ForecastCycle]:
     """One cycle of forecasts, as the worker and `gridproof forecast run` make it, over a log that it opens."""
     from adapters.forecasting import BatchedLoadForecaster
-    from adapters.postgres.event_store import PostgresEventStore
-    from adapters.postgres.forecast_models import PostgresForecastModels
+    from adapters.postgres.event_store.event_store import PostgresEventStore
+    from adapters.postgres.forecast.models import PostgresForecastModels
     from application.event_store.forecasts import Forecasts
     from application.forecast.cycle import ForecastCycle
     from application.forecast.issue import ForecastIssuing

@@ -24,7 +24,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
 
     from adapters.nats.raw_log import NatsRawLog
     from adapters.nats.server_list import servers_of
-    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers.archive import ArchiveWorker
 
     settings = stores.settings
@@ -55,7 +55,7 @@ def clock_time(settings: Settings) -> Callable[[datetime], datetime]:
 
 
 def raw_archive_progress(stores: Stores) -> RawArchiveProgress:
-    from adapters.postgres.raw_archive_progress import PostgresRawArchiveProgress
+    from adapters.postgres.raw_archive import PostgresRawArchiveProgress
 
     return PostgresRawArchiveProgress(stores.pool)
 

@@ -14,8 +14,8 @@ from interfaces.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded import EmbeddedServers
-    from adapters.postgres.migrate import Migrated
-    from adapters.postgres.migration_check import SchemaCheck
+    from adapters.postgres.schema.compatibility_check import SchemaCheck
+    from adapters.postgres.schema.migrate import Migrated
 
 ADDRESSES = "addresses.json"
 _SAVED = frozenset(
@@ -120,8 +120,8 @@ def spawn_child(
 def migrate_database(
     settings: Settings, *, oldest_release: str | None = None, alone: bool = False
 ) -> Migrated:
-    """Bring the database to this release's schema, as adapters.postgres.migrate says. Raises MigrationError."""
-    from adapters.postgres.migrate import migrate
+    """Bring the database to this release's schema, as adapters.postgres.schema.migrate says. Raises MigrationError."""
+    from adapters.postgres.schema.migrate import migrate
 
     done = migrate(_owner_url(settings), oldest_release=oldest_release, alone=alone)
     set_up_telemetry_store(settings)
@@ -130,7 +130,7 @@ def migrate_database(
 
 def read_release(written: str) -> str:
     """The release as it was written. Raises ValueError for what is none."""
-    from adapters.postgres.migration_label import release_of
+    from adapters.postgres.schema.migration_header import release_of
 
     release_of(written)
     return written
@@ -138,16 +138,16 @@ def read_release(written: str) -> str:
 
 def check_schema(settings: Settings) -> SchemaCheck:
     """The migrations against themselves and the database, which is not changed. Raises MigrationError."""
-    from adapters.postgres import migration_check
+    from adapters.postgres.schema import compatibility_check
 
-    return migration_check.check_schema(_owner_url(settings))
+    return compatibility_check.check_schema(_owner_url(settings))
 
 
 def _owner_url(settings: Settings) -> str:
     url = settings.migration_database_url or settings.database_url
     if url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_MIGRATION_DATABASE_URL (the owner's role)")
-    from adapters.postgres.address import UnreadableAddress, for_failover
+    from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
 
     try:
         return for_failover(url)

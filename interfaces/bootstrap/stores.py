@@ -15,8 +15,8 @@ from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
 from interfaces.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from adapters.postgres.event_store import PostgresEventStore
-    from adapters.postgres.log_signal import LogSignal
+    from adapters.postgres.event_store.event_store import PostgresEventStore
+    from adapters.postgres.event_store.log_listener import LogSignal
     from application.ports.access.api_keys import ApiKeys
     from application.ports.access.sessions import Sessions
     from application.ports.facility import Utilities
@@ -56,27 +56,27 @@ class Stores:
         return database_url(self.settings)
 
     def alerts(self) -> AlertRegistry:
-        from adapters.postgres.alerts import PostgresAlerts
+        from adapters.postgres.operations.alerts import PostgresAlerts
 
         return PostgresAlerts(self.pool)
 
     def dead_letters(self) -> DeadLetters:
-        from adapters.postgres.dead_letters import PostgresDeadLetters
+        from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 
         return PostgresDeadLetters(self.pool)
 
     def read_models(self) -> ReadModels:
-        from adapters.postgres.read_models import PostgresReadModels
+        from adapters.postgres.read_model.read_models import PostgresReadModels
 
         return PostgresReadModels(self.pool)
 
     def story_log(self) -> StoryLog:
-        from adapters.postgres.story_log import PostgresStoryLog
+        from adapters.postgres.audit.stream_log import PostgresStoryLog
 
         return PostgresStoryLog(self.pool)
 
     def stored_readings(self) -> StoredReadings:
-        from adapters.postgres.stored_readings import PostgresStoredReadings
+        from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 
         return PostgresStoredReadings(self.pool)
 
@@ -85,7 +85,7 @@ class Stores:
             from interfaces.bootstrap.influx import influx_store
 
             return influx_store(self.settings, self.pool, self.clock)
-        from adapters.postgres.telemetry_store import PostgresTelemetryStore
+        from adapters.postgres.telemetry.store import PostgresTelemetryStore
 
         return PostgresTelemetryStore(self.pool, self.clock)
 
@@ -94,7 +94,7 @@ class Stores:
             from interfaces.bootstrap.influx import influx_store
 
             return influx_store(self.settings, self.pool, self.clock)
-        from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
+        from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 
         return PostgresTelemetryRollups(self.pool, self.clock)
 
@@ -104,17 +104,17 @@ class Stores:
             from interfaces.bootstrap.influx import influx_connection
 
             return InfluxMeterPowers(influx_connection(self.settings))
-        from adapters.postgres.meter_powers import PostgresMeterPowers
+        from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
 
         return PostgresMeterPowers(self.pool)
 
     def forecast_scores(self) -> ForecastScores:
-        from adapters.postgres.forecast_scores import PostgresForecastScores
+        from adapters.postgres.forecast.scores import PostgresForecastScores
 
         return PostgresForecastScores(self.pool)
 
     def past_forecasts(self) -> PastForecasts:
-        from adapters.postgres.past_forecasts import PostgresPastForecasts
+        from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
 
         return PostgresPastForecasts(self.pool)
 
@@ -124,33 +124,33 @@ class Stores:
         return PostgresUtilities(self.pool)
 
     def api_keys(self) -> ApiKeys:
-        from adapters.postgres.api_keys import PostgresApiKeys
+        from adapters.postgres.access.api_keys import PostgresApiKeys
 
         return PostgresApiKeys(self.pool)
 
     def sessions(self) -> Sessions:
-        from adapters.postgres.sessions import PostgresSessions
+        from adapters.postgres.access.sessions import PostgresSessions
 
         return PostgresSessions(self.pool)
 
     def live_log(self) -> LiveLog:
-        from adapters.postgres.live_log import PostgresLiveLog
+        from adapters.postgres.live_feed import PostgresLiveLog
 
         return PostgresLiveLog.at(self.database_url)
 
     def live_signal(self) -> LogSignal:
-        from adapters.postgres.live_log import CHANNEL
-        from adapters.postgres.log_signal import LogSignal
+        from adapters.postgres.event_store.log_listener import LogSignal
+        from adapters.postgres.live_feed import CHANNEL
 
         return LogSignal(self.database_url, CHANNEL)
 
     def projection_maintenance(self) -> ProjectionMaintenance:
-        from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+        from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 
         return PostgresProjectionMaintenance(self.database_url, self.clock)
 
     def projection_waits(self) -> ProjectionWaits:
-        from adapters.postgres.projection_waits import PostgresProjectionWaits
+        from adapters.postgres.read_model.waits import PostgresProjectionWaits
 
         return PostgresProjectionWaits(self.database_url)
 
@@ -170,7 +170,7 @@ class Stores:
         return known
 
     def system_state(self) -> SystemState:
-        from adapters.postgres.system_state import PostgresSystemState
+        from adapters.postgres.operations.system_state import PostgresSystemState
 
         return PostgresSystemState(self.pool)
 
@@ -192,7 +192,7 @@ def database_url(settings: Settings) -> str:
     """Where the application's role connects, with what a failover asks of a connection."""
     if settings.database_url is None:
         raise NoRunningSystem("no database is known: set GRIDPROOF_DATABASE_URL, or start `gridproof up`")
-    from adapters.postgres.address import UnreadableAddress, for_failover
+    from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
 
     try:
         return for_failover(settings.database_url)
@@ -204,7 +204,7 @@ def replica_url(settings: Settings) -> str | None:
     """Where reads of people go, on a server that may be a standby; None where the settings name none."""
     if settings.database_replica_url is None:
         return None
-    from adapters.postgres.address import UnreadableAddress, for_reading
+    from adapters.postgres.connection.dsn import UnreadableAddress, for_reading
 
     try:
         return for_reading(settings.database_replica_url)
@@ -214,9 +214,9 @@ def replica_url(settings: Settings) -> str | None:
 
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
     """Connects on first use; close them at the end."""
-    from adapters.postgres.event_store import PostgresEventStore
-    from adapters.postgres.forecast_book import PostgresForecastBook
-    from adapters.postgres.quick_pool import QuickPool
+    from adapters.postgres.connection.pool import QuickPool
+    from adapters.postgres.event_store.event_store import PostgresEventStore
+    from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from application.event_store.demand_response import DemandResponse
     from application.handlers import HANDLERS
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def current_cache(stores: Stores) -> CurrentCache | None:
     """For one event loop; None where the settings name no cache."""
-    from adapters.current_cache import RedisCurrentCache
+    from adapters.redis.shared_cache import RedisCurrentCache
 
     url = stores.settings.redis_url
     return None if url is None else RedisCurrentCache(url)
@@ -64,8 +64,8 @@ def serve_telemetry_metrics(settings: Settings) -> int | None:
 
 
 def settling_watch(stores: Stores) -> SettlingWatch:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from adapters.postgres.settling_lag import PostgresSettlingLag
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.telemetry.rollups.lag import PostgresSettlingLag
     from interfaces.workers.settling_watch import SettlingWatch
 
     return SettlingWatch(
@@ -82,7 +82,7 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
 
     from adapters.nats.raw_log import NatsRawLog
     from adapters.nats.server_list import servers_of
-    from adapters.postgres.advisory_locks import AdvisoryLocks
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.lag_watch import LagWatch
 
@@ -116,8 +116,8 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
 
 def telemetry_retention(stores: Stores) -> Retention | None:
     """None where the store lets go of what is old by itself."""
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from adapters.postgres.retention import PostgresTelemetryRetention
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.telemetry.retention import PostgresTelemetryRetention
     from application.telemetry.retention_policy import RetentionPolicy
     from interfaces.bootstrap.raw_archive import archived_through
     from interfaces.workers.retention import Retention

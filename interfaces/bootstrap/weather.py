@@ -9,7 +9,7 @@ from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.telemetry import current_cache
 
 if TYPE_CHECKING:
-    from adapters.weather_quota import CachedWeatherQuota
+    from adapters.redis.weather_quota import CachedWeatherQuota
     from application.ports.clock import Clock
     from application.ports.weather.source import WeatherSource
     from application.weather.cell_location import WeatherPlace
@@ -52,7 +52,7 @@ async def weather_found(settings: Settings, clock: Clock) -> str:
 
 
 def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:
-    from adapters.weather_quota import CachedWeatherQuota
+    from adapters.redis.weather_quota import CachedWeatherQuota
 
     return CachedWeatherQuota(settings.weather_quota_per_month, clock, redis_url=settings.redis_url)
 

@@ -80,7 +80,7 @@ async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels |
     if url is None:
         yield None
         return
-    from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
+    from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
 
     pool = replica_pool(url, size=POOL_SIZE, connect_within_s=REPLICA_WITHIN_S)
     try:
@@ -96,7 +96,7 @@ def web_collaborators(
     replica: ReplicatedReadModels | None = None,
 ) -> WebCollaborators:
     from adapters.nats.queue_depths import NatsQueueDepths
-    from adapters.rate_limit import CachedRateLimiter
+    from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.secrets import resolve_secret
     from interfaces.web.collaborators import ReadRates, WebCollaborators
     from interfaces.web.webhook_secrets import WebhookSecrets

@@ -68,9 +68,9 @@ async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
 
 
 async def _relay(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from adapters.postgres.log_signal import LogSignal
-    from adapters.postgres.reader_positions import PostgresReaderPositions
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.event_store.log_listener import LogSignal
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.command_bus.batching import GatheredCommands
     from interfaces.workers.queue_watch import TellingPublisher
     from interfaces.workers.relay import READER, Relay
@@ -94,8 +94,8 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from adapters.postgres.database_server import PostgresDatabaseServer
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.operations.database_server import PostgresDatabaseServer
     from interfaces.workers.failover_watch import FailoverWatch
     from interfaces.workers.forecast_watch import ForecastWatch
     from interfaces.workers.overdue_letters import OverdueLetters
@@ -160,7 +160,7 @@ async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _notify(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.utility import HttpUtilityNotifier
+    from adapters.callback import HttpUtilityNotifier
     from application.callback import CallbackCalls
     from interfaces.workers.notify import NotifyWorker
 
@@ -188,7 +188,7 @@ async def _notify(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.projection_runner import ProjectionRunner
+    from adapters.postgres.read_model.runner import ProjectionRunner
     from interfaces.bootstrap.ledger import ledger_follower
     from interfaces.workers import project
     from projections.registry import PROJECTIONS
@@ -206,8 +206,8 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.advisory_locks import AdvisoryLocks
-    from adapters.postgres.reader_positions import PostgresReaderPositions
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from interfaces.workers import measure
     from interfaces.workers.remeasure import Remeasuring
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.connection.pool import QuickPool
 from tests import servers
 from tests.acceptance.asking import Callers
 from tests.acceptance.degradation import COLUMNS

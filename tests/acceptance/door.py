@@ -17,26 +17,26 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.forecast_scores import PostgresForecastScores
-from adapters.postgres.live_log import CHANNEL, PostgresLiveLog
-from adapters.postgres.log_signal import LogSignal
-from adapters.postgres.meter_powers import PostgresMeterPowers
-from adapters.postgres.past_forecasts import PostgresPastForecasts
-from adapters.postgres.projection_runner import ProjectionRunner
-from adapters.postgres.projection_waits import PostgresProjectionWaits
-from adapters.postgres.quick_pool import QuickPool
-from adapters.postgres.read_models import PostgresReadModels
-from adapters.postgres.sessions import PostgresSessions
-from adapters.postgres.story_log import PostgresStoryLog
-from adapters.postgres.system_state import PostgresSystemState
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
-from adapters.rate_limit import CachedRateLimiter
+from adapters.postgres.access.api_keys import PostgresApiKeys
+from adapters.postgres.access.sessions import PostgresSessions
+from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.event_store.log_listener import LogSignal
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
+from adapters.postgres.forecast.scores import PostgresForecastScores
+from adapters.postgres.live_feed import CHANNEL, PostgresLiveLog
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from adapters.postgres.operations.system_state import PostgresSystemState
+from adapters.postgres.read_model.read_models import PostgresReadModels
+from adapters.postgres.read_model.runner import ProjectionRunner
+from adapters.postgres.read_model.waits import PostgresProjectionWaits
+from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
+from adapters.redis.rate_limit import CachedRateLimiter
 from application.access.api_keys import issue
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext

@@ -14,14 +14,14 @@ from pathlib import Path
 _PROCESS = Path(__file__).with_name("forked_process.py")
 """By its path: a package on this machine may be called `tests` too."""
 _READ_BEFORE = [
-    "adapters.current_cache",
+    "adapters.redis.shared_cache",
     "adapters.mqtt",
     "adapters.nats.queue_depths",
     "adapters.nats.telemetry_stream",
     "adapters.nats.work_queue",
-    "adapters.postgres.projection_runner",
-    "adapters.postgres.read_models",
-    "adapters.rate_limit",
+    "adapters.postgres.read_model.runner",
+    "adapters.postgres.read_model.read_models",
+    "adapters.redis.rate_limit",
     "interfaces.bootstrap.dispatch",
     "interfaces.bootstrap.workers",
     "interfaces.cli.serve",

@@ -23,8 +23,8 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import AcceleratedClock
 from adapters.embedded.loopback import HOST, free_port
-from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.access.api_keys import PostgresApiKeys
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.access.api_keys import issue
 from application.event_store.forecasts import Forecasts
 from application.ports.event_store.event_store import EventStoreUnavailable

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.operations.dead_letters import DeadLetter
 from interfaces.cli import main
 from projections.registry import PROJECTIONS

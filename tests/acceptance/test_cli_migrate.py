@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.postgres import migrate as migrations
+from adapters.postgres.schema import migrate as migrations
 from tests.acceptance.terminal import Terminal
 from tests.servers import Database
 

@@ -15,7 +15,7 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import NatsWorkQueue
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification

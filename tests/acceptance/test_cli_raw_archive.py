@@ -14,9 +14,9 @@ from psycopg_pool import ConnectionPool
 
 from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.raw_archive_progress import PostgresRawArchiveProgress
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.raw_archive import PostgresRawArchiveProgress
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.raw_archive.progress import ArchiveProgress
 from application.raw_archive.writer import PartitionArchiver
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack

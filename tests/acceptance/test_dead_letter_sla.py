@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.alerts import PostgresAlerts
+from adapters.postgres.operations.alerts import PostgresAlerts
 from application.ports.operations.alerts import Alert
 from application.ports.operations.dead_letters import DeadLetter
 from tests.acceptance.door import Door, running_door

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.clock import AcceleratedClock
 from adapters.embedded.loopback import HOST, free_port
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of
 from tests import servers

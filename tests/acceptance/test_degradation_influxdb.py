@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from adapters.influxdb.store import InfluxTelemetryStore
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from tests import servers
 from tests.acceptance.asked_system import Starting, each_cell
 from tests.acceptance.outage import Outage

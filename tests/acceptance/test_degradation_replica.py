@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from tests.acceptance.asked_system import Asking, Starting, each_cell
 from tests.acceptance.outage import Outage
 from tests.acceptance.outages import feeding, foreseeing

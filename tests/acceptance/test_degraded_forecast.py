@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.commands.program import AgreeProgram
 from application.event_store.forecasts import Forecasts
 from application.facility.portfolio_entries import ProgramEntry

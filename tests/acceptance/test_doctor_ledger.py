@@ -15,9 +15,9 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.archive import ObjectArchive
-from adapters.ledger_key import signer_in
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.ledger_store import PostgresLedgerStore
+from adapters.postgres.ledger.store import PostgresLedgerStore
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.signing import signer_in
 from application.ledger.sealing import Sealer, follow
 from domain.ledger.entries import DEMAND_RESPONSE
 from tests.acceptance.terminal import Terminal

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import cycle_start_of
 from interfaces.web.signature import sign

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from adapters.clock import SystemClock
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.web.signature import sign
 from tests.acceptance.door import (

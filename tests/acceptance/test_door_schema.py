@@ -19,9 +19,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.bench_door import free_port, running_server

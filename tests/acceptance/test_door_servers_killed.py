@@ -16,7 +16,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.embedded import EmbeddedServers
-from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.access.api_keys import PostgresApiKeys
 from application.access.api_keys import issue
 from tests import servers
 from tests.acceptance.door import WEBHOOK, day

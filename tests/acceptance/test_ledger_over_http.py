@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.archive import ObjectArchive
-from adapters.ledger_key import PUBLIC, signer_in
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.ledger_follower import LedgerFollower
+from adapters.postgres.ledger.follower import LedgerFollower
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.signing import PUBLIC, signer_in
 from application.ledger.checkpoints import checkpoint_name
 from application.ports.access.api_keys import Role
 from interfaces.cli.ledger import check

@@ -11,8 +11,8 @@ import aiohttp
 import psycopg
 import pytest
 
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.read_model.runner import ProjectionRunner
 from interfaces.web import live_stream
 from projections.registry import PROJECTIONS
 from tests.acceptance.door import CLOCK, Door, notification, running_door

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.postgres import migrate as migrations
-from adapters.postgres.migration_check import check_schema
+from adapters.postgres.schema import migrate as migrations
+from adapters.postgres.schema.compatibility_check import check_schema
 from interfaces.running_system import RunningSystem
 from interfaces.settings import Settings
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.dead_letters import PostgresDeadLetters
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.ports.operations.dead_letters import DeadLetter
 from tests.acceptance.door import CLOCK, Door, running_door
 from tests.chromium import Page, opened_page

@@ -8,8 +8,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from adapters.forecasting import BatchedLoadForecaster
-from adapters.forecasting.parameters import unpacked
-from adapters.forecasting.temperature_columns import carried_on
+from adapters.forecasting.ensemble.parameters import unpacked
+from adapters.forecasting.models.temperature_columns import carried_on
 from application.forecast.cycle_inputs import inputs_of
 from application.forecast.cycle_weather import CellWeather
 from application.forecast.forecast_commands import ForecastSite, SiteInputs, forecast_commands

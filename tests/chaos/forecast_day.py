@@ -17,8 +17,8 @@ import redis
 
 from adapters.clock import AcceleratedClock
 from adapters.embedded.loopback import free_port
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_models import PostgresForecastModels
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast.models import PostgresForecastModels
 from application.event_store.forecasts import Forecasts
 from application.facility.portfolio_entries import Portfolio, ProgramEntry
 from application.ports.forecast.load_forecaster import TrainedModel

@@ -21,8 +21,8 @@ from threading import Event, Thread
 from uuid import UUID, uuid4
 
 from adapters.clock import AcceleratedClock
-from adapters.postgres.address import for_failover
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.connection.dsn import for_failover
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.command_bus.bus import CommandBus
 from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, JudgeNotification, StartDREvent, StartPreparation

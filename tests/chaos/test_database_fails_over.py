@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.address import for_failover
-from adapters.postgres.alerts import PostgresAlerts
+from adapters.postgres.connection.dsn import for_failover
+from adapters.postgres.operations.alerts import PostgresAlerts
 from domain.dr_event import Batch
 from interfaces.simulators.journal import COMMANDED, curtailed_zones, duplicate_actions
 from tests.chaos.phases import keeps_its_promises

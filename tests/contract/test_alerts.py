@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.alerts import PostgresAlerts
+from adapters.postgres.operations.alerts import PostgresAlerts
 from application.ports.operations.alerts import AlertPlace, AlertRegistry
 from interfaces.simulation.operations import MemoryAlertRegistry
 from tests.fakes.alerts import FakeAlertRegistry

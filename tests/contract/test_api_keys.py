@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.api_keys import PostgresApiKeys
+from adapters.postgres.access.api_keys import PostgresApiKeys
 from application.access.api_keys import InvalidApiKeyScope, is_genuine, issue, parse_token
 from application.ports.access.api_keys import (
     ApiKey,

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from adapters import current_cache
-from adapters.current_cache import RedisCurrentCache
 from adapters.embedded import EmbeddedServers
+from adapters.redis import shared_cache
+from adapters.redis.shared_cache import RedisCurrentCache
 from application.ports.shared_cache import CacheUnavailable, CurrentCache, Turn
 from tests.fakes.current_cache import FakeCurrentCache
 
@@ -111,7 +111,7 @@ def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.Monke
     async def story() -> list[str]:
         async with opened(DEAD_CACHE) as cache:
             said = []
-            for _ in range(current_cache.FAILURES + 2):
+            for _ in range(shared_cache.FAILURES + 2):
                 with pytest.raises(CacheUnavailable) as raised:
                     await cache.get_many(["a"])
                 said.append("left alone" in str(raised.value))
@@ -123,14 +123,14 @@ def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.Monke
 def test_a_cache_that_came_back_is_asked_again(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(current_cache, "LEFT_ALONE_S", 0.05)
+    monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.05)
 
     async def story() -> None:
         async with opened(valkey_server.redis_url) as cache:
             await cache.put_many({"back": b"1"}, kept_wall_s=600.0)
             valkey_server.valkey.kill()
             try:
-                for _ in range(current_cache.FAILURES + 1):
+                for _ in range(shared_cache.FAILURES + 1):
                     with pytest.raises(CacheUnavailable):
                         await cache.get_many(["back"])
             finally:

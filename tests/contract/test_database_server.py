@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.database_server import PostgresDatabaseServer
-from adapters.postgres.idle_connection import check_idle
+from adapters.postgres.connection.idle_connection import check_idle
+from adapters.postgres.operations.database_server import PostgresDatabaseServer
 from application.ports.operations.database_server import DatabaseServer, ServerPlace
 from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.database_server import FakeDatabaseServer

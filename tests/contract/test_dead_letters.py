@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.dead_letters import PostgresDeadLetters
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterDecided,

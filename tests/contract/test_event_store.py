@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_log import EventLog
 from application.ports.event_store.event_store import (

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres import forecast_book
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.idle_connection import check_idle
+from adapters.postgres.connection.idle_connection import check_idle
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast import forecast_book
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
 from application.event_store.forecasts import Forecasts
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.forecast_book import ForecastBook

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.forecast_models import PostgresForecastModels
+from adapters.postgres.forecast.models import PostgresForecastModels
 from application.ports.forecast.load_forecaster import TrainedModel
 from application.ports.forecast.models import ForecastModels
 from application.ports.operations.unavailable import OperationsUnavailable

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.forecast_scores import PostgresForecastScores
+from adapters.postgres.forecast.scores import PostgresForecastScores
 from application.ports.forecast.scores import ErrorCorrelation, ForecastScore, ForecastScores
 from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.forecast_scores import FakeForecastScores

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.ledger_store import TABLES, TILE, PostgresLedgerStore
+from adapters.postgres.ledger.store import TABLES, TILE, PostgresLedgerStore
 from application.ports.ledger.store import Appended, LedgerMoved, LedgerStore, LedgerUnavailable
 from domain.ledger.entries import BEFORE_ALL, DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LAST_OF_ALL, LogRow
 from tests.fakes.ledger_store import FakeLedgerStore

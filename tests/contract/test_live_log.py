@@ -14,8 +14,9 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres import bounded_pool, live_log
-from adapters.postgres.live_log import PostgresLiveLog
+from adapters.postgres import live_feed
+from adapters.postgres.connection import deadline_pool
+from adapters.postgres.live_feed import PostgresLiveLog
 from application.ports.live_feed import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
 from domain.identifiers import facility_stream_id
 from tests.fakes.live_log import AT, FakeLiveLog, positions_of
@@ -207,7 +208,7 @@ def test_a_database_that_hangs_is_named_as_such_by_who_connects_anew(
 
 def at(monkeypatch: pytest.MonkeyPatch, database: Database) -> PostgresLiveLog:
     """With a connection that is there: a slow machine takes longer to make one than a log waits for it."""
-    monkeypatch.setattr(live_log, "CONNECT_WITHIN_S", 30.0)
+    monkeypatch.setattr(live_feed, "CONNECT_WITHIN_S", 30.0)
     log = PostgresLiveLog.at(database.app_dsn)
     log._pool.wait(PATIENCE_S)
     return log
@@ -228,8 +229,8 @@ def test_a_connection_that_hangs_alone_is_given_up_and_replaced(
     monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
     """Its server process is stopped: that closes nothing, and TCP goes on acknowledging what is sent to it."""
-    monkeypatch.setattr(live_log, "ANSWER_WITHIN_S", 1)
-    monkeypatch.setattr(live_log, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
+    monkeypatch.setattr(live_feed, "MOST_CONNECTIONS", 1)
     log = at(monkeypatch, database)
     try:
         assert log.news(0, limit=1).head == 0
@@ -250,8 +251,8 @@ def test_a_connection_that_hangs_alone_is_given_up_and_replaced(
 def test_a_lock_on_the_log_is_not_waited_for_for_good(
     monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    monkeypatch.setattr(live_log, "ANSWER_WITHIN_S", 1)
-    monkeypatch.setattr(bounded_pool, "LONGER_S", 30.0)  # it is the server that ends it, however late
+    monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
+    monkeypatch.setattr(deadline_pool, "LONGER_S", 30.0)  # it is the server that ends it, however late
     log = at(monkeypatch, database)
     try:
         with psycopg.connect(database.admin_dsn) as owner:

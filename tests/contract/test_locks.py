@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.postgres.advisory_locks import AdvisoryLocks, lock_key
+from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
 from application.ports.coordination.locks import LockLost
 from interfaces.simulation.locks import LockBoard, MemoryLocks
 from tests.fakes.locks import FakeLocks

@@ -10,10 +10,10 @@ from psycopg_pool import ConnectionPool
 
 from adapters.influxdb.meter_powers import InfluxMeterPowers
 from adapters.influxdb.store import InfluxTelemetryStore
-from adapters.postgres.meter_powers import PostgresMeterPowers
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore

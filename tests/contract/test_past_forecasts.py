@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.past_forecasts import PostgresPastForecasts
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
 from application.event_store.forecasts import Forecasts
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.past_forecasts import ForecastPlace, PastForecasts
@@ -65,7 +65,7 @@ def test_as_of_a_moment_it_is_what_was_issued_by_then(past: tuple[PastForecasts,
 def test_many_places_are_read_in_batches(
     past: tuple[PastForecasts, Keep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.past_forecasts.AT_ONCE", 3)
+    monkeypatch.setattr("adapters.postgres.forecast.past_forecasts.AT_ONCE", 3)
     reader, keep = past
     places = [ForecastPlace(f"fac-{n}", CYCLE_START) for n in range(8)]
     for number, place in enumerate(places):

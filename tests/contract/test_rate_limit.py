@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from adapters import rate_limit
 from adapters.embedded import EmbeddedServers
-from adapters.rate_limit import LEFT_ALONE_S, MOST_CONNECTIONS, CachedRateLimiter
+from adapters.redis import rate_limit
+from adapters.redis.rate_limit import LEFT_ALONE_S, MOST_CONNECTIONS, CachedRateLimiter
 from application.ports.access.rate_limit import RateDecision, RateLimiter
 from tests import servers
 from tests.fakes.rate_limit import FakeRateLimiter

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.raw_archive_progress import PostgresRawArchiveProgress
+from adapters.postgres.raw_archive import PostgresRawArchiveProgress
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.raw_archive.progress import ArchiveProgress, RawArchiveProgress
 from domain.telemetry.meter_reading import PARTITIONS

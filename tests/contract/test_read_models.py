@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from adapters.postgres import story_log
-from adapters.postgres.projection_runner import ProjectionRunner
-from adapters.postgres.read_models import PostgresReadModels
-from adapters.postgres.story_log import PostgresStoryLog
+from adapters.postgres.audit import stream_log
+from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.read_model.read_models import PostgresReadModels
+from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.event_store.event_log import LogEntry
 from domain.facility import Facility
 from projections import deadlines
@@ -297,7 +297,7 @@ def test_a_story_log_tells_some_streams_whole_and_of_others_what_names_one_id(
 def test_a_story_log_gives_topics_of_every_stream_up_to_a_position(
     opened: Opened, walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story_log, "_BATCH", 3)
+    monkeypatch.setattr(stream_log, "_BATCH", 3)
     _, log = opened(walk.entries)
     topics = ("dr-event.opened.v1", "dispatch.planned.v1")
     expected = [(item.position, item.domain_event) for item in walk.entries if item.topic in topics]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.reader_positions import PostgresReaderPositions
+from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
 from application.ports.event_store.reader_positions import ReaderPositions
 from interfaces.simulation.operations import MemoryReaderPositions
 from tests.fakes.reader_positions import FakeReaderPositions

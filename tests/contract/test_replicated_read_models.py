@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.postgres.projection_runner import ProjectionRunner
-from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
+from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
+from adapters.postgres.read_model.runner import ProjectionRunner
 from projections.facility import FacilitiesProjection, key_of
 from projections.queries.replica import OfTwoServers, ReplicatedReadModels
 from projections.queries.views import ReadModelsUnavailable

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.api_keys import PostgresApiKeys
-from adapters.postgres.sessions import PostgresSessions
+from adapters.postgres.access.api_keys import PostgresApiKeys
+from adapters.postgres.access.sessions import PostgresSessions
 from application.access import sessions as rules
 from application.access.sessions import new_token, token_hash
 from application.ports.access.api_keys import ApiKey, ApiKeysUnavailable, StoredApiKey
@@ -75,7 +75,7 @@ def test_what_has_ended_is_not_found_and_ending_again_changes_nothing(kept: Kept
 
 
 def test_the_oldest_of_a_key_with_too_many_is_forgotten(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("adapters.postgres.sessions", "tests.fakes.sessions"):
+    for module in ("adapters.postgres.access.sessions", "tests.fakes.sessions"):
         monkeypatch.setattr(f"{module}.MOST_OF_A_KEY", 3)
     kept.sessions.begin(hashed(100), OTHER, lasts_s=1)
     for number in range(5):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from application.ports.telemetry.progress import Correction, TelemetryProgress
 from tests.fakes.clock import FakeClock
 from tests.servers import Database

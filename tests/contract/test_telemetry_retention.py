@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.retention import PostgresTelemetryRetention
+from adapters.postgres.telemetry.retention import PostgresTelemetryRetention
 from application.ports.telemetry.retention import TelemetryRetention
 from tests.fakes.telemetry_retention import FakeTelemetryRetention
 from tests.servers import Database

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
 from adapters.influxdb.store import InfluxTelemetryStore
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.rollups import Settled, TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from domain.telemetry.facility_rollups import RollupSeries

@@ -12,8 +12,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.influxdb.store import InfluxTelemetryStore
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals, ReadingsRefused, TelemetryStore
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import NotAligned, TimeWindow

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.utility import HttpUtilityNotifier
+from adapters.callback import HttpUtilityNotifier
 from application.ports.callback import (
     CallbackAddressRefused,
     CallbackFailed,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.embedded import EmbeddedServers
-from adapters.weather_quota import CachedWeatherQuota
+from adapters.redis.weather_quota import CachedWeatherQuota
 from application.ports.weather.quota import WeatherQuota
 from application.weather.token_bucket import MONTH_S, Bucket, BucketRule
 from tests import servers

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.command_bus.bus import CommandBus
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from adapters.postgres.log_copy import ProjectedLog
+from adapters.postgres.read_model.log_copy import ProjectedLog
 from application.event_store.event_mapper import encode_state
 from application.ports.event_store.event_log import LogEntry
 from projections.audit.trail import key_of

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.postgres import reading_chunks
-from adapters.postgres.reading_chunks import chunks_of
+from adapters.postgres.telemetry.readings import chunk_encoder
+from adapters.postgres.telemetry.readings.chunk_encoder import chunks_of
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_block import ReadingBlock
 
@@ -57,13 +57,13 @@ def test_what_is_written_of_many_facilities_is_what_is_written_of_each(readings:
 
 def test_one_odd_reading_has_only_its_own_chunk_made_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    row = reading_chunks._Written._row
+    row = chunk_encoder._Written._row
 
-    def counted(self: reading_chunks._Written, facility: bytes, *place: int) -> list[bytes]:
+    def counted(self: chunk_encoder._Written, facility: bytes, *place: int) -> list[bytes]:
         made.append(place[1])
         return row(self, facility, *place)
 
-    monkeypatch.setattr(reading_chunks._Written, "_row", counted)
+    monkeypatch.setattr(chunk_encoder._Written, "_row", counted)
     readings = [MeterReading(f"fac-{n:03}", "m1", T0, 1.0, 2.0) for n in range(100)]
     readings[50] = msgspec.structs.replace(readings[50], revision=1)
     chunks = chunks_of(ReadingBlock.of(readings))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.postgres.group_commit import GroupCommitRecorder
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from tests.integration.event_store.recorded import TABLE, datastore
 from tests.servers import Database
 

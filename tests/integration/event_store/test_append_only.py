@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.errors import GeneratedAlways, InsufficientPrivilege
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
 from tests.made_up import provenance

@@ -12,10 +12,11 @@ import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres import commit_outcome, own_connection
-from adapters.postgres.group_commit import GroupCommitRecorder
-from adapters.postgres.save_queue import Save
-from adapters.postgres.store_errors import StreamConflict
+from adapters.postgres.connection import dedicated_connection
+from adapters.postgres.event_store import commit_recovery
+from adapters.postgres.event_store.errors import StreamConflict
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from adapters.postgres.event_store.save_request import Save
 from tests.integration.event_store.breaking_link import BreakAt, BreakingLink, breaking_link
 from tests.integration.event_store.recorded import TABLE, datastore, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
@@ -158,15 +159,15 @@ def test_where_postgres_stays_away_the_outcome_stays_open(
     postgres_server: PostgresServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(commit_outcome, "OUTCOME_WITHIN_S", 0.2)
+    monkeypatch.setattr(commit_recovery, "OUTCOME_WITHIN_S", 0.2)
     link.break_at = "after"
-    look_up = commit_outcome._look_up
+    look_up = commit_recovery._look_up
 
     def look_up_nothing(*arguments: Any) -> Any:
         postgres_server.kill()
         return look_up(*arguments)
 
-    monkeypatch.setattr(commit_outcome, "_look_up", look_up_nothing)
+    monkeypatch.setattr(commit_recovery, "_look_up", look_up_nothing)
     with pytest.raises(OperationalError, match="the connection was lost") as told:
         linked.insert_events([stored(uuid4())])
     assert "nothing was saved" not in str(told.value)
@@ -179,7 +180,7 @@ def test_where_postgres_stays_away_the_outcome_stays_open(
 def test_a_transaction_that_takes_too_long_fails_all_its_callers_and_leaves_nothing(
     recorder: GroupCommitRecorder, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_connection, "TRANSACTION_TIMEOUT_S", 1)
+    monkeypatch.setattr(dedicated_connection, "TRANSACTION_TIMEOUT_S", 1)
     batch = [Save([stored(uuid4())]), Save([stored(uuid4())], key("contested")), Save([stored(uuid4())])]
     with psycopg.connect(database.admin_dsn) as other:
         other.execute(
@@ -208,9 +209,9 @@ def test_a_postgres_that_does_not_answer_the_question_holds_no_caller_for_ever(
 ) -> None:
     """Nothing of the server's own ends the question here: only the caller's deadline can."""
     for limit in ("STATEMENT_TIMEOUT_S", "TRANSACTION_TIMEOUT_S"):
-        monkeypatch.setattr(own_connection, limit, 0)
-    monkeypatch.setattr(commit_outcome, "OUTCOME_WITHIN_S", 0.2)
-    monkeypatch.setattr(commit_outcome, "_FIND_SESSION", "SELECT pg_sleep(3600) WHERE %s <> ''")
+        monkeypatch.setattr(dedicated_connection, limit, 0)
+    monkeypatch.setattr(commit_recovery, "OUTCOME_WITHIN_S", 0.2)
+    monkeypatch.setattr(commit_recovery, "_FIND_SESSION", "SELECT pg_sleep(3600) WHERE %s <> ''")
     store = datastore(database.app_dsn, port=link.port)
     recorder = GroupCommitRecorder(store, events_table_name=TABLE)
     try:

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
 
-from adapters.postgres.group_commit import GroupCommitRecorder
-from adapters.postgres.save_queue import Save
-from adapters.postgres.store_errors import KeyConflict, StreamConflict
+from adapters.postgres.event_store.errors import KeyConflict, StreamConflict
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from adapters.postgres.event_store.save_request import Save
 from application.ports.event_store.event_store import ONE_DECISION, SaveTooLarge
 from tests.integration.event_store.recorded import TABLE, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
@@ -154,7 +154,7 @@ def test_after_postgres_was_killed_under_load_every_answered_save_is_in_the_log(
 WRITER = """
 import os, sys, threading, uuid
 from eventsourcing.persistence import StoredEvent
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 recorder = PostgresEventStore(DemandResponse, sys.argv[1])._recorder
 def work():

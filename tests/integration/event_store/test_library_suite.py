@@ -9,7 +9,7 @@ import pytest
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.group_commit import GroupCommitRecorder
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.ports.event_store.event_store import ONE_DECISION
 from tests.servers import Database
 

@@ -5,16 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from adapters.postgres import migrate as migrations
-from adapters.postgres.migrate import (
+from adapters.postgres.schema import migrate as migrations
+from adapters.postgres.schema.compatibility_check import check_schema
+from adapters.postgres.schema.migrate import (
     ContractingMigrationDue,
     Migrated,
     MigrationError,
     migrate,
     migration_files,
 )
-from adapters.postgres.migration_check import check_schema
-from adapters.postgres.migration_label import release_of
+from adapters.postgres.schema.migration_header import release_of
 from tests.servers import Database
 
 NAMES = [name for name, _ in migration_files()]

@@ -3,10 +3,10 @@
 import psycopg
 import pytest
 
-from adapters.postgres import migrate as migrations
-from adapters.postgres.migrate import migrate, migration_files
-from adapters.postgres.migration_check import check_schema, file_problems, taken_away
-from adapters.postgres.migration_label import Label, label_of
+from adapters.postgres.schema import migrate as migrations
+from adapters.postgres.schema.compatibility_check import check_schema, file_problems, taken_away
+from adapters.postgres.schema.migrate import migrate, migration_files
+from adapters.postgres.schema.migration_header import Label, label_of
 from tests.servers import Database
 
 FILES = migration_files()

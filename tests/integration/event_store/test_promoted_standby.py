@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import psycopg
 
-from adapters.postgres.address import for_failover
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.connection.dsn import for_failover
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.command_bus.bus import CommandBus
 from application.commands.facility import RegisterFacility
 from application.event_store.demand_response import DemandResponse

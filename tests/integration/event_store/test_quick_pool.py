@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg_pool import PoolTimeout
 
-from adapters.postgres.quick_pool import TRY_AGAIN_S, QuickPool
+from adapters.postgres.connection.pool import TRY_AGAIN_S, QuickPool
 from tests.servers import Database, PostgresServer
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import Judgement

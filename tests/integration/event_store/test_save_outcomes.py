@@ -9,9 +9,9 @@ from eventsourcing.postgres import PostgresApplicationRecorder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.postgres.group_commit import GroupCommitRecorder
-from adapters.postgres.save_queue import Save
-from adapters.postgres.store_errors import KeyConflict, StreamConflict
+from adapters.postgres.event_store.errors import KeyConflict, StreamConflict
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from adapters.postgres.event_store.save_request import Save
 from tests.integration.event_store.recorded import TABLE, key, log_of, stored
 from tests.servers import Database
 

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.group_commit import GroupCommitRecorder
-from adapters.postgres.shared_reads import SharedReads
-from adapters.postgres.shared_turns import QueueFull, SharedTurns, Turn
+from adapters.postgres.batching.batched_reads import SharedReads
+from adapters.postgres.batching.leader_follower import QueueFull, SharedTurns, Turn
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import EventStoreUnavailable
 from tests.integration.event_store.recorded import TABLE, log_of, stored, until
@@ -167,7 +167,7 @@ def test_reads_of_a_server_that_is_away_are_tried_twice_and_fail() -> None:
 
 FORKING = """
 import datetime, json, os, sys, uuid
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.event_sourcing.aggregate import Provenance

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from adapters.postgres.address import for_failover
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.connection.dsn import for_failover
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import StreamNotFound
 from domain.facility import Facility

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.event_store.forecasts import Forecasts
 from tests.fakes.clock import FakeClock
 from tests.integration.forecast.house import NOW, House

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from adapters.forecasting import BatchedLoadForecaster
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.forecast.cycle import ForecastCycle
 from application.forecast.cycle_report import CycleReport
 from application.forecast.forecast_commands import ForecastSite

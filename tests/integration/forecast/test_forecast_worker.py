@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.clock import AcceleratedClock
-from adapters.postgres.advisory_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from application.forecast import model_registry
 from application.forecast.model_registry import ModelShelf
 from application.ports.event_store.event_store import EventStoreUnavailable

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.advisory_locks import AdvisoryLocks
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.reader_positions import PostgresReaderPositions
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.command_bus.bus import CommandBus
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS

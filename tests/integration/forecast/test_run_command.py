@@ -12,8 +12,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import cycle_start_of
 from interfaces.bootstrap import open_stores

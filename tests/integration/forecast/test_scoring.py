@@ -10,10 +10,10 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_scores import PostgresForecastScores
-from adapters.postgres.past_forecasts import PostgresPastForecasts
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
+from adapters.postgres.forecast.scores import PostgresForecastScores
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.event_store.forecasts import Forecasts
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.clock import SystemClock
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import CYCLE, cycle_start_of
 from tests.acceptance.terminal import Terminal

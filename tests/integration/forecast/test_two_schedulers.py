@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.command_bus.decision_context import CommandContext
 from application.commands.forecast import Issue, IssueForecast
 from application.event_store.forecasts import Forecasts

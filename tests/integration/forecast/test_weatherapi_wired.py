@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted

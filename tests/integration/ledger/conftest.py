@@ -13,8 +13,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.archive import ObjectArchive
-from adapters.ledger_key import Ed25519Signer, signer_in
-from adapters.postgres.ledger_store import TABLES, PostgresLedgerStore
+from adapters.postgres.ledger.store import TABLES, PostgresLedgerStore
+from adapters.signing import Ed25519Signer, signer_in
 from application.ledger.checkpoints import SignedCheckpoint
 from application.ledger.sealing import Sealer, follow
 from application.ledger.verification import verify_ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.ledger_key import signer_in
+from adapters.signing import signer_in
 from application.ledger.checkpoints import checkpoint_name, read_checkpoint, sign
 from application.ledger.sealing import LedgerContradicted
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from adapters.archive import ObjectArchive
-from adapters.ledger_key import signer_in
-from adapters.postgres.ledger_follower import LedgerFollower
+from adapters.postgres.ledger.follower import LedgerFollower
+from adapters.signing import signer_in
 from application.ports.archive import ArchiveUnavailable
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import SEALED, Ledger
@@ -27,8 +27,8 @@ PROCESS = """
 import sys, threading
 from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
-from adapters.ledger_key import signer_in
-from adapters.postgres.ledger_follower import LedgerFollower
+from adapters.signing import signer_in
+from adapters.postgres.ledger.follower import LedgerFollower
 from interfaces.failpoints import failpoint
 from pathlib import Path
 dsn, folder, place = sys.argv[1:]
@@ -155,7 +155,7 @@ class LockedArchive(ObjectArchive):
 def test_without_its_archive_it_waits_tells_and_goes_on(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.ledger_follower.UNSEALED_ALERT_S", 0.0)
+    monkeypatch.setattr("adapters.postgres.ledger.follower.UNSEALED_ALERT_S", 0.0)
     alerts = FakeAlertRegistry()
     archive = LockedArchive(f"file://{ledger.folder}/archive")
     ledger.record(SEALED)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
 from adapters.archive import ObjectArchive
-from adapters.ledger_key import signer_in
-from adapters.postgres.ledger_store import PostgresLedgerStore
-from adapters.postgres.story_log import PostgresStoryLog
+from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.ledger.store import PostgresLedgerStore
+from adapters.signing import signer_in
 from application.ledger.proof import NotProvable, ProofBroken, check_proof, prove
 from interfaces.cli import ledger as commands
 from interfaces.settings import Settings

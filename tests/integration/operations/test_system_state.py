@@ -13,8 +13,8 @@ from psycopg_pool import ConnectionPool
 from adapters.nats.queue_depths import NatsQueueDepths
 from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.nats.work_queue import NatsWorkQueue
-from adapters.postgres.advisory_locks import AdvisoryLocks
-from adapters.postgres.system_state import PostgresSystemState
+from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.operations.system_state import PostgresSystemState
 from application.ports.dispatch.work_queue import CallbackWork
 from application.ports.operations.system_state import QueuesUnavailable
 from tests.servers import Database

@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-from adapters.postgres.projection_runner import ProjectionRunner
-from adapters.postgres.read_models import PostgresReadModels
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.read_model.read_models import PostgresReadModels
+from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
+from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.event_store.event_log import LogEntry
 from projections.engine.projection import AnyProjection
 from projections.queries.views import ProjectionPosition

@@ -9,13 +9,13 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.postgres.address import for_reading
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.forecast_book import PostgresForecastBook
-from adapters.postgres.projection_runner import ProjectionRunner
-from adapters.postgres.read_models import PostgresReadModels
-from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
+from adapters.postgres.connection.dsn import for_reading
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.forecast.forecast_book import PostgresForecastBook
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.read_model.read_models import PostgresReadModels
+from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
+from adapters.postgres.read_model.runner import ProjectionRunner
 from application.command_bus.bus import CommandBus
 from application.commands.facility import RegisterFacility
 from application.event_store.demand_response import DemandResponse

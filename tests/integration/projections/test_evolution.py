@@ -12,8 +12,8 @@ import msgspec
 import psycopg
 import pytest
 
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.story_log import PostgresStoryLog
+from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store import event_mapper
 from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event

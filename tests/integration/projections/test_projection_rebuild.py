@@ -8,7 +8,7 @@ import threading
 import psycopg
 import pytest
 
-from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from application.ports.event_store.event_log import LogEntry
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.trail import AuditTrailProjection

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.event_store.event_log import LogEntry
 from application.ports.operations.alerts import Alert
 from interfaces.workers import project
@@ -117,7 +117,7 @@ RUNNER_PROCESS = textwrap.dedent("""
     import sys, threading, time
     sys.path[:0] = sys.argv[2].split(":")
     from datetime import UTC, datetime
-    from adapters.postgres.projection_runner import ProjectionRunner
+    from adapters.postgres.read_model.runner import ProjectionRunner
     from projections.audit.trail import AuditTrailProjection
 
     class Clock:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from adapters.postgres.projection_waits import PostgresProjectionWaits
+from adapters.postgres.read_model.waits import PostgresProjectionWaits
 from application.ports.event_store.event_log import LogEntry
 from projections.dr_event.projection import DREventsProjection
 from projections.engine.waits import ReadModelBehind

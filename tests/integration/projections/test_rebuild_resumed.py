@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-from adapters.postgres.rebuild_fold import Bounds
+from adapters.postgres.read_model.rebuild.fold import Bounds
+from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from application.ports.event_store.event_log import LogEntry
 from projections.dispatch.projection import DispatchesProjection
 from projections.engine.projection import AnyProjection
@@ -30,8 +30,8 @@ REBUILD_PROCESS = textwrap.dedent("""
     import sys
     sys.path[:0] = sys.argv[2].split(":")
     from adapters.clock import SystemClock
-    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
-    from adapters.postgres.rebuild_fold import Bounds
+    from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
+    from adapters.postgres.read_model.rebuild.fold import Bounds
     from interfaces.failpoints import failpoint
     from projections.registry import projection_named
 

@@ -129,7 +129,7 @@ REBUILD_PROCESS = textwrap.dedent("""
     import sys, time
     sys.path[:0] = sys.argv[2].split(":")
     from datetime import UTC, datetime
-    from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+    from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
     from projections.audit.trail import AuditTrailProjection
 
     class Clock:

@@ -7,11 +7,11 @@ from threading import Thread
 
 import pytest
 
-from adapters.postgres import replica_read_models
-from adapters.postgres.address import for_reading
-from adapters.postgres.quick_pool import QuickPool
-from adapters.postgres.read_model_view import reading
-from adapters.postgres.replica_read_models import ReplicaReadModels, replica_pool
+from adapters.postgres.connection.dsn import for_reading
+from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.read_model import replica
+from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
+from adapters.postgres.read_model.view import reading
 from projections.facility import key_of
 from projections.queries.views import ReadModelsUnavailable
 from tests.integration.projections.replica_pair import (
@@ -38,8 +38,8 @@ def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One story, since each part goes on where the last one left the servers."""
-    monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 0.2)
+    monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(replica, "LEFT_ALONE_S", 0.2)
     assert pair.models.source().name == "primary", "nothing is known of it yet"
     pair.register("fac-001")
     until(lambda: pair.listed() == ["fac-001"], "the replica follows")
@@ -51,10 +51,10 @@ def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
     assert pair.models.facilities.get(key_of("fac-002")) is not None, "one not there yet is looked for"
     until(lambda: bool(pair.listed()) and pair.models.source().lag_s > 0.5, "its lag is told")
 
-    monkeypatch.setattr(replica_read_models, "MOST_LAG_S", 0.5)
+    monkeypatch.setattr(replica, "MOST_LAG_S", 0.5)
     until(lambda: pair.listed() == ["fac-001", "fac-002"], "too far behind: the primary answers")
     assert (pair.models.source().name, pair.models.source().lag_s) == ("primary", 0.0)
-    monkeypatch.setattr(replica_read_models, "MOST_LAG_S", 30.0)
+    monkeypatch.setattr(replica, "MOST_LAG_S", 30.0)
     pair.replay(paused=False)
     until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "it has caught up")
     until(lambda: bool(pair.listed()) and pair.models.source().lag_s == 0.0, "nothing is left to replay")
@@ -137,17 +137,17 @@ def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint
 def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(replica_read_models, "LEFT_ALONE_S", 0.2)
+    monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(replica, "LEFT_ALONE_S", 0.2)
     pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
     with read_from(pair, pool) as models, killed(pair.pair.primary):
         for pause in ("LOOK_EVERY_S", "LEFT_ALONE_S"):
-            monkeypatch.setattr(replica_read_models, pause, 3600.0)
+            monkeypatch.setattr(replica, pause, 3600.0)
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
             models.either(models.alone.facilities.listed, gone)  # its one connection is taken
         assert models.either(models.alone.facilities.listed, gone).rows, "nobody was left alone for that"
 
-        monkeypatch.setattr(replica_read_models, "LOOK_EVERY_S", 0.05)
+        monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
         with pool.connection():
             until(lambda: looked_at(models) is None, "it does not answer")
         models.look()
@@ -159,7 +159,7 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("LOOK_EVERY_S", 0.05), ("LEFT_ALONE_S", 0.2), ("ANSWER_WITHIN_S", 8)):
-        monkeypatch.setattr(replica_read_models, name, value)
+        monkeypatch.setattr(replica, name, value)
     passed = [0.0]
     pool = replica_pool(pair.standby_url, size=2, connect_within_s=0.5)
     there = pair.primary.facilities.listed().rows
@@ -175,7 +175,7 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
             looking.start()
             until(lambda: models._look_began is not None, "somebody looks")
             assert models.age_s() is not None, "it may just take a moment"
-            passed[0] += replica_read_models.LOOK_WITHIN_S
+            passed[0] += replica.LOOK_WITHIN_S
             assert (models.age_s(), models.source().name) == (None, "primary")
             assert models.facilities.listed().rows == there
             assert models._looking.locked(), "and that while the look went on"
@@ -189,7 +189,7 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
 def test_one_read_that_takes_too_long_is_the_primarys_and_the_replica_is_read_from_on(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_read_models, "ANSWER_WITHIN_S", 1)
+    monkeypatch.setattr(replica, "ANSWER_WITHIN_S", 1)
     pool = replica_pool(pair.standby_url, size=2, connect_within_s=5.0)
 
     def too_long() -> str:

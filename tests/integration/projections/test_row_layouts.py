@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import pytest
 
-from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from application.ports.event_store.event_log import LogEntry
 from projections.audit.trail import AuditTrailProjection
 from projections.engine.cursors import InvalidCursor, cursor_after

@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from adapters.postgres.projection_rebuild import PostgresProjectionMaintenance
+from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from application.ports.event_store.event_log import LogEntry
 from projections.dispatch.projection import DispatchesProjection
 from projections.engine.maintenance import ReadersLinger

@@ -26,9 +26,9 @@ OLD_RELEASE = """
 import sys, threading, uuid
 from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.projection_runner import ProjectionRunner
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.read_model.runner import ProjectionRunner
 from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import UnknownTopic
 from domain.dr_event import DREvent

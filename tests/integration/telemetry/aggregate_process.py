@@ -9,9 +9,9 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.partition_shares import PostgresPartitionShares
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.coordination.partition_assignment import PostgresPartitionShares
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers import aggregate
 from tests.fakes.alerts import FakeAlertRegistry

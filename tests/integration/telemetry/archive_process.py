@@ -15,7 +15,7 @@ from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.advisory_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from interfaces.failpoints import failpoint
 from interfaces.workers.archive import ArchiveWorker
 from tests.fakes.alerts import FakeAlertRegistry

@@ -15,9 +15,9 @@ from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
-from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
-from adapters.postgres.stored_readings import PostgresStoredReadings
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
+from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.telemetry.stream import TelemetryStream
 from interfaces.simulators.mqtt_outbox import MqttOutbox

@@ -9,8 +9,8 @@ import nats
 from adapters.clock import SystemClock
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
-from adapters.postgres.turn_shares import PostgresTurnShares
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
+from adapters.postgres.coordination.lock_holders import PostgresTurnShares
 from interfaces.workers import ingest
 from interfaces.workers.ingest_sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry

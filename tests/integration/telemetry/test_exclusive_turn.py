@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
-from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
 from tests.servers import Database, PostgresServer
 
 NAME = "the only one"

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.postgres import turn_shares
-from adapters.postgres.exclusive_turn import PostgresExclusiveTurn
-from adapters.postgres.turn_shares import PostgresTurnShares
+from adapters.postgres.coordination import lock_holders
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
+from adapters.postgres.coordination.lock_holders import PostgresTurnShares
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad
 from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
@@ -95,7 +95,7 @@ def test_a_server_that_is_away_is_named() -> None:
 
 
 def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_shares, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(lock_holders, "ANSWER_WITHIN_S", 0.2)
     clients: list[asyncio.StreamWriter] = []
 
     async def welcome_and_say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

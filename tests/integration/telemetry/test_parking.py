@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
-from adapters.postgres.dead_letters import PostgresDeadLetters
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.ports.telemetry.stream import StreamedBatch
 from application.telemetry.ingest.batch_codec import MalformedMessages, pack
 from application.telemetry.ingest.message_parser import MalformedReading

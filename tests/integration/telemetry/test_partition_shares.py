@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
-from adapters.postgres import partition_shares
-from adapters.postgres.partition_shares import LOCK_CLASS, PostgresPartitionShares
+from adapters.postgres.coordination import partition_assignment
+from adapters.postgres.coordination.partition_assignment import LOCK_CLASS, PostgresPartitionShares
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.partition_work import work_on_share
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
@@ -100,7 +100,7 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         end_sessions(database, connection_limit=0)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
-        monkeypatch.setattr(partition_shares, "KEPT_WHILE_AWAY_S", 0.0)
+        monkeypatch.setattr(partition_assignment, "KEPT_WHILE_AWAY_S", 0.0)
         assert await one.wanted() == frozenset()
         end_sessions(database)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)

@@ -18,10 +18,10 @@ from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres import telemetry_settling
-from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from adapters.postgres.telemetry.rollups import finalize
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.archive import Archive
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.raw_archive.telemetry_log import RawMessage
@@ -193,7 +193,7 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
     assert len(live["meter_readings"]) > 1_500
     assert len(live["rollups"]) == 4 * (120 + 8 + 2)
     assert live["unsettled_quarters"] == []
-    monkeypatch.setattr(telemetry_settling, "MOST_READINGS", 500)
+    monkeypatch.setattr(finalize, "MOST_READINGS", 500)
     with fresh_database(path.postgres) as fresh:
         first = restored_into(fresh.app_dsn, archive)
         assert first.readings > first.added > len(live["meter_readings"])  # doubled, and corrected ones

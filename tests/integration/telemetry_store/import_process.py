@@ -16,7 +16,7 @@ import msgspec
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from adapters.readings_file import open_readings_file
 from application.history_import.importer import import_history
 from application.history_import.inspection import inspect_readings

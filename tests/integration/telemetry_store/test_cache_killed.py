@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters import current_cache
 from adapters.clock import SystemClock
-from adapters.current_cache import RedisCurrentCache
 from adapters.embedded import EmbeddedServers
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
+from adapters.redis import shared_cache
+from adapters.redis.shared_cache import RedisCurrentCache
 from application.ports.clock import Clock
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import FRESH_S
@@ -138,7 +138,7 @@ def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: Count
 def test_a_cache_that_comes_back_is_used_again(
     store: CountedStore, cache_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(current_cache, "LEFT_ALONE_S", 0.1)
+    monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.1)
 
     async def story() -> None:
         cache = RedisCurrentCache(cache_server.redis_url)

@@ -11,7 +11,7 @@ from psycopg_pool import ConnectionPool
 from adapters.influxdb import connection as connections
 from adapters.influxdb.connection import InfluxConnection
 from adapters.influxdb.store import InfluxTelemetryStore
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from application.telemetry import store_health
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore

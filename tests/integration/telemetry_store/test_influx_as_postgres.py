@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from adapters.influxdb import connection as connections
 from adapters.influxdb.connection import InfluxConnection
 from adapters.influxdb.store import InfluxTelemetryStore
-from adapters.postgres.telemetry_progress import PostgresTelemetryProgress
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from domain.telemetry.facility_rollups import RollupSeries
 from domain.telemetry.meter_reading import MeterReading, Quality

@@ -7,7 +7,7 @@ from tests.servers import Database
 
 PROGRAM = """
 import sys
-from adapters.postgres.quick_pool import QuickPool
+from adapters.postgres.connection.pool import QuickPool
 
 with QuickPool(sys.argv[1], min_size=1, max_size=1) as pool:
     class Name(str):
@@ -16,11 +16,11 @@ with QuickPool(sys.argv[1], min_size=1, max_size=1) as pool:
     with pool.connection() as connection:
         # From the first subclass on, the client has a table of types for this connection alone.
         connection.execute("SELECT %s::text", (Name("x"),))
-        assert "adapters.postgres.array_params" not in sys.modules
+        assert "adapters.postgres.wire_format.array_parameters" not in sys.modules
     from datetime import UTC, datetime, timedelta
     from adapters.clock import SystemClock
-    from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-    from adapters.postgres.telemetry_store import PostgresTelemetryStore
+    from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+    from adapters.postgres.telemetry.store import PostgresTelemetryStore
     from domain.telemetry.meter_reading import MeterReading
     from domain.time_series.windows import TimeWindow
 

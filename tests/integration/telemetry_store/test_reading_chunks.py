@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres import migrate as migrations
-from adapters.postgres import stored_words
-from adapters.postgres.chunk_columns import StoredReadings
-from adapters.postgres.chunk_spans import Span
-from adapters.postgres.migrate import migrate, migration_files
-from adapters.postgres.stored_chunks import readings_in
-from adapters.postgres.stored_words import new_to
-from adapters.postgres.telemetry_readings import QuarterNotes
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.schema import migrate as migrations
+from adapters.postgres.schema.migrate import migrate, migration_files
+from adapters.postgres.telemetry.readings import deduplication
+from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
+from adapters.postgres.telemetry.readings.chunk_query import readings_in
+from adapters.postgres.telemetry.readings.deduplication import new_to
+from adapters.postgres.telemetry.readings.insert import QuarterNotes
+from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_block import ReadingBlock
@@ -162,7 +162,7 @@ def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_pl
 def test_quarter_hours_of_many_readings_are_settled_a_few_at_a_time(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.telemetry_settling.MOST_READINGS", 6)
+    monkeypatch.setattr("adapters.postgres.telemetry.rollups.finalize.MOST_READINGS", 6)
     store, rollups = PostgresTelemetryStore(pool, clock), PostgresTelemetryRollups(pool, clock)
     store.write_readings(0, 1, [said(900 * quarter + n, 1.0) for quarter in (0, 1) for n in (30, 60)])
     store.write_readings(0, 2, [said(1_800 + n, 1.0) for n in range(30, 38)])
@@ -218,7 +218,7 @@ def test_a_backlog_is_compared_with_its_own_minutes_alone(
         asked.extend(spans)
         return read(conn, spans)
 
-    monkeypatch.setattr(stored_words, "readings_in", reading)
+    monkeypatch.setattr(deduplication, "readings_in", reading)
     PostgresTelemetryStore(pool, clock).write_readings(0, 1, [said(s, 10.0) for s in range(0, 900, 15)])
     clock.advance(hours=1)
     PostgresTelemetryStore(pool, clock).write_readings(0, 2, [said(s + 5, 10.0) for s in (30, 45, 840)])

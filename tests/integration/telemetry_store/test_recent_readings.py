@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres import recent_readings, stored_chunks
-from adapters.postgres.chunk_spans import Span
-from adapters.postgres.meter_powers import PostgresMeterPowers
-from adapters.postgres.stored_chunks import readings_in
-from adapters.postgres.stored_readings import PostgresStoredReadings
-from adapters.postgres.stored_words import new_to
-from adapters.postgres.telemetry_connection import telemetry_connection
-from adapters.postgres.telemetry_readings import file_recent
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
+from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
+from adapters.postgres.telemetry.readings import chunk_query, recent
+from adapters.postgres.telemetry.readings.chunk_query import readings_in
+from adapters.postgres.telemetry.readings.deduplication import new_to
+from adapters.postgres.telemetry.readings.insert import file_recent
+from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
+from adapters.postgres.telemetry.transaction import telemetry_connection
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.meter_reading import TRUST, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
@@ -231,7 +231,7 @@ def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute
 
 
 def test_more_than_so_many_readings_do_not_wait(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent_readings, "MOST", 5)
+    monkeypatch.setattr(recent, "MOST", 5)
     for second in range(7):
         kept.write([said(second)])
     assert (kept.waiting(), kept.chunks()) == (3, [4])
@@ -258,13 +258,13 @@ def test_a_late_repeat_of_what_waits_is_known(kept: Kept) -> None:
 
 def test_what_is_filed_while_somebody_reads_counts_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.write([said(0), said(15)])
-    asked = stored_chunks._asked
+    asked = chunk_query._asked
 
     def filed_meanwhile(*args: Any) -> list[Any]:
         kept.file()
         return asked(*args)
 
-    monkeypatch.setattr(stored_chunks, "_asked", filed_meanwhile)
+    monkeypatch.setattr(chunk_query, "_asked", filed_meanwhile)
     with kept.pool.connection() as conn:
         found = readings_in(conn, [Span(7, ONE, T0, T0, T0 + timedelta(minutes=15))])
     assert (found.meters, len(found.columns)) == ([(7, "m1")], 2)
@@ -293,7 +293,7 @@ def test_a_write_that_fails_leaves_what_waits_where_it_was(
     kept.write([said(0)])
     kept.clock.advance(seconds=20)
     with monkeypatch.context() as broken:
-        broken.setattr("adapters.postgres.telemetry_readings.add_recent", lambda *_: 1 / 0)
+        broken.setattr("adapters.postgres.telemetry.readings.insert.add_recent", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             kept.write([said(20)])
     assert (kept.waiting(), kept.chunks()) == (1, [])
@@ -310,7 +310,7 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
         compared.append(len(readings))
         return new_to(conn, readings)
 
-    monkeypatch.setattr("adapters.postgres.telemetry_readings.new_to", counted)
+    monkeypatch.setattr("adapters.postgres.telemetry.readings.insert.new_to", counted)
     kept.write([said(0)])
     kept.clock.advance(minutes=20)
     kept.settle()

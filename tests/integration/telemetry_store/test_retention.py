@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.retention import DELETE_ROLLUPS, PostgresTelemetryRetention
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.retention import DELETE_ROLLUPS, PostgresTelemetryRetention
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from application.telemetry.retention_policy import RetentionPolicy
 from domain.telemetry.meter_reading import MeterReading

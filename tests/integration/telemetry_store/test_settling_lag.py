@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.settling_lag import PostgresSettlingLag
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry.rollups.lag import PostgresSettlingLag
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.workers.settling_watch import BEHIND_S, SettlingWatch
 from tests.fakes.alerts import FakeAlertRegistry

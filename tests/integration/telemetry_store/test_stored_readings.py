@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres import chunk_columns, stored_readings
-from adapters.postgres.stored_readings import PostgresStoredReadings
-from adapters.postgres.telemetry_rollups import PostgresTelemetryRollups
-from adapters.postgres.telemetry_store import PostgresTelemetryStore
+from adapters.postgres.telemetry import reading_counts
+from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
+from adapters.postgres.telemetry.readings import chunk_decoder
+from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.ingest.message_parser import parse_message
 from domain.telemetry.meter_reading import MeterReading
@@ -71,7 +72,7 @@ def sent() -> list[MeterReading]:
 def test_a_reading_that_came_twice_counts_once_before_it_is_settled_and_after(
     audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_readings, "FACILITIES_AT_ONCE", 2)
+    monkeypatch.setattr(reading_counts, "FACILITIES_AT_ONCE", 2)
     audited.write(sent())
     audited.write(sent()[::7])
     assert audited.by_hand("SELECT FROM unsettled_quarters") > 0
@@ -116,7 +117,7 @@ def test_a_reader_who_took_every_word_for_a_reading_would_count_twice(
 
     audited.write(sent())
     audited.write(sent()[:10])
-    monkeypatch.setattr(chunk_columns, "standing", every_word)
+    monkeypatch.setattr(chunk_decoder, "standing", every_word)
     assert audited.doubled() == (10, 0, 10)
 
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry_connection import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_connection
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from tests.servers import Database
 

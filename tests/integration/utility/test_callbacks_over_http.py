@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from adapters.utility import BREAKER_FAILURES, HttpUtilityNotifier, check_public
+from adapters.callback import BREAKER_FAILURES, HttpUtilityNotifier, check_public
 from application.ports.callback import CallbackAddressRefused, CallbackFailed, CallbackRefused, Told
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)

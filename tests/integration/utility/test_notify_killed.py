@@ -21,7 +21,7 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import CALLBACK_STREAM, NatsWorkQueue
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.utilities import PostgresUtilities
 from application.event_store.demand_response import DemandResponse
 from application.facility.portfolio_entries import UtilityEntry

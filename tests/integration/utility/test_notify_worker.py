@@ -14,9 +14,9 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.nats.work_queue import CALLBACK_STREAM, NatsWorkQueue
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.dead_letters import PostgresDeadLetters
-from adapters.postgres.event_store import PostgresEventStore
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.callback import GIVE_UP_AFTER_S, CallbackCalls, dead_letter_id, waited_s
 from application.command_bus.bus import CommandBus, TooManyConflicts
 from application.event_store.demand_response import DemandResponse

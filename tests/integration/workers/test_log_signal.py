@@ -8,9 +8,9 @@ from time import monotonic
 import psycopg
 import pytest
 
-from adapters.postgres import log_signal
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.log_signal import LogSignal
+from adapters.postgres.event_store import log_listener
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.event_store.log_listener import LogSignal
 from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
 from tests.made_up import provenance
@@ -153,7 +153,7 @@ async def until_gone(silent: Silent, count: int) -> None:
 def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_signal, "LISTEN_WITHIN_S", 0.2)
+    monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", 0.2)
 
     async def story() -> None:
         silent = Silent()
@@ -172,8 +172,8 @@ def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
 def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_none_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_signal, "LISTEN_WITHIN_S", NEVER_S)
-    monkeypatch.setattr(log_signal, "CONNECTED_SOON_S", 0.1)
+    monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", NEVER_S)
+    monkeypatch.setattr(log_listener, "CONNECTED_SOON_S", 0.1)
 
     async def story() -> None:
         silent = Silent()
@@ -195,7 +195,7 @@ def test_a_save_while_a_connection_was_made_is_not_missed(
     monkeypatch: pytest.MonkeyPatch, signal: LogSignal
 ) -> None:
     """Nobody has heard of it: it says so by returning, and the caller reads the log."""
-    monkeypatch.setattr(log_signal, "CONNECTED_SOON_S", 0.0)
+    monkeypatch.setattr(log_listener, "CONNECTED_SOON_S", 0.0)
 
     async def story() -> None:
         await signal.wait(0.0)

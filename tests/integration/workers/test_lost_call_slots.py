@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from adapters.postgres import call_slots
-from adapters.postgres.call_slots import PostgresCallSlots
+from adapters.postgres.coordination import call_slots
+from adapters.postgres.coordination.call_slots import PostgresCallSlots
 from tests.servers import Database
 
 PATIENCE_S = 60.0

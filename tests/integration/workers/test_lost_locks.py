@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.advisory_locks import AdvisoryLocks, lock_key
+from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
 from application.ports.coordination.locks import LockLost
 from interfaces.workers.holding import while_held
 from tests.servers import Database, PostgresServer

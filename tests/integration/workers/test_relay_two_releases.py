@@ -9,9 +9,9 @@ from typing import ClassVar
 import pytest
 from eventsourcing.utils import register_topic
 
-from adapters.postgres.alerts import PostgresAlerts
-from adapters.postgres.event_store import PostgresEventStore
-from adapters.postgres.reader_positions import PostgresReaderPositions
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+from adapters.postgres.operations.alerts import PostgresAlerts
 from application.event_store import event_mapper
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable

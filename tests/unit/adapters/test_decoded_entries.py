@@ -2,7 +2,7 @@
 
 import msgspec
 
-from adapters.postgres.decoded_entries import OVERHEAD, DecodedEntries
+from adapters.postgres.audit.decoded_entry_cache import OVERHEAD, DecodedEntries
 from application.event_store.event_mapper import encode_state
 from tests.property.projected_logs import PortfolioWalk
 

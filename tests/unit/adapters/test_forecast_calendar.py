@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from adapters.forecasting.local_week import HOUR_S, day_kind_hour, hours_of_week, local_midnights
-from adapters.forecasting.public_holidays import public_holidays, region_of
+from adapters.forecasting.calendar.local_week import HOUR_S, day_kind_hour, hours_of_week, local_midnights
+from adapters.forecasting.calendar.public_holidays import public_holidays, region_of
 
 
 def hour(text: str) -> int:

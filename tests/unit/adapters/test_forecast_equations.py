@@ -5,9 +5,9 @@ import pytest
 from statsmodels.regression.linear_model import WLS
 from statsmodels.tsa.ar_model import AutoReg
 
-from adapters.forecasting.autoregression import LAGS_H, foreseen, lagged, without_lags
-from adapters.forecasting.local_week import HOURS_A_WEEK, IntArray
-from adapters.forecasting.normal_equations import NormalEquations
+from adapters.forecasting.calendar.local_week import HOURS_A_WEEK, IntArray
+from adapters.forecasting.models.autoregression import LAGS_H, foreseen, lagged, without_lags
+from adapters.forecasting.models.normal_equations import NormalEquations
 from domain.time_series.windows import FloatArray
 
 FACILITIES, HOURS, DENSE = 2, 6 * HOURS_A_WEEK, 4

@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from adapters.forecasting.conformal import spread_of
-from adapters.forecasting.guard import mean_squares, mixed, mixing_weights
-from adapters.forecasting.hourly import on_grid, stuck, stuck_steps
-from adapters.forecasting.naive_methods import naive, without_gaps
-from adapters.forecasting.parameters import (
+from adapters.forecasting.data.hourly import on_grid, stuck, stuck_steps
+from adapters.forecasting.data.spikes import believed, spikes
+from adapters.forecasting.ensemble.conformal import spread_of
+from adapters.forecasting.ensemble.parameters import (
     LAYOUT,
     PAST,
     SIZE,
@@ -19,9 +18,10 @@ from adapters.forecasting.parameters import (
     packed,
     unpacked,
 )
-from adapters.forecasting.residual_correction import WINDOW_H, CorrectionFit, corrections, features
-from adapters.forecasting.spikes import believed, spikes
-from adapters.forecasting.weather_ahead import forecast_error_k
+from adapters.forecasting.ensemble.weighting import mean_squares, mixed, mixing_weights
+from adapters.forecasting.models.naive_methods import naive, without_gaps
+from adapters.forecasting.models.residual_correction import WINDOW_H, CorrectionFit, corrections, features
+from adapters.forecasting.models.weather_ahead import forecast_error_k
 from domain.time_series.windows import FloatArray, IntervalSeries
 
 

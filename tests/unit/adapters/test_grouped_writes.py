@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from adapters.postgres.grouped_writes import GroupedWrites
+from adapters.postgres.batching.grouped_writes import GroupedWrites
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 

@@ -3,7 +3,7 @@
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.address import UnreadableAddress, for_failover
+from adapters.postgres.connection.dsn import UnreadableAddress, for_failover
 
 PAIR = "postgresql://app:p%40ss@db-1:5432,db-2:5433/gridproof?options=-csearch_path%3Dgridproof"
 

@@ -1,0 +1,133 @@
+"""The demand response log read by streams, for audits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from eventsourcing.utils import get_topic
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.audit.decoded_entry_cache import DecodedEntries
+from adapters.postgres.connection.errors import named
+from adapters.postgres.connection.single_statements import single_statements
+from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
+from application.event_store.event_mapper import decode_domain_event
+from application.event_store.upcasters import stored_topics
+from domain.dr_event import DREvent
+from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_BATCH = 5_000
+_COLUMNS = "SELECT notification_id, topic, originator_id, originator_version, state"
+_OF_STREAMS = f"""
+{_COLUMNS} FROM gridproof.demand_response_events
+WHERE originator_id = ANY(%(streams)s) AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+ORDER BY notification_id
+"""
+# The head comes last: its position is that of the last domain event at least, and it has no topic.
+_TOLD = f"""
+{_COLUMNS} FROM gridproof.demand_response_events WHERE originator_id = ANY(%(whole)s) UNION ALL
+{_COLUMNS} FROM gridproof.demand_response_events
+WHERE originator_id = ANY(%(partly)s) AND topic = ANY(%(topics)s) AND position(%(mentioned)s IN state) > 0
+UNION ALL
+SELECT coalesce(max(notification_id), 0), NULL, NULL, NULL, NULL FROM gridproof.demand_response_events
+ORDER BY 1, 2 NULLS LAST
+"""  # noqa: S608 - our own column names
+_OF_TOPICS = f"""
+{_COLUMNS} FROM gridproof.demand_response_events
+WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
+"""
+_OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = ANY(%s) ORDER BY notification_id"
+# The provenance comes first in a stored domain event, so the first match is its own recorded_at. The row with the
+# lowest position ends the prefix; the index on positions lets the search stop there.
+_FIRST_LATER = r"""
+SELECT notification_id FROM gridproof.demand_response_events
+WHERE substring(convert_from(state, 'UTF8') FROM '"recorded_at":"([^"]+)"')::timestamptz > %s
+ORDER BY notification_id LIMIT 1
+"""
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
+
+
+class PostgresStoryLog:
+    """`pool`'s connections are those of the application's role."""
+
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        self._pool = pool
+        self._decoded = DecodedEntries()
+
+    def entries_of(
+        self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
+    ) -> list[StoryEntry]:
+        asked = {
+            "streams": list(stream_ids),
+            "topics": None if topics is None else stored_topics(list(topics)),
+        }
+        with self._connection() as connection:
+            found = connection.execute(_OF_STREAMS, asked).fetchall()
+        return self._decoded.of(found)
+
+    def told_of(
+        self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
+    ) -> ToldStory:
+        asked = {
+            "whole": uuids(whole),
+            "partly": uuids(partly),
+            "topics": texts(stored_topics(list(topics))),
+            "mentioned": str(mentioned).encode(),
+        }
+        with self._connection() as connection:
+            teach(connection)
+            *found, head = connection.execute(_TOLD, asked).fetchall()
+        return ToldStory(head[0], self._decoded.of(found))
+
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+        position = after
+        while True:  # in batches: no connection is kept while the caller folds
+            with self._connection() as connection:
+                found = connection.execute(
+                    _OF_TOPICS, (stored_topics(list(topics)), position, until, _BATCH)
+                ).fetchall()
+            yield from map(_entry, found)
+            if len(found) < _BATCH:
+                return
+            position = found[-1][0]
+
+    def prefix_end(self, as_of: datetime) -> int:
+        with self._connection() as connection, connection.transaction():
+            # Without this the planner may scan the whole table for the lowest match.
+            connection.execute("SET LOCAL enable_seqscan = off")
+            connection.execute("SET LOCAL enable_sort = off")
+            later = connection.execute(_FIRST_LATER, (as_of,)).fetchone()
+            head = connection.execute(_HEAD).fetchone()
+            if later is not None:
+                return int(later[0]) - 1
+        return int(head[0]) if head else 0
+
+    def head(self) -> int:
+        with self._connection() as connection:
+            row = connection.execute(_HEAD).fetchone()
+        return int(row[0]) if row else 0
+
+    def dr_events_called(self, utility_event_id: str) -> list[UUID]:
+        with self._connection() as connection:
+            found = connection.execute(_OF_TOPIC, (stored_topics([get_topic(DREvent.Opened)]),)).fetchall()
+        opened = [_entry(row).domain_event for row in found]
+        return [
+            happened.originator_id
+            for happened in opened
+            if isinstance(happened, DREvent.Opened) and happened.utility_event_id == utility_event_id
+        ]
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        with named(StoryLogUnavailable, "the log"), single_statements(self._pool) as connection:
+            yield connection
+
+
+def _entry(row: tuple[Any, ...]) -> StoryEntry:
+    position, topic, originator_id, originator_version, state = row
+    return StoryEntry(position, decode_domain_event(topic, originator_id, originator_version, bytes(state)))

@@ -1,0 +1,143 @@
+"""How a batch is written: one transaction, one lock of the table, one NOTIFY, one commit, on one connection.
+
+First all saves at once, in a single round trip. Where that is refused (a lost race, a taken key, a value that
+PostgreSQL does not take), nothing of it is there, and each save is tried under a savepoint of its own, in order, so
+that each caller learns its own outcome and no other. The lock is held through the commit in both cases: the order
+of the positions is the order of the commits. Where the connection broke, the outcome is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.pq.abc import PGresult
+
+from adapters.postgres.connection.dedicated_connection import OwnConnection, Session
+from adapters.postgres.event_store.commit_recovery import look_up_outcome
+from adapters.postgres.event_store.errors import translated
+from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.event_store.statements import (
+    BEGIN,
+    COMMIT,
+    LOCK,
+    NOTIFY,
+    RELEASE,
+    SAVEPOINT,
+    WriteStatements,
+)
+from adapters.postgres.wire_format.binary_arrays import bigint_of
+
+IMPORT_CHUNK = 500
+
+
+class BatchWriter:
+    """Writes batches over a connection of its own; not for two threads at once."""
+
+    def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
+        self._sql = WriteStatements(datastore, table=table, channel=channel)
+        self._own = OwnConnection(datastore, "group commit", self._sql.together)
+
+    def write(self, batch: Sequence[Save]) -> None:
+        """Answer each save by its `ids`, after the commit, or by its `error`."""
+        try:
+            session = self._own.session()
+        except psycopg.Error as error:
+            _fail(batch, error)
+            return
+        try:
+            if not self._write_together(session, batch):
+                self._write_each(session, batch)
+        except psycopg.Error as error:
+            _fail(batch, error)
+            is_known = not session.statements.is_lost  # an error that PostgreSQL answered: all is undone
+            self.close()
+            if not is_known:
+                look_up_outcome(self._own, self._sql, batch, lost_session=session.name)
+        except BaseException:
+            self.close()  # in the middle of a transaction, perhaps
+            raise
+
+    def copy(self, stored_events: Sequence[StoredEvent]) -> None:
+        """Write all of them by COPY in one transaction, or none. Raises the library's errors."""
+        try:
+            connection = self._own.session().connection
+            connection.execute("BEGIN")
+            connection.execute(self._sql.lock)
+            with connection.cursor() as cursor, cursor.copy(self._sql.copy) as copying:
+                copying.set_types(self._sql.copied_types)
+                for e in stored_events:
+                    copying.write_row((e.originator_id, e.originator_version, e.topic, e.state))
+            connection.execute(self._sql.notify)
+            _check_committed(connection.execute("COMMIT").statusmessage)
+        except psycopg.Error as error:
+            self.close()
+            raise translated(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Idempotent; the next write connects again."""
+        self._own.close()
+
+    def _write_together(self, session: Session, batch: Sequence[Save]) -> bool:
+        """False where PostgreSQL refused: then nothing is written, and the connection is ready again."""
+        try:
+            *_, inserted, committed = session.statements.run(
+                BEGIN, LOCK, NOTIFY, *self._sql.insert(batch), COMMIT
+            )
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error:
+            session.connection.execute("ROLLBACK")
+            return False
+        _check_committed(_status(committed))
+        ids = _positions(inserted)
+        first = 0
+        for save in batch:
+            last = first + len(save.stored_events)
+            save.ids, first = ids[first:last], last
+        return True
+
+    def _write_each(self, session: Session, batch: Sequence[Save]) -> None:
+        session.statements.run(BEGIN, LOCK)
+        answers = [self._write_one(session, save) for save in batch]
+        *_, committed = session.statements.run(NOTIFY, COMMIT)
+        _check_committed(_status(committed))
+        for save, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, psycopg.Error):
+                save.error = translated(answer)
+            else:
+                save.ids = answer
+
+    def _write_one(self, session: Session, save: Save) -> list[int] | psycopg.Error:
+        try:
+            *_, inserted, _ = session.statements.run(SAVEPOINT, *self._sql.insert([save]), RELEASE)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error as error:
+            session.connection.execute("ROLLBACK TO SAVEPOINT one")
+            return error
+        return _positions(inserted)
+
+
+def _positions(inserted: PGresult) -> list[int]:
+    return [bigint_of(inserted.get_value(row, 0) or b"") for row in range(inserted.ntuples)]
+
+
+def _status(answer: PGresult) -> str:
+    return (answer.command_status or b"").decode()
+
+
+def _check_committed(status: str | None) -> None:
+    """COMMIT of a failed transaction is no error: it answers ROLLBACK."""
+    if status != "COMMIT":
+        raise psycopg.OperationalError(f"COMMIT was answered by {status}: nothing was saved")
+
+
+def _fail(batch: Sequence[Save], error: psycopg.Error) -> None:
+    for save in batch:
+        save.ids, save.error = None, translated(error)

@@ -1,0 +1,117 @@
+"""Whether saves are in the log whose connection broke before their commit was answered: looked up, never guessed.
+
+The session that wrote them may still be at work: it is ended first, and the table is locked, so that what is not there
+then will never be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+from eventsourcing.persistence import OperationalError
+from psycopg import Connection
+
+from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.event_store.statements import WriteStatements
+from application.ports.event_store.event_store import IdempotencyRecord
+
+OUTCOME_WITHIN_S = 5.0
+"""As long as callers wait for a PostgreSQL that went away in the middle of a commit, and one attempt to connect."""
+
+_TRY_EVERY_S = 0.05
+_END_WITHIN_MS = 2_000
+# Two statements: in one, PostgreSQL may call the function for every session before it compares the name.
+_FIND_SESSION = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+_END_SESSION = "SELECT pg_terminate_backend(%s, %s)"
+
+
+def look_up_outcome(
+    own: OwnConnection, sql: WriteStatements, batch: Sequence[Save], *, lost_session: str
+) -> None:
+    """Answer the saves of `batch` that are in the log by their `ids`; the others keep their error, which then says so.
+
+    Where PostgreSQL stays away, all keep the error that they have: nothing is known.
+    """
+    found = _look_up_in_time(own, sql, batch, lost_session)
+    if found is None:
+        return
+    for save, ids in zip(batch, found, strict=True):
+        if ids is not None:
+            save.ids, save.error = ids, None
+        else:
+            save.error = OperationalError(f"nothing was saved (looked up): {save.error}")
+
+
+def _look_up_in_time(
+    own: OwnConnection, sql: WriteStatements, batch: Sequence[Save], lost_session: str
+) -> list[list[int] | None] | None:
+    deadline = time.monotonic() + OUTCOME_WITHIN_S
+    while True:
+        try:
+            connection = own.session().connection
+            with _hung_up_at(deadline, connection):
+                return _look_up(connection, sql, batch, lost_session)
+        except psycopg.Error:
+            own.close()
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(_TRY_EVERY_S)
+
+
+@contextlib.contextmanager
+def _hung_up_at(deadline: float, connection: Connection[tuple[Any, ...]]) -> Iterator[None]:
+    """A server that is gone without a word, or stopped, must not hold the callers: the link is cut at `deadline`.
+
+    What waits for an answer then raises psycopg.OperationalError.
+    """
+    # A descriptor of our own: that of the connection may be another file's by the time it is cut.
+    with socket.socket(fileno=os.dup(connection.fileno())) as link:
+        cutting = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (link,))
+        cutting.daemon = True
+        cutting.start()
+        try:
+            yield
+        finally:
+            cutting.cancel()
+            cutting.join()
+
+
+def _cut(link: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is cut already
+        link.shutdown(socket.SHUT_RDWR)
+
+
+def _look_up(
+    connection: Connection[tuple[Any, ...]], sql: WriteStatements, batch: Sequence[Save], lost_session: str
+) -> list[list[int] | None]:
+    with connection.transaction():
+        for (pid,) in connection.execute(_FIND_SESSION, (lost_session,)).fetchall():
+            if connection.execute(_END_SESSION, (pid, _END_WITHIN_MS)).fetchone() != (True,):
+                raise psycopg.OperationalError("the session that wrote could not be ended")
+        connection.execute(sql.lock)
+        return [_positions(connection, sql, save) for save in batch]
+
+
+def _positions(connection: Connection[tuple[Any, ...]], sql: WriteStatements, save: Save) -> list[int] | None:
+    """None unless every domain event of the save is there, byte for byte, and its key with this reply."""
+    if save.idempotency is not None:
+        key = connection.execute(sql.find_key, (save.idempotency.scope, save.idempotency.key)).fetchone()
+        if key is None or IdempotencyRecord(*key) != save.idempotency:
+            return None
+    positions = []
+    for stored in save.stored_events:
+        found = connection.execute(
+            sql.find_event, (stored.originator_id, stored.originator_version)
+        ).fetchone()
+        if found is None or found[1:] != (stored.topic, stored.state):
+            return None
+        positions.append(found[0])
+    return positions

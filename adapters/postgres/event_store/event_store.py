@@ -1,0 +1,204 @@
+"""The event store on PostgreSQL: eventsourcing with a recorder whose concurrent saves share their commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import StoredEvent
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.postgres.batching.batched_reads import SharedReads
+from adapters.postgres.event_store.errors import named, named_failures
+from adapters.postgres.event_store.idempotency_keys import KeyLoader
+from adapters.postgres.event_store.library_factory import StoreFactory
+from adapters.postgres.event_store.log_reader import LogReader, LogRow
+from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
+from adapters.postgres.event_store.stream_loader import Known, StreamLoader
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
+from application.ports.event_store.event_store import (
+    ONE_DECISION,
+    IdempotencyRecord,
+    KeyWithoutDomainEvents,
+    SaveBounds,
+    Saving,
+    ScopedKey,
+    StreamNotFound,
+    TAggregate,
+)
+from domain.event_sourcing.aggregate import Aggregate
+
+SCHEMA = "gridproof"
+_Counts = list[tuple[Aggregate[Any], int]]
+"""Each aggregate of a save, and how many domain events of it."""
+
+
+def store_environment(database_url: str, *, pool_size: int = 4, lock_timeout_s: int = 5) -> dict[str, str]:
+    """The settings by which eventsourcing reaches PostgreSQL with our recorder and mapper."""
+    parts = conninfo_to_dict(database_url)
+    return {
+        "PERSISTENCE_MODULE": "adapters.postgres.event_store.library_factory:StoreFactory",
+        StoreFactory.ADDRESS: database_url,
+        "APPLICATION_RECORDER_TOPIC": "adapters.postgres.event_store.recorder:GroupCommitRecorder",
+        "MAPPER_TOPIC": "application.event_store.event_mapper:MsgspecMapper",
+        "CREATE_TABLE": "no",
+        "POSTGRES_DBNAME": str(parts["dbname"]),
+        "POSTGRES_HOST": str(parts.get("host", "127.0.0.1")),
+        "POSTGRES_PORT": str(parts.get("port", 5432)),
+        "POSTGRES_USER": str(parts.get("user", "")),
+        "POSTGRES_PASSWORD": str(parts.get("password", "")),
+        "POSTGRES_SCHEMA": SCHEMA,
+        "POSTGRES_POOL_SIZE": str(pool_size),
+        "POSTGRES_MAX_OVERFLOW": str(pool_size * 4),
+        "POSTGRES_PRE_PING": "yes",
+        "POSTGRES_LOCK_TIMEOUT": str(lock_timeout_s),
+        "POSTGRES_CONNECT_TIMEOUT": "5",
+        "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "10",
+    }
+
+
+class PostgresEventStore:
+    """EventStore and EventLog of one application (`demand_response` or `forecasts`)."""
+
+    def __init__(
+        self, application: type[Application[UUID]], database_url: str, *, pool_size: int = 4
+    ) -> None:
+        self._application = application(env=store_environment(database_url, pool_size=pool_size))
+        recorder = self._application.recorder
+        if not isinstance(recorder, GroupCommitRecorder):
+            raise TypeError(
+                f"{application.__name__} must use GroupCommitRecorder, not {type(recorder).__name__}"
+            )
+        self._recorder = recorder
+        intervals = application.snapshotting_intervals
+        self._snapshots: SnapshotWriter | None = None
+        if intervals:
+            self._snapshots = SnapshotWriter(
+                recorder.datastore,
+                self._application.mapper,
+                table=f"{application.name}_snapshots",
+                intervals=intervals,
+            )
+        self._streams = StreamLoader(
+            recorder.datastore,
+            events_table=f"{application.name}_events",
+            snapshots_table=f"{application.name}_snapshots" if intervals else None,
+        )
+        self._keys = KeyLoader(recorder.datastore)
+        self._log = LogReader(recorder.datastore, table=f"{application.name}_events")
+        self._stream_reads: SharedReads[UUID, Known] = SharedReads(self._streams.load)
+        self._key_reads: SharedReads[ScopedKey, IdempotencyRecord] = SharedReads(self._keys.load)
+
+    def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        known = self._known([stream_id]).get(stream_id)
+        if known is None:
+            raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
+        return cast("TAggregate", known.restored(stream_id))
+
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        known = self._known(stream_ids)
+        return {i: cast("TAggregate", known[i].restored(i)) for i in stream_ids if i in known}
+
+    def _known(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
+        with named_failures():
+            return self._stream_reads.get(stream_ids)
+
+    def save(
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
+    ) -> None:
+        [refusal] = self.save_each([Saving(aggregates, idempotency, bounds)])
+        if refusal is not None:
+            raise refusal
+
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        outcomes: list[Exception | None] = [None] * len(savings)
+        asked: list[tuple[int, Save, _Counts]] = []
+        for number, saving in enumerate(savings):
+            collected = [(aggregate, aggregate.collect_events()) for aggregate in saving.aggregates]
+            try:
+                save = self._save_of(
+                    [e for _, pending in collected for e in pending], saving.idempotency, saving.bounds
+                )
+            except Exception as error:  # noqa: BLE001 - told to the one whose save it is
+                outcomes[number] = named(error)
+                continue
+            if save is not None:
+                asked.append((number, save, [(aggregate, len(pending)) for aggregate, pending in collected]))
+        with named_failures():
+            self._recorder.insert_each([save for _, save, _ in asked])
+        for number, save, _ in asked:
+            outcomes[number] = named(save.error)
+        if self._snapshots is not None:
+            saved = [counts for number, _, counts in asked if outcomes[number] is None]
+            self._snapshots.take([count for counts in saved for count in counts])
+        return outcomes
+
+    def _save_of(
+        self, domain_events: Sequence[Any], idempotency: IdempotencyRecord | None, bounds: SaveBounds
+    ) -> Save | None:
+        """None where there is nothing to save. Raises what `save` raises before anything is sent."""
+        if domain_events:
+            mapped = self._application.mapper.to_stored_event
+            return Save([mapped(domain_event) for domain_event in domain_events], idempotency, bounds)
+        if idempotency is not None:
+            raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
+        return None
+
+    def import_rows(self, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
+        """Store domain events as they lie in another log (stream, version, topic, state), in their order; how many.
+
+        By COPY, 500 a transaction; nothing is judged. Raises VersionConflict, whose text says how many came before it.
+        """
+        with named_failures():
+            return self._recorder.append_many(StoredEvent(*row) for row in rows)
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        return self.find_replies([(scope, key)]).get((scope, key))
+
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        with named_failures():
+            return self._key_reads.get(keys)
+
+    def read_after(self, position: int, limit: int) -> list[LogEntry]:
+        with named_failures():
+            stored = self._log.after(position, limit)
+        return [_entry(item) for item in stored]
+
+    def head(self) -> int:
+        with named_failures():
+            return self._recorder.max_notification_id() or 0
+
+    def close(self) -> None:
+        """Saves and loads under way are still answered. Does nothing in a forked child: all of it is its parent's."""
+        if self._stream_reads.is_inherited:
+            return
+        self._stream_reads.close()
+        self._streams.close()
+        self._key_reads.close()
+        self._keys.close()
+        self._log.close()
+        self._recorder.close()
+        if self._snapshots is not None:
+            self._snapshots.close()
+        self._application.close()
+
+
+def _entry(stored: LogRow) -> LogEntry:
+    try:
+        domain_event = decode_domain_event(
+            stored.topic, stored.originator_id, stored.originator_version, stored.state
+        )
+    except UnreadableDomainEvent as error:
+        raise LogEntryUnreadable(stored.position, stored.topic, str(error)) from error
+    return LogEntry(stored.position, stored.topic, domain_event)

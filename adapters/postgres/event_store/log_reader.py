@@ -1,0 +1,71 @@
+"""The log in its order, as rows of bytes: the library makes a dictionary of each, and all readers wait for that."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
+from eventsourcing.postgres import PostgresDatastore
+
+from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.event_store.errors import translated
+from adapters.postgres.wire_format.binary_arrays import bigint, bigint_of
+
+_AFTER = """
+SELECT notification_id, originator_id, originator_version, topic, state FROM gridproof.{table}
+WHERE notification_id > $1::bigint ORDER BY notification_id LIMIT $2::bigint
+"""
+
+
+class LogRow(NamedTuple):
+    """A domain event as it is stored."""
+
+    position: int
+    originator_id: UUID
+    originator_version: int
+    topic: str
+    state: bytes
+
+
+class LogReader:
+    """Over a connection of its own, one caller at a time."""
+
+    def __init__(self, datastore: PostgresDatastore, *, table: str) -> None:
+        self._own = OwnConnection(datastore, "log", {b"after": _AFTER.format(table=table).encode()})
+        self._lock = threading.Lock()
+
+    def after(self, position: int, limit: int) -> Sequence[LogRow]:
+        """In order, at most `limit`. Raises the library's errors."""
+        with self._lock:
+            try:
+                return self._after(position, limit)
+            except (OperationalError, InterfaceError):
+                # Where the server closed this connection just now, a second try finds a fresh one.
+                return self._after(position, limit)
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            self._own.close()
+
+    def _after(self, position: int, limit: int) -> list[LogRow]:
+        try:
+            [answer] = self._own.session().statements.run((b"after", (bigint(position), bigint(limit))))
+        except psycopg.Error as error:
+            self._own.close()
+            raise translated(error) from error
+        value = answer.get_value
+        return [
+            LogRow(
+                bigint_of(value(row, 0) or b""),
+                UUID(bytes=value(row, 1) or b""),
+                bigint_of(value(row, 2) or b""),
+                (value(row, 3) or b"").decode(),
+                value(row, 4) or b"",
+            )
+            for row in range(answer.ntuples)
+        ]

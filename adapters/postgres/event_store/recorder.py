@@ -1,0 +1,80 @@
+"""A recorder whose saves share commits: the concurrent saves of a process become one transaction.
+
+Set by `APPLICATION_RECORDER_TOPIC`. Same order, same conflicts, same errors as the library's recorder; a caller that
+was answered is in the log. Where a connection dies at the commit the outcome is looked up; only when PostgreSQL stays
+away is it left open: an OperationalError then, and who tries again finds its own events (a conflict) or nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+from adapters.postgres.batching.leader_follower import SharedTurns
+from adapters.postgres.event_store.batch_writer import IMPORT_CHUNK, BatchWriter
+from adapters.postgres.event_store.save_request import Save, within
+from application.event_store.save_limits import SHARED_TRANSACTION
+from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
+
+
+class GroupCommitRecorder(PostgresApplicationRecorder):
+    """Stores domain events, and an idempotency key beside them, in transactions shared by concurrent callers."""
+
+    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+        super().__init__(datastore, events_table_name=events_table_name)
+        self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
+        self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
+        self._importing = threading.Lock()
+        self._saves = SharedTurns(self._writer.write, within(*SHARED_TRANSACTION))
+
+    def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
+        **_: Any,
+    ) -> Sequence[int] | None:
+        """The positions, once they are committed.
+
+        Raises SaveTooLarge, QueueFull, StreamConflict, KeyConflict (nothing is saved), or another OperationalError or
+        an InterfaceError (nothing is known to be saved).
+        """
+        if not stored_events:
+            return None
+        save = Save(stored_events, idempotency, bounds)
+        self._saves.join(save)
+        return save.ids
+
+    def insert_each(self, saves: Sequence[Save]) -> None:
+        """Each is answered by its `ids` or its `error`, as by `insert_events`. InterfaceError in a forked child."""
+        self._saves.join_all(saves)
+
+    def append_many(self, stored_events: Iterable[StoredEvent]) -> int:
+        """Import domain events in their order by COPY, 500 a transaction; how many.
+
+        Raises StreamConflict: the transactions before it stay, and its text says how many events they hold.
+        """
+        done, remaining = 0, iter(stored_events)
+        while chunk := list(itertools.islice(remaining, IMPORT_CHUNK)):
+            try:
+                with self._importing:
+                    self._importer.copy(chunk)
+            except IntegrityError as error:
+                raise type(error)(f"{error}; {done} events were imported before") from error
+            done += len(chunk)
+        return done
+
+    def close(self) -> None:
+        """What waits is still written, what comes is refused. Idempotent; does nothing in a forked child."""
+        if self._saves.is_inherited:
+            return
+        self._saves.close()
+        self._writer.close()
+        with self._importing:
+            self._importer.close()

@@ -1,0 +1,80 @@
+"""What one caller wants saved, in the form in which it is sent, and which saves share a transaction."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from eventsourcing.persistence import DataError, StoredEvent
+
+from adapters.postgres.batching.leader_follower import Turn
+from adapters.postgres.wire_format.binary_arrays import bigint, element
+from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
+from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
+
+
+class Save(Turn):
+    """One caller's domain events, all or none of them."""
+
+    __slots__ = ("byte_count", "idempotency", "ids", "key_row", "rows", "stored_events")
+
+    def __init__(
+        self,
+        stored_events: Sequence[StoredEvent],
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
+    ) -> None:
+        """Raises SaveTooLarge; DataError for what PostgreSQL has no form for: here, so that it fails nobody else's."""
+        super().__init__()
+        self.stored_events = stored_events
+        self.idempotency = idempotency
+        self.byte_count = sum(len(e.topic) + len(e.state) + EVENT_OVERHEAD_BYTES for e in stored_events)
+        check_save_size(len(stored_events), self.byte_count, bounds)
+        self.ids: list[int] | None = None
+        try:
+            self.rows = [_row(stored) for stored in stored_events]
+            self.key_row = None if idempotency is None else _key_row(idempotency)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise DataError(f"a domain event that cannot be stored: {error}") from error
+
+    @property
+    def is_answered(self) -> bool:
+        return self.ids is not None or self.error is not None
+
+
+def _row(stored: StoredEvent) -> tuple[bytes, bytes, bytes, bytes]:
+    """Its columns, as elements of binary arrays."""
+    stream = stored.originator_id
+    return (
+        element(stream.bytes if isinstance(stream, UUID) else stream.encode()),
+        element(bigint(stored.originator_version)),
+        element(stored.topic.encode()),
+        element(stored.state),
+    )
+
+
+def _key_row(key: IdempotencyRecord) -> tuple[bytes, bytes, bytes, bytes]:
+    return (
+        element(key.scope.encode()),
+        element(key.key.encode()),
+        element(key.body_hash.encode()),
+        element(key.reply),
+    )
+
+
+def within(max_events: int, max_bytes: int) -> Callable[[deque[Save]], list[Save]]:
+    """Takes the next batch: at least one save, and no more domain events or bytes than that."""
+
+    def take(waiting: deque[Save]) -> list[Save]:
+        batch = [waiting.popleft()]
+        events, size = len(batch[0].stored_events), batch[0].byte_count
+        while waiting:
+            following = waiting[0]
+            events, size = events + len(following.stored_events), size + following.byte_count
+            if events > max_events or size > max_bytes:
+                break
+            batch.append(waiting.popleft())
+        return batch
+
+    return take

@@ -1,0 +1,97 @@
+"""Snapshots of the aggregates that a save took past an interval: all of them in one statement, from what was saved.
+
+The library loads each aggregate anew and writes each snapshot in a commit of its own. A decision over 50 buildings
+that were asked alike takes all of them past the interval at once: that held one caller up for half a second, and those
+behind it for seconds. So the streams take turns as well: each counts its intervals from a place of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+import structlog
+from eventsourcing.persistence import Mapper, StoredEvent
+from eventsourcing.postgres import PostgresDatastore
+
+from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.snapshot import Snapshot
+
+MOST_AT_ONCE = 200
+"""Snapshots in a statement."""
+
+_log = structlog.get_logger(__name__)
+
+# What is lost in a crash is taken again at the next interval: no caller waits for the disk.
+_LAZILY = b"SELECT set_config('synchronous_commit', 'off', true)"
+_INSERT = """
+INSERT INTO gridproof.{table} (originator_id, originator_version, topic, state)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[])
+ON CONFLICT DO NOTHING
+"""
+
+
+class SnapshotWriter:
+    """Over a connection of its own, one caller at a time."""
+
+    def __init__(
+        self,
+        datastore: PostgresDatastore,
+        mapper: Mapper[Any],
+        *,
+        table: str,
+        intervals: Mapping[type[Any], int],
+    ) -> None:
+        """`intervals`: aggregate class -> domain events from one snapshot to the next; no shorter stream has any."""
+        self._mapper = mapper
+        self._intervals = intervals
+        statements = {b"lazily": _LAZILY, b"insert": _INSERT.format(table=table).encode()}
+        self._own = OwnConnection(datastore, "snapshots", statements)
+        self._lock = threading.Lock()
+
+    def take(self, saved: Sequence[tuple[Aggregate[Any], int]]) -> None:
+        """`saved`: each aggregate, and how many domain events of it were just saved.
+
+        Raises nothing: what was saved is saved, and a stream loads without a snapshot too, only slower.
+        """
+        due = [aggregate for aggregate, count in saved if self._is_due(aggregate, count)]
+        for first in range(0, len(due), MOST_AT_ONCE):
+            try:
+                taken = [Snapshot.take(aggregate) for aggregate in due[first : first + MOST_AT_ONCE]]
+                self._insert([self._mapper.to_stored_event(one) for one in taken])
+            except psycopg.Error as error:
+                _log.warning("snapshots were not taken", streams=len(due) - first, error=str(error))
+                return
+            except Exception:  # noqa: BLE001 - also of encoding: it would fail a save that is done
+                _log.exception("snapshots were not taken", streams=len(due) - first)
+                return
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            self._own.close()
+
+    def _is_due(self, aggregate: Aggregate[Any], count: int) -> bool:
+        interval = self._intervals.get(type(aggregate))
+        if interval is None or aggregate.version < interval:
+            return False
+        begun = aggregate.id.int % interval
+        return (aggregate.version - begun) // interval > (aggregate.version - count - begun) // interval
+
+    def _insert(self, stored: Sequence[StoredEvent]) -> None:
+        columns = (
+            array(UUID, [element(one.originator_id.bytes) for one in stored]),  # type: ignore[union-attr]
+            array(BIGINT, [element(bigint(one.originator_version)) for one in stored]),
+            array(TEXT, [element(one.topic.encode()) for one in stored]),
+            array(BYTEA, [element(one.state) for one in stored]),
+        )
+        with self._lock:
+            try:
+                self._own.session().statements.run((b"lazily", ()), (b"insert", columns))
+            except BaseException:
+                self._own.close()
+                raise

@@ -1,0 +1,83 @@
+"""The statements by which a batch of saves is written, and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from adapters.postgres.connection.pipeline import Call
+from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array
+
+BEGIN: Call = (b"begin", ())
+LOCK: Call = (b"lock", ())
+NOTIFY: Call = (b"notify", ())
+SAVEPOINT: Call = (b"savepoint", ())
+RELEASE: Call = (b"release", ())
+COMMIT: Call = (b"commit", ())
+
+_LOCK = SQL("LOCK TABLE {table} IN EXCLUSIVE MODE")
+_EVENTS = SQL(
+    "INSERT INTO {table} (originator_id, originator_version, topic, state)"
+    " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
+    " WITH ORDINALITY AS u (i, v, t, s, n) ORDER BY n RETURNING notification_id"
+)
+_KEYS = SQL(
+    "INSERT INTO {keys} (scope, key, body_hash, reply)"
+    " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])"
+)
+_COPY = SQL("COPY {table} (originator_id, originator_version, topic, state) FROM STDIN (FORMAT binary)")
+_FIND_EVENT = SQL(
+    "SELECT notification_id, topic, state FROM {table} WHERE originator_id = %s AND originator_version = %s"
+)
+_FIND_KEY = SQL("SELECT scope, key, body_hash, reply FROM {keys} WHERE scope = %s AND key = %s")
+
+
+class WriteStatements:
+    """For one table of domain events: what is sent together, by name, and what psycopg sends."""
+
+    def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
+        is_uuid = datastore.originator_id_type == "uuid"
+        names: dict[str, Composable] = {
+            "table": Identifier(datastore.schema, table),
+            "keys": Identifier(datastore.schema, "idempotency_keys"),
+            "channel": Identifier(channel),
+            "id": SQL("uuid" if is_uuid else "text"),
+        }
+        self._id_type = UUID if is_uuid else TEXT
+        self.copied_types = ["uuid" if is_uuid else "text", "int8", "text", "bytea"]
+        self.lock: Composed = _LOCK.format(**names)
+        self.notify: Composed = SQL("NOTIFY {channel}").format(**names)
+        self.copy: Composed = _COPY.format(**names)
+        self.find_event: Composed = _FIND_EVENT.format(**names)
+        self.find_key: Composed = _FIND_KEY.format(**names)
+        together: dict[bytes, Composable] = {
+            b"begin": SQL("BEGIN"),
+            b"lock": self.lock,
+            b"notify": self.notify,
+            b"events": _EVENTS.format(**names),
+            b"keys": _KEYS.format(**names),
+            b"savepoint": SQL("SAVEPOINT one"),
+            b"release": SQL("RELEASE SAVEPOINT one"),
+            b"commit": SQL("COMMIT"),
+        }
+        self.together = {name: statement.as_string().encode() for name, statement in together.items()}
+
+    def insert(self, batch: Sequence[Save]) -> list[Call]:
+        """The last one gives the positions, in the order of the domain events."""
+        ids, versions, topics, states = zip(*(row for save in batch for row in save.rows), strict=True)
+        events: Call = (
+            b"events",
+            (array(self._id_type, ids), array(BIGINT, versions), array(TEXT, topics), array(BYTEA, states)),
+        )
+        key_rows = [save.key_row for save in batch if save.key_row is not None]
+        if not key_rows:
+            return [events]
+        key_rows.sort()  # the same order for all: no deadlock
+        scopes, keys, hashes, replies = zip(*key_rows, strict=True)
+        return [
+            (b"keys", (array(TEXT, scopes), array(TEXT, keys), array(TEXT, hashes), array(BYTEA, replies))),
+            events,
+        ]

@@ -1,0 +1,179 @@
+"""Aggregates in one round trip: what is remembered of each, and the domain events since then.
+
+States are frozen, so a remembered one can be shared. What another process recorded meanwhile comes with every load:
+nothing is decided on what this process happened to remember. A new session may be one with a server that was restored
+or promoted, and knows less: all is forgotten then.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import OperationalError
+from eventsourcing.postgres import PostgresDatastore
+
+from adapters.postgres.connection.dedicated_connection import OwnConnection, Session
+from adapters.postgres.connection.pipeline import Call
+from adapters.postgres.event_store.errors import translated
+from adapters.postgres.wire_format import binary_arrays
+from adapters.postgres.wire_format.binary_arrays import BIGINT, array, bigint, bigint_of, element
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
+from domain.event_sourcing.aggregate import Aggregate
+from domain.event_sourcing.snapshot import Snapshot
+
+MOST_REMEMBERED = 20_000
+MOST_REMEMBERED_BYTES = 64 * 2**20
+"""Of what they were made from, as it is stored: in memory a state takes up to five times as much."""
+
+_SINCE = """
+SELECT e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest($1::uuid[], $2::bigint[]) AS known (id, version)
+JOIN gridproof.{table} e ON e.originator_id = known.id AND e.originator_version > known.version
+ORDER BY e.originator_id, e.originator_version
+"""
+# Of each stream only the newest: where this release cannot read it, the stream is replayed from its beginning.
+_SNAPSHOTS = """
+SELECT s.originator_id, s.originator_version, s.topic, s.state FROM unnest($1::uuid[]) AS wanted (id),
+LATERAL (
+    SELECT * FROM gridproof.{table} WHERE originator_id = wanted.id ORDER BY originator_version DESC LIMIT 1
+) s
+"""
+
+_Row = tuple[UUID, int, str, bytes]
+
+
+class Known(NamedTuple):
+    """An aggregate at one version, shared between threads."""
+
+    kind: type[Aggregate[Any]]
+    version: int
+    created_on: datetime
+    modified_on: datetime
+    state: Any
+    byte_count: int
+    """Of the snapshot and the domain events that it was made from."""
+
+    def restored(self, stream_id: UUID) -> Aggregate[Any]:
+        """The caller's own."""
+        aggregate = self.kind.__new__(self.kind)
+        aggregate.__base_init__(stream_id, self.version, self.created_on)
+        aggregate.modified_on = self.modified_on
+        aggregate.__dict__["_state"] = self.state
+        return aggregate
+
+
+class StreamLoader:
+    """Over a connection of its own; not for two threads at once."""
+
+    def __init__(
+        self, datastore: PostgresDatastore, *, events_table: str, snapshots_table: str | None
+    ) -> None:
+        statements = {b"since": _SINCE.format(table=events_table).encode()}
+        if snapshots_table is not None:
+            statements[b"snapshots"] = _SNAPSHOTS.format(table=snapshots_table).encode()
+        self._has_snapshots = snapshots_table is not None
+        self._own = OwnConnection(datastore, "streams", statements)
+        self._known: OrderedDict[UUID, Known] = OrderedDict()
+        self._known_bytes = 0
+        self._session: str | None = None
+
+    def load(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
+        """Those that are recorded, as they stood together at one moment.
+
+        Raises UnreadableDomainEvent, or the library's errors.
+        """
+        self._forget_in_a_new_session()
+        found = {i: self._known[i] for i in stream_ids if i in self._known}
+        unknown = [i for i in stream_ids if i not in found]
+        if unknown and self._has_snapshots:
+            found |= _from_snapshots(self._rows((b"snapshots", (_ids(unknown),))))
+        changed: dict[UUID, Any] = {}
+        sizes = {stream_id: known.byte_count for stream_id, known in found.items()}
+        versions = [element(bigint(found[i].version if i in found else 0)) for i in stream_ids]
+        for stream_id, version, topic, state in self._rows(
+            (b"since", (_ids(stream_ids), array(BIGINT, versions)))
+        ):
+            aggregate = changed.get(stream_id)
+            if aggregate is None and stream_id in found:
+                aggregate = found[stream_id].restored(stream_id)
+            changed[stream_id] = decode_domain_event(topic, stream_id, version, state).mutate(aggregate)
+            sizes[stream_id] = sizes.get(stream_id, 0) + len(state)
+        found |= {i: _known(aggregate, sizes[i]) for i, aggregate in changed.items()}
+        self._remember(found)
+        return found
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._own.close()
+
+    def _forget_in_a_new_session(self) -> None:
+        session = self._connected().name
+        if session != self._session:
+            self._known.clear()
+            self._known_bytes = 0
+            self._session = session
+
+    def _connected(self) -> Session:
+        try:
+            return self._own.session()
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+    def _rows(self, call: Call) -> Iterator[_Row]:
+        session = self._connected()
+        if session.name != self._session:  # since this load began
+            raise OperationalError("the connection was replaced in the middle of a load: try again")
+        try:
+            [answer] = session.statements.run(call)
+        except psycopg.Error as error:
+            self.close()
+            raise translated(error) from error
+        value = answer.get_value
+        for row in range(answer.ntuples):
+            yield (
+                UUID(bytes=value(row, 0) or b""),
+                bigint_of(value(row, 1) or b""),
+                (value(row, 2) or b"").decode(),
+                value(row, 3) or b"",
+            )
+
+    def _remember(self, found: Mapping[UUID, Known]) -> None:
+        for stream_id, known in found.items():
+            before = self._known.pop(stream_id, None)
+            self._known[stream_id] = known
+            self._known_bytes += known.byte_count - (before.byte_count if before is not None else 0)
+        while len(self._known) > MOST_REMEMBERED or self._known_bytes > MOST_REMEMBERED_BYTES:
+            _, forgotten = self._known.popitem(last=False)
+            self._known_bytes -= forgotten.byte_count
+
+
+def _ids(stream_ids: Sequence[UUID]) -> bytes:
+    return array(binary_arrays.UUID, [element(stream_id.bytes) for stream_id in stream_ids])
+
+
+def _known(aggregate: Aggregate[Any], byte_count: int) -> Known:
+    return Known(
+        type(aggregate),
+        aggregate.version,
+        aggregate.created_on,
+        aggregate.modified_on,
+        aggregate.state,
+        byte_count,
+    )
+
+
+def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, Known]:
+    found: dict[UUID, Known] = {}
+    for stream_id, version, topic, state in rows:
+        try:
+            snapshot = decode_stored(topic, stream_id, version, state)
+        except UnreadableDomainEvent:
+            continue  # of a newer release: the domain events say the same
+        if isinstance(snapshot, Snapshot) and snapshot.is_readable:
+            found[stream_id] = _known(snapshot.mutate(None), len(state))
+    return found

@@ -1,0 +1,169 @@
+"""The forecast book on PostgreSQL: reads the newest forecasts out of the forecasts' own log, by their streams."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.connection.errors import UNANSWERED
+from application.event_store.event_mapper import decode_domain_event
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.forecast_book import IssuedForecast
+from domain.forecast import CYCLE, Forecast, cycle_start_of
+from domain.identifiers import forecast_stream_id
+
+CYCLES_BACK = 8
+"""Two hours: an older forecast is of no use to a plan."""
+MOST_REMEMBERED = 4_000
+
+# The streams' ids follow from facility and cycle, so no index beside the primary key is needed. A row comes in any
+# case, for what it says of the server: another start, or another database of that name, is another log.
+_SINCE = """
+SELECT server.identity, e.originator_id, e.originator_version, e.topic, e.state, e.notification_id
+FROM (
+    SELECT concat(extract(epoch FROM pg_postmaster_start_time()), ' ', oid) AS identity
+    FROM pg_database WHERE datname = current_database()
+) server
+LEFT JOIN (
+    unnest(%b::uuid[], %b::bigint[]) AS known (id, version)
+    JOIN gridproof.forecasts_events e ON e.originator_id = known.id AND e.originator_version > known.version
+) ON true
+ORDER BY e.originator_id, e.originator_version
+"""
+
+_Row = tuple[UUID, int, str, bytes, int]
+_Place = tuple[str, datetime]
+"""Facility and cycle start."""
+
+
+class _Known(NamedTuple):
+    version: int
+    issued: IssuedForecast
+
+
+class PostgresForecastBook:
+    """Implements ForecastBook. Raises EventStoreUnavailable when PostgreSQL does not answer.
+
+    Remembers the forecasts that it read, since they never change; a reissued one is seen at the next look. Of another
+    server, which may have been restored or promoted and know less, nothing is remembered.
+    """
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        """The most recently used last."""
+        self._server = ""
+        self._lock = threading.Lock()
+
+    def newest(self, facility_id: str, *, at: datetime) -> IssuedForecast | None:
+        return self.newest_of([facility_id], at=at).get(facility_id)
+
+    def newest_of(self, facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
+        """The present cycle first: nearly always that is all there is to read."""
+        latest = cycle_start_of(at)
+        cycles = [latest - CYCLE * back for back in range(CYCLES_BACK + 1)]
+        found: dict[str, IssuedForecast] = {}
+        for some in (cycles[:1], cycles[1:2], cycles[2:]):
+            missing = [facility_id for facility_id in facility_ids if facility_id not in found]
+            if missing:
+                found |= self._newest_in(missing, some, at)
+        return found
+
+    def _newest_in(
+        self, facility_ids: Sequence[str], cycles: Sequence[datetime], at: datetime
+    ) -> dict[str, IssuedForecast]:
+        """`cycles` with the newest first."""
+        places = {
+            forecast_stream_id(facility_id, cycle): (facility_id, cycle)
+            for cycle in cycles
+            for facility_id in facility_ids
+        }
+        standing = self._standing(places, at)
+        found: dict[str, IssuedForecast] = {}
+        for stream_id, (facility_id, _) in places.items():
+            if facility_id not in found and stream_id in standing:
+                found[facility_id] = standing[stream_id]
+        return found
+
+    def _standing(self, places: dict[UUID, _Place], at: datetime) -> dict[UUID, IssuedForecast]:
+        """Of each stream the forecast that stood at `at`."""
+        found, server = self._remembered(places, at)
+        answered_by, rows = self._rows(list(places), [found[i].version if i in found else 0 for i in places])
+        if found and answered_by != server:
+            found = {}
+            answered_by, rows = self._rows(list(places), [0] * len(places))
+        streams: dict[UUID, list[_Row]] = {}
+        for row in rows:
+            streams.setdefault(row[0], []).append(row)
+        read = {i: one for i, own in streams.items() if (one := _last(own, places[i], at)) is not None}
+        self._remember(read, answered_by)
+        return {i: entry.issued for i, entry in (found | read).items()}
+
+    def _remembered(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _Known], str]:
+        """Those issued by `at`, and the server that they were read from."""
+        found = {}
+        with self._lock:
+            for stream_id in places:
+                entry = self._known.get(stream_id)
+                if entry is not None and entry.issued.issued_at <= at:
+                    self._known.move_to_end(stream_id)
+                    found[stream_id] = entry
+            return found, self._server
+
+    def _remember(self, read: dict[UUID, _Known], server: str) -> None:
+        with self._lock:
+            if server != self._server:
+                self._known.clear()
+                self._server = server
+            for stream_id, entry in read.items():
+                self._known[stream_id] = entry
+                self._known.move_to_end(stream_id)
+            while len(self._known) > MOST_REMEMBERED:
+                self._known.popitem(last=False)
+
+    def _rows(self, stream_ids: list[UUID], versions: list[int]) -> tuple[str, list[_Row]]:
+        """Which server answered, and what it has of those streams after those versions."""
+        try:
+            with self._pool.connection() as connection, _without_transaction(connection):
+                answered = connection.execute(
+                    _SINCE, (stream_ids, versions), prepare=True, binary=True
+                ).fetchall()
+        except UNANSWERED as error:
+            raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
+        return answered[0][0], [row[1:] for row in answered if row[1] is not None]
+
+
+@contextmanager
+def _without_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """One statement is one round trip then, and not three with its BEGIN and COMMIT."""
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.autocommit = False
+
+
+def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _Known | None:
+    """The last one recorded by `at`; each says all there is to say of the forecast but its place."""
+    facility_id, cycle_start = place
+    for stream_id, version, topic, body, position in reversed(rows):
+        fact = decode_domain_event(topic, stream_id, version, body)
+        if isinstance(fact, Forecast.Issued | Forecast.Reissued) and fact.recorded_at <= at:
+            issued = IssuedForecast(
+                forecast_id=fact.forecast_id,
+                position=position,
+                facility_id=facility_id,
+                cycle_start=cycle_start,
+                issued_at=fact.issued_at,
+                data_quality=fact.data_quality,
+                quantiles=fact.steps,
+            )
+            return _Known(version, issued)
+    return None

@@ -1,0 +1,68 @@
+"""Past forecasts on PostgreSQL, out of the forecasts' own log. Nothing is remembered: little of it is read twice."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.connection.errors import UNANSWERED
+from application.event_store.event_mapper import decode_domain_event
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.forecast.past_forecasts import ForecastPlace
+from domain.forecast import Forecast, ForecastState
+from domain.identifiers import forecast_stream_id
+
+AT_ONCE = 1_000
+"""Streams in one round trip: a few megabytes."""
+# By the streams' ids, as in forecast_book.py: the primary key is all that it takes.
+_STREAMS = """
+SELECT e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest(%b::uuid[]) AS known (id) JOIN gridproof.forecasts_events e ON e.originator_id = known.id
+ORDER BY e.originator_id, e.originator_version
+"""
+
+_Row = tuple[UUID, int, str, bytes]
+
+
+class PostgresPastForecasts:
+    """Implements PastForecasts."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def standing(
+        self, places: Collection[ForecastPlace], *, at: datetime
+    ) -> dict[ForecastPlace, ForecastState]:
+        by_stream = {forecast_stream_id(*place): place for place in places}
+        found: dict[ForecastPlace, ForecastState] = {}
+        for rows in self._batches(list(by_stream)):
+            for stream_id, own in groupby(rows, key=lambda row: row[0]):
+                if (state := _folded(own, at)) is not None:
+                    found[by_stream[stream_id]] = state
+        return found
+
+    def _batches(self, stream_ids: Sequence[UUID]) -> Iterator[list[_Row]]:
+        try:
+            for start in range(0, len(stream_ids), AT_ONCE):
+                with self._pool.connection() as connection:
+                    asked = (list(stream_ids[start : start + AT_ONCE]),)
+                    rows = connection.execute(_STREAMS, asked, binary=True).fetchall()
+                yield rows
+        except UNANSWERED as error:
+            raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
+
+
+def _folded(rows: Iterator[_Row], at: datetime) -> ForecastState | None:
+    state: ForecastState | None = None
+    for stream_id, version, topic, body in rows:
+        fact = decode_domain_event(topic, stream_id, version, body)
+        if not isinstance(fact, Forecast.Issued | Forecast.Reissued) or fact.recorded_at > at:
+            continue
+        if isinstance(fact, Forecast.Issued):
+            state = fact.initial_state()
+        elif state is not None:
+            state = fact.evolve(state)
+    return state

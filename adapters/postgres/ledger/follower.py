@@ -1,0 +1,168 @@
+"""Keeps the ledger: follows both logs, and seals what is new.
+
+One session does everything: it holds the advisory lock that makes this process the only one, it listens for new
+domain events, and it writes. When that session dies, so does its right to write.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import psycopg
+import structlog
+
+from adapters.postgres.ledger.store import TABLES, PostgresLedgerStore
+from application.ledger.schedule import LedgerKeeper
+from application.ledger.sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
+from application.ports.archive import Archive, ArchiveUnavailable
+from application.ports.clock import Clock
+from application.ports.ledger.signer import CheckpointSigner
+from application.ports.ledger.store import LedgerMoved, LedgerUnavailable
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from domain.ledger.entries import LOGS
+
+_log = structlog.get_logger(__name__)
+
+SEAL_EVERY_S = 10.0
+"""Wall time, at most, from a domain event to the checkpoint that seals it."""
+HEARTBEAT_S = 1.0
+UNSEALED_ALERT_S = 60.0
+SUBJECT = "sealing"
+_TURN_EVERY_S = 0.2
+_RECONNECT_S = 0.5
+_UNREACHABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    LedgerUnavailable,
+    LedgerMoved,
+    OperationsUnavailable,
+)
+
+
+def _nothing(place: str, in_flight: str) -> None:
+    return
+
+
+class LedgerFollower:
+    """One of the loops of `gridproof worker project`."""
+
+    name = "ledger"
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        archive: Archive,
+        signer: CheckpointSigner,
+        alerts: AlertRegistry,
+        clock: Clock,
+        seal_every_s: float = SEAL_EVERY_S,
+        heartbeat_s: float = HEARTBEAT_S,
+        batch: int = FOLLOW_ENTRIES,
+        reached: Callable[[str, str], None] = _nothing,
+    ) -> None:
+        self._dsn = dsn
+        self._archive = archive
+        self._signer = signer
+        self._alerts = alerts
+        self._clock = clock
+        self._keeper = LedgerKeeper(seal_every_s, time.monotonic)
+        self._heartbeat_s = heartbeat_s
+        self._batch = batch
+        self._reached = reached
+        self._mismatch_told = False
+        self._unsealed_told = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`; what is new then is sealed before it returns. A lost database is waited for."""
+        while not stop.is_set():
+            try:
+                self._run_session(stop)
+            except _UNREACHABLE as error:
+                _log.warning("the ledger waits for its stores", error=str(error))
+                stop.wait(_RECONNECT_S)
+
+    def _run_session(self, stop: threading.Event) -> None:
+        with self._connected() as connection:
+            if not self._wait_for_turn(connection, stop):
+                return
+            for table in TABLES.values():
+                connection.execute(f"LISTEN {table}")
+            store = PostgresLedgerStore(lambda: nullcontext(connection))
+            sealer = Sealer(store, self._archive, self._signer, self._clock)
+            _log.info("ledger active")
+            while not stop.is_set():
+                may_wait_s = self._keeper.step(lambda: self._follow(store), lambda: self._seal(sealer))
+                if may_wait_s > 0:
+                    for _ in connection.notifies(timeout=min(self._heartbeat_s, may_wait_s), stop_after=1):
+                        pass
+            while self._follow(store):
+                pass
+            self._keeper.seal(lambda: self._seal(sealer))
+
+    def _follow(self, store: PostgresLedgerStore) -> int:
+        appended = sum(follow(store, log, self._batch) for log in LOGS)
+        if appended:
+            self._reached("ledger.after_append", f"{appended} entries")
+        return appended
+
+    def _seal(self, sealer: Sealer) -> bool:
+        """Whether to wait for the next time: what keeps it from sealing is told and tried again at once; what
+        contradicts itself is told and not signed."""
+        try:
+            signed = sealer.seal()
+        except LedgerContradicted as error:
+            self._tell_mismatch(error)
+            return True
+        except ArchiveUnavailable as error:
+            self._tell_unsealed(error)
+            return False
+        self._tell_good()
+        if signed is not None:
+            _log.info("ledger sealed", checkpoint=signed.checkpoint.number)
+            self._reached("ledger.after_seal", f"{signed.checkpoint.number} signed")
+        return True
+
+    def _tell_mismatch(self, error: LedgerContradicted) -> None:
+        _log.error("ledger contradicted", error=str(error))
+        self._alerts.raise_alert("ledger_mismatch", SUBJECT, str(error)[:1_000], at=self._clock.now())
+        self._mismatch_told = True
+
+    def _tell_unsealed(self, error: ArchiveUnavailable) -> None:
+        _log.warning("the ledger waits for the archive", error=str(error))
+        if self._keeper.since_sealed_s > UNSEALED_ALERT_S:
+            self._alerts.raise_alert("ledger_unsealed", SUBJECT, str(error)[:1_000], at=self._clock.now())
+            self._unsealed_told = True
+        time.sleep(_RECONNECT_S)
+
+    def _tell_good(self) -> None:
+        if self._mismatch_told:
+            self._alerts.clear("ledger_mismatch", SUBJECT, at=self._clock.now())
+            self._mismatch_told = False
+        if self._unsealed_told:
+            self._alerts.clear("ledger_unsealed", SUBJECT, at=self._clock.now())
+            self._unsealed_told = False
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name=self.name,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+        )
+
+    def _wait_for_turn(self, connection: psycopg.Connection[Any], stop: threading.Event) -> bool:
+        while not stop.is_set():
+            row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended('ledger', 0))").fetchone()
+            if row is not None and row[0]:
+                return True
+            stop.wait(_TURN_EVERY_S)
+        return False

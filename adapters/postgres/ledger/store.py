@@ -1,0 +1,172 @@
+"""The logs and the ledger's tables in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from adapters.postgres.connection.errors import TRY_AGAIN, named
+from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
+from application.ports.ledger.store import Appended, LedgerMoved, LedgerUnavailable
+from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
+
+Connection = psycopg.Connection[Any]
+
+TABLES = {DEMAND_RESPONSE: "demand_response_events", FORECASTS: "forecasts_events"}
+TILE = 256
+_FIELDS = "notification_id, originator_id, originator_version, topic, state"
+_COPY = """
+COPY (
+    SELECT {fields} FROM gridproof.{table} WHERE notification_id > {after} AND notification_id <= {up_to}
+    ORDER BY notification_id LIMIT {limit}
+) TO STDOUT (FORMAT BINARY)
+"""
+_FIELD_COUNT = b"\x00\x05"
+_POSITION = slice(6, 14)
+"""Where a row of the binary COPY has its first field's bytes: after a field count and a length."""
+_MOVE = """
+UPDATE gridproof.ledger_heads SET size = %s, position = %s WHERE log = %s AND size = %s
+"""
+_WRITE_TILE = """
+INSERT INTO gridproof.ledger_tiles AS known (log, tile, entries) VALUES (%s, %s, %s)
+ON CONFLICT (log, tile) DO UPDATE SET entries = substring(known.entries FROM 1 FOR %s) || excluded.entries
+"""
+_TILES = """
+SELECT tile, entries FROM gridproof.ledger_tiles WHERE log = %s AND tile BETWEEN %s AND %s ORDER BY tile
+"""
+
+
+class PostgresLedgerStore:
+    """`connect` gives a connection for one call: of a pool, or always the one of a session."""
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._connect = connect
+
+    def entries_of_log(self, log: str, *, after: int, up_to: int, limit: int | None = None) -> bytes:
+        query = sql.SQL(_COPY).format(
+            fields=sql.SQL(_FIELDS),
+            table=sql.Identifier(TABLES[log]),
+            after=sql.Literal(str(after)),  # as text: -2^63 without quotes would be no bigint
+            up_to=sql.Literal(up_to),
+            limit=sql.Literal(limit),
+        )
+        with self._connection() as connection, connection.cursor().copy(query) as rows:
+            return b"".join(_copied_entries(rows))
+
+    def row(self, log: str, position: int) -> LogRow | None:
+        found = self.rows(log, [position])
+        return found[0] if found else None
+
+    def rows(self, log: str, positions: Sequence[int]) -> list[LogRow]:
+        query = sql.SQL(
+            "SELECT {} FROM gridproof.{} WHERE notification_id = ANY(%s) ORDER BY notification_id"
+        ).format(sql.SQL(_FIELDS), sql.Identifier(TABLES[log]))
+        with self._connection() as connection:
+            found = connection.execute(query, (list(positions),)).fetchall()
+        return [
+            LogRow(
+                position=position, originator_id=stream, originator_version=version, topic=topic, state=state
+            )
+            for position, stream, version, topic, state in found
+        ]
+
+    def head(self, log: str) -> int:
+        table = sql.Identifier(TABLES[log])
+        return self._number(
+            sql.SQL("SELECT coalesce(max(notification_id), 0) FROM gridproof.{}").format(table), ()
+        )
+
+    def count_after(self, log: str, position: int) -> int:
+        table = sql.Identifier(TABLES[log])
+        query = sql.SQL("SELECT count(*) FROM gridproof.{} WHERE notification_id > %s").format(table)
+        return self._number(query, (position,))
+
+    def appended(self, log: str) -> Appended:
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT size, position FROM gridproof.ledger_heads WHERE log = %s", (log,)
+            ).fetchone()
+        return Appended(*row) if row else Appended(0, 0)
+
+    def append(self, log: str, size: int, entries: bytes) -> Appended:
+        moved = Appended(size + len(entries) // ENTRY_BYTES, last_position_of(entries))
+        with self._connection() as connection, connection.transaction():
+            if connection.execute(_MOVE, (moved.size, moved.position, log, size)).rowcount != 1:
+                raise LedgerMoved(f"the ledger of {log} no longer has {size} entries")
+            with connection.pipeline():
+                for tile, kept, part in _tiles(size, entries):
+                    connection.execute(_WRITE_TILE, (log, tile, part, kept * ENTRY_BYTES))
+        return moved
+
+    def entries(self, log: str, first: int, count: int) -> bytes:
+        with self._connection() as connection:
+            found = connection.execute(_TILES, (log, first // TILE, (first + count - 1) // TILE), binary=True)
+            tiles = found.fetchall()
+        return b"".join(_part(entries, tile * TILE, first, first + count) for tile, entries in tiles)
+
+    def keep_checkpoint(self, number: int, signed: bytes) -> None:
+        with self._connection() as connection:
+            connection.execute(
+                "INSERT INTO gridproof.ledger_checkpoints (number, signed) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (number, signed),
+            )
+
+    def checkpoint(self, number: int) -> bytes | None:
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT signed FROM gridproof.ledger_checkpoints WHERE number = %s", (number,)
+            ).fetchone()
+        return bytes(row[0]) if row else None
+
+    def last_checkpoint_number(self) -> int:
+        return self._number("SELECT coalesce(max(number), 0) FROM gridproof.ledger_checkpoints", ())
+
+    def _number(self, query: Any, parameters: tuple[object, ...]) -> int:
+        with self._connection() as connection:
+            row = connection.execute(query, parameters).fetchone()
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        with (
+            named(LedgerUnavailable, "PostgreSQL", advice=TRY_AGAIN),
+            self._connect() as connection,
+        ):
+            yield connection
+
+
+def _copied_entries(rows: psycopg.Copy) -> Iterator[bytes]:
+    """PostgreSQL sends each row as a message of its own; the first also has the header of the file."""
+    for message in rows:
+        row = bytes(message)
+        row = row.removeprefix(COPY_SIGNATURE)
+        if row == COPY_TRAILER:
+            continue
+        if row[:2] != _FIELD_COUNT:
+            raise LedgerUnavailable(
+                "PostgreSQL's binary COPY is not as it was: nothing can be verified over it"
+            )
+        yield (
+            row[_POSITION] + sha256(b"\x00" + row[2:]).digest()
+        )  # domain.ledger.merkle.leaf_hash, without the call
+
+
+def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(tile, entries that it has already, entries to add) for a table of `size` entries."""
+    at = 0
+    while at < len(entries):
+        tile, kept = divmod(size, TILE)
+        part = entries[at : at + (TILE - kept) * ENTRY_BYTES]
+        yield tile, kept, part
+        at += len(part)
+        size += len(part) // ENTRY_BYTES
+
+
+def _part(entries: bytes, starts_at: int, first: int, end: int) -> bytes:
+    """Of a tile's entries, those from `first` to before `end`."""
+    return entries[max(first - starts_at, 0) * ENTRY_BYTES : (end - starts_at) * ENTRY_BYTES]

@@ -1,0 +1,154 @@
+"""The log as people watch it, out of PostgreSQL: positions of the read models first, then what they know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.connection.deadline_pool import BoundedPool
+from adapters.postgres.connection.errors import named
+from adapters.postgres.connection.single_statements import single_statements
+from application.event_store.event_mapper import recorded_at_of
+from application.ports.live_feed import (
+    SERVING,
+    LiveEntry,
+    LiveLogUnavailable,
+    News,
+    ReadModelState,
+    served_until,
+)
+
+MOST_CONNECTIONS = 3
+CONNECT_WITHIN_S = 2.0
+ANSWER_WITHIN_S = 10
+"""A connection that hangs alone is replaced by then, and a statement that waits for a lock ends."""
+CHANNEL = "projection_positions"
+"""Where projections announce how far they have come."""
+_POSITIONS = """
+SELECT name, position, stopped_at IS NOT NULL, (
+    SELECT state FROM gridproof.demand_response_events
+    WHERE notification_id > position ORDER BY notification_id LIMIT 1
+) FROM gridproof.projection_positions WHERE name = ANY(%s)
+"""
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
+# Only the first domain event of a facility names it, and the stream's id cannot be turned back into the name.
+_ENTRIES = """
+SELECT told.notification_id, told.topic, told.originator_id, told.state,
+    CASE WHEN starts_with(told.topic, 'facility.') THEN (
+        SELECT first.state FROM gridproof.demand_response_events AS first
+        WHERE first.originator_id = told.originator_id AND first.originator_version = 1
+    ) END
+FROM gridproof.demand_response_events AS told
+WHERE told.notification_id > %s AND told.notification_id <= %s
+ORDER BY told.notification_id LIMIT %s
+"""
+_STORED_AT = "SELECT max(stored_at) FROM gridproof.telemetry_positions"
+
+
+class _Told(msgspec.Struct):
+    """Of a stored domain event of any release; the rest is not looked at."""
+
+    recorded_at: datetime | None = None
+    dr_event_id: UUID | None = None
+    facility_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Told).decode
+
+
+class PostgresLiveLog:
+    """`pool`'s connections are those of the application's role; it is closed with the log."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    @classmethod
+    def at(cls, dsn: str) -> PostgresLiveLog:
+        """Few connections of its own, so that it waits for no other reader, and hears soon that the server is gone."""
+        return cls(
+            BoundedPool(
+                dsn,
+                answer_within_s=ANSWER_WITHIN_S,
+                min_size=1,
+                max_size=MOST_CONNECTIONS,
+                timeout=CONNECT_WITHIN_S,
+                open=True,
+            )
+        )
+
+    def news(self, after: int | None, *, limit: int) -> News:
+        with self._connection() as connection:
+            rows = {row[0]: row for row in connection.execute(_POSITIONS, (list(SERVING),))}
+            head = int(next(iter(connection.execute(_HEAD)))[0])
+            states = tuple(_state(name, rows.get(name)) for name in SERVING)
+            until = served_until(states, head)
+            found = [] if after is None or until <= after else _entries(connection, after, until, limit)
+        return News(head=head, read_models=states, entries=tuple(found))
+
+    def entries(self, after: int, until: int, *, limit: int) -> list[LiveEntry]:
+        with self._connection() as connection:
+            return _entries(connection, after, until, limit)
+
+    def readings_stored_at(self) -> datetime | None:
+        with self._connection() as connection:
+            row = connection.execute(_STORED_AT).fetchone()
+        return row[0].astimezone(UTC) if row is not None and row[0] is not None else None
+
+    def check(self) -> None:
+        found = self._pool.conninfo
+        address = found if isinstance(found, str) else found()
+        with (
+            named(LiveLogUnavailable, "the log"),
+            psycopg.connect(address, autocommit=True, connect_timeout=int(CONNECT_WITHIN_S)),
+        ):
+            pass  # who is let in was answered by the server itself, and by a process that it has just started
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        with named(LiveLogUnavailable, "the log"), single_statements(self._pool) as connection:
+            yield connection
+
+
+def _state(name: str, row: Any) -> ReadModelState:
+    """A projection without a row has not begun."""
+    if row is None:
+        return ReadModelState(name=name, position=0)
+    _, position, is_stopped, following = row
+    behind_since = None if following is None else recorded_at_of(bytes(following))
+    return ReadModelState(name=name, position=position, is_stopped=is_stopped, behind_since=behind_since)
+
+
+def _entries(connection: psycopg.Connection[Any], after: int, until: int, limit: int) -> list[LiveEntry]:
+    return [_entry(*row) for row in connection.execute(_ENTRIES, (after, until, limit))]
+
+
+def _entry(position: int, topic: str, stream_id: UUID, state: bytes, first: bytes | None) -> LiveEntry:
+    told = _told(state)
+    facility_id = told.facility_id
+    if facility_id is None and first is not None:
+        facility_id = _told(first).facility_id
+    return LiveEntry(
+        position=position,
+        topic=topic,
+        occurred_at=told.recorded_at,
+        dr_event_id=stream_id if topic.startswith("dr-event.") else told.dr_event_id,
+        facility_id=facility_id,
+    )
+
+
+def _told(state: bytes) -> _Told:
+    """What cannot be read says nothing of itself; that it happened is told all the same."""
+    try:
+        return _decode(bytes(state))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _Told()

@@ -1,0 +1,92 @@
+"""Alerts in PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.operations.connection import operations_connection, storable
+from application.operations.alert_catalogue import ALERTS
+from application.ports.operations.alerts import Alert, AlertPlace
+
+_RAISE = """
+INSERT INTO gridproof.alerts AS open_alert (name, subject, severity, detail, raised_at, last_seen_at)
+VALUES (%(name)s, %(subject)s, %(severity)s, %(detail)s, %(at)s, %(at)s)
+ON CONFLICT (name, subject) WHERE cleared_at IS NULL DO UPDATE
+    SET severity = excluded.severity, detail = excluded.detail,
+        last_seen_at = greatest(open_alert.last_seen_at, excluded.last_seen_at)
+"""
+_CLEAR = """
+UPDATE gridproof.alerts SET cleared_at = greatest(last_seen_at, %s)
+WHERE name = %s AND subject = %s AND cleared_at IS NULL
+"""
+_COUNT = "SELECT name, count(*) FROM gridproof.alerts WHERE cleared_at IS NULL GROUP BY name"
+_COLUMNS = "alert_id, name, subject, severity, detail, raised_at, last_seen_at, cleared_at"
+_LIST = f"""
+SELECT {_COLUMNS} FROM gridproof.alerts
+WHERE (%(include_cleared)s OR cleared_at IS NULL)
+    AND (%(raised_at)s::timestamptz IS NULL OR (raised_at, alert_id) < (%(raised_at)s, %(alert_id)s::bigint))
+ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
+"""  # noqa: S608 - our own column names
+_ABOUT = f"""
+SELECT {_COLUMNS} FROM gridproof.alerts
+WHERE cleared_at IS NULL AND (subject = %(subject)s OR starts_with(subject, %(subject)s || '/'))
+ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
+"""  # noqa: S608 - our own column names
+
+
+class PostgresAlerts:
+    """`pool` connects as the application's role, which can raise and clear alerts but not remove one."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        row = {
+            "name": name,
+            "subject": storable(subject),
+            "severity": ALERTS[name].severity,
+            "detail": storable(detail),
+            "at": at,
+        }
+        with operations_connection(self._pool) as connection:
+            connection.execute(_RAISE, row)
+
+    def clear(self, name: str, subject: str, *, at: datetime) -> None:
+        with operations_connection(self._pool) as connection:
+            connection.execute(_CLEAR, (at, name, storable(subject)))
+
+    def open_by_name(self) -> dict[str, int]:
+        with operations_connection(self._pool) as connection:
+            return dict(connection.execute(_COUNT).fetchall())
+
+    def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
+        asked = {"subject": storable(subject), "limit": limit}
+        with operations_connection(self._pool) as connection:
+            return [_alert(row) for row in connection.execute(_ABOUT, asked)]
+
+    def listed(
+        self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
+    ) -> list[Alert]:
+        asked = {
+            "include_cleared": include_cleared,
+            "limit": limit,
+            "raised_at": None if after is None else after.raised_at,
+            "alert_id": None if after is None else after.alert_id,
+        }
+        with operations_connection(self._pool) as connection:
+            return [_alert(row) for row in connection.execute(_LIST, asked)]
+
+
+def _alert(row: Any) -> Alert:
+    alert_id, name, subject, severity, detail, raised_at, last_seen_at, cleared_at = row
+    return Alert(
+        alert_id=alert_id,
+        name=name,
+        subject=subject,
+        severity=severity,
+        detail=detail,
+        raised_at=raised_at.astimezone(UTC),
+        last_seen_at=last_seen_at.astimezone(UTC),
+        cleared_at=cleared_at and cleared_at.astimezone(UTC),
+    )

@@ -1,0 +1,26 @@
+"""How the registers of operations reach PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.connection.errors import TRY_AGAIN, named
+from application.ports.operations.unavailable import OperationsUnavailable
+
+
+@contextmanager
+def operations_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of `pool`, whose transaction ends with the block. Raises OperationsUnavailable."""
+    with (
+        named(OperationsUnavailable, "PostgreSQL", advice=TRY_AGAIN),
+        pool.connection() as connection,
+    ):
+        yield connection
+
+
+def storable(text: str) -> str:
+    """`text` as PostgreSQL can hold it: a NUL is written out."""
+    return text.replace("\0", "\\0")

@@ -1,0 +1,30 @@
+"""Which PostgreSQL takes the writes, as it says itself."""
+
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.operations.connection import operations_connection
+from application.ports.operations.database_server import ServerPlace
+from application.ports.operations.unavailable import OperationsUnavailable
+
+# The first eight hexadecimal digits of a WAL file's name are its timeline: true from the promotion on, where
+# pg_control_checkpoint() tells the new one only after a checkpoint.
+_PLACE = """
+SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local'),
+    left(pg_walfile_name(pg_current_wal_lsn()), 8)
+"""
+
+
+class PostgresDatabaseServer:
+    """DatabaseServer. `pool` connects as the application's role."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def place(self) -> ServerPlace:
+        with operations_connection(self._pool) as connection:
+            row = connection.execute(_PLACE).fetchone()  # a standby refuses: it writes no log of its own
+        if row is None:
+            raise OperationsUnavailable("PostgreSQL did not say where it is")
+        return ServerPlace(address=row[0], timeline=int(row[1], 16))

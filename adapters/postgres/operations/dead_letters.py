@@ -1,0 +1,161 @@
+"""Dead letters in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.operations.connection import operations_connection, storable
+from application.ports.operations.dead_letters import (
+    DeadLetter,
+    DeadLetterDecided,
+    DeadLetterNotFound,
+    DeadLetterQueue,
+    DeadLetterStatus,
+    LetterPlace,
+    OpenLetters,
+)
+from domain.errors import ReasonRequired
+
+_WORK = "dead_letter_id, queue, subject, reason, body, parked_at"
+_COLUMNS = f"{_WORK}, status, decided_at, decided_by, decision_reason"
+_PARK = f"""
+INSERT INTO gridproof.dead_letters ({_WORK})
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::timestamptz[])
+ON CONFLICT (dead_letter_id) DO NOTHING
+"""  # noqa: S608 - our own column names
+_LIST = f"""
+SELECT {_COLUMNS} FROM gridproof.dead_letters
+WHERE queue = coalesce(%(queue)s, queue) AND status = coalesce(%(status)s, status)
+    AND (%(at)s::timestamptz IS NULL
+         OR parked_at <= %(at)s AND (parked_at < %(at)s OR dead_letter_id > %(id)s::uuid))
+ORDER BY parked_at DESC, dead_letter_id LIMIT %(limit)s
+"""  # noqa: S608 - our own column names
+_OPEN_BEFORE = f"""
+SELECT {_COLUMNS} FROM gridproof.dead_letters
+WHERE status = 'open' AND queue = ANY(%(queues)s) AND parked_at <= %(moment)s
+    AND (%(after_at)s::timestamptz IS NULL OR (parked_at, dead_letter_id) > (%(after_at)s, %(after_id)s::uuid))
+ORDER BY parked_at, dead_letter_id LIMIT %(limit)s
+"""  # noqa: S608 - our own column names
+_OPEN = """
+SELECT queue, count(*), min(parked_at) FROM gridproof.dead_letters WHERE status = 'open' GROUP BY queue ORDER BY queue
+"""
+_GET = f"SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = %s"  # noqa: S608 - our own column names
+_DECIDE = f"""
+UPDATE gridproof.dead_letters SET status = %s, decided_at = %s, decided_by = %s, decision_reason = %s
+WHERE dead_letter_id = %s AND status = 'open' RETURNING {_COLUMNS}
+"""  # noqa: S608 - our own column names
+
+
+class PostgresDeadLetters:
+    """`pool` connects as the application's role: it can park and decide, not change or remove a letter."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def park(self, letter: DeadLetter) -> None:
+        self.park_all([letter])
+
+    def park_all(self, letters: Sequence[DeadLetter]) -> None:
+        # By id: two workers with the same letters then wait for one another, and never in a circle.
+        ordered = sorted(letters, key=lambda letter: letter.dead_letter_id)
+        columns = (
+            [letter.dead_letter_id for letter in ordered],
+            [letter.queue for letter in ordered],
+            [storable(letter.subject) for letter in ordered],
+            [storable(letter.reason) for letter in ordered],
+            [letter.body for letter in ordered],
+            [letter.parked_at for letter in ordered],
+        )
+        with operations_connection(self._pool) as connection:
+            connection.execute(_PARK, columns)
+
+    def listed(
+        self,
+        *,
+        queue: DeadLetterQueue | None = None,
+        status: DeadLetterStatus | None = "open",
+        limit: int = 100,
+        after: LetterPlace | None = None,
+    ) -> list[DeadLetter]:
+        asked = {
+            "queue": queue,
+            "status": status,
+            "limit": limit,
+            "at": None if after is None else after.parked_at,
+            "id": None if after is None else after.dead_letter_id,
+        }
+        with operations_connection(self._pool) as connection:
+            return [_letter(row) for row in connection.execute(_LIST, asked)]
+
+    def open_before(
+        self,
+        moment: datetime,
+        *,
+        queues: Sequence[DeadLetterQueue],
+        after: DeadLetter | None = None,
+        limit: int = 1_000,
+    ) -> list[DeadLetter]:
+        asked = {
+            "queues": list(queues),
+            "moment": moment,
+            "after_at": None if after is None else after.parked_at,
+            "after_id": None if after is None else after.dead_letter_id,
+            "limit": limit,
+        }
+        with operations_connection(self._pool) as connection:
+            return [_letter(row) for row in connection.execute(_OPEN_BEFORE, asked)]
+
+    def open_by_queue(self) -> list[OpenLetters]:
+        with operations_connection(self._pool) as connection:
+            found = connection.execute(_OPEN).fetchall()
+        return [
+            OpenLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
+            for queue, count, oldest_at in found
+        ]
+
+    def get(self, dead_letter_id: UUID) -> DeadLetter:
+        with operations_connection(self._pool) as connection:
+            row = connection.execute(_GET, (dead_letter_id,)).fetchone()
+        if row is None:
+            raise DeadLetterNotFound(
+                f"no dead letter {dead_letter_id}; list them with `gridproof dead-letters list`"
+            )
+        return _letter(row)
+
+    def decide(
+        self,
+        dead_letter_id: UUID,
+        *,
+        status: Literal["replayed", "discarded"],
+        by: str,
+        reason: str,
+        at: datetime,
+    ) -> DeadLetter:
+        if status == "discarded" and not reason.strip():
+            raise ReasonRequired("discarding a dead letter needs a reason")
+        decision = (status, at, storable(by), storable(reason), dead_letter_id)
+        with operations_connection(self._pool) as connection:
+            row = connection.execute(_DECIDE, decision).fetchone()
+        if row is None:
+            known = self.get(dead_letter_id)
+            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {known.status}")
+        return _letter(row)
+
+
+def _letter(row: Any) -> DeadLetter:
+    dead_letter_id, queue, subject, reason, body, parked_at, status, decided_at, decided_by, why = row
+    return DeadLetter(
+        dead_letter_id=dead_letter_id,
+        queue=queue,
+        subject=subject,
+        reason=reason,
+        body=bytes(body),
+        parked_at=parked_at.astimezone(UTC),
+        status=status,
+        decided_at=decided_at and decided_at.astimezone(UTC),
+        decided_by=decided_by,
+        decision_reason=why,
+    )

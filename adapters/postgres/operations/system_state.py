@@ -1,0 +1,60 @@
+"""What PostgreSQL knows of the running system: rebuilds, and who is connected and holds which lock."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.coordination.session_locks import lock_key
+from adapters.postgres.operations.connection import operations_connection
+from application.ports.operations.system_state import Rebuild
+
+# A part of the streams that is done stands at the end; the whole is as far as the part that is least far.
+_REBUILDS = """
+SELECT name, (SELECT min(part) FROM unnest(positions) AS part), up_to, domain_events, rows, started_at
+FROM gridproof.projection_rebuilds ORDER BY name
+"""
+_SESSIONS = """
+SELECT application_name, count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name <> '' GROUP BY 1
+"""
+# A lock of one 64-bit key is shown as two halves.
+_HELD = """
+SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint = ANY(%s)
+"""
+
+
+class PostgresSystemState:
+    """`pool` connects as the application's role, which sees the sessions of its own."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def rebuilds(self) -> list[Rebuild]:
+        with operations_connection(self._pool) as connection:
+            found = connection.execute(_REBUILDS).fetchall()
+        return [
+            Rebuild(
+                name=name,
+                position=position or 0,
+                up_to=up_to,
+                domain_events=domain_events,
+                rows=rows,
+                started_at=started_at.astimezone(UTC),
+            )
+            for name, position, up_to, domain_events, rows, started_at in found
+        ]
+
+    def sessions(self) -> Mapping[str, int]:
+        with operations_connection(self._pool) as connection:
+            return dict(connection.execute(_SESSIONS).fetchall())
+
+    def held(self, locks: Collection[str]) -> frozenset[str]:
+        names = {lock_key(name): name for name in locks}
+        with operations_connection(self._pool) as connection:
+            found = connection.execute(_HELD, (list(names),)).fetchall()
+        return frozenset(names[key] for (key,) in found)

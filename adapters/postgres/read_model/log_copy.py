@@ -1,0 +1,149 @@
+"""The log by COPY, in order: what a rebuild and a verification read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from struct import Struct
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from eventsourcing.utils import get_topic
+from psycopg import sql
+
+from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
+from application.event_store.demand_response import AGGREGATES
+from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
+from application.event_store.upcasters import UPCASTERS
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.event_sourcing.json_decoders import json_decoder
+from projections.engine.projection import AnyProjection, Facts
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_COPY = """
+COPY (
+    SELECT notification_id, originator_id, originator_version, topic, state
+    FROM gridproof.demand_response_events
+    WHERE notification_id > {after} AND notification_id <= {up_to} {narrowed}
+    ORDER BY notification_id {limit}
+) TO STDOUT (FORMAT BINARY)
+"""
+# Position; the stream's id; version; and how long the topic is that follows. Between them lengths that are known.
+_PLACE = Struct("!6xq4x16s4xqi")
+_LENGTH_BYTES = 4
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """One of `of` parts of the log, by stream: part `number`, from 0."""
+
+    number: int = 0
+    of: int = 1
+
+
+def log_head(connection: Connection) -> int:
+    row = connection.execute(_HEAD).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def ignored_topics(projection: AnyProjection) -> list[str]:
+    """Topics of this release that `projection` does not look at. Others are read, so that none is skipped unseen."""
+    return sorted(_topics() - _topics(projection))
+
+
+def _topics(projection: AnyProjection | None = None) -> frozenset[str]:
+    """Of this release, or of those the ones that concern a projection."""
+    concerns = DomainEvent if projection is None else projection.concerns
+    return frozenset(
+        get_topic(nested)
+        for aggregate in AGGREGATES
+        for nested in vars(aggregate).values()
+        if isinstance(nested, type) and issubclass(nested, DomainEvent) and issubclass(nested, concerns)
+    )
+
+
+class ProjectedLog:
+    """The log as one projection looks at it: without what it ignores, and of the rest the facts it asks for."""
+
+    def __init__(self, projection: AnyProjection) -> None:
+        self._ignored = ignored_topics(projection)
+        self._decode_facts = json_decoder(projection.facts or Facts).decode
+        # Older topics, and those that this release does not know, are decoded whole: upcast, or refused.
+        self._as_facts = (
+            _topics(projection) - UPCASTERS.keys() if projection.facts is not None else frozenset()
+        )
+
+    def entries(
+        self,
+        connection: Connection,
+        *,
+        after: int,
+        up_to: int,
+        shard: Shard = Shard(),  # noqa: B008 - frozen
+        limit: int | None = None,
+    ) -> Generator[LogEntry, None, None]:
+        """Up to `limit` entries with after < position <= up_to. Raises LogEntryUnreadable. Close it."""
+        statement = sql.SQL(_COPY).format(
+            after=after,
+            up_to=up_to,
+            narrowed=_narrowed(self._ignored, shard),
+            limit=sql.SQL("LIMIT ALL" if limit is None else f"LIMIT {int(limit)}"),
+        )
+        happened, parse, place_length, topics = self.happened, _PLACE.unpack_from, _PLACE.size, _Topics()
+        with connection.cursor().copy(statement) as copy:
+            for row in _rows(connection, copy):
+                position, stream, version, topic_length = parse(row)
+                state_at = place_length + topic_length
+                topic = topics[bytes(row[place_length:state_at])]
+                try:
+                    domain_event = happened(topic, stream, version, row[state_at + _LENGTH_BYTES :])
+                except (UnreadableDomainEvent, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    raise LogEntryUnreadable(position, topic, str(error)) from error
+                yield LogEntry(position, topic, domain_event)
+
+    def happened(self, topic: str, stream: bytes, version: int, state: bytes | memoryview) -> Any:
+        """The domain event of a row of the log, or the facts of it; `stream` is the stream's id.
+
+        Raises UnreadableDomainEvent, MsgspecError or UnicodeDecodeError.
+        """
+        if topic in self._as_facts:
+            facts = self._decode_facts(state)
+            facts.topic, facts.stream, facts.version = topic, stream, version
+            return facts
+        try:
+            return decode_domain_event(topic, stream.hex(), version, bytes(state))
+        except UnreadableDomainEvent:  # say it with the id as people know it
+            return decode_domain_event(topic, UUID(bytes=stream), version, bytes(state))
+
+
+class _Topics(dict[bytes, str]):
+    """There are few of them in a log, each in many rows."""
+
+    def __missing__(self, stored: bytes) -> str:
+        topic = self[stored] = stored.decode()
+        return topic
+
+
+def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
+    """Rows of the statement above. psycopg's own loop waits anew for each row, which takes longer than to decode it."""
+    next_row, trailer_length = connection.pgconn.get_copy_data, len(COPY_TRAILER)
+    row = memoryview(copy.read())[len(COPY_SIGNATURE) :]  # the header may come alone, or before the first row
+    while len(row) != trailer_length:
+        if row:
+            yield row
+        length, data = next_row(1)  # one that is there already; the server sends each in a message of its own
+        row = data if length > 0 and data is not None else memoryview(copy.read())
+    copy.read()  # to the end, so that the session is free again
+
+
+def _narrowed(ignored: list[str], shard: Shard) -> sql.Composable:
+    conditions: list[sql.Composable] = []
+    if ignored:
+        conditions.append(sql.SQL("AND topic <> ALL({})").format(sql.Literal(ignored)))
+    if shard.of > 1:
+        part = sql.SQL("AND (uuid_hash(originator_id) & 2147483647) % {} = {}")
+        conditions.append(part.format(sql.Literal(shard.of), sql.Literal(shard.number)))
+    return sql.SQL(" ").join(conditions)

@@ -1,0 +1,69 @@
+"""The read models for queries, on PostgreSQL: one view for all tables, since they are of one layout."""
+
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from adapters.postgres.read_model.audit_trail_view import PostgresAuditTrailView
+from adapters.postgres.read_model.view import Pool, PostgresView, reading
+from application.event_store.event_mapper import recorded_at_of
+from projections.audit.steps import AuditTrailRow
+from projections.deadlines import DeadlineRow, DeadlinesProjection
+from projections.dispatch.projection import DispatchesProjection, DispatchRow
+from projections.dr_event.projection import DREventRow, DREventsProjection
+from projections.engine.projection import AnyProjection, sortable
+from projections.facility import FacilitiesProjection, FacilityRow
+from projections.portfolio.projection import PortfolioProjection, PortfolioRow
+from projections.queries.views import ProjectionPosition, View
+from projections.registry import PROJECTIONS
+
+_POSITIONS = """
+SELECT name, version, position, updated_at, stopped_at, stopped_reason, (
+    SELECT state FROM gridproof.demand_response_events
+    WHERE notification_id > position ORDER BY notification_id LIMIT 1
+) FROM gridproof.projection_positions
+"""
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
+
+
+class PostgresDeadlinesView(PostgresView[DeadlineRow]):
+    def due(self, now: datetime, *, limit: int = 500) -> list[DeadlineRow]:
+        until = sql.SQL("sort_key <= {}").format(sql.Literal(sortable(now)))
+        found = self._select([until], sql.SQL("ORDER BY sort_key, key LIMIT {}").format(sql.Literal(limit)))
+        return [row for _, _, row in found]
+
+
+class PostgresReadModels:
+    """Every read model; `pool`'s connections are those of the application's role."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.dr_events: View[DREventRow] = PostgresView(pool, DREventsProjection(), DREventRow)
+        self.dispatches: View[DispatchRow] = PostgresView(pool, DispatchesProjection(), DispatchRow)
+        self.facilities: View[FacilityRow] = PostgresView(pool, FacilitiesProjection(), FacilityRow)
+        self.portfolio: View[PortfolioRow] = PostgresView(pool, PortfolioProjection(), PortfolioRow)
+        self.audit_trail: View[AuditTrailRow] = PostgresAuditTrailView(pool)
+        self.deadlines = PostgresDeadlinesView(pool, DeadlinesProjection(), DeadlineRow)
+
+    def positions(self) -> list[ProjectionPosition]:
+        with reading(self._pool) as connection:
+            found: dict[str, tuple[Any, ...]] = {row[0]: row for row in connection.execute(_POSITIONS)}
+            head = next(iter(connection.execute(_HEAD)))[0]
+        return [_position(projection, found.get(projection.name), head) for projection in PROJECTIONS]
+
+
+def _position(projection: AnyProjection, row: tuple[Any, ...] | None, head: int) -> ProjectionPosition:
+    if row is None:
+        return ProjectionPosition(name=projection.name, version=projection.version, position=0, head=head)
+    _, version, position, updated_at, stopped_at, stopped_reason, following = row
+    return ProjectionPosition(
+        name=projection.name,
+        version=version,
+        position=position,
+        head=head,
+        updated_at=updated_at,
+        stopped_at=stopped_at,
+        stopped_reason=stopped_reason,
+        behind_since=None if following is None else recorded_at_of(following),
+    )

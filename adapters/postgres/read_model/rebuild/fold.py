@@ -1,0 +1,155 @@
+"""The fold of a whole log, in stretches: each is folded in memory, and stored with how far it goes in one transaction.
+
+In this process, or shared out by stream over several; each part has a position of its own, so that a rebuild that was
+killed goes on where each of them was.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from typing import Any
+
+import msgspec
+import psycopg
+
+from adapters.postgres.read_model.log_copy import ProjectedLog, Shard
+from adapters.postgres.read_model.rebuild.generation_table import NewGeneration
+from adapters.postgres.read_model.rebuild.lock import share_part
+from adapters.postgres.read_model.rebuild.progress import advanced
+from adapters.postgres.read_model.row_table import RowUnreadable
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import AnyProjection
+from projections.engine.rebuild_rows import FoldedRows
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Progress = Callable[[int], None]
+
+_AT_ONCE = 2_000
+"""Domain events that are decoded before they are folded: so few that they stay in the processor's cache."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What one process holds in memory at most: the rows of a stretch, and those kept from the ones before."""
+
+    stretch: int = 1_000_000
+    """Domain events; their rows are at most about as many, 1 to 2 GB of the widest."""
+    most_rows: int = 500_000
+
+    def shared(self, parts: int) -> Bounds:
+        return Bounds(max(self.stretch // parts, 1), self.most_rows // parts)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The streams of one process, and how far they are to be folded."""
+
+    generation: int
+    shard: Shard
+    position: int
+    up_to: int
+    bounds: Bounds = Bounds()
+
+
+def fold_part(
+    dsn: str,
+    projection: AnyProjection,
+    part: Part,
+    told: Progress,
+    *,
+    stretch_stored: Callable[[], None] = lambda: None,
+) -> None:
+    """Fold it from its position to the end, and store it. Raises FoldFailed or Overtaken."""
+    with (
+        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
+        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
+        _no_cycles_collected(),
+    ):
+        share_part(writing, projection)
+        generation = NewGeneration(writing, projection, part.generation)
+        folded: FoldedRows[Any] = FoldedRows(
+            projection, position=part.position, fetch=generation.fetch if part.position else None
+        )
+        position = part.position
+        while position < part.up_to:
+            reached = _fold_stretch(reading, folded, generation, part, told)
+            told(reached)
+            _store_stretch(writing, folded, generation, part, was_at=position, now_at=reached)
+            stretch_stored()
+            folded.begin_stretch(reached, most_rows=part.bounds.most_rows, fetch=generation.fetch)
+            position = reached
+
+
+def _fold_stretch(
+    reading: Connection, folded: FoldedRows[Any], generation: NewGeneration, part: Part, told: Progress
+) -> int:
+    """Fold the next stretch; how far it went. Raises FoldFailed."""
+    projection = folded.projection
+    copied = ProjectedLog(projection).entries(
+        reading,
+        after=folded.position,
+        up_to=part.up_to,
+        shard=part.shard,
+        limit=part.bounds.stretch,
+    )
+    before = folded.domain_events
+    try:
+        with closing(copied) as entries:  # an open COPY would keep the session busy
+            while some := list(islice(entries, _AT_ONCE)):
+                _prefetch(folded, some)
+                folded.fold(some)
+                generation.take_added(folded)
+                if len(some) == _AT_ONCE:
+                    told(folded.position)
+    except LogEntryUnreadable as error:
+        raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
+    is_full = folded.domain_events - before == part.bounds.stretch
+    return folded.position if is_full else part.up_to
+
+
+def _prefetch(folded: FoldedRows[Any], entries: list[LogEntry]) -> None:
+    projection = folded.projection
+    try:
+        folded.prefetch(key for entry in entries for key in projection.wanted(entry.domain_event))
+    except RowUnreadable as error:
+        raise FoldFailed(projection.name, entries[0].position, entries[0].topic, str(error)) from error
+
+
+def _store_stretch(
+    writing: Connection,
+    folded: FoldedRows[Any],
+    generation: NewGeneration,
+    part: Part,
+    *,
+    was_at: int,
+    now_at: int,
+) -> None:
+    if folded.outdated:
+        generation.build_key()  # not in the transaction: it waits for those of the other parts
+    with writing.transaction():
+        more = generation.store(folded)
+        advanced(
+            writing,
+            folded.projection,
+            part.generation,
+            part=part.shard.number,
+            was_at=was_at,
+            now_at=now_at,
+            domain_events=folded.domain_events,
+            rows=more,
+        )
+    folded.domain_events = 0
+
+
+@contextmanager
+def _no_cycles_collected() -> Iterator[None]:
+    """Rows hold no reference cycles; looking for them among millions of rows costs more than the fold."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,81 @@
+"""The table of a new generation's rows, as long as it is not attached to the read model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import psycopg
+
+from adapters.postgres.read_model.row_encoding import Stored
+from adapters.postgres.read_model.row_layouts import layout_of
+from adapters.postgres.read_model.row_table import RowTable, copy_blocks_in
+from projections.engine.projection import AnyProjection, RowsUnavailable
+from projections.engine.rebuild_rows import FoldedRows
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_KEYS_AT_ONCE = 10_000
+
+
+class NewGeneration:
+    """The rows that are to become the live ones, as long as they are a table of their own."""
+
+    def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
+        self._connection = connection
+        self._projection = projection
+        self._generation = generation
+        self._layout = layout_of(projection)
+        self._own_table = self._layout.table_of_generation(generation)
+        self._has_key = False
+        self._added = 0
+        self._added_blocks: list[bytes] = []
+        self._rows: RowTable[Any] = RowTable(connection, projection, generation, table=self._own_table)
+
+    def build_key(self) -> None:
+        """So that rows can be fetched and removed; as long as none is, they go in faster without it."""
+        if self._has_key:
+            return
+        self._connection.execute(
+            "SELECT gridproof.key_generation(%s, %s)", (self._layout.stem, self._generation)
+        )
+        self._has_key = True
+
+    def fetch(self, keys: Collection[str]) -> Mapping[str, Any]:
+        """Key -> row, of those there are. Raises RowUnreadable or RowsUnavailable."""
+        try:
+            self.build_key()
+            return self._rows.fetch(keys)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise RowsUnavailable(f"rows of {self._projection.name}: {error}") from error
+
+    def take_added(self, folded: FoldedRows[Any]) -> None:
+        """Keep them in the form in which they are stored: that takes a fraction of their room."""
+        added = folded.take_added()
+        if added:
+            self._added += len(added)
+            self._added_blocks += self._layout.blocks(self._projection, added, self._generation)
+
+    def store(self, folded: FoldedRows[Any]) -> int:
+        """What the stretch changed, in the caller's transaction; how many rows more there are now."""
+        self.take_added(folded)
+        removed = self._remove(list(folded.outdated)) if folded.outdated else 0
+        changed = 0
+
+        def counted() -> Iterator[Stored]:
+            nonlocal changed
+            for row in folded.changed():
+                changed += 1
+                yield row
+
+        blocks = chain(self._layout.blocks(self._projection, counted(), self._generation), self._added_blocks)
+        copy_blocks_in(self._connection, self._own_table, self._layout, blocks)
+        more, self._added, self._added_blocks = changed + self._added - removed, 0, []
+        return more
+
+    def _remove(self, keys: list[str]) -> int:
+        return sum(
+            self._rows.remove(keys[start : start + _KEYS_AT_ONCE])
+            for start in range(0, len(keys), _KEYS_AT_ONCE)
+        )

@@ -1,0 +1,257 @@
+"""Rebuild a read model from zero beside the live one.
+
+In stages, each committed: the log is folded into a table without keys, stretch by stretch; the table gets its keys and
+is attached; it catches up; it is made the live one. Killed at any point the live rows stay, and the next rebuild goes
+on from the last stage that was committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, LiteralString
+
+import msgspec
+import psycopg
+import structlog
+
+from adapters.postgres.read_model.log_batches import Batch, LogBatches, folded
+from adapters.postgres.read_model.log_copy import Shard, log_head
+from adapters.postgres.read_model.positions import live_position, locked_position, swap
+from adapters.postgres.read_model.rebuild import progress as rebuild_progress
+from adapters.postgres.read_model.rebuild.fold import Bounds, Part, fold_part
+from adapters.postgres.read_model.rebuild.lock import take_turn
+from adapters.postgres.read_model.rebuild.parallel import fold_parts
+from adapters.postgres.read_model.rebuild.plan_barrier import wait_for_older_readers
+from adapters.postgres.read_model.rebuild.progress import Overtaken, RebuildProgress
+from adapters.postgres.read_model.rebuild.verify import verified
+from adapters.postgres.read_model.row_layouts import layout_of
+from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable
+from application.ports.clock import Clock
+from application.ports.event_store.event_log import LogEntryUnreadable
+from projections.engine.maintenance import (
+    Progress,
+    ProjectionsUnavailable,
+    ReadersLinger,
+    RebuildReport,
+    StreamsDepend,
+    VerifyReport,
+)
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import AnyProjection, RowsUnavailable
+
+_log = structlog.get_logger(__name__)
+
+Reached = Callable[[str], None]
+"""Told of what is done: `begun`, `stretch`, `attached`, `awaited`, `batch`, `swapped`."""
+
+_BATCH = 5_000
+_FEW = 200
+"""So few domain events are folded while the live runner waits."""
+_DROP_ATTEMPTS, _DROP_PAUSE_S = 20, 0.1
+
+
+class PostgresProjectionMaintenance:
+    """`projections rebuild` and `verify`; the live runner goes on meanwhile."""
+
+    def __init__(
+        self,
+        dsn: str,
+        clock: Clock,
+        *,
+        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+        readers_wait_s: float = 60.0,
+        turn_wait_s: float = 5.0,
+        reached: Reached = lambda _: None,
+    ) -> None:
+        self._dsn = dsn
+        self._clock = clock
+        self._bounds = bounds
+        self._readers_wait_s = readers_wait_s
+        self._turn_wait_s = turn_wait_s
+        self._reached = reached
+
+    def rebuild(
+        self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
+    ) -> RebuildReport:
+        """Fold the whole log into new rows and make them the live ones; one that was begun is gone on with.
+
+        Raises FoldFailed (the live rows stay), StreamsDepend, RebuildUnderway, ReadersLinger or ProjectionsUnavailable.
+        """
+        if workers > 1 and not projection.independent_streams:
+            raise StreamsDepend(
+                f"{projection.name} joins rows of several streams: rebuild it without --workers"
+            )
+        try:
+            with psycopg.connect(
+                self._dsn, autocommit=True, connect_timeout=10, application_name=f"rebuild {projection.name}"
+            ) as connection:
+                take_turn(connection, projection, wait_s=self._turn_wait_s)
+                # The live rows of an older release may be in a table of another name, where they would not be spared.
+                if live_position(connection, projection, at=self._clock.now()).version == projection.version:
+                    _drop_old_generations(connection, projection)
+                try:
+                    report = self._rebuilt(connection, projection, workers, progress)
+                except FoldFailed:
+                    rebuild_progress.spoilt(connection, projection)
+                    _discarded(connection, projection)  # where readers never pause, the next rebuild does it
+                    raise
+                _drop_old_generations(connection, projection)
+                return report
+        except (psycopg.OperationalError, psycopg.InterfaceError, RowsUnavailable, Overtaken) as error:
+            raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
+
+    def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
+        """Compare the live rows with a fold from zero to their position.
+
+        Raises FoldFailed or ProjectionsUnavailable.
+        """
+        try:
+            return verified(self._dsn, projection, at=self._clock.now(), progress=progress)
+        except LogEntryUnreadable as error:
+            raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, RowUnreadable) as error:
+            raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
+
+    def _rebuilt(
+        self, connection: Connection, projection: AnyProjection, workers: int, progress: Progress | None
+    ) -> RebuildReport:
+        began = time.perf_counter()
+        live = live_position(connection, projection, at=self._clock.now())
+        goal = rebuild_progress.found(connection, projection, live)
+        if goal is None:
+            _discard(connection, projection)
+            head = log_head(connection)
+            goal = rebuild_progress.begun(
+                connection, projection, live, up_to=head, parts=workers, at=self._clock.now()
+            )
+            self._reached("begun")
+        if not goal.attached:
+            self._fold(projection, goal, progress)
+            rebuild_progress.attached(connection, projection, goal.generation)
+            self._reached("attached")
+        table = f"gridproof.rm_{layout_of(projection).stem}"
+        wait_for_older_readers(connection, table, timeout_s=self._readers_wait_s)
+        self._reached("awaited")
+        report = self._swapped(connection, projection, goal)
+        self._reached("swapped")
+        return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
+
+    def _fold(self, projection: AnyProjection, goal: RebuildProgress, progress: Progress | None) -> None:
+        """The log up to where it was when the rebuild was begun, in the new rows; with as many processes as then."""
+        count = len(goal.positions)
+        parts = [
+            Part(
+                goal.generation,
+                Shard(number, count),
+                position=position,
+                up_to=goal.up_to,
+                bounds=self._bounds.shared(count),
+            )
+            for number, position in enumerate(goal.positions)
+            if position < goal.up_to
+        ]
+
+        def told(position: int) -> None:
+            if progress is not None:
+                progress(position, goal.up_to)
+
+        if count > 1:
+            fold_parts(self._dsn, projection, parts, told)
+            return
+        for part in parts:
+            fold_part(self._dsn, projection, part, told, stretch_stored=lambda: self._reached("stretch"))
+
+    def _swapped(
+        self, connection: Connection, projection: AnyProjection, goal: RebuildProgress
+    ) -> RebuildReport:
+        """Catch up, beside the live runner and at last while it waits; then the rows are the live ones."""
+        following = _Following(connection, projection, goal.generation)
+        while (batch := following.next_batch()) is not None:
+            with connection.transaction():
+                following.fold(batch)
+            self._reached("batch")
+            if not batch.is_full and len(batch.entries) < _FEW:
+                break
+        with connection.transaction():
+            live = locked_position(connection, projection)
+            while (batch := following.next_batch()) is not None:
+                following.fold(batch)
+                if not batch.is_full and following.position >= live.position:
+                    break
+            swap_began = time.perf_counter()
+            swap(connection, projection, goal.generation, following.position, at=self._clock.now())
+            domain_events, rows = rebuild_progress.ended(connection, projection)
+        swap_ms = round((time.perf_counter() - swap_began) * 1000, 2)
+        return RebuildReport(
+            name=projection.name,
+            position=following.position,
+            domain_events=domain_events,
+            rows=rows,
+            swap_ms=swap_ms,
+        )
+
+
+class _Following:
+    """The new rows, attached and not yet live, following the log."""
+
+    def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
+        self._connection = connection
+        self._projection = projection
+        self._generation = generation
+        self._batches = LogBatches(projection)
+        self._table: RowTable[Any] = RowTable(connection, projection, generation)
+        self.position = rebuild_progress.reached(connection, projection)
+
+    def next_batch(self) -> Batch | None:
+        """Raises FoldFailed where nothing readable comes before what cannot be read."""
+        batch = self._batches.after(self._connection, self.position, _BATCH)
+        if batch is not None and batch.unreadable is not None and batch.position == self.position:
+            error = batch.unreadable
+            raise FoldFailed(self._projection.name, error.position, error.topic, str(error)) from error
+        return batch
+
+    def fold(self, batch: Batch) -> None:
+        """In the caller's transaction."""
+        folded(self._projection, self._table, batch.entries).write()
+        rebuild_progress.advanced(
+            self._connection,
+            self._projection,
+            self._generation,
+            was_at=self.position,
+            now_at=batch.position,
+            domain_events=len(batch.entries),
+        )
+        self.position = batch.position
+
+
+def _drop_old_generations(connection: Connection, projection: AnyProjection) -> None:
+    """Where readers never pause, the next rebuild drops them."""
+    if not _done_between_reads(connection, "SELECT gridproof.drop_old_generations(%s, %s)", projection):
+        _log.warning("old rows are still read; the next rebuild drops them", projection=projection.name)
+
+
+def _discard(connection: Connection, projection: AnyProjection) -> None:
+    """Forget a rebuild that was begun and cannot be gone on with. Raises ReadersLinger."""
+    if not _discarded(connection, projection):
+        raise ReadersLinger(
+            f"the rows of an earlier rebuild of {projection.name} are still locked; rebuild again later"
+        )
+
+
+def _discarded(connection: Connection, projection: AnyProjection) -> bool:
+    return _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s, %s)", projection)
+
+
+def _done_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:
+    """Dropping a partition locks out readers: no reader waits longer than the lock time-out. False: it never got in."""
+    for _ in range(_DROP_ATTEMPTS):
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '10ms'")
+                connection.execute(statement, (projection.name, layout_of(projection).stem))
+        except psycopg.errors.LockNotAvailable:
+            time.sleep(_DROP_PAUSE_S)
+        else:
+            return True
+    return False

@@ -1,0 +1,108 @@
+"""How the rows of a read model lie in their table: for most as JSON, for some as columns.
+
+The other modules of the read models speak of keys, rows and positions; what columns those are is said by a layout only.
+Every table has `generation`, `key` and `position`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, LiteralString
+
+import msgspec
+from psycopg import sql
+
+from adapters.postgres.read_model.row_encoding import Stored, copy_blocks, row_arrays
+from projections.engine.projection import AnyProjection
+
+SCHEMA = "gridproof"
+_HEX, _ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class RowLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns of one table, as pieces of SQL, and how rows get there."""
+
+    stem: str
+    """The table is `rm_<stem>`, that of a generation `rm_<stem>_g<n>`."""
+    key: LiteralString
+    """The key as the projection has it, a text."""
+    key_type: LiteralString
+    row: LiteralString
+    """The row as JSON, a text."""
+    sort_key: LiteralString
+    """As the projection has it, a text."""
+    is_listed: LiteralString
+    """Not so of the projection's own memory."""
+    copied: LiteralString
+    """The columns that `blocks` fills."""
+    put: LiteralString
+    """Inserts, or replaces, what `arrays` gives; the generation is the first parameter."""
+    blocks: Callable[[AnyProjection, Iterable[Stored], int], Iterator[bytes]]
+    """Rows of a generation, some hundreds in one piece, as COPY takes them between header and trailer."""
+    arrays: Callable[[AnyProjection, Sequence[Stored]], Sequence[Any]]
+    order: tuple[LiteralString, ...]
+    """The columns by which lists are ordered."""
+    place: Callable[[str, str], Sequence[str | int]]
+    """What those columns are at (sort key, key). Raises InvalidCursor."""
+    ids: frozenset[str] = frozenset()
+    """Fields that are columns of UUIDs."""
+    texts: frozenset[str] = frozenset()
+    """Fields that are columns of texts; all others are in the JSON."""
+
+    @property
+    def table(self) -> sql.Identifier:
+        return sql.Identifier(SCHEMA, f"rm_{self.stem}")
+
+    def table_of_generation(self, generation: int) -> sql.Identifier:
+        return sql.Identifier(SCHEMA, f"rm_{self.stem}_g{generation}")
+
+    def has_key(self, key: str) -> sql.Composable:
+        """A condition."""
+        if self.key_type == "uuid" and _HEX.fullmatch(key) is None:
+            return sql.SQL("false")
+        return sql.SQL("key = {}::{}").format(sql.Literal(key), sql.SQL(self.key_type))
+
+    @property
+    def among_keys(self) -> sql.Composable:
+        """A condition with a parameter, the list of keys: the statement stays the same, and is prepared."""
+        return sql.SQL("key = ANY({}::{}[])").format(sql.Placeholder(), sql.SQL(self.key_type))
+
+    def equals(self, name: str, value: str) -> sql.Composable:
+        """A condition. Names of fields in the JSON stand as literals, so that the indexes on them are found."""
+        if name in self.ids:
+            known = _ID.fullmatch(value) is not None
+            return sql.SQL("{} = {}::uuid" if known else "false").format(
+                sql.Identifier(name), sql.Literal(value)
+            )
+        if name in self.texts:
+            return sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
+        return sql.SQL("row ->> {} = {}").format(sql.Literal(name), sql.Literal(value))
+
+
+def json_layout(name: str) -> RowLayout:
+    """Key, sort key, tenant, row and position: what `gridproof.create_read_model` makes."""
+    return RowLayout(
+        stem=name,
+        key="key",
+        key_type="text",
+        row="row::text",
+        sort_key="sort_key",
+        is_listed="sort_key IS NOT NULL",
+        copied="(generation, key, sort_key, tenant, row, position)",
+        put=_PUT,
+        blocks=copy_blocks,
+        arrays=row_arrays,
+        order=("sort_key", "key"),
+        place=lambda sort_key, key: (sort_key, key),
+    )
+
+
+_PUT: LiteralString = """
+INSERT INTO {table} (generation, key, sort_key, tenant, row, position)
+SELECT %s, changed.key, changed.sort_key, changed.tenant, changed.row::jsonb, changed.position
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+    AS changed (key, sort_key, tenant, row, position)
+ON CONFLICT (generation, key) DO UPDATE
+SET sort_key = excluded.sort_key, tenant = excluded.tenant, row = excluded.row, position = excluded.position
+"""

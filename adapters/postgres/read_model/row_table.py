@@ -1,0 +1,148 @@
+"""The rows of one read model in PostgreSQL, and the buffer through which a batch is folded into them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Generic
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from adapters.postgres.read_model.row_encoding import Stored, text_array
+from adapters.postgres.read_model.row_layout import RowLayout
+from adapters.postgres.read_model.row_layouts import layout_of
+from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
+from domain.event_sourcing.json_decoders import json_decoder
+from projections.engine.projection import Projection, RowsUnavailable, TRow
+from projections.engine.stored_row import stored_form
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Changes = Mapping[str, tuple[TRow, int] | None]
+"""Key -> (row, position that changed it), or None where it is deleted."""
+
+_FETCH = "SELECT {key}, {row} FROM {table} WHERE generation = %s AND key = ANY(%s::{key_type}[])"
+_DELETE = "DELETE FROM {table} WHERE generation = %s AND key = ANY(%s::{key_type}[])"
+_ALL = "SELECT {key}, {row} FROM {table} WHERE generation = %s"
+
+
+class RowUnreadable(Exception):
+    """A stored row is not one of this release."""
+
+
+def copy_blocks_in(
+    connection: Connection, table: sql.Identifier, layout: RowLayout, blocks: Iterable[bytes]
+) -> None:
+    """Add rows of new keys, faster than any INSERT; blocks as `layout` makes them."""
+    statement = sql.SQL("COPY {} {} FROM STDIN (FORMAT BINARY)").format(table, sql.SQL(layout.copied))
+    with connection.cursor().copy(statement) as copy:
+        copy.write(COPY_SIGNATURE)
+        for block in blocks:
+            copy.write(block)
+        copy.write(COPY_TRAILER)
+
+
+class RowTable(Generic[TRow]):
+    """One generation of a read model's rows, over one connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        projection: Projection[TRow],
+        generation: int,
+        *,
+        table: sql.Identifier | None = None,
+    ) -> None:
+        """`table` is that of rows which are not attached to the read model's own yet."""
+        self._connection = connection
+        self._projection = projection
+        self._generation = generation
+        self._layout = layout_of(projection)
+        self._table = table or self._layout.table
+        self._decoder: msgspec.json.Decoder[TRow] = json_decoder(projection.row_type)
+
+    def fetch(self, keys: Iterable[str]) -> dict[str, TRow]:
+        """The rows that there are, by key; one round trip. Raises RowUnreadable."""
+        found = self._connection.execute(self._sql(_FETCH), (self._generation, text_array(keys)))
+        return {key: self._decoded(key, text) for key, text in found}
+
+    def write(self, changes: Changes[TRow], added: Collection[Stored] = ()) -> None:
+        """Put and delete, and add rows of new keys; a statement for each kind, in the transaction of the caller."""
+        if added:
+            blocks = self._layout.blocks(self._projection, added, self._generation)
+            copy_blocks_in(self._connection, self._table, self._layout, blocks)
+        kept = [change for change in changes.values() if change is not None]
+        if kept:
+            arrays = self._layout.arrays(self._projection, kept)
+            self._connection.execute(self._sql(self._layout.put), (self._generation, *arrays))
+        self.remove([key for key, change in changes.items() if change is None])
+
+    def remove(self, keys: Collection[str]) -> int:
+        """In the transaction of the caller; how many there were."""
+        if not keys:
+            return 0
+        return self._connection.execute(self._sql(_DELETE), (self._generation, text_array(keys))).rowcount
+
+    def stored(self) -> dict[str, bytes]:
+        """Key -> stored form of every row. Raises RowUnreadable."""
+        with self._connection.cursor(name="stored_rows") as cursor:
+            cursor.execute(self._sql(_ALL), (self._generation,))
+            return {key: stored_form(self._decoded(key, text)) for key, text in cursor}
+
+    def _decoded(self, key: str, text: str) -> TRow:
+        try:
+            return self._decoder.decode(text)
+        except msgspec.MsgspecError as error:
+            raise RowUnreadable(
+                f"the row {key} of {self._projection.name} cannot be read: {error}; "
+                f"rebuild it: gridproof projections rebuild {self._projection.name}"
+            ) from error
+
+    def _sql(self, template: str) -> sql.Composed:
+        layout = self._layout
+        return sql.SQL(template).format(
+            table=self._table,
+            key=sql.SQL(layout.key),
+            key_type=sql.SQL(layout.key_type),
+            row=sql.SQL(layout.row),
+        )
+
+
+class RowBuffer(Generic[TRow]):
+    """Rows while a batch is folded: fetched when first asked for, written all at once at the end."""
+
+    def __init__(self, projection: Projection[TRow], table: RowTable[TRow]) -> None:
+        self._projection = projection
+        self._table = table
+        self._known: dict[str, TRow | None] = {}
+        self._changes: dict[str, tuple[TRow, int] | None] = {}
+        self._added: list[tuple[TRow, int]] = []
+        self.position = 0
+        """Of the domain event that is being folded."""
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        missing = {key for key in keys if key not in self._known}
+        if missing:
+            try:
+                found = self._table.fetch(missing)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise RowsUnavailable(f"rows of {self._projection.name}: {error}") from error
+            self._known.update({key: found.get(key) for key in missing})
+
+    def get(self, key: str) -> TRow | None:
+        self.prefetch([key])
+        return self._known[key]
+
+    def put(self, row: TRow) -> None:
+        key = self._projection.key(row)
+        self._known[key] = row
+        self._changes[key] = (row, self.position)
+
+    def add(self, row: TRow) -> None:
+        self._added.append((row, self.position))
+
+    def delete(self, key: str) -> None:
+        self._known[key] = None
+        self._changes[key] = None
+
+    def write(self) -> None:
+        """In the transaction of the caller."""
+        self._table.write(self._changes, self._added)

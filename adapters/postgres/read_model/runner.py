@@ -1,0 +1,256 @@
+"""Keeps one read model up to date: batches of the log, rows and position in one transaction.
+
+One session does everything: it holds the advisory lock that makes its projection the only active one, it listens
+for new domain events, and it writes. When that session dies, so does its right to write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import structlog
+
+from adapters.postgres.read_model.log_batches import Batch, LogBatches, folded, last_before
+from adapters.postgres.read_model.positions import (
+    LivePosition,
+    PositionMoved,
+    live_position,
+    mark_stopped,
+    move,
+)
+from adapters.postgres.read_model.rebuild.fold import Bounds
+from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
+from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable
+from adapters.postgres.read_model.waits import announce
+from application.ports.clock import Clock
+from application.ports.event_store.event_log import LogEntry
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from projections.engine.maintenance import ProjectionsUnavailable, RebuildUnderway
+from projections.engine.memory_rows import FoldFailed
+from projections.engine.projection import AnyProjection, RowsUnavailable
+
+_log = structlog.get_logger(__name__)
+
+CHANNEL = "demand_response_events"
+"""Where the event store announces new domain events: the name of its table."""
+BATCH = 500
+BATCH_BEHIND = 8_000
+"""As long as full batches keep coming they grow up to this: fewer round trips and commits for each domain event."""
+HEARTBEAT_S = 1.0
+"""A lost announcement delays a read model by no more than this, wall time."""
+RETRY_STOPPED_S = 60.0
+LAG_ALERT_S = 30.0
+_AT_DEPLOY = Bounds(stretch=200_000, most_rows=100_000)
+"""A new release may want every read model anew, all at once in one process: less memory for each."""
+_TURN_EVERY_S = 0.2
+_RECONNECT_S = 0.5
+_UNREACHABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    OperationsUnavailable,
+    ProjectionsUnavailable,
+    RebuildUnderway,
+    RowsUnavailable,
+)
+
+
+class ProjectionRunner:
+    """Folds the log into the rows of one projection, for as long as it runs."""
+
+    def __init__(
+        self,
+        projection: AnyProjection,
+        *,
+        dsn: str,
+        alerts: AlertRegistry,
+        clock: Clock,
+        batch_size: int | None = None,
+        heartbeat_s: float = HEARTBEAT_S,
+        retry_stopped_s: float = RETRY_STOPPED_S,
+    ) -> None:
+        """`batch_size` fixes it; without it batches are as large as the projection is behind."""
+        self.projection = projection
+        self._batches = LogBatches(projection)
+        self._dsn = dsn
+        self._alerts = alerts
+        self._clock = clock
+        self._smallest_batch = self._next_size = batch_size or BATCH
+        self._largest_batch = batch_size or BATCH_BEHIND
+        self._heartbeat_s = heartbeat_s
+        self._retry_stopped_s = retry_stopped_s
+        self._lags = False
+        self._said_to_be_stopped = True
+
+    @property
+    def name(self) -> str:
+        return self.projection.name
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. A lost database is waited for; what cannot be folded stops this projection with an alert."""
+        while not stop.is_set():
+            try:
+                self._run_session(stop)
+            except FoldFailed as error:
+                self._tell_stopped(error)
+                stop.wait(self._retry_stopped_s)
+            except _UNREACHABLE as error:
+                _log.warning("projection waits for its stores", projection=self.name, error=str(error))
+                stop.wait(_RECONNECT_S)
+
+    def catch_up(self) -> int:
+        """Fold what the log holds now, and give the position; for one-off use. Raises FoldFailed."""
+        stop = threading.Event()
+        with self._connected() as connection:
+            self._wait_for_turn(connection, stop)
+            live = self._begin(connection)
+            while (moved := self._advance(connection, live)) is not None:
+                live = moved
+            return live.position
+
+    def _run_session(self, stop: threading.Event) -> None:
+        with self._connected() as connection:
+            if not self._wait_for_turn(connection, stop):
+                return
+            connection.execute(f"LISTEN {CHANNEL}")
+            _log.info("projection active", projection=self.name)
+            self._said_to_be_stopped = True
+            live = self._begin(connection)
+            while not stop.is_set():
+                try:
+                    moved = self._advance(connection, live)
+                except PositionMoved:
+                    moved = live_position(connection, self.projection, at=self._clock.now())
+                self._tell_going()
+                if moved is not None:
+                    live = moved
+                else:
+                    for _ in connection.notifies(timeout=self._heartbeat_s, stop_after=1):
+                        pass
+
+    def _connected(self) -> Connection:
+        return psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name=f"projection {self.name}",
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+        )
+
+    def _wait_for_turn(self, connection: Connection, stop: threading.Event) -> bool:
+        """Whether this session is the active one now; False when `stop` came first."""
+        while not stop.is_set():
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"projection {self.name}",)
+            ).fetchone()
+            if row is not None and row[0]:
+                return True
+            stop.wait(_TURN_EVERY_S)
+        return False
+
+    def _begin(self, connection: Connection) -> LivePosition:
+        """Where to go on; rows of an older version of the projection are rebuilt first."""
+        live = live_position(connection, self.projection, at=self._clock.now())
+        if live.version > self.projection.version:
+            raise FoldFailed(
+                self.name, live.position, "", f"its rows were made by the newer version {live.version}"
+            )
+        if live.version < self.projection.version:
+            _log.info("projection is rebuilt", projection=self.name, version=self.projection.version)
+            PostgresProjectionMaintenance(self._dsn, self._clock, bounds=_AT_DEPLOY).rebuild(self.projection)
+            live = live_position(connection, self.projection, at=self._clock.now())
+        return live
+
+    def _advance(self, connection: Connection, live: LivePosition) -> LivePosition | None:
+        """Fold one batch, and give the new position; None if there was nothing. Raises FoldFailed or PositionMoved."""
+        batch = self._batches.after(connection, live.position, self._next_size)
+        if batch is None:
+            self._next_size = self._smallest_batch
+            self._watch_lag(None)
+            return None
+        if batch.unreadable is not None and batch.position == live.position:
+            error = batch.unreadable
+            raise FoldFailed(self.name, error.position, error.topic, str(error)) from error
+        moved = self._fold(connection, live, batch.entries, batch.position)
+        self._watch_lag(batch)
+        larger = min(self._next_size * 2, self._largest_batch)
+        self._next_size = larger if batch.is_full else self._smallest_batch
+        return moved
+
+    def _fold(
+        self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry], position: int
+    ) -> LivePosition:
+        """Fold `entries` and commit `position`; where one of them fails, those before it.
+
+        Raises FoldFailed, or PositionMoved if a rebuild was swapped in meanwhile.
+        """
+        try:
+            return self._committed(connection, live, entries, position)
+        except FoldFailed as error:
+            # The rows may have been of a generation that is dropped by now: that says nothing about the log.
+            if live_position(connection, self.projection).generation != live.generation:
+                raise PositionMoved(f"projection {self.name} was rebuilt") from error
+            before = [entry for entry in entries if entry.position < error.position]
+            reached = last_before(connection, error.position)
+            if reached > live.position:
+                self._committed(connection, live, before, reached)
+            raise
+        except psycopg.DatabaseError as error:
+            if isinstance(error, psycopg.OperationalError) or not entries:
+                raise
+            if len(entries) == 1:
+                raise FoldFailed(self.name, entries[0].position, entries[0].topic, str(error)) from error
+        half = len(entries) // 2  # the rows of one of them are refused: find out which
+        live = self._fold(connection, live, entries[:half], entries[half - 1].position)
+        return self._fold(connection, live, entries[half:], position)
+
+    def _committed(
+        self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry], position: int
+    ) -> LivePosition:
+        table: RowTable[Any] = RowTable(connection, self.projection, live.generation)
+        try:
+            changed = folded(self.projection, table, entries)
+        except RowUnreadable as error:
+            raise FoldFailed(self.name, entries[0].position, entries[0].topic, str(error)) from error
+        with connection.transaction():
+            move(connection, self.projection, live, position, at=self._clock.now())
+            changed.write()
+        announce(connection, self.name, position)
+        return LivePosition(live.version, live.generation, position)
+
+    def _watch_lag(self, batch: Batch | None) -> None:
+        """Alert while full batches keep coming and their domain events are old."""
+        now = self._clock.now()
+        behind = batch.entries[-1] if batch is not None and batch.is_full and batch.entries else None
+        lag_s = 0.0
+        if behind is not None:
+            lag_s = self._clock.wall_seconds((now - behind.domain_event.recorded_at).total_seconds())
+        if lag_s > LAG_ALERT_S and not self._lags:
+            detail = f"at position {behind.position if behind else 0}, {lag_s:.0f} s behind"
+            self._alerts.raise_alert("projection_lag", self.name, detail, at=now)
+            self._lags = True
+        elif self._lags and (batch is None or not batch.is_full):
+            self._alerts.clear("projection_lag", self.name, at=now)
+            self._lags = False
+
+    def _tell_going(self) -> None:
+        """Once a session: an alert of before, also one of another process, is over."""
+        if self._said_to_be_stopped:
+            self._alerts.clear("projection_stopped", self.name, at=self._clock.now())
+            self._said_to_be_stopped = False
+
+    def _tell_stopped(self, error: FoldFailed) -> None:
+        """Where it cannot be told now, it is when the projection looks again."""
+        _log.error("projection stopped", projection=self.name, position=error.position, error=str(error))
+        now = self._clock.now()
+        try:
+            with self._connected() as connection:
+                mark_stopped(connection, self.projection, error.position, str(error), at=now)
+            self._alerts.raise_alert("projection_stopped", self.name, str(error)[:1_000], at=now)
+        except _UNREACHABLE as unreachable:
+            _log.warning("projection could not tell that it stopped", error=str(unreachable))

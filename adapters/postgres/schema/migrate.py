@@ -1,0 +1,151 @@
+"""Migrations: plain SQL files, applied in order by the owner's role, each in one transaction, each once.
+
+A contracting one is applied only where nothing older than the release it names can still be running.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from importlib.resources import files
+
+import msgspec
+import psycopg
+
+from adapters.postgres.schema.migration_header import label_of, release_of
+
+LOCK_KEY = 7_214_001
+APP_ROLE = "gridproof_app"
+"""The role that the files name in their grants."""
+_BOOKKEEPING = """
+CREATE SCHEMA IF NOT EXISTS gridproof;
+CREATE TABLE IF NOT EXISTS gridproof.migrations (
+    name text PRIMARY KEY,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+"""
+
+
+class MigrationError(Exception):
+    """The database could not be brought to this release's schema; the text says what to do."""
+
+
+class ContractingMigrationDue(MigrationError):
+    """This release needs a migration that comes after a contracting one, which may not be applied yet."""
+
+
+class Migrated(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run did."""
+
+    applied: list[str]
+    held_back: dict[str, str]
+    """Contracting migration -> the release that every process must have before it is applied."""
+
+
+def migration_files() -> list[tuple[str, str]]:
+    """(name, SQL) of every migration, in order."""
+    folder = files("adapters.postgres") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
+
+
+def applied_digests(owner_dsn: str) -> dict[str, str]:
+    """(name -> SHA-256) of what was applied; changes nothing, not even in an empty database. Raises MigrationError."""
+    try:
+        with psycopg.connect(owner_dsn, connect_timeout=10) as connection:
+            connection.read_only = True
+            if connection.execute("SELECT to_regclass('gridproof.migrations')").fetchone() == (None,):
+                return {}
+            rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
+    except psycopg.OperationalError as error:
+        raise _unreachable(error) from error
+    return {str(name): str(digest) for name, digest in rows}
+
+
+def migrate(
+    owner_dsn: str, *, app_role: str = APP_ROLE, oldest_release: str | None = None, alone: bool = False
+) -> Migrated:
+    """Apply what is pending; concurrent callers wait for each other. Raises MigrationError.
+
+    `app_role` is the role that the application connects as; the grants of the files go to it. `oldest_release` is the
+    oldest that any process of the system has; `alone`: none is running. On an empty database none can be. Without
+    either a contracting migration is held back, and what comes after it raises ContractingMigrationDue.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
+        raise MigrationError(f"{app_role!r} is no plain role name; create one like {APP_ROLE}")
+    with _connected(owner_dsn) as connection:
+        applied = _applied(connection)
+        due = [(name, sql) for name, sql in migration_files() if name not in applied]
+        held_back = {} if alone or not applied else _held_back(due, oldest_release)
+        due = _before(due, held_back)
+        for name, sql in due:
+            _apply(connection, name, sql, app_role)
+        return Migrated(applied=[name for name, _ in due], held_back=held_back)
+
+
+def _held_back(due: Iterable[tuple[str, str]], oldest_release: str | None) -> dict[str, str]:
+    """Of what is due, the contracting ones that something still running may not survive."""
+    oldest = (0,) if oldest_release is None else release_of(oldest_release)
+    labels = {name: label_of(sql) for name, sql in due}
+    return {
+        name: label.needs_release
+        for name, label in labels.items()
+        if label is not None and label.needs_release is not None and oldest < release_of(label.needs_release)
+    }
+
+
+def _before(due: Sequence[tuple[str, str]], held_back: dict[str, str]) -> list[tuple[str, str]]:
+    """What may be applied now: all up to the first one held back, after which nothing expanding may come."""
+    names = [name for name, _ in due]
+    allowed = next((number for number, name in enumerate(names) if name in held_back), len(names))
+    beyond = [name for name in names[allowed:] if name not in held_back]
+    if beyond:
+        first = names[allowed]
+        raise ContractingMigrationDue(
+            f"{beyond[0]} comes after {first}, which takes away what releases before {held_back[first]} use; nothing "
+            f"was applied. Once every process is of release {held_back[first]} or newer, say so: "
+            f"`gridproof migrate --contract {held_back[first]}`"
+        )
+    return list(due[:allowed])
+
+
+def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
+    try:
+        connection = psycopg.connect(owner_dsn, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise _unreachable(error) from error
+    # Freed with the connection. Before the first statement: even CREATE ... IF NOT EXISTS fails in a race.
+    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+    connection.execute(_BOOKKEEPING)
+    return connection
+
+
+def _unreachable(error: psycopg.OperationalError) -> MigrationError:
+    return MigrationError(
+        f"the database cannot be reached to migrate it: {error}; check GRIDPROOF_MIGRATION_DATABASE_URL"
+    )
+
+
+def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
+    rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
+    known = dict(migration_files())
+    for name, digest in rows:
+        sql = known.get(str(name))
+        if sql is not None and digest_of(sql) != digest:
+            raise MigrationError(f"migration {name} was changed after it was applied; add a new one instead")
+    return {str(name) for name, _ in rows}
+
+
+def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str, sql: str, app_role: str) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(sql.replace(APP_ROLE, app_role).encode())
+            connection.execute(
+                "INSERT INTO gridproof.migrations (name, sha256) VALUES (%s, %s)", (name, digest_of(sql))
+            )
+    except psycopg.Error as error:
+        raise MigrationError(f"migration {name} failed and was rolled back: {error}") from error
+
+
+def digest_of(sql: str) -> str:
+    return sha256(sql.encode()).hexdigest()

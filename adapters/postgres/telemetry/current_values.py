@@ -1,0 +1,189 @@
+"""Current values: what was settled, and over it what has come since.
+
+What has come since is looked for in the last 75 s before a facility's newest reading; where a meter said nothing
+there, in all that is not settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+import psycopg
+
+from adapters.postgres.telemetry.readings.latest import NOTHING, VALUES, Meters, Newest, look_back, newest_in
+from adapters.postgres.telemetry.readings.recent import newest_of, recent_readings
+from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.wire_format.array_parameters import moments, texts
+from application.ports.telemetry.store import CurrentValue, MeterValue
+from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER, interval_start
+from domain.telemetry.reading_block import ReadingBlock
+
+Connection = psycopg.Connection[Any]
+
+_ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+_RECENT = timedelta(seconds=75)
+
+# One look into the index a quarter-hour.
+_LATEST = """
+SELECT t.ord - 1, (SELECT max(c.ts[1]) FROM reading_chunks c
+    WHERE c.quarter = t.quarter AND c.facility_id = t.facility_id
+        AND c.quarter >= %(first)s AND c.quarter <= %(last)s)
+FROM unnest(%(facilities)s::text[], %(starts)s::timestamptz[]) WITH ORDINALITY AS t (facility_id, quarter, ord)
+"""
+_KNOWN = """
+SELECT facility_id, starts_at, NULL AS meter_id, NULL::float8, NULL::timestamptz, NULL::float8, NULL::timestamptz
+FROM unsettled_quarters WHERE facility_id = ANY(%(facilities)s)
+UNION ALL
+SELECT facility_id, newest_reading_at, meter_id, kw, kw_at, kwh_total, kwh_total_at
+FROM current_values WHERE facility_id = ANY(%(facilities)s)
+"""
+
+
+def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
+    """Of those that have any reading."""
+    waiting = recent_readings(conn, facility_ids)
+    open_quarters, settled = _known(conn, facility_ids)
+    latest = _latest(conn, open_quarters, waiting)
+    # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
+    spans = _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in settled})
+    recent = newest_in(conn, spans, waiting)
+    unclear = [f for f in latest if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
+    recent |= newest_in(conn, _open_spans(latest, {f: open_quarters[f] for f in unclear}), waiting)
+    kept = {f: _without_outdated(settled.get(f, {}), open_quarters.get(f, ())) for f in facility_ids}
+    lost = {
+        (f, name, value): start
+        for f, (_, gone) in kept.items()
+        for (name, value), start in gone.items()
+        if not recent.get(f, {}).get(name, NOTHING).says(value)
+    }
+    earlier = look_back(conn, lost)
+    found = {}
+    for facility_id in facility_ids:
+        before, now = kept[facility_id][0], recent.get(facility_id, {})
+        meters = []
+        for name in sorted(before.keys() | now.keys()):
+            known = [now.get(name), earlier.get((facility_id, name)), before.get(name)]
+            meters.append(_meter_value(name, reduce(Newest.over, [one for one in known if one is not None])))
+        if meters:
+            found[facility_id] = CurrentValue.of(facility_id, meters)
+    return found
+
+
+def _known(
+    conn: Connection, facility_ids: Sequence[str]
+) -> tuple[dict[str, list[datetime]], dict[str, Meters]]:
+    """In one state of the store: the starts of quarter-hours with news in them, and what was settled."""
+    open_quarters: dict[str, list[datetime]] = {}
+    settled: dict[str, Meters] = {}
+    rows = conn.execute(_KNOWN, {"facilities": texts(facility_ids)})
+    for facility_id, at, meter_id, kw, kw_at, kwh, kwh_at in rows:
+        if meter_id is None:
+            open_quarters.setdefault(facility_id, []).append(_utc(at))
+        else:
+            value = Newest(_utc(at), kw, _maybe_utc(kw_at), kwh, _maybe_utc(kwh_at))
+            settled.setdefault(facility_id, {})[meter_id] = value
+    return open_quarters, settled
+
+
+def _latest(
+    conn: Connection, open_quarters: Mapping[str, Sequence[datetime]], waiting: ReadingBlock
+) -> dict[str, datetime]:
+    """About when each facility last said anything in its open quarter-hours; those that did not are left out."""
+    places = [(facility_id, start) for facility_id, starts in open_quarters.items() for start in starts]
+    if not places:
+        return {}
+    facilities, starts = (list(column) for column in zip(*places, strict=True))
+    bounds = {"first": min(starts), "last": max(starts)}
+    params = {"facilities": texts(facilities), "starts": moments(starts), **bounds}
+    latest = {
+        facility_id: at for facility_id, at in newest_of(waiting).items() if facility_id in open_quarters
+    }
+    for n, first_at in conn.execute(_LATEST, params):
+        if first_at is not None:
+            facility_id = facilities[n]
+            latest[facility_id] = max(_utc(first_at), latest.get(facility_id, _ALWAYS[0]))
+    return latest
+
+
+def _recent_spans(
+    latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
+) -> list[Span]:
+    spans = []
+    for facility_id, starts in open_quarters.items():
+        if facility_id in latest:
+            low = (latest[facility_id] - _RECENT).replace(second=0, microsecond=0)
+            spans += [
+                Span(0, facility_id, start, low, _ALWAYS[1]) for start in starts if start + INTERVAL > low
+            ]
+    return spans
+
+
+def _open_spans(
+    latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
+) -> list[Span]:
+    """Whoever said nothing for longer counts no more, however much is still to be settled."""
+    return [
+        Span(0, facility_id, start, *_ALWAYS)
+        for facility_id, starts in open_quarters.items()
+        for start in starts
+        if start > latest[facility_id] - RETIRED_AFTER - INTERVAL
+    ]
+
+
+def _without_outdated(
+    settled: Meters, open_quarters: Collection[datetime]
+) -> tuple[Meters, dict[tuple[str, str], datetime]]:
+    """What was settled of a quarter-hour with news in it is what the news says, and no longer what it was.
+
+    What still counts, and by meter and value the start of the quarter-hours of what does not.
+    """
+    kept, gone = {}, {}
+    for meter_id, one in settled.items():
+        still = one
+        for value in VALUES:
+            start = _quarter(one.at(value))
+            if start is not None and start in open_quarters:
+                gone[meter_id, value] = start
+                still = still.without(value)
+        kept[meter_id] = still
+    return kept, gone
+
+
+def _is_unclear(known: Meters, said: Meters) -> bool:
+    """Whether a meter that still counts may have said more than what was looked at."""
+    newest_at = max(one.newest_at for one in (*known.values(), *said.values()))
+    for meter_id in known.keys() | said.keys():
+        before, now = known.get(meter_id), said.get(meter_id)
+        is_partial = (before is None or before.kw_at is not None) and (now is None or now.kw_at is None)
+        is_partial |= (before is None or before.kwh_total_at is not None) and (
+            now is None or now.kwh_total_at is None
+        )
+        last_at = max(one.newest_at for one in (before, now) if one is not None)
+        if is_partial and last_at >= newest_at - RETIRED_AFTER:
+            return True
+    return False
+
+
+def _quarter(at: datetime | None) -> datetime | None:
+    return None if at is None else interval_start(at)
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+def _maybe_utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
+
+
+def _meter_value(meter_id: str, value: Newest) -> MeterValue:
+    return MeterValue(
+        meter_id=meter_id,
+        kw=value.kw,
+        measured_at=value.kw_at,
+        kwh_total=value.kwh_total,
+        newest_reading_at=value.newest_at,
+    )

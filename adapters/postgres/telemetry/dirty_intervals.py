@@ -1,0 +1,99 @@
+"""Quarter-hours with news in them, and what corrections settling them has made: in the caller's transaction."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from adapters.postgres.wire_format.array_parameters import (
+    ArrayParam,
+    moments,
+    smallints,
+    texts,
+    timestamps_param,
+)
+from adapters.postgres.wire_format.copy_format import timestamps
+from application.ports.telemetry.progress import Correction, Quarter
+
+Connection = psycopg.Connection[Any]
+News = dict[int, set[str]]
+"""By the start of a quarter-hour, in Unix seconds: facilities that there is something new of."""
+
+_NOTE = """
+INSERT INTO unsettled_quarters (partition, facility_id, starts_at)
+SELECT * FROM unnest(%s::smallint[], %s::text[], %s::timestamptz[]) ON CONFLICT DO NOTHING
+"""
+_DUE = """
+SELECT facility_id, starts_at FROM unsettled_quarters
+WHERE partition = %s AND starts_at <= %s ORDER BY starts_at, facility_id LIMIT %s
+"""
+_UNSETTLED = """
+SELECT facility_id, starts_at FROM unsettled_quarters
+WHERE facility_id = ANY(%s) AND starts_at >= %s AND starts_at < %s ORDER BY 2, 1
+"""
+_DONE = """
+DELETE FROM unsettled_quarters u USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+WHERE (u.facility_id, u.starts_at) = (t.facility_id, t.starts_at)
+"""
+_CORRECTIONS = """
+INSERT INTO telemetry_corrections
+    (facility_id, starts_at, old_mean_kw, new_mean_kw, old_kwh, new_kwh, corrected_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+_ORDERED_CORRECTIONS = 0x7E1F
+
+
+def note(conn: Connection, news: Sequence[tuple[int, News]]) -> None:
+    """By partition: these have news in them."""
+    runs = [(partition, start, mine) for partition, some in news for start, mine in some.items()]
+    counts = [len(mine) for _, _, mine in runs]
+    conn.execute(
+        _NOTE,
+        (
+            smallints(np.repeat([partition for partition, _, _ in runs], counts)),
+            texts([facility_id for _, _, mine in runs for facility_id in mine]),
+            timestamps_param(timestamps(np.repeat([start for _, start, _ in runs], counts))),
+        ),
+    )
+
+
+def due(conn: Connection, partition: int, started_before: datetime, *, limit: int) -> list[Quarter]:
+    """Those of the partition that started then or before, the oldest first."""
+    return _quarters(conn.execute(_DUE, (partition, started_before, limit)))
+
+
+def unsettled(
+    conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
+) -> list[Quarter]:
+    """Those of the facilities that start in a time."""
+    return _quarters(conn.execute(_UNSETTLED, (list(facility_ids), starts_from, ends_at)))
+
+
+def forget(conn: Connection, quarters: Sequence[Quarter]) -> None:
+    """These are settled."""
+    conn.execute(_DONE, columns(quarters))
+
+
+def tell_corrections(conn: Connection, corrections: Sequence[Correction], *, at: datetime) -> None:
+    """For whoever has used the old values."""
+    if not corrections:
+        return
+    # Until the commit, so that the numbers become visible in their order.
+    conn.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_ORDERED_CORRECTIONS,))
+    rows = [
+        (c.facility_id, c.starts_at, c.old_mean_kw, c.new_mean_kw, c.old_kwh, c.new_kwh, at)
+        for c in corrections
+    ]
+    with conn.cursor() as cursor:
+        cursor.executemany(_CORRECTIONS, rows)
+
+
+def columns(quarters: Sequence[Quarter]) -> tuple[ArrayParam, ArrayParam]:
+    """Facilities and starts, as parameters."""
+    return texts([facility for facility, _ in quarters]), moments([start for _, start in quarters])
+
+
+def _quarters(cursor: psycopg.Cursor[Any]) -> list[Quarter]:
+    return [(facility, start.astimezone(UTC)) for facility, start in cursor.fetchall()]

@@ -1,0 +1,106 @@
+"""Readings counted in PostgreSQL: as they stand in their chunks, and as the rollups count them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from adapters.postgres.telemetry.rollups.compute import fresh
+from adapters.postgres.telemetry.transaction import telemetry_connection
+from application.ports.telemetry.progress import Quarter
+from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from domain.telemetry.intervals import INTERVAL, interval_start
+
+FACILITIES_AT_ONCE = 100
+
+# Not the view: it shows each moment once, whatever is stored. Of a settled quarter-hour nothing may stand twice.
+_SEQS = """
+SELECT c.facility_id, r.meter_id,
+    count(*) FILTER (WHERE u.starts_at IS NULL) + count(DISTINCT r.ts) FILTER (WHERE u.starts_at IS NOT NULL),
+    count(DISTINCT r.seq), min(r.seq), max(r.seq)
+FROM stored_chunks c LEFT JOIN unsettled_quarters u ON (u.facility_id, u.starts_at) = (c.facility_id, c.quarter),
+    unnest(c.meter_ids, c.ts, c.seq) AS r (meter_id, ts, seq)
+WHERE starts_with(c.facility_id, %(prefix)s) AND r.ts BETWEEN %(since)s AND %(until)s AND r.seq >= 0
+    AND c.quarter > %(since)s - interval '15 minutes' AND c.quarter <= %(until)s
+GROUP BY c.facility_id, r.meter_id
+"""
+_FACILITIES = """
+SELECT DISTINCT facility_id FROM stored_chunks
+WHERE starts_with(facility_id, %s) AND quarter >= %s AND quarter < %s ORDER BY facility_id
+"""
+_MOMENTS = """
+SELECT facility_id, quarter, count(*) FROM (
+    SELECT DISTINCT c.facility_id, c.quarter, r.meter_id, r.ts
+    FROM stored_chunks c, unnest(c.meter_ids, c.ts) AS r (meter_id, ts)
+    WHERE c.facility_id = ANY(%s) AND c.quarter >= %s AND c.quarter < %s
+) said GROUP BY facility_id, quarter
+"""
+_SETTLED = """
+SELECT facility_id, date_bin('15 minutes', starts_at, 'epoch'),
+    greatest(sum(readings) FILTER (WHERE step_s = 60), sum(readings) FILTER (WHERE step_s = 900))
+FROM rollups
+WHERE facility_id = ANY(%s) AND starts_at >= %s AND starts_at < %s AND step_s IN (60, 900) GROUP BY 1, 2
+"""
+
+
+class PostgresStoredReadings:
+    """`pool` as for the telemetry store."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def seqs(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[MeterSeqs]:
+        try:
+            with self._pool.connection() as connection, connection.cursor(name="stored_readings") as cursor:
+                cursor.itersize = 10_000
+                cursor.execute(_SEQS, {"prefix": facility_prefix, "since": since, "until": until})
+                for facility_id, meter_id, rows, distinct, lowest, highest in cursor:
+                    yield MeterSeqs(
+                        facility_id=facility_id,
+                        meter_id=meter_id,
+                        rows=rows,
+                        distinct_seqs=distinct,
+                        lowest_seq=lowest,
+                        highest_seq=highest,
+                    )
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise TelemetryStoreUnavailable(f"readings not counted: {error}") from error
+
+    def rolled_up(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[RolledUp]:
+        bounds = interval_start(since), interval_start(until) + INTERVAL
+        with telemetry_connection(self._pool) as conn:
+            found = [row[0] for row in conn.execute(_FACILITIES, (facility_prefix, *bounds)).fetchall()]
+        for first in range(0, len(found), FACILITIES_AT_ONCE):
+            yield from self._rolled_up(found[first : first + FACILITIES_AT_ONCE], *bounds)
+
+    def _rolled_up(
+        self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
+    ) -> list[RolledUp]:
+        asked = (list(facility_ids), starts_from, ends_at)
+        with telemetry_connection(self._pool) as conn:
+            # What comes between two questions would count as doubled.
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            moments = _by_quarter(conn, _MOMENTS, asked)
+            counted = _by_quarter(conn, _SETTLED, asked)
+            news = fresh(conn, facility_ids, starts_from, ends_at)
+        if news is not None:
+            by_minute = news.minutes.readings.sum(axis=1).tolist()
+            by_quarter = news.whole.readings[:, 0].tolist()
+            for n, quarter in enumerate(news.quarters):
+                if news.rows_seen[n]:
+                    counted[quarter] = max(by_minute[n], by_quarter[n])
+        return [
+            RolledUp(
+                facility_id=facility_id, starts_at=start, moments=moments.get(quarter, 0), counted=number
+            )
+            for quarter, number in sorted(counted.items())
+            for facility_id, start in [quarter]
+        ]
+
+
+def _by_quarter(conn: psycopg.Connection[Any], query: str, asked: Sequence[Any]) -> dict[Quarter, int]:
+    rows = conn.execute(query.encode(), asked).fetchall()
+    return {(facility_id, start.astimezone(UTC)): int(number) for facility_id, start, number in rows}

@@ -1,0 +1,163 @@
+"""Rows of chunks, and what waits to be one, in columns; of several words on one moment the one that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.wire_format.binary_arrays import ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES
+from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH_S, received
+from domain.telemetry.intervals import INTERVAL
+from domain.telemetry.reading_arrays import MOST_TRUSTED, IntArray, ReadingColumns, standing
+from domain.telemetry.reading_block import SEPARATOR, ReadingBlock, microseconds
+
+_HEADER_WORDS, _ELEMENT_WORDS, _LENGTH_WORDS = (
+    size // 4 for size in (ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES)
+)
+_EPOCH_US = POSTGRES_EPOCH_S * 1_000_000
+_EIGHTS = (">i8", ">f8", ">f8", ">i8")
+"""ts, kw, kwh_total and seq."""
+
+
+class StoredReadings(msgspec.Struct, frozen=True, eq=False):
+    """What spans hold, each moment of a meter once, by owner, meter and time."""
+
+    meters: Sequence[tuple[int, str]]
+    """(Owner, meter id), in order; the columns' `meter` is the place in here."""
+    columns: ReadingColumns
+    """`ts_us` as PostgreSQL counts time."""
+    superseded: ReadingColumns
+    """What is stored and does not count."""
+
+
+class Part(NamedTuple):
+    owners: list[int]
+    names: list[list[str]]
+    """Of each row, the meters of its readings: once, or over and over again."""
+    counts: IntArray
+    """How many readings each row has."""
+    columns: list[NDArray[Any]]
+    """ts_us, kw, kwh_total, seq, trust, revision, incomplete, extra."""
+
+
+def plain(rows: Sequence[Any]) -> Part:
+    names = [row[1].split(SEPARATOR) for row in rows]
+    width = np.array([len(some) for some in names], dtype=np.int64)
+    chunks = np.array([len(row[2]) for row in rows], dtype=np.int64) // (
+        ARRAY_HEADER_BYTES + EIGHT_BYTE_ELEMENT * width
+    )
+    counts = chunks * width
+    at = _elements_at(np.repeat(width, chunks))
+    readings = int(counts.sum())
+    return Part(
+        [row[0] for row in rows],
+        names,
+        counts,
+        [
+            *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
+            *_usual(readings),
+        ],
+    )  # fmt: skip
+
+
+def waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
+    """What waits in spans; of a facility that none of them is about, nothing."""
+    whose = block.facility_of_each()
+    number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(whose))}
+    spans = [span for span in spans if span.facility_id in number]
+    if not spans:
+        return Part([], [], np.empty(0, dtype=np.int64), [column[:0] for column in _columns(block)])
+    # One order of facility and time, so that a span is a range however much its facility said.
+    first_us = int(block.ts_us.min())
+    width = int(block.ts_us.max()) - first_us + 1
+    key = np.array([number[one] for one in whose], dtype=np.int64) * (width + 1) + block.ts_us - first_us
+    order = np.argsort(key, kind="stable")
+    begins, ends = (
+        np.searchsorted(
+            key[order],
+            np.array([number[span.facility_id] for span in spans], dtype=np.int64) * (width + 1)
+            + np.clip(microseconds(bounds) - first_us, 0, width),
+        )
+        for bounds in (
+            [max(span.low, span.quarter) for span in spans],
+            [min(span.high, span.quarter + INTERVAL) for span in spans],
+        )
+    )
+    counts = np.maximum(ends - begins, 0)
+    place = order[np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - begins, counts)]
+    meters = block.meter_of_each()
+    some = np.flatnonzero(counts).tolist()
+    names = [[meters[n] for n in order[begins[one] : ends[one]].tolist()] for one in some]
+    return Part(
+        [spans[one].owner for one in some],
+        names,
+        counts[some],
+        [column[place] for column in _columns(block)],
+    )
+
+
+def _columns(block: ReadingBlock) -> list[NDArray[Any]]:
+    return [block.ts_us - _EPOCH_US, block.kw, block.kwh_total, block.seq, *_usual(len(block))]
+
+
+def _usual(count: int) -> list[NDArray[Any]]:
+    """trust, revision, incomplete, extra of readings with nothing odd about them."""
+    return [
+        np.full(count, MOST_TRUSTED),
+        np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=np.bool_),
+        np.full(count, None, dtype=np.object_),
+    ]
+
+
+def _elements_at(sizes: IntArray) -> IntArray:
+    """Where the elements of arrays of these sizes begin, in words of four bytes."""
+    chunk = np.repeat(np.arange(len(sizes)), sizes)
+    return _HEADER_WORDS * (chunk + 1) + _ELEMENT_WORDS * np.arange(len(chunk)) + _LENGTH_WORDS
+
+
+def _values(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
+    """The elements of 8 bytes that begin `at`."""
+    words = np.frombuffer(b"".join(sent), dtype=np.uint32)
+    values = np.empty((len(at), 2), dtype=np.uint32)
+    values[:, 0], values[:, 1] = words[at], words[at + 1]
+    return values.view(kind).ravel().astype(np.dtype(kind).newbyteorder("="))
+
+
+def whole(rows: Sequence[Any]) -> Part:
+    kinds = (*_EIGHTS, ">i2", ">i4", ">i4")
+    columns = [received([row[n] for row in rows], kind) for n, kind in enumerate(kinds, start=2)]
+    columns[4:6] = [column.astype(np.int64) for column in columns[4:6]]
+    columns[6] = columns[6].astype(np.bool_)
+    extra = np.array([text for row in rows for text in row[9]], dtype=np.object_)
+    names = [row[1].split(SEPARATOR) for row in rows]
+    counts = np.array([len(some) for some in names], dtype=np.int64)
+    return Part([row[0] for row in rows], names, counts, [*columns, extra])
+
+
+def merged(parts: Sequence[Part]) -> StoredReadings:
+    """The meters are numbered in their order, so that nothing made of them depends on how rows came."""
+    rows = [row for part in parts for row in zip(part.owners, part.names, part.counts.tolist(), strict=True)]
+    said: dict[int, set[str]] = {}
+    for owner, names, _ in rows:
+        said.setdefault(owner, set()).update(names)
+    meters = [(owner, name) for owner in sorted(said) for name in sorted(said[owner])]
+    number: dict[int, dict[str, int]] = {owner: {} for owner in said}
+    for place, (owner, name) in enumerate(meters):
+        number[owner][name] = place
+    meter = [np.empty(0, dtype=np.int64)]
+    for owner, names, count in rows:
+        known = number[owner]
+        mine = np.array([known[name] for name in names], dtype=np.int64)
+        meter.append(np.tile(mine, count // len(names)))
+    columns = [np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)]
+    everything = ReadingColumns(np.concatenate(meter), *columns)
+    kept = standing(everything)
+    others = np.ones(len(everything), dtype=np.bool_)
+    others[kept] = False
+    return StoredReadings(meters, everything.chosen(kept), everything.chosen(others))

@@ -1,0 +1,98 @@
+"""What meters say beside what is stored: which word is new, and which of several on one moment is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
+from adapters.postgres.telemetry.readings.chunk_encoder import chunks_of, copy_chunks
+from adapters.postgres.telemetry.readings.chunk_query import readings_in
+from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH
+from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.telemetry.meter_reading import TRUST, MeterReading, precedence
+from domain.telemetry.minute_ranges import MINUTE_S
+from domain.telemetry.reading_block import ReadingBlock
+
+Connection = psycopg.Connection[Any]
+
+MINUTE = timedelta(seconds=MINUTE_S)
+
+# One by one, by the index: of a table that it knows little of the planner would read all facilities' chunks.
+_DELETE = "DELETE FROM reading_chunks WHERE quarter = %s AND facility_id = %s"
+
+
+def new_to(conn: Connection, readings: Sequence[MeterReading]) -> list[MeterReading]:
+    """Those of `readings` that would count beside what is stored, one a meter and moment."""
+    # Minute by minute, as chunks are: a backlog that is caught up with would else read each quarter-hour many times.
+    minutes = sorted(
+        {(r.facility_id, r.ts.astimezone(UTC).replace(second=0, microsecond=0)) for r in readings}
+    )
+    spans = [
+        Span(n, facility_id, interval_start(start), start, start + MINUTE)
+        for n, (facility_id, start) in enumerate(minutes)
+    ]
+    stored = {_place(r): r for r in _readings(readings_in(conn, spans), [f for f, _ in minutes])}
+    best: dict[tuple[str, str, datetime], MeterReading] = {}
+    for reading in readings:
+        place = _place(reading)
+        known = best.get(place) or stored.get(place)
+        if known is None or precedence(reading) > precedence(known):
+            best[place] = reading
+    return list(best.values())
+
+
+def _place(reading: MeterReading) -> tuple[str, str, datetime]:
+    return reading.facility_id, reading.meter_id, reading.ts
+
+
+def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
+    """Keep of each moment of a meter the word that counts, and no other. The caller holds the partition's lock."""
+    spans = [
+        Span(n, facility_id, start, start, start + INTERVAL)
+        for n, (facility_id, start) in enumerate(quarters)
+    ]
+    found = readings_in(conn, spans)
+    with conn.cursor() as cursor:
+        cursor.executemany(_DELETE, [(start, facility_id) for facility_id, start in quarters])
+    facilities = [facility_id for facility_id, _ in quarters]
+    copy_chunks(conn, [chunks_of(ReadingBlock.of(_readings(found, facilities)))])
+
+
+def _readings(found: StoredReadings, facilities: Sequence[str]) -> list[MeterReading]:
+    columns = found.columns
+    kw, kwh_total = (
+        [None if np.isnan(value) else value for value in values.tolist()]
+        for values in (columns.kw, columns.kwh_total)
+    )
+    return [
+        MeterReading(
+            facilities[found.meters[place][0]],
+            found.meters[place][1],
+            POSTGRES_EPOCH + timedelta(microseconds=ts_us),
+            kw[n],
+            kwh_total[n],
+            None if seq < 0 else seq,
+            TRUST[trust],
+            incomplete,
+            extra,
+            revision,
+        )
+        for n, (place, ts_us, seq, trust, incomplete, extra, revision) in enumerate(
+            zip(
+                columns.meter.tolist(),
+                columns.ts_us.tolist(),
+                columns.seq.tolist(),
+                columns.trust.tolist(),
+                columns.incomplete.tolist(),
+                columns.extra.tolist(),
+                columns.revision.tolist(),
+                strict=True,
+            )
+        )
+    ]

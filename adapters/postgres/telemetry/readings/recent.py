@@ -1,0 +1,189 @@
+"""Readings of meters that send alone, for a quarter of a minute: as they came, a row for all of a batch.
+
+A chunk of one reading costs PostgreSQL a row and an entry of an index. What waits here until a facility has said more
+costs next to nothing, and is filed in chunks of what each facility said meanwhile. Only readings with nothing odd about
+them wait, and none of a quarter-hour that may be settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from adapters.postgres.telemetry.readings.chunk_encoder import facility_field
+from adapters.postgres.wire_format.array_parameters import integers, smallints
+from adapters.postgres.wire_format.binary_arrays import TEXT, array_of, element
+from adapters.postgres.wire_format.copy_format import (
+    COPY_SIGNATURE,
+    COPY_TRAILER,
+    POSTGRES_EPOCH_S,
+    elements_of,
+    received,
+    texts_of,
+)
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_reading import PARTITIONS, checksum_of
+from domain.telemetry.reading_arrays import BoolArray, IntArray
+from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
+
+Connection = psycopg.Connection[Any]
+
+KEPT = timedelta(seconds=15)
+"""A reading waits for others of its facility; a usual meter says something so often."""
+MOST = 32_768
+"""Readings of a partition that wait: filing so many takes 0.1 s."""
+FEW = 4
+"""Readings of a facility that come together and are fewer wait for more."""
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FEW_FACILITIES = 16
+"""For more than these, passing over what is not about them costs more than reading it."""
+_US = 1_000_000
+_EPOCH_US = POSTGRES_EPOCH_S * _US
+_START = Struct("!hih")
+_INTEGER, _BIGINT, _FLOAT8, _TIMESTAMPTZ = 23, 20, 701, 1184
+
+_COPY = (
+    "COPY recent_readings (partition, places, facility_ids, meter_ids, ts, kw, kwh_total, seq)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+_COLUMNS = """facility_ids, array_to_string(meter_ids, E'\\x1f'), array_send(ts), array_send(kw),
+    array_send(kwh_total), array_send(seq)"""
+_WHOSE = """FROM recent_readings
+WHERE partition = ANY(%(partitions)s) AND (%(places)s::int[] IS NULL OR places && %(places)s)"""
+_SAID = f"SELECT {_COLUMNS} {_WHOSE}"
+_TAKING = "DELETE FROM recent_readings WHERE partition = %s RETURNING"
+_TAKEN = f"{_TAKING} {_COLUMNS}"
+_DAYS = """
+SELECT DISTINCT date_trunc('day', at, 'UTC') FROM recent_readings, unnest(ts) AS at WHERE partition = %s
+"""
+_FILED = (
+    "UPDATE telemetry_positions SET recent = %(left)s, recent_since = %(at)s WHERE partition = %(partition)s"
+)
+
+
+class RecentRow(msgspec.Struct, frozen=True):
+    """What waits of one batch."""
+
+    row: bytes
+    """For `add_recent`."""
+    facility_ids: list[str]
+    """Of each reading."""
+    quarters: IntArray
+    """The start of its quarter-hour, in Unix seconds."""
+    firsts: IntArray
+    """When it was measured, likewise."""
+
+
+def are_alone(partition: int, block: ReadingBlock) -> BoolArray:
+    """Of each reading, whether it waits for others. Whose partition is another is found by nobody here."""
+    few = block.counts < FEW
+    if few.any():
+        few &= _places(block.facility_ids) % PARTITIONS == partition
+    alone: BoolArray = np.repeat(few, block.counts)
+    if block.rare is not None and alone.any():
+        alone &= ~block.rare.are_odd()
+    return alone
+
+
+def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
+    """`block` holds what `are_alone` says of one partition, and is not empty."""
+    count, facility_ids = len(block), block.facility_of_each()
+    arrays = [
+        (_INTEGER, elements_of(">i4", _signed(_places(facility_ids)))),
+        (TEXT, b"".join(map(facility_field, facility_ids))),
+        (TEXT, texts_of(block.meter_ids, count)[0]),
+        (_TIMESTAMPTZ, elements_of(">i8", block.ts_us - _EPOCH_US)),
+        (_FLOAT8, elements_of(">f8", block.kw)),
+        (_FLOAT8, elements_of(">f8", block.kwh_total)),
+        (_BIGINT, elements_of(">i8", block.seq)),
+    ]
+    fields = [element(array_of(kind, elements, count)) for kind, elements in arrays]
+    row = b"".join([_START.pack(1 + len(fields), 2, partition), *fields])
+    seconds = block.ts_us // _US
+    return RecentRow(row, facility_ids, seconds // INTERVAL_S * INTERVAL_S, seconds)
+
+
+def add_recent(conn: Connection, rows: Sequence[RecentRow]) -> None:
+    """In the caller's transaction, whose partitions' positions are told of them."""
+    with conn.cursor().copy(_COPY.encode()) as copy:
+        copy.write(b"".join([COPY_SIGNATURE, *(one.row for one in rows), COPY_TRAILER]))
+
+
+def are_due(recent: int, since: datetime | None, at: datetime) -> bool:
+    """Whether what waits of a partition is to be filed."""
+    return recent > 0 and (recent >= MOST or since is None or since <= at - KEPT)
+
+
+def take(conn: Connection, partition: int) -> ReadingBlock:
+    """All that waits of the partition, and waits no more. The caller holds its lock, and writes it elsewhere."""
+    with conn.cursor(binary=True) as cursor:
+        return _block(cursor.execute(_TAKEN.encode(), (partition,)).fetchall())
+
+
+def tell_filed(conn: Connection, partition: int, *, left: int, at: datetime) -> None:
+    """How many readings wait now that what waited before is filed."""
+    conn.execute(_FILED, {"partition": partition, "left": left, "at": at})
+
+
+def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingBlock:
+    """What waits of these facilities. Ask for it before chunks are read: what is filed meanwhile is then in both."""
+    if not facility_ids:
+        return ReadingBlock.joined([])
+    places = _places(facility_ids)
+    few = integers(_signed(places)) if len(places) <= _FEW_FACILITIES else None
+    asked = {"partitions": smallints(np.unique(places % PARTITIONS)), "places": few}
+    with conn.cursor(binary=True) as cursor:
+        block = _block(cursor.execute(_SAID.encode(), asked).fetchall())
+    wanted = frozenset(facility_ids)
+    return block.chosen(np.array([one in wanted for one in block.facility_ids], dtype=np.bool_))
+
+
+def days_of_recent(conn: Connection, partition: int) -> list[datetime]:
+    """The UTC days, as midnights, that what waits of the partition is to be filed under."""
+    return [day.astimezone(UTC) for (day,) in conn.execute(_DAYS, (partition,))]
+
+
+def newest_of(block: ReadingBlock) -> dict[str, datetime]:
+    """When each facility's newest reading was measured."""
+    newest: dict[str, int] = {}
+    for facility_id, us in zip(block.facility_of_each(), block.ts_us.tolist(), strict=True):
+        newest[facility_id] = max(us, newest.get(facility_id, us))
+    return {facility_id: _UNIX_EPOCH + timedelta(microseconds=us) for facility_id, us in newest.items()}
+
+
+def _block(rows: Sequence[Any]) -> ReadingBlock:
+    facility_ids = [one for row in rows for one in row[0]]
+    ts_us, kw, kwh_total, seq = (
+        received([row[n] for row in rows], kind)
+        for n, kind in enumerate((">i8", ">f8", ">f8", ">i8"), start=2)
+    )
+    return ReadingBlock(
+        facility_ids=facility_ids,
+        counts=np.ones(len(facility_ids), dtype=np.int64),
+        meter_ids=SEPARATOR.join([row[1] for row in rows]),
+        ts_us=ts_us + _EPOCH_US,
+        kw=kw,
+        kwh_total=kwh_total,
+        seq=seq,
+    )
+
+
+_place = lru_cache(maxsize=65_536)(checksum_of)
+
+
+def _places(facility_ids: Iterable[str]) -> IntArray:
+    return np.array([_place(one) for one in facility_ids], dtype=np.int64)
+
+
+def _signed(places: IntArray) -> NDArray[np.int32]:
+    """As PostgreSQL's integers can hold them."""
+    return places.astype(np.uint32).view(np.int32)

@@ -1,0 +1,38 @@
+"""How far settling is behind, in PostgreSQL; a store of another kind keeps what is unsettled here too."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.telemetry.transaction import telemetry_connection
+from application.ports.telemetry.rollup_lag import SettlingBehind
+from domain.telemetry.facility_rollups import SETTLED_AFTER
+
+# A late reading makes an old quarter-hour wait from the moment it came, not from its own end.
+_LONGEST = """
+SELECT facility_id, starts_at, least(
+    extract(epoch FROM clock_timestamp() - noted_at), extract(epoch FROM %(due)s - starts_at) * %(wall)s
+)::float8 AS waits_s, count(*) OVER () AS waiting
+FROM unsettled_quarters WHERE starts_at <= %(due)s ORDER BY waits_s DESC LIMIT 1
+"""
+
+
+class PostgresSettlingLag:
+    """`pool`'s connections find the schema by their search_path."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
+        with telemetry_connection(self._pool) as conn:
+            row = conn.execute(_LONGEST, {"due": now - SETTLED_AFTER, "wall": wall_s_per_s}).fetchone()
+        if row is None:
+            return None
+        facility_id, starts_at, waits_s, waiting = row
+        return SettlingBehind(
+            facility_id=facility_id,
+            starts_at=starts_at.astimezone(UTC),
+            waits_s=max(waits_s, 0.0),
+            waiting=waiting,
+        )

@@ -1,0 +1,165 @@
+"""Rollups of settled quarter-hours, and the corrections that they make: in the caller's transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from adapters.postgres.telemetry.dirty_intervals import columns, tell_corrections
+from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, chosen
+from adapters.postgres.wire_format.copy_format import copy_of, timestamps
+from application.ports.telemetry.progress import Correction, Quarter
+from domain.telemetry.facility_rollups import LATE_AFTER, RollupColumns
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.minute_ranges import MINUTE_S
+
+Connection = psycopg.Connection[Any]
+
+_OLD = """
+SELECT t.ord - 1, r.mean_kw, r.kwh, r.rows_seen FROM unnest(%s::text[], %s::timestamptz[])
+    WITH ORDINALITY t (facility_id, starts_at, ord)
+JOIN rollups r ON (r.facility_id, r.step_s, r.starts_at) = (t.facility_id, 900, t.starts_at)
+"""
+
+_SETTLED = """
+CREATE TEMP TABLE IF NOT EXISTS settled_rollups (
+    facility int4, step_s int4, starts_at timestamptz, mean_kw float8, kwh float8, min_kw float8, max_kw float8,
+    coverage_pct float4, readings int4, replaced int4, rows_seen int4
+) ON COMMIT DELETE ROWS
+"""
+_FIELDS = [
+    ("facility", ">i4"),
+    ("step_s", ">i4"),
+    ("starts_at", ">i8"),
+    ("mean_kw", ">f8"),
+    ("kwh", ">f8"),
+    ("min_kw", ">f8"),
+    ("max_kw", ">f8"),
+    ("coverage_pct", ">f4"),
+    ("readings", ">i4"),
+    ("replaced", ">i4"),
+    ("rows_seen", ">i4"),
+]
+
+_FORGET_MINUTES = """
+DELETE FROM rollups r USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+WHERE r.facility_id = t.facility_id AND r.step_s = 60
+    AND r.starts_at >= t.starts_at AND r.starts_at < t.starts_at + interval '900 s'
+"""
+
+_KEEP = """
+WITH kept AS (
+    INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings,
+        replaced, rows_seen, settled_at)
+    SELECT f.facility_id, step_s, starts_at, nullif(mean_kw, 'NaN'), nullif(kwh, 'NaN'), nullif(min_kw, 'NaN'),
+        nullif(max_kw, 'NaN'), coverage_pct, readings, replaced, rows_seen, %(at)s
+    FROM settled_rollups n JOIN unnest(%(facilities)s::text[]) WITH ORDINALITY AS f (facility_id, ord)
+        ON f.ord = n.facility + 1
+    ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.mean_kw, kwh = EXCLUDED.kwh,
+        min_kw = EXCLUDED.min_kw, max_kw = EXCLUDED.max_kw, coverage_pct = EXCLUDED.coverage_pct,
+        readings = EXCLUDED.readings, replaced = EXCLUDED.replaced, rows_seen = EXCLUDED.rows_seen,
+        settled_at = EXCLUDED.settled_at
+    RETURNING facility_id, step_s, starts_at, mean_kw, kwh, coverage_pct
+)
+INSERT INTO interval_readings
+    (facility_id, starts_at, step_s, source, mean_kw, kwh, coverage_pct, updated_at)
+SELECT facility_id, starts_at, step_s, 'meter', mean_kw, kwh, coverage_pct, %(at)s FROM kept WHERE step_s = 900
+ON CONFLICT (facility_id, starts_at, step_s, source) DO UPDATE SET mean_kw = EXCLUDED.mean_kw,
+    kwh = EXCLUDED.kwh, coverage_pct = EXCLUDED.coverage_pct, updated_at = EXCLUDED.updated_at
+"""
+
+# Whole only with all four quarters; a quarter without a row is a gap.
+_HOURS = """
+INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings, replaced,
+    rows_seen, settled_at)
+SELECT h.facility_id, 3600, h.starts_at, CASE WHEN count(mean_kw) = 4 THEN avg(mean_kw ORDER BY r.starts_at) END,
+    CASE WHEN count(kwh) = 4 THEN sum(kwh ORDER BY r.starts_at) END, CASE WHEN count(min_kw) = 4 THEN min(min_kw) END,
+    CASE WHEN count(max_kw) = 4 THEN max(max_kw) END,
+    round((sum(coverage_pct::float8 ORDER BY r.starts_at) / 4)::numeric, 3), sum(readings), sum(replaced),
+    sum(rows_seen), %s
+FROM (
+    SELECT DISTINCT facility_id, date_trunc('hour', starts_at, 'UTC') AS starts_at
+    FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+) h JOIN rollups r ON r.facility_id = h.facility_id AND r.step_s = 900
+    AND r.starts_at >= h.starts_at AND r.starts_at < h.starts_at + interval '1 hour'
+GROUP BY h.facility_id, h.starts_at
+ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.mean_kw, kwh = EXCLUDED.kwh,
+    min_kw = EXCLUDED.min_kw, max_kw = EXCLUDED.max_kw, coverage_pct = EXCLUDED.coverage_pct,
+    readings = EXCLUDED.readings, replaced = EXCLUDED.replaced, rows_seen = EXCLUDED.rows_seen,
+    settled_at = EXCLUDED.settled_at
+"""
+
+Old = dict[int, tuple[float | None, float | None, int]]
+"""By the number of a quarter-hour: mean kW, kWh, and the readings that they were made of."""
+
+
+def settled_before(conn: Connection, quarters: Sequence[Quarter]) -> Old:
+    """Those of `quarters` that have rollups already."""
+    return {row[0]: row[1:] for row in conn.execute(_OLD, columns(quarters))}
+
+
+def keep_rollups(conn: Connection, found: ComputedQuarters, old: Old, at: datetime) -> int:
+    """Write the rollups that readings are still there for; how many of the quarters were corrected."""
+    seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(found.quarters))])
+    kept = np.flatnonzero(found.rows_seen >= seen)
+    if not len(kept):
+        return 0
+    settled = [found.quarters[int(n)] for n in kept]
+    facilities, starts = columns(settled)
+    before = [int(n) for n in kept if n in old]
+    if before:
+        conn.execute(_FORGET_MINUTES, columns([found.quarters[n] for n in before]))
+    conn.execute(_SETTLED)
+    with conn.cursor().copy("COPY settled_rollups FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(_rows(found, kept, [start for _, start in settled]))
+    conn.execute(_KEEP, {"facilities": facilities, "at": at})
+    conn.execute(_HOURS, (at, facilities, starts))
+    return _publish(conn, found, kept, old, at)
+
+
+def _rows(found: ComputedQuarters, kept: NDArray[np.int64], starts: Sequence[datetime]) -> bytes:
+    start_s = np.array([start.timestamp() for start in starts])
+    minutes, whole = chosen(found.minutes, kept), chosen(found.whole, kept)
+    where, minute = np.nonzero((minutes.readings > 0) | (minutes.coverage_pct > 0))
+    number = np.concatenate([where, np.arange(len(kept))])
+    fields: dict[str, NDArray[Any]] = {
+        "facility": number,
+        "step_s": np.concatenate([np.full(len(where), MINUTE_S), np.full(len(kept), INTERVAL_S)]),
+        "starts_at": timestamps(np.concatenate([start_s[where] + minute * MINUTE_S, start_s])),
+        "rows_seen": found.rows_seen[kept][number],
+    }
+    for name in RollupColumns.__struct_fields__:
+        fields[name] = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
+    return copy_of(_FIELDS, fields)
+
+
+def _publish(
+    conn: Connection, found: ComputedQuarters, kept: NDArray[np.int64], old: Old, at: datetime
+) -> int:
+    corrections = []
+    for n in kept.tolist():
+        facility_id, start = found.quarters[n]
+        mean, kwh = (_known(column[n, 0]) for column in (found.whole.mean_kw, found.whole.kwh))
+        if n in old and old[n][:2] == (mean, kwh):
+            continue
+        if n in old or start < at - LATE_AFTER:
+            old_mean, old_kwh, _ = old.get(n, (None, None, 0))
+            corrections.append(
+                Correction(
+                    facility_id=facility_id,
+                    starts_at=start,
+                    old_mean_kw=old_mean,
+                    new_mean_kw=mean,
+                    old_kwh=old_kwh,
+                    new_kwh=kwh,
+                )
+            )
+    tell_corrections(conn, corrections, at=at)
+    return len(corrections)
+
+
+def _known(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,96 @@
+"""Current values that settled quarter-hours say: in the caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import psycopg
+
+from adapters.postgres.telemetry.dirty_intervals import columns
+from adapters.postgres.telemetry.readings.latest import VALUES, Lost, look_back
+from adapters.postgres.telemetry.rollups.compute import NewestOfMeter
+from adapters.postgres.wire_format.array_parameters import doubles, moments, texts
+from application.ports.telemetry.progress import Quarter
+
+Connection = psycopg.Connection[Any]
+
+_CURRENT = """
+INSERT INTO current_values AS c
+    (facility_id, meter_id, first_reading_at, newest_reading_at, kw, kw_at, kwh_total, kwh_total_at)
+SELECT facility_id, meter_id, first_at, newest_at, nullif(kw, 'NaN'), CASE WHEN kw <> 'NaN' THEN kw_at END,
+    nullif(kwh, 'NaN'), CASE WHEN kwh <> 'NaN' THEN kwh_at END
+FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[], %s::timestamptz[],
+    %s::float8[], %s::timestamptz[]) AS n (facility_id, meter_id, first_at, newest_at, kw, kw_at, kwh, kwh_at)
+ON CONFLICT (facility_id, meter_id) DO UPDATE SET
+    first_reading_at = least(c.first_reading_at, EXCLUDED.first_reading_at),
+    newest_reading_at = greatest(c.newest_reading_at, EXCLUDED.newest_reading_at),
+    kw = CASE WHEN c.kw_at IS NULL OR EXCLUDED.kw_at >= c.kw_at THEN EXCLUDED.kw ELSE c.kw END,
+    kw_at = greatest(c.kw_at, EXCLUDED.kw_at),
+    kwh_total = CASE WHEN c.kwh_total_at IS NULL OR EXCLUDED.kwh_total_at >= c.kwh_total_at
+        THEN EXCLUDED.kwh_total ELSE c.kwh_total END,
+    kwh_total_at = greatest(c.kwh_total_at, EXCLUDED.kwh_total_at)
+"""
+
+# A value of a quarter-hour that is settled again is what it says now.
+_OUTDATED = """
+UPDATE current_values c SET {value} = NULL, {value}_at = NULL
+FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
+WHERE c.facility_id = t.facility_id
+    AND c.{value}_at >= t.starts_at AND c.{value}_at < t.starts_at + interval '15 minutes'
+RETURNING c.facility_id, c.meter_id, t.starts_at
+"""
+
+
+def keep_values(conn: Connection, newest: Sequence[NewestOfMeter], again: Sequence[Quarter]) -> None:
+    """What was `newest` in settled quarter-hours, in order of time; of these, some were settled `again`."""
+    outdated = _outdated(conn, again)
+    _keep(conn, newest)
+    _keep(conn, _looked_up(conn, outdated, newest))
+
+
+def _keep(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
+    """What comes later replaces what came before."""
+    merged: dict[tuple[str, str], NewestOfMeter] = {}
+    for one in newest:
+        before = merged.get((one.facility_id, one.meter_id))
+        merged[one.facility_id, one.meter_id] = one if before is None else one.after(before)
+    if merged:
+        rows = merged.values()
+        conn.execute(
+            _CURRENT,
+            (
+                texts([one.facility_id for one in rows]),
+                texts([one.meter_id for one in rows]),
+                moments([one.first_at for one in rows]),
+                moments([one.newest_at for one in rows]),
+                doubles(np.array([one.kw for one in rows], dtype=np.float64)),
+                moments([one.kw_at or one.newest_at for one in rows]),
+                doubles(np.array([one.kwh_total for one in rows], dtype=np.float64)),
+                moments([one.kwh_total_at or one.newest_at for one in rows]),
+            ),
+        )
+
+
+def _outdated(conn: Connection, again: Sequence[Quarter]) -> dict[Lost, datetime]:
+    """The current values that were of quarter-hours settled `again`, and are no more, with the starts of these."""
+    found: dict[Lost, datetime] = {}
+    if again:
+        for value in VALUES:
+            query = _OUTDATED.format(value=value).encode()
+            for facility_id, meter_id, start in conn.execute(query, columns(again)):
+                found[facility_id, meter_id, value] = start.astimezone(UTC)
+    return found
+
+
+def _looked_up(
+    conn: Connection, outdated: Mapping[Lost, datetime], newest: Sequence[NewestOfMeter]
+) -> list[NewestOfMeter]:
+    """What the meters said before, of which the quarter-hours say nothing usable any more."""
+    said = {(one.facility_id, one.meter_id, "kw") for one in newest if one.kw_at is not None}
+    said |= {(one.facility_id, one.meter_id, "kwh_total") for one in newest if one.kwh_total_at is not None}
+    earlier = look_back(conn, {lost: start for lost, start in outdated.items() if lost not in said})
+    return [
+        NewestOfMeter(*meter, one.newest_at, *msgspec.structs.astuple(one)) for meter, one in earlier.items()
+    ]

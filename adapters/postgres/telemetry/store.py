@@ -1,0 +1,186 @@
+"""The telemetry store on PostgreSQL: daily partitions of readings, quarter-hour intervals, current values."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.batching.grouped_writes import GroupedWrites
+from adapters.postgres.telemetry.current_values import current_values
+from adapters.postgres.telemetry.day_partitions import days_between, days_of
+from adapters.postgres.telemetry.imported_intervals import put_imported, stored_intervals
+from adapters.postgres.telemetry.readings.insert import (
+    Batch,
+    QuarterNotes,
+    add_batches,
+    batch_of,
+)
+from adapters.postgres.telemetry.readings.recent import days_of_recent, newest_of, recent_readings
+from adapters.postgres.telemetry.transaction import telemetry_connection
+from application.ports.clock import Clock
+from application.ports.telemetry.store import (
+    CurrentValue,
+    ImportedIntervals,
+    ImportOutcome,
+    ReadingsRefused,
+    TelemetryStoreUnavailable,
+)
+from domain.telemetry.intervals import INTERVAL_S
+from domain.telemetry.meter_reading import MeterReading
+from domain.telemetry.reading_block import ReadingBlock, UnjoinableId
+from domain.time_series.interval_block import IntervalBlock, block_of, steps_in
+from domain.time_series.windows import IntervalSeries, TimeWindow
+
+_OPEN = """
+SELECT min(starts_at), max(starts_at) FROM unsettled_quarters WHERE facility_id = ANY(%s)
+"""
+# The constant bounds let the planner skip the partitions of other days; the inner bound keeps the search to imports
+# that are newer than what the meters said.
+_NEWEST = """
+SELECT f.facility_id, greatest(m.newest_at, r.ts, i.ends_at)
+FROM unnest(%(facilities)s::text[]) AS f (facility_id)
+LEFT JOIN LATERAL (
+    SELECT max(newest_reading_at) AS newest_at FROM current_values c WHERE c.facility_id = f.facility_id
+) m ON true
+LEFT JOIN LATERAL (
+    SELECT max(c.ts[cardinality(c.ts)]) AS ts FROM (
+        SELECT u.starts_at, n.first_at FROM unsettled_quarters u, LATERAL (
+            SELECT max(c.ts[1]) AS first_at FROM reading_chunks c
+            WHERE c.quarter = u.starts_at AND c.facility_id = u.facility_id
+                AND c.quarter >= %(first)s AND c.quarter <= %(last)s
+        ) n
+        WHERE u.facility_id = f.facility_id AND n.first_at IS NOT NULL ORDER BY u.starts_at DESC LIMIT 1
+    ) latest JOIN reading_chunks c ON c.quarter = latest.starts_at AND c.facility_id = f.facility_id
+        AND c.ts[1] >= date_trunc('minute', latest.first_at, 'UTC')
+        AND c.quarter >= %(first)s AND c.quarter <= %(last)s
+) r ON true
+LEFT JOIN LATERAL (
+    SELECT starts_at + step_s * interval '1 second' AS ends_at FROM interval_readings i
+    WHERE i.facility_id = f.facility_id AND i.source = 'import' AND i.mean_kw IS NOT NULL
+        AND i.starts_at >= coalesce(greatest(m.newest_at, r.ts), '-infinity') - interval '1 day'
+    ORDER BY i.starts_at DESC LIMIT 1
+) i ON true
+WHERE greatest(m.newest_at, r.ts, i.ends_at) IS NOT NULL
+"""
+
+
+class PostgresTelemetryStore:
+    """`pool`'s connections find the schema by their search_path; `clock` dates corrections."""
+
+    def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._days_ready: set[datetime] = set()
+        self._notes: dict[int, QuarterNotes] = {}
+        """By partition; touched in the turn of a write alone."""
+        self._settled_by: dict[int, datetime] = {}
+        """By partition, as it was when something was last written."""
+        self._server = ""
+        self._grouped = GroupedWrites(self._write)
+
+    def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        try:
+            block = ReadingBlock.of(readings)
+        except UnjoinableId as error:
+            raise ReadingsRefused(str(error)) from error
+        self._prepare(sorted(days_of(block) - self._days_ready))
+        notes = self._notes.setdefault(partition, QuarterNotes())
+        by = self._settled_by.get(partition) or self._clock.now()
+        batch = batch_of(partition, stream_seq, block, notes, at=by)
+        try:
+            # What is compared with what is stored takes longer: nobody else waits for it.
+            return self._write([batch])[0] if batch.written is None else self._grouped(batch)
+        except ReadingsRefused as error:
+            if "no partition of relation" not in str(error):
+                raise
+            self._days_ready.clear()
+            with self._connection() as conn:
+                days = days_of_recent(conn, partition)
+            self._prepare(days)
+            raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
+
+    def _write(self, batches: Sequence[Batch]) -> list[int]:
+        partitions = [batch.partition for batch in batches]
+        try:
+            with telemetry_connection(self._pool, partitions=partitions, waits="5s") as conn:
+                self._know(f"{conn.info.host}:{conn.info.port}")
+                found = add_batches(conn, batches, at=self._clock.now())
+        except TelemetryStoreUnavailable:
+            self._know("")
+            raise
+        for batch, added in zip(batches, found, strict=True):
+            batch.notes.remember(added.noted)
+            if added.settled_by is not None:
+                self._settled_by[batch.partition] = added.settled_by
+        return [added.readings for added in found]
+
+    def _know(self, server: str) -> None:
+        """Another server may have lost what this process knows to be noted."""
+        if server != self._server:
+            self._server = server
+            for notes in list(self._notes.values()):
+                notes.forget()
+
+    def position(self, partition: int) -> int:
+        with self._connection() as conn:
+            row = conn.execute(
+                "SELECT stream_seq FROM telemetry_positions WHERE partition = %s", (partition,)
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
+        with self._connection() as conn:
+            values = current_values(conn, facility_ids)
+        return [values[f] for f in facility_ids if f in values]
+
+    def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
+        with self._connection() as conn:
+            asked = list(facility_ids)
+            waiting = recent_readings(conn, asked)
+            # What is noted meanwhile, the next one to ask finds.
+            first, last = conn.execute(_OPEN, (asked,)).fetchone() or (None, None)
+            rows = conn.execute(_NEWEST, {"facilities": asked, "first": first, "last": last}).fetchall()
+        newest = {facility: at.astimezone(UTC) for facility, at in rows}
+        for facility_id, at in newest_of(waiting).items():
+            newest[facility_id] = max(at, newest.get(facility_id, at))
+        return newest
+
+    def newest_reading_at(self, facility_id: str) -> datetime | None:
+        return self.newest_readings_at([facility_id]).get(facility_id)
+
+    def interval_series_of(
+        self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalBlock:
+        steps_in(window, step_s)
+        with self._connection() as conn:
+            stored = stored_intervals(conn, facility_ids, window)
+        return block_of(facility_ids, window, step_s, stored)
+
+    def interval_series(
+        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
+    ) -> IntervalSeries:
+        return self.interval_series_of([facility_id], window, step_s).series(facility_id)
+
+    def coverage(self, facility_id: str, window: TimeWindow) -> float:
+        return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
+
+    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+        with self._connection() as conn:
+            return put_imported(conn, intervals, at=self._clock.now())
+
+    def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
+        self._prepare([day for day in days_between(days_from, days_to) if day not in self._days_ready])
+
+    def _prepare(self, days: Sequence[datetime]) -> None:
+        if days:
+            # Its own transaction: a new partition locks the table against others' new partitions.
+            with self._connection() as conn:
+                for day in days:
+                    conn.execute("SELECT prepare_readings_day(%s)", (day.date(),))
+            self._days_ready.update(days)
+
+    def _connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return telemetry_connection(self._pool)
