@@ -26,7 +26,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from interfaces.simulators.building import Building
 from interfaces.simulators.journal import JournalEntry
-from interfaces.workers.relay import Relay
+from interfaces.workers.relay.relay import Relay
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl
 from tests.fakes.dead_letters import FakeDeadLetters

@@ -15,7 +15,7 @@ import uvloop
 
 from interfaces.bench.api_plain import PlainStores, Refused, Rows, is_stale
 from interfaces.bootstrap.bench_api import PlainPlan
-from interfaces.workers import web
+from interfaces.workers.web import server
 
 _encode = msgspec.json.Encoder().encode
 
@@ -96,8 +96,8 @@ def served(made: Callable[[PlainStores, PlainPlan], Any]) -> None:
     async def serve() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        listener = web.listening("127.0.0.1", plan.port)
-        await web.run(made(PlainStores(plan), plan), listener=listener, stop=stop)
+        listener = server.listening("127.0.0.1", plan.port)
+        await server.run(made(PlainStores(plan), plan), listener=listener, stop=stop)
 
     uvloop.run(serve())
 

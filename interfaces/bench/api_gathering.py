@@ -12,7 +12,7 @@ from application.telemetry.rate_limited_reads import CurrentReads
 from interfaces.bench.api_floor import PlainApp, served
 from interfaces.bench.api_plain import PlainStores, Refused
 from interfaces.bootstrap.bench_api import PlainPlan, gathered_reads
-from interfaces.web.current_value import STALE_AFTER_S
+from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
 
 _encode = msgspec.json.Encoder().encode
 

@@ -22,10 +22,10 @@ from application.access.api_keys import is_genuine, parse_token
 from application.ports.access.api_keys import ApiKey, StoredApiKey
 from application.telemetry.cached_reader import FRESH_S
 from interfaces.bootstrap.bench_api import PlainPlan
-from interfaces.web.access import READER
-from interfaces.web.current_value import STALE_AFTER_S
-from interfaces.web.key_rates import KeyRates
-from interfaces.web.remembered_lookups import REMEMBERED_S
+from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
+from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.caching.lookup_cache import REMEMBERED_S
+from interfaces.web.guard.access import READER
 from projections.engine.cursors import cursor_after
 
 POOL_SIZE = 16

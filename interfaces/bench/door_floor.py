@@ -9,7 +9,7 @@ import sys
 import uvloop
 from litestar import Litestar, Request, Response, post
 
-from interfaces.workers import web
+from interfaces.workers.web import server
 
 
 @post("/", status_code=202)
@@ -22,8 +22,8 @@ async def _main() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     app = Litestar([take], logging_config=None, openapi_config=None)
-    listener = web.listening("127.0.0.1", int(sys.argv[1]))
-    await web.run(app, listener=listener, stop=stop)
+    listener = server.listening("127.0.0.1", int(sys.argv[1]))
+    await server.run(app, listener=listener, stop=stop)
 
 
 if __name__ == "__main__":

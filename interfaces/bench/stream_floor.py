@@ -12,7 +12,7 @@ from typing import cast
 
 import uvloop
 
-from interfaces.workers import web
+from interfaces.workers.web import server as web
 
 _FILLING = b"data: " + b"x" * 160
 

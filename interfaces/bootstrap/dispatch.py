@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from application.ports.dispatch.building_control import BuildingControl
     from application.ports.dispatch.call_slots import CallSlots
-    from interfaces.workers.bms_health import BmsHealth
+    from interfaces.workers.dispatch.metrics import BmsHealth
     from projections.dispatch.projection import DispatchRow
 
 
@@ -25,9 +25,9 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from application.command_bus.batching import GatheredCommands
     from application.dispatch.execution.executor import BmsCalls
-    from interfaces.workers.bms_health import BmsHealth, serve_metrics
-    from interfaces.workers.dispatch import DispatchWorker
-    from interfaces.workers.reconcile import Reconciler
+    from interfaces.workers.dispatch.dispatch import DispatchWorker
+    from interfaces.workers.dispatch.metrics import BmsHealth, serve_metrics
+    from interfaces.workers.dispatch.reconcile import Reconciler
 
     settings = stores.settings
     queue = await NatsWorkQueue.connect(

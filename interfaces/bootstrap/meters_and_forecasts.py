@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from application.forecast.forecast_commands import ForecastSite
     from application.ports.coordination.lock_holders import TurnShares
     from interfaces.settings import Settings
-    from interfaces.workers.forecast_scoring import ForecastScoring
-    from interfaces.workers.ingest_sessions import IngestSession
+    from interfaces.workers.forecast.scoring import ForecastScoring
+    from interfaces.workers.ingest.sessions import IngestSession
 
 
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
@@ -32,8 +32,8 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.raw_log import NatsRawLog
     from adapters.nats.server_list import servers_of
     from interfaces.bootstrap.raw_archive import clock_time
-    from interfaces.workers import ingest
-    from interfaces.workers.lag_watch import show_lag
+    from interfaces.workers.ingest import ingest
+    from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
 
     serve_telemetry_metrics(stores.settings)
     client = await nats.connect(
@@ -66,7 +66,7 @@ def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
     """The sessions of the settings, as `worker` may read them. Raises MqttTlsError."""
     from adapters.mqtt import MqttMeterFeed
     from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
-    from interfaces.workers.ingest_sessions import IngestSession
+    from interfaces.workers.ingest.sessions import IngestSession
 
     settings = stores.settings
     alone = settings.mqtt_sessions == 1
@@ -117,7 +117,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.server_list import servers_of
     from adapters.postgres.coordination.partition_assignment import PostgresPartitionShares
     from domain.telemetry.meter_reading import ALL_PARTITIONS
-    from interfaces.workers import aggregate
+    from interfaces.workers.aggregate import aggregate
 
     serve_telemetry_metrics(stores.settings)
     client = await nats.connect(
@@ -142,7 +142,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
 
 async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
-    from interfaces.workers import forecast
+    from interfaces.workers.forecast import forecast
 
     locks = AdvisoryLocks(stores.database_url)
     reached = failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
@@ -179,7 +179,7 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
 
 
 def forecast_scoring(stores: Stores) -> ForecastScoring:
-    from interfaces.workers.forecast_scoring import ForecastScoring
+    from interfaces.workers.forecast.scoring import ForecastScoring
 
     return ForecastScoring(
         facilities=lambda: [site.facility_id for site in forecast_sites(stores)],

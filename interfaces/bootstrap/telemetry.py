@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from application.telemetry.store_health import TelemetryHealth
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings import Settings
-    from interfaces.workers.retention import Retention
-    from interfaces.workers.settling_watch import SettlingWatch
+    from interfaces.workers.schedule.retention import Retention
+    from interfaces.workers.schedule.rollup_monitor import SettlingWatch
 
 
 def current_cache(stores: Stores) -> CurrentCache | None:
@@ -32,8 +32,8 @@ async def watched_telemetry(
     """The store with its calls watched: alerts and metrics tell how `process` gets on with it."""
     from application.telemetry.current_values import WriteThrough
     from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
-    from interfaces.workers.telemetry_metrics import show_health
-    from interfaces.workers.telemetry_watch import TelemetryWatch
+    from interfaces.workers.loops.telemetry_metrics import show_health
+    from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
 
     store, health, stop = stores.telemetry(), health or TelemetryHealth(), asyncio.Event()
     show_health(health, process)
@@ -57,7 +57,7 @@ def serve_telemetry_metrics(settings: Settings) -> int | None:
     """What this ingest or aggregate process knows of telemetry: the port, None where it is not served."""
     from prometheus_client import REGISTRY
 
-    from interfaces.workers.bms_health import serve_metrics
+    from interfaces.workers.dispatch.metrics import serve_metrics
 
     bind = settings.telemetry_metrics_bind
     return None if bind is None else serve_metrics(REGISTRY, bind)
@@ -66,7 +66,7 @@ def serve_telemetry_metrics(settings: Settings) -> int | None:
 def settling_watch(stores: Stores) -> SettlingWatch:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.telemetry.rollups.lag import PostgresSettlingLag
-    from interfaces.workers.settling_watch import SettlingWatch
+    from interfaces.workers.schedule.rollup_monitor import SettlingWatch
 
     return SettlingWatch(
         lag=PostgresSettlingLag(stores.pool),
@@ -84,7 +84,7 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.server_list import servers_of
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.bootstrap.raw_archive import clock_time
-    from interfaces.workers.lag_watch import LagWatch
+    from interfaces.workers.schedule.telemetry_lag_monitor import LagWatch
 
     settings = stores.settings
     if settings.nats_url is None:
@@ -120,7 +120,7 @@ def telemetry_retention(stores: Stores) -> Retention | None:
     from adapters.postgres.telemetry.retention import PostgresTelemetryRetention
     from application.telemetry.retention_policy import RetentionPolicy
     from interfaces.bootstrap.raw_archive import archived_through
-    from interfaces.workers.retention import Retention
+    from interfaces.workers.schedule.retention import Retention
 
     settings = stores.settings
     if settings.telemetry_store == "influx":

@@ -21,7 +21,7 @@ from interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.telemetry.store import TelemetryStore
-    from interfaces.web.collaborators import ReadinessProbe, WebCollaborators
+    from interfaces.web.edge import ReadinessProbe, WebCollaborators
     from projections.queries.replica import ReplicatedReadModels
 
 PROBE_TIMEOUT_S = 1.5
@@ -38,7 +38,7 @@ def run_web(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     from interfaces.web.app import create_app
-    from interfaces.workers import web
+    from interfaces.workers.web import server
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -47,14 +47,14 @@ async def _serve(settings: Settings) -> None:
     _allow_open_files(OPEN_FILES)
     stores = open_stores(settings, pool_size=POOL_SIZE)
     try:
-        listener = web.listening(settings.http_host, settings.http_port)
+        listener = server.listening(settings.http_host, settings.http_port)
         health = TelemetryHealth()
         async with (
             watched_telemetry(stores, "web", health=health) as telemetry,
             replica_models(stores) as replica,
         ):
             app = create_app(web_collaborators(stores, telemetry, health, replica))
-            await web.run(
+            await server.run(
                 app,
                 listener=listener,
                 stop=stop,
@@ -98,8 +98,8 @@ def web_collaborators(
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.secrets import resolve_secret
-    from interfaces.web.collaborators import ReadRates, WebCollaborators
-    from interfaces.web.webhook_secrets import WebhookSecrets
+    from interfaces.web.api.webhook.secrets import WebhookSecrets
+    from interfaces.web.edge import ReadRates, WebCollaborators
 
     settings = stores.settings
     return WebCollaborators(
@@ -141,7 +141,7 @@ def web_collaborators(
 
 
 def _probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
-    from interfaces.web.collaborators import ReadinessProbe
+    from interfaces.web.edge import ReadinessProbe
 
     probes = [ReadinessProbe(name="postgresql", needed=True, check=_postgres(stores))]
     settings = stores.settings

@@ -72,9 +72,9 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.event_store.log_listener import LogSignal
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.command_bus.batching import GatheredCommands
-    from interfaces.workers.queue_watch import TellingPublisher
-    from interfaces.workers.relay import READER, Relay
-    from interfaces.workers.stopping_log import StoppingLog, run_again_when_readable
+    from interfaces.workers.relay.guarded_log import StoppingLog, run_again_when_readable
+    from interfaces.workers.relay.relay import READER, Relay
+    from interfaces.workers.schedule.queue_monitor import TellingPublisher
 
     queue = await _work_queue(stores, "relay")
     positions = PostgresReaderPositions(stores.pool)
@@ -96,11 +96,11 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
-    from interfaces.workers.failover_watch import FailoverWatch
-    from interfaces.workers.forecast_watch import ForecastWatch
-    from interfaces.workers.overdue_letters import OverdueLetters
-    from interfaces.workers.queue_watch import DoorWatch
-    from interfaces.workers.schedule import Schedule
+    from interfaces.workers.schedule.dead_letter_monitor import OverdueLetters
+    from interfaces.workers.schedule.failover_monitor import FailoverWatch
+    from interfaces.workers.schedule.forecast_monitor import ForecastWatch
+    from interfaces.workers.schedule.queue_monitor import DoorWatch
+    from interfaces.workers.schedule.schedule import Schedule
 
     read_models = stores.read_models()
     schedule = Schedule(
@@ -208,8 +208,8 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
-    from interfaces.workers import measure
-    from interfaces.workers.remeasure import Remeasuring
+    from interfaces.workers.measure import measure
+    from interfaces.workers.measure.remeasure import Remeasuring
 
     measuring = measure.Measuring(
         due=stores.read_models().deadlines.due,

@@ -23,7 +23,7 @@ from interfaces.simulation.database import Database
 from interfaces.simulation.plan import StormPlan
 from interfaces.simulation.story import Story
 from interfaces.simulation.wishes import UTILITY, Wish
-from interfaces.workers.schedule import proposal
+from interfaces.workers.schedule.schedule import proposal
 
 AGAIN_S = 5.0
 """After which a utility that got no answer tries again, clock seconds."""

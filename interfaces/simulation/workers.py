@@ -25,12 +25,12 @@ from interfaces.simulation.processes import Process, Role
 from interfaces.simulation.simulated_queue import SimulatedWorkQueue
 from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
 from interfaces.simulation.virtual_loop import Killed
-from interfaces.workers import measure
-from interfaces.workers.dispatch import DispatchWorker
+from interfaces.workers.dispatch.dispatch import DispatchWorker
+from interfaces.workers.dispatch.reconcile import Reconciler
+from interfaces.workers.measure import measure
 from interfaces.workers.notify import NotifyWorker
-from interfaces.workers.reconcile import Reconciler
-from interfaces.workers.relay import Relay
-from interfaces.workers.schedule import Schedule
+from interfaces.workers.relay.relay import Relay
+from interfaces.workers.schedule.schedule import Schedule
 
 PROJECTION_BATCH = 40
 

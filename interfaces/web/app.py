@@ -11,45 +11,46 @@ from litestar.types import ControllerRouterHandler
 from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import HistorySources, LoadHistories
 from application.telemetry.rate_limited_reads import CurrentReads
-from interfaces.web.access import MAX_BODY_BYTES, admit
-from interfaces.web.alert import AlertController
-from interfaces.web.answer_headers import complete_headers
-from interfaces.web.application import EdgeApplication
-from interfaces.web.audit import AuditController
-from interfaces.web.audit_answers import AuditAnswers
-from interfaces.web.authentication import Authenticator
-from interfaces.web.callback import CallbackController
-from interfaces.web.collaborators import Edge, WebCollaborators
-from interfaces.web.conditional import ConditionalMiddleware
-from interfaces.web.current_value import CurrentController, CurrentOfAllController
-from interfaces.web.dashboard import DashboardController
-from interfaces.web.dead_letter import DeadLetterController
-from interfaces.web.dr_event import DREventController
-from interfaces.web.dr_notification import NotificationController
-from interfaces.web.error_responses import EXCEPTION_HANDLERS
-from interfaces.web.facility import FacilityController
-from interfaces.web.facility_commands import FacilityCommandController
-from interfaces.web.facility_health import FacilityHealthController
-from interfaces.web.forecast import ForecastController
-from interfaces.web.forecast_accuracy import ForecastAccuracyController
-from interfaces.web.key_rates import KeyRates
-from interfaces.web.known_facilities import KnownFacilities
-from interfaces.web.last_answers import LastAnswers
-from interfaces.web.lean_current import LeanCurrent
-from interfaces.web.live_feed import LiveFeed
-from interfaces.web.live_stream import StreamController
-from interfaces.web.metrics import MetricsMiddleware, WebMetrics
-from interfaces.web.openapi import openapi_config
-from interfaces.web.operations import OperationsController
-from interfaces.web.performance import PerformanceController
-from interfaces.web.platform import PlatformController
-from interfaces.web.portfolio import PortfolioController
-from interfaces.web.projection import ProjectionController
-from interfaces.web.runbook import RunbookController
-from interfaces.web.session import SessionController
-from interfaces.web.signed_in import SignedIn
-from interfaces.web.stale_reads import StaleReads
-from interfaces.web.summed_load import DREventLoadController, PortfolioLoadController
+from interfaces.web.api.audit import AuditController
+from interfaces.web.api.dashboard import DashboardController
+from interfaces.web.api.dr_event.callbacks import CallbackController
+from interfaces.web.api.dr_event.controller import DREventController
+from interfaces.web.api.dr_event.performance import PerformanceController
+from interfaces.web.api.facility.commands import FacilityCommandController
+from interfaces.web.api.facility.controller import FacilityController
+from interfaces.web.api.facility.health import FacilityHealthController
+from interfaces.web.api.forecast.accuracy import ForecastAccuracyController
+from interfaces.web.api.forecast.controller import ForecastController
+from interfaces.web.api.live_feed import StreamController
+from interfaces.web.api.operations.alerts import AlertController
+from interfaces.web.api.operations.dead_letters import DeadLetterController
+from interfaces.web.api.operations.health import PlatformController
+from interfaces.web.api.operations.projections import ProjectionController
+from interfaces.web.api.operations.runbooks import RunbookController
+from interfaces.web.api.operations.summary import OperationsController
+from interfaces.web.api.portfolio import PortfolioController
+from interfaces.web.api.session import SessionController
+from interfaces.web.api.telemetry.current_value import CurrentController, CurrentOfAllController
+from interfaces.web.api.telemetry.current_value_fast_path import LeanCurrent
+from interfaces.web.api.telemetry.load_history import LoadHistoryController
+from interfaces.web.api.telemetry.load_sum import DREventLoadController, PortfolioLoadController
+from interfaces.web.api.webhook.controller import NotificationController
+from interfaces.web.asgi import EdgeApplication
+from interfaces.web.authentication.api_key import Authenticator
+from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.authentication.session_cookie import SignedIn
+from interfaces.web.broadcast.feed import LiveFeed
+from interfaces.web.caching.audit_cache import AuditAnswers
+from interfaces.web.caching.facility_cache import KnownFacilities
+from interfaces.web.caching.last_responses import LastAnswers
+from interfaces.web.edge import Edge, WebCollaborators
+from interfaces.web.guard.access import MAX_BODY_BYTES, admit
+from interfaces.web.middleware.conditional import ConditionalMiddleware
+from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
+from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
+from interfaces.web.middleware.response_headers import complete_headers
+from interfaces.web.middleware.stale_responses import StaleReads
+from interfaces.web.openapi.document import openapi_config
 from projections.as_of.lists import FoldLimits, PastLists
 
 CONTROLLERS: list[ControllerRouterHandler] = [
@@ -58,6 +59,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     PerformanceController,
     CallbackController,
     FacilityController,
+    LoadHistoryController,
     FacilityCommandController,
     FacilityHealthController,
     CurrentController,

@@ -10,6 +10,8 @@ import msgspec
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
+STORE_RETRY_AFTER_S = 5.0
+"""`Retry-After` while a store cannot be reached, in seconds."""
 
 
 class ProblemType(NamedTuple):

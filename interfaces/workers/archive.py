@@ -23,7 +23,7 @@ from application.raw_archive.manifest import ArchiveContradicted
 from application.raw_archive.object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archive.writer import HOUR, PartitionArchiver
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
-from interfaces.workers.holding import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import sleep_unless, while_held
 
 log = structlog.get_logger("archive")
 

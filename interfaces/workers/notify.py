@@ -16,7 +16,7 @@ from application.ports.dispatch.work_queue import CallbackWork, WorkItem, WorkQu
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
-from interfaces.workers.delivery import kept
+from interfaces.workers.loops.lease_renewal import kept
 
 AT_ONCE = 32
 WAIT_S = 1.0

@@ -56,8 +56,8 @@ from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings import Settings
 from interfaces.web.app import create_app
-from interfaces.web.collaborators import ReadinessProbe, ReadRates, WebCollaborators
-from interfaces.workers import web
+from interfaces.web.edge import ReadinessProbe, ReadRates, WebCollaborators
+from interfaces.workers.web import server
 from projections.registry import PROJECTIONS
 from tests.servers import Database
 
@@ -250,7 +250,7 @@ def _probe(database: Database) -> Any:
 @contextmanager
 def _serving(collaborators: WebCollaborators) -> Iterator[tuple[str, Callable[[], None]]]:
     """The web worker in a thread of its own."""
-    listener = web.listening("127.0.0.1", 0)
+    listener = server.listening("127.0.0.1", 0)
     ready, failure = threading.Event(), list[BaseException]()
     told: dict[str, Any] = {}
 
@@ -262,7 +262,7 @@ def _serving(collaborators: WebCollaborators) -> Iterator[tuple[str, Callable[[]
             ready.set()
 
         app = create_app(collaborators)
-        await web.run(
+        await server.run(
             app,
             listener=listener,
             stop=told["stop"],

@@ -27,7 +27,7 @@ _READ_BEFORE = [
     "interfaces.cli.serve",
     "interfaces.cli.worker",
     "interfaces.web.app",
-    "interfaces.workers.web",
+    "interfaces.workers.web.server",
     "projections.registry",
 ]
 

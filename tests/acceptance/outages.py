@@ -32,7 +32,7 @@ from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnav
 from domain.forecast import cycle_start_of
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.simulators.mqtt_outbox import MqttOutbox
-from interfaces.web.signed_in import COOKIE
+from interfaces.web.authentication.session_cookie import COOKIE
 from tests.acceptance.answers import Answer
 from tests.acceptance.asking import AGAIN_S, Asked, Callers, Screen
 from tests.acceptance.degradation import COLUMNS

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from interfaces.web.signature import sign
+from interfaces.web.api.webhook.signature import sign
 from tests.acceptance.door import (
     ELSEWHERE,
     IN_MAINTENANCE,

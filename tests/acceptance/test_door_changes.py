@@ -10,7 +10,7 @@ import pytest
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import cycle_start_of
-from interfaces.web.signature import sign
+from interfaces.web.api.webhook.signature import sign
 from tests.acceptance.door import (
     SIGNING_SECRET,
     WEBHOOK,

@@ -13,7 +13,7 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.web.signature import sign
+from interfaces.web.api.webhook.signature import sign
 from tests.acceptance.door import (
     IN_MAINTENANCE,
     SIGNING_SECRET,

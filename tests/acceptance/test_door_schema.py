@@ -26,7 +26,7 @@ from application.ports.operations.dead_letters import DeadLetter
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.bench_door import free_port, running_server
 from interfaces.settings import PREFIX, read_settings
-from interfaces.web.access import ACCESS
+from interfaces.web.guard.access import ACCESS
 from tests.acceptance.door import CLOCK, Door, notification, running_door
 from tests.servers import PostgresServer, fresh_database
 

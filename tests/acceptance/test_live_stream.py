@@ -13,7 +13,7 @@ import pytest
 
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.read_model.runner import ProjectionRunner
-from interfaces.web import live_stream
+from interfaces.web.api import live_feed
 from projections.registry import PROJECTIONS
 from tests.acceptance.door import CLOCK, Door, notification, running_door
 from tests.acceptance.watching import Screen, screens
@@ -143,7 +143,7 @@ def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
 def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_stream, "SEND_WITHIN_S", 0.5)
+    monkeypatch.setattr(live_feed, "SEND_WITHIN_S", 0.5)
 
     async def story(door: Door) -> None:
         key = door.header("dashboard")

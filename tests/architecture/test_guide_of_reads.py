@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from interfaces.web.access import ACCESS
+from interfaces.web.guard.access import ACCESS
 from tests.architecture.source_tree import ROOT
 
 PAGE = (ROOT / "docs/guides/api.md").read_text()

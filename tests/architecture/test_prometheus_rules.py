@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from application.operations.alert_catalogue import ALERTS
-from interfaces.web.metrics import WebMetrics
+from interfaces.web.middleware.metrics import WebMetrics
 from tests.architecture.prometheus_rules import FILE, METRIC, ROOT, UNKNOWN, text
 
 EXPRESSION = re.compile(r'max\((?P<metric>\w+)\{name="(?P<name>\w+)"\}\) > 0')

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.ports.operations.dead_letters import DeadLetter
-from interfaces.web.paging import place_of
+from interfaces.web.requests.paging import place_of
 from projections.engine.cursors import InvalidCursor, cursor_after, read_cursor
 from projections.engine.projection import sortable
 from tests.fakes.alerts import FakeAlertRegistry

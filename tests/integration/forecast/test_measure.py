@@ -24,8 +24,8 @@ from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.identifiers import dispatch_id
-from interfaces.workers import measure
-from interfaces.workers.measure import Measuring
+from interfaces.workers.measure import measure
+from interfaces.workers.measure.measure import Measuring
 from projections.deadlines import DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.made_up import (

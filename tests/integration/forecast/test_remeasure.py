@@ -27,9 +27,9 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.workers import measure
-from interfaces.workers.measure import Measuring
-from interfaces.workers.remeasure import READER, RIPE_AFTER, Remeasuring
+from interfaces.workers.measure import measure
+from interfaces.workers.measure.measure import Measuring
+from interfaces.workers.measure.remeasure import READER, RIPE_AFTER, Remeasuring
 from projections.deadlines import DeadlineRow
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow

@@ -13,7 +13,7 @@ from adapters.postgres.coordination.partition_assignment import PostgresPartitio
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers import aggregate
+from interfaces.workers.aggregate import aggregate
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 

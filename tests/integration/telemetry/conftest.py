@@ -21,8 +21,9 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.telemetry.stream import TelemetryStream
 from interfaces.simulators.mqtt_outbox import MqttOutbox
-from interfaces.workers import aggregate, ingest
-from interfaces.workers.ingest_sessions import IngestSession
+from interfaces.workers.aggregate import aggregate
+from interfaces.workers.ingest import ingest
+from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.servers import Database, PostgresServer

@@ -29,8 +29,8 @@ from adapters.nats.telemetry_stream import NatsTelemetryStream
 from interfaces.simulation.operations import MemoryAlertRegistry
 from interfaces.simulators.load_plan import LoadPlan, new_run
 from interfaces.simulators.meter_load import MeterLoad
-from interfaces.workers import ingest
-from interfaces.workers.ingest_sessions import IngestSession
+from interfaces.workers.ingest import ingest
+from interfaces.workers.ingest.sessions import IngestSession
 
 
 class AlwaysOurTurn:

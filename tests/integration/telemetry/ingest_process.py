@@ -11,8 +11,8 @@ from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
 from adapters.postgres.coordination.lock_holders import PostgresTurnShares
-from interfaces.workers import ingest
-from interfaces.workers.ingest_sessions import IngestSession
+from interfaces.workers.ingest import ingest
+from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry
 
 

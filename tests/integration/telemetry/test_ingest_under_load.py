@@ -22,8 +22,8 @@ from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, 
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad
 from interfaces.simulators.mqtt_publisher import MqttPublisher
-from interfaces.workers import ingest
-from interfaces.workers.ingest_sessions import IngestSession
+from interfaces.workers.ingest import ingest
+from interfaces.workers.ingest.sessions import IngestSession
 from tests.conftest import DebianCommand
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.integration.telemetry.conftest import TelemetryPath, eventually

@@ -15,7 +15,7 @@ from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
 from adapters.postgres.coordination.lock_holders import PostgresTurnShares
 from interfaces.simulators.load_plan import LoadPlan, audit
 from interfaces.simulators.meter_load import MeterLoad
-from interfaces.workers.ingest_sessions import IngestSession, read_in_turns, share_out
+from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
 from tests.conftest import DebianCommand
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.feed_reader import Taken

@@ -8,7 +8,7 @@ from application.ports.telemetry.stream import StreamedBatch
 from application.telemetry.ingest.batch_codec import MalformedMessages, pack
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED
-from interfaces.workers.telemetry_parking import TelemetryParking
+from interfaces.workers.aggregate.poison_batches import TelemetryParking
 from tests.integration.telemetry.conftest import TelemetryPath
 
 NOON = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from adapters.postgres.coordination import partition_assignment
 from adapters.postgres.coordination.partition_assignment import LOCK_CLASS, PostgresPartitionShares
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers.partition_work import work_on_share
+from interfaces.workers.aggregate.partition_runner import work_on_share
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.test_log_to_store import (
     FACILITIES,

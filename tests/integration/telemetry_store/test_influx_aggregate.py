@@ -17,9 +17,9 @@ from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.aggregate import MAX_TRIES, Aggregator
-from interfaces.workers.settling import PartitionSettling, SettlingTurn
-from interfaces.workers.telemetry_watch import TelemetryWatch
+from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
+from interfaces.workers.aggregate.rollup_finalizing import PartitionSettling, SettlingTurn
+from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.dead_letters import FakeDeadLetters

@@ -11,7 +11,7 @@ from adapters.postgres.telemetry.rollups.lag import PostgresSettlingLag
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.workers.settling_watch import BEHIND_S, SettlingWatch
+from interfaces.workers.schedule.rollup_monitor import BEHIND_S, SettlingWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks

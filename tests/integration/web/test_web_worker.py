@@ -13,7 +13,7 @@ import httpx
 import pytest
 from litestar import Litestar, get
 
-from interfaces.workers.web import THREADS, AddressTaken, listening, run
+from interfaces.workers.web.server import THREADS, AddressTaken, listening, run
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
 from application.ports.coordination.locks import LockLost
-from interfaces.workers.holding import while_held
+from interfaces.workers.loops.leader_loop import while_held
 from tests.servers import Database, PostgresServer
 
 PATIENCE_S = 60.0

@@ -9,7 +9,7 @@ import pytest
 from adapters.nats import work_queue
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.dispatch.work_queue import WorkQueueFull
-from interfaces.workers.queue_watch import ALERT, CALLBACKS, TellingPublisher
+from interfaces.workers.schedule.queue_monitor import ALERT, CALLBACKS, TellingPublisher
 from tests.contract.test_work_queue import callback
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock

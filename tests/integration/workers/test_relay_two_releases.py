@@ -16,8 +16,13 @@ from application.event_store import event_mapper
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.dr_event import DREvent
-from interfaces.workers.relay import READER
-from interfaces.workers.stopping_log import ALERT, StoppingLog, read_up_to_unreadable, run_again_when_readable
+from interfaces.workers.relay.guarded_log import (
+    ALERT,
+    StoppingLog,
+    read_up_to_unreadable,
+    run_again_when_readable,
+)
+from interfaces.workers.relay.relay import READER
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.reader_positions import FakeReaderPositions

@@ -18,7 +18,7 @@ from application.telemetry.store_health import (
 )
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.telemetry_watch import TelemetryWatch
+from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.meter_powers import FakeMeterPowers

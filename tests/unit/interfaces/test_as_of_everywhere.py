@@ -21,7 +21,7 @@ from litestar.testing import TestClient
 
 from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import audit, dr_events, facilities, main
-from interfaces.web.access import ACCESS
+from interfaces.web.guard.access import ACCESS
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
 from tests.property.projected_logs import PortfolioWalk
@@ -60,7 +60,7 @@ CLI_OTHERWISE = {
 
 
 def test_every_read_over_http_takes_as_of() -> None:
-    """Red? A new read of a DR event takes `as_of: AsOfQuery` (interfaces/web/past.py), and a line above."""
+    """Red? A new read of a DR event takes `as_of: AsOfQuery` (interfaces/web/requests/as_of.py), and a line above."""
     reads = {
         route.partition(" ")[2]
         for route in ACCESS

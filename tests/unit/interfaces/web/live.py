@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from interfaces.web.live_feed import LiveFeed
-from interfaces.web.live_message import Audience
-from interfaces.web.live_watcher import LiveWatcher
+from interfaces.web.broadcast.feed import LiveFeed
+from interfaces.web.broadcast.message import Audience
+from interfaces.web.broadcast.subscriber import LiveWatcher
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.live_log import FakeLiveLog, FakeLogSignal
 from tests.unit.interfaces.web.edge import SettableClock

@@ -15,7 +15,7 @@ import pytest
 
 from application.ledger.proof import NotProvable
 from application.ports.access.api_keys import Role
-from interfaces.web.access import ACCESS, FOR_ONE_FACILITY
+from interfaces.web.guard.access import ACCESS, FOR_ONE_FACILITY
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.forecast_scores import FakeForecastScores
 from tests.fakes.meter_powers import FakeMeterPowers

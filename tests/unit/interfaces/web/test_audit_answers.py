@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from domain.dr_event import DREvent
-from interfaces.web import audit_answers
-from interfaces.web.audit_answers import AuditAnswers
+from interfaces.web.caching import audit_cache
+from interfaces.web.caching.audit_cache import AuditAnswers
 from projections.audit import replay as audit_replay
 from projections.audit.replay import UnknownStory, audit_document
 from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
@@ -34,7 +34,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counted.append(len(entries))
         return replay(entries, *others, **named)
 
-    monkeypatch.setattr(audit_answers, "replay", counting)
+    monkeypatch.setattr(audit_cache, "replay", counting)
     return counted
 
 

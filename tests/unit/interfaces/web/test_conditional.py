@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from interfaces.web import conditional
-from interfaces.web.conditional import MOST_CODINGS
+from interfaces.web.middleware import conditional
+from interfaces.web.middleware.conditional import MOST_CODINGS
 from projections.facility import key_of
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.web.conditional import LEAST_BYTES
-from interfaces.web.dashboard import static_files
+from interfaces.web.api.dashboard import static_files
+from interfaces.web.middleware.conditional import LEAST_BYTES
 from tests.unit.interfaces.web.edge import Edge
 
 STATIC = Path(__file__).parents[4] / "interfaces/web/static"

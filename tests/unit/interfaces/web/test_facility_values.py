@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.telemetry.meter_reading import MeterReading
-from interfaces.web import lean_current
+from interfaces.web.api.telemetry import current_value_fast_path
 from projections.facility import FacilityRow, key_of
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
@@ -127,7 +127,7 @@ def test_a_defect_on_the_short_way_is_told_and_logged_as_everywhere(monkeypatch:
 
     with watched.edge.client() as client:
         assert client.get(path, headers=watched.key).status_code == 200
-        monkeypatch.setattr(lean_current, "current_document", broken)
+        monkeypatch.setattr(current_value_fast_path, "current_document", broken)
         with capture_logs() as logged:
             answer = client.get(path, headers=watched.key)
         assert client.get(path, headers=watched.edge.key("utility", utility="u")).status_code == 403
@@ -136,7 +136,7 @@ def test_a_defect_on_the_short_way_is_told_and_logged_as_everywhere(monkeypatch:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     [said] = [entry for entry in logged if entry["event"] == "request failed"]
-    assert (said["route"], said["trace_id"]) == (lean_current.PATH, answer.headers["x-trace-id"])
+    assert (said["route"], said["trace_id"]) == (current_value_fast_path.PATH, answer.headers["x-trace-id"])
     assert isinstance(said["exc_info"], ZeroDivisionError)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from interfaces.web import collaborators
+from interfaces.web import edge as collaborators
 from projections.dr_event.projection import DREventRow
 from projections.engine.waits import ReadModelBehind
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable

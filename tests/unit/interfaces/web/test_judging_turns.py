@@ -5,7 +5,7 @@ from threading import Barrier, Event, Lock
 
 import pytest
 
-from interfaces.web.judging_turns import JudgingTurns
+from interfaces.web.authentication.concurrency_limit import JudgingTurns
 from interfaces.web.problems import Problem
 
 PATIENCE_S = 30.0

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import msgspec
 
-from interfaces.web.known_pages import OVERHEAD, KnownPages
-from interfaces.web.paging import shared_listing
-from interfaces.web.shared_reads import SharedReads
+from interfaces.web.caching.coalescing import SharedReads
+from interfaces.web.caching.page_cache import OVERHEAD, KnownPages
+from interfaces.web.requests.paging import shared_listing
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
 from projections.queries.views import Page, RowsVersion

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from interfaces.web import app
-from interfaces.web.last_answers import KEPT_S, MOST_OF_ONE, OVERHEAD, Asked, LastAnswers
+from interfaces.web.caching.last_responses import KEPT_S, MOST_OF_ONE, OVERHEAD, Asked, LastAnswers
 from projections.facility import key_of
 from projections.queries.views import RowsVersion
 from tests.unit.interfaces.web.edge import NOW, Edge

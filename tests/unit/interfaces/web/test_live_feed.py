@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.ports.live_feed import SERVING, LiveLogUnavailable, News
-from interfaces.web import live_feed, live_ring, live_watcher
-from interfaces.web.live_message import Audience
-from interfaces.web.live_watcher import LiveWatcher
+from interfaces.web.broadcast import feed, ring_buffer, subscriber
+from interfaces.web.broadcast.message import Audience
+from interfaces.web.broadcast.subscriber import LiveWatcher
 from tests.fakes.live_log import FakeLiveLog, positions_of
 from tests.unit.interfaces.web.edge import NOW
 from tests.unit.interfaces.web.live import Live, Parsed, running, taken, until
@@ -22,10 +22,10 @@ from tests.unit.interfaces.web.live import Live, Parsed, running, taken, until
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches, pieces and what is kept are so small that a short log has many of each."""
     for module, name, value in (
-        (live_feed, "BATCH", 4),
-        (live_watcher, "BATCH", 4),
-        (live_ring, "MOST_AT_ONCE", 3),
-        (live_feed, "TOGETHER_S", 0.0),
+        (feed, "BATCH", 4),
+        (subscriber, "BATCH", 4),
+        (ring_buffer, "MOST_AT_ONCE", 3),
+        (feed, "TOGETHER_S", 0.0),
     ):
         monkeypatch.setattr(module, name, value)
 
@@ -61,7 +61,7 @@ def test_resumed_at_every_position_each_happening_comes_once(
     async def story() -> None:
         log = recorded(before)
         async with running(log, heartbeat_s=0.0) as live:
-            live.feed.ring = live_ring.LiveRing(0, most=kept)
+            live.feed.ring = ring_buffer.LiveRing(0, most=kept)
             for gap in later:
                 log.record(gap=gap)
             for after in range(log.head + 1):
@@ -126,7 +126,7 @@ def test_a_happening_is_told_once_the_read_models_know_it() -> None:
 def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
     monkeypatch: pytest.MonkeyPatch, after: int, reason: str
 ) -> None:
-    monkeypatch.setattr(live_watcher, "MOST_RESUMED", 5)
+    monkeypatch.setattr(subscriber, "MOST_RESUMED", 5)
 
     async def story() -> None:
         async with running(recorded([0] * 10)) as live:
@@ -180,12 +180,12 @@ def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
 def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live_feed, "PACE_S", 0.0)
+    monkeypatch.setattr(feed, "PACE_S", 0.0)
 
     async def story() -> None:
         async with running() as live:
             await live.told_until(0)
-            live.feed.ring = live_ring.LiveRing(0, most=20)
+            live.feed.ring = ring_buffer.LiveRing(0, most=20)
             slow, parsed = live.watcher(), Parsed()
             pieces = slow.pieces()
             for _ in range(2):
@@ -204,13 +204,13 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
 
 
 def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_feed, "PACE_S", 0.0)
+    monkeypatch.setattr(feed, "PACE_S", 0.0)
 
     async def story() -> None:
         async with running() as live:
             await live.told_until(0)
             assert live.feed.ring is not None
-            live.feed.ring = live_ring.LiveRing(0, most=50)
+            live.feed.ring = ring_buffer.LiveRing(0, most=50)
             slow = [live.watcher() for _ in range(5)]
             begun = [watcher.pieces() for watcher in slow]
             for pieces in begun:
@@ -257,7 +257,7 @@ def test_it_is_said_why_a_stream_ends(ending: Ending, said: str) -> None:
 
 
 def test_a_database_that_is_away_is_told_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_feed, "STATE_EVERY_S", 0.0)
+    monkeypatch.setattr(feed, "STATE_EVERY_S", 0.0)
 
     async def story() -> None:
         async with running(recorded([0])) as live:
@@ -321,7 +321,7 @@ def test_read_models_that_are_behind_are_told_with_their_age() -> None:
 
 def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ALERTS_EVERY_S", "TELEMETRY_EVERY_S"):
-        monkeypatch.setattr(live_feed, name, 0.0)
+        monkeypatch.setattr(feed, name, 0.0)
 
     async def story() -> None:
         async with running() as live:
@@ -362,7 +362,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
         async with running(heartbeat_s=1_000) as live:
             live.feed._is_due = lambda *_: True  # type: ignore[method-assign]
             await live.told_until(0)
-            live.feed.ring = live_ring.LiveRing(0, most=kept)
+            live.feed.ring = ring_buffer.LiveRing(0, most=kept)
             live.watcher()  # the feed looks while somebody watches
             await until(lambda: _subjects(live) == set())
             for number, step in enumerate(steps):
@@ -381,7 +381,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
                     assert parsed.positions() == list(range(after + 1, live.log.head + 1))
 
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(live_feed, "ALERTS_EVERY_S", 0.0)
+        changed.setattr(feed, "ALERTS_EVERY_S", 0.0)
         asyncio.run(story())
 
 
@@ -420,7 +420,7 @@ def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None
 
 
 def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_feed, "BEGIN_AGAIN_S", 0.0)
+    monkeypatch.setattr(feed, "BEGIN_AGAIN_S", 0.0)
 
     async def story() -> None:
         log = FakeLiveLog()

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from application.ports.live_feed import LiveLogUnavailable, News
-from interfaces.web import live_feed, live_state
+from interfaces.web.broadcast import feed, freshness
 from tests.fakes.live_log import FakeLiveLog
 from tests.unit.interfaces.web.live import running, until
 
@@ -53,11 +53,11 @@ class DeadConnections(FakeLiveLog):
 
 def whoever_connects_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, however long a slow machine takes to give it a thread. Looks at the log keep their bound."""
-    monkeypatch.setattr(live_feed, "_answered", asyncio.to_thread)
+    monkeypatch.setattr(feed, "_answered", asyncio.to_thread)
 
 
 def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.05)
 
     async def story() -> None:
         log = Stopped()
@@ -86,7 +86,7 @@ def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whoever_connects_is_answered(monkeypatch)
-    monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.05)
 
     async def story() -> None:
         log, away = Slow(), list[bool]()
@@ -139,7 +139,7 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
     """The monotonic clock is moved by hand, so that a slow machine makes nothing stale."""
     whoever_connects_is_answered(monkeypatch)
     if how == "one hangs alone":
-        monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 0.2)
+        monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.2)
 
     async def story() -> None:
         hanging, unreadable = HangsAlone(), CannotBeRead()
@@ -157,11 +157,11 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
             await live.told_until(log.record())
             assert (told().stale, state.behind_s("portfolio")) == (False, 0.0)
             break_it(broken=True)
-            seconds[0] += live_state.BEHIND_S + 1.0
+            seconds[0] += freshness.BEHIND_S + 1.0
             try:
                 await until(lambda: live.feed._told_state is not None and live.feed._told_state.stale)
                 assert (told().reason, state.is_away) == ("database", False)
-                assert state.behind_s("portfolio") >= live_state.BEHIND_S
+                assert state.behind_s("portfolio") >= freshness.BEHIND_S
                 assert state.behind_s() == 0.0, "what is of no read model is not behind one"
             finally:
                 break_it(broken=False)

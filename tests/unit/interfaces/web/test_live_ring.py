@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 
 from application.ports.live_feed import LiveEntry
-from interfaces.web import live_ring
-from interfaces.web.live_message import Audience, LiveMessage, alert_message, heartbeat, log_message
-from interfaces.web.live_ring import LiveRing
+from interfaces.web.broadcast import ring_buffer
+from interfaces.web.broadcast.message import Audience, LiveMessage, alert_message, heartbeat, log_message
+from interfaces.web.broadcast.ring_buffer import LiveRing
 
 EVERYTHING = Audience()
 
@@ -33,7 +33,7 @@ def test_those_at_the_same_place_are_given_the_very_same_bytes() -> None:
 
 
 def test_a_piece_is_bounded_and_the_next_goes_on_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_ring, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(ring_buffer, "MOST_AT_ONCE", 2)
     ring = filled(1, 2, 3)
     assert ring.after(0, EVERYTHING) == (of_log(1).data + of_log(2).data, 2)
     assert ring.after(2, EVERYTHING) == (of_log(3).data, 3)
@@ -70,7 +70,7 @@ def test_positions_without_messages_count_as_told() -> None:
 
 
 def test_pieces_kept_for_others_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_ring, "MOST_JOINED", 3)
+    monkeypatch.setattr(ring_buffer, "MOST_JOINED", 3)
     ring = filled(*range(1, 50))
     for cursor in range(49):
         ring.after(cursor, EVERYTHING)

@@ -5,8 +5,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from interfaces.web.access import ACCESS
-from interfaces.web.openapi_examples import examples
+from interfaces.web.guard.access import ACCESS
+from interfaces.web.openapi.examples import examples
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.web.test_access_matrix import House
 

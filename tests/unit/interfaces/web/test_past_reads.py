@@ -8,8 +8,8 @@ import pytest
 
 from application.ports.live_feed import SERVING
 from interfaces.web import app
-from interfaces.web.access import ACCESS
-from interfaces.web.stale_reads import ALWAYS_OF_NOW, SERVED_FROM
+from interfaces.web.guard.access import ACCESS
+from interfaces.web.middleware.stale_responses import ALWAYS_OF_NOW, SERVED_FROM
 from projections.as_of.lists import FoldLimits
 from tests.unit.interfaces.web.edge import NOW, problem_of
 from tests.unit.interfaces.web.test_access_matrix import QUERIES, House

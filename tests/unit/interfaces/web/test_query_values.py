@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from interfaces.web.openapi_examples import examples
-from interfaces.web.query_values import MOST_PARAMETERS
+from interfaces.web.guard.query_validation import MOST_PARAMETERS
+from interfaces.web.openapi.examples import examples
 from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
 from tests.unit.interfaces.web.test_access_matrix import House
 from tests.unit.interfaces.web.test_reads import LETTER

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from interfaces.web.collaborators import ReadRates
-from interfaces.web.key_rates import KeyRates
+from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.edge import ReadRates
 from projections.facility import key_of
 from tests.fakes.current_cache import FakeCurrentCache
 from tests.unit.interfaces.web.edge import codes_of, problem_of

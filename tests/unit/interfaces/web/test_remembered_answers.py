@@ -4,7 +4,7 @@ from typing import Any
 
 from application.commands.dr_event import Judgement
 from domain.identifiers import dr_event_id
-from interfaces.web.remembered_answers import MOST_REMEMBERED, UNSIGNED_S, RememberedAnswers
+from interfaces.web.caching.response_cache import MOST_REMEMBERED, UNSIGNED_S, RememberedAnswers
 from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, accepting, notification
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from application.ports.access.api_keys import ApiKeysUnavailable
-from interfaces.web import remembered_lookups
-from interfaces.web.remembered_lookups import ASKED_ANEW_S, REMEMBERED_S, USED_S, RememberedLookups
+from interfaces.web.caching import lookup_cache
+from interfaces.web.caching.lookup_cache import ASKED_ANEW_S, REMEMBERED_S, USED_S, RememberedLookups
 
 WITHIN_S = 20.0
 
@@ -74,7 +74,7 @@ async def until(so: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered_lookups, "GATHERED_S", 0.01)
+    monkeypatch.setattr(lookup_cache, "GATHERED_S", 0.01)
 
 
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:

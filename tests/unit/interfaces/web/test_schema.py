@@ -15,7 +15,7 @@ from application.commands.dr_event import Modification, ModifyDREvent
 from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
 from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
-from interfaces.web.access import ACCESS
+from interfaces.web.guard.access import ACCESS
 from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.test_access_matrix import House
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from interfaces.web.send_limit import SendLimit
+from interfaces.web.broadcast.send_timeout import SendLimit
 
 
 def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:

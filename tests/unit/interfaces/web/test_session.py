@@ -11,10 +11,10 @@ import pytest
 from litestar.testing import TestClient
 
 from application.access.sessions import new_token, token_hash
-from interfaces.web.authentication import Authenticator
+from interfaces.web.authentication.api_key import Authenticator
+from interfaces.web.authentication.session_cookie import COOKIE, SignedIn
+from interfaces.web.caching.lookup_cache import IN_OUTAGE_S, REMEMBERED_S
 from interfaces.web.problems import Problem
-from interfaces.web.remembered_lookups import IN_OUTAGE_S, REMEMBERED_S
-from interfaces.web.signed_in import COOKIE, SignedIn
 from tests.unit.interfaces.web.edge import NOW, Edge, accepting, problem_of
 
 ID = UUID("00000000-0000-0000-0000-000000000001")

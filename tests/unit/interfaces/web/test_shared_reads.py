@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from interfaces.web import shared_reads
-from interfaces.web.shared_reads import JoinedReads, JoinedRows, SharedReads
+from interfaces.web.caching import coalescing
+from interfaces.web.caching.coalescing import JoinedReads, JoinedRows, SharedReads
 from projections.audit.replay import UnknownStory
 from projections.queries.views import ReadModelsUnavailable
 
@@ -158,7 +158,7 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
 
 
 def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reads, "LONG_S", 0.05)
+    monkeypatch.setattr(coalescing, "LONG_S", 0.05)
 
     async def story() -> None:
         gate, shared = Gate(), SharedReads()
@@ -195,7 +195,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
 def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shared_reads, "LONG_S", 0.05)
+    monkeypatch.setattr(coalescing, "LONG_S", 0.05)
 
     async def story() -> None:
         gate, shared = Gate(), SharedReads()
@@ -302,7 +302,7 @@ def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -
 
 
 def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reads, "LONG_S", 0.05)
+    monkeypatch.setattr(coalescing, "LONG_S", 0.05)
 
     async def story() -> None:
         gate, shared = Gate(), SharedReads()

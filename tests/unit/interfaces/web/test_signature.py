@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from interfaces.web.signature import sign
+from interfaces.web.api.webhook.signature import sign
 from tests.unit.interfaces.web.edge import (
     NOW,
     WEBHOOK,

@@ -8,9 +8,9 @@ import pytest
 from litestar.testing import TestClient
 
 from application.ports.live_feed import SERVING
-from interfaces.web.access import ACCESS
-from interfaces.web.live_state import BEHIND_S
-from interfaces.web.stale_reads import SERVED_FROM, aged, labelled
+from interfaces.web.broadcast.freshness import BEHIND_S
+from interfaces.web.guard.access import ACCESS
+from interfaces.web.middleware.stale_responses import SERVED_FROM, aged, labelled
 from projections.portfolio.projection import PortfolioRow
 from projections.queries.views import ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of

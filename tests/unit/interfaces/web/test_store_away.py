@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from application.ports.access.api_keys import StoredApiKey
 from application.ports.live_feed import SERVING, News, ReadModelState
-from interfaces.web.live_state import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
+from interfaces.web.broadcast.freshness import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
 from projections.facility import key_of
 from tests.unit.interfaces.web.edge import (
     NOW,

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.telemetry.meter_reading import MeterReading
-from interfaces.web import summed_load
+from interfaces.web.api.telemetry import load_sum
 from projections.dr_event.projection import DREventRow
 from projections.dr_event.projection import key_of as dr_event_key
 from projections.facility import key_of
@@ -121,7 +121,7 @@ def test_the_parts_of_a_portfolio_add_up() -> None:
 
 
 def test_what_is_too_many_for_one_sum_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summed_load, "MOST_FACILITIES", 1)
+    monkeypatch.setattr(load_sum, "MOST_FACILITIES", 1)
     watched = Watched()
     with watched.edge.client() as client:
         refused = client.get("/api/portfolio/load", headers=watched.key)
@@ -132,7 +132,7 @@ def test_what_is_too_many_for_one_sum_is_refused_with_what_to_do(monkeypatch: py
 
 
 def test_a_dr_event_of_many_facilities_is_told_by_quarter_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summed_load, "MOST_BY_MINUTES", 1)
+    monkeypatch.setattr(load_sum, "MOST_BY_MINUTES", 1)
     document = Watched().get(f"/api/dr-events/{DR_EVENT}/load")
     assert (document["step_s"], document["facilities"]) == (900, 2)
     assert [step["kw"] for step in document["steps"]] == [32.0, 32.0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from interfaces.workers import web
+from interfaces.workers.web import server
 
 PIECE = b"x" * 16_384
 GONE: dict[bytes, threading.Event] = defaultdict(threading.Event)
@@ -61,12 +61,12 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 @contextmanager
 def served() -> Iterator[tuple[str, int]]:
     """The address of a server with `echo`."""
-    listener = web.listening("127.0.0.1", 0)
+    listener = server.listening("127.0.0.1", 0)
     ready, told = threading.Event(), dict[str, Any]()
 
     async def serve() -> None:
         told["stop"], told["loop"] = asyncio.Event(), asyncio.get_running_loop()
-        await web.run(echo, listener=listener, stop=told["stop"], started=lambda _: ready.set())
+        await server.run(echo, listener=listener, stop=told["stop"], started=lambda _: ready.set())
 
     name: tuple[str, int] = listener.getsockname()
     thread = threading.Thread(target=asyncio.run, args=(serve(),))

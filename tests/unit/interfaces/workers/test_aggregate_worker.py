@@ -14,9 +14,11 @@ from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers import batches_in_hand, settling
-from interfaces.workers.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
-from interfaces.workers.settling import (
+from interfaces.workers.aggregate import batch_lease
+from interfaces.workers.aggregate import rollup_finalizing as settling
+from interfaces.workers.aggregate.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
+from interfaces.workers.aggregate.maintenance import keep_house
+from interfaces.workers.aggregate.rollup_finalizing import (
     FEWEST_SETTLED,
     FIRST_SETTLED,
     MOST_SETTLED,
@@ -25,7 +27,6 @@ from interfaces.workers.settling import (
     SettlingTurn,
     next_limit,
 )
-from interfaces.workers.telemetry_housekeeping import keep_house
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.dead_letters import FakeDeadLetters
@@ -173,7 +174,7 @@ class HeldStore(FakeTelemetryStore):
 def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
     monkeypatch: pytest.MonkeyPatch, deliveries: int
 ) -> None:
-    monkeypatch.setattr(batches_in_hand, "SAY_SO_EVERY_S", 0.02)
+    monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.02)
 
     async def story() -> None:
         told = Aggregating(store := HeldStore())
@@ -193,7 +194,7 @@ def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
 def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_the_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches_in_hand, "SAY_SO_EVERY_S", 0.02)
+    monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.02)
 
     async def story() -> None:
         told, given_up = Aggregating(store := HeldStore()), asyncio.Event()
@@ -210,7 +211,7 @@ def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_
 
 
 def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_in_hand, "SAY_SO_EVERY_S", 0.01)
+    monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.01)
 
     async def story() -> None:
         told = Aggregating(store := HeldStore())

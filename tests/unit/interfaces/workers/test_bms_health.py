@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from interfaces.workers.bms_health import LEAST_CALLS, WINDOW, BmsHealth, serve_metrics
+from interfaces.workers.dispatch.metrics import LEAST_CALLS, WINDOW, BmsHealth, serve_metrics
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.made_up import NOW

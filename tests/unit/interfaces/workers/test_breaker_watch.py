@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.workers.breaker_watch import BreakerWatch
+from interfaces.workers.dispatch.breaker_alerts import BreakerWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.made_up import NOW

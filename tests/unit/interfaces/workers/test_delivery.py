@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from interfaces.workers.delivery import kept
+from interfaces.workers.loops.lease_renewal import kept
 
 
 @dataclass

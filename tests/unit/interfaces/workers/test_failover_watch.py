@@ -9,7 +9,7 @@ import pytest
 from application.commands.dr_event import CancelDREvent
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
-from interfaces.workers.failover_watch import ALERT, FailoverWatch
+from interfaces.workers.schedule.failover_monitor import ALERT, FailoverWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.database_server import FakeDatabaseServer
 from tests.fakes.locks import FakeLocks
@@ -74,7 +74,7 @@ def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> No
             read += 1
             yield SimpleNamespace(utility_event_id=f"{status}-{number}")
 
-    monkeypatch.setattr("interfaces.workers.failover_watch.every_row", every_row)
+    monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.every_row", every_row)
     [detail] = watched.look()
     assert detail.endswith("preparing-8, preparing-9 and others")
     assert (len(detail) < 300, read) == (True, 11)

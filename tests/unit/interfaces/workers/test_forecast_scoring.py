@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from application.ports.forecast.scores import ForecastScore
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import ImportedIntervals
-from interfaces.workers import forecast_scoring
-from interfaces.workers.forecast_scoring import LONGEST_BACK, ForecastScoring
+from interfaces.workers.forecast import scoring
+from interfaces.workers.forecast.scoring import LONGEST_BACK, ForecastScoring
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast_scores import FakeForecastScores
@@ -184,7 +184,7 @@ def test_a_facility_that_drifts_is_told_once_a_day_and_cleared_when_that_is_over
 
 
 def test_of_very_many_that_drift_the_rest_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast_scoring, "MOST_TOLD", 1)
+    monkeypatch.setattr(scoring, "MOST_TOLD", 1)
     there = Scored()
     there.scores.kept = [
         (LATEST.date() - timedelta(days=n), replace(SCORE, facility_id=one))
@@ -210,7 +210,7 @@ def test_an_error_nobody_foresaw_does_not_end_the_forecasts_it_runs_beside(
         raise ValueError("of a newer release")
 
     monkeypatch.setattr(there.scoring, "step", fails)
-    monkeypatch.setattr(forecast_scoring, "LEAST_WALL_S", 0.0)
+    monkeypatch.setattr(scoring, "LEAST_WALL_S", 0.0)
     monkeypatch.setattr(there.clock, "speed", 1e6)
     with capture_logs() as logs:
         asyncio.run(asyncio.wait_for(there.scoring.run(FakeLocks(), stop), 10))

@@ -8,7 +8,7 @@ import pytest
 from application.commands.dr_event import CancelDREvent
 from application.commands.facility import OptOutFacility
 from application.forecast.degraded_alert import AHEAD, DEGRADED
-from interfaces.workers.forecast_watch import ForecastWatch
+from interfaces.workers.schedule.forecast_monitor import ForecastWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.locks import FakeLocks
 from tests.fakes.read_models import FakeReadModels

@@ -11,7 +11,7 @@ from application.forecast.cycle import ForecastCycle
 from application.forecast.cycle_report import CycleReport
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.forecast import cycle_start_of
-from interfaces.workers import forecast as forecast_worker
+from interfaces.workers.forecast import forecast as forecast_worker
 from tests.fakes.locks import FakeLocks
 
 NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)

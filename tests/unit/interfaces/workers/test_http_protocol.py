@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from interfaces.web.problems import ProblemDocument
-from interfaces.workers import http_protocol
-from interfaces.workers.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
+from interfaces.workers.web import http_protocol
+from interfaces.workers.web.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
 from tests.unit.interfaces.workers.echo_server import GONE, MAY_END, PIECE, served, until_closed
 
 

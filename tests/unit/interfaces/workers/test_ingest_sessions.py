@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from application.ports.telemetry.meter_feed import MessageTaker
-from interfaces.workers import ingest_sessions
-from interfaces.workers.ingest_sessions import IngestSession, share_out
+from interfaces.workers.ingest import sessions as ingest_sessions
+from interfaces.workers.ingest.sessions import IngestSession, share_out
 
 
 class NoFeed:

@@ -14,8 +14,8 @@ from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
 from application.telemetry.ingest.malformed_rate import WINDOW
 from domain.telemetry.meter_reading import MALFORMED
-from interfaces.workers.ingest import IngestCounts, MeterIngest, run
-from interfaces.workers.ingest_sessions import IngestSession
+from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest, run
+from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry_stream import FakeTelemetryStream
@@ -106,7 +106,7 @@ def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytes
 def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("interfaces.workers.ingest.MAX_FACILITIES", 2)
+    monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 2)
     told = Ingesting()
 
     async def story(ingest: MeterIngest) -> None:
@@ -121,7 +121,7 @@ def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
 def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("interfaces.workers.ingest.MAX_FACILITIES", 1)
+    monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 1)
 
     class Slow(FakeAlertRegistry):
         """While it takes one down, another facility errs."""
@@ -316,7 +316,7 @@ def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> No
 
 
 def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.workers.ingest._SHORTEST_BACKPRESSURE_S", 0.3)
+    monkeypatch.setattr("interfaces.workers.ingest.ingest._SHORTEST_BACKPRESSURE_S", 0.3)
     told = Ingesting()
     told.stream.available = False
 

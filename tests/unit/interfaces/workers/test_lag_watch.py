@@ -8,9 +8,9 @@ import pytest
 
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.simulation.locks import LockBoard
-from interfaces.workers import lag_watch
-from interfaces.workers.lag_alerts import LagAlerts
-from interfaces.workers.lag_watch import LagWatch
+from interfaces.workers.schedule import telemetry_lag_monitor
+from interfaces.workers.schedule.lag_alerts import LagAlerts
+from interfaces.workers.schedule.telemetry_lag_monitor import LagWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks
@@ -69,9 +69,9 @@ def test_an_accelerated_clock_is_measured_on_the_wall() -> None:
     async def story() -> None:
         there = Watched(speed=60.0)
         there.log.append(2, b"", at=T0 - timedelta(minutes=14))
-        assert (await lag_watch.lags_s(there.log, there.clock))[2] == pytest.approx(14.0)
+        assert (await telemetry_lag_monitor.lags_s(there.log, there.clock))[2] == pytest.approx(14.0)
         there.log.append(3, b"", at=T0 + timedelta(seconds=5))
-        assert (await lag_watch.lags_s(there.log, there.clock))[3] == 0.0
+        assert (await telemetry_lag_monitor.lags_s(there.log, there.clock))[3] == 0.0
 
     asyncio.run(story())
 
@@ -88,7 +88,7 @@ def watching(there: Watched, story: Callable[[], Awaitable[None]], *, watches: i
 
 
 def test_who_takes_the_watch_over_clears_what_a_dead_one_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lag_watch, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.01)
     there = Watched()
     there.alerts.raise_alert(LAG, "partition 4", "raised by one who died", at=T0)
     there.log.append(6, b"", at=T0 - timedelta(seconds=20))

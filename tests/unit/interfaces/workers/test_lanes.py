@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.workers.lanes import Job, Lanes
+from interfaces.workers.loops.ordered_executor import Job, Lanes
 
 PATIENCE_S = 20.0
 

@@ -8,7 +8,7 @@ import pytest
 from application.command_bus.bus import TooManyConflicts
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from interfaces.workers import measure
+from interfaces.workers.measure import measure
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks

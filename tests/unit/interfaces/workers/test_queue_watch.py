@@ -9,7 +9,14 @@ from application.commands.dr_event import PlanDREvent
 from application.operations.alert_switch import AlertSwitch
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
 from domain.identifiers import dr_event_id
-from interfaces.workers.queue_watch import ALERT, CALLBACKS, COMMANDS, DOOR, DoorWatch, TellingPublisher
+from interfaces.workers.schedule.queue_monitor import (
+    ALERT,
+    CALLBACKS,
+    COMMANDS,
+    DOOR,
+    DoorWatch,
+    TellingPublisher,
+)
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.locks import FakeLocks
 from tests.fakes.read_models import FakeReadModels

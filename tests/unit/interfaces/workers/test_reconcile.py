@@ -12,7 +12,7 @@ from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from interfaces.simulation.locks import LockBoard
-from interfaces.workers.reconcile import Reconciler
+from interfaces.workers.dispatch.reconcile import Reconciler
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks

@@ -10,7 +10,7 @@ from application.ports.dispatch.work_queue import BmsWork
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
-from interfaces.workers.relay import READER, Relay
+from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.reader_positions import FakeReaderPositions
 from tests.in_process import InProcess

@@ -9,7 +9,7 @@ from application.command_bus import retry
 from application.command_bus.bus import TooManyConflicts
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.workers.relay import READER, Relay
+from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.reader_positions import FakeReaderPositions
 from tests.in_process import InProcess
 

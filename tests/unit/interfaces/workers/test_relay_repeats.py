@@ -11,7 +11,7 @@ from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError
-from interfaces.workers.relay import READER, Relay
+from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.reader_positions import FakeReaderPositions
 from tests.in_process import PREPARE_AT, InProcess
 from tests.made_up import DR_EVENT_ID

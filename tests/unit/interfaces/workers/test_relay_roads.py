@@ -12,9 +12,9 @@ from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQue
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
-from interfaces.workers import relay as relay_module
-from interfaces.workers import roads
-from interfaces.workers.relay import READER, Relay
+from interfaces.workers.relay import relay as relay_module
+from interfaces.workers.relay import roads
+from interfaces.workers.relay.relay import READER, Relay
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.reader_positions import FakeReaderPositions
 from tests.in_process import InProcess

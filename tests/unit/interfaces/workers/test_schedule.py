@@ -14,7 +14,7 @@ from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from domain.errors import NotAllowedNow
-from interfaces.workers.schedule import Schedule, proposal
+from interfaces.workers.schedule.schedule import Schedule, proposal
 from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks

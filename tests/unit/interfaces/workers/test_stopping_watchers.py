@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from application.ports.telemetry.rollup_lag import SettlingBehind
-from interfaces.workers.forecast_watch import ForecastWatch
-from interfaces.workers.overdue_letters import OverdueLetters
-from interfaces.workers.settling_watch import SettlingWatch
+from interfaces.workers.schedule.dead_letter_monitor import OverdueLetters
+from interfaces.workers.schedule.forecast_monitor import ForecastWatch
+from interfaces.workers.schedule.rollup_monitor import SettlingWatch
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.dead_letters import FakeDeadLetters

@@ -12,8 +12,8 @@ from prometheus_client import REGISTRY
 from application.telemetry.store_health import LEAST, TelemetryHealth
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics
 from interfaces.settings import read_settings
-from interfaces.workers import lag_watch
-from interfaces.workers.telemetry_metrics import show_health
+from interfaces.workers.loops.telemetry_metrics import show_health
+from interfaces.workers.schedule import telemetry_lag_monitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.raw_log import FakeRawLog
 from tests.unit.interfaces.web.edge import NOW, Edge
@@ -40,7 +40,7 @@ def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
 def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lag_watch, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.01)
     log, clock = FakeRawLog(), FakeClock(NOW)
     log.append(3, b"", at=NOW - timedelta(seconds=12.5))
 
@@ -51,7 +51,7 @@ def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
 
     async def story() -> None:
         stop = asyncio.Event()
-        showing = asyncio.create_task(lag_watch.show_lag(log, clock, stop))
+        showing = asyncio.create_task(telemetry_lag_monitor.show_lag(log, clock, stop))
         await until(12.5, 0.0)
         log.available = False
         await until(None, None)

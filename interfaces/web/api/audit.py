@@ -1,0 +1,64 @@
+"""What auditors ask: every step of a DR event, how far the log is sealed, and a proof to take away."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, MediaType, Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+
+from application.ledger.proof import ProofDocument
+from application.ledger.status import LedgerStatus
+from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.as_of import AsOfQuery, past_of
+from projections.audit.replay import AuditDocument
+
+
+class AuditController(Controller):
+    path = "/api/audit"
+    tags = ("audit",)
+
+    @get("/dr-events/{dr_event_id:uuid}", summary="Every step of a DR event, and its state as of a moment")
+    async def replay(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
+    ) -> Response[AuditDocument]:
+        """Straight from the log, not from a read model."""
+        edge, past = edge_of(request), past_of(as_of)
+
+        def read() -> bytes:
+            return edge.audits.encoded(dr_event_id, as_of=past)
+
+        body: Any = await edge.shared.read(("audit", dr_event_id, past), read)
+        return Response(body, media_type=MediaType.JSON)
+
+    @get(
+        "/dr-events/{dr_event_id:uuid}/proof",
+        summary="The history of a DR event as it was sealed, in one file that `gridproof audit check` checks",
+        responses={
+            200: ResponseSpec(
+                ProofDocument,
+                generate_examples=False,
+                description="The file, byte for byte as it is checked",
+            )
+        },
+    )
+    async def proof(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> Response[bytes]:
+        """It has what the newest checkpoint signs; what was recorded after that is not in it."""
+        document = await asyncio.to_thread(collaborators_of(request).ledger.proof, dr_event_id)
+        return Response(
+            document.written(),
+            media_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="{proof_file_name(document)}"'},
+        )
+
+    @get("/ledger", summary="How far both logs are sealed, and the newest signed checkpoint")
+    async def ledger(self, request: ApiRequest) -> LedgerStatus:
+        return await asyncio.to_thread(collaborators_of(request).ledger.status)
+
+
+def proof_file_name(document: ProofDocument) -> str:
+    """By the DR event and the checkpoint: a later proof of the same one does not overwrite it."""
+    number = document.signed_checkpoint.checkpoint.number
+    return f"gridproof-proof-{document.dr_event_id}-{number}.json"

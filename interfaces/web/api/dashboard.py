@@ -1,0 +1,101 @@
+"""The dashboard: one page of ES modules, served as they stand; it asks the API as the person who has signed in."""
+
+import gzip
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, NamedTuple
+
+from litestar import Controller, Request, Response, get
+from litestar.datastructures import State
+from litestar.params import FromPath
+
+from interfaces.web.middleware.conditional import holds, wants_gzip
+from interfaces.web.middleware.raw_headers import list_header_of
+from interfaces.web.problems import Problem
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+MEDIA_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+class StaticFile(NamedTuple):
+    content: bytes
+    media_type: str
+    etag: str
+    """A weak one: the plain and the packed form have the same."""
+    packed: bytes
+    """The same in gzip, which is what a browser loads."""
+
+
+@cache
+def static_files() -> dict[str, StaticFile]:
+    """Every file of the page by its path below `static`. Only what is named here is served, whatever is asked."""
+    return dict(_below(files("interfaces.web").joinpath("static"), ""))
+
+
+def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
+    found: list[tuple[str, StaticFile]] = []
+    for entry in folder.iterdir():
+        name = prefix + entry.name
+        ending = name[name.rfind(".") :]
+        if entry.is_dir():
+            found += _below(entry, f"{name}/")
+        elif ending in MEDIA_TYPES:
+            content = entry.read_bytes()
+            etag = f'W/"{sha256(content).hexdigest()[:32]}"'
+            found.append(
+                (
+                    name,
+                    StaticFile(
+                        content,
+                        f"{MEDIA_TYPES[ending]}; charset=utf-8",
+                        etag,
+                        gzip.compress(content, mtime=0),
+                    ),
+                )
+            )
+    return found
+
+
+class DashboardController(Controller):
+    path = "/"
+    include_in_schema = False
+    tags = ("dashboard",)
+
+    @get("/", sync_to_thread=False)
+    def page(self, request: Request[Any, Any, State]) -> Response[bytes]:
+        return _served("index.html", request)
+
+    @get("/static/{name:path}", sync_to_thread=False)
+    def static(self, request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
+        return _served(name.removeprefix("/"), request)
+
+
+def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
+    """The file, or 304 where the browser has it already. Raises Problem (404)."""
+    found = static_files().get(name)
+    if found is None:
+        raise Problem("not-found", "the page has no such file")
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-cache",
+        "ETag": found.etag,
+        "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
+    }
+    if holds(list_header_of(request.scope["headers"], b"if-none-match"), found.etag.encode()):
+        return Response(b"", status_code=304, media_type=found.media_type, headers=headers)
+    if wants_gzip(list_header_of(request.scope["headers"], b"accept-encoding"), len(found.content)):
+        headers["Content-Encoding"] = "gzip"
+        return Response(found.packed, media_type=found.media_type, headers=headers)
+    return Response(found.content, media_type=found.media_type, headers=headers)

@@ -1,0 +1,166 @@
+"""DR events: what utilities, dashboards and operators see of them, and what operators may do."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta
+
+from application.commands.dispatch import OverrideForecast, RestoreByHand
+from application.commands.dr_event import CancelDREvent, Cancellation
+from interfaces.web.api.webhook.responses import ended
+from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, past_of, story_of
+from interfaces.web.requests.command_context import context_of
+from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
+from interfaces.web.requests.read_your_writes import when_caught_up
+from projections.dispatch.projection import DispatchRow, MeasurementRow
+from projections.dr_event.projection import DREventRow
+
+Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
+
+
+class CancellationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Text
+
+
+class OverrideBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let a facility take part in spite of its degraded forecast."""
+
+    facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    reason: Text
+
+
+class RestoredByHandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A building whose restore failed was restored by whoever is there."""
+
+    facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    reason: Text
+
+
+class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One facility's part in a DR event, without the insides of its building."""
+
+    dr_event_id: UUID
+    facility_id: str
+    status: str
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float
+    data_quality: str
+    delivered_kw: float | None
+    measurement: MeasurementRow | None
+    not_measurable_reason: str | None
+    blocked_reason: str | None
+    override_reason: str | None
+    failure: str | None
+    restored_by_hand: str | None
+    prepared_at: datetime | None
+    committed_at: datetime | None
+    restored_at: datetime | None
+    failed_at: datetime | None
+    changed_at: datetime
+
+
+class DREventController(Controller):
+    path = "/api/dr-events"
+    tags = ("DR events",)
+
+    @get("/", summary="The newest first")
+    async def listed(
+        self,
+        request: ApiRequest,
+        *,
+        status: Filter = None,
+        program: Filter = None,
+        facility: Filter = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+        as_of: AsOfQuery = None,
+    ) -> Response[Listing[DREventRow]]:
+        return await shared_listing(
+            edge_of(request),
+            await dr_events_of(request, past_of(as_of)),
+            filters={"status": status, "program_id": program, "facility_ids": facility},
+            tenant=request.user.utility_id,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    @get("/{dr_event_id:uuid}", summary="One DR event")
+    async def one(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
+    ) -> Response[DREventRow]:
+        """With `Prefer: wait=N` (s, at most 10) it knows all that was answered before if it says that it waited."""
+        headers = await when_caught_up(request, "dr_events")
+        return Response((await story_of(request, dr_event_id, past_of(as_of))).dr_event, headers=headers)
+
+    @get("/{dr_event_id:uuid}/dispatches", summary="Each facility's part in it")
+    async def dispatches(
+        self,
+        request: ApiRequest,
+        dr_event_id: FromPath[UUID],
+        *,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+        as_of: AsOfQuery = None,
+    ) -> Response[Listing[DispatchDocument]]:
+        """`Prefer: wait=N` as for the DR event itself."""
+        headers = await when_caught_up(request, "dr_events", "dispatches")
+        answer = await shared_listing(
+            edge_of(request),
+            (await story_of(request, dr_event_id, past_of(as_of))).dispatches,
+            filters={"dr_event_id": str(dr_event_id)},
+            tenant=request.user.utility_id,
+            cursor=cursor,
+            limit=limit,
+            as_item=_document,
+        )
+        answer.headers.update(headers)
+        return answer
+
+    @post(
+        "/{dr_event_id:uuid}/cancellation",
+        status_code=200,
+        summary="Cancel, before the start or while it runs",
+    )
+    async def cancel(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[CancellationBody]
+    ) -> Cancellation:
+        """Again is the same as once; where the window is over, 409 names the state."""
+        command = CancelDREvent(dr_event_id=dr_event_id, reason=data.reason)
+        reply: Cancellation = await asyncio.to_thread(
+            collaborators_of(request).bus.handle, command, context_of(request), reply_type=Cancellation
+        )
+        if reply.outcome == "ended":
+            raise ended(dr_event_id, reply.status, "be cancelled")
+        return reply
+
+    @post("/{dr_event_id:uuid}/overrides", status_code=202, summary="Override a degraded forecast")
+    async def override(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
+    ) -> None:
+        command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
+        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+
+    @post(
+        "/{dr_event_id:uuid}/restored-by-hand",
+        status_code=202,
+        summary="Say that a building whose restore failed was restored by hand",
+    )
+    async def restored_by_hand(
+        self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[RestoredByHandBody]
+    ) -> None:
+        """Again is the same as once; other DR events may have the facility then."""
+        command = RestoreByHand(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
+        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+
+
+def _document(row: DispatchRow) -> DispatchDocument:
+    fields = {name: getattr(row, name) for name in DispatchDocument.__struct_fields__}
+    return DispatchDocument(**fields)

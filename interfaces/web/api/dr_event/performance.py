@@ -1,0 +1,144 @@
+"""How a DR event performed: what was asked, what the meters showed, and how that was measured."""
+
+import asyncio
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.params import FromPath
+
+from domain.dispatch import DispatchStatus, Interval
+from domain.dr_event import Batch, DREventStatus, Outcome, SettlementStatus
+from interfaces.web.edge import collaborators_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.problems import Problem
+from interfaces.web.requests.as_of import AsOfQuery, past_of, story_of
+from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
+from projections.as_of.dr_event import measured_intervals
+from projections.dispatch.projection import DispatchRow, MeasurementRow, key_of
+from projections.dr_event.projection import DREventRow
+
+
+class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):
+    """One facility's part; kW are means over its window."""
+
+    facility_id: str
+    status: DispatchStatus
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float
+    delivered_kw_so_far: float | None
+    """What the meters showed while the window ran; not a measurement."""
+    delivered_kw: float | None
+    delivered_share: float | None
+    """Delivered of the target; above 1 where more was delivered, below 0 where more was drawn than the baseline."""
+    verified_by_bms_at: datetime | None
+    verified_by_meter_at: datetime | None
+    measurement: MeasurementRow | None
+    not_measurable_reason: str | None
+
+
+class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The DR event in sum, and a page of its facilities; what is not measured yet is null."""
+
+    dr_event_id: UUID
+    status: DREventStatus
+    outcome: Outcome | None
+    settlement_status: SettlementStatus
+    starts_at: datetime | None
+    ends_at: datetime | None
+    target_kw: float
+    """As the utility asked."""
+    shortfall_kw: float
+    """The part of it that no plan could cover."""
+    delivered_kw: float | None
+    delivered_share: float | None
+    measured_at: datetime | None
+    remeasured_at: datetime | None
+    measured_facilities: int | None
+    unmeasured_facilities: tuple[str, ...]
+    batch: Batch | None
+    items: tuple[FacilityPerformance, ...]
+    next_cursor: str | None = None
+
+
+class FacilityPerformanceDocument(FacilityPerformance, frozen=True, kw_only=True):
+    """One facility's part with the intervals of its measurement in force, as the log has them."""
+
+    dr_event_id: UUID
+    intervals: tuple[Interval, ...]
+    """Empty where nothing is measured, or a measurement was withdrawn."""
+
+
+class PerformanceController(Controller):
+    path = "/api/dr-events/{dr_event_id:uuid}/performance"
+    tags = ("DR events",)
+
+    @get("/", summary="What was asked and what was delivered, in sum and by facility")
+    async def whole(
+        self,
+        request: ApiRequest,
+        dr_event_id: FromPath[UUID],
+        *,
+        status: Filter = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+        as_of: AsOfQuery = None,
+    ) -> PerformanceDocument:
+        """`status` is that of a facility's dispatch."""
+        story = await story_of(request, dr_event_id, past_of(as_of))
+        page = await asyncio.to_thread(
+            listing_of,
+            story.dispatches,
+            filters={"dr_event_id": str(dr_event_id), "status": status},
+            tenant=request.user.utility_id,
+            cursor=cursor,
+            limit=limit,
+        )
+        return _document(story.dr_event, page.rows, page.next_cursor)
+
+    @get("/{facility_id:str}", summary="One facility's part, interval by interval")
+    async def one(
+        self,
+        request: ApiRequest,
+        dr_event_id: FromPath[UUID],
+        facility_id: FromPath[str],
+        *,
+        as_of: AsOfQuery = None,
+    ) -> FacilityPerformanceDocument:
+        past = past_of(as_of)
+        story = await story_of(request, dr_event_id, past)
+        key = key_of(dr_event_id, facility_id)
+        row = await asyncio.to_thread(story.dispatches.get, key, tenant=request.user.utility_id)
+        if row is None:
+            raise Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
+        log = collaborators_of(request).story_log
+        intervals = await asyncio.to_thread(measured_intervals, log, row.dispatch_id, past)
+        fields = msgspec.structs.asdict(_facility(row))
+        return FacilityPerformanceDocument(**fields, dr_event_id=dr_event_id, intervals=intervals)
+
+
+def _document(
+    row: DREventRow, dispatches: tuple[DispatchRow, ...], next_cursor: str | None
+) -> PerformanceDocument:
+    computed = {"delivered_share", "items", "next_cursor"}
+    fields = {
+        name: getattr(row, name) for name in PerformanceDocument.__struct_fields__ if name not in computed
+    }
+    return PerformanceDocument(
+        **fields,
+        delivered_share=_share(row.delivered_kw, row.target_kw),
+        items=tuple(map(_facility, dispatches)),
+        next_cursor=next_cursor,
+    )
+
+
+def _facility(row: DispatchRow) -> FacilityPerformance:
+    names = (name for name in FacilityPerformance.__struct_fields__ if name != "delivered_share")
+    fields = {name: getattr(row, name) for name in names}
+    return FacilityPerformance(**fields, delivered_share=_share(row.delivered_kw, row.target_kw))
+
+
+def _share(delivered_kw: float | None, target_kw: float) -> float | None:
+    return None if delivered_kw is None or target_kw <= 0 else delivered_kw / target_kw

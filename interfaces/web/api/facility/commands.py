@@ -1,0 +1,76 @@
+"""What operators order of facilities that are known: maintenance, and whether they serve."""
+
+import asyncio
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, post
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta
+
+from application.commands.facility import (
+    EndMaintenance,
+    OptInFacility,
+    OptingOut,
+    OptOutFacility,
+    StartMaintenance,
+)
+from interfaces.web.api.dr_event.controller import Text
+from interfaces.web.edge import collaborators_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.command_context import context_of
+
+
+class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    action: Literal["start", "end"]
+    reason: Annotated[str, Meta(max_length=1_000, pattern=r"^[^\x00]*$")] = ""
+    """Needed to start."""
+
+
+class OptingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without `dr_event_id` it is about every DR event, those to come too."""
+
+    reason: Text
+    dr_event_id: UUID | None = None
+
+
+class FacilityCommandController(Controller):
+    path = "/api/facilities"
+    tags = ("facilities",)
+
+    @post("/{facility_id:str}/maintenance", status_code=200, summary="Start or end maintenance")
+    async def maintain(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[MaintenanceBody]
+    ) -> None:
+        command = (
+            StartMaintenance(facility_id=facility_id, reason=data.reason)
+            if data.action == "start"
+            else EndMaintenance(facility_id=facility_id)
+        )
+        await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
+
+    @post("/{facility_id:str}/opt-out", status_code=200, summary="It does not serve: restored at once")
+    async def opt_out(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
+    ) -> OptingOut:
+        """Of one DR event, or of any until it opts in again."""
+        return await _opted(
+            request,
+            OptOutFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason),
+        )
+
+    @post("/{facility_id:str}/opt-in", status_code=200, summary="It serves again")
+    async def opt_in(
+        self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
+    ) -> OptingOut:
+        return await _opted(
+            request, OptInFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason)
+        )
+
+
+async def _opted(request: ApiRequest, command: OptOutFacility | OptInFacility) -> OptingOut:
+    reply: OptingOut = await asyncio.to_thread(
+        collaborators_of(request).bus.handle, command, context_of(request), reply_type=OptingOut
+    )
+    return reply

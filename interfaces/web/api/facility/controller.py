@@ -1,0 +1,73 @@
+"""Facilities: what is known of each, what it draws now and drew before."""
+
+import asyncio
+
+from litestar import Controller, Response, get, post
+from litestar.params import FromPath, JSONBody
+
+from application.facility.portfolio_entries import FacilityEntry
+from interfaces.web.api.facility.registration import FacilityRegistration, registered
+from interfaces.web.edge import collaborators_of, edge_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.as_of import AsOfQuery, facilities_of, past_of
+from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
+from interfaces.web.requests.visibility import unknown_facility, visible_facility
+from projections.as_of.dr_event import facility_as_of
+from projections.audit.stream_log import AsOf
+from projections.facility import FacilityRow
+
+
+class FacilityController(Controller):
+    path = "/api/facilities"
+    tags = ("facilities",)
+
+    @get("/", summary="By facility id")
+    async def listed(
+        self,
+        request: ApiRequest,
+        *,
+        status: Filter = None,
+        program: Filter = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+        as_of: AsOfQuery = None,
+    ) -> Response[Listing[FacilityRow]]:
+        """A key of one facility sees that one alone."""
+        past = past_of(as_of)
+        if request.user.facility_id is not None:
+            return Response(Listing(items=(await _facility_of(request, request.user.facility_id, past),)))
+        return await shared_listing(
+            edge_of(request),
+            await facilities_of(request, past),
+            filters={"status": status, "programs": program},
+            tenant=None,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    @post("/", status_code=200, summary="Make a facility known, or change what is agreed with it")
+    async def register(
+        self, request: ApiRequest, data: JSONBody[FacilityEntry]
+    ) -> Response[FacilityRegistration]:
+        """One entry of a portfolio file. Again is the same as once: only differences are recorded."""
+        return await registered(request, data)
+
+    @get("/{facility_id:str}", summary="One facility")
+    async def one(
+        self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
+    ) -> FacilityRow:
+        """Its zones, limits, programs and reservations; how its BMS does is at `/health`."""
+        return await _facility_of(request, facility_id, past_of(as_of))
+
+
+async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:
+    """Live or as it stood. Raises as `visible_facility`."""
+    if past is None:
+        return await visible_facility(request, facility_id)
+    row = None
+    if request.user.facility_id in (None, facility_id):
+        log = collaborators_of(request).story_log
+        row = await asyncio.to_thread(facility_as_of, log, facility_id, past)
+    if row is None:
+        raise unknown_facility()
+    return row

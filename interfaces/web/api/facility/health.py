@@ -1,0 +1,103 @@
+"""How a facility's building is reached now, and what is wrong there."""
+
+import asyncio
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.params import FromPath
+
+from application.operations.report import BREAKER_ALERT
+from application.ports.operations.alerts import Alert
+from domain.dispatch import DispatchStatus
+from interfaces.web.edge import WebCollaborators, collaborators_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.visibility import visible_facility
+from projections.dispatch.projection import DispatchRow
+from projections.dispatch.projection import key_of as dispatch_key_of
+from projections.facility import FacilityRow
+
+BmsState = Literal["no_trouble_known", "suspended", "failing", "drifting"]
+_FAILING = {"restore_failing", "command_dead_lettered"}
+
+
+class ZoneHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone in the facility's latest dispatch; `commands` is phase -> state of the newest command."""
+
+    zone_id: str
+    target_kw: float
+    curtailed: bool
+    drifted: bool
+    commands: dict[str, str]
+
+
+class FacilityHealthDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known from alerts that are open, and from the latest dispatch."""
+
+    facility_id: str
+    bms_profile: str | None
+    bms_address: str | None
+    bms: BmsState
+    """`suspended`: its breaker is open; `failing`: a command failed for good or a restore does not succeed."""
+    dr_event_id: UUID | None
+    """Of the latest dispatch; null where there was none."""
+    dispatch_status: DispatchStatus | None
+    verified_by_bms_at: datetime | None
+    verified_by_meter_at: datetime | None
+    zones: tuple[ZoneHealth, ...]
+    alerts: tuple[Alert, ...]
+    """Open ones about the facility or one of its zones, the newest first."""
+
+
+class FacilityHealthController(Controller):
+    path = "/api/facilities/{facility_id:str}/health"
+    tags = ("facilities",)
+
+    @get("/", summary="How its BMS is, and what is wrong there")
+    async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityHealthDocument:
+        row = await visible_facility(request, facility_id)
+        return await asyncio.to_thread(_health, collaborators_of(request), row)
+
+
+def _health(web: WebCollaborators, row: FacilityRow) -> FacilityHealthDocument:
+    alerts = tuple(web.alerts.open_about(row.facility_id))
+    latest = row.latest_dispatch
+    dispatch: DispatchRow | None = None
+    if latest is not None:
+        dispatch = web.read_models.dispatches.get(dispatch_key_of(latest.dr_event_id, row.facility_id))
+    return FacilityHealthDocument(
+        facility_id=row.facility_id,
+        bms_profile=row.bms_profile,
+        bms_address=row.bms_address,
+        bms=_bms_state(alerts),
+        dr_event_id=None if latest is None else latest.dr_event_id,
+        dispatch_status=None if latest is None else latest.status,
+        verified_by_bms_at=None if dispatch is None else dispatch.verified_by_bms_at,
+        verified_by_meter_at=None if dispatch is None else dispatch.verified_by_meter_at,
+        zones=() if dispatch is None else _zones(dispatch),
+        alerts=alerts,
+    )
+
+
+def _bms_state(alerts: tuple[Alert, ...]) -> BmsState:
+    names = {alert.name for alert in alerts}
+    if BREAKER_ALERT in names:
+        return "suspended"
+    if names & _FAILING:
+        return "failing"
+    return "drifting" if "bms_drift" in names else "no_trouble_known"
+
+
+def _zones(dispatch: DispatchRow) -> tuple[ZoneHealth, ...]:
+    return tuple(
+        ZoneHealth(
+            zone_id=zone.zone_id,
+            target_kw=zone.target_kw,
+            curtailed=zone.curtailed,
+            drifted=zone.drifted,
+            commands={phase: command.state for phase, command in zone.commands.items()},
+        )
+        for _, zone in sorted(dispatch.zones.items())
+    )

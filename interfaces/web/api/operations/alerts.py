@@ -1,0 +1,51 @@
+"""Alerts: what a person should know now."""
+
+import asyncio
+
+from litestar import Controller, get
+from litestar.params import FromQuery
+
+from application.ports.operations.alerts import Alert, AlertPlace
+from interfaces.web.edge import collaborators_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
+from projections.engine.cursors import not_ours
+
+LISTED = "alerts"
+HIGHEST_ID = 2**63 - 1
+
+
+class AlertController(Controller):
+    path = "/api/alerts"
+    tags = ("operations",)
+
+    @get("/", summary="The newest first")
+    async def listed(
+        self,
+        request: ApiRequest,
+        include_cleared: FromQuery[bool] = False,
+        cursor: Cursor = None,
+        limit: Limit = 200,
+    ) -> Listing[Alert]:
+        """One is open for a (name, subject) at most, so their number is bounded by what there is to watch."""
+        found = await asyncio.to_thread(
+            collaborators_of(request).alerts.listed,
+            include_cleared=include_cleared,
+            limit=limit + 1,
+            after=_place_of(cursor),
+        )
+        items, following = newest_of(
+            LISTED, found, limit, lambda alert: Place(alert.raised_at, str(alert.alert_id))
+        )
+        return Listing(items=tuple(items), next_cursor=following)
+
+
+def _place_of(cursor: str | None) -> AlertPlace | None:
+    """Raises InvalidCursor."""
+    place = place_of(LISTED, cursor)
+    if place is None:
+        return None
+    is_number = place.key.isascii() and place.key.isdigit() and len(place.key) <= len(str(HIGHEST_ID))
+    if not is_number or int(place.key) > HIGHEST_ID:
+        raise not_ours()
+    return AlertPlace(place.at, int(place.key))

@@ -1,0 +1,121 @@
+"""Dead letters: work that could not be done, for a person to replay or discard."""
+
+import asyncio
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from application.operations.dead_letter_decisions import discard
+from application.ports.operations.dead_letters import (
+    DeadLetter,
+    DeadLetterQueue,
+    DeadLetterStatus,
+    LetterPlace,
+)
+from interfaces.web.api.dr_event.controller import Text
+from interfaces.web.edge import collaborators_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.problems import Problem
+from interfaces.web.requests.command_context import actor_of
+from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
+from projections.engine.cursors import not_ours
+
+LISTED = "dead_letters"
+MOST_BODY_CHARACTERS = 20_000
+
+
+class DecisionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Text
+
+
+class DeadLetterDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter; `body` (only of a single one) is what could not be done, as text, cut when long."""
+
+    dead_letter_id: UUID
+    queue: str
+    subject: str
+    reason: str
+    parked_at: datetime
+    status: str
+    decided_at: datetime | None
+    decided_by: str | None
+    decision_reason: str | None
+    body: str | None = None
+
+
+class DeadLetterController(Controller):
+    path = "/api/dead-letters"
+    tags = ("operations",)
+
+    @get("/", summary="The newest first")
+    async def listed(
+        self,
+        request: ApiRequest,
+        queue: FromQuery[DeadLetterQueue | None] = None,
+        status: FromQuery[DeadLetterStatus] = "open",
+        cursor: Cursor = None,
+        limit: Limit = 100,
+    ) -> Listing[DeadLetterDocument]:
+        found = await asyncio.to_thread(
+            collaborators_of(request).dead_letters.listed,
+            queue=queue,
+            status=status,
+            limit=limit + 1,
+            after=_place_of(cursor),
+        )
+        letters, following = newest_of(
+            LISTED, found, limit, lambda letter: Place(letter.parked_at, str(letter.dead_letter_id))
+        )
+        return Listing(items=tuple(map(_document, letters)), next_cursor=following)
+
+    @get("/{dead_letter_id:uuid}", summary="One dead letter with its body")
+    async def one(self, request: ApiRequest, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
+        letter = await asyncio.to_thread(collaborators_of(request).dead_letters.get, dead_letter_id)
+        text = letter.body.decode("utf-8", errors="replace")[:MOST_BODY_CHARACTERS]
+        return msgspec.structs.replace(_document(letter), body=text)
+
+    @post("/{dead_letter_id:uuid}/discard", status_code=200, summary="Decide that it is not done any more")
+    async def discard(
+        self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
+    ) -> DeadLetterDocument:
+        web = collaborators_of(request)
+        decided = await asyncio.to_thread(
+            discard,
+            dead_letter_id,
+            web.dead_letters,
+            web.alerts,
+            by=actor_of(request),
+            reason=data.reason,
+            at=web.clock.now(),
+        )
+        return _document(decided)
+
+    @post("/{dead_letter_id:uuid}/replay", status_code=200, summary="Have it done again")
+    async def replay(
+        self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
+    ) -> DeadLetterDocument:
+        """The work is put to those who do it; the letter then says `replayed`."""
+        replaying = collaborators_of(request).dead_letter_replay
+        if replaying is None:
+            raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
+        letter = await replaying.replay(dead_letter_id, by=actor_of(request), reason=data.reason)
+        return _document(letter)
+
+
+def _place_of(cursor: str | None) -> LetterPlace | None:
+    """Raises InvalidCursor."""
+    place = place_of(LISTED, cursor)
+    if place is None:
+        return None
+    try:
+        return LetterPlace(place.at, UUID(place.key))
+    except ValueError as error:
+        raise not_ours() from error
+
+
+def _document(letter: DeadLetter) -> DeadLetterDocument:
+    fields = {name: getattr(letter, name) for name in DeadLetterDocument.__struct_fields__ if name != "body"}
+    return DeadLetterDocument(**fields)

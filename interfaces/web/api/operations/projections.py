@@ -1,0 +1,40 @@
+"""Projections: how far each read model follows the log."""
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+from litestar import Controller, get
+
+from interfaces.web.edge import collaborators_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.paging import Listing
+from projections.queries.views import ProjectionPosition
+
+
+class ProjectionDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One projection; `lag` counts positions of the log not yet folded."""
+
+    name: str
+    version: int
+    position: int
+    head: int
+    lag: int
+    updated_at: datetime | None
+    stopped_at: int | None
+    stopped_reason: str | None
+
+
+class ProjectionController(Controller):
+    path = "/api/projections"
+    tags = ("operations",)
+
+    @get("/", summary="Position, lag and health of each")
+    async def listed(self, request: ApiRequest) -> Listing[ProjectionDocument]:
+        found = await asyncio.to_thread(collaborators_of(request).read_models.positions)
+        return Listing(items=tuple(map(_document, found)))
+
+
+def _document(position: ProjectionPosition) -> ProjectionDocument:
+    fields = {name: getattr(position, name) for name in ProjectionDocument.__struct_fields__}
+    return ProjectionDocument(**fields)

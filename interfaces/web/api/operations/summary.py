@@ -1,0 +1,188 @@
+"""Operations at a glance: queues, breakers, projections, dead letters, the ledger and the workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from litestar import Controller, get
+
+from application.ledger.proof import NotProvable
+from application.ledger.status import LedgerStatus
+from application.operations.open_items import every_open_alert
+from application.operations.report import (
+    BREAKER_ALERT,
+    ONE_AT_A_TIME,
+    LedgerSummary,
+    OpenBreaker,
+    RebuildState,
+    WorkerState,
+    open_breakers,
+    rebuild_state,
+    worker_states,
+)
+from application.ports.ledger.store import LedgerUnavailable
+from application.ports.operations.dead_letters import OpenLetters
+from application.ports.operations.system_state import QueueDepth, QueuesUnavailable, SystemState
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.web.edge import Edge, WebCollaborators, edge_of
+from interfaces.web.guard.access import ApiRequest
+from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
+
+PART_WITHIN_S = 3.0
+"""Wall seconds; all parts are asked at once."""
+MOST_BREAKERS = 1_000
+TPart = TypeVar("TPart")
+_AWAY = (
+    TimeoutError,
+    LedgerUnavailable,
+    NotProvable,
+    OperationsUnavailable,
+    QueuesUnavailable,
+    ReadModelsUnavailable,
+)
+
+
+class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
+    """A read model: `lag` in positions of the log, `lag_s` the age of the oldest that is not folded, clock seconds."""
+
+    name: str
+    position: int
+    head: int
+    lag: int
+    lag_s: float
+    stopped_at: int | None
+    stopped_reason: str | None
+    rebuild: RebuildState | None
+
+
+class OperationsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that could not be asked now is null, and `unknown` says which and why."""
+
+    at: datetime
+    open_alerts: dict[str, int] | None
+    breakers: tuple[OpenBreaker, ...] | None
+    """Of BMS to which calls are suspended."""
+    queues: tuple[QueueDepth, ...] | None
+    projections: tuple[ProjectionState, ...] | None
+    dead_letters: tuple[OpenLetters, ...] | None
+    ledger: LedgerSummary | None
+    workers: tuple[WorkerState, ...] | None
+    unknown: dict[str, str]
+
+
+class OperationsController(Controller):
+    path = "/api/operations"
+    tags = ("operations",)
+
+    @get("/", summary="What waits, what is stopped, what is open")
+    async def whole(self, request: ApiRequest) -> OperationsDocument:
+        edge, unknown = edge_of(request), dict[str, str]()
+        web = edge.collaborators
+        async with asyncio.TaskGroup() as parts:
+
+            def part(
+                name: str, ask: Callable[[WebCollaborators], Awaitable[TPart]]
+            ) -> asyncio.Task[TPart | None]:
+                return parts.create_task(_asked(name, ask(web), unknown))
+
+            def stored(name: str, ask: Callable[[WebCollaborators], TPart]) -> asyncio.Task[TPart | None]:
+                return part(name, lambda web: _read(edge, ask, web))
+
+            open_alerts = stored("open_alerts", lambda web: web.alerts.open_by_name())
+            breakers = stored("breakers", _breakers)
+            queues = part("queues", _queues)
+            projections = stored("projections", _projections)
+            letters = stored("dead_letters", _letters)
+            ledger = stored("ledger", _ledger)
+            workers = stored("workers", _workers)
+        return OperationsDocument(
+            at=web.clock.now(),
+            open_alerts=open_alerts.result(),
+            breakers=breakers.result(),
+            queues=queues.result(),
+            projections=projections.result(),
+            dead_letters=letters.result(),
+            ledger=ledger.result(),
+            workers=workers.result(),
+            unknown=unknown,
+        )
+
+
+async def _asked(name: str, answer: Awaitable[TPart], unknown: dict[str, str]) -> TPart | None:
+    """None where it does not come; the kind of failure is told, the address is not."""
+    try:
+        async with asyncio.timeout(PART_WITHIN_S):
+            return await answer
+    except _AWAY as error:
+        unknown[name] = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+        return None
+
+
+async def _read(edge: Edge, ask: Callable[[WebCollaborators], TPart], web: WebCollaborators) -> TPart:
+    """In a thread, unless it is known already that PostgreSQL does not answer."""
+    if edge.live.state.is_away:
+        raise OperationsUnavailable("the store does not answer")
+    return await asyncio.to_thread(ask, web)
+
+
+def _breakers(web: WebCollaborators) -> tuple[OpenBreaker, ...]:
+    if not web.alerts.open_by_name().get(BREAKER_ALERT):
+        return ()
+    return open_breakers(every_open_alert(web.alerts))[:MOST_BREAKERS]
+
+
+async def _queues(web: WebCollaborators) -> tuple[QueueDepth, ...]:
+    if web.queues is None:
+        raise QueuesUnavailable("no address is known")
+    return await web.queues.depths()
+
+
+def _letters(web: WebCollaborators) -> tuple[OpenLetters, ...]:
+    return tuple(web.dead_letters.open_by_queue())
+
+
+def _system(web: WebCollaborators) -> SystemState:
+    if web.system_state is None:
+        raise OperationsUnavailable("nobody here knows")
+    return web.system_state
+
+
+def _projections(web: WebCollaborators) -> tuple[ProjectionState, ...]:
+    rebuilds = {rebuild.name: rebuild_state(rebuild) for rebuild in _system(web).rebuilds()}
+    now = web.clock.now()
+    positions = web.read_models.positions()
+    return tuple(_projection(position, rebuilds.get(position.name), now) for position in positions)
+
+
+def _projection(position: ProjectionPosition, rebuild: RebuildState | None, now: datetime) -> ProjectionState:
+    return ProjectionState(
+        name=position.name,
+        position=position.position,
+        head=position.head,
+        lag=position.lag,
+        lag_s=position.lag_s(now),
+        stopped_at=position.stopped_at,
+        stopped_reason=position.stopped_reason,
+        rebuild=rebuild,
+    )
+
+
+def _workers(web: WebCollaborators) -> tuple[WorkerState, ...]:
+    system = _system(web)
+    return worker_states(system.sessions(), system.held(ONE_AT_A_TIME.values()))
+
+
+def _ledger(web: WebCollaborators) -> LedgerSummary:
+    status: LedgerStatus = web.ledger.status()
+    found = status.checkpoint
+    return LedgerSummary(
+        checkpoint=None if found is None else found.number,
+        sealed_at=None if found is None else found.at,
+        age_s=None if found is None else found.age_s,
+        unsealed=sum(log.unsealed for log in status.logs),
+        mismatches=len(status.mismatches),
+    )

@@ -1,0 +1,53 @@
+"""The portfolio in one row: what could be shed, what is promised, what is delivered."""
+
+import asyncio
+from datetime import datetime
+
+from litestar import Controller, get
+
+from application.forecast.as_of import newest_at
+from application.forecast.portfolio_forecast import (
+    NothingForeseen,
+    PortfolioForecastDocument,
+    measured_correlations,
+    portfolio_forecast,
+)
+from interfaces.web.api.forecast.controller import AsOfMoment, moment_of
+from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.problems import Problem
+from interfaces.web.requests.as_of import AsOfQuery, past_of, portfolio_of
+from projections.portfolio.projection import KEY, PortfolioRow
+from projections.queries.all_rows import every_row
+
+
+class PortfolioController(Controller):
+    path = "/api/portfolio"
+    tags = ("portfolio",)
+
+    @get("/", summary="Available, committed and delivered kW")
+    async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioRow:
+        """An empty one before the first facility is imported."""
+        row = await edge_of(request).rows.get(await portfolio_of(request, past_of(as_of)), KEY)
+        return row or PortfolioRow()
+
+    @get("/forecast", summary="What all facilities will draw together")
+    async def forecast(self, request: ApiRequest, *, as_of: AsOfMoment = None) -> PortfolioForecastDocument:
+        """Not the sum of the quantiles: the intervals are as wide as the errors of the last weeks went together.
+
+        Of the facilities of now, with the forecasts in force at `as_of`.
+        """
+        collaborators = collaborators_of(request)
+        at = moment_of(as_of, collaborators.clock.now())
+        try:
+            return await asyncio.to_thread(_foreseen, collaborators, at)
+        except NothingForeseen as error:
+            raise Problem("not-found", str(error)) from None
+
+
+def _foreseen(collaborators: WebCollaborators, at: datetime) -> PortfolioForecastDocument:
+    rows = every_row(collaborators.read_models.facilities)
+    ids = [row.facility_id for row in rows if row.status != "deactivated"]
+    states = newest_at(collaborators.past_forecasts, ids, at)
+    estimates = measured_correlations(collaborators.forecast_scores, at.date())
+    return portfolio_forecast(states.values(), ids, estimates, at)

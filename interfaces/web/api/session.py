@@ -1,0 +1,64 @@
+"""Signing in: an API key is shown once, and a short-lived cookie stands for it from then on."""
+
+from datetime import datetime
+
+import msgspec
+from litestar import Controller, Response, delete, get, post
+from litestar.datastructures import Cookie
+
+from application.ports.access.api_keys import ApiKey, Role
+from interfaces.web.authentication.session_cookie import cookie_of, token_of
+from interfaces.web.edge import edge_of
+from interfaces.web.guard.access import ApiRequest
+
+
+class SessionDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is signed in, as far as the page needs it."""
+
+    role: Role
+    utility_id: str | None
+    facility_id: str | None
+    expires_at: datetime | None
+    """On the wall's clock; None with an API key, which has no end but its revocation."""
+
+
+class SessionController(Controller):
+    path = "/api/session"
+    tags = ("sign-in",)
+
+    @post("/", summary="Sign in with an API key: sets a cookie for 8 hours at most")
+    async def begin(self, request: ApiRequest) -> Response[SessionDocument]:
+        """The session ends with its key. To change something, the cookie is taken from a page of this origin alone."""
+        session, token = await edge_of(request).signed_in.begin(request.user)
+        return Response(
+            _document(request.user, session.expires_at),
+            cookies=[cookie_of(request, token, lasts_s=session.lasts_s)],
+        )
+
+    @get("/", summary="Who is signed in, and until when")
+    async def current(self, request: ApiRequest) -> SessionDocument:
+        token = token_of(request)
+        if token is None:
+            return _document(request.user, None)
+        session = await edge_of(request).signed_in.session(token, only_reads=True)
+        return _document(request.user, session.expires_at)
+
+    @delete("/", summary="Sign out")
+    async def end(self, request: ApiRequest) -> Response[None]:
+        token = token_of(request)
+        if token is not None:
+            await edge_of(request).signed_in.end(token)
+        return Response(None, status_code=204, cookies=[_gone(request)])
+
+
+def _gone(request: ApiRequest) -> Cookie:
+    return cookie_of(request, "", lasts_s=0)
+
+
+def _document(api_key: ApiKey, expires_at: datetime | None) -> SessionDocument:
+    return SessionDocument(
+        role=api_key.role,
+        utility_id=api_key.utility_id,
+        facility_id=api_key.facility_id,
+        expires_at=expires_at,
+    )

@@ -1,0 +1,146 @@
+"""What facilities draw now: one, so often a caller may; or many at once, for a page that shows them all."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Controller, Response, get
+from litestar.params import FromPath, QueryParameter
+
+from application.ports.clock import Clock
+from application.ports.telemetry.store import CurrentValue
+from application.telemetry.cached_reader import Answer, Source
+from application.telemetry.rate_limited_reads import CurrentRead
+from interfaces.web.edge import edge_of, models_of
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.middleware.stale_headers import headers_of
+from interfaces.web.problems import Problem, try_again
+from interfaces.web.requests.paging import Cursor, Limit, listing_of
+from interfaces.web.requests.visibility import check_visible
+from projections.queries.views import MOST_ROWS
+
+STALE_AFTER_S = 120.0
+"""Clock seconds; meters report every 15."""
+READ_BEFORE = "gridproof.current"
+"""Where lean_current.py leaves what it read, or what it failed with: the turn is taken, and is not taken twice."""
+
+Ids = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=64 * MOST_ROWS,
+        description=f"Facility ids with commas between, {MOST_ROWS} at most; without it, all of them by cursor",
+    ),
+]
+
+
+class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What a facility draws now, as far as its meters say."""
+
+    facility_id: str
+    kw: float | None
+    measured_at: datetime | None
+    age_s: float | None
+    """Clock seconds since `measured_at`."""
+    stale: bool
+    source: Source | Literal["none"]
+    """`last_known`: the store does not answer; `none`: no meter has ever said anything."""
+
+
+class CurrentListing(msgspec.Struct, frozen=True, kw_only=True):
+    """By facility id, or as they were named."""
+
+    items: tuple[CurrentDocument, ...]
+    unknown: tuple[str, ...] = ()
+    """Those named that there are not."""
+    next_cursor: str | None = None
+
+
+class CurrentController(Controller):
+    path = "/api/facilities/{facility_id:str}/current"
+    tags = ("facilities",)
+
+    @get("/", summary="What it draws now")
+    async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> Response[CurrentDocument]:
+        """A key has one read of a facility a second; many at once are at /api/portfolio/current."""
+        edge = edge_of(request)
+        found: CurrentRead | Exception | None = request.scope.get(READ_BEFORE)  # type: ignore[assignment]
+        if found is None:
+            await check_visible(request, facility_id)
+            found = await edge.current_reads.read(request.user.key_id, facility_id)
+        if isinstance(found, Exception):
+            raise found
+        if found.answer is None:
+            raise try_again(
+                "rate-exceeded",
+                "this facility was just read with this key; many at once are at /api/portfolio/current",
+                retry_after_s=found.wait_s,
+            )
+        document = current_document(facility_id, found.answer, edge.collaborators.clock)
+        headers = headers_of([found.answer], edge.collaborators.clock)
+        return Response(document, headers={"ETag": tag_of(document), **headers})
+
+
+class CurrentOfAllController(Controller):
+    path = "/api/portfolio/current"
+    tags = ("portfolio",)
+
+    @get("/", summary="What many facilities draw now, in one answer")
+    async def listed(
+        self, request: ApiRequest, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
+    ) -> Response[CurrentListing]:
+        """One round trip of the cache, however many."""
+        edge = edge_of(request)
+        unknown: tuple[str, ...] = ()
+        next_cursor = None
+        if ids is not None:
+            named = _named(ids)
+            known = await asyncio.to_thread(edge.facilities.among, named)
+            wanted = [facility_id for facility_id in named if facility_id in known]
+            unknown = tuple(facility_id for facility_id in named if facility_id not in known)
+        else:
+            view = models_of(request).facilities
+            page = await asyncio.to_thread(
+                listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit
+            )
+            wanted, next_cursor = [row.facility_id for row in page.rows], page.next_cursor
+            edge.facilities.note(wanted)
+        answers = await edge.current_values.current(wanted)
+        clock = edge.collaborators.clock
+        items = tuple(current_document(facility_id, answers[facility_id], clock) for facility_id in wanted)
+        listing = CurrentListing(items=items, unknown=unknown, next_cursor=next_cursor)
+        return Response(listing, headers=headers_of(answers.values(), clock))
+
+
+def _named(ids: str) -> list[str]:
+    """Each once, in their order. Raises Problem (400)."""
+    named = list(dict.fromkeys(ids.split(",")))
+    if len(named) > MOST_ROWS:
+        raise Problem("invalid-request", f"`ids` names {len(named)} facilities; {MOST_ROWS} go at once")
+    return named
+
+
+def tag_of(document: CurrentDocument) -> str:
+    """The same as long as only its age changes: whether it is of now, and where it is from, are part of it."""
+    at_ms = 0 if document.measured_at is None else int(document.measured_at.timestamp() * 1000)
+    said = f"{document.stale:d}{document.source == 'last_known':d}"
+    return f'W/"{document.facility_id}-{at_ms}-{document.kw}-{said}"'
+
+
+def current_document(facility_id: str, answer: Answer[CurrentValue], clock: Clock) -> CurrentDocument:
+    value = answer.value
+    if value is None:
+        return CurrentDocument(
+            facility_id=facility_id, kw=None, measured_at=None, age_s=None, stale=True, source="none"
+        )
+    age_s = (clock.now() - value.measured_at).total_seconds()
+    return CurrentDocument(
+        facility_id=facility_id,
+        kw=value.kw,
+        measured_at=value.measured_at,
+        age_s=age_s,
+        # One of a time that has not come is none of now either: a clock went back.
+        stale=value.kw is None or abs(age_s) > STALE_AFTER_S or answer.source == "last_known",
+        source=answer.source,
+    )

@@ -1,0 +1,186 @@
+"""The webhook of utilities: ask for a DR event, ask for something else instead, or cancel it.
+
+Refusals are ordered from cheap to dear, so that a flood costs little: declared size, key, role, rate (all before
+the body is read, see access.py), size as read, signature, media type, body, callback address, the record, queue;
+then the bus judges. Nothing is stored of what was refused before the bus.
+"""
+
+import asyncio
+from typing import Annotated
+
+from litestar import Controller, Response, delete, patch, post
+from litestar.params import FromPath, QueryParameter
+
+from application.command_bus.decision_context import IdempotencyKey
+from application.commands.dr_event import (
+    Cancellation,
+    CancelNotifiedDREvent,
+    Judgement,
+    JudgeNotification,
+    Modification,
+    ModifyDREvent,
+)
+from interfaces.web.api.webhook.body import MOST_NUMBER, Notification, decode_notification
+from interfaces.web.api.webhook.openapi import ModificationOperation, NotificationOperation
+from interfaces.web.api.webhook.request import (
+    check_callback,
+    check_event_id,
+    check_signed,
+    idempotency_key_of,
+    read_body,
+)
+from interfaces.web.api.webhook.responses import (
+    CancellationAnswer,
+    answer_of,
+    cancellation_answer_of,
+    modification_answer_of,
+    told,
+)
+from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
+from interfaces.web.guard.access import ApiRequest, check_is_json
+from interfaces.web.problems import try_again
+from interfaces.web.requests.command_context import context_of
+from interfaces.web.routes import WEBHOOK
+
+ROUTE = f"POST {WEBHOOK}"
+FROM_ZERO = {"minimum": 0}
+"""Of a bound that is zero the framework says nothing in the OpenAPI document."""
+MODIFICATION_ROUTE = f"PATCH {WEBHOOK}"
+
+
+class NotificationController(Controller):
+    path = WEBHOOK
+    tags = ("utilities",)
+
+    @post(
+        status_code=202, summary="Ask for load to be shed in a window", operation_class=NotificationOperation
+    )
+    async def notify(self, request: ApiRequest) -> Response[bytes]:
+        """Judged at once: 202 accepted, 422 infeasible with every reason. The same again: the same answer."""
+        body = await read_body(request)
+        check_is_json(request)
+        edge, utility_id, key = edge_of(request), str(request.user.utility_id), idempotency_key_of(request)
+        answers = edge.answers
+        if (known := answers.find(utility_id, key, body)) is not None:
+            return told(*known, 202)
+        signs, response = await edge.judging.judged(_taken, request, edge.collaborators, body, key)
+        if not signs:
+            answers.note_unsigned(utility_id)
+        if response.status_code == 202:
+            answers.keep(utility_id, key, body, response.content, response.headers["Location"])
+        return response
+
+    @patch(
+        "/{utility_event_id:str}",
+        status_code=202,
+        summary="Ask for something else: a new window, target or list of facilities",
+        operation_class=ModificationOperation,
+    )
+    async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
+        """The whole notification anew, with a higher `modification_number`. What is refused leaves the old standing."""
+        body = await read_body(request)
+        edge = edge_of(request)
+        return await edge.judging.judged(_modified, request, edge.collaborators, body, utility_event_id)
+
+    @delete(
+        "/{utility_event_id:str}",
+        status_code=200,
+        summary="Cancel a DR event, also one that runs, and one not notified yet",
+    )
+    async def cancel(
+        self,
+        request: ApiRequest,
+        utility_event_id: FromPath[str],
+        modification_number: Annotated[
+            int | None, QueryParameter(ge=0, le=MOST_NUMBER, schema_extra=FROM_ZERO)
+        ] = None,
+        reason: Annotated[
+            str, QueryParameter(min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")
+        ] = "cancelled by the utility",
+    ) -> CancellationAnswer:
+        """Twice is the same as once. With a number lower than the one in force it is stale, and changes nothing."""
+        body = await read_body(request)
+        web = collaborators_of(request)
+        command = CancelNotifiedDREvent(
+            utility_id=str(request.user.utility_id),
+            utility_event_id=utility_event_id,
+            modification_number=modification_number,
+            reason=reason,
+        )
+
+        def cancelled() -> Cancellation:
+            check_signed(request, web, body)
+            check_event_id(utility_event_id)
+            reply: Cancellation = web.bus.handle(command, context_of(request), reply_type=Cancellation)
+            return reply
+
+        return cancellation_answer_of(utility_event_id, await asyncio.to_thread(cancelled))
+
+
+def _taken(
+    request: ApiRequest, web: WebCollaborators, body: bytes, key: str | None
+) -> tuple[bool, Response[bytes]]:
+    """Whether the utility signs, and the answer.
+
+    All that waits for a store happens here, in one thread: each hop between threads costs a post its share.
+    """
+    signs = check_signed(request, web, body)
+    notification = decode_notification(body, idempotency_key=key)
+    check_callback(notification.body.callback_url, web)
+    return signs, answer_of(notification.body.event_id, _judge(request, web, notification, key))
+
+
+def _judge(
+    request: ApiRequest, web: WebCollaborators, notification: Notification, key: str | None
+) -> Judgement:
+    utility_id = str(request.user.utility_id)
+    idempotency = IdempotencyKey(
+        scope=f"{utility_id} {ROUTE}",
+        key=key or notification.body.notification_id,
+        body_hash=notification.body_hash,
+    )
+    known: Judgement | None = web.bus.first_answer(idempotency, Judgement)
+    if known is not None:  # also when the queue is full: a repeat adds nothing to it
+        return known
+    _check_queue(web)
+    command = JudgeNotification(
+        utility_id=utility_id,
+        utility_event_id=notification.body.event_id,
+        notice=notification.body.notice(),
+    )
+    judgement: Judgement = web.bus.handle(command, context_of(request), key=idempotency, reply_type=Judgement)
+    return judgement
+
+
+def _check_queue(web: WebCollaborators) -> None:
+    """Judged by the read model: a moment old, which for a guard against overload is near enough."""
+    waiting = web.read_models.dr_events.listed(filters={"status": "accepted"}, limit=web.queue_depth)
+    if len(waiting.rows) >= web.queue_depth:
+        raise try_again("queue-full", f"{len(waiting.rows)} DR events wait to be planned", retry_after_s=5.0)
+
+
+def _modified(
+    request: ApiRequest, web: WebCollaborators, body: bytes, utility_event_id: str
+) -> Response[bytes]:
+    """Not held up by a full queue: a modification adds no DR event to it."""
+    check_signed(request, web, body)
+    check_is_json(request)
+    key = idempotency_key_of(request)
+    notification = decode_notification(body, idempotency_key=key, modified_event_id=utility_event_id)
+    check_callback(notification.body.callback_url, web)
+    utility_id = str(request.user.utility_id)
+    modification: Modification = web.bus.handle(
+        ModifyDREvent(
+            utility_id=utility_id,
+            utility_event_id=utility_event_id,
+            notice=notification.body.notice(),
+        ),
+        context_of(request),
+        key=IdempotencyKey(
+            scope=f"{utility_id} {MODIFICATION_ROUTE}/{utility_event_id}",
+            key=key or notification.body.notification_id,
+            body_hash=notification.body_hash,
+        ),
+        reply_type=Modification,
+    )
+    return modification_answer_of(utility_event_id, modification)

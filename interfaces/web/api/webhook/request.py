@@ -1,0 +1,74 @@
+"""A utility's call before it is judged: read in time, its signature checked, its key and callback address in order."""
+
+import asyncio
+
+import msgspec
+from litestar.exceptions import HTTPException
+
+from interfaces.web.api.webhook.body import Id
+from interfaces.web.api.webhook.callback_address import refusal_of
+from interfaces.web.api.webhook.signature import SIGNATURE_HEADER, check_signature
+from interfaces.web.edge import WebCollaborators
+from interfaces.web.guard.access import ApiRequest, body_too_large
+from interfaces.web.problems import Problem, ProblemReason, try_again
+
+MAX_KEY_LENGTH = 200
+BODY_DEADLINE_S = 10.0
+"""Wall seconds: a caller that dribbles holds a connection no longer."""
+SECRET_RETRY_AFTER_S = 30.0
+
+
+async def read_body(request: ApiRequest) -> bytes:
+    """At most MAX_BODY_BYTES, within BODY_DEADLINE_S."""
+    try:
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            return await request.body()
+    except TimeoutError:
+        raise Problem("body-too-slow", f"the body did not come within {BODY_DEADLINE_S:g} s") from None
+    except HTTPException as error:
+        if error.status_code == 413:
+            raise body_too_large() from None
+        raise
+
+
+def check_signed(request: ApiRequest, web: WebCollaborators, body: bytes) -> bool:
+    """Whether the utility signs; then its signature is right. Looks into a store."""
+    try:
+        secret = web.webhook_secret(str(request.user.utility_id))
+    except ValueError as error:
+        # Without the secret nothing can be known to be genuine: closed, and said so in the log.
+        raise try_again(
+            "unavailable", "signatures cannot be checked now", retry_after_s=SECRET_RETRY_AFTER_S
+        ) from error
+    if secret is None:
+        return False
+    check_signature(request.headers.get(SIGNATURE_HEADER), body, secret=secret, clock=web.clock)
+    return True
+
+
+def idempotency_key_of(request: ApiRequest) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()):
+        reason = ProblemReason(
+            code="invalid_field",
+            detail=f"Expected 1 to {MAX_KEY_LENGTH} printable characters",
+            field="Idempotency-Key",
+        )
+        raise Problem("invalid-request", "the header Idempotency-Key is wrong", (reason,))
+    return key
+
+
+def check_event_id(utility_event_id: str) -> None:
+    """An id in the address is recorded as one in a body is, so it may hold no more."""
+    try:
+        msgspec.convert(utility_event_id, Id)
+    except msgspec.ValidationError as error:
+        reason = ProblemReason(code="invalid_field", detail=str(error), field="event_id")
+        raise Problem("invalid-request", "the event id in the address is wrong", (reason,)) from None
+
+
+def check_callback(url: str | None, web: WebCollaborators) -> None:
+    refusal = None if url is None else refusal_of(url, allow_private=web.allow_private_callbacks)
+    if refusal is not None:
+        reason = ProblemReason(code="callback_address_refused", detail=refusal, field="callback_url")
+        raise Problem("callback-refused", f"the callback address is refused: {refusal}", (reason,))

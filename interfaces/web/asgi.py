@@ -1,0 +1,24 @@
+"""The application as the server calls it: what is asked for most, and sent most, passes the framework by."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from litestar import Litestar
+from litestar.types import Receive, Scope, Send
+
+from interfaces.web.api.telemetry.current_value_fast_path import LeanCurrent
+from interfaces.web.broadcast.send_timeout import SEND
+
+
+class EdgeApplication(Litestar):
+    """Litestar, behind the short way to current values."""
+
+    lean_current: LeanCurrent
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            if await self.lean_current.answered(scope, send):
+                return
+            scope[SEND] = send
+        await super().__call__(cast("Scope", scope), cast("Receive", receive), cast("Send", send))

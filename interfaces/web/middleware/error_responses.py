@@ -1,0 +1,198 @@
+"""Every exception that ends a request, as a problem document; nothing of our inside leaks."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+
+from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
+from application.event_store.event_mapper import UnknownTopic
+from application.facility.portfolio_validation import PortfolioInvalid
+from application.ledger.proof import NotProvable
+from application.operations.dead_letter_replay import NotReplayable
+from application.ports.event_store.event_store import SaveTooLarge
+from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
+from domain.errors import (
+    DomainError,
+    FacilityNotAvailable,
+    NotAllowedNow,
+    ReasonRequired,
+    UnknownDispatch,
+    UnknownDREvent,
+    UnknownFacility,
+)
+from interfaces.web.caching.unavailable import UNAVAILABLE
+from interfaces.web.middleware.tracing import trace_id_of
+from interfaces.web.problems import MEDIA_TYPE, STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
+from projections.as_of.lists import PastNotFoldedYet, PastTooLarge
+from projections.audit.replay import UnknownStory
+from projections.audit.stream_log import PositionAhead
+from projections.engine.cursors import InvalidCursor, UnknownFilter
+
+log = structlog.get_logger("web")
+
+AnyRequest = Request[Any, Any, Any]
+
+_BY_STATUS = {
+    400: "invalid-request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    429: "rate-exceeded",
+}
+_BY_DOMAIN_ERROR: dict[type[DomainError], str] = {
+    UnknownDREvent: "not-found",
+    UnknownFacility: "not-found",
+    UnknownDispatch: "not-found",
+    NotAllowedNow: "not-allowed-now",
+    FacilityNotAvailable: "not-allowed-now",
+    ReasonRequired: "invalid-request",
+}
+
+
+def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
+    document = problem.document(trace_id_of(request.scope))
+    return Response(
+        msgspec.json.encode(document),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def answered(request: AnyRequest, problem: Problem) -> Response[bytes]:
+    return problem_response(request, problem)
+
+
+def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses: unknown paths, methods, bodies that are too large or do not fit."""
+    if error.status_code >= 500:
+        return unforeseen(request, error)
+    name = _BY_STATUS.get(error.status_code, "invalid-request")
+    reasons = tuple(_field_reasons(error)) if isinstance(error, ValidationException) else ()
+    return problem_response(
+        request, Problem(name, _detail_of(name, request, error), reasons, _headers(error))
+    )
+
+
+def _detail_of(name: str, request: AnyRequest, error: HTTPException) -> str:
+    if name == "not-found":
+        return "no such path, or no such id; see the API at /schema"
+    if name == "method-not-allowed":
+        return f"{request.method} does nothing here; see the API at /schema"
+    return (
+        "a field, a parameter or the body is missing or wrong" if name == "invalid-request" else error.detail
+    )
+
+
+def _headers(error: HTTPException) -> dict[str, str]:
+    return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+
+
+def _field_reasons(error: ValidationException) -> list[ProblemReason]:
+    extra = error.extra if isinstance(error.extra, list) else []
+    found = [entry for entry in extra if isinstance(entry, dict)]
+    return [
+        ProblemReason(
+            code="invalid_field", detail=str(entry.get("message", "")), field=str(entry.get("key", "body"))
+        )
+        for entry in found
+    ]
+
+
+def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
+    name = _BY_DOMAIN_ERROR.get(type(error), "refused")
+    reason = ProblemReason(code=error.code, detail=str(error))
+    return problem_response(request, Problem(name, str(error), (reason,)))
+
+
+def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes]:
+    """Each by its field; an entry posted alone has no place in a list."""
+    reasons = []
+    for problem in error.problems:
+        path, _, detail = problem.removeprefix("facilities[0].").partition(": ")
+        reasons.append(ProblemReason(code="invalid_field", detail=detail, field=path))
+    return problem_response(request, Problem("invalid-request", "some fields are wrong", tuple(reasons)))
+
+
+def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A store is down: nothing was lost that was answered, and what was not answered can be sent again."""
+    log.warning("store unavailable", error=str(error), trace_id=trace_id_of(request.scope))
+    problem = try_again(
+        "unavailable", "a store cannot be reached; try again", retry_after_s=STORE_RETRY_AFTER_S
+    )
+    return problem_response(request, problem)
+
+
+def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes]:
+    """During an upgrade: another process of the newer release can answer, and soon this one too."""
+    log.error("a newer release wrote what this one cannot read", error=str(error))
+    problem = try_again(
+        "unavailable", "an upgrade is under way; try again", retry_after_s=STORE_RETRY_AFTER_S
+    )
+    return problem_response(request, problem)
+
+
+def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[bytes]:
+    return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
+
+
+def of_unfolded_past(request: AnyRequest, error: PastNotFoldedYet) -> Response[bytes]:
+    return problem_response(request, try_again("past-not-folded", str(error)))
+
+
+def _named(name: str) -> Callable[[AnyRequest, Exception], Response[bytes]]:
+    def respond(request: AnyRequest, error: Exception) -> Response[bytes]:
+        return problem_response(request, Problem(name, str(error)))
+
+    return respond
+
+
+def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A defect: the log has it whole, the answer only its trace id."""
+    log.error(
+        "request failed",
+        method=request.method,
+        route=str(request.scope.get("path_template", "?")),
+        trace_id=trace_id_of(request.scope),
+        exc_info=error,
+    )
+    return problem_response(request, Problem("internal-error", "something went wrong; the log has it"))
+
+
+_BY_NAME: dict[type[Exception], str] = {
+    IdempotencyMismatch: "idempotency-mismatch",
+    DeadLetterNotFound: "not-found",
+    DeadLetterDecided: "not-allowed-now",
+    NotProvable: "not-allowed-now",
+    NotReplayable: "not-allowed-now",
+    UnknownStory: "not-found",
+    PositionAhead: "not-found",
+    PastTooLarge: "past-too-large",
+    InvalidCursor: "invalid-request",
+    UnknownFilter: "invalid-request",
+}
+
+EXCEPTION_HANDLERS = cast(
+    "ExceptionHandlersMap",
+    {
+        Problem: answered,
+        HTTPException: of_framework,
+        DomainError: of_domain,
+        TooManyConflicts: of_lost_races,
+        PastNotFoldedYet: of_unfolded_past,
+        PortfolioInvalid: of_portfolio,
+        SaveTooLarge: _named("body-too-large"),
+        UnknownTopic: of_newer_release,
+        Exception: unforeseen,
+        **dict.fromkeys(UNAVAILABLE, of_store),
+        **{error: _named(name) for error, name in _BY_NAME.items()},
+    },
+)

@@ -1,0 +1,195 @@
+"""The OpenAPI document: as the framework derives it from the routes, with who may call what, problems and examples.
+
+JSON only: the usual pages around it load their scripts from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from copy import deepcopy
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from application.ports.access.api_keys import Role
+from interfaces.as_of import MOST_DIGITS
+from interfaces.web.api.webhook.body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
+from interfaces.web.api.webhook.responses import ModificationAnswer, NotificationAnswer
+from interfaces.web.authentication.session_cookie import COOKIE
+from interfaces.web.guard.access import ACCESS, STREAM
+from interfaces.web.openapi.examples import add_examples, problem_example
+from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
+from interfaces.web.routes import AS_OF, FACILITY, WEBHOOK
+
+_REFERENCE = "#/components/schemas/"
+_METHODS = ("get", "post", "patch", "delete")
+_PROBLEM = "Problem"
+_BY_HAND = {
+    f"POST {WEBHOOK}": NotificationAnswer.__name__,
+    f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
+}
+"""Routes whose body is read, and whose answer is written, byte by byte: the framework cannot know their forms."""
+_MAINTENANCE = f"POST {FACILITY}/maintenance"
+_REASON_TO_START = {
+    "if": {"properties": {"action": {"const": "start"}}},
+    "then": {"required": ["reason"], "properties": {"reason": {"pattern": r"\S"}}},
+}
+_LIVE_MESSAGE = {
+    "type": "object",
+    "description": "One message of the stream",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "A position of the log; `Last-Event-ID` goes on after it"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "JSON"},
+        "retry": {"type": "integer", "description": "ms"},
+    },
+}
+_UTILITYS_ID = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MOST_ID_CHARACTERS,
+    "pattern": ID_PATTERN,
+}
+_A_PAST = {
+    "oneOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1},
+    ]
+}
+
+
+def openapi_config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Gridproof",
+        version="0.1.0",
+        path="/schema",
+        render_plugins=[_WholeDocument()],
+        security=[{"api_key": []}, {"session": []}],
+        components=Components(
+            security_schemes={
+                "api_key": SecurityScheme(type="http", scheme="bearer", bearer_format="gpk_"),
+                "session": SecurityScheme(type="apiKey", security_scheme_in="cookie", name=COOKIE),
+            }
+        ),
+    )
+
+
+class _WholeDocument(JsonRenderPlugin):
+    """Completed and encoded at first need, once for an application."""
+
+    _encoded: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        if self._encoded is None:
+            self._encoded = msgspec.json.encode(completed(openapi_schema, _bodies_of(request.app)))
+        return self._encoded
+
+
+def _bodies_of(app: Litestar) -> list[Any]:
+    """What routes decode their bodies into, in the same order in every process."""
+    handlers = (handler for route in app.routes for handler in getattr(route, "route_handlers", ()))
+    fields = (handler.parsed_data_field for handler in handlers)
+    return sorted({field.annotation for field in fields if field is not None}, key=str)
+
+
+def completed(document: dict[str, Any], bodies: Collection[Any]) -> dict[str, Any]:
+    """With what the framework cannot know of each operation.
+
+    It leaves out that bodies are refused for a field too many, and what is asked of the items of a list: `bodies` are
+    described by what decodes them.
+    """
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    (found, *_), components = msgspec.json.schema_components(
+        [ProblemDocument, NotificationBody, NotificationAnswer, ModificationAnswer, *bodies],
+        ref_template=_REFERENCE + "{name}",
+    )
+    schemas.update(components)
+    schemas[_PROBLEM] = found
+    for path, item in document["paths"].items():
+        for method in _METHODS:
+            if method in item:
+                route = f"{method.upper()} {path}"
+                _complete(item[method], route, ACCESS.get(route))
+    return document
+
+
+def _complete(operation: dict[str, Any], route: str, roles: frozenset[Role] | None) -> None:
+    responses = operation["responses"]
+    responses.pop("400", None)  # the framework's own form of an error is answered nowhere
+    if roles is None:
+        operation["security"] = []
+    else:
+        operation["x-roles"] = sorted(roles)
+        for status in (401, 403, 429):
+            responses[str(status)] = _refusal(status)
+    if route.startswith("GET ") and "200" in responses and "/api/" in route and route != STREAM:
+        responses["304"] = {"description": "What `If-None-Match` names still holds"}
+    responses["default"] = {
+        "description": "A problem document; its `type` answers for itself",
+        **_problem_content(400),
+    }
+    _correct(operation, route)
+    operation["responses"] = deepcopy(responses)  # what two statuses share has an example of each
+    add_examples(operation, route)
+
+
+def _correct(operation: dict[str, Any], route: str) -> None:
+    """What the framework says otherwise than it is."""
+    responses = operation["responses"]
+    if route in _BY_HAND:
+        answer = {"content": {"application/json": {"schema": {"$ref": _REFERENCE + _BY_HAND[route]}}}}
+        responses["202"] = {"description": "Accepted", **answer}
+        responses["200"] = {"description": "Known already, as it stands", **answer}
+        body = operation["requestBody"]["content"]["application/json"]
+        body["schema"] = {"$ref": _REFERENCE + NotificationBody.__name__}
+        if route.startswith("PATCH "):  # which of two came first is told by the number alone
+            body["schema"] = {"allOf": [body["schema"], {"required": ["modification_number"]}]}
+    if route == _MAINTENANCE:
+        body = operation["requestBody"]["content"]["application/json"]
+        body["schema"] = {"allOf": [body["schema"], _REASON_TO_START]}
+    if route == "GET /ready":
+        responses["503"] = {**responses["200"], "description": "Not ready; it says what is missing"}
+    for media_type, media in responses.get("200", {}).get("content", {}).items():
+        if media_type == "text/event-stream":
+            media["schema"] = _LIVE_MESSAGE
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _schema_of(parameter["name"], parameter["schema"])
+    if "204" in responses:
+        responses["204"].pop("content", None)  # no content is what it says
+
+
+def _schema_of(parameter: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a parameter as it is sent: what is not there is left out, and never null."""
+    rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    options = [option for option in schema.get("oneOf", ()) if option != {"type": "null"}]
+    if parameter == AS_OF and {"type": "string"} in options:
+        return rest | _A_PAST
+    if parameter == "utility_event_id":
+        return _UTILITYS_ID
+    if isinstance(rest.get("type"), list):
+        rest["type"] = next(name for name in rest["type"] if name != "null")
+        rest["enum"] = [value for value in rest["enum"] if value is not None]
+    return rest | (options[0] if len(options) == 1 else {"oneOf": options} if options else {})
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    titles = sorted({kind.title for kind in PROBLEM_TYPES.values() if kind.status == status})
+    refusal: dict[str, Any] = {
+        "description": "; ".join(titles),
+        **_problem_content(status),
+    }
+    if status == 429:
+        refusal["headers"] = {
+            "Retry-After": {"description": "Seconds", "schema": {"type": "integer"}, "required": True}
+        }
+    return refusal
+
+
+def _problem_content(status: int) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE + _PROBLEM}
+    return {"content": {MEDIA_TYPE: {"schema": schema, "example": problem_example(status)}}}

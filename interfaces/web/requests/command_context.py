@@ -1,0 +1,26 @@
+"""The provenance of what a request causes: who called, for whom, under which trace."""
+
+from uuid import uuid4
+
+from application.command_bus.decision_context import CommandContext
+from interfaces.web.guard.access import ApiRequest
+from interfaces.web.middleware.tracing import trace_id_of
+
+
+def actor_of(request: ApiRequest) -> str:
+    """`utility:<id>`, or `<role>:<key id>`."""
+    api_key = request.user
+    return (
+        f"utility:{api_key.utility_id}" if api_key.role == "utility" else f"{api_key.role}:{api_key.key_id}"
+    )
+
+
+def context_of(request: ApiRequest) -> CommandContext:
+    """A request begins a story of its own."""
+    return CommandContext(
+        correlation_id=uuid4(),
+        causation_id=uuid4(),
+        actor=actor_of(request),
+        tenant=request.user.utility_id,
+        trace_id=trace_id_of(request.scope),
+    )

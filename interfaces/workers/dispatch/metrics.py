@@ -1,0 +1,124 @@
+"""How the BMSs answer: metrics of every call and breaker, alerts of open breakers and of a slow slowest hundredth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
+from threading import Lock
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.workers.dispatch.breaker_alerts import BreakerWatch
+from interfaces.workers.loops.leader_loop import sleep_unless
+
+SLOW_S = 5.0
+"""Clock seconds: a 99th percentile above it is an alert."""
+WINDOW = timedelta(minutes=5)
+LEAST_CALLS = 20
+"""Fewer in the window say nothing about a percentile."""
+LOOK_EVERY_S, LEAST_LOOK_EVERY_S = 15.0, 0.5
+SUBJECT = "all"
+_BUCKETS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+log = structlog.get_logger("dispatch")
+
+
+@dataclass
+class BmsHealth:
+    """Of one dispatch process; its registry can be served to Prometheus. Times are clock seconds."""
+
+    clock: Clock
+    alerts: AlertRegistry
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    _calls: deque[tuple[datetime, float]] = field(default_factory=deque)
+    _lock: Lock = field(default_factory=Lock)
+    """Of `_calls`: calls end on the event loop, and are looked through in a thread."""
+    _is_raised: bool = True
+    """Not known at first: whoever was here before may have raised it."""
+
+    def __post_init__(self) -> None:
+        self._breakers = BreakerWatch(self.clock, self.alerts)
+        self._seconds = Histogram(
+            "gridproof_bms_call_seconds",
+            "From the call to the whole answer, or to giving up on it",
+            ("operation",),
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._outcomes = Counter(
+            "gridproof_bms_calls",
+            "Calls by how they ended",
+            ("operation", "outcome"),
+            registry=self.registry,
+        )
+        self._open = Gauge(
+            "gridproof_bms_breaker_open",
+            "1 while the breaker of that facility's BMS is open or tries a call",
+            ("facility",),
+            registry=self.registry,
+        )
+
+    def call_ended(self, facility_id: str, operation: str, outcome: str, seconds: float) -> None:
+        self._breakers.call_ended(facility_id, outcome)
+        self._seconds.labels(operation).observe(seconds)
+        self._outcomes.labels(operation, outcome).inc()
+        with self._lock:
+            self._calls.append((self.clock.now(), seconds))
+
+    def breaker_changed(self, facility_id: str, state: str) -> None:
+        self._breakers.changed(facility_id, state)
+        self._open.labels(facility_id).set(0.0 if state == "closed" else 1.0)
+
+    def p99_s(self) -> float | None:
+        """Of the calls in the window; None where they are too few."""
+        since = self.clock.now() - WINDOW
+        with self._lock:
+            while self._calls and self._calls[0][0] < since:
+                self._calls.popleft()
+            calls = tuple(self._calls)
+        if len(calls) < LEAST_CALLS:
+            return None
+        seconds = sorted(seconds for _, seconds in calls)
+        return seconds[ceil(len(seconds) * 0.99) - 1]
+
+    def look(self) -> None:
+        """Raise the alerts, keep them up, or clear them. Raises OperationsUnavailable."""
+        self._breakers.look()
+        p99_s, now = self.p99_s(), self.clock.now()
+        if p99_s is not None and p99_s > SLOW_S:
+            detail = (
+                f"the slowest hundredth of {len(self._calls)} calls in 5 minutes took {p99_s:.1f} s or more"
+            )
+            self.alerts.raise_alert("bms_slow", SUBJECT, detail, at=now)
+            self._is_raised = True
+        elif self._is_raised and (p99_s is not None or not self._calls):
+            self.alerts.clear("bms_slow", SUBJECT, at=now)
+            self._is_raised = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        pause_s = max(LEAST_LOOK_EVERY_S, self.clock.wall_seconds(LOOK_EVERY_S))
+        while not stop.is_set():
+            try:
+                await asyncio.to_thread(self.look)
+            except OperationsUnavailable as error:
+                log.warning("the alert is made up for", why=str(error))
+            await sleep_unless(stop, pause_s)
+
+
+def serve_metrics(registry: CollectorRegistry, bind: str) -> int | None:
+    """Serve it on `bind`, or on one of the nine ports after it; which one, None if all are taken."""
+    host, _, port = bind.rpartition(":")
+    for number in range(int(port), int(port) + 10):
+        try:
+            start_http_server(number, addr=host, registry=registry)
+        except OSError:
+            continue
+        return number
+    log.warning("no port is free to serve metrics on", bind=bind)
+    return None

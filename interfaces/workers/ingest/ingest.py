@@ -1,0 +1,218 @@
+"""ingest: meters' messages from MQTT into the telemetry log; acknowledged only once the log holds them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+import structlog
+
+from application.operations.alert_switch import AlertSwitch
+from application.ports.clock import Clock
+from application.ports.coordination.lock_holders import TurnShares
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.telemetry.meter_feed import Kept, MeterMessage
+from application.ports.telemetry.stream import TelemetryStream
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.malformed_quota import MalformedBudget
+from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
+from application.telemetry.ingest.message_parser import carried_trace, parse_message
+from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
+from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
+
+_log = structlog.get_logger(__name__)
+
+BACKPRESSURE_AFTER_S = 60.0
+_SHORTEST_BACKPRESSURE_S = 5.0
+"""On an accelerated clock a minute is shorter than a broker's restart."""
+_WATCH_EVERY_S = 1.0
+_COUNTS_EVERY_S = 60.0
+_LAST_WORDS_WITHIN_S = 2.0
+"""A log that takes nothing must not hold up the end."""
+_NOWHERE = "unknown"
+
+
+class IngestCounts(msgspec.Struct):
+    """What this worker took since it began. A message sent twice counts twice."""
+
+    messages: int = 0
+    readings: int = 0
+    malformed: int = 0
+    """Messages, and readings of lists, that could not be used."""
+    omitted: int = 0
+    """Of these, what was more than is kept."""
+
+
+class MeterIngest:
+    """Validates messages, keeps them by the packer, and watches each facility's malformed share."""
+
+    def __init__(
+        self,
+        packer: ReadingPacker,
+        alerts: AlertRegistry,
+        clock: Clock,
+        budget: MalformedBudget | None = None,
+    ) -> None:
+        self._packer = packer
+        self._alerts = alerts
+        self._clock = clock
+        self._rate = MalformedRate()
+        self._budget = budget or MalformedBudget()
+        self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
+        self._evicted: dict[str, AlertSwitch] = {}
+        """Raised, and to be cleared: more facilities are suspected than are watched."""
+        self._backpressure = AlertSwitch(alerts, clock, "telemetry_backpressure", "ingest")
+        # A minute of the clock, but never so short that a broker's restart counts.
+        self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
+        self.counts = IngestCounts()
+
+    def has_room(self) -> bool:
+        return self._packer.has_room()
+
+    def take(self, message: MeterMessage, kept: Kept) -> None:
+        """Have the telemetry log keep the message, its unusable parts included."""
+        now = self._clock.now()
+        parsed = parse_message(message.topic, message.payload, now=now, size=message.size)
+        readings, malformed = parsed.readings, parsed.malformed
+        trace = None
+        if parsed.traceparent is not None or message.traceparent is not None:
+            trace = carried_trace(parsed.traceparent, message.traceparent)
+        counts = self.counts
+        counts.messages += 1
+        counts.readings += len(readings)
+        facility_id = parsed.facility_id or _NOWHERE
+        self._rate.note(facility_id, malformed=bool(malformed), at=now)
+        if malformed:
+            counts.malformed += len(malformed)
+            self._suspect(facility_id)
+            now_s = asyncio.get_running_loop().time()
+            if not self._budget.keeps(facility_id, malformed, now_s=now_s):
+                counts.omitted += len(malformed)
+                malformed = ()
+        if readings or malformed:
+            self._packer.put(readings, malformed, kept, at=now, traceparent=trace)
+        else:
+            kept()  # held back, it would hold up what comes behind it
+
+    async def adopt_open_alerts(self) -> None:
+        """Take over what an earlier ingest worker raised, so that it is cleared when it is over."""
+        try:
+            open_alerts = await asyncio.to_thread(self._alerts.listed)
+        except Exception as error:  # noqa: BLE001 - a register that is away must not stop telemetry
+            _log.warning("open alerts not read", error=str(error))
+            return
+        for alert in open_alerts:
+            if alert.name == "malformed_readings":
+                self._suspect(alert.subject)
+
+    def _suspect(self, facility_id: str) -> None:
+        if facility_id not in self._suspects:
+            switch = self._evicted.pop(facility_id, None)
+            self._suspects[facility_id] = switch or AlertSwitch(
+                self._alerts, self._clock, "malformed_readings", facility_id
+            )
+            if len(self._suspects) > MAX_FACILITIES:
+                self._note_evicted(*self._suspects.popitem(last=False))
+
+    def _note_evicted(self, facility_id: str, switch: AlertSwitch) -> None:
+        """What the register was not told of yet needs no clearing, so this holds no more than were ever raised."""
+        if switch.is_on:
+            self._evicted[facility_id] = switch
+
+    async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
+        """Raise and clear this worker's alerts until `stop`, while it is `reading`: who stands by knows nothing."""
+        told, adopted = self._totals(), False
+        next_counts_at = 0.0
+        while not stop.is_set():
+            if reading.is_set():
+                if not adopted:
+                    await self.adopt_open_alerts()
+                    adopted = True
+                await self.check_alerts()
+                now = asyncio.get_running_loop().time()
+                if now >= next_counts_at:
+                    told = self._tell_counts(told)
+                    self.keep_omitted()
+                    next_counts_at = now + _COUNTS_EVERY_S
+            await sleep_unless(stop, _WATCH_EVERY_S)
+        self._tell_counts(told)
+
+    def keep_omitted(self) -> list[asyncio.Future[None]]:
+        """One letter a facility for all that was not kept, with their number; done once each is kept."""
+        now, waits = self._clock.now(), list[asyncio.Future[None]]()
+        for one in self._budget.omitted(at=now):
+            _log.warning("malformed messages not kept", topic=one.topic, why=one.reason)
+            waits.append(asyncio.get_running_loop().create_future())
+            self._packer.put((), (one,), partial(waits[-1].set_result, None), at=now)
+        return waits
+
+    def _totals(self) -> tuple[int, int, int]:
+        return self.counts.messages, self.counts.readings, self.counts.malformed
+
+    def _tell_counts(self, told: tuple[int, int, int]) -> tuple[int, int, int]:
+        totals = self._totals()
+        if totals != told:
+            messages, readings, malformed = totals
+            omitted = self.counts.omitted
+            _log.info(
+                "taken since the start",
+                messages=messages,
+                readings=readings,
+                malformed=malformed,
+                omitted=omitted,
+            )
+        return totals
+
+    async def check_alerts(self) -> None:
+        """Bring the alerts in line with what was seen."""
+        pressed_s = self._packer.pressed_for_s
+        INGEST_LAG_S.labels("ingest").set(pressed_s)
+        await self._backpressure.turn(
+            on=pressed_s >= self._backpressure_after_s,
+            detail=f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged",
+        )
+        for facility_id, switch in list(self._suspects.items()):
+            share = self._rate.share(facility_id, at=self._clock.now())
+            await switch.turn(
+                on=share > ALERT_SHARE, detail=f"{share:.1%} of the latest messages are malformed"
+            )
+            if self._suspects.get(facility_id) is not switch:  # evicted while the register was told
+                self._note_evicted(facility_id, switch)
+            elif share == 0:
+                del self._suspects[facility_id]
+        for facility_id, switch in list(self._evicted.items()):
+            await switch.turn(on=False)
+            if self._evicted.get(facility_id) is switch and not switch.is_on:
+                del self._evicted[facility_id]
+
+
+async def run(
+    *,
+    sessions: Sequence[IngestSession],
+    stream: TelemetryStream,
+    alerts: AlertRegistry,
+    clock: Clock,
+    shares: TurnShares | None = None,
+    worker: str = "",
+    stop: asyncio.Event,
+) -> None:
+    """Until `stop`. Of each of `sessions` one worker reads, whoever has its turn; with `shares` the workers share them
+    out evenly, this one under the name `worker`."""
+    packer = ReadingPacker(stream)
+    ingest = MeterIngest(packer, alerts, clock)
+    reading, read_out = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(packer.run(read_out))
+        tasks.create_task(ingest.watch(reading, read_out))
+        if shares is not None:
+            tasks.create_task(share_out(sessions, shares, worker, stop))
+        async with asyncio.TaskGroup() as readers:
+            for session in sessions:
+                readers.create_task(read_in_turns(session, ingest, sessions, reading, stop))
+        # Those messages were acknowledged: nobody sends them again, and nobody else counts them.
+        if waits := ingest.keep_omitted():
+            await asyncio.wait(waits, timeout=_LAST_WORDS_WITHIN_S)
+        # Only now: what was read while `stop` came is still kept and acknowledged.
+        read_out.set()

@@ -1,0 +1,117 @@
+"""The ingest sessions at the broker: each read by one worker at a time, and several workers share them out."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from application.ports.coordination.exclusive_lock import ExclusiveTurn
+from application.ports.coordination.lock_holders import TurnShares
+from application.ports.telemetry.meter_feed import MessageTaker, MeterFeed
+from interfaces.workers.loops.leader_loop import sleep_unless
+
+_log = structlog.get_logger(__name__)
+
+_SHARE_EVERY_S = 1.0
+
+
+@dataclass
+class IngestSession:
+    """A persistent session, under a client id of its own, and the turn of reading it.
+
+    The broker keeps for it what comes while nobody reads, so every session must be read by somebody: a worker takes
+    each that is free, and gives one up to a worker that has fewer.
+    """
+
+    name: str
+    feed: MeterFeed
+    turn: ExclusiveTurn
+    is_held: bool = False
+    given_up_at: float = 0.0
+    """When it was last given up, by the event loop's clock."""
+    give_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def read_in_turns(
+    session: IngestSession,
+    taker: MessageTaker,
+    sessions: Sequence[IngestSession],
+    reading: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    """Read `session` whenever it is this worker's turn, until `stop`. `reading` is set while any session is read."""
+    while not stop.is_set():
+        async with AsyncExitStack() as turn:
+            lost = await _unless(stop, asyncio.ensure_future(turn.enter_async_context(session.turn.held())))
+            if lost is None:
+                return
+            session.is_held = True
+            session.give_up.clear()
+            reading.set()
+            _log.info("ingest reads the meters", session=session.name)
+            try:
+                await _read(session, taker, lost, stop)
+            finally:
+                session.is_held = False
+                if not any(other.is_held for other in sessions):
+                    reading.clear()
+
+
+async def share_out(
+    sessions: Sequence[IngestSession], shares: TurnShares, worker: str, stop: asyncio.Event
+) -> None:
+    """Give up a session whenever `worker` has two more than another worker, until `stop`."""
+    while not stop.is_set():
+        await sleep_unless(stop, _SHARE_EVERY_S)
+        held = [session for session in sessions if session.is_held and not session.give_up.is_set()]
+        if len(held) < 2:
+            continue
+        try:
+            held_by = await shares.held_by()
+        except ConnectionError as error:
+            _log.warning("sessions not shared out now", error=str(error))
+            continue
+        if len(held) >= min((n for other, n in held_by.items() if other != worker), default=len(held)) + 2:
+            # Each in turn: who has few may be a dead process that still stands in the line of one of them.
+            given = min(held, key=lambda session: session.given_up_at)
+            given.given_up_at = asyncio.get_running_loop().time()
+            _log.info("giving up a session to another worker", session=given.name)
+            given.give_up.set()
+
+
+async def _read(
+    session: IngestSession, taker: MessageTaker, lost: asyncio.Event, stop: asyncio.Event
+) -> None:
+    ending = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(session.feed.run(taker, ending))
+        tasks.create_task(_end_at_first(ending, stop, lost, session.give_up))
+
+
+async def _unless(stop: asyncio.Event, entering: "asyncio.Future[asyncio.Event]") -> asyncio.Event | None:
+    """What was waited for; None when `stop` came first."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        either: list[asyncio.Future[Any]] = [entering, stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if entering.done():
+            return entering.result()
+        return None
+    finally:
+        stopped.cancel()
+        if not entering.done():
+            entering.cancel()
+            await asyncio.gather(entering, return_exceptions=True)
+
+
+async def _end_at_first(ending: asyncio.Event, *causes: asyncio.Event) -> None:
+    waits = [asyncio.create_task(cause.wait()) for cause in causes]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.set()
+        for wait in waits:
+            wait.cancel()

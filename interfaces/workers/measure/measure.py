@@ -1,0 +1,201 @@
+"""The measure worker: once a window is over and its readings are there, records what each facility delivered.
+
+While a window runs it also says which curtailments the meters confirm.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from application.command_bus.bus import CommandBus, TooManyConflicts
+from application.command_bus.decision_context import CommandContext
+from application.measurement.agreed_baseline import agreed_baseline
+from application.measurement.measure import (
+    MeasuringBasis,
+    basis_of,
+    is_ready,
+    measured_window,
+    measurement_of,
+    readings_window,
+    verification_of,
+)
+from application.ports.clock import Clock
+from application.ports.coordination.locks import Locks
+from application.ports.event_store.event_store import EventStore, EventStoreUnavailable, StreamNotFound
+from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
+from domain.dispatch import Dispatch, DispatchState
+from domain.dr_event import DREvent
+from domain.errors import DomainError
+from domain.facility import Facility
+from domain.identifiers import dispatch_id, facility_stream_id
+from domain.telemetry.intervals import interval_start
+from domain.time_series.windows import IntervalSeries, TimeWindow
+from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from projections.deadlines import DeadlineRow
+from projections.queries.views import ReadModelsUnavailable
+
+_log = structlog.get_logger(__name__)
+LOCK = "measure"
+POLL_S, LEAST_POLL_WALL_S = 15.0, 1.0
+LONGEST_WINDOW = timedelta(days=1)
+FACILITIES_AT_ONCE = 50
+PUTS_OFF = (EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable, TooManyConflicts)
+
+
+@dataclass
+class Measuring:
+    """All of it follows from recorded state: a restart loses nothing, and a repeat records nothing.
+
+    `due(now)` gives the deadlines up to a moment, as the read model does.
+    """
+
+    due: Callable[[datetime], Sequence[DeadlineRow]]
+    store: EventStore
+    telemetry: TelemetryStore
+    bus: CommandBus
+    clock: Clock
+    _looked_at: dict[UUID, datetime] = field(default_factory=dict)
+    """Dispatch -> the quarter-hour up to which its meter was looked at."""
+
+    def pass_once(self) -> int:
+        """Measure what is due and verify what runs; the number of commands given.
+
+        Raises EventStoreUnavailable, TelemetryStoreUnavailable or ReadModelsUnavailable.
+        """
+        now = self.clock.now()
+        deadlines = self.due(now + LONGEST_WINDOW)
+        given = 0
+        for deadline in deadlines:
+            if deadline.kind == "measure" and deadline.due_at <= now:
+                given += self._measure(deadline, now)
+            elif deadline.kind == "end" and deadline.due_at > now:
+                given += self._verify(deadline, now)
+        return given
+
+    def _measure(self, deadline: DeadlineRow, now: datetime) -> int:
+        dr_event, dispatches = self._dispatches(deadline.dr_event_id)
+        open_ones = [state for state in dispatches if state.was_committed and not state.measured]
+        newest = self.telemetry.newest_readings_at([state.facility_id for state in open_ones])
+        ready = [state for state in open_ones if is_ready(now, state.ends_at, newest.get(state.facility_id))]
+        commands = (
+            measurement_of(state, metered, basis, now=now)
+            for state, metered, basis in self._with_readings(dr_event, ready, until=None)
+        )
+        return self._give(commands, deadline)
+
+    def _verify(self, deadline: DeadlineRow, now: datetime) -> int:
+        """Once in each quarter-hour of the window, for the dispatches that the meter has not confirmed yet."""
+        until = interval_start(now)
+        if deadline.starts_at is None or measured_window(deadline.starts_at, until) is None:
+            return 0
+        dr_event, dispatches = self._dispatches(deadline.dr_event_id)
+        unconfirmed = [
+            state
+            for state in dispatches
+            if state.status in {"committed", "verified_by_bms"} and self._looked_at.get(_key(state)) != until
+        ]
+        newest = self.telemetry.newest_readings_at([state.facility_id for state in unconfirmed])
+        reported = [s for s in unconfirmed if (at := newest.get(s.facility_id)) is not None and at >= until]
+        self._looked_at = {key: at for key, at in self._looked_at.items() if at > now - LONGEST_WINDOW}
+        self._looked_at |= {_key(state): until for state in reported}
+        commands = (
+            verification_of(state, metered, basis, until=until)
+            for state, metered, basis in self._with_readings(dr_event, reported, until=until)
+        )
+        return self._give(commands, deadline)
+
+    def _dispatches(self, dr_event_id: UUID) -> tuple[DREvent, list[DispatchState]]:
+        dr_event = self.store.load(DREvent, dr_event_id)
+        states = []
+        for facility_id in dr_event.state.dispatched:
+            with suppress(StreamNotFound):  # a share too small for a command has no dispatch
+                states.append(self.store.load(Dispatch, dispatch_id(dr_event_id, facility_id)).state)
+        return dr_event, states
+
+    def _with_readings(
+        self, dr_event: DREvent, states: Sequence[DispatchState], *, until: datetime | None
+    ) -> Iterable[tuple[DispatchState, IntervalSeries, MeasuringBasis]]:
+        """The dispatches with their meters' quarter-hours, in blocks read over all of their windows."""
+        if not states:
+            return
+        method = agreed_baseline(self.store, dr_event)
+        for start in range(0, len(states), FACILITIES_AT_ONCE):
+            block_states = states[start : start + FACILITIES_AT_ONCE]
+            window = _window_of(block_states, until)
+            ids = [state.facility_id for state in block_states]
+            block = self.telemetry.interval_series_of(ids, readings_window(window))
+            for state in block_states:
+                facility = self.store.load(Facility, facility_stream_id(state.facility_id))
+                basis = basis_of(facility.state, method, state.dr_event_id)
+                yield state, block.series(state.facility_id), basis
+
+    def _give(self, commands: Iterable[msgspec.Struct | None], deadline: DeadlineRow) -> int:
+        context = CommandContext(
+            correlation_id=deadline.correlation_id,
+            causation_id=deadline.caused_by,
+            actor="worker:measure",
+            tenant=deadline.tenant,
+            trace_id=deadline.trace_id,
+        )
+        given = 0
+        for command in commands:
+            if command is None:
+                continue
+            try:
+                self.bus.handle(command, context)
+                given += 1
+            except DomainError as error:
+                _log.warning("measurement refused", command=type(command).__name__, error=str(error))
+        return given
+
+
+def _key(state: DispatchState) -> UUID:
+    return dispatch_id(state.dr_event_id, state.facility_id)
+
+
+def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeWindow:
+    """On quarter-hours around the windows, so that it can be read even where none lies inside."""
+    starts_at = interval_start(min(state.starts_at for state in states))
+    ends_at = until or max(state.ends_at for state in states)
+    last = interval_start(ends_at)
+    return TimeWindow(starts_at, max(last, starts_at + timedelta(minutes=15)))
+
+
+class Pass(Protocol):
+    """What is done again and again: `pass_once` gives the number of commands."""
+
+    def pass_once(self) -> int: ...
+
+
+async def run(
+    *, measuring: Measuring, locks: Locks, stop: asyncio.Event, remeasuring: Pass | None = None
+) -> None:
+    """Until `stop`. Of several workers one is active."""
+    passes = [measuring] if remeasuring is None else [measuring, remeasuring]
+    await while_held(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
+
+
+async def _measure(clock: Clock, passes: Sequence[Pass], stop: asyncio.Event) -> None:
+    """Side by side: what is corrected by the thousand does not hold up what is due."""
+    async with asyncio.TaskGroup() as tasks:
+        for one in passes:
+            tasks.create_task(_again_and_again(clock, one, stop))
+
+
+async def _again_and_again(clock: Clock, one: Pass, stop: asyncio.Event) -> None:
+    pause_s = max(clock.wall_seconds(POLL_S), LEAST_POLL_WALL_S)
+    while not stop.is_set():
+        try:
+            given = await asyncio.to_thread(one.pass_once)
+            if given:
+                _log.info("measured", commands=given, by=type(one).__name__)
+        except PUTS_OFF as error:
+            _log.warning("measuring put off", by=type(one).__name__, error=str(error))
+        await sleep_unless(stop, pause_s)

@@ -1,0 +1,232 @@
+"""uvicorn's HTTP protocol over httptools, with an end to what one connection may take.
+
+httptools gathers a header line, and the trailers behind a body in chunks, for as long as somebody sends it; uvicorn
+keeps all requests that come in one piece, however short they are, waits for the rest of a request for ever, and tells
+only the newest of those that came on a connection that it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast
+from uuid import uuid4
+
+import httptools
+import msgspec
+import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from interfaces.web.middleware.response_headers import NOT_KEPT, TRACE, UNTOUCHED
+from interfaces.web.problems import MEDIA_TYPE, Problem
+
+MOST_HEAD_BYTES = 64 * 1_024
+"""And what is received in one piece: what comes behind the last piece of a body, or before the first."""
+MOST_PIPELINED = 64
+"""Requests that wait for the answers before theirs."""
+MOST_HEADERS = 100
+HEAD_WITHIN_S = 10.0
+"""Wall seconds from the first byte of a request to the end of its head."""
+BODY_WITHIN_S = 60.0
+"""And from there to the end of its body, while it is read; what a route allows for it is less."""
+IDLE_S = 30.0
+"""How long a connection may be open before it is used, and between two requests."""
+MOST_COPIED = 16 * 1_024
+_HEAD = b"HTTP/1.1 "
+log = structlog.get_logger("web")
+
+
+class Awaited(NamedTuple):
+    """What the other side has still to send, and how many requests came before it."""
+
+    part: Literal["first byte", "head", "body"]
+    requests: int
+
+    @property
+    def within_s(self) -> float:
+        return {"first byte": IDLE_S, "head": HEAD_WITHIN_S, "body": BODY_WITHIN_S}[self.part]
+
+
+class HeadWithBody:
+    """A transport that sends the head of an answer together with what follows it at once: one call of the system.
+
+    Where nothing follows before the event loop's next turn, the head goes by itself.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            if len(data) <= MOST_COPIED:
+                self._transport.write(head + data)
+            else:
+                self._transport.writelines((head, data))
+        elif data.startswith(_HEAD):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+
+class ToldFlow(FlowControl):
+    """Tells when what the other side sends is read again after it was not."""
+
+    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._resumed = resumed
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            super().resume_reading()
+            self._resumed()
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Hangs up where a request or what is neither head nor body does not come to an end; where it can, it says why."""
+
+    _unfinished_bytes = 0
+    _part: Literal["head", "body"] | None = None
+    """What of a request has begun to come; None between two."""
+    _requests = 0
+    _timed: Awaited | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _answered: RequestResponseCycle | None = None
+    """The request that is answered now, or was last."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
+        self.flow = ToldFlow(transport, self._read_again)
+        self._await(Awaited("first byte", 0))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever answers a request is told, also where another one waits behind it."""
+        self._await(None)
+        self.pipeline.clear()
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unfinished_bytes += len(data)
+        super().data_received(data)
+        if self._unfinished_bytes > MOST_HEAD_BYTES + len(data) and not self.transport.is_closing():
+            self.send_400_response(
+                f"address and headers of the request take more than {MOST_HEAD_BYTES} bytes"
+            )
+        if self._part is None and self._is_answering:
+            self._await(None)
+        else:  # uvicorn's own clock of an idle connection ends with any bytes, as a body's end behind an answer
+            self._await(Awaited(self._part or "first byte", self._requests))
+
+    def on_message_begin(self) -> None:
+        self._part = "head"
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._part == "body":
+            return  # a trailer: the headers were looked at before it came
+        if len(self.headers) >= MOST_HEADERS:
+            raise httptools.HttpParserError("too many headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._unfinished_bytes = 0
+        self._part = "body"
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise httptools.HttpParserError(
+                "too many requests at once"
+            )  # answered by 400, as what is no HTTP is
+        super().on_headers_complete()
+        if len(self.pipeline) == 1:
+            self.flow.resume_reading()  # else nobody would see that the other side is gone
+
+    def on_body(self, body: bytes) -> None:
+        self._unfinished_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unfinished_bytes = 0
+        self._part = None
+        self._requests += 1
+        super().on_message_complete()
+
+    @property
+    def _is_answering(self) -> bool:
+        newest: RequestResponseCycle | None = self.cycle
+        return newest is not None and not newest.response_complete
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _await(self, awaited: Awaited | None) -> None:
+        """The clock of what is awaited already goes on."""
+        if awaited == self._timed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timed = awaited
+        self._timer = None if awaited is None else self.loop.call_later(awaited.within_s, self._hang_up)
+
+    def _read_again(self) -> None:
+        """A head has its whole time from here; of a body, which is paused again and again, the time goes on."""
+        if self._part == "head" and (awaited := self._timed) is not None:
+            self._await(None)
+            self._await(awaited)
+
+    def _hang_up(self) -> None:
+        awaited, self._timed, self._timer = self._timed, None, None
+        if self.transport.is_closing():
+            return
+        if self._part is not None and self.flow.read_paused:  # it is we who do not read
+            self._await(awaited)
+            return
+        if self._part == "head" and not self._is_answering:
+            detail = f"address and headers of the request did not come within {HEAD_WITHIN_S:g} s"
+            self._refuse(Problem("head-too-slow", detail))
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What comes here never reaches the application; it is answered as that answers (RFC 9457).
+
+        Not in the middle of another answer, whose rest this would be taken for.
+        """
+        answered = self._answered
+        if answered is None or not answered.response_started or answered.response_complete:
+            self._refuse(Problem("malformed-request", msg))
+        self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        trace_id = uuid4().hex
+        document = msgspec.json.encode(problem.document(trace_id))
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(document)),
+            (b"connection", b"close"),
+            (TRACE, trace_id.encode()),
+            *UNTOUCHED,
+            NOT_KEPT,
+        ]
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + document)
+        log.info("no request", problem=problem.name, why=problem.detail, trace_id=trace_id)

@@ -1,0 +1,113 @@
+"""The web worker: the HTTP edge on uvicorn, until it is told to stop."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import uvicorn
+from litestar.types import ASGIApp
+
+from interfaces.workers.web.http_protocol import IDLE_S, BoundedHttpProtocol
+
+THREADS = 64
+"""Stores are synchronous: asyncio's own executor has six threads on two cores, too few for a group commit."""
+SWITCH_INTERVAL_S = 0.0005
+"""Of threads, on the one interpreter lock. With the usual 5 ms every send and receive of the loop waits that long
+whenever a thread is judging, and a post has several."""
+GRACE_S = 5.0
+BACKLOG = 1_024
+MOST_CONNECTIONS = 4_000
+"""Streams among them, so that who only asks finds room too."""
+UNREAD_MS = 20_000
+"""After so long the kernel ends a connection whose other side takes nothing, or is gone without a word."""
+POLL_S = 0.02
+
+
+class AddressTaken(RuntimeError):
+    """The address cannot be listened on."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: whoever runs the worker decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host`:`port` (0: a free one). Raises AddressTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Only for a socket that says it is TCP does asyncio turn Nagle's algorithm off, which costs 40 ms an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)  # each connection inherits it
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise AddressTaken(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with GRIDPROOF_HTTP_BIND"
+        ) from error
+    return listener
+
+
+async def run(
+    app: ASGIApp,
+    *,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    started: Callable[[str], None] | None = None,
+    end_streams: Callable[[], None] | None = None,
+) -> None:
+    """Serve `app` on `listener` until `stop`; then finish what was begun, GRACE_S wall seconds at most.
+
+    `started` is told the URL once requests are answered. Streams would hold up the end: `end_streams` ends them.
+    """
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
+    asyncio.get_running_loop().set_default_executor(executor)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http=BoundedHttpProtocol,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=int(IDLE_S),
+            timeout_graceful_shutdown=int(GRACE_S),
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="serve http")
+    stopping = asyncio.create_task(stop.wait(), name="stop http")
+    try:
+        await _until_started(server, serving)
+        if started is not None:
+            host, port = listener.getsockname()[:2]
+            started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if end_streams is not None:
+            end_streams()
+        server.should_exit = True
+        await serving
+        listener.close()
+        executor.shutdown(wait=False, cancel_futures=True)
+        sys.setswitchinterval(usual_s)
+
+
+async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    while not server.started:
+        if serving.done():
+            serving.result()
+            raise RuntimeError("the HTTP server ended while it started; see its log")
+        await asyncio.sleep(POLL_S)
