@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:

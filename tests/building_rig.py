@@ -26,10 +26,10 @@ from interfaces.simulation.bms_network import BmsNetwork, SimulatedBms
 from interfaces.simulation.building_control import SimulatedBuildingControl, SimulatedSetpoints
 from interfaces.simulation.mishaps import Mishaps
 from interfaces.simulation.story import Story as StoryOfAStorm
-from interfaces.simulators.bms_server import BmsServer, create_bms_app
-from interfaces.simulators.building import Building
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.journal import JournalEntry
 from tests.fakes.building_control import FakeBuildingControl
 
 CLOCK = SystemClock()

@@ -24,8 +24,8 @@ from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState, DREventStatus
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
-from interfaces.simulators.building import Building
-from interfaces.simulators.journal import JournalEntry
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.workers.relay.relay import Relay
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl

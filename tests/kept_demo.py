@@ -24,7 +24,7 @@ from application.access.api_keys import ID_BYTES, ROLES, SECRET_BYTES, issue
 from application.ports.access.api_keys import Role
 from application.ports.clock import Clock
 from interfaces.bootstrap import Stores, open_stores, resolve_addresses
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID
 from tests.demo_runs import LONGEST_S, ROOT, children_of
 from tests.hanging import hang

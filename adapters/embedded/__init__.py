@@ -17,7 +17,7 @@ folder (embedded.lock); several folders side by side. Children die with the laun
 -9. Failures are `EmbeddedServerError`s (adapters.embedded.errors): BinaryMissing, DataFolderInUse, DiskUnusable,
 PortTaken, ServerExited, ServerNotReady, ForeignServer, CannotDropRoot; each says what to do next.
 
-`child_process.spawn` starts any other child in the same way; bootstrap hands it to `interfaces.supervisor`.
+`child_process.spawn` starts any other child in the same way; bootstrap hands it to `interfaces.system.supervisor`.
 """
 
 from adapters.embedded.child_process import spawn

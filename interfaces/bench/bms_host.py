@@ -15,9 +15,9 @@ from typing import cast
 import uvloop
 
 from application.facility.portfolio_entries import FacilityEntry
-from interfaces.simulators.bms_answers import XmlAnswer
-from interfaces.simulators.bms_server import BmsServer
-from interfaces.simulators.building import Building
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.responses import XmlAnswer
+from interfaces.simulators.bms.server import BmsServer
 
 _END_OF_HEAD, _LENGTH = b"\r\n\r\n", b"content-length:"
 
@@ -65,7 +65,7 @@ def _length(head: bytearray) -> int:
 
 async def _serve(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:
     from interfaces.bootstrap import clock_of
-    from interfaces.settings import Settings
+    from interfaces.settings.settings import Settings
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -31,7 +31,7 @@ from interfaces.bootstrap.bench_dispatch import (
     save_forecasts,
     stores_at,
 )
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 ZONES, PER_DR_EVENT = 3, 50
 ANSWER_S = 0.2

@@ -40,7 +40,7 @@ from interfaces.bootstrap.bench_ingest import (
 )
 from interfaces.bootstrap.bench_readable import ReadingApi, reading_api
 from interfaces.bootstrap.stores import Stores, open_stores
-from interfaces.simulators.load_plan import LoadAudit, audit
+from interfaces.simulators.meters.load_plan import LoadAudit, audit
 
 SHAPES = (
     Shape("6,700/s one per message", 6_700.0),

@@ -8,7 +8,7 @@ from interfaces.bench.figures import Figure, figure
 from interfaces.bench.ingest_floor import Bare, Details, us
 from interfaces.bench.ingest_load import Sent
 from interfaces.bench.ingest_readable import Readable
-from interfaces.simulators.load_plan import LoadAudit
+from interfaces.simulators.meters.load_plan import LoadAudit
 
 
 class Measured(NamedTuple):

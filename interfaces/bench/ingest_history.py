@@ -12,7 +12,7 @@ from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
 from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
 from interfaces.bench.bed import Bed
 from interfaces.bootstrap.stores import Stores
-from interfaces.simulators.load_plan import LoadPlan
+from interfaces.simulators.meters.load_plan import LoadPlan
 
 METERS, CADENCE_S = 10, 15
 """Of a facility."""

@@ -17,8 +17,8 @@ import msgspec
 import uvloop
 
 from interfaces.bootstrap.bench_ingest import BareAnswer, run_bare_subscriber
-from interfaces.simulators.load_plan import LoadPlan
-from interfaces.simulators.meter_load import LoadReport, MeterLoad
+from interfaces.simulators.meters.load import LoadReport, MeterLoad
+from interfaces.simulators.meters.load_plan import LoadPlan
 
 CONNECTIONS = 8
 CADENCE_S = 15.0

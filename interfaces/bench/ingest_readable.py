@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from interfaces.bootstrap.bench_readable import ReadingApi
-from interfaces.simulators.load_plan import METERS_PER_FACILITY, LoadPlan
+from interfaces.simulators.meters.load_plan import METERS_PER_FACILITY, LoadPlan
 
 FACILITIES = 600
 EVERY_S = 0.05

@@ -4,7 +4,8 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
-from interfaces.bootstrap.files import load_forecaster, open_readings_file, rolling_forecasts
+from interfaces.bootstrap.embedded_broker import meter_logins
+from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ledger import (
     ledger_status,
     prove_dr_event,
@@ -12,8 +13,8 @@ from interfaces.bootstrap.ledger import (
     verify_ledger,
     wait_until_sealed,
 )
-from interfaces.bootstrap.meter_logins import meter_logins
-from interfaces.bootstrap.meters_and_forecasts import forecast_cycle
+from interfaces.bootstrap.offline_files import load_forecaster, open_readings_file, rolling_forecasts
+from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
@@ -35,7 +36,6 @@ from interfaces.bootstrap.stores import (
     opened_stores,
     verify_read_models,
 )
-from interfaces.bootstrap.workers import WORKERS, run_worker
 
 __all__ = [
     "WORKERS",

@@ -15,7 +15,7 @@ import psycopg
 
 from application.command_bus.bus import CommandBus
 from interfaces.bootstrap.stores import Stores, open_stores
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded.postgres import EmbeddedPostgres

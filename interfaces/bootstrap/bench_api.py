@@ -20,7 +20,7 @@ import msgspec
 from interfaces.bootstrap.bench import BenchDatabase, open_bench_stores
 from interfaces.bootstrap.bench_door import cpu_s_of, facility_entry, free_port, running_server
 from interfaces.bootstrap.bench_projections import read_side
-from interfaces.settings import PREFIX, read_settings
+from interfaces.settings.settings import PREFIX, read_settings
 
 if TYPE_CHECKING:
     from application.ports.clock import Clock

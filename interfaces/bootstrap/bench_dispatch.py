@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from interfaces.bootstrap.stores import Stores, accelerated_clock, open_stores
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from domain.forecast import Forecast
@@ -39,7 +39,7 @@ def bench_settings(database_url: str, nats_url: str, *, calls_at_once: int) -> S
 
 def run_bench_worker(name: str, settings: Settings) -> None:
     """In a process of its own, until SIGTERM."""
-    from interfaces.bootstrap.workers import run_worker
+    from interfaces.bootstrap.processes import run_worker
 
     run_worker(name, settings)
 
@@ -47,7 +47,7 @@ def run_bench_worker(name: str, settings: Settings) -> None:
 def run_bench_dispatch(settings: Settings, facility_ids: list[str]) -> None:
     """Likewise, for those facilities, whatever the read models say."""
     from interfaces.bootstrap.dispatch import run_dispatch
-    from interfaces.bootstrap.workers import run_until_stopped
+    from interfaces.bootstrap.processes import run_until_stopped
 
     async def run(stores: Stores, stop: asyncio.Event) -> None:
         await run_dispatch(stores, stop, facilities=lambda: facility_ids)

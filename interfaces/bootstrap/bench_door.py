@@ -23,7 +23,7 @@ from uuid import uuid4
 import msgspec
 
 from interfaces.bootstrap.bench import BenchDatabase, open_bench_stores
-from interfaces.settings import PREFIX, Settings, read_settings
+from interfaces.settings.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from application.facility.portfolio_entries import FacilityEntry

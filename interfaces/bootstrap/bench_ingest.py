@@ -22,7 +22,7 @@ from application.ports.telemetry.meter_feed import Kept, MeterMessage
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap.servers import migrate_database, with_embedded
-from interfaces.settings import PREFIX, Settings
+from interfaces.settings.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from interfaces.bootstrap.bench_door import facility_entry, free_port, running_server
 from interfaces.bootstrap.bench_projections import read_side
-from interfaces.settings import PREFIX, read_settings
+from interfaces.settings.settings import PREFIX, read_settings
 
 if TYPE_CHECKING:
     from interfaces.bootstrap.bench_ingest import IngestStage

@@ -16,7 +16,7 @@ from uuid import uuid4
 from interfaces.bootstrap.bench import BenchDatabase, open_bench_stores
 from interfaces.bootstrap.bench_door import cpu_s_of, free_port, running_server
 from interfaces.bootstrap.bench_projections import read_side
-from interfaces.settings import PREFIX, read_settings
+from interfaces.settings.settings import PREFIX, read_settings
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
 def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> BuildingControl:
     """SOAP, with the planted faults that the settings name."""
     from adapters.bms.soap import SoapBuildingControl, SoapLimits
-    from interfaces.secrets import resolve_secret
+    from interfaces.settings.secrets import resolve_secret
 
     settings = stores.settings
     control: BuildingControl = SoapBuildingControl(

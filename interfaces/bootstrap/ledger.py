@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from application.ledger.proof import NotProvable
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.postgres.ledger.follower import LedgerFollower
@@ -37,7 +37,7 @@ class NoPublicKey(NotProvable):
 def open_archive(settings: Settings) -> Archive:
     """Where the settings say, or a folder in the data folder. Raises SecretError; ArchiveUnavailable when used."""
     from adapters.archive import ObjectArchive, S3Access
-    from interfaces.secrets import resolve_secret
+    from interfaces.settings.secrets import resolve_secret
 
     secret = settings.archive_s3_secret
     s3 = S3Access(
@@ -58,7 +58,7 @@ def ledger_store(stores: Stores) -> PostgresLedgerStore:
 def ledger_signer(settings: Settings) -> Ed25519Signer:
     """The key that the settings refer to, or that of the data folder, made if there is none. Raises UnusableKey."""
     from adapters.signing import signer_from_pem, signer_in
-    from interfaces.secrets import resolve_secret
+    from interfaces.settings.secrets import resolve_secret
 
     if settings.ledger_key is None:
         return signer_in(settings.data_dir)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.servers import NoRunningSystem
 from interfaces.bootstrap.stores import Stores
-from interfaces.bootstrap.telemetry_log import telemetry_log
+from interfaces.bootstrap.telemetry_stream import telemetry_log
 
 if TYPE_CHECKING:
     from application.operations.dead_letter_replay import DeadLetterReplay

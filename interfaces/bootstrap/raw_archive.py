@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.ledger import open_archive
-from interfaces.bootstrap.telemetry_log import telemetry_log
+from interfaces.bootstrap.telemetry_stream import telemetry_log
 from interfaces.failpoints import failpoint
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.archive import Archive

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
-from interfaces.bootstrap.influx import set_up_telemetry_store
-from interfaces.settings import PREFIX, Settings, read_settings
+from interfaces.bootstrap.influxdb import set_up_telemetry_store
+from interfaces.settings.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.embedded import EmbeddedServers

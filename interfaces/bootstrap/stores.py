@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from application.command_bus.bus import CommandBus
 from application.ports.clock import Clock
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
-from interfaces.settings import Settings, read_settings
+from interfaces.settings.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.postgres.event_store.event_store import PostgresEventStore
@@ -82,7 +82,7 @@ class Stores:
 
     def telemetry(self) -> TelemetryStore:
         if self.settings.telemetry_store == "influx":
-            from interfaces.bootstrap.influx import influx_store
+            from interfaces.bootstrap.influxdb import influx_store
 
             return influx_store(self.settings, self.pool, self.clock)
         from adapters.postgres.telemetry.store import PostgresTelemetryStore
@@ -91,7 +91,7 @@ class Stores:
 
     def rollups(self) -> TelemetryRollups:
         if self.settings.telemetry_store == "influx":
-            from interfaces.bootstrap.influx import influx_store
+            from interfaces.bootstrap.influxdb import influx_store
 
             return influx_store(self.settings, self.pool, self.clock)
         from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
@@ -101,7 +101,7 @@ class Stores:
     def meter_powers(self) -> MeterPowersView:
         if self.settings.telemetry_store == "influx":
             from adapters.influxdb.meter_powers import InfluxMeterPowers
-            from interfaces.bootstrap.influx import influx_connection
+            from interfaces.bootstrap.influxdb import influx_connection
 
             return InfluxMeterPowers(influx_connection(self.settings))
         from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers

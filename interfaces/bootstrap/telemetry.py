@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from application.ports.telemetry.store import TelemetryStore
     from application.telemetry.store_health import TelemetryHealth
     from interfaces.bootstrap.stores import Stores
-    from interfaces.settings import Settings
+    from interfaces.settings.settings import Settings
     from interfaces.workers.schedule.retention import Retention
     from interfaces.workers.schedule.rollup_monitor import SettlingWatch
 

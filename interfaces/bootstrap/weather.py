@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from application.ports.clock import Clock
     from application.ports.weather.source import WeatherSource
     from application.weather.cell_location import WeatherPlace
-    from interfaces.settings import Settings
+    from interfaces.settings.settings import Settings
 
 WEATHERAPI_URL = "https://api.weatherapi.com"
 
@@ -36,7 +36,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
 
 async def weather_found(settings: Settings, clock: Clock) -> str:
     """What `doctor` says of it; no call is made, for each costs one of the quota. Raises SecretError."""
-    from interfaces.secrets import resolve_secret
+    from interfaces.settings.secrets import resolve_secret
 
     if settings.weather_key is None:
         return f"{urlsplit(settings.weather_url or '').hostname}, no key"
@@ -60,7 +60,7 @@ def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:
 def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
     from adapters.weather import WeatherApiPlan, WeatherApiSource
     from application.weather.quota_alert import WatchedQuota
-    from interfaces.secrets import resolve_secret
+    from interfaces.settings.secrets import resolve_secret
 
     settings, clock = stores.settings, stores.clock
     return WeatherApiSource(

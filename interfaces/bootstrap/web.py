@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from application.telemetry.store_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
-from interfaces.bootstrap.garbage import spare_what_is_there
+from interfaces.bootstrap.gc_tuning import spare_what_is_there
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import current_cache, watched_telemetry
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.telemetry.store import TelemetryStore
@@ -97,7 +97,7 @@ def web_collaborators(
 ) -> WebCollaborators:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
-    from interfaces.secrets import resolve_secret
+    from interfaces.settings.secrets import resolve_secret
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebCollaborators
 

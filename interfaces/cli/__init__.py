@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from interfaces.cli.lazy_group import LazyGroup
+from interfaces.cli.console.lazy_group import LazyGroup
 
 EXAMPLE = """
 \b
@@ -23,15 +23,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("interfaces.cli.worker:worker", "One worker process."),
     "migrate": ("interfaces.cli.migrate:migrate", "Bring the database to this release's schema."),
     "facilities": ("interfaces.cli.facilities:facilities_group", "The portfolio: import it, list it."),
-    "keys": ("interfaces.cli.keys:keys_group", "API keys."),
-    "telemetry": ("interfaces.cli.telemetry:telemetry_group", "Meter history."),
-    "forecast": ("interfaces.cli.forecast:forecast_group", "Load forecasts."),
-    "baseline": ("interfaces.cli.baseline:baseline_group", "What a facility would have drawn."),
+    "keys": ("interfaces.cli.keys.commands:keys_group", "API keys."),
+    "telemetry": ("interfaces.cli.telemetry.commands:telemetry_group", "Meter history."),
+    "forecast": ("interfaces.cli.forecast.commands:forecast_group", "Load forecasts."),
+    "baseline": ("interfaces.cli.baseline.commands:baseline_group", "What a facility would have drawn."),
     "dr-events": ("interfaces.cli.dr_events:dr_events_group", "DR events: list, show, override, cancel."),
-    "audit": ("interfaces.cli.audit:audit_group", "Every step of a DR event, and its proof."),
+    "audit": ("interfaces.cli.audit.commands:audit_group", "Every step of a DR event, and its proof."),
     "projections": ("interfaces.cli.projections:projections_group", "Read models."),
     "dead-letters": ("interfaces.cli.dead_letters:dead_letters_group", "Work that could not be done."),
-    "simulate": ("interfaces.cli.simulate:simulate_group", "The outside world, for trying things."),
+    "simulate": ("interfaces.cli.simulate.commands:simulate_group", "The outside world, for trying things."),
     "bench": ("interfaces.cli.bench:bench", "What this machine reaches, beside the floor."),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
 }
@@ -62,6 +62,6 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 def main(env_file: Path | None) -> None:
     """Demand response whose every step can be proven."""
     if env_file is not None:
-        from interfaces.cli.session import adopt_env_file
+        from interfaces.cli.console.session import adopt_env_file
 
         adopt_env_file(env_file)

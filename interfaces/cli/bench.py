@@ -6,7 +6,7 @@ import click
 
 from interfaces.bench.bed import Bed
 from interfaces.bench.registry import REGISTRY, benchmark_named
-from interfaces.cli.printing import print_json, print_table
+from interfaces.cli.console.printing import print_json, print_table
 
 EXAMPLE = """
 \b

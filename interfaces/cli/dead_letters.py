@@ -9,8 +9,8 @@ import click
 
 from application.operations import dead_letter_decisions as desk
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
-from interfaces.cli.printing import print_fields, print_json, print_table
-from interfaces.cli.session import opened_stores, operator
+from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.session import opened_stores, operator
 
 LIST_EXAMPLE = """
 \b

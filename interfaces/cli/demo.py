@@ -13,7 +13,7 @@ from rich.console import Console
 
 from interfaces.demo.cast import LEAST_FACILITIES
 from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
-from interfaces.settings import PlantedFault
+from interfaces.settings.settings import PlantedFault
 
 if TYPE_CHECKING:
     from interfaces.demo.document import DemoDocument
@@ -80,7 +80,7 @@ def demo(
     answer is lost after it did the work, and a worker killed in the middle. Exits 1 and names the fault if anything
     is not as promised.
     """
-    from interfaces.cli.session import current_settings
+    from interfaces.cli.console.session import current_settings
     from interfaces.demo.run import Demo
     from interfaces.demo.story import DemoFailed
     from interfaces.logs import configure_logs
@@ -116,7 +116,7 @@ def demo(
 
 def _show(console: Console, run: Demo, document: DemoDocument, *, as_json: bool, keep: bool) -> None:
     from interfaces.demo.report import print_report
-    from interfaces.running_system import ADMIN_KEY
+    from interfaces.system.running_system import ADMIN_KEY
 
     if as_json:
         click.echo(msgspec.json.encode(document).decode())

@@ -2,9 +2,9 @@
 
 import click
 
-from interfaces.cli.printing import print_json, print_table
-from interfaces.cli.session import current_settings, running_settings
-from interfaces.settings import Settings
+from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.session import current_settings, running_settings
+from interfaces.settings.settings import Settings
 
 EXAMPLE = """
 \b
@@ -22,7 +22,7 @@ SOMETHING_WRONG = 3
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
     """Look at every server, the schema, the projections, the disk and the clocks."""
-    from interfaces.bootstrap.checkup import check_up
+    from interfaces.bootstrap.doctor.checks import check_up
 
     found = list(check_up(_settings()))
     healthy = all(one.state != "wrong" for one in found)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from domain.dr_event import DREventStatus
-from interfaces.cli.parameter_types import as_of
-from interfaces.cli.printing import print_fields, print_json, print_table
-from interfaces.cli.session import command_context, opened_stores, warn_if_behind
+from interfaces.cli.console.parameter_types import as_of
+from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.session import command_context, opened_stores, warn_if_behind
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.parameter_types import as_of
-from interfaces.cli.printing import print_json, print_table, progress_of
-from interfaces.cli.session import command_context, opened_stores, operator, warn_if_behind
+from interfaces.cli.console.parameter_types import as_of
+from interfaces.cli.console.printing import print_json, print_table, progress_of
+from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.printing import print_json, print_table, progress_of
+from interfaces.cli.console.printing import print_json, print_table, progress_of
 
 if TYPE_CHECKING:
     from interfaces.simulation.runs import SeedResult, Setting

@@ -2,8 +2,8 @@
 
 import click
 
-from interfaces.cli.printing import print_json
-from interfaces.cli.session import running_settings
+from interfaces.cli.console.printing import print_json
+from interfaces.cli.console.session import running_settings
 
 EXAMPLE = """
 \b

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from interfaces.cli.printing import print_json, print_table, progress_of
-from interfaces.cli.session import opened_stores
+from interfaces.cli.console.printing import print_json, print_table, progress_of
+from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
     from projections.engine.maintenance import ProjectionMaintenance

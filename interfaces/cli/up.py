@@ -11,10 +11,10 @@ import click
 
 from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
 from interfaces.bootstrap import open_stores
-from interfaces.cli.session import current_settings
+from interfaces.cli.console.session import current_settings
 from interfaces.logs import configure_logs
-from interfaces.running_system import ADMIN_KEY, NotReady, RunningSystem, write_private
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
+from interfaces.system.running_system import ADMIN_KEY, NotReady, RunningSystem, write_private
 
 EXAMPLE = """
 \b

@@ -2,7 +2,7 @@
 
 import click
 
-from interfaces.cli.session import running_settings
+from interfaces.cli.console.session import running_settings
 
 WORKERS = (
     "web", "relay", "schedule", "dispatch", "notify", "measure", "project", "ingest", "aggregate", "archive",

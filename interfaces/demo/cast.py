@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from interfaces.simulators.building_faults import FaultOrder
+from interfaces.simulators.bms.faults import FaultOrder
 
 LEAST_FACILITIES = 5
 LATE_ANSWER_S = 18.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from interfaces.settings import PlantedFault
+from interfaces.settings.settings import PlantedFault
 
 EPOCH = datetime(2026, 7, 14, 21, 16, tzinfo=UTC)
 """A Tuesday, 14:16 in Los Angeles: a summer afternoon. What the demo's clock reads when its workers start."""

@@ -37,20 +37,20 @@ from interfaces.demo.stage import (
 from interfaces.demo.story import DemoFailed, Story
 from interfaces.demo.verdict import Evidence, failed_facilities, faults
 from interfaces.demo.witness import witnessed
-from interfaces.running_system import (
+from interfaces.settings.settings import Settings
+from interfaces.simulators.bms.journal import read_journal
+from interfaces.simulators.meters.recorded_load import facility_zones
+from interfaces.simulators.sample_portfolio import UTILITY_ID
+from interfaces.simulators.utility import read_callbacks
+from interfaces.simulators.world import load_sources
+from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpec, read_addresses
+from interfaces.system.running_system import (
     ADMIN_KEY,
     PROCESSES,
     READY_WITHIN_S,
     RunningSystem,
     write_private,
 )
-from interfaces.settings import Settings
-from interfaces.simulators.journal import read_journal
-from interfaces.simulators.recorded_load import facility_zones
-from interfaces.simulators.sample_portfolio import UTILITY_ID
-from interfaces.simulators.utility import read_callbacks
-from interfaces.simulators.world import load_sources
-from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpec, read_addresses
 
 SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
 METER_CADENCE_S = 60.0

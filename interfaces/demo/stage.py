@@ -22,8 +22,8 @@ from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
 from domain.identifiers import NAMESPACE
 from interfaces.bootstrap import Stores
 from interfaces.demo.options import EPOCH, HISTORY, STEP_S
-from interfaces.simulators.load_model import LoadSource
-from interfaces.simulators.recorded_load import read_recordings
+from interfaces.simulators.meters.load_model import LoadSource
+from interfaces.simulators.meters.recorded_load import read_recordings
 from interfaces.simulators.sample_portfolio import (
     PROGRAM_ID,
     UTILITY_ID,

@@ -15,7 +15,7 @@ from interfaces.demo.cast import Cast
 from interfaces.demo.ledger import LedgerVerdict
 from interfaces.demo.story import SETTLE
 from interfaces.demo.witness import Witnessed, unintended
-from interfaces.simulators.journal import JournalEntry
+from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.utility import ReceivedCallback
 
 CALLBACKS = frozenset({"accepted", "started", "completed", "measured"})

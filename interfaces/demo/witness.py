@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from interfaces.simulators.journal import JournalEntry, curtailed_zones, duplicate_actions
+from interfaces.simulators.bms.journal import JournalEntry, curtailed_zones, duplicate_actions
 
 
 class Witnessed(msgspec.Struct, frozen=True, kw_only=True):

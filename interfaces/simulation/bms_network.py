@@ -25,7 +25,7 @@ from application.ports.dispatch.building_control import (
 )
 from interfaces.simulation.mishaps import Mishaps
 from interfaces.simulation.virtual_loop import OWNER
-from interfaces.simulators.building import Building, Refusal
+from interfaces.simulators.bms.building import Building, Refusal
 
 TOTAL_S = 30.0
 """How long a call waits for its answer, clock seconds."""

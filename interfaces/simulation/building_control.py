@@ -21,8 +21,8 @@ from application.ports.dispatch.building_control import (
     ZoneState,
 )
 from interfaces.simulation.bms_network import BmsNetwork, Breakers, GuardedNetwork
-from interfaces.simulators.building import Building
-from interfaces.simulators.setpoint_messages import cause_of
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.setpoint_messages import cause_of
 
 
 class Commanding(Protocol):

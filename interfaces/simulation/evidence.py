@@ -19,7 +19,7 @@ from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 from interfaces.simulation.bms_network import Call
 from interfaces.simulation.plan import StormPlan
 from interfaces.simulation.utility_notifier import ReceivedCallback
-from interfaces.simulators.journal import JournalEntry
+from interfaces.simulators.bms.journal import JournalEntry
 
 TDomainEvent = TypeVar("TDomainEvent", bound=DomainEvent)
 

@@ -15,7 +15,7 @@ from interfaces.simulation.plan import Blow, Outage, StormPlan
 from interfaces.simulation.processes import Supervisor
 from interfaces.simulation.simulated_queue import SimulatedWorkQueue
 from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
-from interfaces.simulators.building import Building
+from interfaces.simulators.bms.building import Building
 
 WARM_C = 26.0
 

@@ -14,7 +14,7 @@ from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
 from domain.time_series.interval_block import IntervalBlock
 from domain.time_series.windows import TimeWindow
 from interfaces.simulation.mishaps import Mishaps
-from interfaces.simulators.building import Building
+from interfaces.simulators.bms.building import Building
 
 EVERY_S = 60.0
 """Between two readings, clock seconds."""

@@ -41,8 +41,8 @@ from interfaces.simulation.utility_notifier import SimulatedUtilityNotifier
 from interfaces.simulation.virtual_loop import VirtualLoop
 from interfaces.simulation.work_queue import MemoryWorkQueue
 from interfaces.simulation.workers import Wiring
-from interfaces.simulators.building import Building
-from interfaces.simulators.journal import JournalEntry
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.journal import JournalEntry
 from projections.queries.views import ReadModelsUnavailable
 
 LOOK_S = 20.0

@@ -1,4 +1,4 @@
-"""The product's workers, wired over what is simulated: one function per role, as interfaces.bootstrap.workers does."""
+"""The product's workers, wired over what is simulated: one function per role, as interfaces.bootstrap.processes does."""
 
 from __future__ import annotations
 

@@ -8,15 +8,20 @@ from pathlib import Path
 from application.facility.portfolio_entries import Portfolio
 from application.ports.clock import Clock
 from application.weather.cell_location import WeatherPlace
-from interfaces.simulators.bms_server import BmsServer, create_bms_app
-from interfaces.simulators.building import Building
-from interfaces.simulators.building_faults import FaultBook, FaultOrder
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.faults import FaultBook, FaultOrder
+from interfaces.simulators.bms.journal import Journal
+from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.journal import Journal
 from interfaces.simulators.outside_journal import WEATHER_JOURNAL, OutsideJournal
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults, create_utility_app
-from interfaces.simulators.weather import SimulatedWeather, Temperature, WeatherFaults, create_weather_app
-from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
+from interfaces.simulators.weather.service import (
+    SimulatedWeather,
+    Temperature,
+    WeatherFaults,
+    create_weather_app,
+)
+from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 
 ADVANCE_EVERY_S = 0.05
 """Wall seconds: how often the buildings look at their clock, so that an expiry takes effect unasked."""

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from application.ports.clock import Clock
-from interfaces.simulators.building import Building
-from interfaces.simulators.meters import MeteredBuilding, MeterFleet
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.meters.meters import MeteredBuilding, MeterFleet
+from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from interfaces.simulators.world import load_sources
 from interfaces.simulators.world_spec import read_portfolio
 

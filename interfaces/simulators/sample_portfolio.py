@@ -14,8 +14,8 @@ from application.facility.portfolio_entries import (
     UtilityEntry,
     ZoneEntry,
 )
-from interfaces.simulators.climate import seed_of
-from interfaces.simulators.load_model import LoadModel
+from interfaces.simulators.meters.load_model import LoadModel
+from interfaces.simulators.weather.climate import seed_of
 
 UTILITY_ID = "city-power"
 PROGRAM_ID = "summer-peak"

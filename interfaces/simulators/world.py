@@ -10,10 +10,11 @@ from pathlib import Path
 from application.facility.portfolio_entries import Portfolio
 from application.ports.clock import Clock
 from application.weather.cell_location import WeatherPlace, places_of
-from interfaces.simulators.building import Building
-from interfaces.simulators.load_model import LoadModel, LoadSource
-from interfaces.simulators.meters import MeteredBuilding, MeterFleet
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.meters.load_model import LoadModel, LoadSource
+from interfaces.simulators.meters.meters import MeteredBuilding, MeterFleet
+from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
+from interfaces.simulators.meters.recorded_load import read_recordings
 from interfaces.simulators.outside_journal import METER_JOURNAL, MeterTurn, OutsideJournal
 from interfaces.simulators.parts import (
     BMS_JOURNAL,
@@ -25,8 +26,7 @@ from interfaces.simulators.parts import (
     opened_weather,
     running,
 )
-from interfaces.simulators.recorded_load import read_recordings
-from interfaces.simulators.weather import Temperature
+from interfaces.simulators.weather.service import Temperature
 from interfaces.simulators.world_spec import (
     InvalidWorld,
     WorldAddresses,

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from application.facility.portfolio_entries import Portfolio
-from interfaces.simulators.building_faults import FaultOrder
-from interfaces.simulators.meters import Silence
+from interfaces.simulators.bms.faults import FaultOrder
+from interfaces.simulators.meters.meters import Silence
 from interfaces.simulators.utility import UtilityFaults
-from interfaces.simulators.weather import WeatherFaults
+from interfaces.simulators.weather.service import WeatherFaults
 
 ADDRESSES_FILE = "world.json"
 

@@ -54,7 +54,7 @@ from application.handlers import HANDLERS
 from application.ports.access.api_keys import Role
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 from interfaces.web.app import create_app
 from interfaces.web.edge import ReadinessProbe, ReadRates, WebCollaborators
 from interfaces.workers.web import server

@@ -23,7 +23,7 @@ _READ_BEFORE = [
     "adapters.postgres.read_model.read_models",
     "adapters.redis.rate_limit",
     "interfaces.bootstrap.dispatch",
-    "interfaces.bootstrap.workers",
+    "interfaces.bootstrap.processes",
     "interfaces.cli.serve",
     "interfaces.cli.worker",
     "interfaces.web.app",

@@ -31,7 +31,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from domain.forecast import cycle_start_of
 from domain.telemetry.meter_reading import MeterReading
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from interfaces.web.authentication.session_cookie import COOKIE
 from tests.acceptance.answers import Answer
 from tests.acceptance.asking import AGAIN_S, Asked, Callers, Screen

@@ -10,7 +10,7 @@ from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import Judgement, JudgeNotification
 from domain.dr_event import Notice
 from interfaces.bootstrap import open_stores
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 from tests.acceptance.terminal import Terminal
 from tests.servers import Database
 

@@ -27,7 +27,7 @@ from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.telemetry.meter_reading import MeterReading
-from interfaces.cli.audit_files import export_steps
+from interfaces.cli.audit.step_files import export_steps
 from projections.audit.steps import AuditTrailRow
 from tests.acceptance.terminal import Terminal
 from tests.fakes.forecast_book import FakeForecastBook
@@ -172,7 +172,7 @@ def test_an_export_ends_at_the_head_that_it_began_with(
         return export_steps(steps, *where)
 
     before = terminal.document("audit", "replay", "UTIL-1")
-    monkeypatch.setattr("interfaces.cli.audit_files.export_steps", export_while_it_is_cancelled)
+    monkeypatch.setattr("interfaces.cli.audit.step_files.export_steps", export_while_it_is_cancelled)
     told = terminal.run("audit", "export", "--out", terminal.folder)
 
     exported = (terminal.folder / "audit-steps.jsonl").read_text().splitlines()
@@ -185,7 +185,7 @@ def test_an_export_waits_for_an_audit_trail_that_is_behind_and_leaves_no_file_wh
 ) -> None:
     handled(terminal, CancelDREvent(dr_event_id=accepted, reason="by phone"))
     with monkeypatch.context() as patched:
-        patched.setattr("interfaces.cli.audit_export.CAUGHT_UP_WITHIN_S", 0.1)
+        patched.setattr("interfaces.cli.audit.export.CAUGHT_UP_WITHIN_S", 0.1)
         behind = terminal.run("audit", "export", "--out", terminal.folder / "none")
     assert (behind.exit_code, behind.stdout) == (1, "")
     assert "gridproof projections list" in behind.stderr

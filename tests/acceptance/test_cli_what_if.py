@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from domain.telemetry.intervals import INTERVAL
-from interfaces.bootstrap.history import opened_history
-from interfaces.settings import read_settings
+from interfaces.bootstrap.offline_history import opened_history
+from interfaces.settings.settings import read_settings
 from tests.acceptance.terminal import Terminal
 from tests.integration.projections.stored_log import store_entries
 from tests.property.projected_logs import PortfolioWalk

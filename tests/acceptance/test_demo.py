@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.simulators.load_model import LoadModel
+from interfaces.simulators.meters.load_model import LoadModel
 from tests.demo_runs import SMALL, DemoRun, DemoRuns, run_demo
 
 PLANTED = {

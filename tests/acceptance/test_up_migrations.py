@@ -6,8 +6,8 @@ import pytest
 
 from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.schema.compatibility_check import check_schema
-from interfaces.running_system import RunningSystem
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
+from interfaces.system.running_system import RunningSystem
 
 CONTRACTING = "-- contract: needs release 9.0\nDROP TABLE IF EXISTS gridproof.nothing;"
 

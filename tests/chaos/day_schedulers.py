@@ -15,7 +15,7 @@ from pathlib import Path
 from adapters.clock import AcceleratedClock
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.bootstrap import spawn_child
-from interfaces.settings import PREFIX, Settings
+from interfaces.settings.settings import PREFIX, Settings
 
 FAILPOINTS = ("forecast.before_issue", "forecast.after_issue")
 """Where the first is killed, and the second."""
@@ -23,7 +23,7 @@ UNARMED = "not armed yet"
 WORKER = """
 import os, sys
 from interfaces.bootstrap import run_worker
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 from interfaces.workers import forecast
 forecast.LOCK = sys.argv[1]
 run_worker("forecast", read_settings(os.environ))

@@ -19,7 +19,7 @@ from domain.forecast import BEST_FIRST, DataQuality
 from domain.time_series.quantiles import CompactSteps
 from domain.time_series.windows import FloatArray, IntervalSeries
 from interfaces.bootstrap import Stores
-from interfaces.bootstrap.meters_and_forecasts import forecast_sites
+from interfaces.bootstrap.forecast import forecast_sites
 from tests.chaos.day_witness import places
 from tests.chaos.forecast_day import Day
 

@@ -30,10 +30,9 @@ from interfaces.demo.api import ApiClient
 from interfaces.demo.options import EPOCH
 from interfaces.demo.stage import PROGRAM, import_history, issue_key, register, written
 from interfaces.demo.story import WEBHOOK
-from interfaces.running_system import RunningSystem
-from interfaces.settings import Settings
-from interfaces.simulators.journal import JournalEntry, read_journal
-from interfaces.simulators.meters import Silence
+from interfaces.settings.settings import Settings
+from interfaces.simulators.bms.journal import JournalEntry, read_journal
+from interfaces.simulators.meters.meters import Silence
 from interfaces.simulators.outside_journal import (
     METER_JOURNAL,
     WEATHER_JOURNAL,
@@ -43,9 +42,10 @@ from interfaces.simulators.outside_journal import (
 )
 from interfaces.simulators.parts import BMS_JOURNAL
 from interfaces.simulators.sample_portfolio import UTILITY_ID, make_portfolio
-from interfaces.simulators.weather import WeatherFaults
+from interfaces.simulators.weather.service import WeatherFaults
 from interfaces.simulators.world import load_sources
 from interfaces.simulators.world_spec import ClockSpec, WorldSpec, read_addresses
+from interfaces.system.running_system import RunningSystem
 from tests.chaos.day_plan import APPROVED, NOT_APPROVED, SILENT, DayPlan
 from tests.chaos.day_schedulers import Schedulers
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from adapters.clock import AcceleratedClock
-from interfaces.simulators.journal import JournalEntry, read_journal
+from interfaces.simulators.bms.journal import JournalEntry, read_journal
 from interfaces.simulators.world_spec import read_addresses, read_world_spec
 from tests.demo_runs import DemoRun, children_of, run_demo_heard
 

@@ -35,10 +35,10 @@ from application.handlers import HANDLERS
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
 from domain.identifiers import dispatch_id
-from interfaces.simulators.bms_server import BmsServer, create_bms_app
-from interfaces.simulators.building import Building
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.journal import JournalEntry
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast_book import FakeForecastBook
 from tests.made_up import CONTEXT, NOW, PROGRAM, UTILITY, facility_entry, forecast, notice, program_entry
@@ -52,7 +52,7 @@ PROFILES: tuple[BmsProfile, ...] = ("two_phase", "two_phase_no_dedup")
 WORKER = """
 import os, sys
 from interfaces.bootstrap import run_worker
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 run_worker(sys.argv[1], read_settings(os.environ))
 """
 

@@ -20,8 +20,8 @@ from domain.time_series.windows import TimeWindow
 from interfaces.bench.commit_times import keep_commit_times
 from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
 from interfaces.bootstrap.stores import Stores, open_stores
-from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit, missing
-from interfaces.simulators.meter_load import LoadReport, MeterLoad
+from interfaces.simulators.meters.load import LoadReport, MeterLoad
+from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
 from tests.chaos.telemetry_delays import Delays, Outage
 
 WORKERS = ("ingest", "aggregate")

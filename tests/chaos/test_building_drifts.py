@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
-from interfaces.simulators.journal import curtailed_zones, duplicate_actions
+from interfaces.simulators.bms.journal import curtailed_zones, duplicate_actions
 from tests.chaos.small_system import SmallSystem, small_system
 from tests.servers import Database
 

@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.connection.dsn import for_failover
 from adapters.postgres.operations.alerts import PostgresAlerts
 from domain.dr_event import Batch
-from interfaces.simulators.journal import COMMANDED, curtailed_zones, duplicate_actions
+from interfaces.simulators.bms.journal import COMMANDED, curtailed_zones, duplicate_actions
 from tests.chaos.phases import keeps_its_promises
 from tests.chaos.small_system import small_system
 from tests.demo_runs import KILLED, run_demo_heard

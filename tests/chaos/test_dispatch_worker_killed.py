@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from domain.dr_event import Batch
-from interfaces.simulators.journal import COMMANDED, curtailed_zones, duplicate_actions
+from interfaces.simulators.bms.journal import COMMANDED, curtailed_zones, duplicate_actions
 from tests.chaos.small_system import SmallSystem, small_system
 from tests.servers import Database
 

@@ -30,7 +30,7 @@ import json, sys, time
 from pathlib import Path
 import psycopg
 from adapters.embedded import EmbeddedServers, spawn
-from interfaces.supervisor import Supervisor
+from interfaces.system.supervisor import Supervisor
 data_dir = Path(sys.argv[1])
 servers = EmbeddedServers(data_dir)
 servers.start()

@@ -14,8 +14,8 @@ from application.ports.weather.source import WeatherSource, WeatherUnavailable
 from application.weather.cached_source import RememberedWeather
 from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.weather import SimulatedWeather, WeatherFaults, create_weather_app
-from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
+from interfaces.simulators.weather.service import SimulatedWeather, WeatherFaults, create_weather_app
+from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 from tests.fakes.weather import FakeWeatherSource
 from tests.fakes.weather_quota import FakeWeatherQuota
 

@@ -22,8 +22,8 @@ from adapters.weather import WeatherApiPlan, WeatherApiSource
 from application.ports.weather.source import WeatherUnavailable
 from application.weather.cell_location import WeatherPlace, places_of
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.weather import SimulatedWeather, create_weather_app
-from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
+from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
+from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 from tests.fakes.clock import FakeClock
 from tests.fakes.weather_quota import FakeWeatherQuota
 

@@ -22,8 +22,8 @@ from application.ports.dispatch.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from interfaces.simulators.building import Building, Refusal
-from interfaces.simulators.setpoint_messages import cause_of
+from interfaces.simulators.bms.building import Building, Refusal
+from interfaces.simulators.bms.setpoint_messages import cause_of
 
 PlannedFault = Literal["time_out", "unreachable", "refuse", "lost_answer", "invalid_answer"]
 

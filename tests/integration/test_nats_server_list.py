@@ -8,12 +8,12 @@ import pytest
 from adapters.embedded import EmbeddedServers
 from adapters.nats.queue_depths import NatsQueueDepths
 from adapters.nats.work_queue import NatsWorkQueue
-from interfaces.bootstrap import checkup
-from interfaces.bootstrap.meters_and_forecasts import run_aggregate, run_ingest
+from interfaces.bootstrap.doctor import checks
+from interfaces.bootstrap.forecast import run_aggregate, run_ingest
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, open_stores
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 from tests.servers import Database
 
 NOBODY = "nats://127.0.0.1:1"
@@ -51,7 +51,7 @@ async def _depths_are_read(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _doctor_looks(stores: Stores, stop: asyncio.Event) -> None:
-    assert "JetStream" in await checkup._nats(str(stores.settings.nats_url))
+    assert "JetStream" in await checks._nats(str(stores.settings.nats_url))
 
 
 @pytest.mark.parametrize(

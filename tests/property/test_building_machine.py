@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from application.facility.portfolio_entries import ZoneEntry
 from application.ports.dispatch.building_control import Phase, Setpoint, ZoneCommand
-from interfaces.simulators.building import Building, Refusal
-from interfaces.simulators.journal import JournalEntry, curtailed_zones, duplicate_actions
+from interfaces.simulators.bms.building import Building, Refusal
+from interfaces.simulators.bms.journal import JournalEntry, curtailed_zones, duplicate_actions
 
 START = datetime(2026, 7, 14, 12, tzinfo=UTC)
 NORMAL = Setpoint(value=22.0, unit="celsius")

@@ -12,8 +12,8 @@ from domain.dispatch import LONGEST_RESTORE_RETRY, BmsCommand, Dispatch
 from domain.dr_event import DREvent
 from interfaces.simulation.evidence import Evidence, Found
 from interfaces.simulation.plan import FREEZES_S
-from interfaces.simulators.building_zone import COMFORTABLE_C
-from interfaces.simulators.journal import COMMANDED
+from interfaces.simulators.bms.journal import COMMANDED
+from interfaces.simulators.bms.zone import COMFORTABLE_C
 
 GRACE = LONGEST_RESTORE_RETRY + timedelta(minutes=5)
 """After the end, or the calm if that comes later: time for the last retries."""

@@ -13,11 +13,11 @@ from adapters.clock import AcceleratedClock
 from application.facility.portfolio_entries import BmsProfile, ZoneEntry
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BmsConnection, Setpoint, ZoneCommand
-from interfaces.simulators.bms_server import BmsServer, create_bms_app
-from interfaces.simulators.building import Building
-from interfaces.simulators.building_faults import FaultKind, FaultOrder
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.faults import FaultKind, FaultOrder
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.journal import JournalEntry
 
 DR_EVENT = UUID(int=42)
 SPEED = 100.0

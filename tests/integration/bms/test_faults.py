@@ -14,8 +14,8 @@ from application.ports.dispatch.building_control import (
     BmsTimedOut,
     BmsUnreachable,
 )
-from interfaces.secrets import SecretNotFound
-from interfaces.simulators.journal import duplicate_actions
+from interfaces.settings.secrets import SecretNotFound
+from interfaces.simulators.bms.journal import duplicate_actions
 from tests.integration.bms.rig import order, served_building
 
 

@@ -16,7 +16,7 @@ from application.ports.dispatch.building_control import (
     BmsTimedOut,
     Setpoint,
 )
-from interfaces.simulators.journal import duplicate_actions
+from interfaces.simulators.bms.journal import duplicate_actions
 from tests.integration.bms.rig import ServedBuilding, http, order, raw_server, served_building
 
 NORMAL = Setpoint(value=22.0, unit="celsius")

@@ -14,7 +14,7 @@ import pytest
 
 from adapters.embedded import spawn
 from adapters.embedded.orphans import is_alive
-from interfaces.supervisor import RestartPolicy, Supervisor
+from interfaces.system.supervisor import RestartPolicy, Supervisor
 
 _POLITE = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
 _STUBBORN = [
@@ -165,7 +165,7 @@ def test_nothing_starts_any_more_once_it_stops(supervisor: Supervisor) -> None:
 
 
 def test_the_log_is_bounded(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.supervisor._LARGEST_LOG_BYTES", 1_000)
+    monkeypatch.setattr("interfaces.system.supervisor._LARGEST_LOG_BYTES", 1_000)
     supervisor.start("talker", ["sh", "-c", "while true; do echo 0123456789; sleep 0.001; done"])
     _until_logged(tmp_path / "logs" / "talker.log.1", "0123456789", times=50)
     _until_logged(tmp_path / "logs" / "talker.log", "0123456789")

@@ -16,7 +16,7 @@ from adapters.readings_file import open_readings_file
 from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.forecast.rolling_forecasts import BacktestConditions, FacilityRun
 from domain.time_series.windows import FloatArray, IntervalSeries
-from interfaces.cli.forecast import forecast_group
+from interfaces.cli.forecast.commands import forecast_group
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS = 140
@@ -25,8 +25,8 @@ DAYS = 140
 @pytest.fixture(autouse=True)
 def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The composition root's choices, without the rest of it."""
-    monkeypatch.setattr("interfaces.cli.backtest.rolling_forecasts", BatchedRollingForecasts)
-    monkeypatch.setattr("interfaces.cli.backtest.open_readings", open_readings_file)
+    monkeypatch.setattr("interfaces.cli.forecast.backtest.rolling_forecasts", BatchedRollingForecasts)
+    monkeypatch.setattr("interfaces.cli.forecast.backtest.open_readings", open_readings_file)
 
 
 def temp_c(hour: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from adapters.forecasting import BatchedLoadForecaster
 from adapters.readings_file import open_readings_file
-from interfaces.cli.forecast import forecast_group
+from interfaces.cli.forecast.commands import forecast_group
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 AT = START + timedelta(days=40)
@@ -25,8 +25,8 @@ REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
 @pytest.fixture(autouse=True)
 def _real_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The composition root's choices, without the rest of it."""
-    monkeypatch.setattr("interfaces.cli.forecast.load_forecaster", BatchedLoadForecaster)
-    monkeypatch.setattr("interfaces.cli.forecast.open_readings", open_readings_file)
+    monkeypatch.setattr("interfaces.cli.forecast.commands.load_forecaster", BatchedLoadForecaster)
+    monkeypatch.setattr("interfaces.cli.forecast.commands.open_readings", open_readings_file)
 
 
 def temp_c(hour: float) -> float:

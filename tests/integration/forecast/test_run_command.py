@@ -17,8 +17,8 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import cycle_start_of
 from interfaces.bootstrap import open_stores
-from interfaces.bootstrap.meters_and_forecasts import forecast_sites
-from interfaces.settings import read_settings
+from interfaces.bootstrap.forecast import forecast_sites
+from interfaces.settings.settings import read_settings
 from tests.acceptance.terminal import PORTFOLIO, Terminal, changed
 from tests.servers import Database
 

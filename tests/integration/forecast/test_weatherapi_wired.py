@@ -16,8 +16,8 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import ImportedIntervals
 from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.weather import SimulatedWeather, create_weather_app
-from interfaces.simulators.weatherapi import SimulatedWeatherApi, forecast_json, history_json
+from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
+from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 from tests.acceptance.terminal import Terminal
 from tests.servers import Database
 

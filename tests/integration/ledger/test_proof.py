@@ -22,8 +22,8 @@ from adapters.postgres.audit.stream_log import PostgresStoryLog
 from adapters.postgres.ledger.store import PostgresLedgerStore
 from adapters.signing import signer_in
 from application.ledger.proof import NotProvable, ProofBroken, check_proof, prove
-from interfaces.cli import ledger as commands
-from interfaces.settings import Settings
+from interfaces.cli.audit import ledger as commands
+from interfaces.settings.settings import Settings
 from projections.audit.replay import read_story
 from tests import servers
 from tests.fakes.alerts import FakeAlertRegistry

@@ -16,7 +16,7 @@ from application.ledger.verification import verify_ledger
 from application.ports.archive import AlreadyArchived
 from domain.ledger.entries import DEMAND_RESPONSE, LOGS
 from interfaces.bootstrap.ledger import open_archive
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 from tests.acceptance.terminal import Terminal
 from tests.fakes.archive import FakeArchive
 from tests.integration.ledger.conftest import SEALED, Ledger

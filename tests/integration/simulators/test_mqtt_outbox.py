@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 
 CONNECT, PUBLISH, PINGREQ = 1, 3, 12
 CONNACK = b"\x20\x02\x00\x00"

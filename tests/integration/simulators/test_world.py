@@ -22,12 +22,12 @@ from adapters.clock import AcceleratedClock
 from adapters.embedded import EmbeddedServers
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.ports.dispatch.building_control import BmsConnection, ZoneCommand
-from interfaces.simulators.journal import read_journal
-from interfaces.simulators.load_model import LoadModel
+from interfaces.simulators.bms.journal import read_journal
+from interfaces.simulators.meters.load_model import LoadModel
 from interfaces.simulators.outside_journal import WEATHER_JOURNAL, WeatherCall, read_outside
 from interfaces.simulators.sample_portfolio import make_portfolio
 from interfaces.simulators.utility import UtilityFaults, read_callbacks
-from interfaces.simulators.weather import WeatherFaults
+from interfaces.simulators.weather.service import WeatherFaults
 from interfaces.simulators.world import run_world
 from interfaces.simulators.world_spec import (
     InvalidWorld,

@@ -20,7 +20,7 @@ from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.telemetry.stream import TelemetryStream
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from interfaces.workers.aggregate import aggregate
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession

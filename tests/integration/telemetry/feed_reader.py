@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from adapters.mqtt import MqttMeterFeed
 from application.ports.telemetry.meter_feed import Kept, MeterMessage
-from interfaces.simulators.mqtt_publisher import MqttPublisher
+from interfaces.simulators.meters.mqtt_publisher import MqttPublisher
 
 TOPIC = b"meters/fac-001/m1/readings"
 

@@ -27,8 +27,8 @@ from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import NatsTelemetryStream
 from interfaces.simulation.operations import MemoryAlertRegistry
-from interfaces.simulators.load_plan import LoadPlan, new_run
-from interfaces.simulators.meter_load import MeterLoad
+from interfaces.simulators.meters.load import MeterLoad
+from interfaces.simulators.meters.load_plan import LoadPlan, new_run
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 

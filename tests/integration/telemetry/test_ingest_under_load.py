@@ -19,9 +19,9 @@ from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.malformed_dead_letters import letters_of
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
-from interfaces.simulators.load_plan import LoadPlan, audit
-from interfaces.simulators.meter_load import MeterLoad
-from interfaces.simulators.mqtt_publisher import MqttPublisher
+from interfaces.simulators.meters.load import MeterLoad
+from interfaces.simulators.meters.load_plan import LoadPlan, audit
+from interfaces.simulators.meters.mqtt_publisher import MqttPublisher
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.conftest import DebianCommand

@@ -13,8 +13,8 @@ import pytest
 from adapters.postgres.coordination import lock_holders
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
 from adapters.postgres.coordination.lock_holders import PostgresTurnShares
-from interfaces.simulators.load_plan import LoadPlan, audit
-from interfaces.simulators.meter_load import MeterLoad
+from interfaces.simulators.meters.load import MeterLoad
+from interfaces.simulators.meters.load_plan import LoadPlan, audit
 from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
 from tests.conftest import DebianCommand
 from tests.integration.telemetry.conftest import TelemetryPath, eventually

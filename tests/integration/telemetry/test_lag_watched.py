@@ -11,7 +11,7 @@ from application.telemetry.lag import LEVELS_S
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.bootstrap.stores import open_stores
 from interfaces.bootstrap.telemetry import watch_lag
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 from interfaces.workers.schedule import telemetry_lag_monitor
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 

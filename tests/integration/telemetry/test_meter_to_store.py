@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from interfaces.simulators.mqtt_outbox import MqttOutbox
+from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from tests.fakes.telemetry_stream import FakeTelemetryStream
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 

@@ -18,7 +18,7 @@ from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.ingest.message_parser import parse_message
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_arrays import IntArray, ReadingColumns
-from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audit, missing
+from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
 from tests.fakes.clock import FakeClock
 from tests.servers import Database
 

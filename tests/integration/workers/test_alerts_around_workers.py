@@ -11,8 +11,8 @@ import pytest
 
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.stores import Stores
-from interfaces.running_system import PROCESSES, RunningSystem
-from interfaces.settings import Settings, read_settings
+from interfaces.settings.settings import Settings, read_settings
+from interfaces.system.running_system import PROCESSES, RunningSystem
 from tests.servers import Database
 
 WITHIN_S = 60.0

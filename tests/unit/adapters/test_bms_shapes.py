@@ -19,8 +19,8 @@ from adapters.bms.messages import (
     parse_envelope,
 )
 from application.ports.dispatch.building_control import CommandReceipt, CommandStatus, Setpoint, ZoneState
-from interfaces.simulators import bms_messages, setpoint_messages
-from interfaces.simulators.building import SetpointReading
+from interfaces.simulators.bms import setpoint_messages, two_phase_messages
+from interfaces.simulators.bms.building import SetpointReading
 
 MOMENT = datetime(2026, 7, 14, 21, 0, 15, 250_000, tzinfo=UTC)
 COMMAND = UUID(int=7)
@@ -61,10 +61,10 @@ UNKNOWN = CommandStatus(command_id=COMMAND, state="unknown", receipt=None)
 ZONE = ZoneState(zone_id="hall", setpoint=FOUND, curtailed=True, active_command_id=COMMAND)
 READING = SetpointReading(zone_id="hall", setpoint=FOUND, changed_at=MOMENT, until=None)
 ANSWERS: list[tuple[Contract, str, bytes]] = [
-    (TWO_PHASE, "CommitCommand", bms_messages.receipt_answer(RECEIPT)),
-    (TWO_PHASE, "GetCommandStatus", bms_messages.status_answer(STATUS)),
-    (TWO_PHASE, "GetCommandStatus", bms_messages.status_answer(UNKNOWN)),
-    (TWO_PHASE, "GetZoneState", bms_messages.state_answer(ZONE)),
+    (TWO_PHASE, "CommitCommand", two_phase_messages.receipt_answer(RECEIPT)),
+    (TWO_PHASE, "GetCommandStatus", two_phase_messages.status_answer(STATUS)),
+    (TWO_PHASE, "GetCommandStatus", two_phase_messages.status_answer(UNKNOWN)),
+    (TWO_PHASE, "GetZoneState", two_phase_messages.state_answer(ZONE)),
     (SINGLE_PHASE, "ReadSetpoint", setpoint_messages.reading_answer(READING)),
 ]
 
@@ -121,11 +121,11 @@ def test_what_the_contract_does_not_allow_is_not_written(wrong: dict[str, Any]) 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_moment_that_the_calendar_does_not_have_is_no_answer(moment: str) -> None:
-    answer = bms_messages.receipt_answer(RECEIPT).replace(MOMENT.isoformat().encode(), moment.encode())
+    answer = two_phase_messages.receipt_answer(RECEIPT).replace(MOMENT.isoformat().encode(), moment.encode())
     with pytest.raises(ValueError, match="no moment of the calendar"):
         SoapCodec(TWO_PHASE).decode("CommitCommand", answer)
 
 
 def test_the_answer_of_another_operation_is_refused() -> None:
     with pytest.raises(InvalidMessage, match="expected PrepareCommandResponse"):
-        SoapCodec(TWO_PHASE).decode("PrepareCommand", bms_messages.receipt_answer(RECEIPT))
+        SoapCodec(TWO_PHASE).decode("PrepareCommand", two_phase_messages.receipt_answer(RECEIPT))

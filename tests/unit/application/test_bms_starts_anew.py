@@ -1,7 +1,7 @@
 """A BMS starts anew, as after a power cut: what was only prepared is forgotten, a curtailment stands."""
 
 from domain.dispatch import Dispatch
-from interfaces.simulators.journal import duplicate_actions
+from interfaces.simulators.bms.journal import duplicate_actions
 from tests.in_process import InProcess
 
 BOTH = ("fac-001", "fac-002")

@@ -20,7 +20,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.ports.event_store.event_log import LogEntry
-from interfaces.cli import audit, dr_events, facilities, main
+from interfaces.cli import dr_events, facilities, main
+from interfaces.cli.audit import commands
 from interfaces.web.guard.access import ACCESS
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.story_log import FakeStoryLog
@@ -124,7 +125,7 @@ class System:
             yield stores
 
         with pytest.MonkeyPatch.context() as patch:
-            for module in (dr_events, facilities, audit):
+            for module in (dr_events, facilities, commands):
                 patch.setattr(module, "opened_stores", opened)
             result = CliRunner().invoke(main, [*arguments, "--json"])
         assert result.exit_code in (0, 1), result.output

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from interfaces.cli import audit, projections
+from interfaces.cli import projections
+from interfaces.cli.audit import commands
 from projections.audit.replay import UnknownStory
 from projections.engine.maintenance import RebuildReport, VerifyReport, compared
 from projections.engine.memory_rows import MemoryRows
@@ -62,7 +63,7 @@ def models(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> FakeReadMode
     def opened() -> Iterator[Any]:
         yield stores
 
-    monkeypatch.setattr(audit, "opened_stores", opened)
+    monkeypatch.setattr(commands, "opened_stores", opened)
     monkeypatch.setattr(projections, "opened_stores", opened)
     return made
 
@@ -72,7 +73,7 @@ def run(group: Any, *arguments: str) -> Result:
 
 
 def test_a_replay_tells_every_step_to_people(walk: PortfolioWalk, models: FakeReadModels) -> None:
-    result = run(audit.audit_group, "replay", "UTIL-1")
+    result = run(commands.audit_group, "replay", "UTIL-1")
     assert result.exit_code == 0, result.output
     assert "Utility util-1 first spoke of its event UTIL-1" in result.output
     assert "fac-003 is restored" in result.output
@@ -82,7 +83,7 @@ def test_a_replay_tells_every_step_to_people(walk: PortfolioWalk, models: FakeRe
 
 
 def test_a_replay_gives_one_json_document_to_programs(walk: PortfolioWalk, models: FakeReadModels) -> None:
-    result = run(audit.audit_group, "replay", str(walk.dr_events[0].id), "--json")
+    result = run(commands.audit_group, "replay", str(walk.dr_events[0].id), "--json")
     document = json.loads(result.stdout)
     assert document["utility_event_id"] == "UTIL-1"
     assert document["dr_event"]["status"] == "completed"
@@ -95,21 +96,21 @@ def test_a_replay_gives_one_json_document_to_programs(walk: PortfolioWalk, model
 def test_as_of_a_moment_the_state_is_that_of_the_moment(walk: PortfolioWalk, models: FakeReadModels) -> None:
     accepted = next(entry for entry in walk.entries if entry.topic == "dr-event.accepted.v1")
     as_of = accepted.domain_event.recorded_at.isoformat()
-    document = json.loads(run(audit.audit_group, "replay", "UTIL-1", "--as-of", as_of, "--json").stdout)
+    document = json.loads(run(commands.audit_group, "replay", "UTIL-1", "--as-of", as_of, "--json").stdout)
     assert document["dr_event"]["status"] == "accepted"
     assert document["dispatches"] == {}
     assert document["reserved_facilities"] == ["fac-001", "fac-002", "fac-003"]
 
 
 def test_a_replay_of_an_unknown_dr_event_says_what_to_do(models: FakeReadModels) -> None:
-    result = run(audit.audit_group, "replay", "UTIL-404")
+    result = run(commands.audit_group, "replay", "UTIL-404")
     assert isinstance(result.exception, UnknownStory)
     assert "gridproof dr-events list" in str(result.exception)
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-07-14T21:00:00"])
 def test_a_moment_that_is_none_is_wrong_usage(models: FakeReadModels, moment: str) -> None:
-    assert run(audit.audit_group, "replay", "UTIL-1", "--as-of", moment).exit_code == 2
+    assert run(commands.audit_group, "replay", "UTIL-1", "--as-of", moment).exit_code == 2
 
 
 def test_the_list_shows_every_projection(walk: PortfolioWalk, models: FakeReadModels) -> None:

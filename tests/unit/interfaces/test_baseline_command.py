@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from adapters.readings_file import open_readings_file
 from domain.baseline import compute_baseline, rule_named
 from domain.time_series.windows import TimeWindow
-from interfaces.cli.baseline import baseline_group
+from interfaces.cli.baseline.commands import baseline_group
 
 START, END = "2026-07-14T13:00:00Z", "2026-07-14T15:00:00+00:00"
 REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
@@ -20,7 +20,7 @@ REAL_LOAD = Path(__file__).parents[4] / "shared" / "data" / "load"
 @pytest.fixture(autouse=True)
 def _readings_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command without the composition root, which would bring in every adapter there is."""
-    monkeypatch.setattr("interfaces.cli.baseline.open_readings", open_readings_file)
+    monkeypatch.setattr("interfaces.cli.baseline.commands.open_readings", open_readings_file)
 
 
 @pytest.fixture

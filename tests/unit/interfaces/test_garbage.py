@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import gc
-from interfaces.bootstrap.garbage import FULL_COLLECTION_ONE_IN, spare_what_is_there
+from interfaces.bootstrap.gc_tuning import FULL_COLLECTION_ONE_IN, spare_what_is_there
 there = len(gc.get_objects())
 spare_what_is_there("http://127.0.0.1:1")
 assert gc.isenabled()

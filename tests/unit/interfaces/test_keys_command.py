@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import interfaces.cli.keys as keys_command
+import interfaces.cli.keys.commands as keys_command
 from application.access.api_keys import is_genuine, parse_token
 from application.ports.access.api_keys import ApiKeys
 from application.ports.clock import Clock
-from interfaces.cli.keys import keys_group
+from interfaces.cli.keys.commands import keys_group
 from tests.fakes.api_keys import FakeApiKeys
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interfaces.bootstrap import resolve_addresses, save_addresses
-from interfaces.settings import Settings
+from interfaces.settings.settings import Settings
 
 
 def test_what_the_running_system_was_told_is_not_hidden_by_defaults(tmp_path: Path) -> None:

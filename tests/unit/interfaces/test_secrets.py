@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.secrets import (
+from interfaces.settings.secrets import (
     MAX_SECRET_BYTES,
     SecretEmpty,
     SecretError,

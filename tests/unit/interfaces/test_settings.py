@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interfaces.settings import PREFIX, Settings, SettingsError, read_settings
+from interfaces.settings.settings import PREFIX, Settings, SettingsError, read_settings
 
 A_FULL_SYSTEM = {
     "GRIDPROOF_DATA_DIR": "/var/lib/gridproof",

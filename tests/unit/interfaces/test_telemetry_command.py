@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from adapters.readings_file import open_readings_file
 from application.ports.telemetry.store import TelemetryStore
 from domain.time_series.windows import TimeWindow
-from interfaces.cli.telemetry import telemetry_group
+from interfaces.cli.telemetry.commands import telemetry_group
 from tests.fakes.telemetry_store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point
 
@@ -35,8 +35,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeTelemetryStore:
     def opened() -> Iterator[TelemetryStore]:
         yield fake
 
-    monkeypatch.setattr("interfaces.cli.telemetry.opened_store", opened)
-    monkeypatch.setattr("interfaces.cli.telemetry.open_readings", open_readings_file)
+    monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_store", opened)
+    monkeypatch.setattr("interfaces.cli.telemetry.commands.open_readings", open_readings_file)
     return fake
 
 

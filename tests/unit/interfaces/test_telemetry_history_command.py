@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from application.telemetry.load_history import HistorySources
 from domain.telemetry.meter_reading import MeterReading
-from interfaces.cli.telemetry import telemetry_group
+from interfaces.cli.telemetry.commands import telemetry_group
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry_rollups import FakeTelemetryRollups
@@ -29,7 +29,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeTelemetryStore:
     def opened() -> Iterator[HistorySources]:
         yield HistorySources(fake, FakeTelemetryRollups(fake, FakeClock(T0)), FakeMeterPowers(fake))
 
-    monkeypatch.setattr("interfaces.cli.telemetry_history.opened_sources", opened)
+    monkeypatch.setattr("interfaces.cli.telemetry.history.opened_sources", opened)
     return fake
 
 

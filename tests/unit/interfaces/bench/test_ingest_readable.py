@@ -13,7 +13,7 @@ from interfaces.bench.ingest_readable import (
     kw_by_then,
     readable,
 )
-from interfaces.simulators.load_plan import LoadPlan
+from interfaces.simulators.meters.load_plan import LoadPlan
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 

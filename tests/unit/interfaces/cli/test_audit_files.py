@@ -16,9 +16,9 @@ import msgspec
 import pytest
 from pyarrow import parquet
 
-from interfaces.cli import audit_files
-from interfaces.cli.audit_files import COLUMNS, export_steps
-from interfaces.cli.whole_files import AlreadyThere, FileNotWritten
+from interfaces.cli.audit import step_files
+from interfaces.cli.audit.step_files import COLUMNS, export_steps
+from interfaces.cli.console.atomic_files import AlreadyThere, FileNotWritten
 from projections.audit.steps import AuditTrailRow
 from projections.queries.all_rows import every_row
 from tests.fakes.read_models import FakeReadModels
@@ -37,7 +37,7 @@ def steps() -> list[AuditTrailRow]:
 def test_every_format_has_every_step(
     steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_files, "BATCH", 7)
+    monkeypatch.setattr(step_files, "BATCH", 7)
     count, files = export_steps(iter(steps), ["jsonl", "csv", "parquet"], tmp_path / "export")
     assert count == len(steps) > 20
     assert sorted(path.name for path in (tmp_path / "export").iterdir()) == sorted(
@@ -127,11 +127,11 @@ def test_a_failure_in_the_last_format_leaves_nothing(
     steps: list[AuditTrailRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
-    def full_disk_at_its_end(file: BinaryIO) -> Iterator[audit_files.Write]:
+    def full_disk_at_its_end(file: BinaryIO) -> Iterator[step_files.Write]:
         yield lambda _: None
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setitem(audit_files.FORMATS, "parquet", full_disk_at_its_end)
+    monkeypatch.setitem(step_files.FORMATS, "parquet", full_disk_at_its_end)
     with pytest.raises(FileNotWritten, match=r"audit-steps\.parquet was not written: No space left.* --out"):
         export_steps(steps, FORMATS, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,8 @@ import pytest
 
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.errors import NotAllowedNow
-from interfaces.cli.named_errors import told
-from interfaces.settings import SettingsError
+from interfaces.cli.console.error_messages import told
+from interfaces.settings.settings import SettingsError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from interfaces.demo.witness import witnessed
-from interfaces.simulators.journal import Action, JournalEntry
+from interfaces.simulators.bms.journal import Action, JournalEntry
 from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 OVER_AT = ENDS_AT + timedelta(minutes=20)

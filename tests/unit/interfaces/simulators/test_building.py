@@ -9,8 +9,8 @@ import pytest
 
 from application.facility.portfolio_entries import BmsProfile, ZoneEntry
 from application.ports.dispatch.building_control import Setpoint, ZoneCommand
-from interfaces.simulators.building import Building, Refusal
-from interfaces.simulators.journal import (
+from interfaces.simulators.bms.building import Building, Refusal
+from interfaces.simulators.bms.journal import (
     Journal,
     JournalEntry,
     curtailed_zones,

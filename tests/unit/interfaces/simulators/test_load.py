@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.simulators.climate import Climate
-from interfaces.simulators.load_model import LoadModel, history
-from interfaces.simulators.recorded_load import UnreadableReadings, facility_zones, read_recordings
+from interfaces.simulators.meters.load_model import LoadModel, history
+from interfaces.simulators.meters.recorded_load import UnreadableReadings, facility_zones, read_recordings
 from interfaces.simulators.sample_portfolio import make_portfolio, recorded_facilities
+from interfaces.simulators.weather.climate import Climate
 
 TUESDAY_2PM = datetime(2026, 7, 14, 21, tzinfo=UTC)
 LA = "America/Los_Angeles"
@@ -33,7 +33,7 @@ def test_the_load_follows_local_time_across_a_dst_change() -> None:
 
 def test_the_load_is_the_same_in_another_process_whatever_its_hash_seed() -> None:
     program = (
-        "from datetime import datetime, UTC; from interfaces.simulators.load_model import LoadModel;"
+        "from datetime import datetime, UTC; from interfaces.simulators.meters.load_model import LoadModel;"
         "print(repr(LoadModel('fac-001', tz='America/Los_Angeles').load_kw(datetime(2026,7,14,21,tzinfo=UTC))))"
     )
     done = subprocess.run(

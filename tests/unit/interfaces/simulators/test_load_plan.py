@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
 from application.telemetry.ingest.message_parser import parse_message
-from interfaces.simulators.load_plan import LoadAudit, LoadPlan, audited, new_run
+from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audited, new_run
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from domain.time_series.windows import TimeWindow
-from interfaces.simulators.building import Building
-from interfaces.simulators.building_faults import FaultBook, FaultOrder
-from interfaces.simulators.load_model import LoadModel
-from interfaces.simulators.meters import MeteredBuilding, MeterFleet, Silence
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.faults import FaultBook, FaultOrder
+from interfaces.simulators.meters.load_model import LoadModel
+from interfaces.simulators.meters.meters import MeteredBuilding, MeterFleet, Silence
+from interfaces.simulators.meters.recorded_load import UnreadableReadings
 from interfaces.simulators.outside_journal import MeterTurn
-from interfaces.simulators.recorded_load import UnreadableReadings
 from interfaces.simulators.sample_portfolio import make_portfolio
 from interfaces.simulators.world import load_sources
 from interfaces.simulators.world_spec import InvalidWorld

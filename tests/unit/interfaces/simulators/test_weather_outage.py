@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domain.time_series.windows import TimeWindow
 from interfaces.simulators.outside_journal import OutsideJournal, WeatherCall, read_outside
-from interfaces.simulators.weather import SimulatedWeather, WeatherFaults
+from interfaces.simulators.weather.service import SimulatedWeather, WeatherFaults
 from tests.fakes.clock import FakeClock
 
 NOON = datetime(2026, 7, 14, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from application.facility.portfolio_entries import UtilityEntry
-from interfaces.secrets import SecretError, resolve_secret
+from interfaces.settings.secrets import SecretError, resolve_secret
 from interfaces.web.api.webhook.secrets import REMEMBERED_S, WebhookSecrets
 from tests.fakes.utilities import FakeUtilities
 from tests.unit.interfaces.web.edge import NOW

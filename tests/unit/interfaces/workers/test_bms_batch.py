@@ -8,7 +8,7 @@ import pytest
 
 from application.commands.dr_event import StartDREvent
 from application.ports.dispatch.work_queue import BmsWork
-from interfaces.simulators.journal import duplicate_actions
+from interfaces.simulators.bms.journal import duplicate_actions
 from interfaces.workers.relay.relay import READER
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, STARTS_AT, zone_entry

@@ -30,8 +30,8 @@ from application.ports.dispatch.work_queue import BmsTask, BmsWork
 from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import CommandRecord, Dispatch, DispatchState, Phase
 from domain.identifiers import dispatch_id
-from interfaces.simulators.building import Building
-from interfaces.simulators.journal import JournalEntry, duplicate_actions
+from interfaces.simulators.bms.building import Building
+from interfaces.simulators.bms.journal import JournalEntry, duplicate_actions
 from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.dead_letters import FakeDeadLetters

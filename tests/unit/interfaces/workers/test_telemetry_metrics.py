@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from application.telemetry.store_health import LEAST, TelemetryHealth
 from interfaces.bootstrap.telemetry import serve_telemetry_metrics
-from interfaces.settings import read_settings
+from interfaces.settings.settings import read_settings
 from interfaces.workers.loops.telemetry_metrics import show_health
 from interfaces.workers.schedule import telemetry_lag_monitor
 from tests.fakes.clock import FakeClock

@@ -1,0 +1,40 @@
+"""What is recorded, for reading only: every transaction of these connections is READ ONLY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interfaces.bootstrap.stores import clock_of, database_url
+from interfaces.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from application.ports.telemetry.store import TelemetryStore
+    from projections.audit.stream_log import StoryLog
+
+
+@dataclass(frozen=True)
+class History:
+    log: StoryLog
+    telemetry: TelemetryStore
+    pool: Any
+
+
+@contextmanager
+def opened_history(settings: Settings) -> Iterator[History]:
+    """The log and the readings, for one command that must change nothing."""
+    from psycopg_pool import ConnectionPool
+
+    from adapters.postgres.audit.stream_log import PostgresStoryLog
+    from adapters.postgres.telemetry.store import PostgresTelemetryStore
+
+    with ConnectionPool[Any](
+        database_url(settings), min_size=1, max_size=1, timeout=10, configure=_read_only
+    ) as pool:
+        yield History(PostgresStoryLog(pool), PostgresTelemetryStore(pool, clock_of(settings)), pool)
+
+
+def _read_only(connection: Any) -> None:
+    connection.read_only = True

@@ -1,0 +1,265 @@
+"""Wiring of each worker process: `gridproof worker NAME`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from interfaces.bootstrap.forecast import run_aggregate, run_forecast, run_ingest
+from interfaces.bootstrap.gc_tuning import spare_what_is_there
+from interfaces.bootstrap.operations import redelivery_s
+from interfaces.bootstrap.raw_archive import run_archive
+from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
+from interfaces.bootstrap.telemetry import settling_watch, telemetry_retention, watch_lag
+from interfaces.failpoints import failpoint
+from interfaces.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.nats.work_queue import NatsWorkQueue
+    from application.ports.callback import UtilityNotifier
+
+THREADS = 32
+
+Run = Callable[[Stores, asyncio.Event], Awaitable[None]]
+
+
+def run_worker(name: str, settings: Settings) -> None:
+    """Run the worker until SIGTERM or SIGINT. Raises what keeps it from working; a supervisor restarts it."""
+    from interfaces.logs import configure_logs
+
+    configure_logs(settings, process=name)
+    if name == "web":
+        from interfaces.bootstrap.web import run_web
+
+        run_web(settings)
+        return
+    uvloop.run(run_until_stopped(WORKERS[name], settings))
+
+
+async def run_until_stopped(run: Run, settings: Settings) -> None:
+    """Over stores of its own, until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(wanted, stop.set)
+    stores = open_stores(settings)
+    spare_what_is_there()
+    try:
+        await run(stores, stop)
+    finally:
+        stores.close()
+
+
+async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
+    from adapters.nats.work_queue import NatsWorkQueue
+
+    return await NatsWorkQueue.connect(
+        str(stores.settings.nats_url),
+        redelivery_s=redelivery_s(stores),
+        name=name,
+        replicas=stores.settings.nats_replicas,
+    )
+
+
+async def _relay(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.event_store.log_listener import LogSignal
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from application.command_bus.batching import GatheredCommands
+    from interfaces.workers.relay.guarded_log import StoppingLog, run_again_when_readable
+    from interfaces.workers.relay.relay import READER, Relay
+    from interfaces.workers.schedule.queue_monitor import TellingPublisher
+
+    queue = await _work_queue(stores, "relay")
+    positions = PostgresReaderPositions(stores.pool)
+    relay = Relay(
+        event_log=StoppingLog(stores.events, READER, positions, stores.alerts(), stores.clock),
+        positions=positions,
+        commands=GatheredCommands(stores.bus),
+        publisher=TellingPublisher.of(queue, stores.alerts(), stores.clock),
+        locks=AdvisoryLocks(stores.database_url),
+        signal=LogSignal(stores.database_url, "demand_response_events"),
+        reached=_failpoint(stores),
+        alerts=stores.alerts(),
+        dead_letters=stores.dead_letters(),
+    )
+    await run_again_when_readable(relay.run, stop)
+    await queue.aclose()
+
+
+async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.operations.database_server import PostgresDatabaseServer
+    from interfaces.workers.schedule.dead_letter_monitor import OverdueLetters
+    from interfaces.workers.schedule.failover_monitor import FailoverWatch
+    from interfaces.workers.schedule.forecast_monitor import ForecastWatch
+    from interfaces.workers.schedule.queue_monitor import DoorWatch
+    from interfaces.workers.schedule.schedule import Schedule
+
+    read_models = stores.read_models()
+    schedule = Schedule(
+        due=read_models.deadlines.due,
+        bus=stores.bus,
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        reached=_failpoint(stores),
+    )
+    overdue = OverdueLetters(
+        letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+        sla_s=stores.settings.dead_letter_sla_s,
+    )
+    watch = ForecastWatch(
+        dr_events=read_models.dr_events,
+        facilities=read_models.facilities,
+        book=stores.forecasts,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
+    failover = FailoverWatch(
+        server=PostgresDatabaseServer(stores.pool),
+        dr_events=read_models.dr_events,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
+    door = DoorWatch(
+        dr_events=read_models.dr_events,
+        depth=stores.settings.queue_depth,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        locks=AdvisoryLocks(stores.database_url),
+    )
+    retention = telemetry_retention(stores)
+    settling = settling_watch(stores)
+    async with asyncio.TaskGroup() as all_of_them:
+        all_of_them.create_task(schedule.run(stop), name="schedule")
+        all_of_them.create_task(overdue.run(stop), name="overdue letters")
+        all_of_them.create_task(watch.run(stop), name="forecast watch")
+        all_of_them.create_task(failover.run(stop), name="failover watch")
+        all_of_them.create_task(door.run(stop), name="door watch")
+        all_of_them.create_task(settling.run(stop), name="settling watch")
+        all_of_them.create_task(watch_lag(stores, stop), name="lag watch")
+        if retention is not None:
+            all_of_them.create_task(retention.run(stop), name="retention")
+
+
+async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
+    from interfaces.bootstrap.dispatch import run_dispatch
+
+    await run_dispatch(stores, stop, facilities=lambda: [row.facility_id for row in facility_rows(stores)])
+
+
+async def _notify(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.callback import HttpUtilityNotifier
+    from application.callback import CallbackCalls
+    from interfaces.workers.notify import NotifyWorker
+
+    queue = await _work_queue(stores, "notify")
+    notifier: UtilityNotifier = HttpUtilityNotifier(
+        clock=stores.clock,
+        secret_of=callback_secrets(stores),
+        allow_private=stores.settings.allow_private_callbacks,
+    )
+    if "lost-callback" in stores.settings.planted_faults:
+        from interfaces.planted_faults import LosingNotifier
+
+        notifier = LosingNotifier(notifier)
+    calls = CallbackCalls(
+        store=stores.events,
+        bus=stores.bus,
+        notifier=notifier,
+        clock=stores.clock,
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        reached=_failpoint(stores),
+    )
+    await NotifyWorker(queue, calls).run(stop)
+    await queue.aclose()
+
+
+async def _project(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.read_model.runner import ProjectionRunner
+    from interfaces.bootstrap.ledger import ledger_follower
+    from interfaces.workers import project
+    from projections.registry import PROJECTIONS
+
+    runners = [
+        ProjectionRunner(
+            projection,
+            dsn=stores.database_url,
+            alerts=stores.alerts(),
+            clock=stores.clock,
+        )
+        for projection in PROJECTIONS
+    ]
+    await project.run(projections=[*runners, ledger_follower(stores)], stop=stop)
+
+
+async def _measure(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from interfaces.workers.measure import measure
+    from interfaces.workers.measure.remeasure import Remeasuring
+
+    measuring = measure.Measuring(
+        due=stores.read_models().deadlines.due,
+        store=stores.events,
+        telemetry=stores.telemetry(),
+        bus=stores.bus,
+        clock=stores.clock,
+    )
+    remeasuring = Remeasuring(
+        corrections=stores.rollups(),
+        positions=PostgresReaderPositions(stores.pool),
+        row_of=stores.read_models().dispatches.get,
+        store=stores.events,
+        telemetry=stores.telemetry(),
+        bus=stores.bus,
+        clock=stores.clock,
+    )
+    locks = AdvisoryLocks(stores.database_url)
+    await measure.run(measuring=measuring, remeasuring=remeasuring, locks=locks, stop=stop)
+
+
+def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:
+    """Utility -> the secret that signs our callbacks to it."""
+    from interfaces.settings.secrets import resolve_secret
+
+    utilities = stores.utilities()
+
+    def secret_of(utility_id: str) -> bytes | None:
+        entry = utilities.find(utility_id)
+        if entry is None or entry.callback_secret_ref is None:
+            return None
+        return resolve_secret(entry.callback_secret_ref)
+
+    return secret_of
+
+
+def _failpoint(stores: Stores) -> Callable[[str, str], None]:
+    return failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
+
+
+WORKERS: dict[str, Run] = {
+    "relay": _relay,
+    "schedule": _schedule,
+    "dispatch": _dispatch,
+    "notify": _notify,
+    "measure": _measure,
+    "project": _project,
+    "ingest": run_ingest,
+    "aggregate": run_aggregate,
+    "archive": run_archive,
+    "forecast": run_forecast,
+}
+"""`web` runs its own loop and is wired in interfaces.bootstrap.web."""

@@ -1,0 +1,23 @@
+"""Wiring of the telemetry log on JetStream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from adapters.nats.telemetry_stream import NatsTelemetryStream
+    from interfaces.settings.settings import Settings
+
+
+def telemetry_log(client: Client, settings: Settings) -> NatsTelemetryStream:
+    """The log as the settings want it; its raw messages are kept where they want an archive."""
+    from adapters.nats.telemetry_stream import NatsTelemetryStream
+
+    return NatsTelemetryStream(
+        client,
+        replicas=settings.nats_replicas,
+        max_bytes=settings.telemetry_log_bytes,
+        archived=settings.telemetry_archive,
+    )

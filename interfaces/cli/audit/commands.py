@@ -1,0 +1,112 @@
+"""`gridproof audit`: a DR event replayed from the log."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from interfaces.cli.audit.export import export
+from interfaces.cli.audit.ledger import check, prove, verify
+from interfaces.cli.audit.what_if import what_if_command
+from interfaces.cli.console.parameter_types import as_of
+from interfaces.cli.console.printing import print_fields, print_json, print_table, written
+from interfaces.cli.console.session import opened_stores
+
+if TYPE_CHECKING:
+    from projections.audit.replay import AuditDocument
+    from projections.audit.steps import AuditTrailRow
+    from projections.audit.stream_log import AsOf
+
+REPLAY_EXAMPLE = """
+\b
+Examples:
+  gridproof audit replay UTIL-2026-0042
+  gridproof audit replay UTIL-2026-0042 --as-of 2026-07-14T21:30:00Z --json
+  gridproof audit replay UTIL-2026-0042 --as-of 1234
+
+ID is ours, or the utility's own. As of a moment means: the longest part of the log, from its beginning, in which
+nothing was recorded later than that; as of a position: the part that ends there. Telemetry is not rewound; what was
+measured then is in the log.
+"""
+
+
+@click.group("audit", epilog=REPLAY_EXAMPLE)
+def audit_group() -> None:
+    """What was done, by whom, why, and caused by what: straight from the log."""
+
+
+audit_group.add_command(what_if_command)
+for other in (export, verify, prove, check):
+    audit_group.add_command(other)
+
+
+@audit_group.command("replay", epilog=REPLAY_EXAMPLE)
+@click.argument("reference", metavar="ID")
+@click.option(
+    "--as-of",
+    "past",
+    metavar="TIME|N",
+    type=as_of,
+    help="Only what was recorded until then (ISO 8601 with offset), or up to position N of the log.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def replay(reference: str, past: "AsOf | None", as_json: bool) -> None:
+    """Every step of a DR event, from the first notification on, and its state at the end or at a moment."""
+    from projections.audit.replay import audit_document, resolve_dr_event
+
+    with opened_stores() as stores:
+        log = stores.story_log()
+        document = audit_document(log, resolve_dr_event(log, reference), as_of=past)
+    if as_json:
+        print_json(document)
+    else:
+        print_document(document)
+
+
+def print_document(document: "AuditDocument") -> None:
+    """The timeline, then the state that it adds up to."""
+    print_table(
+        ["position", "recorded at", "who", "what", "why", "caused by"],
+        [
+            (step.position, step.recorded_at, step.who, step.what, step.why, _cause(step))
+            for step in document.steps
+        ],
+    )
+    state = document.dr_event
+    print_fields(
+        [
+            ("DR event", document.dr_event_id),
+            ("of the utility", f"{document.utility_id} {document.utility_event_id}"),
+            ("as of", _as_of(document)),
+            ("status", state.status),
+            ("settlement", state.settlement_status),
+            ("outcome", state.outcome),
+            ("delivered kW", state.delivered_kw),
+            ("reserved", document.reserved_facilities),
+        ]
+    )
+    if document.dispatches:
+        print_table(
+            ["facility", "status", "target kW", "delivered kW", "BMS commands", "what went wrong"],
+            [
+                (
+                    facility_id,
+                    dispatch.status,
+                    dispatch.target_kw,
+                    dispatch.delivered_kw,
+                    len(dispatch.commands),
+                    dispatch.failure,
+                )
+                for facility_id, dispatch in document.dispatches.items()
+            ],
+        )
+
+
+def _as_of(document: "AuditDocument") -> str:
+    return f"{written('now' if document.as_of is None else document.as_of)} (position {document.position})"
+
+
+def _cause(step: "AuditTrailRow") -> str:
+    cause = step.caused_by
+    if cause.kind == "domain_event":
+        return f"{cause.position} {cause.topic}"
+    return f"command {str(cause.causation_id)[:8]}"

@@ -1,0 +1,196 @@
+"""`gridproof audit verify|prove|check`: the ledger, and proofs that stand without it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.console.session import opened_stores
+
+if TYPE_CHECKING:
+    from application.ledger.verification_report import LedgerReport
+
+VERIFY_EXAMPLE = """
+\b
+Examples:
+  gridproof audit verify
+  gridproof audit verify --log demand-response --from 120000 --json
+
+Every domain event is hashed anew and held against the archive's tiles, the signed checkpoints and the ledger's own
+table. Exit status 3: something does not hold; each finding names its position.
+"""
+PROVE_EXAMPLE = """
+\b
+Example:
+  gridproof audit prove UTIL-2026-0042 --out proof.json
+
+The file has the domain events of the DR event, of its dispatches and reservations, and all that it takes to check
+them: anybody can, with `gridproof audit check`, without this system.
+"""
+CHECK_EXAMPLE = """
+\b
+Examples:
+  gridproof audit check proof.json --public-key ledger.pub
+  gridproof audit check proof.json
+
+Without --public-key the file is held against the key in it: compare that with the one the operator has published.
+Exit status 3: the file does not prove what it says.
+"""
+DOES_NOT_HOLD = 3
+LOG_NAMES = ("demand-response", "forecasts")
+KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
+
+
+@click.command("verify", epilog=VERIFY_EXAMPLE)
+@click.option("--from", "first", type=int, metavar="N", help="Begin with the domain event at this position.")
+@click.option("--to", "last", type=int, metavar="N", help="End with the domain event at this position.")
+@click.option("--log", type=click.Choice(LOG_NAMES), help="This log only; both if left out.")
+@click.option("--public-key", metavar="KEY", help=KEY_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def verify(
+    first: int | None, last: int | None, log: str | None, public_key: str | None, as_json: bool
+) -> None:
+    """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
+    from application.ledger.verification_report import Span
+    from domain.ledger.entries import BEFORE_ALL, LAST_OF_ALL
+    from interfaces.bootstrap import verify_ledger
+
+    span = None
+    if first is not None or last is not None:
+        span = Span(BEFORE_ALL if first is None else first, LAST_OF_ALL if last is None else last)
+        if span.last < span.first:
+            raise click.UsageError(f"--from {first} is after --to {last}")
+    started = time.monotonic()
+    with opened_stores() as stores, _progress() as tell:
+        report = verify_ledger(
+            stores, logs=[log] if log else LOG_NAMES, span=span, given_key=public_key, progress=tell
+        )
+    seconds = time.monotonic() - started
+    if as_json:
+        print_json({**msgspec.structs.asdict(report), "seconds": round(seconds, 3)})
+    else:
+        _print_report(report, seconds)
+    if not report.verified:
+        click.echo("what to do now: docs/runbooks/ledger_mismatch.md", err=True)
+        raise click.exceptions.Exit(DOES_NOT_HOLD)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A bar for each log, one after the other."""
+    open_bar: list[Any] = []
+
+    def close() -> None:
+        if open_bar:
+            open_bar.pop()[1].__exit__(None, None, None)
+
+    def tell(log: str, done: int, total: int) -> None:
+        if not open_bar or open_bar[0][0] != log:
+            close()
+            bar = progress_of(total, f"verifying {log}")
+            open_bar.append((log, bar, bar.__enter__()))
+        open_bar[0][2](done)
+
+    try:
+        yield tell
+    finally:
+        close()
+
+
+def _print_report(report: LedgerReport, seconds: float) -> None:
+    print_table(
+        ["log", "verified", "sealed up to", "newest", "not sealed yet"],
+        [(log.log, log.domain_events, log.sealed_to, log.head, log.unsealed) for log in report.logs],
+    )
+    if report.findings:
+        print_table(
+            ["what", "log", "position", "found"],
+            [
+                (
+                    found.kind,
+                    found.log,
+                    found.position if found.through is None else f"{found.position} to {found.through}",
+                    found.detail,
+                )
+                for found in report.findings
+            ],
+        )
+    more = sum(log.more_findings for log in report.logs)
+    said = f"DOES NOT HOLD: {len(report.findings) + more} findings" if report.findings else "holds"
+    domain_events = sum(log.domain_events for log in report.logs)
+    click.echo(
+        f"the ledger {said}; {domain_events} domain events under {report.checkpoints} checkpoints in "
+        f"{seconds:.2f} s, signed by {report.public_key}"
+    )
+
+
+@click.command("prove", epilog=PROVE_EXAMPLE)
+@click.argument("reference", metavar="ID")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write the proof; a file that is there is not overwritten.",
+)
+def prove(reference: str, out: Path) -> None:
+    """Write a self-contained proof of one DR event's history; ID is ours or the utility's."""
+    from interfaces.bootstrap import prove_dr_event
+    from projections.audit.replay import resolve_dr_event
+
+    with opened_stores() as stores:
+        document = prove_dr_event(stores, resolve_dr_event(stores.story_log(), reference))
+    try:
+        with out.open("xb") as file:
+            file.write(document.written())
+    except OSError as error:
+        raise click.ClickException(f"the proof was not written: {error}; name another file") from error
+    checkpoint = document.signed_checkpoint.checkpoint
+    print_fields(
+        [
+            ("DR event", document.dr_event_id),
+            ("domain events", len(document.domain_events)),
+            ("checkpoint", f"{checkpoint.number} of {checkpoint.at:%Y-%m-%d %H:%M:%SZ}"),
+            ("public key", document.signed_checkpoint.public_key),
+            ("written to", out),
+        ]
+    )
+
+
+@click.command("check", epilog=CHECK_EXAMPLE)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--public-key", metavar="KEY", help=KEY_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def check(file: Path, public_key: str | None, as_json: bool) -> None:
+    """Check a proof, without a database."""
+    from application.ledger.proof import ProofBroken, check_proof
+    from interfaces.bootstrap import read_public_key
+
+    try:
+        proven = check_proof(file.read_bytes(), None if public_key is None else read_public_key(public_key))
+    except ProofBroken as error:
+        if as_json:
+            print_json({"holds": False, "wrong": str(error)})
+        click.echo(f"DOES NOT HOLD: {error}", err=True)
+        raise click.exceptions.Exit(DOES_NOT_HOLD) from error
+    if as_json:
+        print_json({"holds": True, **msgspec.structs.asdict(proven)})
+        return
+    print_fields(
+        [
+            ("DR event", proven.dr_event_id),
+            ("domain events", f"{proven.domain_events}, as they were sealed"),
+            ("checkpoint", proven.checkpoint),
+            ("sealed at", proven.sealed_at),
+            ("public key", proven.public_key),
+        ]
+    )
+    if not proven.key_was_given:
+        click.echo("compare that key with the one the operator has published, or give it with --public-key")

@@ -1,0 +1,141 @@
+"""Steps of DR events as files: JSON lines, CSV or Parquet, written as they are read, and there only once complete."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from interfaces.cli.console.atomic_files import UnfinishedFile, named_failures, publish
+from projections.audit.steps import AuditTrailRow
+
+BATCH = 1_000
+"""Steps in memory at once, and in a row group of a Parquet file."""
+STEM = "audit-steps"
+COLUMNS = (
+    "position", "recorded_at", "dr_event_id", "facility_id", "who", "what", "why", "topic", "domain_event_id",
+    "cause_kind", "causation_id", "cause_position", "cause_topic", "cause_what", "correlation_id", "trace_id", "tenant",
+)  # fmt: skip
+"""Of CSV and Parquet; JSON lines have the cause as an object of its own."""
+_NUMBERS = frozenset({"position", "cause_position"})
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would take a cell for that begins so."""
+Write = Callable[[Sequence[AuditTrailRow]], None]
+
+
+def export_steps(
+    steps: Iterable[AuditTrailRow], formats: Iterable[str], folder: Path
+) -> tuple[int, list[Path]]:
+    """How many steps, and the files with all of them, one of each format. Raises AlreadyThere or FileNotWritten.
+
+    Where it does not come to the end, no file is left.
+    """
+    with named_failures(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    paths = [folder / f"{STEM}.{name}" for name in dict.fromkeys(formats)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(UnfinishedFile(path)) for path in paths]
+        with ExitStack() as forms:
+            writes = [forms.enter_context(_formed(file)) for file in files]
+            remaining = iter(steps)
+            while batch := list(islice(remaining, BATCH)):
+                for write in writes:
+                    write(batch)
+                count += len(batch)
+        publish(files)
+    return count, paths
+
+
+@contextmanager
+def _formed(file: UnfinishedFile) -> Iterator[Write]:
+    form = ExitStack()
+    with named_failures(file.path):
+        write = form.enter_context(FORMATS[file.path.suffix.removeprefix(".")](file.file))
+
+    def written(steps: Sequence[AuditTrailRow]) -> None:
+        with named_failures(file.path):
+            write(steps)
+
+    try:
+        yield written
+    except BaseException:
+        with suppress(OSError):  # of what is thrown away
+            form.close()
+        raise
+    with named_failures(file.path):
+        form.close()
+
+
+@contextmanager
+def _json_lines(file: BinaryIO) -> Iterator[Write]:
+    encode = msgspec.json.Encoder().encode
+    yield lambda steps: file.writelines(encode(step) + b"\n" for step in steps)
+
+
+@contextmanager
+def _csv(file: BinaryIO) -> Iterator[Write]:
+    writer = csv.writer(codecs.getwriter("utf-8")(file))
+    writer.writerow(COLUMNS)
+    yield lambda steps: writer.writerows(_cells(step, _text) for step in steps)
+
+
+@contextmanager
+def _parquet(file: BinaryIO) -> Iterator[Write]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    def kind_of(column: str) -> Any:
+        if column == "recorded_at":
+            return pa.timestamp("us", tz="UTC")
+        return pa.int64() if column in _NUMBERS else pa.string()
+
+    schema = pa.schema([(column, kind_of(column)) for column in COLUMNS])
+
+    with ParquetWriter(file, schema) as writer:
+
+        def write(steps: Sequence[AuditTrailRow]) -> None:
+            columns = zip(*(_cells(step, _plain) for step in steps), strict=True)
+            arrays = [pa.array(values, kind_of(name)) for name, values in zip(COLUMNS, columns, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+        yield write
+
+
+FORMATS: dict[str, Callable[[BinaryIO], AbstractContextManager[Write]]] = {
+    "jsonl": _json_lines,
+    "csv": _csv,
+    "parquet": _parquet,
+}
+
+
+def _cells(step: AuditTrailRow, formed: Callable[[str, Any], Any]) -> list[Any]:
+    cause = step.caused_by
+    of_cause = {
+        "cause_kind": cause.kind,
+        "causation_id": cause.causation_id,
+        "cause_position": cause.position,
+        "cause_topic": cause.topic,
+        "cause_what": cause.what,
+    }
+    return [formed(name, of_cause[name] if name in of_cause else getattr(step, name)) for name in COLUMNS]
+
+
+def _plain(column: str, value: Any) -> Any:
+    return value if value is None or column in _NUMBERS or column == "recorded_at" else str(value)
+
+
+def _text(column: str, value: Any) -> str:
+    """As in JSON; nothing is an empty cell, and what would run as a formula gets an apostrophe."""
+    if value is None:
+        return ""
+    if column == "recorded_at":
+        return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -1,0 +1,89 @@
+"""`gridproof keys meters`: what the meters of a facility log in with at the embedded broker."""
+
+import click
+import msgspec
+
+CREATE_EXAMPLE = """
+\b
+Examples:
+  gridproof keys meters create fac-001
+  gridproof keys meters create fac-001 --json
+"""
+LIST_EXAMPLE = """
+\b
+Example:
+  gridproof keys meters list
+"""
+REVOKE_EXAMPLE = """
+\b
+Example:
+  gridproof keys meters revoke fac-001
+"""
+
+
+class CreatedLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """`keys meters create --json`."""
+
+    facility_id: str
+    user: str
+    password: str
+    port: int | None
+    """Of the broker on this machine; None before it ever ran."""
+
+
+@click.group("meters")
+def meters_group() -> None:
+    """Logins of facilities' meters at the embedded broker: each publishes for its own facility only."""
+
+
+@meters_group.command("create", epilog=CREATE_EXAMPLE)
+@click.argument("facility_id")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def create(facility_id: str, as_json: bool) -> None:
+    """Let the meters of a facility log in, with its id as user. It counts at once, also while the broker runs."""
+    from interfaces.bootstrap import embedded_broker
+    from interfaces.cli.console.session import current_settings
+
+    logins = embedded_broker(current_settings())
+    made = CreatedLogin(
+        facility_id=facility_id,
+        user=facility_id,
+        password=logins.create(facility_id),
+        port=logins.mqtt_port(),
+    )
+    if as_json:
+        click.echo(msgspec.json.encode(made))
+        return
+    click.echo(f"user {made.user}  password {made.password}")
+    click.echo(
+        f"It may publish to meters/{facility_id}/METER/readings and nothing else, at MQTT port {made.port}.",
+        err=True,
+    )
+
+
+@meters_group.command("list", epilog=LIST_EXAMPLE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_logins(as_json: bool) -> None:
+    """The facilities whose meters may log in."""
+    from interfaces.bootstrap import embedded_broker
+    from interfaces.cli.console.session import current_settings
+
+    facility_ids = embedded_broker(current_settings()).facility_ids()
+    if as_json:
+        click.echo(msgspec.json.encode({"facility_ids": facility_ids}))
+        return
+    for facility_id in facility_ids:
+        click.echo(facility_id)
+    if not facility_ids:
+        click.echo("no logins yet; make one with `gridproof keys meters create FACILITY`", err=True)
+
+
+@meters_group.command("revoke", epilog=REVOKE_EXAMPLE)
+@click.argument("facility_id")
+def revoke(facility_id: str) -> None:
+    """Take a login back; whoever is connected with it is disconnected."""
+    from interfaces.bootstrap import embedded_broker
+    from interfaces.cli.console.session import current_settings
+
+    embedded_broker(current_settings()).revoke(facility_id)
+    click.echo(f"the meters of {facility_id} may not log in any more")

@@ -1,0 +1,208 @@
+"""`gridproof telemetry import`: history from a file into the running system's telemetry store."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from application.history_import.importer import HistoryReport, OnProgress, import_history, rehearse_import
+from application.history_import.inspection import InspectedFacility, inspect_readings
+from application.ports.history_import import OnRead, OrderedReadings, ReadingsFile, ReadingsFileError
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
+from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.session import opened_stores
+from interfaces.cli.telemetry.archive import archive_group
+from interfaces.cli.telemetry.history import history
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof telemetry import load.csv
+  gridproof telemetry import history.parquet --facility fac-001 --facility fac-002 --json
+  gridproof telemetry import usage.xml --facility fac-001 --dry-run
+
+A dry run stores nothing and needs no running system; its exit status is 3 where the file would be refused. Green Button
+XML names usage points, not facilities: --facility says whose it is, else the title of each usage point does.
+"""
+WOULD_BE_REFUSED = 3
+
+
+@click.group("telemetry")
+def telemetry_group() -> None:
+    """Readings of the meters, and history from files."""
+
+
+def open_readings(path: Path, facility_id: str | None = None) -> ReadingsFile:
+    """The readings file at `path`; the composition root picks the adapter."""
+    from interfaces.bootstrap import open_readings_file
+
+    return open_readings_file(path, facility_id)
+
+
+@contextmanager
+def opened_store() -> Iterator[TelemetryStore]:
+    """The telemetry store of the running system. Raises NoRunningSystem."""
+    with opened_stores() as stores:
+        yield stores.telemetry()
+
+
+telemetry_group.add_command(archive_group)
+telemetry_group.add_command(history)
+
+
+@telemetry_group.command("import", epilog=EXAMPLE)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--facility",
+    "facility_ids",
+    multiple=True,
+    metavar="ID",
+    help="Only this one; may be repeated. Of Green Button XML: whose it is. [default: all]",
+)
+@click.option("--dry-run", is_flag=True, help="Say what is in the file, and store nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def import_file(file: Path, facility_ids: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+    """Import a CSV, Parquet or Green Button XML FILE of load (and temperature) history.
+
+    Rows are stored in the file's own step. What a meter has said is never overwritten, and the same file again
+    changes nothing. What is odd about it (gaps, duplicates, spikes, flat lines, hours of clock changes) is listed.
+    """
+    try:
+        readings = open_readings(file, facility_ids[0] if len(facility_ids) == 1 else None)
+        with _in_order(readings, facility_ids, quiet=as_json) as ordered:
+            inspected = inspect_readings(readings, ordered)
+            report = _rehearsed if dry_run else _imported
+            done = report(ordered, facility_ids, inspected, as_json=as_json)
+    except (ReadingsFileError, ReadingsRefused) as error:
+        raise click.ClickException(str(error)) from error
+    except TelemetryStoreUnavailable as error:
+        raise click.ClickException(
+            f"{error}; start the system with `gridproof up` and import again: nothing is stored twice"
+        ) from error
+    _tell(msgspec.structs.replace(done, inspected=inspected), as_json=as_json)
+
+
+@contextmanager
+def _in_order(
+    readings: ReadingsFile, facility_ids: tuple[str, ...], *, quiet: bool
+) -> Iterator[OrderedReadings]:
+    """The file's rows, read once; the telling of how far that is ends when they are."""
+    with ExitStack() as until_closed:
+        with _reading(quiet=quiet) as on_read:
+            ordered = until_closed.enter_context(readings.ordered(facility_ids or None, on_read=on_read))
+        yield ordered
+
+
+def _rehearsed(
+    ordered: OrderedReadings,
+    facility_ids: tuple[str, ...],
+    inspected: Sequence[InspectedFacility],
+    *,
+    as_json: bool,
+) -> HistoryReport:
+    try:
+        return rehearse_import(ordered, facility_ids=facility_ids or None)
+    except ReadingsFileError as error:
+        if as_json:
+            print_json({"dry_run": True, "would_be_refused": str(error), "inspected": inspected})
+        else:
+            _print_findings(inspected)
+        click.echo(f"the file would be refused: {error}", err=True)
+        raise click.exceptions.Exit(WOULD_BE_REFUSED) from error
+
+
+def _imported(
+    ordered: OrderedReadings,
+    facility_ids: tuple[str, ...],
+    inspected: Sequence[InspectedFacility],
+    *,
+    as_json: bool,
+) -> HistoryReport:
+    try:
+        with opened_store() as store, _progress(quiet=as_json) as on_progress:
+            return import_history(ordered, store, facility_ids=facility_ids or None, on_progress=on_progress)
+    except ReadingsFileError:
+        if not as_json:
+            _print_findings(inspected)
+        raise
+
+
+def _tell(report: HistoryReport, *, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    _print_findings(report.inspected)
+    _print(report)
+
+
+@contextmanager
+def _reading(*, quiet: bool) -> Iterator[OnRead]:
+    """How many rows are read so far, on stderr; nobody knows how many there are."""
+    if quiet:
+        yield lambda _rows: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status("reading") as status:
+            yield lambda rows: status.update(f"read {rows:,} rows")
+    else:
+        yield lambda rows: click.echo(f"read {rows} rows", err=True)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[OnProgress]:
+    """A bar on a terminal, plain lines elsewhere, nothing for --json; on stderr, beside the answer."""
+    if quiet:
+        yield lambda _done, _all: None
+    elif sys.stderr.isatty():
+        with _bar() as on_progress:
+            yield on_progress
+    else:
+        yield lambda done, of: click.echo(f"stored {done} of {of} rows", err=True)
+
+
+@contextmanager
+def _bar() -> Iterator[OnProgress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("rows", total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+def _print(report: HistoryReport) -> None:
+    for facility in report.facilities:
+        period = f"{facility.starts_at:%Y-%m-%d %H:%M} to {facility.ends_at:%Y-%m-%d %H:%M} UTC"
+        gaps = f"{facility.missing} missing in {facility.gaps} gaps" if facility.missing else "no gaps"
+        click.echo(f"{facility.facility_id}: {facility.rows} rows of {facility.step_s} s, {period}, {gaps}")
+    if report.dry_run:
+        click.echo(f"{report.rows} rows; dry run: nothing was stored")
+        return
+    click.echo(
+        f"{report.rows} rows: {report.added} new, {report.changed} corrected, "
+        f"{report.unchanged} already stored"
+    )
+
+
+def _print_findings(inspected: Sequence[InspectedFacility]) -> None:
+    """What is odd, if anything is; nothing else."""
+    found = [(one, finding) for one in inspected for finding in one.findings]
+    if found:
+        print_table(
+            ["facility", "what", "from", "to", "line", "found"],
+            [(one.facility_id, f.kind, f.starts_at, f.ends_at, f.line, f.detail) for one, f in found],
+        )
+    for one in inspected:
+        if more := sum(one.counts.values()) - len(one.findings):
+            click.echo(f"{one.facility_id}: and {more} more; counts: {_counted(one.counts)}")
+        if one.qualities:
+            click.echo(f"{one.facility_id}: {_counted(one.qualities)}")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

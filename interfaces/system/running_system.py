@@ -1,0 +1,176 @@
+"""The whole system on this machine: the servers that are not named elsewhere, and a process for each worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.bootstrap import (
+    embedded_servers,
+    migrate_database,
+    open_stores,
+    save_addresses,
+    spawn_child,
+    with_embedded,
+)
+from interfaces.settings.settings import PREFIX, SECRET_PREFIX, Settings
+from interfaces.system.supervisor import RestartPolicy, Supervisor
+
+PROCESSES: dict[str, str] = {
+    "web": "web",
+    "relay": "relay",
+    "schedule": "schedule",
+    "dispatch-1": "dispatch",
+    "dispatch-2": "dispatch",
+    "notify": "notify",
+    "measure": "measure",
+    "project": "project",
+    "ingest": "ingest",
+    "aggregate": "aggregate",
+    "archive": "archive",
+    "forecast": "forecast",
+}
+"""Process -> worker: two dispatch workers, so that one that dies is made up for at once."""
+READY_WITHIN_S = 60.0
+NEVER_GIVE_UP = RestartPolicy(most_in_a_row=1_000_000)
+"""A worker that cannot work yet (its database is away) is what an operator expects to come back by itself."""
+log = structlog.get_logger("system")
+ADMIN_KEY = "admin.key"
+"""In the data folder: a key of the role admin, for its owner alone."""
+
+
+class NotReady(RuntimeError):
+    """The system did not come up; the text names the log to read."""
+
+
+class RunningSystem:
+    """Started in two steps, so that a caller can prepare the stores before the workers run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._servers = embedded_servers(settings)
+        self._supervisor: Supervisor | None = None
+
+    def start_servers(self) -> Settings:
+        """Start the embedded servers and migrate; the settings with every address filled in."""
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        # An embedded database serves this system alone, of which nothing runs yet; another may have older releases.
+        alone = self.settings.database_url is None
+        self._servers.start()
+        self.settings = with_embedded(self.settings, self._servers)
+        migrate_database(self.settings, alone=alone)
+        self._servers.watch(self._server_restarted, self._server_failed)
+        return self.settings
+
+    @property
+    def meters_mqtt_url(self) -> str:
+        """Where simulated meters publish."""
+        return self._servers.meters_mqtt_url
+
+    def start_workers(
+        self,
+        settings: Settings,
+        *,
+        without: Collection[str] = (),
+        environs: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Start the workers with `settings`; `environs` adds to the environment of single processes."""
+        self.settings = settings
+        save_addresses(settings)
+        self._supervisor = Supervisor(
+            spawn_child, settings.data_dir / "logs", policy=NEVER_GIVE_UP, on_restart=self._restarted
+        )
+        for process, worker in PROCESSES.items():
+            if process not in without:
+                self.start_process(process, ["worker", worker], (environs or {}).get(process))
+
+    def start_process(self, name: str, arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
+        """Start `gridproof ARGUMENTS` as a supervised child; its pid."""
+        if self._supervisor is None:
+            raise NotReady("start the workers first")
+        inherited = os.environ  # noqa: TID251 - handed on to a child process, ours left out
+        whole = {
+            k: v for k, v in inherited.items() if not k.startswith(PREFIX) or k.startswith(SECRET_PREFIX)
+        }
+        whole |= self.settings.to_environ() | dict(environ or {})
+        whole["OMP_NUM_THREADS"] = whole["OPENBLAS_NUM_THREADS"] = "1"
+        return self._supervisor.start(name, [sys.executable, "-m", "interfaces.cli", *arguments], whole)
+
+    def _restarted(self, name: str, returncode: int) -> None:
+        self._alert(name, f"ended with {returncode} and was started again; read logs/{name}.log")
+
+    def _server_restarted(self, name: str, returncode: int) -> None:
+        self._alert(name, f"the server ended with {returncode} and was started again; read logs/{name}.log")
+
+    def _server_failed(self, error: Exception) -> None:
+        log.error("an embedded server cannot be restarted", why=str(error))
+
+    def _alert(self, name: str, detail: str) -> None:
+        """From a watching thread: it must not end of a database that is away."""
+        log.warning("restarted", process=name, detail=detail)
+        try:
+            with closing(open_stores(self.settings, pool_size=1)) as stores:
+                stores.alerts().raise_alert("worker_restarted", name, detail, at=stores.clock.now())
+        except (EventStoreUnavailable, OperationsUnavailable) as error:
+            log.warning(
+                "the alert could not be raised", alert="worker_restarted", subject=name, why=str(error)
+            )
+
+    def restarts(self) -> dict[str, int]:
+        """Process -> how often it was started again."""
+        if self._supervisor is None:
+            return {}
+        return {name: self._supervisor.restarts(name) for name in self._supervisor.names()}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.settings.http_bind}"
+
+    def wait_until_ready(self) -> None:
+        """Until `/ready` answers. Raises NotReady."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:  # noqa: S310 - our own address
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError, TimeoutError):
+                time.sleep(0.05)
+        raise NotReady(
+            f"{self.url}/ready did not answer in {READY_WITHIN_S:g} s; read {self.settings.data_dir}/logs"
+        )
+
+    def stop(self) -> None:
+        """Workers first, then the servers; idempotent."""
+        if self._supervisor is not None:
+            self._supervisor.stop()
+            self._supervisor = None
+        self._servers.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that only its owner may read; one that is there already is replaced."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
