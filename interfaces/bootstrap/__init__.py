@@ -13,7 +13,7 @@ from interfaces.bootstrap.ledger import (
     verify_ledger,
     wait_until_sealed,
 )
-from interfaces.bootstrap.offline_files import load_forecaster, open_readings_file, rolling_forecasts
+from interfaces.bootstrap.offline import load_forecaster, open_readings_file, rolling_forecasts
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.servers import (

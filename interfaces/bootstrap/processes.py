@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from interfaces.bootstrap.forecast import run_aggregate, run_forecast, run_ingest
+from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import spare_what_is_there
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
-from interfaces.bootstrap.telemetry import settling_watch, telemetry_retention, watch_lag
+from interfaces.bootstrap.telemetry import (
+    run_aggregate,
+    run_ingest,
+    settling_watch,
+    telemetry_retention,
+    watch_lag,
+)
 from interfaces.failpoints import failpoint
 from interfaces.settings.settings import Settings
 

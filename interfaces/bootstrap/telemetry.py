@@ -1,4 +1,4 @@
-"""Wiring of where telemetry is kept: which store, for how long."""
+"""Wiring of telemetry: the ingest and aggregate workers, the store, its monitors and its retention."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from interfaces.bootstrap.cache import current_cache
+from interfaces.bootstrap.telemetry_stream import telemetry_log
 
 if TYPE_CHECKING:
-    from application.ports.shared_cache import CurrentCache
+    import ssl
+
+    from application.ports.coordination.lock_holders import TurnShares
     from application.ports.telemetry.store import TelemetryStore
     from application.telemetry.store_health import TelemetryHealth
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings.settings import Settings
+    from interfaces.workers.ingest.sessions import IngestSession
     from interfaces.workers.schedule.retention import Retention
     from interfaces.workers.schedule.rollup_monitor import SettlingWatch
-
-
-def current_cache(stores: Stores) -> CurrentCache | None:
-    """For one event loop; None where the settings name no cache."""
-    from adapters.redis.shared_cache import RedisCurrentCache
-
-    url = stores.settings.redis_url
-    return None if url is None else RedisCurrentCache(url)
 
 
 @asynccontextmanager
@@ -137,3 +136,117 @@ def telemetry_retention(stores: Stores) -> Retention | None:
         locks=AdvisoryLocks(stores.database_url),
         archived_through=archived_through(stores),
     )
+
+
+async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
+    import nats
+
+    from adapters.nats.raw_log import NatsRawLog
+    from adapters.nats.server_list import servers_of
+    from interfaces.bootstrap.raw_archive import clock_time
+    from interfaces.workers.ingest import ingest
+    from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
+
+    serve_telemetry_metrics(stores.settings)
+    client = await nats.connect(
+        servers_of(str(stores.settings.nats_url)),
+        name="ingest",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
+    )
+    worker = uuid4().hex[:8]
+    sessions = ingest_sessions(stores, worker)
+    raw_log = NatsRawLog(client, clock_time=clock_time(stores.settings))
+    showing = asyncio.create_task(show_lag(raw_log, stores.clock, stop), name="lag shown")
+    try:
+        await ingest.run(
+            sessions=sessions,
+            stream=telemetry_log(client, stores.settings),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            shares=None if len(sessions) == 1 else _turn_shares(stores),
+            worker=worker,
+            stop=stop,
+        )
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+    await client.close()
+
+
+def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
+    """The sessions of the settings, as `worker` may read them. Raises MqttTlsError."""
+    from adapters.mqtt import MqttMeterFeed
+    from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
+    from interfaces.workers.ingest.sessions import IngestSession
+
+    settings = stores.settings
+    alone = settings.mqtt_sessions == 1
+    client_id = settings.mqtt_client_id
+    # A session keeps its subscriptions: alone and shared must not be the same one.
+    names = [client_id] if alone else [f"{client_id}-{n}" for n in range(settings.mqtt_sessions)]
+    return [
+        IngestSession(
+            name=name,
+            feed=MqttMeterFeed(
+                str(settings.mqtt_url),
+                client_id=name,
+                share=None if alone else client_id,
+                version=settings.mqtt_version,
+                tls=mqtt_tls(settings),
+            ),
+            turn=PostgresExclusiveTurn(
+                stores.database_url, "ingest" if alone else f"ingest {name}", holder=None if alone else worker
+            ),
+        )
+        for name in names
+    ]
+
+
+def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
+    """None for a broker without TLS. Raises MqttTlsError."""
+    from adapters.mqtt import tls_context
+
+    if not str(settings.mqtt_url).startswith("mqtts:"):
+        return None
+    return tls_context(
+        ca_file=settings.mqtt_ca_file,
+        cert_file=settings.mqtt_cert_file,
+        key_file=settings.mqtt_key_file,
+        alpn=settings.mqtt_alpn,
+    )
+
+
+def _turn_shares(stores: Stores) -> TurnShares:
+    from adapters.postgres.coordination.lock_holders import PostgresTurnShares
+
+    return PostgresTurnShares(stores.database_url, "ingest ")
+
+
+async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
+    import nats
+
+    from adapters.nats.server_list import servers_of
+    from adapters.postgres.coordination.partition_assignment import PostgresPartitionShares
+    from domain.telemetry.meter_reading import ALL_PARTITIONS
+    from interfaces.workers.aggregate import aggregate
+
+    serve_telemetry_metrics(stores.settings)
+    client = await nats.connect(
+        servers_of(str(stores.settings.nats_url)),
+        name="aggregate",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
+    )
+    async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
+        await aggregate.run(
+            stream=telemetry_log(client, stores.settings),
+            store=store,
+            dead_letters=stores.dead_letters(),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            stop=stop,
+            rollups=stores.rollups(),
+            shares=PostgresPartitionShares(stores.database_url, ALL_PARTITIONS),
+        )
+    await client.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from interfaces.bootstrap.cache import current_cache
 from interfaces.bootstrap.stores import Stores, facility_rows
-from interfaces.bootstrap.telemetry import current_cache
 
 if TYPE_CHECKING:
     from adapters.redis.weather_quota import CachedWeatherQuota

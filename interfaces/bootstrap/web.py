@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from application.telemetry.store_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
+from interfaces.bootstrap.cache import current_cache
 from interfaces.bootstrap.gc_tuning import spare_what_is_there
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
-from interfaces.bootstrap.telemetry import current_cache, watched_telemetry
+from interfaces.bootstrap.telemetry import watched_telemetry
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from domain.telemetry.intervals import INTERVAL
-from interfaces.bootstrap.offline_history import opened_history
+from interfaces.bootstrap.offline import opened_history
 from interfaces.settings.settings import read_settings
 from tests.acceptance.terminal import Terminal
 from tests.integration.projections.stored_log import store_entries

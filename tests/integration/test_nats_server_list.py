@@ -9,10 +9,10 @@ from adapters.embedded import EmbeddedServers
 from adapters.nats.queue_depths import NatsQueueDepths
 from adapters.nats.work_queue import NatsWorkQueue
 from interfaces.bootstrap.doctor import checks
-from interfaces.bootstrap.forecast import run_aggregate, run_ingest
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.bootstrap.telemetry import run_aggregate, run_ingest
 from interfaces.settings.settings import Settings
 from tests.servers import Database
 

@@ -195,7 +195,7 @@ async def _nats(url: str) -> str:
 
 async def _mqtt(settings: Settings) -> str:
     from adapters.mqtt import look_in
-    from interfaces.bootstrap.forecast import mqtt_tls
+    from interfaces.bootstrap.telemetry import mqtt_tls
 
     return await look_in(
         str(settings.mqtt_url),

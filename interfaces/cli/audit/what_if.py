@@ -74,7 +74,7 @@ def what_if_command(
 
 
 def _answer(reference: str, change: Change, past: "AsOf | None") -> WhatIf:
-    from interfaces.bootstrap.offline_history import opened_history
+    from interfaces.bootstrap.offline import opened_history
     from interfaces.remeasuring import remeasured_by
     from projections.as_of.what_if import what_if
     from projections.audit.replay import audit_document, resolve_dr_event

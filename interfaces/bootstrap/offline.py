@@ -1,16 +1,20 @@
-"""What is recorded, for reading only: every transaction of these connections is READ ONLY."""
+"""What commands use without running workers: file readers, the forecaster, and a read-only view of the log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interfaces.bootstrap.stores import clock_of, database_url
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from application.ports.forecast.load_forecaster import LoadForecaster
+    from application.ports.forecast.rolling_forecasts import RollingForecasts
+    from application.ports.history_import import ReadingsFile
     from application.ports.telemetry.store import TelemetryStore
     from projections.audit.stream_log import StoryLog
 
@@ -38,3 +42,22 @@ def opened_history(settings: Settings) -> Iterator[History]:
 
 def _read_only(connection: Any) -> None:
     connection.read_only = True
+
+
+def open_readings_file(path: Path, facility_id: str | None = None) -> ReadingsFile:
+    """A reader chosen by the name's ending; Green Button XML is all of `facility_id`. Raises ReadingsFileError."""
+    from adapters.readings_file import open_readings_file as opened
+
+    return opened(path, facility_id)
+
+
+def load_forecaster() -> LoadForecaster:
+    from adapters.forecasting import BatchedLoadForecaster
+
+    return BatchedLoadForecaster()
+
+
+def rolling_forecasts() -> RollingForecasts:
+    from adapters.forecasting import BatchedRollingForecasts
+
+    return BatchedRollingForecasts()

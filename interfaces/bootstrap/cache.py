@@ -1,0 +1,17 @@
+"""Wiring of the shared cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from application.ports.shared_cache import CurrentCache
+    from interfaces.bootstrap.stores import Stores
+
+
+def current_cache(stores: Stores) -> CurrentCache | None:
+    """The cache of one event loop; None where the settings name none."""
+    from adapters.redis.shared_cache import RedisCurrentCache
+
+    url = stores.settings.redis_url
+    return None if url is None else RedisCurrentCache(url)
