@@ -7,7 +7,9 @@
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs; not part of CI
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
-#   make fault-storm           20,000 seeds of simulated faults (for the night); SEEDS=, FROM=
+#   make quick                 unit, property (in small) and architecture tests; no servers
+#   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
+#   make fault-storm           20,000 seeds of simulated faults (for the night); SEEDS=, FROM=, PLANTED=, FACILITIES=
 #
 # PYTHON chooses the interpreter (3.11, 3.12 or 3.13): make test PYTHON=python3.13
 
@@ -16,6 +18,11 @@ DEMO    ?=
 TESTS   ?=
 SEEDS   ?= 20000
 FROM    ?= 0
+PLANTED ?=
+FACILITIES ?=
+NAME    ?=
+SCALE   ?= 1
+OUTPUT  ?= build/figures.jsonl
 # Tests run side by side, the tests of one file in one process; every process has servers of its own.
 BESIDE  ?= 3
 
@@ -34,7 +41,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test check lint format types layers licences lock chaos screenshots fault-storm clean
+.PHONY: demo up test quick bench check lint format types layers licences lock chaos screenshots fault-storm clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runs
@@ -46,14 +53,23 @@ up: $(VENV)/.runs
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile -m "not chaos and not slow" $(TESTS)
 
+quick: $(VENV)/.tests
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadfile -m "not chaos and not slow and not servers" \
+		tests/unit tests/property tests/architecture
+
+bench: $(VENV)/.tests
+	@mkdir -p $(dir $(OUTPUT))
+	$(BIN)/python -m tests.bench.run $(NAME) --scale $(SCALE) --output $(OUTPUT)
+
 chaos: $(VENV)/.tests
 	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)
 
 screenshots: $(VENV)/.tests
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m slow tests/browser/test_screenshots.py
 
-fault-storm: $(VENV)/.runs
-	$(BIN)/gridproof simulate fault-storm --seeds $(SEEDS) --from $(FROM)
+fault-storm: $(VENV)/.tests
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM) \
+		$(if $(PLANTED),--planted $(PLANTED)) $(if $(FACILITIES),--facilities $(FACILITIES))
 
 check: lint types layers licences
 

@@ -22,15 +22,15 @@ from application.ports.dispatch.building_control import (
     Setpoint,
     ZoneCommand,
 )
-from interfaces.simulation.bms_network import BmsNetwork, SimulatedBms
-from interfaces.simulation.building_control import SimulatedBuildingControl, SimulatedSetpoints
-from interfaces.simulation.mishaps import Mishaps
-from interfaces.simulation.story import Story as StoryOfAStorm
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
 from tests.fakes.building_control import FakeBuildingControl
+from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
+from tests.simulation.doubles.building_control import SimulatedBuildingControl, SimulatedSetpoints
+from tests.simulation.event_trace import Story as StoryOfAStorm
+from tests.simulation.scenario.fault_injection import Mishaps
 
 CLOCK = SystemClock()
 ZONES = (

@@ -22,8 +22,8 @@ ANSWER_WITHIN_S = 0.25
 LEFT_ALONE_S = 5.0
 KEPT_WALL_S = 63 * 86_400
 
-# The bucket of application/weather/token_bucket.py, in one step. ARGV: now, capacity, per second, month, calls made meanwhile,
-# for how long it is kept, how many to take.
+# The bucket of application/weather/token_bucket.py, in one step. ARGV: now, capacity, per second, month,
+# calls made meanwhile, for how long it is kept, how many to take.
 _TAKE = """
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')
 local now, capacity, per_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

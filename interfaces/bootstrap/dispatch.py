@@ -100,11 +100,11 @@ def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> Bui
         call_listener=health.call_ended,
     )
     if "resend" in settings.planted_faults:
-        from interfaces.planted_faults import ResendingControl
+        from tests.planted_faults import ResendingControl
 
         control = ResendingControl(control)
     if "skip-restore" in settings.planted_faults:
-        from interfaces.planted_faults import RestoreSkippingControl
+        from tests.planted_faults import RestoreSkippingControl
 
         control = RestoreSkippingControl(control, stores.clock)
     return control

@@ -177,7 +177,7 @@ async def _notify(stores: Stores, stop: asyncio.Event) -> None:
         allow_private=stores.settings.allow_private_callbacks,
     )
     if "lost-callback" in stores.settings.planted_faults:
-        from interfaces.planted_faults import LosingNotifier
+        from tests.planted_faults import LosingNotifier
 
         notifier = LosingNotifier(notifier)
     calls = CallbackCalls(

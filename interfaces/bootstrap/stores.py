@@ -242,7 +242,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
 
 def _bus_type(settings: Settings) -> type[CommandBus]:
     if "skip-intent" in settings.planted_faults:
-        from interfaces.planted_faults import AttemptSkippingBus
+        from tests.planted_faults import AttemptSkippingBus
 
         return AttemptSkippingBus
     return CommandBus

@@ -32,7 +32,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "projections": ("interfaces.cli.projections:projections_group", "Read models."),
     "dead-letters": ("interfaces.cli.dead_letters:dead_letters_group", "Work that could not be done."),
     "simulate": ("interfaces.cli.simulate.commands:simulate_group", "The outside world, for trying things."),
-    "bench": ("interfaces.cli.bench:bench", "What this machine reaches, beside the floor."),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
 }
 """Name -> where the command is, and what the list of commands says of it."""

@@ -5,12 +5,12 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from interfaces.cli import main
+from tests.bench.run import bench
 
 
 def document_of(name: str, *, scale: str = "0.001") -> dict[str, Any]:
-    """What `gridproof bench NAME --json` prints."""
-    result = CliRunner().invoke(main, ["bench", name, "--json", "--scale", scale], catch_exceptions=False)
+    """What `python -m tests.bench.run NAME --json` prints."""
+    result = CliRunner().invoke(bench, [name, "--json", "--scale", scale], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout)
     return document

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from interfaces.bootstrap.bench import BenchDatabase, bench_databases
+from tests.bench.setup import BenchDatabase, bench_databases
 
 FreshDatabase = Callable[[], AbstractContextManager[BenchDatabase]]
 
@@ -20,4 +20,4 @@ def bench_server() -> Iterator[FreshDatabase]:
 @pytest.fixture
 def benches_share_a_server(bench_server: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """`gridproof bench` as in tests.acceptance.benched; that it starts a server itself, test_bench.py shows."""
-    monkeypatch.setattr("interfaces.bootstrap.bench.bench_databases", lambda: nullcontext(bench_server))
+    monkeypatch.setattr("tests.bench.setup.bench_databases", lambda: nullcontext(bench_server))

@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from interfaces.bench import figure
-from interfaces.cli import main
 from tests.acceptance.benched import document_of
+from tests.bench.figures import figure
+from tests.bench.run import bench
 
 
 @pytest.mark.usefixtures("benches_share_a_server")
@@ -37,7 +37,7 @@ def floors_of(name: str) -> dict[str, float]:
 
 
 def test_an_unknown_benchmark_is_a_wrong_use() -> None:
-    result = CliRunner().invoke(main, ["bench", "nonsense"])
+    result = CliRunner().invoke(bench, ["nonsense"])
     assert result.exit_code == 2
     assert "append-batch" in result.output
 

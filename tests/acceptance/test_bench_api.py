@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from interfaces.bench.api import CONNECTIONS, Case, Measuring
-from interfaces.bench.api_load import LoadPlan, LoadReport
-from interfaces.bench.api_load_process import load_process
-from interfaces.bench.bed import Bed
-from interfaces.bootstrap.bench_api import ApiStage, PlainPlan, Server
 from tests.acceptance.benched import figures_of
+from tests.bench.api.benchmark import CONNECTIONS, Case, Measuring
+from tests.bench.api.load import LoadPlan, LoadReport
+from tests.bench.api.load_process import load_process
+from tests.bench.api.setup import ApiStage, PlainPlan, Server
+from tests.bench.environment import Bed
 
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 
@@ -66,7 +66,7 @@ def test_what_is_refused_in_any_round_is_told_also_where_another_round_was_the_b
 
 
 def test_a_load_that_reports_nothing_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.bench.api_load_process.REPORTED_WITHIN_S", 0.1)
+    monkeypatch.setattr("tests.bench.api.load_process.REPORTED_WITHIN_S", 0.1)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent, load_process() as ask:
         plan = LoadPlan(
             ports=(silent.getsockname()[1],), tokens=("t",), paths=("/",), first=0, seconds=1.0, connections=1

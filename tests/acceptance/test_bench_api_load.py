@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from interfaces.bench.api_load import ANSWERED_WITHIN_S, LoadPlan, LoadReport, loaded
+from tests.bench.api.load import ANSWERED_WITHIN_S, LoadPlan, LoadReport, loaded
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 Serve = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -73,7 +73,7 @@ def test_the_time_that_a_missing_answer_was_waited_for_is_none_that_others_were_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     patience_s = 2.0
-    monkeypatch.setattr("interfaces.bench.api_load.ANSWERED_WITHIN_S", patience_s)
+    monkeypatch.setattr("tests.bench.api.load.ANSWERED_WITHIN_S", patience_s)
 
     async def one_is_silent(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if number > 0:

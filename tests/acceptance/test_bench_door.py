@@ -2,9 +2,9 @@
 
 import pytest
 
-from interfaces.bench.door_load import news_of
-from interfaces.bench.figures import percentile
 from tests.acceptance.benched import figures_of
+from tests.bench.figures import percentile
+from tests.bench.webhook.load import news_of
 
 pytestmark = pytest.mark.usefixtures("benches_share_a_server")
 

@@ -24,10 +24,10 @@ from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.bootstrap.bench_door import free_port, running_server
 from interfaces.settings.settings import PREFIX, read_settings
 from interfaces.web.guard.access import ACCESS
 from tests.acceptance.door import CLOCK, Door, notification, running_door
+from tests.bench.webhook.setup import free_port, running_server
 from tests.servers import PostgresServer, fresh_database
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docs" / "prometheus" / "gridproof.rules.yml"
 METRIC = "gridproof_alerts_open"
 HEAD = """\
-# Prometheus rules of Gridproof: one for each alert of application/operations/alert_catalogue.py, by the gauge that the web process serves
-# at /metrics. Made by `python tests/architecture/prometheus_rules.py --write`; a test holds it against the register.
+# Prometheus rules of Gridproof: one for each alert of application/operations/alert_catalogue.py, by the gauge
+# that the web process serves at /metrics. Made by `python tests/architecture/prometheus_rules.py --write`; a test holds it against the register.
 # Several web processes show the same register: the highest counts.
 """
 UNKNOWN = {

@@ -288,6 +288,12 @@ def _dispatches(operator: ApiClient, path: str) -> dict[str, Any]:
 def _slowness() -> float:
     """How many times longer than on a free machine a worker needs for its imports; 1 at least, 6 at most."""
     began = time.monotonic()
-    command = "import interfaces.bootstrap, adapters.forecasting, interfaces.workers.forecast.forecast, interfaces.web.app"
+    modules = (
+        "interfaces.bootstrap",
+        "adapters.forecasting",
+        "interfaces.workers.forecast.forecast",
+        "interfaces.web.app",
+    )
+    command = f"import {', '.join(modules)}"
     subprocess.run([sys.executable, "-c", command], check=True, timeout=300)
     return min(6.0, max(1.0, (time.monotonic() - began) / USUAL_IMPORTS_S))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from interfaces.bench.commit_times import COMMITTED
+from tests.bench.ingest.commit_times import COMMITTED
 
 BEFORE_S = 2.0
 """What was due so shortly before an outage may wait for its end."""

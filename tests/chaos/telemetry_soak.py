@@ -17,11 +17,11 @@ import psycopg
 
 from domain.telemetry.intervals import INTERVAL, interval_start
 from domain.time_series.windows import TimeWindow
-from interfaces.bench.commit_times import keep_commit_times
-from interfaces.bootstrap.bench_ingest import IngestStage, ingest_stage
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.meters.load import LoadReport, MeterLoad
 from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
+from tests.bench.ingest.commit_times import keep_commit_times
+from tests.bench.ingest.setup import IngestStage, ingest_stage
 from tests.chaos.telemetry_delays import Delays, Outage
 
 WORKERS = ("ingest", "aggregate")

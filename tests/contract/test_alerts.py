@@ -9,8 +9,8 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations.alerts import PostgresAlerts
 from application.ports.operations.alerts import AlertPlace, AlertRegistry
-from interfaces.simulation.operations import MemoryAlertRegistry
 from tests.fakes.alerts import FakeAlertRegistry
+from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

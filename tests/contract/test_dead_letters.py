@@ -19,9 +19,9 @@ from application.ports.operations.dead_letters import (
     LetterPlace,
 )
 from domain.errors import ReasonRequired
-from interfaces.simulation.operations import MemoryDeadLetters
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.servers import Database
+from tests.simulation.doubles.operations import MemoryDeadLetters
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 LATER = T0 + timedelta(minutes=5)

@@ -8,8 +8,8 @@ import pytest
 
 from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
 from application.ports.coordination.locks import LockLost
-from interfaces.simulation.locks import LockBoard, MemoryLocks
 from tests.fakes.locks import FakeLocks
+from tests.simulation.doubles.locks import LockBoard, MemoryLocks
 
 Process = Callable[[], Any]
 PATIENCE_S = 20.0

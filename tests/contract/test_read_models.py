@@ -24,7 +24,7 @@ from projections.audit.stream_log import StoryLog
 from projections.dispatch import projection as dispatches
 from projections.dr_event import projection as dr_events
 from projections.engine.cursors import InvalidCursor, UnknownFilter
-from projections.portfolio.projection import projection as portfolio
+from projections.portfolio import projection as portfolio
 from projections.queries.views import MOST_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
 from tests.fakes.alerts import FakeAlertRegistry

@@ -8,8 +8,8 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
 from application.ports.event_store.reader_positions import ReaderPositions
-from interfaces.simulation.operations import MemoryReaderPositions
 from tests.fakes.reader_positions import FakeReaderPositions
+from tests.simulation.doubles.operations import MemoryReaderPositions
 
 
 @pytest.fixture(params=["fake", "simulated", "postgres"])

@@ -19,8 +19,8 @@ from application.ports.dispatch.work_queue import (
     WorkQueueUnavailable,
     WorkSource,
 )
-from interfaces.simulation.work_queue import MemoryWorkQueue
 from tests.fakes.work_queue import FakeWorkQueue
+from tests.simulation.doubles.work_queue import MemoryWorkQueue
 
 REDELIVERY_S = 1.0
 SOON_S = 0.3

@@ -1,6 +1,6 @@
 """AlertRegistry in memory: the one that fault storms run on."""
 
-from interfaces.simulation.operations import MemoryAlertRegistry
+from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 
 class FakeAlertRegistry(MemoryAlertRegistry):

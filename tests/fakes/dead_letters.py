@@ -1,6 +1,6 @@
 """DeadLetters in memory: those that fault storms run on."""
 
-from interfaces.simulation.operations import MemoryDeadLetters
+from tests.simulation.doubles.operations import MemoryDeadLetters
 
 
 class FakeDeadLetters(MemoryDeadLetters):

@@ -1,6 +1,6 @@
 """Locks in memory, as fault storms run on. Those that share a board stand for processes of one system."""
 
-from interfaces.simulation.locks import LockBoard, MemoryLocks
+from tests.simulation.doubles.locks import LockBoard, MemoryLocks
 
 
 class FakeLocks(MemoryLocks):

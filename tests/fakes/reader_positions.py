@@ -1,6 +1,6 @@
 """ReaderPositions in memory: those that fault storms run on."""
 
-from interfaces.simulation.operations import MemoryReaderPositions
+from tests.simulation.doubles.operations import MemoryReaderPositions
 
 
 class FakeReaderPositions(MemoryReaderPositions):

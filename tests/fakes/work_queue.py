@@ -1,7 +1,7 @@
 """WorkPublisher and WorkSource in memory: the queue that fault storms run on, which a test may order to be down."""
 
 from application.ports.dispatch.work_queue import WorkItem, WorkQueueUnavailable
-from interfaces.simulation.work_queue import MemoryWorkQueue, Message
+from tests.simulation.doubles.work_queue import MemoryWorkQueue, Message
 
 
 class FakeWorkQueue(MemoryWorkQueue):

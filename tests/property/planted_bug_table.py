@@ -27,8 +27,8 @@ def table() -> list[Caught]:
 
 def first_seed(bug: str) -> Caught:
     """The first seed that catches it. Raises LookupError if none of many does."""
-    from interfaces.bootstrap.simulation import storm_setting
-    from interfaces.simulation.runs import run_seed
+    from tests.simulation.runs import run_seed
+    from tests.simulation.wiring import storm_setting
 
     setting = storm_setting(planted=bug)
     for seed in range(SEEDS_TRIED):
@@ -39,7 +39,7 @@ def first_seed(bug: str) -> Caught:
 
 def written() -> list[str]:
     """The table, made anew."""
-    from interfaces.simulation.planted_bugs import PLANTED
+    from tests.simulation.planted.bugs import PLANTED
 
     lines = [BEGIN, "|---|---|---|---|"]
     for name, bug in PLANTED.items():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from interfaces.bootstrap.simulation import storm_setting
-from interfaces.simulation.runs import SeedResult, run_seeds
+from tests.simulation.runs import SeedResult, run_seeds
+from tests.simulation.wiring import storm_setting
 
 SEEDS = range(500)
 
@@ -16,7 +16,7 @@ def results() -> list[SeedResult]:
 def test_no_storm_breaks_what_must_hold(results: list[SeedResult]) -> None:
     broken = [result for result in results if result.breaches]
     told = [
-        f"gridproof simulate fault-storm --seed {result.seed} --story\n  "
+        f"python -m tests.simulation.run --seed {result.seed} --story\n  "
         + "\n  ".join(f"{breach.invariant}: {breach.what}" for breach in result.breaches[:3])
         for result in broken
     ]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from interfaces.bootstrap.simulation import storm_setting
-from interfaces.simulation.planted_bugs import PLANTED
-from interfaces.simulation.runs import run_seed
 from tests.property.planted_bug_table import Caught, table
+from tests.simulation.planted.bugs import PLANTED
+from tests.simulation.runs import run_seed
+from tests.simulation.wiring import storm_setting
 
 
 def test_the_page_lists_every_bug_that_can_be_planted() -> None:

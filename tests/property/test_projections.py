@@ -25,8 +25,8 @@ from projections.engine.memory_rows import FoldFailed, MemoryRows
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import stored_form
 from projections.facility import FacilityRow
+from projections.portfolio import projection as portfolio
 from projections.portfolio.projection import PortfolioRow
-from projections.portfolio.projection import projection as portfolio
 from projections.registry import PROJECTIONS, UnknownProjection, projection_named
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.read_models import FakeReadModels

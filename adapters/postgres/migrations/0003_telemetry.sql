@@ -26,7 +26,7 @@ CREATE TABLE telemetry_positions (
     stored_at timestamptz NOT NULL
 );
 
--- What meters said and what files said stand side by side; the reader picks (domain/time_series/interval_block.py).
+-- What meters said and what files said stand side by side; the reader picks (domain/interval_block.py).
 CREATE TABLE interval_readings (
     facility_id text COLLATE "C" NOT NULL,
     starts_at timestamptz NOT NULL,

@@ -1,6 +1,6 @@
 -- expand
 -- Readings in chunks: one row holds what came together of a facility's minute, in arrays. A row a reading cost two index entries
--- each. Words on one moment stand side by side until settling makes one of them (domain/telemetry/reading_arrays.py).
+-- each. Words on one moment stand side by side until settling makes one of them (domain/reading_columns.py).
 -- Of an older release whoever reads sees what was there; its aggregate workers wait until they are of this one.
 
 CREATE TABLE reading_chunks (
@@ -129,7 +129,7 @@ $$;
 CREATE TRIGGER readings_are_kept_in_chunks BEFORE INSERT ON readings
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_readings_by_row();
 
--- Reading by reading, of each moment of a meter the word that counts (domain.telemetry.meter_reading.precedence). For people: ask for
+-- Reading by reading, of each moment of a meter the word that counts (domain.meter_reading.precedence). For people: ask for
 -- facilities and quarters, by which it is found.
 CREATE VIEW meter_readings AS
 SELECT DISTINCT ON (quarter, facility_id, meter_id, ts) ts, meter_id, facility_id, nullif(kw, 'NaN') AS kw,

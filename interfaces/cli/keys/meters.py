@@ -41,10 +41,10 @@ def meters_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def create(facility_id: str, as_json: bool) -> None:
     """Let the meters of a facility log in, with its id as user. It counts at once, also while the broker runs."""
-    from interfaces.bootstrap import embedded_broker
+    from interfaces.bootstrap import meter_logins
     from interfaces.cli.console.session import current_settings
 
-    logins = embedded_broker(current_settings())
+    logins = meter_logins(current_settings())
     made = CreatedLogin(
         facility_id=facility_id,
         user=facility_id,
@@ -65,10 +65,10 @@ def create(facility_id: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_logins(as_json: bool) -> None:
     """The facilities whose meters may log in."""
-    from interfaces.bootstrap import embedded_broker
+    from interfaces.bootstrap import meter_logins
     from interfaces.cli.console.session import current_settings
 
-    facility_ids = embedded_broker(current_settings()).facility_ids()
+    facility_ids = meter_logins(current_settings()).facility_ids()
     if as_json:
         click.echo(msgspec.json.encode({"facility_ids": facility_ids}))
         return
@@ -82,8 +82,8 @@ def list_logins(as_json: bool) -> None:
 @click.argument("facility_id")
 def revoke(facility_id: str) -> None:
     """Take a login back; whoever is connected with it is disconnected."""
-    from interfaces.bootstrap import embedded_broker
+    from interfaces.bootstrap import meter_logins
     from interfaces.cli.console.session import current_settings
 
-    embedded_broker(current_settings()).revoke(facility_id)
+    meter_logins(current_settings()).revoke(facility_id)
     click.echo(f"the meters of {facility_id} may not log in any more")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.console.session import current_settings
-from interfaces.cli.fault_storm import fault_storm
 from interfaces.cli.simulate.meters import meters
 
 if TYPE_CHECKING:
@@ -86,7 +85,6 @@ def simulate_group() -> None:
     """Buildings with their BMSs and meters, a utility and a weather service; or a storm of faults over all of it."""
 
 
-simulate_group.add_command(fault_storm)
 simulate_group.add_command(meters)
 
 

@@ -135,7 +135,7 @@ def test_a_snapshot_of_a_stream_with_older_versions_is_of_the_present_state(
     dr_event = walk.dr_events[0]
     application = DemandResponse(env=old_log.log._application.env)
     application.take_snapshot(dr_event.id)
-    assert len(list(application.event_store.snapshots.get(dr_event.id))) == 1  # type: ignore[union-attr]
+    assert len(list(application.snapshots.get(dr_event.id))) == 1  # type: ignore[union-attr]
     assert old_log.log.load(DREvent, dr_event.id).state == dr_event.state
     application.close()
 

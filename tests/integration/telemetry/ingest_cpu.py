@@ -26,11 +26,11 @@ from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from interfaces.simulation.operations import MemoryAlertRegistry
 from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, new_run
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
+from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 
 class AlwaysOurTurn:

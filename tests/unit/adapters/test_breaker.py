@@ -6,7 +6,7 @@ import pytest
 
 from adapters.bms.breaker import BmsBreakers
 from application.ports.dispatch.building_control import BmsRefused, BmsTimedOut, BmsUnreachable
-from interfaces.simulation.virtual_loop import VirtualLoop
+from tests.simulation.runtime.virtual_loop import VirtualLoop
 
 A_DAY_S = 86_400.0
 

@@ -10,8 +10,8 @@ from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.simulation.virtual_loop import VirtualLoop
 from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.simulation.runtime.virtual_loop import VirtualLoop
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
 

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from interfaces.bench.ingest_readable import (
+from interfaces.simulators.meters.load_plan import LoadPlan
+from tests.bench.ingest.readable import (
     FACILITIES,
     Current,
     Question,
@@ -13,7 +14,6 @@ from interfaces.bench.ingest_readable import (
     kw_by_then,
     readable,
 )
-from interfaces.simulators.meters.load_plan import LoadPlan
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 

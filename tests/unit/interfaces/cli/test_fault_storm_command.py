@@ -1,15 +1,15 @@
-"""`gridproof simulate fault-storm`: what it prints, and with which status it ends."""
+"""`make fault-storm`: what it prints, and with which status it ends."""
 
 import json
 
 import pytest
 from click.testing import CliRunner, Result
 
-from interfaces.cli import main
+from tests.simulation.run import fault_storm
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["simulate", "fault-storm", *arguments])
+    return CliRunner().invoke(fault_storm, list(arguments))
 
 
 def test_quiet_seeds_are_counted_in_one_line() -> None:
@@ -23,7 +23,7 @@ def test_what_broke_is_listed_with_the_command_that_shows_it() -> None:
     outcome = run("--seeds", "3", "--planted", "sends-twice", "--workers", "1")
     assert outcome.exit_code == 3
     assert "an intent and an attempt are recorded" in outcome.stdout
-    assert "gridproof simulate fault-storm --seed" in outcome.stdout
+    assert "python -m tests.simulation.run --seed" in outcome.stdout
     assert "--planted sends-twice --story" in outcome.stdout
 
 

@@ -16,11 +16,11 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from interfaces.bootstrap.simulation import storm_setting
-from interfaces.simulation.evidence import Evidence
-from interfaces.simulation.invariants import INVARIANTS, breaches
-from interfaces.simulation.invariants.buildings import TIME_OUTS, curtailments
-from interfaces.simulation.runs import storm_of
+from tests.simulation.evidence import Evidence
+from tests.simulation.invariants.buildings import TIME_OUTS, curtailments
+from tests.simulation.invariants.table import INVARIANTS, breaches
+from tests.simulation.runs import storm_of
+from tests.simulation.wiring import storm_setting
 
 Change = Callable[[Evidence], Evidence]
 HOUR = timedelta(hours=1)

@@ -6,17 +6,17 @@ import sys
 
 import pytest
 
-from interfaces.bootstrap.simulation import storm_setting
-from interfaces.simulation.invariants import breaches
-from interfaces.simulation.runs import THE_SIMULATION_ITSELF, run_seed, run_seeds, storm_of
-from interfaces.simulation.telling import told
 from tests.architecture.source_tree import ROOT
+from tests.simulation.invariants.table import breaches
+from tests.simulation.report import told
+from tests.simulation.runs import THE_SIMULATION_ITSELF, run_seed, run_seeds, storm_of
+from tests.simulation.wiring import storm_setting
 
 SETTING = storm_setting()
 SEEDS = range(20, 32)
 DIGESTS = """
-from interfaces.bootstrap.simulation import storm_setting
-from interfaces.simulation.runs import run_seed
+from tests.simulation.wiring import storm_setting
+from tests.simulation.runs import run_seed
 setting = storm_setting()
 print(*(run_seed(seed, setting).digest for seed in range(20, 32)))
 """
@@ -65,7 +65,7 @@ def test_an_error_of_the_simulation_itself_is_kept_with_its_seed(monkeypatch: py
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no world today")
 
-    monkeypatch.setattr("interfaces.simulation.runs.run_storm", fails)
+    monkeypatch.setattr("tests.simulation.runs.run_storm", fails)
     [broke] = run_seed(7, SETTING).breaches
     assert (broke.invariant, "no world today" in broke.what) == (THE_SIMULATION_ITSELF, True)
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from interfaces.simulation.processes import Process
-from interfaces.simulation.virtual_loop import OWNER, Killed, Stuck, VirtualLoop
+from tests.simulation.runtime.processes import Process
+from tests.simulation.runtime.virtual_loop import OWNER, Killed, Stuck, VirtualLoop
 
 
 def run(story: Coroutine[Any, Any, Any], seed: int = 1) -> Any:

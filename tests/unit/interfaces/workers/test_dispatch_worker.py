@@ -12,11 +12,11 @@ from application.command_bus.bus import TooManyConflicts
 from application.event_store.event_mapper import UnknownTopic
 from application.ports.dispatch.work_queue import BmsTask, BmsWork
 from domain.errors import NotAllowedNow
-from interfaces.simulation.locks import LockBoard
 from interfaces.workers.dispatch import dispatch as worker_module
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.locks import FakeLocks
 from tests.fakes.work_queue import FakeWorkQueue
+from tests.simulation.doubles.locks import LockBoard
 
 PATIENCE_S = 20.0
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.simulation.locks import LockBoard
 from interfaces.workers.schedule import telemetry_lag_monitor
 from interfaces.workers.schedule.lag_alerts import LagAlerts
 from interfaces.workers.schedule.telemetry_lag_monitor import LagWatch
@@ -15,6 +14,7 @@ from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.locks import FakeLocks
 from tests.fakes.raw_log import FakeRawLog
+from tests.simulation.doubles.locks import LockBoard
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 LAG, HIGH, SEVERE = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"

@@ -11,7 +11,6 @@ import pytest
 from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
-from interfaces.simulation.locks import LockBoard
 from interfaces.workers.dispatch.reconcile import Reconciler
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
@@ -19,6 +18,7 @@ from tests.fakes.locks import FakeLocks
 from tests.fakes.work_queue import FakeWorkQueue
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID, NOW, STARTS_AT
+from tests.simulation.doubles.locks import LockBoard
 
 PATIENCE_S = 20.0
 

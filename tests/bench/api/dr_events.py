@@ -1,0 +1,39 @@
+"""Finished DR events in the log of `bench api`, and which streams each is told in."""
+
+from __future__ import annotations
+
+import sys
+from uuid import UUID
+
+from eventsourcing.utils import get_topic
+
+from domain.dr_event import DREvent
+from domain.facility import Facility
+from domain.identifiers import dispatch_id, facility_stream_id
+from tests.bench.api.setup import Story
+from tests.bench.generated_log import FACILITIES, story_log
+from tests.bench.setup import import_log
+
+_OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
+
+
+def stories_told(database_url: str, count: int) -> tuple[Story, ...]:
+    """Stores so many."""
+    opened = get_topic(DREvent.Opened)
+    rows, ids = list[tuple[UUID, int, str, bytes]](), list[UUID]()
+    for row in story_log(sys.maxsize):
+        if row.topic == opened:
+            if len(ids) == count:
+                break
+            ids.append(row.originator_id)
+        rows.append((row.originator_id, row.originator_version, row.topic, row.state))
+    import_log(database_url, rows)
+    return tuple(
+        Story(
+            dr_event_id=dr_event_id,
+            dispatches=tuple(dispatch_id(dr_event_id, facility_id) for facility_id in FACILITIES),
+            facilities=tuple(map(facility_stream_id, FACILITIES)),
+            facility_topics=tuple(map(get_topic, _OF_FACILITY)),
+        )
+        for dr_event_id in ids
+    )

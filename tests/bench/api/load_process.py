@@ -1,0 +1,43 @@
+"""The process of api_load, as the benchmark asks it."""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from tests.bench.api.load import LoadPlan, LoadReport
+
+REPORTED_WITHIN_S = 120.0
+"""After that the load hangs: the longest plan is over in a few seconds, and waits ten for what is missing."""
+
+
+@contextmanager
+def load_process() -> Iterator[Callable[[LoadPlan], LoadReport]]:
+    """The process that asks, for as long as the benchmark takes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.api.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    sent, told = process.stdin, process.stdout
+    if sent is None or told is None:
+        raise RuntimeError("the load has no pipes")
+
+    def ask(plan: LoadPlan) -> LoadReport:
+        sent.write(msgspec.json.encode(plan) + b"\n")
+        sent.flush()
+        if not select.select([told], [], [], REPORTED_WITHIN_S)[0]:
+            raise RuntimeError(f"the load has reported nothing in {REPORTED_WITHIN_S:g} s")
+        line = told.readline()
+        if not line:
+            raise RuntimeError("the load ended; see above")
+        return msgspec.json.decode(line, type=LoadReport)
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,206 @@
+"""Wiring of `gridproof bench api`: a filled database, a cache, and the servers that are measured on them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import msgspec
+
+from interfaces.settings.settings import PREFIX, read_settings
+from tests.bench.projections.setup import read_side
+from tests.bench.setup import BenchDatabase, open_bench_stores
+from tests.bench.webhook.setup import cpu_s_of, facility_entry, free_port, running_server
+
+if TYPE_CHECKING:
+    from application.ports.clock import Clock
+    from application.telemetry.rate_limited_reads import CurrentReads
+    from interfaces.bootstrap.stores import Stores
+
+FILLING_THREADS = 32
+NEVER_FRESH_SPEED = 100_000.0
+"""Of a clock by which whatever the cache has is at once too old."""
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """The streams of one DR event, known beforehand; the door finds them out."""
+
+    dr_event_id: UUID
+    dispatches: tuple[UUID, ...]
+    facilities: tuple[UUID, ...]
+    facility_topics: tuple[str, ...]
+
+
+class PlainPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plain server is started with."""
+
+    port: int
+    database_url: str
+    redis_url: str
+    readings_since: datetime
+    stories: tuple[Story, ...]
+    is_never_fresh: bool = False
+    """What the cache has is always too old."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One or two processes that answer the same."""
+
+    ports: tuple[int, ...]
+    pids: tuple[int, ...]
+
+    def cpu_s(self) -> float:
+        """CPU time of its processes so far."""
+        return sum(map(cpu_s_of, self.pids))
+
+
+@dataclass(frozen=True)
+class ApiStage:
+    """What the servers are started on."""
+
+    tokens: tuple[str, ...]
+    facility_ids: tuple[str, ...]
+    dr_event_ids: tuple[UUID, ...]
+    cache: str
+    """The program."""
+    _environ: dict[str, str]
+    _plain: PlainPlan
+
+    @contextmanager
+    def door(self, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
+        """`gridproof serve`, so many times."""
+        clock = {}
+        if is_never_fresh:
+            now = self._plain.readings_since.isoformat()
+            clock = {"CLOCK_EPOCH": now, "CLOCK_STARTED_AT": now, "CLOCK_SPEED": str(NEVER_FRESH_SPEED)}
+        ports, pids = [], []
+        with ExitStack() as stack:
+            for _ in range(workers):
+                port = free_port()
+                settings = read_settings(
+                    self._environ
+                    | {f"{PREFIX}HTTP_BIND": f"127.0.0.1:{port}"}
+                    | {PREFIX + name: value for name, value in clock.items()}
+                )
+                argv = [sys.executable, "-m", "interfaces.cli", "serve"]
+                url = f"http://127.0.0.1:{port}/health"
+                pids.append(stack.enter_context(running_server(argv, url, settings)))
+                ports.append(port)
+            yield Server(tuple(ports), tuple(pids))
+
+    @contextmanager
+    def plain(self, module: str, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
+        """The floor or the twin, by its module."""
+        ports, pids = [], []
+        with ExitStack() as stack:
+            for _ in range(workers):
+                plan = msgspec.structs.replace(self._plain, port=free_port(), is_never_fresh=is_never_fresh)
+                argv, url = [sys.executable, "-m", module], f"http://127.0.0.1:{plan.port}/"
+                told = msgspec.json.encode(plan) + b"\n"
+                pids.append(stack.enter_context(running_server(argv, url, None, told=told)))
+                ports.append(plan.port)
+            yield Server(tuple(ports), tuple(pids))
+
+
+def gathered_reads(plan: PlainPlan) -> tuple[CurrentReads, Clock]:
+    """What the door reads current values with, for the running event loop; it ends with the process."""
+    from adapters.redis.shared_cache import RedisCurrentCache
+    from application.telemetry.current_values import CurrentValues
+    from application.telemetry.rate_limited_reads import CurrentReads
+
+    stores = open_bench_stores(plan.database_url)
+    cache = RedisCurrentCache(plan.redis_url)
+    values = CurrentValues(stores.telemetry(), stores.clock, cache)
+    return CurrentReads(values, cache, every_s=1.0), stores.clock
+
+
+@contextmanager
+def api_stage(
+    database: BenchDatabase, *, keys: int, facilities: int, told: tuple[Story, ...], known: Sequence[str]
+) -> Iterator[ApiStage]:
+    """Over a log that has the stories `told`, of the facilities `known`; with so many facilities and keys in all."""
+    from adapters.embedded import EmbeddedServers
+
+    program = shutil.which("redis-server")
+    with (
+        tempfile.TemporaryDirectory(prefix="gridproof-api-") as folder,
+        EmbeddedServers(
+            Path(folder), postgres=False, nats=False, valkey_program=Path(program) if program else None
+        ) as servers,
+    ):
+        others = tuple(f"other-{number:03}" for number in range(facilities - len(known)))
+        facility_ids = (*known, *others)
+        with closing(open_bench_stores(database.app_url)) as stores:
+            tokens = _fill(stores, others, keys)
+            now = stores.clock.now().replace(microsecond=0)
+        _project(database)
+        _read_meters(database, facility_ids, now)
+        plain = PlainPlan(
+            port=0,
+            database_url=database.app_url,
+            redis_url=servers.redis_url,
+            readings_since=now - timedelta(minutes=30),
+            stories=told,
+        )
+        environ = {
+            f"{PREFIX}DATABASE_URL": database.app_url,
+            f"{PREFIX}REDIS_URL": servers.redis_url,
+            f"{PREFIX}DATA_DIR": folder,
+            f"{PREFIX}LOG_LEVEL": "warning",
+        }
+        ids = tuple(story.dr_event_id for story in told)
+        yield ApiStage(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain)
+
+
+def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
+    """Facilities, and keys that may read all of them."""
+    from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
+    from application.command_bus.decision_context import CommandContext
+    from application.commands.facility import RegisterFacility
+
+    context = CommandContext(
+        correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant=None, trace_id="0" * 32
+    )
+    api_keys, now = stores.api_keys(), stores.clock.now()
+
+    def register(facility_id: str) -> None:
+        stores.bus.handle(RegisterFacility(entry=facility_entry(facility_id, ())), context)
+
+    def key(_: int) -> str:
+        entropy = secrets.token_bytes(SECRET_BYTES + ID_BYTES)
+        return issue(api_keys, role="auditor", at=now, entropy=entropy).token
+
+    with ThreadPoolExecutor(FILLING_THREADS) as pool:
+        list(pool.map(register, facility_ids))
+        return tuple(pool.map(key, range(keys)))
+
+
+def _read_meters(database: BenchDatabase, facility_ids: Sequence[str], at: datetime) -> None:
+    """A minute's readings of each, which come together: the twin knows chunks alone."""
+    # Before anything is asked: a connection knows what was registered with psycopg by its first use.
+    from adapters.postgres.telemetry import store  # noqa: F401
+    from domain.telemetry.meter_reading import MeterReading
+
+    with closing(open_bench_stores(database.app_url)) as stores:
+        moments = [at - timedelta(seconds=15 * n) for n in (3, 2, 1, 0)]
+        readings = [MeterReading(name, "main", one, 80.0, 1.0, 1) for name in facility_ids for one in moments]
+        stores.telemetry().write_readings(0, 1, readings)
+
+
+def _project(database: BenchDatabase) -> None:
+    from projections.registry import PROJECTIONS
+
+    with read_side(database.app_url) as side:
+        for projection in PROJECTIONS:
+            side.maintenance.rebuild(projection, workers=1)

@@ -1,0 +1,84 @@
+"""Callers spread over processes that stay up between rounds, so that contenders can take turns in one run.
+
+A `Making` is a function of a module, since it is sent to fresh processes: given a URL, the number of the process and
+how many callers it has, it yields `call(caller)`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tests.bench.callers import calls_per_s
+
+GO_WITHIN_S = 300.0
+
+Call = Callable[[int], object]
+Making = Callable[[str, int, int], AbstractContextManager[Call]]
+
+
+class Crowd:
+    """`callers` over `processes`."""
+
+    def __init__(self, pipes: list[Connection], callers_each: int) -> None:
+        self._pipes = pipes
+        self._callers_each = callers_each
+
+    def calls_per_s(self, calls_each: int) -> float:
+        """Of all together, from the go until the last is done."""
+        started = time.perf_counter()
+        for pipe in self._pipes:
+            pipe.send(calls_each)
+        _expect_all(self._pipes)
+        elapsed_s = time.perf_counter() - started
+        return len(self._pipes) * self._callers_each * calls_each / elapsed_s
+
+
+@contextmanager
+def crowd(making: Making, url: str, *, callers: int, processes: int) -> Iterator[Crowd]:
+    """Fresh processes: nothing of this one is inherited."""
+    context = multiprocessing.get_context("spawn")
+    pipes: list[Connection] = []
+    children: list[Any] = []
+    try:
+        for number in range(processes):
+            here, there = context.Pipe()
+            child = context.Process(
+                target=_serve, args=(making, url, number, callers // processes, there), daemon=True
+            )
+            child.start()
+            there.close()
+            pipes.append(here)
+            children.append(child)
+        _expect_all(pipes)
+        yield Crowd(pipes, callers // processes)
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for child in children:
+            child.join(timeout=10)
+            child.terminate()
+
+
+def _expect_all(pipes: list[Connection]) -> None:
+    for pipe in pipes:
+        if not pipe.poll(GO_WITHIN_S):
+            raise TimeoutError(f"a process of the benchmark did not answer in {GO_WITHIN_S:.0f} s")
+        pipe.recv()  # EOFError where it ended
+
+
+def _serve(making: Making, url: str, number: int, callers: int, pipe: Connection) -> None:
+    with making(url, number, callers) as call:
+        calls_per_s(callers, 1, call)  # connected, prepared, imported
+        pipe.send("ready")
+        while True:
+            try:
+                calls_each: int = pipe.recv()
+            except EOFError:
+                return
+            calls_per_s(callers, calls_each, call)
+            pipe.send("done")

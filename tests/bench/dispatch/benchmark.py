@@ -1,0 +1,137 @@
+"""The commit phase of many buildings: from the start of their DR events until every commit is on record.
+
+Real processes (relay, two dispatch workers), real store, real queue, SOAP buildings in processes of their own that take
+200 ms for an answer. Read models are not part of it: nothing of the commit phase rests on them. Theory: as many rounds
+of answers as calls at once allow. Floor: bare aiohttp with the same calls.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from application.commands.dr_event import StartDREvent, StartPreparation
+from interfaces.bootstrap.stores import Stores
+from tests.bench.dispatch.bms_floor import bare_seconds
+from tests.bench.dispatch.dispatch_setup import ANSWER_S, CONTEXT, NOTICE, ZONES, accepted, running, served
+from tests.bench.dispatch.setup import bench_queue, bench_settings, stores_at
+from tests.bench.environment import Bed
+from tests.bench.figures import Figure, figure
+
+FACILITIES, CALLS_AT_ONCE = 500, 100
+PATIENCE_S = 180.0
+
+
+def dispatch(bed: Bed) -> list[Figure]:
+    """Seconds of the commit phase, against bare aiohttp and beside the theory."""
+    count = bed.sized(FACILITIES, least=2)
+    at_once = min(CALLS_AT_ONCE, count)
+    calls = count * ZONES
+    bed.tell(f"dispatch: {calls} calls of {ANSWER_S:g} s, {at_once} at once")
+    with ExitStack() as stack:
+        database = stack.enter_context(bed.database())
+        nats_url = stack.enter_context(bench_queue())
+        entries = stack.enter_context(served(count))
+        floor = bare_seconds(entries, at_once=at_once)
+        bed.tell(f"dispatch: bare aiohttp took {floor:.2f} s")
+        settings = bench_settings(database.app_url, nats_url, calls_at_once=at_once)
+        log = stack.enter_context(psycopg.connect(database.owner_url, autocommit=True))
+        now = datetime.now(UTC)
+        dr_event_ids = accepted(settings, entries, now)
+        workers = stack.enter_context(running(settings, [entry.facility_id for entry in entries]))
+        stores = stack.enter_context(closing(stores_at(settings, now + NOTICE)))
+        ours, cpu_s = _commit_phase(stores, log, workers, dr_event_ids=dr_event_ids, count=count)
+    theory = math.ceil(calls / at_once) * ANSWER_S
+    details: dict[str, float | str] = {
+        "calls": calls,
+        "at_once": at_once,
+        "theory_s": theory,
+        **{f"{name}_cpu_s": round(seconds, 2) for name, seconds in cpu_s.items()},
+        "floor": "the same commits by bare aiohttp from one process, encoded before, answers unread",
+    }
+    return [
+        figure(
+            "dispatch, commit phase", unit="s", ours=ours, floor=floor, lower_is_better=True, details=details
+        )
+    ]
+
+
+def _commit_phase(
+    stores: Stores,
+    log: psycopg.Connection[tuple[object, ...]],
+    workers: Sequence[BaseProcess],
+    *,
+    dr_event_ids: Sequence[UUID],
+    count: int,
+) -> tuple[float, dict[str, float]]:
+    """Wall seconds from the starts to the last `Dispatch.Committed`; processor seconds by kind of worker."""
+    recorded = Recorded(log)
+    _until(workers, lambda: recorded.number_of("dr-event.scheduled.v1") == len(dr_event_ids))
+    for dr_event_id in dr_event_ids:
+        stores.bus.handle(StartPreparation(dr_event_id=dr_event_id), CONTEXT)
+    _until(workers, lambda: recorded.number_of("dispatch.prepared.v1") == count)
+    _until_quiet(workers)
+    cpu_before, began = _cpu_s(workers), time.perf_counter()
+    for dr_event_id in dr_event_ids:
+        stores.bus.handle(StartDREvent(dr_event_id=dr_event_id), CONTEXT)
+    _until(workers, lambda: recorded.number_of("dispatch.committed.v1") >= count)
+    took, cpu = time.perf_counter() - began, _cpu_s(workers)
+    return took, {name: seconds - cpu_before[name] for name, seconds in cpu.items()}
+
+
+def _until(workers: Sequence[BaseProcess], there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not there():
+        if any(not worker.is_alive() for worker in workers):
+            raise RuntimeError("a worker process of the benchmark ended")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the benchmark did not come to its end in {PATIENCE_S:.0f} s")
+        time.sleep(0.02)
+
+
+def _until_quiet(workers: Sequence[BaseProcess]) -> None:
+    """Until the workers have nothing left to do of what came before."""
+    idle = 0
+    while idle < 3:
+        before = sum(_cpu_s(workers).values())
+        time.sleep(0.5)
+        idle = idle + 1 if sum(_cpu_s(workers).values()) - before < 0.25 else 0
+
+
+class Recorded:
+    """How many domain events of each topic there are; reads each once, since it is asked fifty times a second."""
+
+    def __init__(self, log: psycopg.Connection[tuple[object, ...]]) -> None:
+        self._log = log
+        self._position = 0
+        self._numbers: Counter[str] = Counter()
+
+    def number_of(self, topic: str) -> int:
+        rows = self._log.execute(
+            "SELECT notification_id, topic FROM gridproof.demand_response_events WHERE notification_id > %s",
+            (self._position,),
+        ).fetchall()
+        for position, found in rows:
+            self._position = max(self._position, int(str(position)))
+            self._numbers[str(found)] += 1
+        return self._numbers[topic]
+
+
+def _cpu_s(processes: Sequence[BaseProcess]) -> dict[str, float]:
+    """User and system time so far, by the processes' names."""
+    spent: dict[str, float] = {}
+    for process in processes:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        spent[process.name] = spent.get(process.name, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
+    return spent

@@ -1,0 +1,164 @@
+"""What the dispatch benchmark runs on: buildings in other processes, workers in others, DR events over all of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
+from uuid import UUID, uuid4
+
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
+from application.commands.dr_event import JudgeNotification
+from application.commands.facility import RegisterFacility
+from application.commands.program import AgreeProgram
+from application.facility.portfolio_entries import (
+    BmsEntry,
+    FacilityEntry,
+    MeterEntry,
+    ProgramEntry,
+    ZoneEntry,
+)
+from domain.dr_event import Notice
+from domain.event_sourcing.aggregate import Provenance
+from domain.forecast import CYCLE, Forecast, ForecastInputs, ForecastModel, QuantileSteps, cycle_start_of
+from interfaces.settings.settings import Settings
+from tests.bench.dispatch.bms_host import host
+from tests.bench.dispatch.setup import (
+    run_bench_dispatch,
+    run_bench_worker,
+    save_forecasts,
+    stores_at,
+)
+
+ZONES, PER_DR_EVENT = 3, 50
+ANSWER_S = 0.2
+BMS_HOSTS, DISPATCHERS = 2, 2
+NOTICE = timedelta(hours=1)
+CONTEXT = CommandContext(
+    correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant="bench", trace_id="0" * 32
+)
+
+
+@contextmanager
+def served(count: int) -> Iterator[list[FacilityEntry]]:
+    """The facilities, their BMSs answering in other processes."""
+    context = multiprocessing.get_context("spawn")
+    ids = [f"fac-{number:03}" for number in range(count)]
+    with ExitStack() as stack:
+        entries: list[FacilityEntry] = []
+        for number in range(BMS_HOSTS):
+            mine = ids[number::BMS_HOSTS]
+            here, there = context.Pipe()
+            unaddressed = tuple(_facility(facility_id, 1) for facility_id in mine)
+            process = context.Process(target=host, args=(unaddressed, ANSWER_S, there), daemon=True)
+            stack.enter_context(_ended(process))
+            if not here.poll(60):
+                raise TimeoutError("the simulated BMSs did not start")
+            ports: dict[str, int] = here.recv()
+            entries += [_facility(facility_id, port) for facility_id, port in ports.items()]
+        yield sorted(entries, key=lambda entry: entry.facility_id)
+
+
+@contextmanager
+def running(settings: Settings, facility_ids: list[str]) -> Iterator[list[BaseProcess]]:
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        targets: list[tuple[str, Callable[..., None], tuple[object, ...]]] = [
+            ("relay", run_bench_worker, ("relay", settings)),
+            *[("dispatch", run_bench_dispatch, (settings, facility_ids))] * DISPATCHERS,
+        ]
+        processes = []
+        for name, target, arguments in targets:
+            process = context.Process(target=target, args=arguments, name=name, daemon=True)
+            processes.append(stack.enter_context(_ended(process)))
+        yield processes
+
+
+@contextmanager
+def _ended(process: BaseProcess) -> Iterator[BaseProcess]:
+    process.start()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.join(timeout=10)
+        if process.is_alive():
+            process.kill()
+
+
+def _facility(facility_id: str, port: int) -> FacilityEntry:
+    return FacilityEntry(
+        facility_id=facility_id,
+        meters=(MeterEntry(meter_id="main"),),
+        zones=tuple(ZoneEntry(zone_id=f"zone-{n}", curtailable_kw=30.0) for n in range(ZONES)),
+        bms=BmsEntry(address=f"http://127.0.0.1:{port}/buildings/{facility_id}/bms"),
+        programs=("bench",),
+    )
+
+
+def accepted(settings: Settings, entries: Sequence[FacilityEntry], now: datetime) -> list[UUID]:
+    """DR events over all facilities, accepted; they start in an hour."""
+    save_forecasts(str(settings.database_url), [_forecast(entry.facility_id, now) for entry in entries])
+    with closing(stores_at(settings, now)) as stores:
+        program = ProgramEntry(program_id="bench", utility_id="bench", forecast_guardrail="warn")
+        stores.bus.handle(AgreeProgram(entry=program), CONTEXT)
+        for entry in entries:
+            stores.bus.handle(RegisterFacility(entry=entry), CONTEXT)
+        ids = [entry.facility_id for entry in entries]
+        return [
+            _judged(stores.bus, tuple(ids[first : first + PER_DR_EVENT]), now)
+            for first in range(0, len(ids), PER_DR_EVENT)
+        ]
+
+
+def _judged(bus: CommandBus, facility_ids: tuple[str, ...], now: datetime) -> UUID:
+    notice = Notice(
+        notification_id=facility_ids[0],
+        modification_number=0,
+        program_id="bench",
+        starts_at=now + NOTICE,
+        ends_at=now + 2 * NOTICE,
+        target_kw=60.0 * len(facility_ids),
+        facility_ids=facility_ids,
+        priority=1,
+    )
+    command = JudgeNotification(utility_id="bench", utility_event_id=facility_ids[0], notice=notice)
+    judgement = bus.handle(command, CONTEXT)
+    if judgement.status != "accepted":
+        raise RuntimeError(f"the benchmark's DR event was not accepted: {judgement}")
+    return UUID(str(judgement.dr_event_id))
+
+
+def _forecast(facility_id: str, now: datetime) -> Forecast:
+    steps, cycle = 4 * 25, cycle_start_of(now)
+    provenance = Provenance(
+        correlation_id=CONTEXT.correlation_id,
+        causation_id=CONTEXT.causation_id,
+        actor="bench",
+        tenant=None,
+        trace_id=CONTEXT.trace_id,
+        recorded_at=now,
+    )
+    return Forecast.issue(
+        provenance,
+        facility_id=facility_id,
+        cycle_start=cycle,
+        inputs=ForecastInputs(
+            input_hash=facility_id,
+            newest_reading_at=cycle,
+            sensor_coverage_pct=100.0,
+            weather_available=True,
+            weather_age_s=60.0,
+        ),
+        model=ForecastModel(name="bench", version="1", trained_at=now),
+        steps=QuantileSteps(
+            starts_at=cycle,
+            step_s=int(CYCLE.total_seconds()),
+            p10_kw=(360.0,) * steps,
+            p50_kw=(400.0,) * steps,
+            p90_kw=(440.0,) * steps,
+        ),
+    )

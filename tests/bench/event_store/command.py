@@ -1,0 +1,102 @@
+"""Whole commands through the bus, from two processes: load, decide, idempotency key, save.
+
+The floor is that of `append`: INSERT and COMMIT of one row by as many clients, by the fastest there is. Each command
+begins maintenance of a facility of its own caller or ends it: one domain event and one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from uuid import uuid4
+
+from tests.bench.caller_processes import Call, crowd
+from tests.bench.environment import Bed
+from tests.bench.figures import Figure, figure
+from tests.bench.plain_inserts import plain_inserts
+from tests.bench.rounds import best_of
+
+PROCESSES = 2
+CALLERS = 64
+
+
+def command(bed: Bed) -> list[Figure]:
+    """Commands a second by 64 callers over 2 processes, against INSERT + COMMIT in the same way."""
+    each, callers = bed.sized(20), bed.callers(CALLERS)
+    bed.tell(f"command: {callers} callers over {PROCESSES} processes, {each * callers} commands a round")
+    with bed.database() as database, ExitStack() as stack:
+        floors = stack.enter_context(plain_inserts(database, callers=callers))
+        contenders = {name: partial(rate, each) for name, rate in floors.items()}
+        for name, making in (("ours", _ours), ("stock", _stock)):
+            many = stack.enter_context(crowd(making, database.app_url, callers=callers, processes=PROCESSES))
+            contenders[name] = partial(many.calls_per_s, each if name == "ours" else max(1, each // 5))
+        best = best_of(contenders, rounds=bed.rounds)
+    ours, stock = best.pop("ours"), best.pop("stock")
+    strictest = max(best, key=lambda name: best[name])
+    return [
+        figure(
+            f"command, {callers} callers",
+            unit="commands/s",
+            ours=ours,
+            floor=best[strictest],
+            stock=stock,
+            details={
+                "commands": each * callers * bed.rounds,
+                "processes": PROCESSES,
+                "floor": strictest,
+                "stock": "the same bus over the library's repository and recorder, the key in its transaction",
+                "best_of_rounds": bed.rounds,
+                **{f"{name}, per s": round(rate) for name, rate in best.items()},
+                **{f"ratio to {name}": round(ours / rate, 3) for name, rate in best.items()},
+            },
+        )
+    ]
+
+
+@contextmanager
+def _ours(url: str, number: int, callers: int) -> Iterator[Call]:
+    with _commands(url, f"bench-{number}", callers, is_stock=False) as call:
+        yield call
+
+
+@contextmanager
+def _stock(url: str, number: int, callers: int) -> Iterator[Call]:
+    with _commands(url, f"stock-{number}", callers, is_stock=True) as call:
+        yield call
+
+
+@contextmanager
+def _commands(url: str, prefix: str, callers: int, *, is_stock: bool) -> Iterator[Call]:
+    from application.command_bus.decision_context import CommandContext, IdempotencyKey
+    from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
+    from application.facility.portfolio_entries import BmsEntry, FacilityEntry, MeterEntry, ZoneEntry
+    from tests.bench.setup import opened_bus
+
+    context = CommandContext(
+        correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant=None, trace_id="0" * 32
+    )
+    ids = [f"{prefix}-{caller}" for caller in range(callers)]
+    begun = [False] * callers
+    with opened_bus(url, is_stock=is_stock) as bus:
+        for facility_id in ids:
+            entry = FacilityEntry(
+                facility_id=facility_id,
+                meters=(MeterEntry(meter_id="main"),),
+                zones=(ZoneEntry(zone_id="hall", curtailable_kw=100.0),),
+                bms=BmsEntry(address="http://127.0.0.1:1/bms"),
+                programs=(),
+            )
+            bus.handle(RegisterFacility(entry=entry), context)
+
+        def call(caller: int) -> None:
+            facility_id = ids[caller]
+            change = (
+                EndMaintenance(facility_id=facility_id)
+                if begun[caller]
+                else StartMaintenance(facility_id=facility_id, reason="bench")
+            )
+            begun[caller] = not begun[caller]
+            bus.handle(change, context, key=IdempotencyKey(scope="bench", key=str(uuid4())))
+
+        yield call

@@ -1,0 +1,215 @@
+"""Telemetry from the meter to the API: generator, broker, ingest, log, aggregate with rollups, commit, answer.
+
+Real servers and real worker processes, each of them with a processor time of its own: the broker is another server than
+that of the log, a nats-server (which has on the disk what it acknowledged) or Mosquitto (which has it in memory). While
+a run's readings come, as many readings of an earlier quarter-hour, stored beforehand, are settled into rollups, and
+each facility has said something in this quarter-hour before: a reading costs then what it costs in steady state. The
+floor is the same broker with the same generator and a subscriber that does nothing.
+
+Latency is from when a reading was due (a late generator is counted in) to its commit, of every reading, by
+PostgreSQL's commit timestamps. Whether people can read it then is asked of the API, twenty times a second
+(ingest_readable.py); what that costs PostgreSQL is in the figures, the process that answers is not. Lost readings are
+counted by their sequence numbers, doubled ones in the chunks of settled quarter-hours and in the rollups.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import psycopg
+
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.simulators.meters.load_plan import LoadAudit, audit
+from tests.bench.environment import LEAST_SCALE_OF_A_MEASUREMENT, Bed
+from tests.bench.figures import Figure
+from tests.bench.ingest.api_setup import ReadingApi, reading_api
+from tests.bench.ingest.commit_times import COMMITTED, keep_commit_times
+from tests.bench.ingest.floor import Bare, NewBroker, floors_of, us
+from tests.bench.ingest.history import History, first_words, stored_history
+from tests.bench.ingest.load import Sent, Shape, cpu_s, new_name, sent
+from tests.bench.ingest.load_figures import Measured, figures_of
+from tests.bench.ingest.readable import Question, asked_facilities, asking, facility_of, readable
+from tests.bench.ingest.setup import (
+    CAUGHT_UP_WITHIN_S,
+    IngestStage,
+    ingest_stage,
+    mosquitto_broker,
+    nats_broker,
+)
+
+SHAPES = (
+    Shape("6,700/s one per message", 6_700.0),
+    Shape("20,000/s one per message", 20_000.0),
+    Shape("67,000/s from gateways of 10", 67_000.0, gateway=10),
+)
+SECONDS = 30.0
+SETTLED_ALONE = 300_000
+_LOOK_EVERY_S = 0.25
+_WARM = Shape("warm", 80.0)
+_LATENCIES_MS = """
+SELECT percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (
+    ORDER BY 1000 * extract(epoch FROM committed_at - ts)::float8)
+"""
+_COUNT = """
+SELECT count(*) FROM gridproof.stored_chunks, unnest(seq) AS number
+WHERE facility_id >= %s AND facility_id < %s AND (number >= 0) = %s
+"""
+
+
+def ingest(bed: Bed) -> list[Figure]:
+    """Processor time of a reading by hop, and its way into the store, at three shapes of load."""
+    return _measured(bed, nats_broker)
+
+
+def ingest_mosquitto(bed: Bed) -> list[Figure]:
+    """The same with Mosquitto; nothing where there is none."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    if program is None:
+        bed.tell("ingest: there is no mosquitto on this machine")
+        return []
+    return _measured(bed, lambda: mosquitto_broker(Path(program)))
+
+
+def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
+    seconds = max(1.0, SECONDS * bed.scale)
+    slower = min(1.0, bed.scale / LEAST_SCALE_OF_A_MEASUREMENT)
+    shapes = [
+        msgspec.structs.replace(shape, readings_per_s=max(80.0, shape.readings_per_s * slower))
+        for shape in SHAPES
+    ]
+    floors = floors_of(bed, new_broker, shapes, seconds)
+    figures: list[Figure] = []
+    with ExitStack() as stack:
+        broker = stack.enter_context(new_broker())
+        stage = stack.enter_context(ingest_stage(broker))
+        stores = stack.enter_context(closing(open_stores(stage.settings)))
+        alone = stored_history(bed, stores, "alone", round(SETTLED_ALONE * min(1.0, bed.scale)))
+        histories = [
+            stored_history(bed, stores, f"past{n}", round(shape.readings_per_s * seconds))
+            for n, shape in enumerate(shapes)
+        ]
+        plans = [shape.plan(new_name()) for shape in shapes]
+        asked = [facility_of(plan, sender) for plan in plans for sender in asked_facilities(plan)]
+        api = stack.enter_context(reading_api(stage, stores, asked))
+        path = stack.enter_context(closing(_Path(stage, stores, api)))
+        path.start()
+        bed.tell("ingest: rollups alone")
+        path.settle_alone(alone)
+        for shape, plan, floor, history in zip(shapes, plans, floors, histories, strict=True):
+            bed.tell(f"ingest: {shape.name}, the whole way")
+            figures += path.figures(shape, plan.run, floor, history, seconds)
+    return figures
+
+
+class _Path:
+    """The whole way; its workers have to be started."""
+
+    def __init__(self, stage: IngestStage, stores: Stores, api: ReadingApi) -> None:
+        self._stage = stage
+        self._api = api
+        self._stores = stores
+        self._broker = stage.broker.name if stage.broker is not None else "the log's server"
+        self._log = psycopg.connect(stage.admin_url, autocommit=True)
+        # What the benchmark itself asks is not part of the figures.
+        self._log.execute("SET max_parallel_workers_per_gather = 0")
+        self._rollups_us = 0.0
+
+    def close(self) -> None:
+        self._log.close()
+
+    def start(self) -> None:
+        """Until readings arrive: what is published before there is a subscription, the broker drops."""
+        # What was written beforehand is cleaned up here, and not at the cost of the first load.
+        self._log.execute("VACUUM ANALYZE")
+        keep_commit_times(self._log)
+        for name in ("ingest", "aggregate"):
+            self._stage.start_worker(name)
+        deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+        while not self._count(sent(_WARM, self._stage.meters_mqtt_url, 1.0).report.plan.run):
+            if time.monotonic() > deadline:
+                raise TimeoutError("no reading reached the store")
+
+    def settle_alone(self, history: History) -> None:
+        """What the rollups cost of it all, while no meter says anything."""
+        before = self._cpu_s()
+        history.let_settle(self._log)
+        deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+        while history.unsettled(self._log):
+            if time.monotonic() > deadline:
+                raise TimeoutError("nobody settles quarter-hours")
+            time.sleep(_LOOK_EVERY_S)
+        after = self._cpu_s()
+        spent = sum(after[name] - before[name] for name in ("aggregate", "postgres"))
+        self._rollups_us = us(spent, history.readings)
+
+    def figures(self, shape: Shape, run: str, floor: Bare, history: History, seconds: float) -> list[Figure]:
+        rows = self._scalar("SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks", ())
+        self._introduce(shape, run)
+        before, began = self._cpu_s(), time.perf_counter()
+        history.let_settle(self._log)
+        questions: list[Question] = []
+        load = sent(
+            shape,
+            self._stage.meters_mqtt_url,
+            seconds,
+            run=run,
+            beside=lambda plan: asking(self._api, plan, seconds, questions),
+        )
+        self._until_stored(load, history)
+        measured = Measured(
+            load=load,
+            took_s=time.perf_counter() - began,
+            hops_s={name: spent - before[name] for name, spent in self._cpu_s().items()},
+            latencies_ms=self._latencies(run, load.report.plan.started_at),
+            found=self._audit(load),
+            shown=readable(questions),
+            settled=history.readings,
+            rows_before=rows,
+            rollups_us=self._rollups_us,
+        )
+        return figures_of(f"ingest by {self._broker}, {shape.name}", measured, floor)
+
+    def _cpu_s(self) -> dict[str, float]:
+        ours = {self._log.info.backend_pid}
+        return {name: cpu_s(pid, without=ours) for name, pid in self._stage.pids.items()}
+
+    def _introduce(self, shape: Shape, run: str) -> None:
+        words = first_words(shape.plan(run))
+        self._stage.put_into_log(words)
+        deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+        while self._count(run, numbered=False) < len(words):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the facilities' first readings did not reach the store")
+            time.sleep(_LOOK_EVERY_S)
+
+    def _until_stored(self, load: Sent, history: History) -> None:
+        """Until all is there and settled, or nothing more comes: what is lost then, the audit says."""
+        most, last_news = -1, time.monotonic()
+        while time.monotonic() < last_news + CAUGHT_UP_WITHIN_S / 4:
+            count = self._count(load.report.plan.run)
+            if count >= load.report.readings and not history.unsettled(self._log):
+                return
+            if count > most:
+                most, last_news = count, time.monotonic()
+            time.sleep(_LOOK_EVERY_S)
+
+    def _count(self, run: str, *, numbered: bool = True) -> int:
+        return self._scalar(_COUNT, (f"{run}-", f"{run}.", numbered))
+
+    def _scalar(self, query: str, parameters: tuple[object, ...]) -> int:
+        row = self._log.execute(query.encode(), parameters).fetchone()
+        return int(row[0]) if row else 0
+
+    def _latencies(self, run: str, since: datetime) -> tuple[float, float, float]:
+        span = {"first": f"{run}-", "last": f"{run}.", "since": since, "until": self._stores.clock.now()}
+        row = self._log.execute(f"{_LATENCIES_MS} FROM ({COMMITTED}) AS readable".encode(), span).fetchone()
+        p50, p99, longest = row[0] if row and row[0] else (0.0, 0.0, 0.0)
+        return p50, p99, longest
+
+    def _audit(self, load: Sent) -> LoadAudit:
+        return audit(load.report.plan, load.report.messages, self._stores.stored_readings())

@@ -1,0 +1,135 @@
+"""Processes beside the benchmark of ingest: the meters, and what the processor was busy with."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import uvloop
+
+from interfaces.simulators.meters.load import LoadReport, MeterLoad
+from interfaces.simulators.meters.load_plan import LoadPlan
+from tests.bench.ingest.setup import BareAnswer, run_bare_subscriber
+
+CONNECTIONS = 8
+CADENCE_S = 15.0
+ANSWERED_WITHIN_S = 300.0
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """How readings come: so many a second, so many in a message, from meters at a cadence of 15 s."""
+
+    name: str
+    readings_per_s: float
+    gateway: int = 1
+
+    def plan(self, run: str) -> LoadPlan:
+        return LoadPlan(
+            run=run,
+            meters=max(self.gateway, round(self.readings_per_s * CADENCE_S)),
+            rate_per_s=self.readings_per_s,
+            gateway=self.gateway,
+            started_at=datetime.now(UTC),
+        )
+
+
+class Sent(msgspec.Struct, frozen=True):
+    report: LoadReport
+    cpu_s: float
+    """Of the generator."""
+
+
+def new_name() -> str:
+    """For a run: the beginning of its facilities' ids."""
+    return f"load{uuid4().hex[:8]}"
+
+
+def sent(
+    shape: Shape,
+    url: str,
+    seconds: float,
+    *,
+    run: str | None = None,
+    beside: Callable[[LoadPlan], AbstractContextManager[object]] = nullcontext,
+) -> Sent:
+    """Have the meters send from a process of their own for so long; within the block of `beside`."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_send, args=(shape, url, seconds, run or new_name(), there), daemon=True)
+    process.start()
+    try:
+        with beside(_received(here, ANSWERED_WITHIN_S)):
+            found: Sent = _received(here, seconds + ANSWERED_WITHIN_S)
+        return found
+    finally:
+        process.join(timeout=10)
+        process.kill()
+
+
+def _send(shape: Shape, url: str, seconds: float, run: str, channel: Connection) -> None:
+    before_s = time.process_time()
+    plan = shape.plan(run)
+    load = MeterLoad(plan, url, connections=CONNECTIONS, window=8_000)
+    channel.send(plan)
+    report = uvloop.run(load.run(seconds, drain_s=ANSWERED_WITHIN_S))
+    channel.send(Sent(report, time.process_time() - before_s))
+
+
+class BareSubscriber:
+    """Another process that reads the meters' topics and does nothing with what it reads."""
+
+    def __init__(self, pid: int, channel: Connection) -> None:
+        self.pid = pid
+        self._channel = channel
+
+    def answer(self, messages: int) -> BareAnswer:
+        """Once so many have come."""
+        self._channel.send(messages)
+        found: BareAnswer = _received(self._channel, ANSWERED_WITHIN_S)
+        return found
+
+
+@contextmanager
+def bare_subscriber(mqtt_url: str) -> Iterator[BareSubscriber]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=run_bare_subscriber, args=(mqtt_url, there), daemon=True)
+    process.start()
+    try:
+        _received(here, 60.0)
+        yield BareSubscriber(process.pid or 0, here)
+        here.send(None)
+        process.join(timeout=10)
+    finally:
+        process.kill()
+
+
+def _received(channel: Connection, within_s: float) -> Any:
+    if not channel.poll(within_s):
+        raise TimeoutError(f"a process of the benchmark did not answer in {within_s:.0f} s")
+    return channel.recv()
+
+
+def cpu_s(pid: int, *, without: Collection[int] = ()) -> float:
+    """User and system time so far of a process and its children, the ended ones included, but for some."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended, and is in its parent's sum
+        one, parent = int(stat.parent.name), int(fields[1])
+        if one == pid:
+            total += sum(map(int, fields[11:15]))
+        elif parent == pid and one not in without:
+            total += sum(map(int, fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")

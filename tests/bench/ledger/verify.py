@@ -1,0 +1,80 @@
+"""`gridproof bench verify`: the whole ledger recomputed, against COPY out of the same rows without hashing."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from tests.bench.environment import Bed, BenchDatabase
+from tests.bench.figures import Figure, figure
+
+DOMAIN_EVENTS = 1_000_000
+STATE_BYTES = 280
+_FILL = """
+INSERT INTO gridproof.demand_response_events (originator_id, originator_version, topic, state)
+SELECT gen_random_uuid(), 1, 'dispatch.bms-command-requested.v1', convert_to(rpad(number::text, %s, 'x'), 'UTF8')
+FROM generate_series(1, %s) AS number
+"""
+_COPY = (
+    "COPY (SELECT notification_id, originator_id, originator_version, topic, state "
+    "FROM gridproof.demand_response_events ORDER BY notification_id) TO STDOUT (FORMAT BINARY)"
+)
+
+
+class DoesNotHold(RuntimeError):
+    """The benchmark's own ledger does not verify: its figures would mean nothing."""
+
+
+def verify(bed: Bed) -> list[Figure]:
+    """Leaf hashes of every row, every checkpoint's root, the archive's tiles and the ledger's table, one process."""
+    from tests.bench.ledger.setup import bench_ledger
+
+    count = bed.sized(DOMAIN_EVENTS, least=1_000)
+    with bed.database() as database, tempfile.TemporaryDirectory(prefix="gridproof-bench-") as folder:
+        bed.tell(f"recording {count:,} domain events")
+        _fill(database, count)
+        with bench_ledger(database.app_url, Path(folder)) as (seal, holds):
+            bed.tell("sealing them")
+            sealed_in_s, _ = _timed(seal)
+            floor_s, _ = _timed(lambda: _copied(database))
+            bed.tell("verifying them")
+            verified_in_s, held = _timed(holds)
+        if not held:
+            raise DoesNotHold(
+                "the ledger that was sealed just now does not verify; see application/ledger_*.py"
+            )
+    return [
+        figure(
+            "verify",
+            unit="events/s",
+            ours=count / verified_in_s,
+            floor=count / floor_s,
+            details={
+                "domain_events": count,
+                "state_bytes": STATE_BYTES,
+                "sealed_per_s": round(count / sealed_in_s),
+                "floor": "COPY out of the same rows, in order, not hashed",
+            },
+        )
+    ]
+
+
+def _timed(work: Callable[[], int]) -> tuple[float, int]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def _fill(database: BenchDatabase, count: int) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as connection:
+        connection.execute(_FILL, (STATE_BYTES, count))
+        connection.execute("VACUUM ANALYZE gridproof.demand_response_events")
+
+
+def _copied(database: BenchDatabase) -> int:
+    with psycopg.connect(database.app_url) as connection, connection.cursor().copy(_COPY) as rows:
+        return sum(1 for _ in rows)

@@ -1,0 +1,35 @@
+"""Which benchmarks there are: name -> where the function is. Imported when it is asked for."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from tests.bench.environment import Bed
+from tests.bench.figures import Figure
+
+Benchmark = Callable[[Bed], list[Figure]]
+
+REGISTRY: dict[str, str] = {
+    "api": "tests.bench.api.benchmark:api",
+    "append": "tests.bench.event_store.append:append",
+    "append-batch": "tests.bench.event_store.append:append_batch",
+    "command": "tests.bench.event_store.command:command",
+    "dispatch": "tests.bench.dispatch.benchmark:dispatch",
+    "door": "tests.bench.webhook.benchmark:door",
+    "forecast": "tests.bench.forecast.benchmark:forecast",
+    "ingest": "tests.bench.ingest.benchmark:ingest",
+    "ingest-mosquitto": "tests.bench.ingest.benchmark:ingest_mosquitto",
+    "ingest-write": "tests.bench.ingest.write:ingest_write",
+    "load-aggregate": "tests.bench.event_store.load_aggregate:load_aggregate",
+    "project": "tests.bench.projections.catch_up:project",
+    "lag": "tests.bench.projections.lag:lag",
+    "rebuild": "tests.bench.projections.rebuild:rebuild",
+    "stream": "tests.bench.stream.benchmark:stream",
+    "verify": "tests.bench.ledger.verify:verify",
+}
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Raises KeyError for a name that is not in the registry."""
+    module, _, function = REGISTRY[name].partition(":")
+    found: Benchmark = getattr(import_module(module), function)
+    return found

@@ -1,0 +1,50 @@
+"""The log of a bench's database, filled by COPY, and read by COPY: the floor of whatever folds it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from tests.bench.environment import Bed
+from tests.bench.generated_log import StoredRow, story_log
+from tests.bench.setup import import_log
+
+_COPY_IN = (
+    "COPY gridproof.demand_response_events (originator_id, originator_version, topic, state) "
+    "FROM STDIN (FORMAT BINARY)"
+)
+_COPY_OUT = "COPY gridproof.demand_response_events TO STDOUT (FORMAT BINARY)"
+
+
+def filled(bed: Bed, url: str, wanted: int) -> int:
+    """Store at least `wanted` domain events; how many there are then."""
+    bed.tell(f"storing {wanted:,} domain events")
+    rows = ((row.originator_id, row.originator_version, row.topic, row.state) for row in story_log(wanted))
+    count = import_log(url, rows)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE gridproof.demand_response_events")
+    return count
+
+
+def insert(connection: psycopg.Connection[Any], rows: Iterable[StoredRow]) -> None:
+    """In the caller's transaction."""
+    with connection.cursor().copy(_COPY_IN) as copy:
+        copy.set_types(("uuid", "int8", "text", "bytea"))
+        for row in rows:
+            copy.write_row((row.originator_id, row.originator_version, row.topic, row.state))
+
+
+def copy_out_s(url: str) -> float:
+    """The whole log to one client that throws it away, s; the best of three."""
+    taken: list[float] = []
+    with psycopg.connect(url) as connection:
+        for _ in range(3):
+            began = time.perf_counter()
+            with connection.cursor().copy(_COPY_OUT) as copy:
+                for _block in copy:
+                    pass
+            taken.append(time.perf_counter() - began)
+    return min(taken)

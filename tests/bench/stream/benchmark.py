@@ -1,0 +1,148 @@
+"""The live stream: from the commit of a domain event to a thousand screens that have it, in wall time.
+
+Everything between runs as it does in production: the event store's commit, the projections that read models are served
+from, their announcement, the live feed of `gridproof serve`, a socket for each screen. The floor is one event loop that
+writes the same bytes to as many sockets when it is told to.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tests.bench.environment import Bed
+from tests.bench.figures import Figure, figure, percentile
+from tests.bench.stream.receiver import Received, ReceiverPlan
+from tests.bench.stream.setup import StreamStage, stream_floor, stream_stage
+
+WATCHERS, COMMITS, PER_S = 1_000, 150, 10.0
+SETTLE_S = 1.0
+"""After the last of them, for those who have it late."""
+
+
+def stream(bed: Bed) -> list[Figure]:
+    """The 50th and 99th percentile over every message on every screen."""
+    watchers, commits = bed.sized(WATCHERS, least=5), bed.sized(COMMITS, least=5)
+    bed.tell(f"stream: {commits} commits, {PER_S:g} a second, {watchers} screens")
+    with stream_floor() as (url, floor_cpu_s), _receiving(url, "", watchers) as received:
+        floor_cpu_before_s = floor_cpu_s()
+        with socket.create_connection(_address(url)) as trigger:
+            trigger.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            begun = _paced(commits, lambda number: _triggered(trigger, number))
+        floor_us = 1e6 * (floor_cpu_s() - floor_cpu_before_s) / (commits * watchers)
+        floor = _lags_ms(begun, received(), watchers)
+    with (
+        bed.database() as database,
+        stream_stage(database) as stage,
+        _projecting(stage),
+        _receiving(stage.url, stage.token, watchers) as received,
+    ):
+        cpu_before_s = stage.cpu_s()
+        begun = _paced(commits, stage.commit)
+        cpu_s = stage.cpu_s() - cpu_before_s
+        ours = _lags_ms(begun, received(), watchers)
+    details: dict[str, float | str] = {
+        "screens": watchers,
+        "commits": commits,
+        "messages": len(ours),
+        "p50_ms": round(percentile(ours, 50), 2),
+        "p95_ms": round(percentile(ours, 95), 2),
+        "p99_ms": round(percentile(ours, 99), 2),
+        "max_ms": round(max(ours), 2),
+        "floor_p99_ms": round(percentile(floor, 99), 2),
+        "server_cpu_us_a_message": round(1e6 * cpu_s / len(ours), 1),
+        "floor_cpu_us_a_message": round(floor_us, 1),
+        "floor": "one event loop that writes the same bytes to as many sockets",
+    }
+    return [
+        figure(
+            f"stream, commit to screen, p{percent}",
+            unit="ms",
+            ours=percentile(ours, percent),
+            floor=percentile(floor, percent),
+            lower_is_better=True,
+            details=details,
+        )
+        for percent in (99, 50)
+    ]
+
+
+def _paced(count: int, commit: Callable[[int], tuple[int, float]]) -> dict[str, float]:
+    """By id: when it was done. `commit` gives the two."""
+    begun: dict[str, float] = {}
+    due = time.perf_counter()
+    for number in range(1, count + 1):
+        due += 1 / PER_S
+        time.sleep(max(due - time.perf_counter(), 0))
+        position, at = commit(number)
+        begun[str(position)] = at
+    time.sleep(SETTLE_S)
+    return begun
+
+
+def _triggered(trigger: socket.socket, number: int) -> tuple[int, float]:
+    at = time.perf_counter()
+    trigger.sendall(b"%d\n" % number)
+    return number, at
+
+
+def _lags_ms(begun: dict[str, float], received: Received, watchers: int) -> list[float]:
+    """Of every message on every screen. Raises RuntimeError where one is missing."""
+    found = []
+    for number, at in begun.items():
+        moments = received.moments.get(number, [])
+        if len(moments) != watchers:
+            raise RuntimeError(f"message {number} came to {len(moments)} of {watchers} screens")
+        found += [max((moment - at) * 1000, 0.0) for moment in moments]
+    return found
+
+
+@contextmanager
+def _receiving(url: str, token: str, watchers: int) -> Iterator[Callable[[], Received]]:
+    host, port = _address(url)
+    request = f"GET /api/stream HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    plan = ReceiverPlan(host=host, port=port, request=request, watchers=watchers)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.stream.receiver"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018 - both are pipes
+        process.stdin.write(msgspec.json.encode(plan) + b"\n")
+        process.stdin.flush()
+        if process.stdout.readline() != b"connected\n":
+            raise RuntimeError("the screens could not connect; see above")
+        time.sleep(SETTLE_S)
+        yield lambda: msgspec.json.decode(process.communicate(b"\n", timeout=60)[0], type=Received)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _projecting(stage: StreamStage) -> Iterator[None]:
+    """The projections that screens read from follow the log, as `worker project` does it."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=runner.run, args=(stop,)) for runner in stage.runners]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return str(parts.hostname), int(parts.port or 0)

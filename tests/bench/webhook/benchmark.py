@@ -1,0 +1,119 @@
+"""The door under load: `gridproof serve` as it is started, and posts from another process in an open loop.
+
+200 posts a second over 25 utilities, a tenth of them new DR events over 50 facilities each, the rest repeats. All
+facilities have forecasts of the last two hours that reach over the windows asked for. The other workers do not run:
+what the door takes in waits in the log, and nothing is counted as waiting in the queue.
+The floor answers 202 and nothing else, on the same server, under the same load.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from tests.bench.environment import Bed
+from tests.bench.figures import Figure, figure, percentile
+from tests.bench.webhook.load import LoadPlan, LoadReport, Sender, news_of
+from tests.bench.webhook.setup import DoorStage, door_stage, floor_server
+
+RATE_PER_S, SECONDS = 200.0, 60
+UTILITIES, FACILITIES_EACH, NEW_ONE_IN = 25, 50, 10
+WINDOW = timedelta(minutes=30)
+LEAST_WHOLE_SCALE = 0.1
+"""Below it somebody only tries whether it runs: two utilities of two facilities."""
+LOAD_WITHIN_S = 300.0
+
+
+def door(bed: Bed) -> list[Figure]:
+    """The 99th percentile of an answer, from the moment the post was due."""
+    is_whole = bed.scale >= LEAST_WHOLE_SCALE
+    utilities, each = (UTILITIES, FACILITIES_EACH) if is_whole else (2, 2)
+    rate = RATE_PER_S * utilities / UTILITIES
+    posts = bed.sized(int(rate * SECONDS), least=30)
+    bed.tell(f"door: {posts} posts, {rate:g} a second, {utilities} utilities of {each} facilities")
+    with bed.database() as database, door_stage(database, utilities=utilities, facilities=each) as stage:
+        plan = _plan(stage, posts, rate)
+        bed.tell("the floor")
+        with floor_server() as floor_url:
+            floor = _load(msgspec.structs.replace(plan, url=floor_url))
+        bed.tell("the door")
+        cpu_before_s = stage.cpu_s()
+        ours = _load(plan)
+        cpu_s = stage.cpu_s() - cpu_before_s
+    return [_figure(ours, floor, name, percent, cpu_s) for name, percent in (("p99", 99), ("p50", 50))]
+
+
+def _plan(stage: DoorStage, posts: int, rate: float) -> LoadPlan:
+    senders = len(stage.tokens)
+    return LoadPlan(
+        url=stage.url,
+        posts=posts,
+        rate_per_s=rate,
+        new_one_in=NEW_ONE_IN,
+        senders=tuple(
+            Sender(
+                token=token,
+                bodies=tuple(
+                    _body(stage, number, place, stage.first_window_at + WINDOW * place)
+                    for place in range(1 + news_of(number, posts, senders, NEW_ONE_IN))
+                ),
+            )
+            for number, token in enumerate(stage.tokens)
+        ),
+    )
+
+
+def _body(stage: DoorStage, utility: int, number: int, starts_at: datetime) -> str:
+    document: dict[str, Any] = {
+        "notification_id": str(uuid4()),
+        "event_id": f"E-{utility}-{number}",
+        "program": f"program-{utility}",
+        "starts_at": starts_at,
+        "ends_at": starts_at + WINDOW,
+        "target_reduction_kw": 20.0 * len(stage.facility_ids[utility]),
+        "facility_ids": stage.facility_ids[utility],
+    }
+    return msgspec.json.encode(document).decode()
+
+
+def _load(plan: LoadPlan) -> LoadReport:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.webhook.load"],
+        input=msgspec.json.encode(plan),
+        stdout=subprocess.PIPE,
+        timeout=LOAD_WITHIN_S,
+        check=True,
+    )
+    return msgspec.json.decode(done.stdout, type=LoadReport)
+
+
+def _figure(ours: LoadReport, floor: LoadReport, name: str, percent: float, cpu_s: float) -> Figure:
+    details: dict[str, float | str] = {
+        "posts": len(ours.all_ms),
+        "new_dr_events": len(ours.new_ms),
+        "p50_ms": round(percentile(ours.all_ms, 50), 2),
+        "p95_ms": round(percentile(ours.all_ms, 95), 2),
+        "p99_ms": round(percentile(ours.all_ms, 99), 2),
+        "max_ms": round(max(ours.all_ms), 2),
+        "new_p50_ms": round(percentile(ours.new_ms, 50), 2),
+        "new_p99_ms": round(percentile(ours.new_ms, 99), 2),
+        "floor_p99_ms": round(percentile(floor.all_ms, 99), 2),
+        "sent_late_p99_ms": round(ours.sent_late_p99_ms, 2),
+        "not_202": sum(count for status, count in ours.statuses.items() if status != "202"),
+        "server_cpu_ms_a_post": round(1000 * cpu_s / len(ours.all_ms), 3),
+        "statuses": ", ".join(f"{count} x {status}" for status, count in sorted(ours.statuses.items())),
+        "floor": "a Litestar route that answers 202, on the same server under the same load",
+    }
+    return figure(
+        f"door, {name} of an answer",
+        unit="ms",
+        ours=percentile(ours.all_ms, percent),
+        floor=percentile(floor.all_ms, percent),
+        lower_is_better=True,
+        details=details,
+    )

@@ -1,0 +1,215 @@
+"""The network to the buildings' BMSs: slow, silent, late, refusing, and losing the answer to what was done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import (
+    BmsAnswerInvalid,
+    BmsConnection,
+    BmsError,
+    BmsRefused,
+    BmsTimedOut,
+    BmsUnreachable,
+)
+from interfaces.simulators.bms.building import Building, Refusal
+from tests.simulation.runtime.virtual_loop import OWNER
+from tests.simulation.scenario.fault_injection import Mishaps
+
+TOTAL_S = 30.0
+"""How long a call waits for its answer, clock seconds."""
+PATIENT_S = 10.0
+"""How late a request comes at most to a BMS that does repeats again: before anybody can have taken it over."""
+TAnswer = TypeVar("TAnswer")
+
+BmsFault = Literal["unreachable", "hangs", "late", "loses_answer", "answers_nonsense", "refuses", "lies"]
+FAULTS: tuple[BmsFault, ...] = (
+    "unreachable",
+    "hangs",
+    "late",
+    "loses_answer",
+    "answers_nonsense",
+    "refuses",
+    "lies",
+)
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """One call as its caller made it."""
+
+    facility_id: str
+    operation: str
+    command_id: UUID | None
+    began_at: datetime
+    ended_at: datetime | None = None
+    """None: its caller died, or it was never over."""
+    timed_out: bool | None = None
+    """False: there was an answer, be it a refusal. None: neither."""
+    caller: str
+
+
+@dataclass
+class SimulatedBms:
+    """One building's BMS, and what is wrong with it."""
+
+    building: Building
+    deduplicates: bool = True
+    fault_rates: dict[BmsFault, float] = field(default_factory=dict)
+    slow_s: float = 1.0
+    """The longest that a healthy call takes each way, clock seconds."""
+
+
+class Breakers(Protocol):
+    """The product's own: what stands between a dispatch worker and a BMS that times out."""
+
+    def guarding(self, facility_id: str) -> AbstractAsyncContextManager[None]:
+        """Raises BmsUnreachable where nothing may be sent now."""
+        ...
+
+
+@dataclass
+class BmsNetwork:
+    """The way to the buildings' BMSs. What was sent arrives even if its sender has died meanwhile."""
+
+    bms: dict[str, SimulatedBms]
+    clock: Clock
+    mishaps: Mishaps
+    chance: Random
+    calls: list[Call] = field(default_factory=list)
+
+    async def call(
+        self,
+        connection: BmsConnection,
+        operation: str,
+        command_id: UUID | None,
+        act: Callable[[Building, datetime], TAnswer],
+    ) -> TAnswer:
+        owner: Any = OWNER.get()
+        call = Call(
+            facility_id=connection.facility_id,
+            operation=operation,
+            command_id=command_id,
+            began_at=self.clock.now(),
+            caller="nobody" if owner is None else f"{owner.name}#{owner.number}",
+        )
+        self.calls.append(call)
+        try:
+            answer = await self._carried(connection, operation, act)
+        except BmsError as error:
+            call.timed_out = None if isinstance(error, BmsUnreachable) else isinstance(error, BmsTimedOut)
+            raise
+        else:
+            call.timed_out = False
+            return answer
+        finally:
+            call.ended_at = self.clock.now()
+
+    async def _carried(
+        self, connection: BmsConnection, operation: str, act: Callable[[Building, datetime], TAnswer]
+    ) -> TAnswer:
+        facility_id = connection.facility_id
+        bms = self.bms.get(facility_id)
+        if bms is None or self.has(facility_id, "unreachable"):
+            await self._pass(bms.slow_s if bms else 0.0)
+            raise BmsUnreachable(f"no BMS at {connection.address}")
+        if operation not in {"status", "state", "read"} and self.has(facility_id, "refuses"):
+            await self._pass(bms.slow_s)
+            raise BmsRefused("local_override", "simulated")
+        answer: asyncio.Future[TAnswer] = asyncio.get_running_loop().create_future()
+        if not self.has(facility_id, "hangs"):
+            self._send(bms, facility_id, act, answer)
+        try:
+            async with asyncio.timeout(self.clock.wall_seconds(TOTAL_S)):
+                return await answer
+        except TimeoutError:
+            raise BmsTimedOut(f"no answer within {TOTAL_S:g} s") from None
+
+    def _send(
+        self,
+        bms: SimulatedBms,
+        facility_id: str,
+        act: Callable[[Building, datetime], TAnswer],
+        answer: asyncio.Future[TAnswer],
+    ) -> None:
+        """On its way outside of any process: it arrives, is carried out, and the answer sets out."""
+        there_s = self.chance.random() * bms.slow_s
+        if self.has(facility_id, "late"):
+            # A request that outlives its caller's patience may be carried out beside its repetition: only a BMS
+            # that knows repeats can be asked to bear that.
+            there_s = self.chance.random() * (2 * TOTAL_S if bms.deduplicates else PATIENT_S)
+
+        def arrive() -> None:
+            outcome = _outcome(lambda: act(bms.building, self.clock.now()))
+            if self.has(facility_id, "loses_answer"):
+                outcome = BmsTimedOut("the connection was dropped")
+            elif self.has(facility_id, "answers_nonsense"):
+                outcome = BmsAnswerInvalid("simulated")
+            back_s = self.chance.random() * bms.slow_s
+            self._later(back_s, lambda: _answer(answer, outcome))
+
+        self._later(there_s, arrive)
+
+    def _later(self, clock_s: float, act: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(self.clock.wall_seconds(clock_s), act, context=Context())
+
+    async def _pass(self, longest_s: float) -> None:
+        await asyncio.sleep(self.clock.wall_seconds(self.chance.random() * longest_s))
+
+    def has(self, facility_id: str, fault: BmsFault) -> bool:
+        bms = self.bms.get(facility_id)
+        rate = 0.0 if bms is None else bms.fault_rates.get(fault, 0.0)
+        return self.mishaps.strikes(f"bms.{fault}", facility_id, rate=rate)
+
+
+@dataclass(frozen=True)
+class GuardedNetwork:
+    """The network as one process uses it: through its own breakers."""
+
+    network: BmsNetwork
+    breakers: Breakers
+
+    @property
+    def bms(self) -> dict[str, SimulatedBms]:
+        return self.network.bms
+
+    def has(self, facility_id: str, fault: BmsFault) -> bool:
+        return self.network.has(facility_id, fault)
+
+    async def call(
+        self,
+        connection: BmsConnection,
+        operation: str,
+        command_id: UUID | None,
+        act: Callable[[Building, datetime], TAnswer],
+    ) -> TAnswer:
+        async with self.breakers.guarding(connection.facility_id):
+            return await self.network.call(connection, operation, command_id, act)
+
+
+def _outcome(act: Callable[[], TAnswer]) -> TAnswer | BmsError:
+    try:
+        return act()
+    except Refusal as refusal:
+        return BmsRefused(refusal.code, refusal.reason)
+    except BmsRefused as refusal:
+        return refusal
+
+
+def _answer(future: asyncio.Future[TAnswer], outcome: TAnswer | BmsError) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, BmsError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -1,0 +1,186 @@
+"""The database as one process sees it: slow, away for a while, losing the answer to a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+from application.ports.event_store.event_log import LogEntry
+from application.ports.event_store.event_store import (
+    ONE_DECISION,
+    EventStoreUnavailable,
+    IdempotencyRecord,
+    SaveBounds,
+    Saving,
+    ScopedKey,
+    TAggregate,
+    VersionConflict,
+    saved_one_by_one,
+)
+from application.ports.operations.unavailable import OperationsUnavailable
+from domain.event_sourcing.aggregate import Aggregate
+from projections.queries.views import ReadModelsUnavailable
+from tests.simulation.doubles.event_store import MemoryEventStore
+from tests.simulation.doubles.locks import LockBoard
+from tests.simulation.doubles.operations import MemoryAlertRegistry, MemoryDeadLetters, MemoryReaderPositions
+from tests.simulation.doubles.read_models import CurtailedBuilding, MemoryReadModels
+from tests.simulation.runtime.processes import Process
+from tests.simulation.runtime.virtual_loop import Killed, VirtualLoop
+from tests.simulation.runtime.waking import settled
+from tests.simulation.scenario.fault_injection import Mishaps
+
+NOTICED_S = 6.0
+"""The longest that a process takes to notice that its session is gone, wall seconds."""
+SLOW_S = 3.0
+"""The longest that a slow commit takes, clock seconds."""
+
+
+@dataclass
+class Database:
+    """What one PostgreSQL keeps for all processes."""
+
+    mishaps: Mishaps
+    wall_seconds: Callable[[float], float]
+    events: MemoryEventStore = field(default_factory=MemoryEventStore)
+    positions: MemoryReaderPositions = field(default_factory=MemoryReaderPositions)
+    dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+    alerts: MemoryAlertRegistry = field(default_factory=MemoryAlertRegistry)
+    read_models: MemoryReadModels = field(default_factory=MemoryReadModels)
+    locks: LockBoard = field(init=False)
+    down: bool = False
+    _readers: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.locks = LockBoard(lambda: self.mishaps.chance.random() * NOTICED_S)
+
+    async def wait(self, heartbeat_s: float) -> None:
+        """Until something is saved, or that long: what PostgreSQL's NOTIFY is good for."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._readers.append(future)
+        timer = loop.call_later(heartbeat_s, settled, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def tell_readers(self) -> None:
+        readers, self._readers = self._readers, []
+        for future in readers:
+            settled(future)
+
+    def go_down(self, *, loses_locks: bool) -> None:
+        """Not to be reached; where every session is gone, so are its locks, and who held one does not notice."""
+        self.down = True
+        if not loses_locks:
+            return
+        self.locks.free_all()
+
+
+@dataclass
+class Session:
+    """EventStore and EventLog of one process."""
+
+    database: Database
+    process: Process
+
+    def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.load(aggregate_class, stream_id)
+
+    def load_many(
+        self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
+    ) -> dict[UUID, TAggregate]:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.load_many(aggregate_class, stream_ids)
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.find_reply(scope, key)
+
+    def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.find_replies(keys)
+
+    def save(
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
+    ) -> None:
+        mishaps, name = self.database.mishaps, self.process.name
+        if mishaps.strikes("database.is_slow", name):
+            self._wait()
+        if self.database.down or mishaps.strikes("database.refuses_commit", name):
+            raise EventStoreUnavailable("simulated: no commit now")
+        self.database.events.save(aggregates, idempotency=idempotency, bounds=bounds)
+        self.database.tell_readers()
+        if mishaps.strikes("database.loses_commit_answer", name):
+            raise EventStoreUnavailable("simulated: committed, but the answer was lost")
+        if mishaps.strikes("database.conflicts_with_itself", name):
+            raise VersionConflict("simulated: committed, tried again by the recorder, and met its own events")
+
+    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+        return saved_one_by_one(self, savings)
+
+    def read_after(self, position: int, limit: int) -> list[LogEntry]:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.read_after(position, limit)
+
+    def head(self) -> int:
+        self.reach(EventStoreUnavailable)
+        return self.database.events.head()
+
+    def reach(self, refusal: type[Exception]) -> None:
+        """Raises `refusal` where the database is away."""
+        if self.database.down or self.database.mishaps.strikes("database.refuses_read", self.process.name):
+            raise refusal("simulated: the database does not answer")
+
+    @property
+    def positions(self) -> Any:
+        return Guarded(self.database.positions, lambda: self.reach(EventStoreUnavailable))
+
+    @property
+    def dead_letters(self) -> Any:
+        return Guarded(self.database.dead_letters, lambda: self.reach(OperationsUnavailable))
+
+    @property
+    def alerts(self) -> Any:
+        return Guarded(self.database.alerts, lambda: self.reach(OperationsUnavailable))
+
+    @property
+    def deadlines(self) -> Any:
+        return Guarded(self.database.read_models.deadlines, lambda: self.reach(ReadModelsUnavailable))
+
+    def curtailed(self) -> list[CurtailedBuilding]:
+        """The buildings that are curtailed by what the read model says."""
+        self.reach(ReadModelsUnavailable)
+        return self.database.read_models.curtailed()
+
+    def _wait(self) -> None:
+        """A commit takes its time: others go on meanwhile, and this process may die before it is done."""
+        loop = cast("VirtualLoop", asyncio.get_running_loop())
+        loop.let_others_run(self.database.wall_seconds(self.database.mishaps.chance.random() * SLOW_S))
+        if self.process.dead and self.database.mishaps.chance.random() < 0.5:
+            raise Killed
+
+
+class Guarded:
+    """Every method of `target`, with `reach` before it."""
+
+    def __init__(self, target: object, reach: Callable[[], None]) -> None:
+        self._target = target
+        self._reach = reach
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._target, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._reach()
+            return method(*args, **kwargs)
+
+        return call

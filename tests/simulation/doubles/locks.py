@@ -1,0 +1,76 @@
+"""Locks in memory: one holder of each name on a board that all processes share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from application.ports.coordination.locks import LockLost
+from tests.simulation.runtime.waking import settled
+
+
+@dataclass(eq=False)
+class Hold:
+    """One lock in one process's hands; `grip` ends the block when the lock is lost."""
+
+    process: object
+    grip: asyncio.Timeout
+
+
+@dataclass
+class LockBoard:
+    """Who holds what, and who waits for it. A holder notices a loss `notices_after()` wall seconds later."""
+
+    notices_after: Callable[[], float] = lambda: 0.0
+    held_by: dict[str, Hold] = field(default_factory=dict)
+    waiting: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
+
+    def free(self, name: str) -> None:
+        del self.held_by[name]
+        for future in self.waiting.pop(name, []):
+            settled(future)
+
+    def free_all(self, process: object | None = None) -> None:
+        """As when the database has lost its connection (None: everybody's): others may take its locks at once."""
+        now = asyncio.get_running_loop().time()
+        for name, hold in list(self.held_by.items()):
+            if process is None or hold.process is process:
+                self.free(name)
+                hold.grip.reschedule(now + self.notices_after())
+
+
+class MemoryLocks:
+    """The locks of one process."""
+
+    def __init__(self, board: LockBoard, process: object | None = None) -> None:
+        self._board = board
+        self._process = self if process is None else process
+
+    @asynccontextmanager
+    async def held(
+        self, name: str, *, while_waiting: Callable[[], object] | None = None
+    ) -> AsyncIterator[None]:
+        board, grip = self._board, asyncio.timeout(None)
+        while name in board.held_by:
+            if while_waiting is not None:
+                while_waiting()
+            future = asyncio.get_running_loop().create_future()
+            board.waiting.setdefault(name, []).append(future)
+            await future
+        hold = board.held_by[name] = Hold(self._process, grip)
+        try:
+            async with grip:
+                yield
+        except TimeoutError as error:
+            if grip.expired():
+                raise LockLost(f"the session that held {name!r} is gone") from error
+            raise
+        finally:
+            if board.held_by.get(name) is hold:
+                board.free(name)
+
+    async def aclose(self) -> None:
+        """As when its process dies: it holds nothing any more."""
+        self._board.free_all(self._process)

@@ -1,0 +1,88 @@
+"""The work queue as a process meets it: away for a while, losing answers and acknowledgements, delivering twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from tests.simulation.doubles.work_queue import MemoryWorkQueue
+from tests.simulation.scenario.fault_injection import Mishaps
+
+
+@dataclass
+class SimulatedWorkQueue:
+    """WorkPublisher and WorkSource."""
+
+    queue: MemoryWorkQueue
+    mishaps: Mishaps
+    down: bool = False
+
+    @property
+    def redelivery_s(self) -> float:
+        return self.queue.redelivery_s
+
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        self.reach()
+        for copy in self._copies(message_id):
+            await self.queue.publish_bms(work, message_id=copy)
+        self._answered(message_id)
+
+    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
+        self.reach()
+        for copy in self._copies(message_id):
+            await self.queue.publish_callback(work, message_id=copy)
+        self._answered(message_id)
+
+    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
+        self.reach()
+        return self._handed(await self.queue.next_bms(facility_id, wait_s=wait_s))
+
+    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
+        self.reach()
+        return self._handed(await self.queue.next_callback(wait_s=wait_s))
+
+    def reach(self) -> None:
+        if self.down or self.mishaps.strikes("queue.refuses"):
+            raise WorkQueueUnavailable("simulated: the broker does not answer")
+
+    def _copies(self, message_id: str) -> list[str]:
+        if self.mishaps.strikes("queue.delivers_twice", message_id):
+            return [message_id, f"{message_id}:again"]
+        return [message_id]
+
+    def _answered(self, message_id: str) -> None:
+        if self.mishaps.strikes("queue.loses_publish_answer", message_id):
+            raise WorkQueueUnavailable("simulated: taken, but the answer was lost")
+
+    def _handed(self, item: WorkItem | None) -> WorkItem | None:
+        return None if item is None else SimulatedWorkItem(self, item)
+
+
+@dataclass(frozen=True)
+class SimulatedWorkItem:
+    source: SimulatedWorkQueue
+    item: WorkItem
+
+    @property
+    def body(self) -> bytes:
+        return self.item.body
+
+    @property
+    def deliveries(self) -> int:
+        return self.item.deliveries
+
+    async def done(self) -> None:
+        self.source.reach()
+        if self.source.mishaps.strikes("queue.loses_ack"):
+            raise WorkQueueUnavailable("simulated: the acknowledgement was lost")
+        await self.item.done()
+        if self.source.mishaps.strikes("queue.loses_ack_answer"):
+            raise WorkQueueUnavailable("simulated: acknowledged, but that was not confirmed")
+
+    async def still_working(self) -> None:
+        if not self.source.down:
+            await self.item.still_working()
+
+    async def again_after(self, wall_s: float) -> None:
+        if not self.source.down:
+            await self.item.again_after(wall_s)

@@ -1,0 +1,121 @@
+"""WorkPublisher and WorkSource in memory: no message twice, one at a time per facility, again what is not done."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import msgspec
+
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkItem, WorkQueueUnavailable
+from tests.simulation.runtime.waking import settled
+
+CALLBACKS_AT_ONCE = 10_000
+CALLBACKS = "callbacks"
+
+
+@dataclass(eq=False)
+class Message:
+    body: bytes
+    place: str
+    times: int = 0
+    lent_until: float = 0.0
+    """Of the loop's time: until then it is somebody's."""
+
+
+@dataclass
+class MemoryWorkItem:
+    """One delivery. As with JetStream, a late `done` of a delivery that somebody else has by now still counts."""
+
+    queue: MemoryWorkQueue
+    message: Message
+    deliveries: int
+    was_given_back: bool = False
+
+    @property
+    def body(self) -> bytes:
+        return self.message.body
+
+    async def done(self) -> None:
+        if self.was_given_back:
+            raise WorkQueueUnavailable("given back before: it comes again")
+        self.queue.forget(self.message)
+
+    async def still_working(self) -> None:
+        self.queue.lend(self.message, self.queue.redelivery_s)
+
+    async def again_after(self, wall_s: float) -> None:
+        self.was_given_back = True
+        self.queue.lend(self.message, wall_s)
+
+
+@dataclass
+class MemoryWorkQueue:
+    """One queue, used by any number of processes."""
+
+    redelivery_s: float = 30.0
+    waiting: dict[str, list[Message]] = field(default_factory=dict)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+    _wanted: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
+
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        self._publish("bms", f"bms {work.facility_id}", msgspec.json.encode(work), message_id)
+
+    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
+        self._publish("callback", CALLBACKS, msgspec.json.encode(work), message_id)
+
+    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
+        return await self._next(f"bms {facility_id}", wait_s, at_once=1)
+
+    async def next_callback(self, *, wait_s: float) -> WorkItem | None:
+        return await self._next(CALLBACKS, wait_s, at_once=CALLBACKS_AT_ONCE)
+
+    def forget_ids(self) -> None:
+        """As after a broker's restart without its memory: what is published again then comes again."""
+        self._seen.clear()
+
+    def forget(self, message: Message) -> None:
+        messages = self.waiting.get(message.place, [])
+        if message in messages:
+            messages.remove(message)
+        self._stir(message.place)
+
+    def lend(self, message: Message, wall_s: float) -> None:
+        message.lent_until = asyncio.get_running_loop().time() + wall_s
+        self._stir(message.place)
+
+    def _publish(self, stream: str, place: str, body: bytes, message_id: str) -> None:
+        if (stream, message_id) not in self._seen:
+            self._seen.add((stream, message_id))
+            self.waiting.setdefault(place, []).append(Message(body, place))
+            self._stir(place)
+
+    def _stir(self, place: str) -> None:
+        for future in self._wanted.pop(place, []):
+            settled(future)
+
+    async def _next(self, place: str, wait_s: float, *, at_once: int) -> WorkItem | None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while True:
+            now, messages = loop.time(), self.waiting.get(place, [])
+            free = [message for message in messages if message.lent_until <= now]
+            if free and len(messages) - len(free) < at_once:
+                free[0].times += 1
+                free[0].lent_until = now + self.redelivery_s
+                return MemoryWorkItem(self, free[0], free[0].times)
+            if now >= until:
+                return None
+            lent = [message.lent_until for message in messages if message.lent_until > now]
+            await self._stirred(place, min([until, *lent]))
+
+    async def _stirred(self, place: str, until: float) -> None:
+        """Wait until something changes at `place`, or that moment comes."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._wanted.setdefault(place, []).append(future)
+        timer = loop.call_at(until, settled, future)
+        try:
+            await future
+        finally:
+            timer.cancel()

@@ -1,0 +1,93 @@
+"""Many seeds, in several processes; each result small enough to travel between them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+
+import msgspec
+
+from tests.simulation.doubles.building_control import BmsAdapter
+from tests.simulation.invariants.table import Breach, breaches
+from tests.simulation.planted.bugs import PLANTED
+from tests.simulation.scenario.plan import draw_plan
+from tests.simulation.storm import StormOutcome, run_storm
+
+BATCH = 10
+"""Seeds that a process takes at once."""
+THE_SIMULATION_ITSELF = "the simulation itself goes through"
+
+
+class SeedResult(msgspec.Struct, frozen=True, kw_only=True):
+    seed: int
+    breaches: tuple[Breach, ...]
+    struck: dict[str, int]
+    """Mishap -> how often it struck."""
+    domain_events: int
+    digest: str
+    """SHA-256 (hex) of the log, the journals and the callbacks."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What all seeds of a run share."""
+
+    facilities: int = 3
+    planted: str | None = None
+    """The name of a known bug, put in."""
+    adapter: BmsAdapter
+
+
+def storm_of(seed: int, setting: Setting) -> StormOutcome:
+    """One seed, as it happens."""
+    bug = None if setting.planted is None else PLANTED[setting.planted]()
+    return run_storm(draw_plan(seed, setting.facilities), bug, adapter=setting.adapter)
+
+
+def run_seed(seed: int, setting: Setting) -> SeedResult:
+    """One seed, judged. An error of the simulation itself counts as something that broke."""
+    try:
+        outcome = storm_of(seed, setting)
+        found = breaches(outcome.evidence)
+    except Exception as error:  # noqa: BLE001 - the seed that led to it must not be lost
+        broke = Breach(THE_SIMULATION_ITSELF, repr(error))
+        return SeedResult(seed=seed, breaches=(broke,), struck={}, domain_events=0, digest="")
+    return SeedResult(
+        seed=seed,
+        breaches=tuple(found),
+        struck=outcome.struck,
+        domain_events=len(outcome.evidence.entries),
+        digest=outcome.evidence.digest(),
+    )
+
+
+def run_seeds(
+    seeds: range, setting: Setting, *, workers: int = 1, tell: Callable[[int], None] = lambda done: None
+) -> list[SeedResult]:
+    """Every seed, in order; `tell` hears how many are done."""
+    results: list[SeedResult] = []
+    for some in _results(seeds, setting, workers):
+        results += some
+        tell(len(results))
+    return sorted(results, key=lambda result: result.seed)
+
+
+def _results(seeds: range, setting: Setting, workers: int) -> Iterator[Sequence[SeedResult]]:
+    if workers == 1:
+        for seed in seeds:
+            yield [run_seed(seed, setting)]
+        return
+    # Spawned, not forked: the caller may have threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting: set[Future[list[SeedResult]]] = {
+            pool.submit(_batch, seeds[start : start + BATCH], setting)
+            for start in range(0, len(seeds), BATCH)
+        }
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def _batch(seeds: range, setting: Setting) -> list[SeedResult]:
+    return [run_seed(seed, setting) for seed in seeds]

@@ -1,0 +1,186 @@
+"""The product's workers, wired over simulated ports: one function per role, as in interfaces.bootstrap.processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from application.callback import CallbackCalls
+from application.command_bus.batching import GatheredCommands
+from application.command_bus.bus import CommandBus
+from application.dispatch.execution.executor import BmsCalls
+from interfaces.workers.dispatch.dispatch import DispatchWorker
+from interfaces.workers.dispatch.reconcile import Reconciler
+from interfaces.workers.measure import measure
+from interfaces.workers.notify import NotifyWorker
+from interfaces.workers.relay.relay import Relay
+from interfaces.workers.schedule.schedule import Schedule
+from tests.simulation.doubles.building_control import SimulatedBuildingControl
+from tests.simulation.doubles.clock import VirtualClock
+from tests.simulation.doubles.database import Database, Session
+from tests.simulation.doubles.forecasts import SimulatedForecasts
+from tests.simulation.doubles.locks import MemoryLocks
+from tests.simulation.doubles.meters import SimulatedMeters
+from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
+from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
+from tests.simulation.planted.bugs import NoBug
+from tests.simulation.runtime.processes import Process, Role
+from tests.simulation.runtime.virtual_loop import Killed
+from tests.simulation.scenario.fault_injection import Mishaps
+from tests.simulation.scenario.plan import FREEZES_S, WORKERS, StormPlan
+
+PROJECTION_BATCH = 40
+
+
+@dataclass
+class Wiring:
+    """Everything that the workers of one storm share."""
+
+    plan: StormPlan
+    database: Database
+    queue: SimulatedWorkQueue
+    control: Callable[[], SimulatedBuildingControl]
+    """Of one process: its breakers are its own."""
+    notifier: SimulatedUtilityNotifier
+    forecasts: SimulatedForecasts
+    meters: SimulatedMeters
+    mishaps: Mishaps
+    bug: NoBug
+    chance: Random
+
+    def roles(self) -> list[Role]:
+        runs: dict[str, Callable[[Process], Any]] = {
+            "relay": self._relay,
+            "schedule": self._schedule,
+            "dispatch": self._dispatch,
+            "notify": self._notify,
+            "measure": self._measure,
+            "reconcile": self._reconcile,
+            "project": self._project,
+        }
+        return [Role(name, runs[name.partition("-")[0]]) for name in WORKERS]
+
+    def session(self, process: Process) -> Session:
+        return Session(self.database, process)
+
+    def clock(self, process: Process) -> VirtualClock:
+        return VirtualClock(self.plan.epoch, self.plan.speed, process.skew_s)
+
+    def bus(self, process: Process, store: Any = None) -> CommandBus:
+        return self.bug.bus()(
+            store or self.session(process),
+            self.clock(process),
+            self.bug.handlers(),
+            forecasts=self.forecasts,
+            draw_s=lambda most_s: self.chance.randint(0, most_s),
+        )
+
+    def locks(self, process: Process) -> Any:
+        return self.bug.locks(MemoryLocks(self.database.locks, process))
+
+    def failpoint(self, process: Process) -> Callable[[str, str], None]:
+        def reached(name: str, in_flight: str) -> None:
+            if self.mishaps.strikes("process.dies_at_failpoint", f"{process.name} at {name}: {in_flight}"):
+                process.kill()
+                raise Killed
+            if self.mishaps.strikes("process.freezes_at_failpoint", f"{process.name} at {name}: {in_flight}"):
+                process.freeze(self.clock(process).wall_seconds(FREEZES_S))
+
+        return reached
+
+    async def _relay(self, process: Process) -> None:
+        session = self.session(process)
+        relay = Relay(
+            event_log=session,
+            positions=self.bug.positions(session.positions, session),
+            commands=GatheredCommands(self.bus(process)),
+            publisher=self.bug.queue(self.queue),
+            locks=self.locks(process),
+            signal=self.database,
+            reached=self.failpoint(process),
+            alerts=session.alerts,
+            dead_letters=session.dead_letters,
+            saga=self.bug.saga(),
+        )
+        await relay.run(asyncio.Event())
+
+    async def _schedule(self, process: Process) -> None:
+        schedule = Schedule(
+            due=self.bug.due(self.session(process).deadlines.due),
+            bus=self.bus(process),
+            clock=self.clock(process),
+            locks=self.locks(process),
+            reached=self.failpoint(process),
+        )
+        await schedule.run(asyncio.Event())
+
+    async def _dispatch(self, process: Process) -> None:
+        session = self.session(process)
+        store = self.bug.store(session)
+        calls = BmsCalls(
+            store=store,
+            commands=GatheredCommands(self.bus(process, store)),
+            control=self.bug.control(self.control(), self.clock(process)),
+            clock=self.clock(process),
+            dead_letters=session.dead_letters,
+            alerts=session.alerts,
+            reached=self.failpoint(process),
+        )
+        worker = DispatchWorker(
+            source=self.bug.queue(self.queue),
+            calls=calls,
+            locks=self.locks(process),
+            facilities=lambda: [entry.facility_id for entry in self.plan.facilities],
+        )
+        await worker.run(asyncio.Event())
+
+    async def _notify(self, process: Process) -> None:
+        session = self.session(process)
+        calls = CallbackCalls(
+            store=self.bug.store(session),
+            bus=self.bus(process),
+            notifier=self.bug.notifier(self.notifier),
+            clock=self.clock(process),
+            dead_letters=session.dead_letters,
+            alerts=session.alerts,
+            reached=self.failpoint(process),
+        )
+        await NotifyWorker(self.bug.queue(self.queue), calls).run(asyncio.Event())
+
+    async def _measure(self, process: Process) -> None:
+        session = self.session(process)
+        measuring = measure.Measuring(
+            due=session.deadlines.due,
+            store=session,
+            telemetry=self.meters,  # type: ignore[arg-type] # measuring asks for two of its methods
+            bus=self.bus(process),
+            clock=self.clock(process),
+        )
+        await measure.run(measuring=measuring, locks=self.locks(process), stop=asyncio.Event())
+
+    async def _reconcile(self, process: Process) -> None:
+        reconciler = Reconciler(
+            curtailed=self.session(process).curtailed,
+            publisher=self.bug.queue(self.queue),
+            clock=self.clock(process),
+            locks=self.locks(process),
+        )
+        await reconciler.run(asyncio.Event())
+
+    async def _project(self, process: Process) -> None:
+        """Each read model folds at its own pace, its rows and position in one transaction."""
+        models = self.database.read_models
+        while True:
+            behind = [
+                name for name, rows in models.rows.items() if rows.position < self.database.events.head()
+            ]
+            if not behind or self.database.down:
+                await self.database.wait(1.0)
+            for name in behind:
+                if not self.database.down and self.chance.random() < 0.8:
+                    batch = 1 + int(self.chance.random() * PROJECTION_BATCH)
+                    models.fold(name, self.database.events.read_after(models.rows[name].position, batch))
+            await asyncio.sleep(self.chance.random() * 0.05)
