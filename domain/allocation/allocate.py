@@ -1,8 +1,8 @@
 """Who sheds how much: a target split over facilities and their zones.
 
 Shares are proportional to headroom and capped by it, unless another rule is asked for
-(`domain.allocation.proportional_split`). As weight and cap are the same number, no share meets its cap before all of them do, so one pass is the exact
-water-filling solution; the same holds for the zones inside a facility.
+(`domain.allocation.proportional_split`). As weight and cap are the same number, no share meets its cap before
+all of them do, so one pass is the exact water-filling solution; the same holds for the zones inside a facility.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

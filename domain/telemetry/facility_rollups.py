@@ -1,9 +1,9 @@
 """Power and energy of facilities by minute, quarter-hour and hour out of their meters' readings: pure, in columns for
 many facilities at once, and independent of the order in which readings came. All in UTC, where no day has 23 hours.
 
-A facility's step is the sum over its meters (domain.telemetry.meter_rollups). One that is expected and missing makes mean,
-energy, minimum and maximum missing: a sum over fewer meters would look like a curtailment. `min_kw` and `max_kw` are the sums
-of the meters' own extremes: the facility drew no less and no more. An hour is made of its four quarter-hours.
+A facility's step is the sum over its meters (domain.telemetry.meter_rollups). One that is expected and missing makes
+mean, energy, minimum and maximum missing: a sum over fewer meters would look like a curtailment. `min_kw` and `max_kw`
+are the sums of the meters' own extremes: the facility drew no less and no more. An hour is made of its four quarter-hours.
 """
 
 from collections.abc import Iterable

@@ -79,7 +79,9 @@ def beside_imports(block: IntervalBlock, facility_id: str, found: RollupSeries) 
 def of_readings(window: TimeWindow, step_s: int, meters: list[MeterPowers]) -> LoadHistory:
     """Steps shorter than a rollup, by the rules of domain.telemetry.facility_rollups: the mean of a meter's
     readings inside; without any, the reading before, where it speaks for at least half of the step. Energy is the mean
-    over the step; registers do not count here. A step without one of the facility's meters is missing. Raises NotAligned.
+    over the step; registers do not count here. A step without one of the facility's meters is missing.
+
+    Raises NotAligned.
     """
     count = steps_in(window, step_s)
     starts = np.arange(count, dtype=np.float64) * step_s

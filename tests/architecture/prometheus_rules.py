@@ -15,7 +15,8 @@ FILE = ROOT / "docs" / "prometheus" / "gridproof.rules.yml"
 METRIC = "gridproof_alerts_open"
 HEAD = """\
 # Prometheus rules of Gridproof: one for each alert of application/operations/alert_catalogue.py, by the gauge
-# that the web process serves at /metrics. Made by `python tests/architecture/prometheus_rules.py --write`; a test holds it against the register.
+# that the web process serves at /metrics. Made by `python tests/architecture/prometheus_rules.py --write`;
+# a test holds it against the register.
 # Several web processes show the same register: the highest counts.
 """
 UNKNOWN = {
