@@ -3,7 +3,9 @@ many facilities at once, and independent of the order in which readings came. Al
 
 A facility's step is the sum over its meters (domain.telemetry.meter_rollups). One that is expected and missing makes
 mean, energy, minimum and maximum missing: a sum over fewer meters would look like a curtailment. `min_kw` and `max_kw`
-are the sums of the meters' own extremes: the facility drew no less and no more. An hour is made of its four quarter-hours.
+are the sums of the meters' own extremes: the facility drew no less and no more.
+
+An hour is made of its four quarter-hours.
 """
 
 from collections.abc import Iterable
