@@ -26,7 +26,7 @@ from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
-from tests.fakes.building_control import FakeBuildingControl
+from tests.fakes.dispatch.building_control import FakeBuildingControl
 from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import SimulatedBuildingControl, SimulatedSetpoints
 from tests.simulation.event_trace import Story as StoryOfAStorm

@@ -22,8 +22,8 @@ from domain.errors import DomainError
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
-from tests.fakes.event_store import FakeEventStore
-from tests.fakes.forecast_book import FakeForecastBook
+from tests.fakes.event_store.event_store import FakeEventStore
+from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.made_up import CONTEXT
 
 

@@ -27,12 +27,12 @@ from domain.identifiers import dispatch_id
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.workers.relay.relay import Relay
-from tests.fakes.alerts import FakeAlertRegistry
-from tests.fakes.building_control import FakeBuildingControl
-from tests.fakes.dead_letters import FakeDeadLetters
-from tests.fakes.locks import FakeLocks
-from tests.fakes.reader_positions import FakeReaderPositions
-from tests.fakes.work_queue import FakeWorkQueue
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.dispatch.building_control import FakeBuildingControl
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.given import Story, given
 from tests.made_up import (
     DR_EVENT_ID,

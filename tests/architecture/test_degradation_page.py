@@ -7,7 +7,7 @@ import pytest
 from interfaces.web.guard.access import ACCESS
 from interfaces.web.middleware.replica_routing import OF_REPLICA
 from interfaces.web.middleware.stale_responses import SERVED_FROM
-from tests.acceptance.degradation import ALWAYS, COLUMNS, LIKE, NOT_OF_A_REPLICA, ROWS
+from tests.acceptance.degradation.degradation_table import ALWAYS, COLUMNS, LIKE, NOT_OF_A_REPLICA, ROWS
 from tests.architecture.source_tree import ROOT
 from tests.architecture.test_failure_scenarios import TEST, functions_in, left_out_of_ci
 

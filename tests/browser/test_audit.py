@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import PlanDREvent
-from tests.acceptance.door import Door, notification, running_door
+from tests.acceptance.api.running_api import Door, notification, running_door
 from tests.chromium import Page, opened_page
 from tests.servers import Database
 

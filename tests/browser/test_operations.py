@@ -11,7 +11,7 @@ import pytest
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.ports.operations.dead_letters import DeadLetter
-from tests.acceptance.door import CLOCK, Door, running_door
+from tests.acceptance.api.running_api import CLOCK, Door, running_door
 from tests.chromium import Page, opened_page
 from tests.servers import Database
 

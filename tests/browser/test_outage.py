@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.acceptance.door import running_door
+from tests.acceptance.api.running_api import running_door
 from tests.chromium import Page, opened_page
 from tests.servers import Database, PostgresServer
 

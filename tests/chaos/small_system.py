@@ -40,7 +40,7 @@ from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
 from tests.fakes.clock import FakeClock
-from tests.fakes.forecast_book import FakeForecastBook
+from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.made_up import CONTEXT, NOW, PROGRAM, UTILITY, facility_entry, forecast, notice, program_entry
 from tests.servers import Database
 

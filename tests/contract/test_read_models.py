@@ -27,11 +27,11 @@ from projections.engine.cursors import InvalidCursor, UnknownFilter
 from projections.portfolio import projection as portfolio
 from projections.queries.views import MOST_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.story_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStoryLog
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
-from tests.property.projected_logs import UTILITY, PortfolioWalk
+from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.servers import Database
 
 Opened = Callable[[list[LogEntry]], tuple[ReadModels, StoryLog]]

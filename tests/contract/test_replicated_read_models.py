@@ -12,11 +12,11 @@ from adapters.postgres.read_model.runner import ProjectionRunner
 from projections.facility import FacilitiesProjection, key_of
 from projections.queries.replica import OfTwoServers, ReplicatedReadModels
 from projections.queries.views import ReadModelsUnavailable
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.replicated_read_models import FakeReplicatedReadModels
 from tests.integration.projections.stored_log import StoppedClock, store_entries
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
 
 LONG_S = 10.0

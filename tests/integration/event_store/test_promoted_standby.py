@@ -18,7 +18,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
-from tests.fakes.forecast_book import FakeForecastBook
+from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.integration.event_store.recorded import until
 from tests.made_up import CONTEXT, NOW, facility_entry
 from tests.postgres_pair import PostgresPair, postgres_pair

@@ -18,9 +18,9 @@ from application.forecast.issue import ForecastIssuing
 from application.forecast.model_registry import ModelShelf
 from application.ports.clock import Clock
 from application.ports.telemetry.store import ImportedIntervals
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
-from tests.fakes.weather import FakeWeatherSource
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.weather.source import FakeWeatherSource
 from tests.simulation.doubles.locks import LockBoard
 
 NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)

@@ -16,8 +16,8 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.load_forecaster import TrainedModel
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.forecast import forecast as forecast_worker
-from tests.fakes.forecast_models import FakeForecastModels
-from tests.fakes.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
 
 

@@ -15,7 +15,7 @@ from application.forecast.model_registry import ModelShelf
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.forecast import Forecast
 from interfaces.workers.forecast import forecast as forecast_worker
-from tests.fakes.forecast_models import FakeForecastModels
+from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.house import ALL, CYCLE_START, NOW, House
 from tests.servers import Database, PostgresServer
 

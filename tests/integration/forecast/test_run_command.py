@@ -19,7 +19,7 @@ from domain.forecast import cycle_start_of
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.forecast import forecast_sites
 from interfaces.settings.settings import read_settings
-from tests.acceptance.terminal import PORTFOLIO, Terminal, changed
+from tests.acceptance.cli.terminal import PORTFOLIO, Terminal, changed
 from tests.servers import Database
 
 

@@ -18,9 +18,9 @@ from application.event_store.forecasts import Forecasts
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.workers.forecast.scoring import ForecastScoring
-from tests.acceptance.terminal import Terminal
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.issued import issued_forecast
 from tests.servers import Database
 

@@ -9,7 +9,7 @@ from adapters.clock import SystemClock
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.forecasts import Forecasts
 from domain.forecast import CYCLE, cycle_start_of
-from tests.acceptance.terminal import Terminal
+from tests.acceptance.cli.terminal import Terminal
 from tests.issued import issued_forecast
 from tests.servers import Database
 

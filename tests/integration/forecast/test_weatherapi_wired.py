@@ -18,7 +18,7 @@ from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
 from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
-from tests.acceptance.terminal import Terminal
+from tests.acceptance.cli.terminal import Terminal
 from tests.servers import Database
 
 KEY = "9f8e7d6c5b4a"

@@ -18,7 +18,7 @@ from adapters.archive import ObjectArchive
 from adapters.postgres.ledger.follower import LedgerFollower
 from adapters.signing import signer_in
 from application.ports.archive import ArchiveUnavailable
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import SEALED, Ledger
 from tests.integration.projections.stored_log import StoppedClock
 

@@ -26,10 +26,10 @@ from interfaces.cli.audit import ledger as commands
 from interfaces.settings.settings import Settings
 from projections.audit.replay import read_story
 from tests import servers
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.projections.stored_log import StoppedClock, store_entries
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
 

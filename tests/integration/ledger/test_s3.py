@@ -17,7 +17,7 @@ from application.ports.archive import AlreadyArchived
 from domain.ledger.entries import DEMAND_RESPONSE, LOGS
 from interfaces.bootstrap.ledger import open_archive
 from interfaces.settings.settings import read_settings
-from tests.acceptance.terminal import Terminal
+from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.archive import FakeArchive
 from tests.integration.ledger.conftest import SEALED, Ledger
 from tests.integration.projections.stored_log import StoppedClock

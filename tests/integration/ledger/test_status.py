@@ -15,7 +15,7 @@ from application.ledger.status import LedgerStatus, key_id, ledger_status
 from application.ports.operations.alerts import Alert
 from domain.ledger.merkle import EMPTY_ROOT
 from interfaces.settings.settings import Settings
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
 from tests.integration.projections.stored_log import NOW, StoppedClock
 

@@ -20,7 +20,7 @@ from application.ports.event_store.event_log import LogEntry
 from projections.engine.projection import AnyProjection
 from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
 from tests.servers import Database
 

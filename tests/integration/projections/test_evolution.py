@@ -24,10 +24,10 @@ from domain.dr_event import DREvent
 from projections.as_of.lists import PastLists
 from projections.audit.replay import audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.story_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStoryLog
 from tests.integration.projections.conftest import ReadSide
 from tests.integration.projections.stored_log import pool
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 
 OLDEST, OLDER, PRESENT = "dr-event.withdrawn.v1", "dr-event.withdrawn.v2", "dr-event.cancelled.v1"
 FIRST_HEARD = "dr-event.first-heard.v1"

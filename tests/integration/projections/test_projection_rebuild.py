@@ -20,7 +20,7 @@ from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock, stored_rows
 from tests.integration.projections.test_projection_runner import PoisonedDREvents
-from tests.property.projected_logs import UTILITY, PortfolioWalk
+from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from projections.engine.projection import Rows
 from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import ReadSide, eventually, running
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
 

@@ -13,7 +13,7 @@ from projections.dr_event.projection import DREventsProjection
 from projections.engine.waits import ReadModelBehind
 from tests.integration.projections.conftest import ReadSide, running
 from tests.integration.projections.stored_log import StoppedClock
-from tests.property.projected_logs import walked
+from tests.property.projections.projected_logs import walked
 
 
 @pytest.fixture(scope="module")

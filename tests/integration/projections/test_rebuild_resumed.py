@@ -21,7 +21,7 @@ from projections.facility import FacilitiesProjection
 from projections.registry import PROJECTIONS, projection_named
 from tests.integration.projections.conftest import ReadSide
 from tests.integration.projections.stored_log import StoppedClock, stem_of, stored_rows
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 
 STRETCH, MOST_ROWS = 7, 3
 each_projection = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)

@@ -25,7 +25,7 @@ from projections.portfolio.projection import PortfolioProjection
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import stem_of
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
 WHOLE_STATE = """

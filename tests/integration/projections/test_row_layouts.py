@@ -18,7 +18,7 @@ from projections.engine.maintenance import RebuildUnderway
 from projections.queries.views import ReadModelsUnavailable
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually
 from tests.integration.projections.stored_log import StoppedClock, stored_rows
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 
 LOCKS = ("rebuild of audit_trail", "parts of the rebuild of audit_trail")
 

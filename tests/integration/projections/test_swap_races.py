@@ -17,7 +17,7 @@ from projections.dispatch.projection import DispatchesProjection
 from projections.engine.maintenance import ReadersLinger
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 
 LOCK = 4_711
 # The planner asks a stable function for its value, to estimate, after it has looked which partitions there are; the

@@ -18,7 +18,7 @@ from projections.dr_event.projection import DREventsProjection
 from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import ReadSide, eventually, running
 from tests.integration.projections.stored_log import store_entries
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 
 NEW_TOPIC = "dr-event.tariff-noted.v1"
 

@@ -14,8 +14,8 @@ from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.aggregate import aggregate
-from tests.fakes.alerts import FakeAlertRegistry
-from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
 
 
 async def main(dsn: str, nats_url: str) -> None:

@@ -18,8 +18,8 @@ from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from interfaces.failpoints import failpoint
 from interfaces.workers.archive import ArchiveWorker
-from tests.fakes.alerts import FakeAlertRegistry
-from tests.fakes.raw_archive_progress import FakeRawArchiveProgress
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.raw_archive.progress import FakeRawArchiveProgress
 
 
 @dataclass(frozen=True)

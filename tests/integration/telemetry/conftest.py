@@ -24,8 +24,8 @@ from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from interfaces.workers.aggregate import aggregate
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
-from tests.fakes.alerts import FakeAlertRegistry
-from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.servers import Database, PostgresServer
 
 

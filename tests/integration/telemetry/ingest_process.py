@@ -13,7 +13,7 @@ from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
 from adapters.postgres.coordination.lock_holders import PostgresTurnShares
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 
 
 def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[IngestSession]:

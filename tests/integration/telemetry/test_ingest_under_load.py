@@ -25,7 +25,7 @@ from interfaces.simulators.meters.mqtt_publisher import MqttPublisher
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.conftest import DebianCommand
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.mosquitto import mosquitto
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
-from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
 NOW = datetime.now(UTC).replace(microsecond=0)

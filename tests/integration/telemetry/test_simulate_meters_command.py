@@ -11,7 +11,7 @@ from uuid import uuid4
 import yaml
 
 from adapters.mqtt import MqttMeterFeed
-from tests.acceptance.terminal import PORTFOLIO
+from tests.acceptance.cli.terminal import PORTFOLIO
 from tests.integration.telemetry.conftest import TelemetryPath
 from tests.integration.telemetry.feed_reader import Taken, eventually, reading
 

@@ -20,10 +20,10 @@ from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
 from interfaces.workers.aggregate.rollup_finalizing import PartitionSettling, SettlingTurn
 from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
-from tests.fakes.dead_letters import FakeDeadLetters
-from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.influxdb_server import Faults, InfluxServer, influx_connection
 from tests.servers import Database
 

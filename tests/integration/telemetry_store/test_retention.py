@@ -19,9 +19,9 @@ from application.telemetry.retention_policy import RetentionPolicy
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.schedule.retention import ALERT, Retention
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
-from tests.fakes.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import Database
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)

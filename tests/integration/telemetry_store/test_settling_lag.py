@@ -12,9 +12,9 @@ from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.workers.schedule.rollup_monitor import BEHIND_S, SettlingWatch
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
-from tests.fakes.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import Database
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)

@@ -30,9 +30,9 @@ from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
 from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults
 from interfaces.workers.notify import NotifyWorker
-from tests.fakes.forecast_book import FakeForecastBook
-from tests.fakes.telemetry_stream import FakeTelemetryStream
-from tests.fakes.utility_notifier import FakeUtilityNotifier
+from tests.fakes.callback import FakeUtilityNotifier
+from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.servers import Database
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)

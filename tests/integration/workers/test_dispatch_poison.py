@@ -10,7 +10,7 @@ from adapters.nats.work_queue import BMS_SUBJECT, NatsWorkQueue
 from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from interfaces.workers.dispatch.dispatch import DispatchWorker
-from tests.fakes.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks
 from tests.in_process import InProcess
 from tests.made_up import DR_EVENT_ID
 from tests.servers import nats_server

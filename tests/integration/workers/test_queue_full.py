@@ -10,9 +10,9 @@ from adapters.nats import work_queue
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.dispatch.work_queue import WorkQueueFull
 from interfaces.workers.schedule.queue_monitor import ALERT, CALLBACKS, TellingPublisher
-from tests.contract.test_work_queue import callback
-from tests.fakes.alerts import FakeAlertRegistry
+from tests.contract.dispatch.test_work_queue import callback
 from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import nats_server
 
 LARGE = msgspec.structs.replace(callback(UUID(int=1)), body="x" * 20_000)

@@ -23,14 +23,14 @@ from interfaces.workers.relay.guarded_log import (
     run_again_when_readable,
 )
 from interfaces.workers.relay.relay import READER
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.clock import FakeClock
-from tests.fakes.reader_positions import FakeReaderPositions
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.in_process import InProcess
 from tests.integration.projections.stored_log import pool, store_entries
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
-from tests.unit.interfaces.workers.test_relay_repeats import relay_of
+from tests.unit.interfaces.workers.relay.test_repeats import relay_of
 
 PATIENCE_S = 60.0
 NEW_TOPIC = "dr-event.moon-phase-noted.v1"

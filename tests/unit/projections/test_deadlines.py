@@ -6,7 +6,7 @@ from domain.dispatch import RESTORE_RETRY, Dispatch
 from domain.dr_event import DREvent
 from projections.deadlines import MEASURE_AFTER, DeadlineRow
 from tests.fakes.read_models import FakeReadModels
-from tests.property.projected_logs import PortfolioWalk
+from tests.property.projections.projected_logs import PortfolioWalk
 
 
 def _deadlines(walk: PortfolioWalk) -> list[DeadlineRow]:

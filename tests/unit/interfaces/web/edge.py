@@ -28,12 +28,12 @@ from interfaces.web.app import create_app
 from interfaces.web.edge import ReadinessProbe, ReadRates, WebCollaborators
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import Page, RowsVersion
-from tests.fakes.alerts import FakeAlertRegistry
-from tests.fakes.api_keys import FakeApiKeys
-from tests.fakes.live_log import FakeLiveLog, FakeLogSignal
-from tests.fakes.rate_limit import FakeRateLimiter
+from tests.fakes.access.api_keys import FakeApiKeys
+from tests.fakes.access.rate_limit import FakeRateLimiter
+from tests.fakes.access.sessions import FakeSessions
+from tests.fakes.live_feed import FakeLiveLog, FakeLogSignal
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.replicated_read_models import FakeReplicatedReadModels
-from tests.fakes.sessions import FakeSessions
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 WEBHOOK = "/webhooks/utility/dr-notification"

@@ -11,8 +11,8 @@ import msgspec
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.subscriber import LiveWatcher
-from tests.fakes.alerts import FakeAlertRegistry
-from tests.fakes.live_log import FakeLiveLog, FakeLogSignal
+from tests.fakes.live_feed import FakeLiveLog, FakeLogSignal
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.unit.interfaces.web.edge import SettableClock
 
 WITHIN_S = 60.0

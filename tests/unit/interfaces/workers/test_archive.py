@@ -12,13 +12,13 @@ from application.raw_archive.manifest import chains, entries
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 from interfaces.workers import archive as worker_module
 from interfaces.workers.archive import ArchiveWorker
-from tests.fakes.alerts import FakeAlertRegistry
 from tests.fakes.archive import FakeArchive
 from tests.fakes.clock import FakeClock
-from tests.fakes.locks import FakeLocks
-from tests.fakes.raw_archive_progress import FakeRawArchiveProgress
-from tests.fakes.raw_log import FakeRawLog
-from tests.fakes.telemetry_stream import FakeTelemetryStream
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.raw_archive.progress import FakeRawArchiveProgress
+from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.fakes.telemetry.stream import FakeTelemetryStream
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 

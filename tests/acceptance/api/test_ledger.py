@@ -1,0 +1,198 @@
+"""An auditor asks over HTTP how far the log is sealed, takes a proof away, and checks it on another machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.archive import ObjectArchive
+from adapters.postgres.ledger.follower import LedgerFollower
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.signing import PUBLIC, signer_in
+from application.ledger.checkpoints import checkpoint_name
+from application.ports.access.api_keys import Role
+from interfaces.cli.audit.ledger import check
+from tests.acceptance.api.running_api import CLOCK, Door, day, notification, running_door
+from tests.servers import Database, PostgresServer, fresh_database
+
+WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ledger")
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    with fresh_database(postgres_server) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def door(database: Database, folder: Path) -> Iterator[Door]:
+    """Its ledger is followed and sealed."""
+    with running_door(database, data_dir=folder) as running, sealing(running, folder):
+        yield running
+
+
+@contextmanager
+def sealing(door: Door, folder: Path) -> Iterator[None]:
+    stop = threading.Event()
+    follower = LedgerFollower(
+        dsn=door.database.app_dsn,
+        archive=ObjectArchive((folder / "archive").as_uri()),
+        signer=signer_in(folder),
+        alerts=PostgresAlerts(door.pool),
+        clock=CLOCK,
+        seal_every_s=0.05,
+        heartbeat_s=0.05,
+    )
+    thread = threading.Thread(target=follower.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WITHIN_S)
+
+
+def sealed_dr_event(door: Door, **changes: Any) -> str:
+    """One that was accepted, and is under a checkpoint."""
+    response = door.post(notification(**changes))
+    assert response.status_code == 202, response.text
+    deadline = time.monotonic() + WITHIN_S
+    while door.get("/api/audit/ledger", "auditor").json()["logs"][0]["unsealed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return str(response.json()["dr_event_id"])
+
+
+def checked(path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(check, [str(path), *arguments])
+
+
+def test_the_status_names_checkpoint_key_and_both_logs(door: Door, folder: Path) -> None:
+    sealed_dr_event(door, starts_at=day(20))
+    allowed: tuple[Role, ...] = ("auditor", "operator", "admin")
+    assert [door.get("/api/audit/ledger", role).status_code for role in allowed] == [200, 200, 200]
+    status = door.get("/api/audit/ledger", "auditor").json()
+    assert [log["log"] for log in status["logs"]] == ["demand-response", "forecasts"]
+    log = status["logs"][0]
+    assert (log["size"] > 0, log["sealed_to"], log["unsealed"]) == (True, log["head"], 0)
+    checkpoint = status["checkpoint"]
+    assert checkpoint["age_s"] >= 0
+    assert checkpoint["public_key"] == signer_in(folder).public_key.hex()
+    archived = folder / "archive" / checkpoint_name(checkpoint["number"])
+    assert json.loads(archived.read_bytes()) == status["signed_checkpoint"]
+    assert status["mismatches"] == []
+
+
+def test_a_proof_is_downloaded_and_holds_without_the_system(door: Door, folder: Path, tmp_path: Path) -> None:
+    dr_event_id = sealed_dr_event(door, starts_at=day(21))
+    response = door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "auditor")
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("application/json")
+    number = response.json()["signed_checkpoint"]["checkpoint"]["number"]
+    disposition = response.headers["content-disposition"]
+    assert disposition == f'attachment; filename="gridproof-proof-{dr_event_id}-{number}.json"'
+
+    path = tmp_path / "proof.json"
+    path.write_bytes(response.content)
+    result = checked(path, "--public-key", str(folder / PUBLIC), "--json")
+    assert result.exit_code == 0, result.output
+    proven = json.loads(result.stdout)
+    steps = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["steps"]
+    assert (proven["holds"], proven["dr_event_id"]) == (True, dr_event_id)
+    assert proven["domain_events"] == len(steps) > 2
+
+
+def test_a_proof_that_was_changed_on_its_way_is_refused_with_the_position(door: Door, tmp_path: Path) -> None:
+    dr_event_id = sealed_dr_event(door, starts_at=day(22))
+    content = door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "auditor").content
+    path = tmp_path / "proof.json"
+    for row in json.loads(content)["domain_events"]:
+        said = rb"\"recorded_at\":\"2"
+        at = content.index(said, content.index(b'"position": %d,' % row["position"])) + len(said)
+        path.write_bytes(content[:at] + b"9" + content[at + 1 :])
+        result = checked(path)
+        assert result.exit_code == 3, result.output
+        place = f"the domain event at position {row['position']} ({row['topic']})"
+        assert f"DOES NOT HOLD: {place} is not what was sealed" in result.output
+
+
+@pytest.mark.parametrize("role", ["utility", "dashboard"])
+def test_others_learn_neither_what_is_sealed_nor_whether_a_dr_event_exists(door: Door, role: Role) -> None:
+    dr_event_id = sealed_dr_event(door, starts_at=day(23 + (role == "dashboard")))
+    utility = "util-1" if role == "utility" else None
+    for path in ("ledger", f"dr-events/{dr_event_id}/proof", f"dr-events/{uuid4()}/proof"):
+        refused = door.get(f"/api/audit/{path}", role, utility)
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
+
+
+def test_operators_see_how_far_it_is_sealed_and_take_no_proofs(door: Door) -> None:
+    dr_event_id = sealed_dr_event(door, starts_at=day(25))
+    assert door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "operator").status_code == 403
+
+
+def test_an_unknown_dr_event_has_no_proof(door: Door) -> None:
+    unknown = door.get(f"/api/audit/dr-events/{uuid4()}/proof", "auditor")
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "/problems/not-found")
+    assert door.get("/api/audit/dr-events/UTIL-1/proof", "auditor").status_code == 404
+
+
+def test_the_schema_describes_both(door: Door) -> None:
+    paths = httpx.get(f"{door.url}/schema/openapi.json").json()["paths"]
+    assert "200" in paths["/api/audit/ledger"]["get"]["responses"]
+    proof = paths["/api/audit/dr-events/{dr_event_id}/proof"]["get"]["responses"]["200"]
+    assert "ProofDocument" in json.dumps(proof)
+
+
+def test_before_anything_is_sealed_there_is_no_proof_and_the_status_says_so(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    with fresh_database(postgres_server) as fresh, running_door(fresh, data_dir=tmp_path) as door:
+        response = door.post(notification())
+        dr_event_id = response.json()["dr_event_id"]
+        refused = door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "auditor")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-allowed-now")
+        assert "nothing is sealed yet" in refused.json()["detail"]
+        status = door.get("/api/audit/ledger", "auditor").json()
+        assert (status["checkpoint"], status["signed_checkpoint"]) == (None, None)
+        assert status["logs"][0]["unsealed"] > 0
+        assert status["logs"][0]["oldest_unsealed_at"] is not None
+
+
+def test_what_a_verification_found_wrong_is_told_until_it_is_right_again(
+    door: Door, database: Database
+) -> None:
+    alerts = PostgresAlerts(door.pool)
+    alerts.raise_alert("ledger_mismatch", "verification", "changed at position 9", at=CLOCK.now())
+    (mismatch,) = door.get("/api/audit/ledger", "operator").json()["mismatches"]
+    assert (mismatch["found_by"], mismatch["detail"]) == ("verification", "changed at position 9")
+    alerts.clear("ledger_mismatch", "verification", at=CLOCK.now())
+    assert door.get("/api/audit/ledger", "operator").json()["mismatches"] == []
+
+
+def test_of_a_log_that_was_tampered_with_no_proof_is_made(door: Door, database: Database) -> None:
+    dr_event_id = sealed_dr_event(door, starts_at=day(26))
+    with psycopg.connect(database.admin_dsn) as connection:
+        connection.execute(
+            "UPDATE gridproof.demand_response_events SET state = state || ' ' "
+            "WHERE originator_id = %s AND originator_version = 1",
+            (dr_event_id,),
+        )
+    refused = door.get(f"/api/audit/dr-events/{dr_event_id}/proof", "auditor")
+    assert refused.status_code == 409
+    assert "the log is not what was signed: the domain event at position" in refused.json()["detail"]

@@ -1,0 +1,274 @@
+"""The live stream of the running door: from the log through the read models to a thousand screens."""
+
+import asyncio
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+import psycopg
+import pytest
+
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.read_model.runner import ProjectionRunner
+from interfaces.web.api import live_feed
+from projections.registry import PROJECTIONS
+from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
+from tests.acceptance.api.stream_watchers import Screen, screens
+from tests.servers import Database, PostgresServer
+from tests.unit.interfaces.web.live import until
+
+WATCHERS = 1_000
+
+
+@contextmanager
+def projecting(door: Door) -> Iterator[None]:
+    """The read models follow the log, as `worker project` does it."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(
+            target=ProjectionRunner(
+                projection, dsn=door.database.app_dsn, alerts=PostgresAlerts(door.pool), clock=CLOCK
+            ).run,
+            args=(stop,),
+        )
+        for projection in PROJECTIONS
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def log_positions(database: Database) -> list[int]:
+    with psycopg.connect(database.admin_dsn) as connection:
+        rows = connection.execute(
+            "SELECT notification_id FROM gridproof.demand_response_events ORDER BY notification_id"
+        )
+        return [int(row[0]) for row in rows]
+
+
+def head_of(database: Database) -> int:
+    return log_positions(database)[-1]
+
+
+def maintain(door: Door, action: str) -> None:
+    done = door.order("/api/facilities/fac-001/maintenance", {"action": action, "reason": "filters"})
+    assert done.status_code == 200, done.text
+
+
+def test_a_thousand_screens_each_hear_everything_once_and_end_with_the_server(database: Database) -> None:
+    raise_open_files()
+
+    async def story(door: Door) -> list[Screen]:
+        async with screens(door.url, door.header("dashboard"), WATCHERS) as watching:
+            assert {screen.answer.status for screen in watching} == {200}
+            assert all("content-encoding" not in screen.answer.headers for screen in watching)
+            await until(lambda: all(screen.parsed.last_event_id for screen in watching))
+            began = int(watching[0].parsed.last_event_id)
+            accepted = await asyncio.to_thread(door.post, notification())
+            assert accepted.status_code == 202
+            head = await asyncio.to_thread(head_of, door.database)
+            await until(lambda: all(int(screen.parsed.last_event_id) >= head for screen in watching))
+            expected = [position for position in log_positions(door.database) if position > began]
+            assert len(expected) > 2
+            assert {tuple(screen.parsed.positions()) for screen in watching} == {tuple(expected)}
+            told = [data for _, data in watching[0].parsed.events if data.get("dr_event_id")]
+            assert {data["dr_event_id"] for data in told} == {accepted.json()["dr_event_id"]}
+            door.stop()
+            await until(lambda: all(screen.ended for screen in watching))
+            return watching
+
+    with running_door(database) as door, projecting(door):
+        found = asyncio.run(story(door))
+    assert {screen.parsed.comments[-1].split(";")[0] for screen in found} == {"the server ends"}
+
+
+def raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8_192)), hard))
+
+
+def test_resumed_at_every_position_of_the_log_each_happening_comes_once(database: Database) -> None:
+    async def story(door: Door) -> None:
+        positions = log_positions(database)
+        head = positions[-1]
+        for after in [0, *positions[:: max(1, len(positions) // 40)], head]:
+            async with screens(door.url, door.header("operator"), after=str(after)) as (screen,):
+                expected = [position for position in positions if position > after]
+                await until(lambda s=screen, e=expected: len(s.parsed.positions()) >= len(e))  # type: ignore[misc]
+                assert screen.parsed.positions() == expected, after
+                assert screen.parsed.named("reset") == []
+
+    with running_door(database) as door:
+        assert door.post(notification()).status_code == 202
+        door.project()
+        asyncio.run(story(door))
+
+
+def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
+    postgres_server: PostgresServer, database: Database
+) -> None:
+    async def story(door: Door) -> None:
+        async with screens(door.url, door.header("dashboard")) as (screen,):
+            await until(lambda: bool(screen.parsed.last_event_id))
+            began = int(screen.parsed.last_event_id)
+            await asyncio.to_thread(maintain, door, "start")
+            await asyncio.to_thread(postgres_server.kill)
+            await until(lambda: screen.parsed.named("state")[-1]["reason"] == "database")
+            await asyncio.to_thread(postgres_server.start)
+            await until(lambda: not screen.parsed.named("state")[-1]["stale"])
+            await asyncio.to_thread(maintain, door, "end")
+            head = await asyncio.to_thread(head_of, database)
+            await until(lambda: int(screen.parsed.last_event_id) >= head)
+            assert not screen.ended
+            expected = [position for position in log_positions(database) if position > began]
+            assert screen.parsed.positions() == expected
+            topics = {data["topic"] for data in screen.parsed.named("facility")}
+            assert topics == {"facility.maintenance-started.v1", "facility.maintenance-ended.v1"}
+            assert {data["facility_id"] for data in screen.parsed.named("facility")} == {"fac-001"}
+
+    with running_door(database) as door:
+        door.project()
+        with projecting(door):
+            asyncio.run(story(door))
+
+
+def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_feed, "SEND_WITHIN_S", 0.5)
+
+    async def story(door: Door) -> None:
+        key = door.header("dashboard")
+        deaf = connected(door, key)
+        async with screens(door.url, key) as (screen,):
+            await until(lambda: bool(screen.parsed.last_event_id))
+            await asyncio.to_thread(long_history, door)
+            head = await asyncio.to_thread(head_of, database)
+            await until(lambda: int(screen.parsed.last_event_id) >= head)
+            await until_metric(door, "gridproof_live_dropped_total", 1.0)
+            await until_metric(door, "gridproof_live_watchers", 1.0)
+            assert not screen.ended
+        deaf.close()
+
+    with running_door(database) as door:
+        door.project()
+        asyncio.run(story(door))
+
+
+def connected(door: Door, key: dict[str, str]) -> socket.socket:
+    """It asks, and never reads; its window is small."""
+    host, _, port = door.url.removeprefix("http://").partition(":")
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+    deaf.connect((host, int(port)))
+    lines = ["GET /api/stream HTTP/1.1", "Host: door", f"Authorization: {key['Authorization']}", "", ""]
+    deaf.sendall("\r\n".join(lines).encode())
+    return deaf
+
+
+def long_history(door: Door) -> None:
+    """More than the buffers of a connection hold, and known to all read models: they ignore it."""
+    with psycopg.connect(door.database.admin_dsn) as connection:
+        connection.execute(
+            """
+            INSERT INTO gridproof.demand_response_events (originator_id, originator_version, topic, state)
+            SELECT gen_random_uuid(), 1, 'contract.of-a-newer-release.v7', convert_to(
+                '{"recorded_at":"2026-07-14T12:00:00Z","facility_id":"' || repeat('x', 1500) || '"}', 'UTF8')
+            FROM generate_series(1, 5000)
+            """
+        )
+        connection.execute(
+            "UPDATE gridproof.projection_positions "
+            "SET position = (SELECT max(notification_id) FROM gridproof.demand_response_events)"
+        )
+        connection.execute("NOTIFY projection_positions, 'dr_events 1'")
+
+
+async def until_metric(door: Door, name: str, value: float) -> None:
+    async with aiohttp.ClientSession() as session:
+
+        async def found() -> float:
+            async with session.get(f"{door.url}/metrics") as answer:
+                lines = (await answer.text()).splitlines()
+            return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+        async with asyncio.timeout(120):
+            while await found() != value:  # noqa: ASYNC110 - it is asked
+                await asyncio.sleep(0.1)
+
+
+def test_who_asks_for_one_facility_hears_of_that_one_alone_and_utilities_may_not_listen(
+    database: Database,
+) -> None:
+    with running_door(database) as door:
+        assert door.post(notification()).status_code == 202
+        door.project()
+        assert door.get("/api/stream", "utility", "util-1").status_code == 403
+
+        async def story() -> None:
+            query = "?facility_id=fac-002&last_event_id=0"
+            async with screens(door.url, door.header("auditor"), query=query) as (screen,):
+                await until(lambda: bool(screen.parsed.positions()))
+                assert {data["facility_id"] for data in screen.parsed.named("facility")} == {"fac-002"}
+                assert screen.parsed.named("dr-event") == []
+                assert screen.parsed.named("program") == []
+
+        asyncio.run(story())
+
+
+def test_more_than_a_process_bears_are_sent_away_until_one_leaves(database: Database) -> None:
+    async def story(door: Door) -> None:
+        key = door.header("dashboard")
+        async with screens(door.url, key, 2) as watching:
+            assert [screen.answer.status for screen in watching] == [200, 200]
+            async with screens(door.url, key) as (refused,):
+                assert refused.answer.status == 503
+                assert int(refused.answer.headers["retry-after"]) >= 1
+        await until_metric(door, "gridproof_live_watchers", 0.0)
+        async with screens(door.url, key) as (screen,):
+            assert screen.answer.status == 200
+
+    with running_door(database, stream_clients=2) as door:
+        asyncio.run(story(door))
+
+
+def test_one_key_has_its_share_of_a_process_and_the_others_find_room(database: Database) -> None:
+    async def story(door: Door) -> None:
+        key = door.header("dashboard")
+        async with screens(door.url, key, 2) as watching:
+            assert [screen.answer.status for screen in watching] == [200, 200]
+            async with (
+                screens(door.url, key) as (refused,),
+                screens(door.url, door.header("operator")) as (other,),
+            ):
+                assert (refused.answer.status, other.answer.status) == (429, 200)
+                assert int(refused.answer.headers["retry-after"]) >= 1
+        await until_metric(door, "gridproof_live_watchers", 0.0)
+        async with screens(door.url, key) as (screen,):
+            assert screen.answer.status == 200
+
+    with running_door(database, stream_clients=3, stream_clients_per_key=2) as door:
+        asyncio.run(story(door))
+
+
+def test_the_cookie_of_a_session_opens_the_stream(database: Database) -> None:
+    with running_door(database) as door:
+
+        async def story() -> None:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+                async with session.post(f"{door.url}/api/session", headers=door.header("operator")) as begun:
+                    assert begun.status == 201
+                async with session.get(f"{door.url}/api/stream") as answer:
+                    assert answer.status == 200
+                    assert answer.content_type == "text/event-stream"
+                    assert (await answer.content.readany()).startswith(b"retry: ")
+
+        asyncio.run(story())

@@ -1,0 +1,14 @@
+"""`gridproof bench dispatch` runs, however small: real workers, a real queue, SOAP buildings in other processes."""
+
+import pytest
+
+from tests.acceptance.bench.benched import figures_of
+
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
+
+
+def test_the_dispatch_benchmark_gives_its_figure_beside_theory_and_floor() -> None:
+    [found] = figures_of("dispatch", scale="0.004")
+    assert (found["name"], found["unit"]) == ("dispatch, commit phase", "s")
+    assert found["details"]["calls"] == 6
+    assert min(found["ours"], found["floor"]) >= found["details"]["theory_s"] > 0

@@ -1,0 +1,19 @@
+"""`gridproof bench stream` runs on real processes, however small; how fast it was is not judged here."""
+
+import pytest
+
+from tests.acceptance.bench.benched import figures_of
+
+pytestmark = pytest.mark.usefixtures("benches_share_a_server")
+
+
+def test_every_message_comes_to_every_screen() -> None:
+    figures = figures_of("stream", scale="0.01")
+    assert [found["name"] for found in figures] == [
+        "stream, commit to screen, p99",
+        "stream, commit to screen, p50",
+    ]
+    for found in figures:
+        assert min(found["ours"], found["floor"], found["ratio"]) > 0
+    details = figures[0]["details"]
+    assert details["messages"] == details["screens"] * details["commits"] == 10 * 5

@@ -1,0 +1,116 @@
+"""`gridproof doctor`, and what every command says where there is no system, no schema, or a wrong setting."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from adapters.embedded import EmbeddedServers
+from interfaces.cli import main
+from tests.acceptance.cli.terminal import Terminal
+from tests.servers import Database
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(database, tmp_path)
+
+
+def test_the_doctor_finds_a_healthy_system_healthy(
+    database: Database, tmp_path: Path, nats_server: EmbeddedServers, valkey_server: EmbeddedServers
+) -> None:
+    terminal = Terminal(database, tmp_path, nats_server.nats_url)
+    environ = {
+        "GRIDPROOF_MQTT_URL": nats_server.mqtt_url,
+        "GRIDPROOF_REDIS_URL": valkey_server.redis_url,
+        "GRIDPROOF_WEATHER_KEY": "env:GRIDPROOF_SECRET_WEATHER",
+        "GRIDPROOF_SECRET_WEATHER": "9f8e7d6c5b4a",
+    }
+
+    result = terminal.run("doctor", "--json", environ=environ)
+
+    found = json.loads(result.stdout)
+    # The disk of whoever runs the tests may be full: that is his, not ours.
+    wrong = {check["check"]: check["detail"] for check in found["checks"] if check["state"] == "wrong"}
+    assert set(wrong) <= {"disk"}, wrong
+    states = {check["check"]: check["state"] for check in found["checks"]}
+    reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache", "weather")
+    assert {states[name] for name in reached} == {"ok"}
+    assert "9f8e7d6c5b4a" not in result.output
+    assert result.exit_code == (3 if wrong else 0)
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(terminal: Terminal) -> None:
+    environ = {"GRIDPROOF_NATS_URL": "nats://127.0.0.1:1", "GRIDPROOF_REDIS_URL": "redis://127.0.0.1:1"}
+
+    result = terminal.run("doctor", environ=environ)
+
+    assert result.exit_code == 3
+    assert "nats: check GRIDPROOF_NATS_URL" in result.stderr
+    assert "cache: check GRIDPROOF_REDIS_URL" in result.stderr
+
+
+def test_the_doctor_of_no_running_system_says_so(tmp_path: Path) -> None:
+    nowhere = CliRunner(env={"GRIDPROOF_DATA_DIR": str(tmp_path)})
+
+    result = nowhere.invoke(main, ["doctor"], catch_exceptions=False)
+
+    assert result.exit_code == 3
+    assert "gridproof up" in result.stderr
+
+
+def test_commands_without_a_running_system_say_how_to_start_one(tmp_path: Path) -> None:
+    nowhere = CliRunner(env={"GRIDPROOF_DATA_DIR": str(tmp_path)})
+
+    result = nowhere.invoke(main, ["dr-events", "list"], catch_exceptions=False)
+
+    assert result.exit_code == 1
+    assert "gridproof up" in result.stderr
+
+
+def test_every_wrong_setting_is_named_at_once(terminal: Terminal) -> None:
+    environ = {"GRIDPROOF_QUEUE_DEPTH": "many", "GRIDPROOF_LOG_LEVEL": "loud", "GRIDPROOF_DATABAS_URL": "x"}
+
+    result = terminal.run("dead-letters", "list", environ=environ)
+
+    assert result.exit_code == 2
+    for name in environ:
+        assert name in result.stderr
+
+
+def test_settings_come_from_a_file_in_a_process_of_its_own(terminal: Terminal) -> None:
+    env_file = terminal.folder / "production.env"
+    env_file.write_text("".join(f"{name}={value}\n" for name, value in terminal.environ.items()))
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+
+    def gridproof(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "interfaces.cli", *arguments]
+        return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)
+
+    listed = gridproof("--env-file", str(env_file), "keys", "list", "--json")
+    created = gridproof("--env-file", str(env_file), "keys", "create", "--role", "operator", "--json")
+    absent = gridproof("--env-file", str(env_file) + "x", "keys", "list")
+
+    assert (listed.returncode, created.returncode, absent.returncode) == (0, 0, 2)
+    assert json.loads(listed.stdout) == {"keys": []}
+    assert "production.envx" in absent.stderr
+
+
+def test_a_store_without_its_schema_is_told_with_what_to_do(empty_database: Database, tmp_path: Path) -> None:
+    result = Terminal(empty_database, tmp_path).run("dead-letters", "list")
+
+    assert result.exit_code == 1
+    assert "gridproof migrate" in result.stderr
+
+
+def test_a_database_that_is_away_is_told_with_what_to_look_at(terminal: Terminal) -> None:
+    away = {"GRIDPROOF_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+
+    result = terminal.run("facilities", "list", environ=away)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "gridproof doctor" in result.stderr

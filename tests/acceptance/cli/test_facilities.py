@@ -1,0 +1,142 @@
+"""`gridproof facilities`: a portfolio is imported whole or its problems are named, all of them."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.acceptance.cli.terminal import PORTFOLIO, Terminal, changed
+from tests.servers import Database
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(database, tmp_path)
+
+
+def events(terminal: Terminal) -> int:
+    with psycopg.connect(terminal.database.admin_dsn) as connection:
+        row = connection.execute("SELECT count(*) FROM gridproof.demand_response_events").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_an_import_makes_everything_known(terminal: Terminal) -> None:
+    report = terminal.document("facilities", "import", terminal.file(PORTFOLIO))
+
+    assert (report["utilities"], report["programs"], report["facilities"]) == (1, 1, 3)
+    assert report["domain_events"] > 3
+    terminal.project()
+    listed = terminal.document("facilities", "list")["facilities"]
+    assert [row["facility_id"] for row in listed] == ["fac-001", "fac-002", "fac-003"]
+    assert {row["curtailable_kw"] for row in listed} == {40.0}
+
+
+def test_importing_again_records_nothing_new(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+    before = events(terminal)
+
+    again = terminal.run("facilities", "import", terminal.file(PORTFOLIO))
+
+    assert "nothing new" in again.stdout
+    assert events(terminal) == before
+
+
+def test_an_import_of_a_change_records_the_change_alone(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+    larger = changed(PORTFOLIO, ["facilities", 1, "zones", 0, "curtailable_kw"], 55.0)
+
+    report = terminal.document("facilities", "import", terminal.file(larger))
+
+    assert report["domain_events"] == 1
+
+
+def test_facilities_may_come_in_a_later_file_than_their_program(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+    later = {"facilities": [changed(PORTFOLIO["facilities"][0], ["facility_id"], "fac-009")]}
+
+    assert terminal.run("facilities", "import", terminal.file(later)).exit_code == 0
+
+
+def test_every_wrong_field_is_named_with_its_path_and_nothing_is_imported(terminal: Terminal) -> None:
+    wrong: Any = PORTFOLIO
+    wrong = changed(wrong, ["facilities", 0, "zones", 0, "curtailable_kw"], -3)
+    wrong = changed(wrong, ["facilities", 1, "latitude"], "north")
+    wrong = changed(wrong, ["facilities", 2, "colour"], "green")
+    wrong = changed(wrong, ["programs", 0, "acceptable_share"], 7)
+    wrong = changed(wrong, ["utilities", 0, "utility_id"], "City Power!")
+    del wrong["facilities"][2]["bms"]
+
+    result = terminal.run("facilities", "import", terminal.file(wrong))
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    for path in (
+        "facilities[0].zones[0].curtailable_kw: ",
+        "facilities[1].latitude: ",
+        "facilities[2].colour: ",
+        "facilities[2].bms: is missing",
+        "programs[0].acceptable_share: ",
+        "utilities[0].utility_id: ",
+    ):
+        assert path in result.stderr
+    assert "6 problems" in result.stderr
+    assert events(terminal) == 0
+
+
+def test_references_to_nothing_are_named(terminal: Terminal) -> None:
+    wrong: Any = changed(PORTFOLIO, ["facilities", 0, "programs"], ["winter"])
+    wrong = changed(wrong, ["facilities", 1, "facility_id"], "fac-001")
+    wrong = changed(wrong, ["facilities", 2, "tz"], "Mars/Olympus")
+    wrong = changed(wrong, ["programs", 0, "utility_id"], "nobody")
+    wrong = changed(wrong, ["utilities", 0, "callback_secret_ref"], "hunter2")
+
+    result = terminal.run("facilities", "import", terminal.file(wrong))
+
+    assert result.exit_code == 1
+    for problem in (
+        "facilities[0].programs: there is no program winter",
+        "facilities: fac-001 stands there 2 times",
+        "facilities[2].tz: is no IANA time zone",
+        "programs[0].utility_id: there is no utility nobody",
+        "utilities[0].callback_secret_ref: a secret is referred to",
+    ):
+        assert problem in result.stderr
+    assert "hunter2" not in result.stderr
+    assert events(terminal) == 0
+
+
+def test_a_file_that_is_no_document_is_a_failure_and_a_missing_one_wrong_usage(terminal: Terminal) -> None:
+    broken = terminal.folder / "broken.yaml"
+    broken.write_text("facilities: [", encoding="utf-8")
+
+    failed = terminal.run("facilities", "import", broken)
+    missing = terminal.run("facilities", "import", terminal.folder / "absent.yaml")
+
+    assert (failed.exit_code, missing.exit_code) == (1, 2)
+    assert "neither YAML nor JSON" in failed.stderr
+
+
+def test_progress_goes_to_stderr_in_plain_lines(terminal: Terminal) -> None:
+    result = terminal.run("facilities", "import", terminal.file(PORTFOLIO), "--json")
+
+    assert "facilities: 3 of 3" in result.stderr
+    assert result.stdout.startswith("{")
+
+
+def test_an_empty_portfolio_says_how_to_fill_it(terminal: Terminal) -> None:
+    result = terminal.run("facilities", "list")
+
+    assert result.exit_code == 0
+    assert "gridproof facilities import" in result.stdout
+
+
+def test_a_list_says_when_it_does_not_show_everything_yet(terminal: Terminal) -> None:
+    terminal.import_portfolio()
+
+    behind = terminal.run("facilities", "list", "--json")
+    terminal.project()
+    caught_up = terminal.run("facilities", "list", "--json")
+
+    assert "gridproof worker project" in behind.stderr
+    assert caught_up.stderr == ""

@@ -1,0 +1,99 @@
+"""`gridproof migrate`: what it applies, what it holds back, and what `--check` says before."""
+
+from pathlib import Path
+
+import pytest
+
+from adapters.postgres.schema import migrate as migrations
+from tests.acceptance.cli.terminal import Terminal
+from tests.servers import Database
+
+NUMBER = len(migrations.migration_files())
+EXPANDING = (f"{NUMBER + 1:04}_more.sql", "-- expand\nCREATE TABLE gridproof.more (id int);")
+CONTRACTING = (f"{NUMBER + 2:04}_less.sql", "-- contract: needs release 1.2\nDROP TABLE gridproof.more;")
+NEXT = (f"{NUMBER + 3:04}_next.sql", "-- expand\nCREATE TABLE gridproof.next (id int);")
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(database, tmp_path)
+
+
+def shipped(monkeypatch: pytest.MonkeyPatch, *more: tuple[str, str]) -> None:
+    files = [*migrations.migration_files(), *more]
+    monkeypatch.setattr(migrations, "migration_files", lambda: files)
+
+
+def test_migrate_applies_what_is_pending_and_check_says_so(empty_database: Database, tmp_path: Path) -> None:
+    terminal = Terminal(empty_database, tmp_path)
+
+    pending = terminal.document("migrate", "--check", exit_code=3)["pending"]
+    applied = terminal.document("migrate")["applied"]
+
+    assert pending == applied
+    assert applied[0] == "0001_event_store.sql"
+    assert terminal.document("migrate", "--check") == {
+        "pending": [], "kinds": {}, "problems": [], "needs": {}, "ahead": [], "is_empty": False,
+    }  # fmt: skip
+    as_the_application = {"GRIDPROOF_MIGRATION_DATABASE_URL": empty_database.app_dsn}
+    assert terminal.run("migrate", "--check", environ=as_the_application).exit_code == 0
+    assert terminal.document("migrate") == {"applied": [], "held_back": {}}
+
+
+def test_a_contracting_migration_is_applied_only_when_older_releases_are_said_to_be_gone(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped(monkeypatch, EXPANDING, CONTRACTING)
+
+    checked = terminal.run("migrate", "--check")
+    assert checked.exit_code == 3
+    assert f"pending {EXPANDING[0]}: expand\n" in checked.stdout
+    assert (
+        f"pending {CONTRACTING[0]}: contract, needs release 1.2 everywhere: --contract 1.2\n"
+        in checked.stdout
+    )
+
+    first = terminal.run("migrate")
+    assert (first.exit_code, first.stdout) == (0, f"applied {EXPANDING[0]}\n")
+    assert f"held back {CONTRACTING[0]}" in first.stderr
+    assert "gridproof migrate --contract 1.2" in first.stderr
+    assert terminal.document("migrate", "--contract", "1.1")["held_back"] == {CONTRACTING[0]: "1.2"}
+    [migrations_check] = [
+        check
+        for check in terminal.document("doctor", exit_code=3 if _wrong(terminal) else 0)["checks"]
+        if check["check"] == "migrations"
+    ]
+    assert migrations_check["state"] == "ok", "mid-way through an upgrade that is as it should be"
+    assert f"{CONTRACTING[0]} until release 1.2" in migrations_check["detail"]
+
+    assert terminal.document("migrate", "--contract", "1.2") == {
+        "applied": [CONTRACTING[0]],
+        "held_back": {},
+    }
+    assert terminal.run("migrate", "--check").exit_code == 0
+
+
+def _wrong(terminal: Terminal) -> bool:
+    """Of the disk of whoever runs the tests, say."""
+    return terminal.run("doctor").exit_code != 0
+
+
+def test_what_needs_a_contracting_migration_first_is_refused_with_what_to_do(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped(monkeypatch, EXPANDING, CONTRACTING, NEXT)
+    refused = terminal.run("migrate")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "nothing was applied" in refused.stderr
+    assert "gridproof migrate --contract 1.2" in refused.stderr
+    assert len(terminal.document("migrate", "--check", exit_code=3)["pending"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(["--contract", "soon"], "'soon' is no release"), (["--check", "--contract", "1.2"], "--check")],
+)
+def test_a_release_that_is_none_is_wrong_usage(terminal: Terminal, arguments: list[str], text: str) -> None:
+    refused = terminal.run("migrate", *arguments)
+    assert refused.exit_code == 2
+    assert text in refused.stderr

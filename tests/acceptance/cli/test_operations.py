@@ -1,0 +1,362 @@
+"""What an operator does from the command line: DR events and dead letters."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from adapters.clock import SystemClock
+from adapters.embedded import EmbeddedServers
+from adapters.nats.work_queue import NatsWorkQueue
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from application.command_bus.bus import CommandBus
+from application.command_bus.decision_context import CommandContext
+from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
+from application.event_store.demand_response import DemandResponse
+from application.handlers import HANDLERS
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
+from domain.dr_event import DREvent, Notice
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.telemetry.meter_reading import MeterReading
+from interfaces.cli.audit.step_files import export_steps
+from projections.audit.steps import AuditTrailRow
+from tests.acceptance.cli.terminal import Terminal
+from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.servers import Database
+
+CLOCK = SystemClock()
+CONTEXT = CommandContext(
+    correlation_id=UUID(int=1),
+    causation_id=UUID(int=2),
+    actor="utility:city-power",
+    tenant="city-power",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+)
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(database, tmp_path)
+
+
+@pytest.fixture
+def accepted(terminal: Terminal) -> UUID:
+    """A DR event, UTIL-1, accepted for tomorrow."""
+    terminal.import_portfolio()
+    starts_at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=1)
+    notice = Notice(
+        notification_id="n-1",
+        modification_number=0,
+        program_id="summer-peak",
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(hours=2),
+        target_kw=60.0,
+        facility_ids=("fac-001", "fac-002"),
+        priority=1,
+        callback_url="https://utility.example/callbacks",
+    )
+    judge = JudgeNotification(utility_id="city-power", utility_event_id="UTIL-1", notice=notice)
+    judged: Judgement = handled(terminal, judge)
+    assert judged.status == "accepted"
+    terminal.project()
+    return judged.dr_event_id
+
+
+def handled(terminal: Terminal, command: msgspec.Struct) -> Any:
+    with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
+        return CommandBus(store, CLOCK, HANDLERS, forecasts=FakeForecastBook()).handle(command, CONTEXT)
+
+
+def recorded(terminal: Terminal, dr_event_id: UUID) -> list[DomainEvent]:
+    with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
+        entries = store.read_after(0, 1_000)
+    return [entry.domain_event for entry in entries if entry.domain_event.originator_id == dr_event_id]
+
+
+def letter(**fields: Any) -> DeadLetter:
+    given: dict[str, Any] = {
+        "dead_letter_id": uuid4(),
+        "queue": "callback",
+        "subject": "city-power/7",
+        "reason": "HTTP 404",
+        "body": b"{}",
+        "parked_at": datetime(2026, 7, 14, 21, 0, tzinfo=UTC),
+    }
+    return DeadLetter(**(given | fields))
+
+
+# ------------------------------------------------------------------------------------------------- DR events
+
+
+def test_dr_events_are_listed_and_shown_by_either_id(terminal: Terminal, accepted: UUID) -> None:
+    [row] = terminal.document("dr-events", "list")["dr_events"]
+    assert (row["dr_event_id"], row["status"]) == (str(accepted), "accepted")
+    assert terminal.document("dr-events", "list", "--status", "active") == {"dr_events": []}
+
+    for reference in ("UTIL-1", accepted):
+        shown = terminal.document("dr-events", "show", reference)
+        assert shown["dr_event"]["utility_event_id"] == "UTIL-1"
+        assert shown["as_of"] is None
+    assert "accepted" in terminal.run("dr-events", "show", "UTIL-1").stdout
+
+
+def test_a_dr_event_is_shown_as_it_stood(terminal: Terminal, accepted: UUID) -> None:
+    before = datetime.now(UTC)
+    assert terminal.run("dr-events", "cancel", "UTIL-1", "--reason", "by phone").exit_code == 0
+    terminal.project()
+
+    then = terminal.document("dr-events", "show", "UTIL-1", "--as-of", before.isoformat())
+    now = terminal.document("dr-events", "show", "UTIL-1")
+
+    assert (then["dr_event"]["status"], now["dr_event"]["status"]) == ("accepted", "cancelled")
+    too_early = terminal.run("dr-events", "show", "UTIL-1", "--as-of", "2020-01-01T00:00:00Z")
+    assert too_early.exit_code == 1
+
+    position = terminal.document("audit", "replay", "UTIL-1", "--as-of", before.isoformat())["position"]
+    by_position = terminal.document("dr-events", "show", "UTIL-1", "--as-of", position)
+    assert {**by_position, "as_of": None} == {**then, "as_of": None}
+    assert (
+        terminal.document("audit", "replay", "UTIL-1", "--as-of", position)["dr_event"]["status"]
+        == "accepted"
+    )
+    head = terminal.document("audit", "replay", "UTIL-1")["position"]
+    assert terminal.document("dr-events", "show", "UTIL-1", "--as-of", head)["dr_event"] == now["dr_event"]
+    [listed] = terminal.document("dr-events", "list", "--as-of", position)["dr_events"]
+    assert listed == then["dr_event"]
+    assert "accepted" in terminal.run("dr-events", "list", "--as-of", before.isoformat()).stdout
+    ahead = terminal.run("dr-events", "show", "UTIL-1", "--as-of", head + 1)
+    assert (ahead.exit_code, f"ends at position {head}" in ahead.stderr) == (1, True)
+    reserved = terminal.document("facilities", "list", "--as-of", position)["facilities"]
+    freed = terminal.document("facilities", "list")["facilities"]
+    assert [len(row["reservations"]) for row in (reserved[0], freed[0])] == [1, 0]
+
+
+def test_what_was_done_is_exported_as_files(terminal: Terminal, accepted: UUID) -> None:
+    replayed = terminal.document("audit", "replay", "UTIL-1")
+    told, head = replayed["steps"], replayed["position"]
+    one, every = terminal.folder / "one", terminal.folder / "every"
+    exported = terminal.document("audit", "export", "--dr-event", "UTIL-1", "--out", one)
+    assert exported == {
+        "steps": len(told),
+        "up_to_position": head,
+        "files": [str(one / "audit-steps.jsonl")],
+    }
+    lines = (one / "audit-steps.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == told
+
+    assert terminal.run("audit", "export", "--format", "csv,parquet", "--out", every).exit_code == 0
+    assert sorted(path.name for path in every.iterdir()) == ["audit-steps.csv", "audit-steps.parquet"]
+    again = terminal.run("audit", "export", "--out", one)
+    assert (again.exit_code, "another folder" in again.stderr) == (1, True)
+    unknown = terminal.run("audit", "export", "--dr-event", UUID(int=1), "--out", terminal.folder / "none")
+    assert unknown.exit_code == 1
+    assert list((terminal.folder / "none").iterdir()) == []
+    assert terminal.run("audit", "export", "--format", "xml", "--out", every).exit_code == 2
+
+
+def test_an_export_ends_at_the_head_that_it_began_with(
+    terminal: Terminal, accepted: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export_while_it_is_cancelled(steps: Iterable[AuditTrailRow], *where: Any) -> Any:
+        handled(terminal, CancelDREvent(dr_event_id=accepted, reason="by phone"))
+        terminal.project()
+        return export_steps(steps, *where)
+
+    before = terminal.document("audit", "replay", "UTIL-1")
+    monkeypatch.setattr("interfaces.cli.audit.step_files.export_steps", export_while_it_is_cancelled)
+    told = terminal.run("audit", "export", "--out", terminal.folder)
+
+    exported = (terminal.folder / "audit-steps.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in exported] == before["steps"]
+    assert f"up to position {before['position']} of the log" in told.stdout
+
+
+def test_an_export_waits_for_an_audit_trail_that_is_behind_and_leaves_no_file_where_it_stays_so(
+    terminal: Terminal, accepted: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled(terminal, CancelDREvent(dr_event_id=accepted, reason="by phone"))
+    with monkeypatch.context() as patched:
+        patched.setattr("interfaces.cli.audit.export.CAUGHT_UP_WITHIN_S", 0.1)
+        behind = terminal.run("audit", "export", "--out", terminal.folder / "none")
+    assert (behind.exit_code, behind.stdout) == (1, "")
+    assert "gridproof projections list" in behind.stderr
+    assert not (terminal.folder / "none").exists()
+
+    with terminal.worker("project"):
+        exported = terminal.document("audit", "export", "--out", terminal.folder / "whole")
+    assert exported["steps"] == len(terminal.document("audit", "replay", "UTIL-1")["steps"])
+
+
+def test_a_cancellation_is_recorded_with_who_and_why(terminal: Terminal, accepted: UUID) -> None:
+    done = terminal.document("dr-events", "cancel", accepted, "--reason", "asked for by phone")
+
+    assert done == {"dr_event_id": str(accepted), "status": "cancelled", "outcome": "cancelled"}
+    cancelled = recorded(terminal, accepted)[-1]
+    assert isinstance(cancelled, DREvent.Cancelled)
+    assert cancelled.reason == "asked for by phone"
+    assert cancelled.actor.startswith("operator:cli/")
+    assert cancelled.tenant == "city-power"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "text"),
+    [
+        (["cancel", "UTIL-9", "--reason", "x"], 1, "gridproof dr-events list"),
+        (["cancel", "UTIL-1", "--reason", " "], 1, "needs a reason"),
+        (["cancel", "UTIL-1"], 2, "--reason"),
+        (["cancel", str(UUID(int=9)), "--reason", "x"], 1, "no DR event"),
+        (["override", "UTIL-1", "--facility", "fac-001", "--reason", "x"], 1, "no dispatch"),
+        (["show", "UTIL-9"], 1, "no DR event"),
+        (["show", "UTIL-1", "--as-of", "yesterday"], 2, "ISO 8601"),
+        (["list", "--status", "nice"], 2, "nice"),
+        (["list", "--as-of", "-1"], 2, "nor a position"),
+    ],
+)
+def test_refusals_go_to_stderr_with_what_to_do(
+    terminal: Terminal, accepted: UUID, arguments: list[str], exit_code: int, text: str
+) -> None:
+    result = terminal.run("dr-events", *arguments)
+
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert text in result.stderr
+
+
+# ----------------------------------------------------------------------------------------------- dead letters
+
+
+def test_dead_letters_are_listed_shown_and_discarded(terminal: Terminal) -> None:
+    parked = letter()
+    terminal.park(parked, letter(queue="bms_command", subject="fac-001"))
+
+    assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 2
+    [listed] = terminal.document("dead-letters", "list", "--queue", "callback")["dead_letters"]
+    assert (listed["reason"], "body" in listed) == ("HTTP 404", False)
+    assert terminal.document("dead-letters", "show", parked.dead_letter_id)["body"] == "{}"
+
+    done = terminal.document("dead-letters", "discard", parked.dead_letter_id, "--reason", "told by phone")
+
+    assert (done["status"], done["decision_reason"]) == ("discarded", "told by phone")
+    assert done["decided_by"].startswith("operator:cli/")
+    assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 1
+    assert len(terminal.document("dead-letters", "list", "--status", "all")["dead_letters"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "text"),
+    [
+        (["show", str(UUID(int=9))], 1, "gridproof dead-letters list"),
+        (["show", "nine"], 2, "UUID"),
+        (["discard", str(UUID(int=1))], 2, "--reason"),
+        (["discard", str(UUID(int=1)), "--reason", " "], 1, "needs a reason"),
+        (["replay", str(UUID(int=1))], 1, "discard it"),
+        (["replay", str(UUID(int=2))], 1, "projections rebuild"),
+    ],
+)
+def test_what_cannot_be_decided_says_why(
+    terminal: Terminal, arguments: list[str], exit_code: int, text: str
+) -> None:
+    terminal.park(letter(dead_letter_id=UUID(int=1), body=b"no work of ours"))
+    terminal.park(letter(dead_letter_id=UUID(int=2), queue="projection"))
+
+    result = terminal.run("dead-letters", *arguments)
+
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert text in result.stderr
+    assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 2
+
+
+def test_a_bms_command_that_was_never_requested_cannot_be_replayed(
+    terminal: Terminal, accepted: UUID
+) -> None:
+    work = BmsWork(
+        task="command",
+        dr_event_id=accepted,
+        facility_id="fac-001",
+        command_id=UUID(int=5),
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=2),
+        tenant="city-power",
+        trace_id=CONTEXT.trace_id,
+    )
+    parked = letter(queue="bms_command", body=msgspec.json.encode(work))
+    terminal.park(parked)
+
+    result = terminal.run("dead-letters", "replay", parked.dead_letter_id)
+
+    assert result.exit_code == 1
+    assert "no dispatch" in result.stderr
+    assert terminal.document("dead-letters", "show", parked.dead_letter_id)["status"] == "open"
+
+
+def test_a_callback_is_replayed_onto_the_queue(
+    database: Database, tmp_path: Path, nats_server: EmbeddedServers
+) -> None:
+    terminal = Terminal(database, tmp_path, nats_server.nats_url)
+    work = CallbackWork(
+        dr_event_id=UUID(int=3),
+        callback_id=uuid4(),
+        kind="started",
+        utility_id="city-power",
+        url="https://utility.example/callbacks",
+        body="{}",
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=2),
+        trace_id=CONTEXT.trace_id,
+    )
+    parked = letter(body=msgspec.json.encode(work))
+    terminal.park(parked)
+
+    done = terminal.document("dead-letters", "replay", parked.dead_letter_id, "--reason", "they are back")
+    again = terminal.run("dead-letters", "replay", parked.dead_letter_id)
+
+    assert (done["status"], done["decision_reason"]) == ("replayed", "they are back")
+    assert (again.exit_code, "already replayed" in again.stderr) == (1, True)
+    [queued] = asyncio.run(queued_callbacks(nats_server.nats_url, work.callback_id))
+    assert queued == msgspec.structs.replace(work, causation_id=parked.dead_letter_id)
+
+
+@pytest.mark.parametrize("queue", ["callback", "telemetry_batch"])
+def test_a_replay_without_nats_ends_and_leaves_the_letter_open(
+    terminal: Terminal, queue: DeadLetterQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interfaces.bootstrap.operations.CONNECT_WITHIN_S", 0.5)
+    work = {
+        "callback": b'{"dr_event_id":"%s","callback_id":"%s","kind":"started","utility_id":"u","url":"x","body":"",'
+        b'"correlation_id":"%s","causation_id":"%s","trace_id":"t"}' % ((str(UUID(int=1)).encode(),) * 4),
+        "telemetry_batch": pack(
+            ReadingBatch(
+                received_at=CLOCK.now(), readings=[MeterReading("fac-001", "main", CLOCK.now(), 1.0, 1.0)]
+            )
+        ),
+    }
+    parked = letter(queue=queue, body=work[queue])
+    terminal.park(parked)
+
+    nowhere = {"GRIDPROOF_NATS_URL": "nats://127.0.0.1:1"}
+    result = terminal.run("dead-letters", "replay", parked.dead_letter_id, environ=nowhere)
+
+    assert result.exit_code == 1
+    assert "GRIDPROOF_NATS_URL" in result.stderr
+    assert terminal.document("dead-letters", "show", parked.dead_letter_id)["status"] == "open"
+
+
+async def queued_callbacks(nats_url: str, callback_id: UUID) -> list[CallbackWork]:
+    """Taken off the queue; others' are given back."""
+    queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
+    found = []
+    while (item := await queue.next_callback(wait_s=0.5)) is not None:
+        work = msgspec.json.decode(item.body, type=CallbackWork)
+        if work.callback_id == callback_id:
+            found.append(work)
+        await item.done()
+    await queue.aclose()
+    return found

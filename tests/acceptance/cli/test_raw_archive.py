@@ -1,0 +1,157 @@
+"""`gridproof telemetry archive` and the doctor's word on it, as an operator has them in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.archive import ObjectArchive
+from adapters.clock import SystemClock
+from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.raw_archive import PostgresRawArchiveProgress
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
+from application.ports.raw_archive.progress import ArchiveProgress
+from application.raw_archive.writer import PartitionArchiver
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
+from domain.telemetry.meter_reading import ALL_PARTITIONS, MeterReading, partition_of
+from tests.acceptance.cli.terminal import Terminal
+from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.servers import Database
+
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+START = NOW - timedelta(hours=5)
+RANGE = ("--from", START.isoformat(), "--to", NOW.isoformat())
+
+
+@pytest.fixture
+def terminal(database: Database, tmp_path: Path) -> Terminal:
+    return Terminal(database, tmp_path)
+
+
+@pytest.fixture
+def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as connections:
+        yield connections
+
+
+def archive_two_hours(terminal: Terminal) -> None:
+    """Of two facilities, 480 readings each."""
+    log = FakeRawLog()
+    for facility in ("fac-001", "fac-002"):
+        readings = [
+            MeterReading(facility, "m1", START + timedelta(seconds=15 * n), 10.0, None) for n in range(480)
+        ]
+        for first in range(0, 480, 60):
+            at = readings[first].ts
+            body = pack(ReadingBatch(received_at=at, readings=readings[first : first + 60]))
+            log.append(partition_of(facility), body, at=at)
+
+    async def story() -> None:
+        archive = ObjectArchive((terminal.folder / "data" / "archive").as_uri())
+        for partition in ALL_PARTITIONS:
+            archiver = PartitionArchiver(log, archive, log_id=log.id, partition=partition)
+            await archiver.open()
+            while await archiver.archive_next() is not None:
+                pass
+
+    asyncio.run(story())
+
+
+def tell_progress(pool: ConnectionPool[Any], *, told_at: datetime) -> None:
+    for partition in ALL_PARTITIONS:
+        PostgresRawArchiveProgress(pool).tell(
+            ArchiveProgress(
+                partition=partition,
+                log_id="log-1",
+                stream_seq=8,
+                archived_through=START,
+                waiting=3,
+                objects=2,
+                told_at=told_at,
+            )
+        )
+
+
+def test_a_range_is_brought_back_and_brought_back_again_changes_nothing(terminal: Terminal) -> None:
+    archive_two_hours(terminal)
+    dry = terminal.run("telemetry", "archive", "restore", *RANGE, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "dry run: nothing was stored" in dry.stdout
+    first = json.loads(terminal.run("telemetry", "archive", "restore", *RANGE, "--json").stdout)
+    assert (first["objects"], first["readings"], first["added"], first["dry_run"]) == (4, 960, 960, False)
+    again = json.loads(terminal.run("telemetry", "archive", "restore", *RANGE, "--json").stdout)
+    assert (again["readings"], again["added"]) == (960, 0)
+    one = terminal.run("telemetry", "archive", "restore", *RANGE, "--facility", "fac-001")
+    assert "readings              480" in one.stdout
+    assert "of" in one.stderr
+
+
+def test_a_range_that_is_none_is_refused(terminal: Terminal) -> None:
+    backwards = ("--from", NOW.isoformat(), "--to", START.isoformat())
+    result = terminal.run("telemetry", "archive", "restore", *backwards)
+    assert result.exit_code == 2
+    assert "--to is not after --from" in result.stderr
+
+
+def test_verify_says_whether_the_archive_holds(terminal: Terminal) -> None:
+    archive_two_hours(terminal)
+    good = terminal.run("telemetry", "archive", "verify")
+    assert good.exit_code == 0, good.output
+    assert "the raw archive holds; 4 objects" in good.stdout
+    damaged = next((terminal.folder / "data" / "archive" / "telemetry" / "raw").rglob("*.gz"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    bad = terminal.run("telemetry", "archive", "verify", "--json")
+    assert bad.exit_code == 3
+    document = json.loads(bad.stdout)
+    assert not document["verified"]
+    assert damaged.name in document["findings"][0]["where"]
+    refused = terminal.run("telemetry", "archive", "restore", *RANGE)
+    assert refused.exit_code == 1
+    assert "is not what was archived" in refused.stderr
+
+
+def test_status_says_how_far_it_is(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
+    assert "does `gridproof worker archive` run?" in terminal.run("telemetry", "archive", "status").stdout
+    tell_progress(pool, told_at=datetime.now(UTC))
+    PostgresAlerts(pool).raise_alert(
+        "raw_archive_behind", "telemetry log", "the bucket is away", at=datetime.now(UTC)
+    )
+    shown = terminal.run("telemetry", "archive", "status").stdout
+    assert "malformed" in shown
+    assert "BEHIND: the bucket is away" in shown
+    document = json.loads(terminal.run("telemetry", "archive", "status", "--json").stdout)
+    assert (document["archiving"], len(document["partitions"])) == (True, len(ALL_PARTITIONS))
+
+
+def test_the_doctor_sees_a_silent_worker_and_one_that_is_behind(
+    terminal: Terminal, pool: ConnectionPool[Any]
+) -> None:
+    def found() -> tuple[str, str]:
+        document = json.loads(terminal.run("doctor", "--json").stdout)
+        checks = document["checks"] if isinstance(document, dict) else document
+        (one,) = (check for check in checks if check["check"] == "raw archive")
+        return one["state"], one["detail"]
+
+    assert found() == ("ok", "nothing is archived yet")
+    reading = MeterReading("fac-001", "m1", START, 10.0, None)
+    PostgresTelemetryStore(pool, SystemClock()).write_readings(partition_of("fac-001"), 7, [reading])
+    assert "no archive worker has ever run" in found()[1]
+    tell_progress(pool, told_at=datetime.now(UTC))
+    state, detail = found()
+    assert state == "ok"
+    assert "27 messages wait for their hour" in detail
+    tell_progress(pool, told_at=datetime.now(UTC) - timedelta(minutes=10))
+    state, detail = found()
+    assert state == "wrong"
+    assert "silent" in detail
+    PostgresAlerts(pool).raise_alert(
+        "raw_archive_behind", "telemetry log", "the bucket is away", at=datetime.now(UTC)
+    )
+    assert found() == ("wrong", "the bucket is away")

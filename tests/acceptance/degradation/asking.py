@@ -1,0 +1,138 @@
+"""Callers who keep asking a door, each the same again and again, and note every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from tests.acceptance.degradation.answers import Answer
+from tests.unit.interfaces.web.live import Parsed
+
+WITHIN_S = 200.0
+"""Longer than any time-out of the server: who is not answered by then hangs."""
+AGAIN_S = 0.25
+
+
+@dataclass
+class Asked:
+    """One question. `body` gives the next body for a post; it is posted again until it is taken."""
+
+    column: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    again_s: float = AGAIN_S
+    body: Callable[[], Any] | None = None
+    answers: list[Answer] = field(default_factory=list)
+
+    def since(self, moment: float) -> list[Answer]:
+        """Those to what was asked after it."""
+        return [answer for answer in self.answers if answer.sent_at >= moment]
+
+
+@dataclass
+class Screen:
+    """One who watches: it comes back by itself, and goes on from where it was."""
+
+    headers: Mapping[str, str]
+    parsed: Parsed = field(default_factory=Parsed)
+    connections: list[str] = field(default_factory=list)
+    """Where it was let in."""
+
+    @property
+    def word(self) -> str:
+        states = self.parsed.named("state")
+        if not states:
+            return "nothing was told"
+        return str(states[-1]["reason"]) if states[-1]["stale"] else "fresh"
+
+
+class Callers:
+    """In a thread of their own. All begin at the first of `urls`; who is not let in there goes to the next."""
+
+    def __init__(self, urls: Sequence[str], asked: Sequence[Asked], screen: Screen) -> None:
+        self._urls = itertools.cycle(urls)
+        self.url = next(self._urls)
+        self.asked = list(asked)
+        self.screen = screen
+
+    def of(self, column: str) -> list[Asked]:
+        return [one for one in self.asked if one.column == column]
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        loop = asyncio.new_event_loop()
+        running = loop.create_task(self._run())
+        thread = threading.Thread(
+            target=lambda: loop.run_until_complete(asyncio.wait({running})), name="callers"
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(running.cancel)
+            thread.join(20)  # until every call has closed its connection
+            assert not thread.is_alive(), "a call does not end"
+            loop.close()
+        if not running.cancelled():
+            running.result()
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=WITHIN_S)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+            asyncio.TaskGroup() as together,
+        ):
+            together.create_task(self._watch(session))
+            for one in self.asked:
+                together.create_task(self._ask_again(session, one))
+
+    async def _ask_again(self, session: aiohttp.ClientSession, one: Asked) -> None:
+        body = None if one.body is None else one.body()
+        while True:
+            answer = await self._ask(session, one, body)
+            one.answers.append(answer)
+            if one.body is not None and answer.status in {202, 422}:
+                body = one.body()
+            await asyncio.sleep(one.again_s)
+
+    async def _ask(self, session: aiohttp.ClientSession, one: Asked, body: Any) -> Answer:
+        sent_at, url = time.monotonic(), self.url
+        try:
+            async with session.request(one.method, url + one.path, headers=one.headers, json=body) as got:
+                content = await got.read()
+                headers = {name.lower(): value for name, value in got.headers.items()}
+                return Answer(sent_at, time.monotonic(), got.status, headers, content)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            self._go_on(url)
+            return Answer(sent_at, time.monotonic(), 0, {}, b"", f"{type(error).__name__}: {error}")
+
+    def _go_on(self, url: str) -> None:
+        """Once for all who found nobody there."""
+        if url == self.url:
+            self.url = next(self._urls)
+
+    async def _watch(self, session: aiohttp.ClientSession) -> None:
+        while True:
+            url, resumed = self.url, self.screen.parsed.last_event_id
+            headers = {**self.screen.headers, **({"Last-Event-ID": resumed} if resumed else {})}
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=WITHIN_S)
+            try:
+                async with session.get(f"{url}/api/stream", headers=headers, timeout=timeout) as got:
+                    if got.status == 200:
+                        self.screen.connections.append(url)
+                    while piece := await got.content.readany():
+                        self.screen.parsed.take(piece)
+            except (aiohttp.ClientError, ConnectionError):
+                self._go_on(url)
+            self.screen.parsed.broken_off()
+            await asyncio.sleep(AGAIN_S)

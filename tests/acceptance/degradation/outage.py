@@ -1,0 +1,162 @@
+"""One dependency away: what callers heard before, meanwhile and after, held against the table."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+
+from tests.acceptance.degradation.answers import Answer, grows, word_of
+from tests.acceptance.degradation.asking import Asked, Callers
+from tests.acceptance.degradation.degradation_table import COLUMNS, FRESH, OF_READ_MODELS, ROWS
+from tests.acceptance.degradation.outages import System, shown
+
+WITHIN_S = 240.0
+OBSERVED_S = 1.0
+LEAST = 3
+"""Answers to each question, once what is said is what the table says."""
+SAID_WHEN_BUSY = {
+    **{key: {"last_known"} for key in ("current", "history", "loads")},
+    "operations": {"parts"},
+    "ready": {"degraded", "not_ready"},
+}
+"""By who waits 2 s for the store and then gives an old answer, labelled; 3 s for a part, or 2 s for a probe."""
+NO_NEW_FORECASTS = ("PostgreSQL", "PostgreSQL, with a replica")
+"""The newest forecast may have grown old by the time that it is back, until there is one of now."""
+CATCHES_UP = "the replica"
+"""Once it is back it lacks what was written meanwhile, for a moment, and says so where that is more than 5 s."""
+MAY_BREAK_OFF = "a web process"
+"""Its callers find nobody there for a moment, and ask the next one."""
+
+
+@dataclass
+class Outage:
+    """Of the row of that name. Moments are on the test's monotonic clock."""
+
+    row: str
+    callers: Callers
+    killed_at: float
+    settled_at: float
+    """From then on everybody hears what the table says."""
+    started_at: float
+    """From then on it is back; in the end everything is as ever."""
+    missed: list[int]
+    """Positions of the log that who watched did not hear of, or more than once."""
+    screen_words: list[str]
+    reconnections: int
+    """Of the one who watched."""
+
+    def check(self, column: str) -> None:
+        """Raises AssertionError where the cell is not as the table says."""
+        word = ROWS[self.row][column]
+        if column == "stream":
+            assert self.screen_words == [word, "fresh"], "while it was away, and after that"
+            assert self.missed == []
+            assert bool(self.reconnections) == (self.row == MAY_BREAK_OFF)
+            return
+        for one in self.callers.of(column):
+            during = one.since(self.killed_at)
+            settled = _heard(one.since(self.settled_at), column, word)
+            settled = [answer for answer in settled if answer.got_at <= self.started_at]
+            if word == "ages":  # what was on its way when it went away may come late
+                settled = [answer for answer in settled if answer.measured_at == settled[-1].measured_at]
+            allowed = {"fresh" if word == "ages" else word, FRESH[column]}
+            old = self._grown_old(one, during)
+            found = {
+                said.word
+                for said in _heard(during, column, word)
+                if said not in old
+                and not self._is_breaking_off(said)
+                and not self._is_catching_up(said, column)
+            }
+            assert found <= allowed, f"{one.method} {one.path}: {found - allowed}\n{shown(during)}"
+            assert len(settled) >= LEAST, f"{one.method} {one.path}\n{shown(during)}"
+            assert word_of(settled) == word, f"{one.method} {one.path}\n{shown(settled)}"
+            if word in {"last_known", "read_models", "replica", "ages", "old"}:
+                assert grows(settled), [answer.age_s for answer in settled]
+            after = _heard(one.since(self.started_at), column, FRESH[column])[-LEAST:]
+            assert word_of(after) == FRESH[column], shown(one.answers)
+
+    def _grown_old(self, one: Asked, during: list[Answer]) -> list[Answer]:
+        """Forecasts that were old once it was back, before the first that was not."""
+        if one.column != "forecasts" or self.row not in NO_NEW_FORECASTS:
+            return []
+        back = (answer for answer in during if answer.got_at > self.started_at)
+        until_new = itertools.takewhile(lambda answer: answer.word != "fresh", back)
+        return [answer for answer in until_new if answer.word == "old"]
+
+    def _is_catching_up(self, answer: Answer, column: str) -> bool:
+        back = self.row == CATCHES_UP and answer.got_at > self.started_at
+        return back and column in OF_READ_MODELS and answer.word == "replica"
+
+    def _is_breaking_off(self, answer: Answer) -> bool:
+        return self.row == MAY_BREAK_OFF and answer.status == 0
+
+
+def outage(system: System, callers: Callers, row: str, *, observed_s: float = OBSERVED_S) -> Outage:
+    """Kill it while everybody asks, look on, bring it back, and wait until everything is as ever."""
+    _until(callers, FRESH, system, since=0.0)
+    heard = callers.screen.parsed
+    known, began = len(heard.positions()), int(heard.last_event_id)
+    connected = len(callers.screen.connections)
+    dependency = system.away = system.dependencies[row]
+    killed_at = time.monotonic()
+    dependency.kill()
+    settled_at = _until(callers, ROWS[row], system)
+    _observe(callers, row, settled_at, observed_s)
+    word_away = callers.screen.word
+    started_at = time.monotonic()
+    dependency.start()
+    system.away = None
+    _until(callers, FRESH, system)
+    expected = system.positions_after(began)
+    head = max(expected, default=began)
+    system.until(lambda: int(heard.last_event_id) >= head, "who watches hears of everything")
+    told = [position for position in heard.positions()[known:] if began < position <= head]
+    missed = sorted(set(expected) ^ set(told)) + [at for at in set(told) if told.count(at) > 1]
+    words = [word_away, callers.screen.word]
+    again = len(callers.screen.connections) - connected
+    return Outage(row, callers, killed_at, settled_at, started_at, missed, words, again)
+
+
+def _until(callers: Callers, words: dict[str, str], system: System, *, since: float | None = None) -> float:
+    """Until the newest answers are these, or it takes too long: then the cells say what is not. Gives the moment.
+
+    Of those to what was asked from now on, or `since` then.
+    """
+    began = time.monotonic()
+    since = began if since is None else since
+    while time.monotonic() - began < WITHIN_S:
+        if all(_says(callers, column, words[column], since) for column in COLUMNS):
+            break
+        system.revive()
+        time.sleep(0.1)
+    return time.monotonic()
+
+
+def _says(callers: Callers, column: str, word: str, since: float) -> bool:
+    if column == "stream":
+        return callers.screen.word == word
+    newest = [_heard(one.since(since), column, word)[-LEAST:] for one in callers.of(column)]
+    return all(len(answers) == LEAST and word_of(answers) == word for answers in newest)
+
+
+def _heard(answers: list[Answer], column: str, word: str) -> list[Answer]:
+    """Without what says only that this machine is busy, where that is not what is looked for."""
+    busy = SAID_WHEN_BUSY.get(column, set()) - {word}
+    return [answer for answer in answers if answer.word not in busy]
+
+
+def _observe(callers: Callers, row: str, since: float, observed_s: float) -> None:
+    """For a while, and until everybody was answered often enough, and hears at the end what the table says."""
+    deadline = time.monotonic() + WITHIN_S
+
+    def says_so() -> bool:
+        return all(_says(callers, column, ROWS[row][column], since) for column in COLUMNS)
+
+    while time.monotonic() < deadline:
+        enough = time.monotonic() - since >= observed_s
+        heard = (_heard(one.since(since), one.column, ROWS[row][one.column]) for one in callers.asked)
+        if enough and all(len(answers) >= LEAST for answers in heard) and says_so():
+            return
+        time.sleep(0.1)

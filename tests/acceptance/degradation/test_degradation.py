@@ -1,0 +1,69 @@
+"""Each dependency of the doors killed in turn while callers keep asking: docs/degradation.md, cell by cell."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests import servers
+from tests.acceptance.degradation.asked_system import Asking, Starting, each_cell
+from tests.acceptance.degradation.outage import Outage
+from tests.acceptance.degradation.outages import Dependency, foreseeing, metering
+from tests.conftest import DebianCommand
+from tests.integration.telemetry.mosquitto import LOCAL, Mosquitto
+from tests.servers import PostgresServer
+
+HERE = (
+    "NATS",
+    "the MQTT broker",
+    "worker ingest",
+    "worker aggregate",
+    "worker relay",
+    "worker dispatch",
+    "worker project",
+    "the cache",
+    "PostgreSQL",
+    "a web process",
+)
+"""The rows that this system shows."""
+WORKERS = ("ingest", "aggregate", "relay", "dispatch", "project")
+
+
+@pytest.fixture(scope="module")
+def asking(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, debian_command: DebianCommand
+) -> Iterator[Asking]:
+    """Two doors and the workers, on a PostgreSQL, a NATS, a cache and an MQTT broker that may be killed."""
+    folder = tmp_path_factory.mktemp("degradation")
+    with ExitStack() as stack:
+        broker = Mosquitto(debian_command("mosquitto"), folder)
+        stack.callback(broker.kill)
+        broker.start()
+        mqtt_url = f"mqtt://{LOCAL}:{broker.port}"
+        database = stack.enter_context(servers.fresh_database(postgres_server))
+        starting = Starting(stack, database, folder, GRIDPROOF_MQTT_URL=mqtt_url)
+        doors = [starting.door(f"door-{number}") for number in (1, 2)]
+        workers = {f"worker {name}": starting.worker(name) for name in WORKERS}
+        stack.enter_context(metering(mqtt_url, starting.clock))
+        stack.enter_context(foreseeing(database, starting.clock))
+        dependencies: dict[str, Dependency] = {
+            "PostgreSQL": postgres_server,
+            "the cache": starting.cache.valkey,
+            "NATS": starting.nats.nats,
+            "the MQTT broker": broker,
+            "a web process": doors[0],
+            **workers,
+        }
+        yield stack.enter_context(starting.asking(dependencies))
+
+
+@pytest.fixture(scope="module", params=HERE)
+def away(asking: Asking, request: pytest.FixtureRequest) -> Outage:
+    return asking.without(request.param)
+
+
+@each_cell
+def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+    away: Outage, column: str
+) -> None:
+    away.check(column)

@@ -1,0 +1,109 @@
+"""A degraded forecast shortly before a DR event: an alert, a blocked dispatch, and an operator who answers for it.
+
+The door, the database and the schedule worker run as they do in service; the relay and the BMS are in this process.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from uuid import UUID
+
+import pytest
+
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from application.commands.program import AgreeProgram
+from application.event_store.forecasts import Forecasts
+from application.facility.portfolio_entries import ProgramEntry
+from domain.dispatch import Dispatch
+from domain.forecast import cycle_start_of
+from domain.identifiers import dispatch_id
+from tests.acceptance.api.running_api import Door, notification, running_door, utc_now
+from tests.acceptance.cli.terminal import Terminal, until
+from tests.given import Story
+from tests.in_process import InProcess
+from tests.made_up import CONTEXT, facility_entry, forecast, zone_entry
+from tests.servers import Database
+
+BOTH = ("fac-001", "fac-002")
+REASON = "I know this building: the meter is being exchanged"
+
+
+class WallClock:
+    """The machine's; nothing here waits by `speed`, which InProcess sets."""
+
+    speed = 1.0
+
+    def now(self) -> datetime:
+        return utc_now()
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds / self.speed
+
+
+@pytest.fixture
+def door(database: Database) -> Iterator[Door]:
+    with running_door(database) as running:
+        yield running
+
+
+def asked_in_an_hour(door: Door) -> str:
+    """Preparation begins at once; the forecast of the first facility is degraded."""
+    entry = ProgramEntry(
+        program_id="summer-peak", utility_id="util-1", minimum_duration_s=1_800, prepare_lead_s=4 * 3_600
+    )
+    door.bus.handle(AgreeProgram(entry=entry), CONTEXT)
+    forecasts, cycle = PostgresEventStore(Forecasts, door.database.app_dsn), cycle_start_of(utc_now())
+    try:
+        forecasts.save([forecast(i, at=cycle, degraded=i == "fac-001") for i in BOTH])
+    finally:
+        forecasts.close()
+    response = door.post(notification(starts_at=utc_now() + timedelta(hours=1)))
+    assert response.status_code == 202, response.text
+    return str(response.json()["dr_event_id"])
+
+
+def behind(door: Door) -> InProcess:
+    """The saga and the buildings behind the door's own store and bus."""
+    entries = tuple(facility_entry(i, zones=(zone_entry("zone-1"),)) for i in BOTH)
+    story = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
+    return InProcess(cast("Story", story), entries)
+
+
+def statuses(door: Door, dr_event_id: str) -> list[str]:
+    streams = [dispatch_id(UUID(dr_event_id), facility_id) for facility_id in BOTH]
+    return [door.store.load(Dispatch, stream).state.status for stream in streams]
+
+
+def alerted(door: Door) -> list[str]:
+    items = door.get("/api/alerts", "operator").json()["items"]
+    return [alert["subject"] for alert in items if alert["name"] == "degraded_forecast"]
+
+
+def test_it_is_alerted_blocks_and_is_overridden_with_a_reason(door: Door, tmp_path: Path) -> None:
+    dr_event_id = asked_in_an_hour(door)
+    there = behind(door).settle()
+    assert statuses(door, dr_event_id) == ["blocked", "planned"]
+    door.project()
+    with Terminal(door.database, tmp_path).worker("schedule"):
+        until(lambda: alerted(door) == ["fac-001"])
+        until(lambda: "dr-event.preparation-started.v1" in door.topics(dr_event_id))
+    there.settle()
+    assert statuses(door, dr_event_id) == ["blocked", "prepared"]
+
+    url = f"/api/dr-events/{dr_event_id}/overrides"
+    assert door.order(url, {"facility_id": "fac-001", "reason": " "}).status_code == 400
+    assert door.order(url, {"facility_id": "fac-001", "reason": REASON}).status_code == 202
+    there.settle()
+    assert statuses(door, dr_event_id) == ["prepared", "prepared"]
+    assert there.actions() == [("fac-002", "prepare"), ("fac-001", "prepare")]
+
+    again = door.order(url, {"facility_id": "fac-001", "reason": REASON})
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/not-allowed-now")
+
+    door.project()
+    steps = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["steps"]
+    [override] = [step for step in steps if step["topic"] == "dispatch.forecast-overridden.v1"]
+    assert override["who"].startswith("operator:")
+    assert override["why"] == REASON

@@ -1,0 +1,80 @@
+"""The forecast worker and the weather service, killed in turn while callers keep asking: their rows, cell by cell."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from adapters.clock import AcceleratedClock
+from adapters.embedded.loopback import HOST, free_port
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
+from application.ports.telemetry.store import ImportedIntervals
+from domain.forecast import CYCLE, cycle_start_of
+from tests import servers
+from tests.acceptance.degradation.asked_system import Asking, Starting, each_cell
+from tests.acceptance.degradation.outage import Outage
+from tests.acceptance.degradation.outages import FACILITIES, feeding
+from tests.acceptance.forked import Forked
+from tests.servers import PostgresServer
+
+HERE = {"the weather service": 13.0, "worker forecast": 2.0}
+"""For how long each is looked at, wall seconds: without weather, until a forecast would have grown old."""
+SPEED = 150.0
+"""A cycle is 6 s on the wall, and a forecast is old after 12: the worker has one cycle for the next, also on a busy
+machine. There is none at all after 48, and within them it is killed, looked at, started, and has made the next."""
+DAYS = 15
+
+
+def remember(store: PostgresTelemetryStore, clock: AcceleratedClock) -> None:
+    """Two weeks of a flat load."""
+    quarter_s = int(CYCLE.total_seconds())
+    until = cycle_start_of(clock.now())
+    starts_s = np.arange(int((until - timedelta(days=DAYS)).timestamp()), int(until.timestamp()), quarter_s)
+    times, count = len(FACILITIES), len(starts_s)
+    store.import_intervals(
+        ImportedIntervals(
+            FACILITIES,
+            np.repeat(np.arange(times), count),
+            np.tile(starts_s, times),
+            np.full(times * count, quarter_s),
+            np.full(times * count, 10.0),
+            np.full(times * count, 20.0),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def asking(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    folder, weather_at = tmp_path_factory.mktemp("degradation"), f"{HOST}:{free_port()}"
+    with ExitStack() as stack:
+        database = stack.enter_context(servers.fresh_database(postgres_server))
+        weather_url = f"http://{weather_at}"
+        starting = Starting(stack, database, folder, speed=SPEED, GRIDPROOF_WEATHER_URL=weather_url)
+        store = PostgresTelemetryStore(starting.pool(), starting.clock)
+        remember(store, starting.clock)
+        stack.enter_context(feeding(store, starting.clock))
+        arguments = ["simulate", "weather", "--bind", weather_at]
+        weather = Forked(arguments, starting.environ, folder / "weather.log")
+        stack.callback(weather.kill)
+        weather.start()
+        starting.processes.append(weather)
+        starting.door()
+        starting.worker("project")
+        forecast = starting.worker("forecast")
+        yield stack.enter_context(
+            starting.asking({"the weather service": weather, "worker forecast": forecast})
+        )
+
+
+@pytest.fixture(scope="module", params=HERE)
+def away(asking: Asking, request: pytest.FixtureRequest) -> Outage:
+    return asking.without(request.param, observed_s=HERE[request.param])
+
+
+@each_cell
+def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+    away: Outage, column: str
+) -> None:
+    away.check(column)

@@ -1,0 +1,68 @@
+"""Telemetry in InfluxDB, killed while callers keep asking: its row of docs/degradation.md, cell by cell."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from adapters.influxdb.store import InfluxTelemetryStore
+from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
+from tests import servers
+from tests.acceptance.degradation.asked_system import Starting, each_cell
+from tests.acceptance.degradation.outage import Outage
+from tests.acceptance.degradation.outages import feeding, foreseeing
+from tests.influxdb_server import InfluxServer, Shim, influx_connection
+from tests.servers import PostgresServer
+
+ROW = "InfluxDB, where it keeps telemetry"
+
+
+class WithItsShim:
+    """An InfluxDB of which nothing listens any more once it is killed."""
+
+    def __init__(self, server: InfluxServer) -> None:
+        self._server = server
+        self._port = int(server.shim.server_address[1])
+
+    def kill(self) -> None:
+        self._server.kill()
+        self._server.shim.shutdown()
+        self._server.shim.server_close()
+
+    def start(self) -> None:
+        self._server.start()
+        shim = self._server.shim = Shim(self._server.http_port, self._port)
+        threading.Thread(target=shim.serve_forever, name="influxdb-shim", daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def away(
+    postgres_server: PostgresServer, influxd: InfluxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Outage]:
+    folder = tmp_path_factory.mktemp("degradation")
+    with ExitStack() as stack:
+        database = stack.enter_context(servers.fresh_database(postgres_server))
+        influx = stack.enter_context(influx_connection(influxd))
+        starting = Starting(
+            stack,
+            database,
+            folder,
+            GRIDPROOF_TELEMETRY_STORE="influx",
+            GRIDPROOF_INFLUX_URL=f"{influxd.url}/{influx.database}",
+        )
+        starting.door()
+        starting.worker("project")
+        clock = starting.clock
+        progress = PostgresTelemetryProgress(starting.pool(), clock)
+        stack.enter_context(feeding(InfluxTelemetryStore(influx, progress, clock, raw_days=3_650), clock))
+        stack.enter_context(foreseeing(database, clock))
+        asking = stack.enter_context(starting.asking({ROW: WithItsShim(influxd)}))
+        yield asking.without(ROW)
+
+
+@each_cell
+def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+    away: Outage, column: str
+) -> None:
+    away.check(column)

@@ -1,0 +1,51 @@
+"""A primary and its replica, killed in turn while callers keep asking: their rows of docs/degradation.md."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from adapters.embedded.postgres import APP, OWNER, SUPERUSER
+from adapters.postgres.telemetry.store import PostgresTelemetryStore
+from tests.acceptance.degradation.asked_system import Asking, Starting, each_cell
+from tests.acceptance.degradation.outage import Outage
+from tests.acceptance.degradation.outages import feeding, foreseeing
+from tests.postgres_pair import postgres_pair
+from tests.servers import Database, PostgresServer
+
+HERE = ("the replica", "PostgreSQL, with a replica")
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    folder = tmp_path_factory.mktemp("degradation")
+    with ExitStack() as stack:
+        pair = stack.enter_context(postgres_pair())
+        with pair.primary.connect() as connection:  # else no post ends without its standby
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+            connection.execute("SELECT pg_reload_conf()")
+        url_of = pair.primary.url
+        database = Database("gridproof", url_of(APP), url_of(OWNER), url_of(SUPERUSER))
+        replica_url = pair.standby.url(APP)
+        starting = Starting(stack, database, folder, GRIDPROOF_DATABASE_REPLICA_URL=replica_url)
+        starting.door()
+        starting.worker("project")
+        store = PostgresTelemetryStore(starting.pool(), starting.clock)
+        stack.enter_context(feeding(store, starting.clock))
+        stack.enter_context(foreseeing(database, starting.clock))
+        primary = PostgresServer(pair.primary)
+        yield stack.enter_context(
+            starting.asking({"the replica": pair.standby, "PostgreSQL, with a replica": primary})
+        )
+
+
+@pytest.fixture(scope="module", params=HERE)
+def away(asking: Asking, request: pytest.FixtureRequest) -> Outage:
+    return asking.without(request.param)
+
+
+@each_cell
+def test_while_it_is_away_each_is_answered_as_the_table_says_and_then_as_ever(
+    away: Outage, column: str
+) -> None:
+    away.check(column)

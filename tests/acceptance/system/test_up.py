@@ -1,0 +1,111 @@
+"""`gridproof up`: the whole system in the foreground, its end in good order, and its end by kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+WITHIN_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environ_for(data_dir: Path, port: int) -> dict[str, str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+    return environ | {"GRIDPROOF_DATA_DIR": str(data_dir), "GRIDPROOF_HTTP_BIND": f"127.0.0.1:{port}"}
+
+
+@contextmanager
+def up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """`gridproof up` once it has said that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "interfaces.cli", "up"],
+        cwd=ROOT,
+        env=environ_for(data_dir, port),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"ready http://127.0.0.1:{port}\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def gridproof(data_dir: Path, port: int, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "interfaces.cli", *arguments],
+        cwd=ROOT,
+        env=environ_for(data_dir, port),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=True,
+    ).stdout
+
+
+def left_over(data_dir: Path) -> list[str]:
+    """The processes that still work in the data folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                told = f"{(entry / 'cwd').readlink()} {(entry / 'cmdline').read_bytes()!r}"
+                settings = (entry / "environ").read_bytes()
+                if str(data_dir) in told or str(data_dir).encode() in settings:
+                    found.append(f"{entry.name} {(entry / 'comm').read_text().strip()}")
+    return found
+
+
+def nothing_left(data_dir: Path) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while (found := left_over(data_dir)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found == []
+
+
+def test_up_answers_keeps_its_data_and_ends_in_good_order(tmp_path: Path) -> None:
+    data_dir, port = tmp_path / "data", free_port()
+    with up(data_dir, port) as process:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as answer:
+            assert json.load(answer)["status"] == "ready"
+        key_file = data_dir / "admin.key"
+        assert key_file.stat().st_mode & 0o777 == 0o600
+        listing = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/facilities",
+            headers={"Authorization": f"Bearer {key_file.read_text().strip()}"},
+        )
+        with urllib.request.urlopen(listing, timeout=10) as answer:  # noqa: S310 - our own address
+            assert json.load(answer)["items"] == []
+        made = json.loads(gridproof(data_dir, port, "keys", "create", "--role", "operator", "--json"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=WITHIN_S) == 0
+    nothing_left(data_dir)
+    with up(data_dir, port):
+        assert made["key_id"] in gridproof(data_dir, port, "keys", "list", "--json")
+
+
+def test_nothing_survives_kill_9_of_up_and_it_starts_again(tmp_path: Path) -> None:
+    data_dir, port = tmp_path / "data", free_port()
+    with up(data_dir, port) as process:
+        process.kill()
+        process.wait()
+        nothing_left(data_dir)
+    with up(data_dir, port):
+        assert gridproof(data_dir, port, "doctor")

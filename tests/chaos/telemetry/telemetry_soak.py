@@ -1,0 +1,227 @@
+"""Meters that keep sending while whatever is between them and the store is killed, and an account of every reading."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+
+from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.time_series.windows import TimeWindow
+from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.simulators.meters.load import LoadReport, MeterLoad
+from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
+from tests.bench.ingest.commit_times import keep_commit_times
+from tests.bench.ingest.setup import IngestStage, ingest_stage
+from tests.chaos.telemetry.telemetry_delays import Delays, Outage
+
+WORKERS = ("ingest", "aggregate")
+SERVERS = ("nats", "postgres", "valkey")
+
+_APART_S = 4.0
+"""What is due after that was not delayed by the outage."""
+
+_AT_WORK = """
+SELECT DISTINCT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
+WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
+    AND a.application_name = %s
+"""
+_SESSIONS = {"ingest": "turn ingest", "aggregate": "gridproof partitions"}
+_STORED = """
+SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks WHERE starts_with(facility_id, %s)
+"""
+# The meters send alone, so that all that comes in time is kept there. What is asked so often must cost next to nothing.
+_NEWEST = "SELECT max(first_at) FROM measuring.added WHERE first_at > now() - interval '1 minute'"
+
+
+class TookTooLong(AssertionError):
+    """What was waited for did not come."""
+
+
+@dataclass
+class Soak:
+    """Everything between meters and store, and the meters of `run`, which do not stop before they are told."""
+
+    stage: IngestStage
+    stores: Stores
+    run: str
+    rate: float
+    chunk_s: float
+    """Meters are others after so many seconds; what they sent until then is a plan of its own."""
+    patience_s: float
+    reports: list[LoadReport] = field(default_factory=list)
+    held_mb: list[dict[str, float]] = field(default_factory=list)
+    delays: Delays = field(init=False)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _failed: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.delays = Delays(f"{self.run}n", self._rows)
+
+    def plan(self, name: str) -> LoadPlan:
+        meters = max(1, round(self.rate * min(15.0, self.chunk_s / 2)))
+        return LoadPlan(run=name, meters=meters, rate_per_s=self.rate, started_at=datetime.now(UTC))
+
+    def until_something_arrives(self) -> None:
+        """What is published before there is a subscription, the broker drops."""
+
+        def arrived() -> bool:
+            self._send(f"{self.run}warm{uuid4().hex[:6]}", 0.5)
+            return self.stored(f"{self.run}warm") > 0
+
+        self.until("first reading", arrived)
+
+    def _send(self, name: str, seconds: float) -> LoadReport:
+        load = MeterLoad(self.plan(name), self.stage.meters_mqtt_url)
+        return asyncio.run(load.run(seconds, drain_s=self.patience_s))
+
+    @contextmanager
+    def meters(self) -> Iterator[None]:
+        def keep_sending() -> None:
+            try:
+                while not self._stop.is_set():
+                    self.reports.append(self._send(f"{self.run}n{len(self.reports)}", self.chunk_s))
+            except BaseException as failure:
+                self._failed.append(failure)
+                raise
+
+        thread = threading.Thread(target=keep_sending, daemon=True)
+        thread.start()
+        try:
+            self.until("reading of the load", lambda: self.stored(f"{self.run}n") > 0)
+            yield
+        finally:
+            self._stop.set()
+            thread.join(self.chunk_s + self.patience_s)
+            assert not thread.is_alive()
+        self.delays.look(to_the_end=True)
+        assert self._failed == []
+
+    def kill(self, victim: str) -> None:
+        """kill -9, and a successor at once; returns when a reading that was due after that is stored."""
+        began_at = datetime.now(UTC)
+        if victim in WORKERS:
+            before = self._at_work(victim)
+            self.stage.kill_worker(victim)
+            self.stage.start_worker(victim)
+            self.until(f"other {victim}", lambda: bool(self._at_work(victim) - before))
+        else:
+            server = getattr(self.stage.servers, victim)
+            server.kill()
+            server.start()
+        self._over(victim, began_at)
+
+    def stop_store(self, seconds: float) -> None:
+        """PostgreSQL is away for so long."""
+        began_at = datetime.now(UTC)
+        self.stage.servers.postgres.stop()
+        time.sleep(seconds)
+        self.stage.servers.postgres.start()
+        self._over("store stopped", began_at)
+
+    def _over(self, victim: str, began_at: datetime) -> None:
+        outage = Outage(victim, began_at, datetime.now(UTC))
+        self.delays.outages.append(outage)
+        # The next outage has no part in what this one delayed.
+        until = outage.ended_at + timedelta(seconds=_APART_S)
+        self.until(f"reading after {victim}", lambda: self._newest_at() > until)
+
+    def until(self, what: str, there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            try:
+                if there():
+                    return
+            except psycopg.OperationalError:
+                time.sleep(0.2)  # the store is one of those that are killed
+            for name, worker in self.stage.workers.items():
+                if worker.poll() is not None:
+                    raise AssertionError(f"{name} ended by itself; {self._said()}")
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"no {what} after {self.patience_s:.0f} s; {self._said()}")
+            time.sleep(0.05)
+
+    def _said(self) -> str:
+        return str({path.stem: path.read_text()[-2_000:] for path in self.stage.folder.glob("*.log")})
+
+    def _rows(
+        self, query: str, parameters: tuple[object, ...] | dict[str, object]
+    ) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.stage.admin_url, connect_timeout=5) as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+    def _at_work(self, worker: str) -> set[object]:
+        return {row[0] for row in self._rows(_AT_WORK, (_SESSIONS[worker],))}
+
+    def stored(self, prefix: str) -> int:
+        return int(str(self._rows(_STORED, (prefix,))[0][0]))
+
+    def _newest_at(self) -> datetime:
+        newest = self._rows(_NEWEST, ())[0][0]
+        return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
+
+    def audits(self) -> list[LoadAudit]:
+        """Of each plan, once nothing is missing any more or patience is at its end."""
+        found = []
+        for report in self.reports:
+            self.until("whole run", partial(self._is_whole, report))
+            found.append(self._audited(report))
+        return found
+
+    def _is_whole(self, report: LoadReport) -> bool:
+        return not missing(report.plan, report.messages, self.stores.stored_readings())
+
+    def _audited(self, report: LoadReport) -> LoadAudit:
+        return audit(report.plan, report.messages, self.stores.stored_readings())
+
+    def rolled_up(self, report: LoadReport, *, facilities: int) -> tuple[int, int]:
+        """(readings that the rollups count, readings that were sent), of some facilities of a plan."""
+        plan, rollups = report.plan, self.stores.rollups()
+        ids = sorted({plan.named(meter)[0] for meter in range(plan.meters)})[:facilities]
+        window = TimeWindow(interval_start(plan.started_at), interval_start(datetime.now(UTC)) + INTERVAL)
+        counted = sum(int(rollups.rollups(one, window, 60).columns.readings.sum()) for one in ids)
+        mine = (meter for meter in range(plan.meters) if plan.named(meter)[0] in set(ids))
+        return counted, sum(plan.rounds_of(meter, report.messages) for meter in mine)
+
+    def note_memory(self) -> None:
+        """Of each process with its children: PostgreSQL is a process for each session."""
+        self.held_mb.append(
+            {name: sum(map(_held_mb, (pid, *_children(pid)))) for name, pid in self.stage.pids.items()}
+        )
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _held_mb(pid: int) -> float:
+    """What is shared counts once among those who share it. 0 for one that has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+
+
+@contextmanager
+def soak(*, rate: float, chunk_s: float, patience_s: float = 180.0) -> Iterator[Soak]:
+    with ingest_stage() as stage, closing(open_stores(stage.settings)) as stores:
+        with psycopg.connect(stage.admin_url) as connection:
+            keep_commit_times(connection)
+        for worker in WORKERS:
+            stage.start_worker(worker)
+        running = Soak(stage, stores, f"soak{uuid4().hex[:6]}", rate, chunk_s, patience_s)
+        running.until_something_arrives()
+        yield running

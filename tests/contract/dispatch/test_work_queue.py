@@ -1,0 +1,247 @@
+"""What every work queue does: takes a message once, gives it until it is done, one at a time per facility."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from adapters.nats import work_queue
+from adapters.nats.work_queue import NatsWorkQueue
+from application.ports.dispatch.work_queue import (
+    BmsWork,
+    CallbackWork,
+    WorkItem,
+    WorkPublisher,
+    WorkQueueUnavailable,
+    WorkSource,
+)
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.simulation.doubles.work_queue import MemoryWorkQueue
+
+REDELIVERY_S = 1.0
+SOON_S = 0.3
+LONG_S = 15.0
+
+
+class Queue(WorkPublisher, WorkSource, Protocol):
+    """Both ends."""
+
+
+Connect = Callable[[], Awaitable[Any]]
+IN_MEMORY: dict[str, type[Any]] = {"fake": FakeWorkQueue, "simulated": MemoryWorkQueue}
+
+
+@pytest.fixture(params=["fake", "simulated", "nats"])
+def system(request: pytest.FixtureRequest) -> Any:
+    """`async with system() as connect`: each `await connect()` is another process's connection to one queue."""
+    if request.param in IN_MEMORY:
+
+        @asynccontextmanager
+        async def in_memory() -> AsyncIterator[Connect]:
+            queue = IN_MEMORY[request.param](redelivery_s=REDELIVERY_S)
+
+            async def connect() -> Any:
+                return queue
+
+            yield connect
+
+        return in_memory
+    url = request.getfixturevalue("nats_url")
+
+    @asynccontextmanager
+    async def on_nats() -> AsyncIterator[Connect]:
+        opened: list[NatsWorkQueue] = []
+
+        async def connect() -> NatsWorkQueue:
+            opened.append(await NatsWorkQueue.connect(url, redelivery_s=REDELIVERY_S, name="test"))
+            return opened[-1]
+
+        yield connect
+        for queue in opened:
+            await queue.aclose()
+
+    return on_nats
+
+
+def facility() -> str:
+    """Of this test alone: the queue of the session outlives it."""
+    return f"fac-{uuid4().hex[:12]}"
+
+
+def work(facility_id: str, number: int = 1) -> BmsWork:
+    return BmsWork(
+        task="command",
+        dr_event_id=UUID(int=1),
+        facility_id=facility_id,
+        command_id=UUID(int=number),
+        correlation_id=UUID(int=3),
+        causation_id=UUID(int=4),
+        tenant="util-1",
+        trace_id="0" * 32,
+    )
+
+
+async def next_number(queue: Queue, facility_id: str, *, wait_s: float = LONG_S) -> tuple[int, WorkItem]:
+    item = await queue.next_bms(facility_id, wait_s=wait_s)
+    assert item is not None
+    decoded = msgspec.json.decode(item.body, type=BmsWork)
+    assert decoded.command_id is not None
+    return decoded.command_id.int, item
+
+
+def told(story: Callable[[Connect], Awaitable[None]], system: Any) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(60), system() as connect:
+            await story(connect)
+
+    asyncio.run(run())
+
+
+def test_what_is_published_is_delivered_whole_and_in_order(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        publisher, worker, where = await connect(), await connect(), facility()
+        for number in (1, 2, 3):
+            await publisher.publish_bms(work(where, number), message_id=f"{where}:{number}")
+        for number in (1, 2, 3):
+            item = await worker.next_bms(where, wait_s=LONG_S)
+            assert msgspec.json.decode(item.body, type=BmsWork) == work(where, number)
+            assert item.deliveries == 1
+            await item.done()
+        assert await worker.next_bms(where, wait_s=SOON_S) is None
+
+    told(story, system)
+
+
+def test_the_same_message_id_again_changes_nothing_even_when_the_first_is_done(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        first, second, where = await connect(), await connect(), facility()
+        for publisher in (first, first, second):
+            await publisher.publish_bms(work(where), message_id=f"{where}:1")
+        _, item = await next_number(second, where)
+        await item.done()
+        await first.publish_bms(work(where), message_id=f"{where}:1")
+        assert await second.next_bms(where, wait_s=SOON_S) is None
+
+    told(story, system)
+
+
+def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        silent, other, where = await connect(), await connect(), facility()
+        await silent.publish_bms(work(where), message_id=f"{where}:1")
+        _, lost = await next_number(silent, where)
+        assert lost.deliveries == 1
+
+        _, found = await next_number(other, where)
+        assert found.deliveries == 2
+        await found.done()
+        assert await other.next_bms(where, wait_s=REDELIVERY_S + SOON_S) is None
+
+    told(story, system)
+
+
+def test_a_facility_has_one_piece_of_work_out_at_a_time(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        one, two, where = await connect(), await connect(), facility()
+        for number in (1, 2):
+            await one.publish_bms(work(where, number), message_id=f"{where}:{number}")
+        number, item = await next_number(one, where)
+        assert number == 1
+        assert await two.next_bms(where, wait_s=SOON_S) is None
+
+        await item.done()
+        number, item = await next_number(two, where)
+        assert number == 2
+        await item.done()
+
+    told(story, system)
+
+
+def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        queue, slow, quick = await connect(), facility(), facility()
+        await queue.publish_bms(work(slow), message_id=f"{slow}:1")
+        await queue.publish_bms(work(quick), message_id=f"{quick}:1")
+        _, kept = await next_number(queue, slow)
+        _, item = await next_number(queue, quick)
+        await item.done()
+        await kept.done()
+
+    told(story, system)
+
+
+def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        worker, other, where = await connect(), await connect(), facility()
+        await worker.publish_bms(work(where), message_id=f"{where}:1")
+        _, item = await next_number(worker, where)
+        waiting = asyncio.create_task(other.next_bms(where, wait_s=2.5 * REDELIVERY_S))
+        while not waiting.done():
+            await item.still_working()
+            await asyncio.sleep(REDELIVERY_S / 10)
+        assert await waiting is None
+        await item.done()
+
+    told(story, system)
+
+
+def test_what_is_given_back_comes_again_later(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        worker, where = await connect(), facility()
+        await worker.publish_bms(work(where), message_id=f"{where}:1")
+        _, item = await next_number(worker, where)
+        await item.again_after(0.1)
+        with pytest.raises(WorkQueueUnavailable):
+            await item.done()
+        _, again = await next_number(worker, where)
+        assert again.deliveries == 2
+        await again.done()
+
+    told(story, system)
+
+
+def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -> None:
+    async def story(connect: Connect) -> None:
+        one, two = await connect(), await connect()
+        sent = {uuid4() for _ in range(6)}
+        for callback_id in sent:
+            body = callback(callback_id)
+            await one.publish_callback(body, message_id=str(callback_id))
+            await two.publish_callback(body, message_id=str(callback_id))
+
+        async def drain(queue: Any) -> list[UUID]:
+            found = []
+            while (item := await queue.next_callback(wait_s=SOON_S)) is not None:
+                found.append(msgspec.json.decode(item.body, type=CallbackWork).callback_id)
+                await item.done()
+            return found
+
+        found = [*(await drain(one)), *(await drain(two))]
+        mine = [callback_id for callback_id in found if callback_id in sent]
+        assert sorted(mine) == sorted(sent)
+
+    told(story, system)
+
+
+def callback(callback_id: UUID) -> CallbackWork:
+    return CallbackWork(
+        dr_event_id=UUID(int=1),
+        callback_id=callback_id,
+        kind="accepted",
+        utility_id="util-1",
+        url="https://utility.example/callbacks",
+        body="{}",
+        correlation_id=UUID(int=3),
+        causation_id=UUID(int=4),
+        trace_id="0" * 32,
+    )
+
+
+def test_an_unreachable_server_is_named_with_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_queue, "CONNECT_WITHIN_S", 0.5)
+    with pytest.raises(WorkQueueUnavailable, match="GRIDPROOF_NATS_URL"):
+        asyncio.run(NatsWorkQueue.connect("nats://127.0.0.1:1", redelivery_s=1.0, name="test"))

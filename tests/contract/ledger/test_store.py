@@ -1,0 +1,170 @@
+"""What every ledger store does: the one in memory, and the one in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.ledger.store import TABLES, TILE, PostgresLedgerStore
+from application.ports.ledger.store import Appended, LedgerMoved, LedgerStore, LedgerUnavailable
+from domain.ledger.entries import BEFORE_ALL, DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LAST_OF_ALL, LogRow
+from tests.fakes.ledger.store import FakeLedgerStore
+from tests.servers import Database
+
+POSITIONS = [-5, 1, 2, 7, 9]
+"""Gaps, and one that was forged to stand before everything."""
+LIMITS = [(BEFORE_ALL, LAST_OF_ALL), (-5, 7), (1, 2), (2, 6), (9, LAST_OF_ALL), (BEFORE_ALL, -6)]
+
+
+def row(position: int) -> LogRow:
+    return LogRow(
+        position=position,
+        originator_id=UUID(int=1_000 + position),
+        originator_version=position + 10,
+        topic="dr-event.made-up.v1",
+        state=f'{{"was":{position},"ü":"\\u00fc"}}'.encode(),
+    )
+
+
+ROWS = [row(position) for position in POSITIONS]
+ENTRIES = b"".join(one.entry() for one in ROWS)
+
+
+class Rig(NamedTuple):
+    store: LedgerStore
+    record: Callable[..., None]
+    """(log, *rows): as the event store records them."""
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    if request.param == "fake":
+        fake = FakeLedgerStore()
+        yield Rig(fake, fake.record)
+        return
+    database: Database = request.getfixturevalue("database")
+
+    def record(log: str, *rows: LogRow) -> None:
+        with psycopg.connect(database.admin_dsn) as connection:
+            connection.cursor().executemany(
+                f"INSERT INTO gridproof.{TABLES[log]} OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s)",
+                [
+                    (one.originator_id, one.originator_version, one.topic, one.state, one.position)
+                    for one in rows
+                ],
+            )
+
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=8) as pool:
+        yield Rig(PostgresLedgerStore(pool.connection), record)
+
+
+def test_an_empty_store_says_so(rig: Rig) -> None:
+    store = rig.store
+    for log in (DEMAND_RESPONSE, FORECASTS):
+        assert store.entries_of_log(log, after=BEFORE_ALL, up_to=LAST_OF_ALL) == b""
+        assert (store.head(log), store.count_after(log, BEFORE_ALL)) == (0, 0)
+        assert store.appended(log) == Appended(0, 0)
+        assert store.entries(log, 0, 10) == b""
+        assert (store.row(log, 1), store.rows(log, [1, 2])) == (None, [])
+    assert (store.last_checkpoint_number(), store.checkpoint(0), store.checkpoint(1)) == (0, None, None)
+
+
+def test_entries_are_made_anew_from_the_rows_in_order(rig: Rig) -> None:
+    rig.record(DEMAND_RESPONSE, *reversed(ROWS))
+    for after, up_to in LIMITS:
+        wanted = [one.entry() for one in ROWS if after < one.position <= up_to]
+        for limit in (None, 1, 2, 100):
+            made = rig.store.entries_of_log(DEMAND_RESPONSE, after=after, up_to=up_to, limit=limit)
+            assert made == b"".join(wanted[:limit])
+    assert rig.store.entries_of_log(FORECASTS, after=BEFORE_ALL, up_to=LAST_OF_ALL) == b""
+
+
+def test_rows_are_given_as_they_are_stored(rig: Rig) -> None:
+    rig.record(DEMAND_RESPONSE, *ROWS)
+    assert [rig.store.row(DEMAND_RESPONSE, position) for position in POSITIONS] == ROWS
+    assert rig.store.rows(DEMAND_RESPONSE, [9, 8, -5, 9]) == [ROWS[0], ROWS[-1]]
+    assert rig.store.row(DEMAND_RESPONSE, 3) is None
+
+
+def test_the_head_and_what_is_after_a_position(rig: Rig) -> None:
+    rig.record(DEMAND_RESPONSE, *ROWS)
+    assert rig.store.head(DEMAND_RESPONSE) == 9
+    assert [rig.store.count_after(DEMAND_RESPONSE, after) for after in (BEFORE_ALL, -5, 2, 9)] == [5, 4, 2, 0]
+    assert rig.store.head(FORECASTS) == 0
+
+
+def test_what_is_appended_is_there_and_moves_the_log_it_is_of(rig: Rig) -> None:
+    assert rig.store.append(DEMAND_RESPONSE, 0, ENTRIES[: 2 * ENTRY_BYTES]) == Appended(2, 1)
+    assert rig.store.append(DEMAND_RESPONSE, 2, ENTRIES[2 * ENTRY_BYTES :]) == Appended(5, 9)
+    assert rig.store.appended(DEMAND_RESPONSE) == Appended(5, 9)
+    assert rig.store.appended(FORECASTS) == Appended(0, 0)
+    for first in range(7):
+        for count in (1, 2, 100):
+            wanted = ENTRIES[first * ENTRY_BYTES : (first + count) * ENTRY_BYTES]
+            assert rig.store.entries(DEMAND_RESPONSE, first, count) == wanted
+
+
+def test_tables_larger_than_a_tile_are_kept_whole(rig: Rig) -> None:
+    entries = b"".join(row(position).entry() for position in range(1, 3 * TILE + 40))
+    size, parts = 0, (1, TILE - 1, 3, 2 * TILE, 35)
+    for part in parts:
+        chunk = entries[size * ENTRY_BYTES : (size + part) * ENTRY_BYTES]
+        size = rig.store.append(DEMAND_RESPONSE, size, chunk).size
+    assert size == sum(parts)
+    assert rig.store.entries(DEMAND_RESPONSE, 0, 10_000) == entries[: size * ENTRY_BYTES]
+    around = rig.store.entries(DEMAND_RESPONSE, TILE - 1, 2)
+    assert around == entries[(TILE - 1) * ENTRY_BYTES : (TILE + 1) * ENTRY_BYTES]
+
+
+@pytest.mark.parametrize("size", [0, 4, 6])
+def test_whoever_has_another_size_in_mind_appends_nothing(rig: Rig, size: int) -> None:
+    rig.store.append(DEMAND_RESPONSE, 0, ENTRIES)
+    with pytest.raises(LedgerMoved, match=DEMAND_RESPONSE):
+        rig.store.append(DEMAND_RESPONSE, size, row(20).entry())
+    assert rig.store.appended(DEMAND_RESPONSE) == Appended(5, 9)
+    assert rig.store.entries(DEMAND_RESPONSE, 0, 100) == ENTRIES
+
+
+def test_a_checkpoint_that_is_kept_stays_as_it_is(rig: Rig) -> None:
+    rig.store.keep_checkpoint(1, b"first\0\xff")
+    rig.store.keep_checkpoint(1, b"another")
+    rig.store.keep_checkpoint(3, b"third")
+    assert [rig.store.checkpoint(number) for number in (1, 2, 3)] == [b"first\0\xff", None, b"third"]
+    assert rig.store.last_checkpoint_number() == 3
+
+
+# --------------------------------------------------------------------------------------- of PostgreSQL alone
+
+
+def test_of_several_that_append_at_once_one_does(database: Database) -> None:
+    start = Barrier(6)
+    with ConnectionPool[Any](database.app_dsn, min_size=6, max_size=6) as pool:
+        store = PostgresLedgerStore(pool.connection)
+
+        def append(racer: int) -> bytes | None:
+            entries = row(racer + 1).entry()
+            start.wait(30)
+            try:
+                store.append(DEMAND_RESPONSE, 0, entries)
+            except LedgerMoved:
+                return None
+            return entries
+
+        with ThreadPoolExecutor(6) as threads:
+            appended = [entries for entries in threads.map(append, range(6)) if entries is not None]
+        assert [store.entries(DEMAND_RESPONSE, 0, 10)] == appended
+
+
+def test_a_database_that_is_away_is_said_to_be_unavailable() -> None:
+    store = PostgresLedgerStore(
+        lambda: psycopg.connect("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2")
+    )
+    with pytest.raises(LedgerUnavailable, match="gridproof doctor"):
+        store.head(DEMAND_RESPONSE)

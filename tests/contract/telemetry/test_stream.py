@@ -1,0 +1,217 @@
+"""What every telemetry log does: JetStream's and the fake's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import nats
+import nats.js.errors
+import pytest
+
+from adapters.embedded import EmbeddedServers
+from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
+from application.ports.telemetry.stream import StreamedBatch, StreamFull, StreamUnavailable, TelemetryStream
+from domain.telemetry.meter_reading import MALFORMED
+from tests.fakes.telemetry.stream import FakeTelemetryStream
+
+Story = Callable[[TelemetryStream], Awaitable[None]]
+Tell = Callable[[Story], None]
+MAX_BYTES = 100_000
+
+
+async def _on_nats(url: str, story: Story) -> None:
+    client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    try:
+        stream = NatsTelemetryStream(client, max_bytes=MAX_BYTES, ack_wait_s=0.5, answer_within_s=2.0)
+        with suppress(nats.js.errors.NotFoundError):  # the first test of the session
+            await client.jetstream().delete_stream(STREAM)
+        await stream.ensure()
+        await stream.ensure()
+        await story(stream)
+        await client.jetstream().delete_stream(STREAM)  # its size would stay
+    finally:
+        await client.close()
+
+
+@pytest.fixture(params=["fake", "nats"])
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Run a story on the stream."""
+    if request.param == "fake":
+
+        async def on_fake(story: Story) -> None:
+            await story(FakeTelemetryStream(max_bytes=MAX_BYTES))
+
+        return lambda story: asyncio.run(on_fake(story))
+    server: EmbeddedServers = request.getfixturevalue("nats_server")
+    return lambda story: asyncio.run(_on_nats(server.nats_url, story))
+
+
+def test_a_partition_comes_in_order_and_alone(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        seqs = [await stream.publish(2, bytes([n]), message_id=f"m{n}") for n in range(5)]
+        await stream.publish(MALFORMED, b"other", message_id="other")
+        batches = await _pulled(stream, 2, 3)
+        batches += await _pulled(stream, 2, 2)
+        assert [b.body for b in batches] == [bytes([n]) for n in range(5)]
+        assert [b.stream_seq for b in batches] == seqs == sorted(seqs)
+        assert {(b.partition, b.deliveries) for b in batches} == {(2, 1)}
+        assert [b.body for b in await stream.pull(MALFORMED, limit=9, timeout_s=2)] == [b"other"]
+
+    tell(story)
+
+
+def test_each_message_says_how_many_of_its_partition_are_left(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        for n in range(5):
+            await stream.publish(2, bytes([n]), message_id=f"m{n}")
+        await stream.publish(3, b"other", message_id="other")
+        batches = [*await _pulled(stream, 2, 3), *await _pulled(stream, 2, 2)]
+        assert [batch.left for batch in batches] == [4, 3, 2, 1, 0]
+
+    tell(story)
+
+
+def test_the_same_message_id_is_kept_once(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        first = await stream.publish(0, b"x", message_id="same")
+        assert await stream.publish(0, b"x", message_id="same") == first
+        assert (await stream.fill()).messages == 1
+
+    tell(story)
+
+
+def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        for name in ("a", "b"):
+            await stream.publish(0, name.encode(), message_id=name)
+        first, _ = await _pulled(stream, 0, 2)
+        await stream.acknowledge(first)
+        again = await stream.pull(0, limit=2, timeout_s=5)
+        assert [(b.body, b.deliveries) for b in again] == [(b"b", 2)]
+        await stream.acknowledge(again[0])
+        assert (await stream.fill()).unprocessed == 0
+        assert await stream.pull(0, limit=2, timeout_s=1) == []
+
+    tell(story)
+
+
+def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        await stream.publish(0, b"slow", message_id="slow")
+        (batch,) = await stream.pull(0, limit=1, timeout_s=2)
+        for _ in range(6):
+            await asyncio.sleep(0.2)
+            await stream.still_working(batch)
+        assert await stream.pull(0, limit=1, timeout_s=0.1) == []
+        assert len(await stream.pull(0, limit=1, timeout_s=5)) == 1
+
+    tell(story)
+
+
+def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        await stream.publish(0, b"mine", message_id="mine")
+        (batch,) = await stream.pull(0, limit=1, timeout_s=2)
+        for deliveries in range(2, 12):  # ten waits would be longer than any of them
+            await stream.hand_back(batch)
+            (batch,) = await stream.pull(0, limit=1, timeout_s=5)
+            assert batch.deliveries == deliveries
+        await stream.acknowledge(batch)
+        assert (await stream.fill()).unprocessed == 0
+
+    tell(story)
+
+
+def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        for n in range(4):
+            await stream.publish(0, bytes([n]), message_id=f"m{n}")
+        (first,) = await stream.pull(0, limit=1, timeout_s=2)
+        await stream.acknowledge(first)
+        await stream.let_go(0)
+        bodies: list[bytes] = []
+        while len(bodies) < 3 and (batches := await stream.pull(0, limit=9, timeout_s=5)):
+            bodies += [batch.body for batch in batches]
+            await stream.acknowledge_all(batches)
+        assert sorted(bodies) == [b"\1", b"\2", b"\3"]
+        assert (await stream.fill()).unprocessed == 0
+
+    tell(story)
+
+
+def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        body = b"x" * 20_000
+        count = await _published_until_full(stream, body)
+        await stream.trim()
+        assert (await stream.fill()).messages == count  # nothing is done yet
+        first, second = await _pulled(stream, 0, 2)
+        await stream.acknowledge(first)
+        await stream.acknowledge(second)
+        await stream.trim()
+        fill = await stream.fill()
+        assert (fill.messages, fill.unprocessed, fill.max_bytes) == (count - 2, count - 2, MAX_BYTES)
+        await stream.publish(0, body, message_id="there is room")
+
+    tell(story)
+
+
+async def _pulled(stream: TelemetryStream, partition: int, count: int) -> list[StreamedBatch]:
+    """`count` of them, in as many pulls as it takes: one gives what has come, which may be less than was asked for."""
+    batches: list[StreamedBatch] = []
+    while len(batches) < count:
+        came = await stream.pull(partition, limit=count - len(batches), timeout_s=5)
+        assert came, f"only {len(batches)} of {count} came"
+        batches += came
+    return batches
+
+
+async def _published_until_full(stream: TelemetryStream, body: bytes) -> int:
+    for count in range(20):
+        try:
+            await stream.publish(0, body, message_id=str(count))
+        except StreamFull:
+            return count
+    raise AssertionError("the log never refused")
+
+
+def test_a_stopped_server_is_named_as_unavailable(nats_server: EmbeddedServers) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        await stream.publish(0, b"before", message_id="before")
+        await asyncio.to_thread(nats_server.nats.kill)
+        try:
+            with pytest.raises(StreamUnavailable):
+                await stream.publish(0, b"while", message_id="while")
+            with pytest.raises(StreamUnavailable):
+                await stream.fill()
+        finally:
+            await asyncio.to_thread(nats_server.nats.start)
+        await _until_published(stream)
+        bodies = [b.body for b in await stream.pull(0, limit=9, timeout_s=5)]
+        assert bodies in ([b"before", b"after"], [b"before", b"while", b"after"])
+
+    asyncio.run(_on_nats(nats_server.nats_url, story))
+
+
+async def _until_published(stream: TelemetryStream) -> None:
+    for _ in range(20):
+        try:
+            await stream.publish(0, b"after", message_id="after")
+        except StreamUnavailable:
+            await asyncio.sleep(0.2)
+        else:
+            return
+    raise AssertionError("the log did not come back")
+
+
+def test_trimming_stops_at_what_is_archived(tell: Tell) -> None:
+    async def story(stream: TelemetryStream) -> None:
+        seqs = [await stream.publish(p, b"x", message_id=f"{p}-{n}") for n in range(4) for p in (0, 1)]
+        for partition in (0, 1):
+            for batch in await stream.pull(partition, limit=3, timeout_s=2):
+                await stream.acknowledge(batch)
+        await stream.trim({0: seqs[2], 1: seqs[-1]})
+        left = {0: 2, 1: 1}  # of 0 two are archived, of 1 one is not acknowledged
+        assert (await stream.fill()).messages == sum(left.values())
+
+    tell(story)

@@ -1,0 +1,207 @@
+"""What every notifier of utilities does: the HTTP one and the fake, against the simulated utility."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from adapters.callback import HttpUtilityNotifier
+from application.ports.callback import (
+    CallbackAddressRefused,
+    CallbackFailed,
+    CallbackRefused,
+    Told,
+    UtilityNotifier,
+)
+from interfaces.simulators.http_host import hosted
+from interfaces.simulators.utility import (
+    CallbackJournal,
+    ReceivedCallback,
+    SimulatedUtility,
+    UtilityFaults,
+    create_utility_app,
+    read_callbacks,
+)
+from tests.fakes.callback import FakeUtilityNotifier
+
+NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
+SECRET = b"shared with city-power"
+BODY = '{"kind":"started","dr_event_id":"42"}'
+CALLBACK_ID = UUID(int=7)
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+@dataclass(frozen=True)
+class StoppedClock:
+    speed: float = 1.0
+
+    def now(self) -> datetime:
+        return NOW
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds / self.speed
+
+
+def secret_of(utility_id: str) -> bytes | None:
+    if utility_id == "broken":
+        raise ValueError("the secret env:GRIDPROOF_SECRET_CITY is not in the environment")
+    return {"city-power": SECRET, "impostor": b"another"}.get(utility_id)
+
+
+@dataclass(frozen=True)
+class Rig:
+    notifier: UtilityNotifier
+    url: str
+    journal: Path
+
+    async def tell(self, utility_id: str = "city-power", *, url: str = "", body: str = BODY) -> Told:
+        return await self.notifier.tell(utility_id, url or self.url, body, CALLBACK_ID, TRACE_ID)
+
+    @property
+    def received(self) -> list[ReceivedCallback]:
+        return read_callbacks(self.journal)
+
+
+@dataclass(frozen=True)
+class Rigs:
+    kind: str
+    folder: Path
+
+    def run(
+        self,
+        story: Callable[[Rig], Awaitable[None]],
+        *,
+        faults: UtilityFaults | None = None,
+        secret: bytes | None = SECRET,
+        allow_private: bool = True,
+        speed: float = 1.0,
+    ) -> None:
+        async def whole() -> None:
+            async with self._opened(faults, secret, allow_private, StoppedClock(speed)) as rig:
+                await story(rig)
+
+        asyncio.run(whole())
+
+    @asynccontextmanager
+    async def _opened(
+        self, faults: UtilityFaults | None, secret: bytes | None, allow_private: bool, clock: StoppedClock
+    ) -> AsyncIterator[Rig]:
+        path = self.folder / "callbacks.jsonl"
+        journal = CallbackJournal(path)
+        utility = SimulatedUtility(clock=clock, journal=journal, secret=secret, faults=faults)
+        notifier: UtilityNotifier
+        if self.kind == "fake":
+            url = "http://127.0.0.1:9/callbacks"
+            notifier = FakeUtilityNotifier(
+                {url: utility}, clock=clock, secret_of=secret_of, allow_private=allow_private
+            )
+            yield Rig(notifier, url, path)
+        else:
+            async with hosted(create_utility_app(utility), "127.0.0.1:0") as root:
+                notifier = HttpUtilityNotifier(clock=clock, secret_of=secret_of, allow_private=allow_private)
+                yield Rig(notifier, f"{root}/callbacks", path)
+                await notifier.aclose()
+        journal.close()
+
+
+@pytest.fixture(params=["fake", "http"])
+def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Rigs:
+    return Rigs(request.param, tmp_path)
+
+
+def test_a_told_utility_has_the_body_as_it_was_recorded(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        assert await rig.tell() == Told(status_code=200)
+        [callback] = rig.received
+        assert (callback.kind, callback.dr_event_id) == ("started", "42")
+
+    rigs.run(story)
+
+
+def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        await rig.tell()
+        [callback] = rig.received
+        assert (callback.signature_ok, callback.signature_age_s) == (True, 0.0)
+
+    rigs.run(story)
+
+
+def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackRefused) as refused:
+            await rig.tell("impostor")
+        assert refused.value.status_code == 401
+
+    rigs.run(story)
+
+
+def test_a_utility_without_a_secret_is_told_unsigned(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        assert await rig.tell("old-power") == Told(status_code=200)
+
+    rigs.run(story, secret=None)
+
+
+def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackFailed, match="secret"):
+            await rig.tell("broken")
+        assert rig.received == []
+
+    rigs.run(story)
+
+
+def test_a_failing_utility_is_told_again(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackFailed, match="HTTP 503"):
+            await rig.tell()
+        assert await rig.tell() == Told(status_code=200)
+        assert [callback.status for callback in rig.received] == [503, 200]
+
+    rigs.run(story, faults=UtilityFaults(fail_first=1))
+
+
+def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackRefused) as refused:
+            await rig.tell(body="[]")
+        assert refused.value.status_code == 400
+
+    rigs.run(story)
+
+
+def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackFailed):
+            await rig.tell(url="http://127.0.0.1:1/callbacks")
+
+    rigs.run(story)
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://127.0.0.1/x", "127.0.0.1/x", "http://", "http://me:pw@127.0.0.1/x", "http://[::1/x"]
+)
+def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackAddressRefused):
+            await rig.tell(url=address)
+        assert rig.received == []
+
+    rigs.run(story)
+
+
+def test_a_private_address_is_refused_unless_allowed(rigs: Rigs) -> None:
+    async def story(rig: Rig) -> None:
+        with pytest.raises(CallbackAddressRefused):
+            await rig.tell()
+        with pytest.raises(CallbackAddressRefused):
+            await rig.tell(url=rig.url.replace("127.0.0.1", "localhost"))
+        assert rig.received == []
+
+    rigs.run(story, allow_private=False)

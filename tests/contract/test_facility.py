@@ -1,0 +1,59 @@
+"""What every register of utilities does: PostgreSQL's and the fake's."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.utilities import PostgresUtilities
+from application.facility.portfolio_entries import UtilityEntry
+from application.ports.facility import Utilities
+from tests.fakes.facility import FakeUtilities
+
+T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
+CITY = UtilityEntry(
+    utility_id="city-power",
+    name="City Power",
+    webhook_secret_ref="env:GRIDPROOF_SECRET_CITY",
+    callback_secret_ref="file:/run/secrets/city",
+)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def utilities(request: pytest.FixtureRequest) -> Iterator[Utilities]:
+    if request.param == "fake":
+        yield FakeUtilities()
+        return
+    database = request.getfixturevalue("database")
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        yield PostgresUtilities(pool)
+
+
+def test_a_kept_utility_is_found_as_it_was_stated(utilities: Utilities) -> None:
+    assert utilities.keep(CITY, at=T0) is True
+
+    assert utilities.find("city-power") == CITY
+    assert utilities.find("other") is None
+
+
+def test_keeping_the_same_again_is_no_change(utilities: Utilities) -> None:
+    utilities.keep(CITY, at=T0)
+
+    assert utilities.keep(CITY, at=T0) is False
+
+
+def test_a_change_replaces_also_by_nothing(utilities: Utilities) -> None:
+    utilities.keep(CITY, at=T0)
+
+    assert utilities.keep(replace(CITY, webhook_secret_ref=None), at=T0) is True
+    assert utilities.find("city-power") == replace(CITY, webhook_secret_ref=None)
+
+
+def test_utilities_are_listed_by_id(utilities: Utilities) -> None:
+    for utility_id in ("b", "a", "c"):
+        utilities.keep(UtilityEntry(utility_id=utility_id), at=T0)
+
+    assert [entry.utility_id for entry in utilities.listed()] == ["a", "b", "c"]

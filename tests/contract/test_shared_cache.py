@@ -1,0 +1,147 @@
+"""What every cache of answers does: Valkey's and the fake's; and how a dead one is left alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from adapters.embedded import EmbeddedServers
+from adapters.redis import shared_cache
+from adapters.redis.shared_cache import RedisCurrentCache
+from application.ports.shared_cache import CacheUnavailable, CurrentCache, Turn
+from tests.fakes.shared_cache import FakeCurrentCache
+
+DEAD_CACHE = "redis://127.0.0.1:9/0"
+Story = Callable[[CurrentCache, str], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def opened(redis_url: str) -> AsyncIterator[RedisCurrentCache]:
+    cache = RedisCurrentCache(redis_url)
+    try:
+        yield cache
+    finally:
+        await cache.aclose()
+
+
+@pytest.fixture(params=["fake", "valkey"])
+def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
+    """Runs a story on a cache, with a prefix of its own for keys."""
+
+    async def on_valkey(story: Story) -> None:
+        server: EmbeddedServers = request.getfixturevalue("valkey_server")
+        async with opened(server.redis_url) as cache:
+            await story(cache, f"{uuid4()}:")
+
+    if request.param == "fake":
+        return lambda story: asyncio.run(story(FakeCurrentCache(), ""))
+    return lambda story: asyncio.run(on_valkey(story))
+
+
+def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        await cache.put_many({f"{prefix}a": b"\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
+        assert await cache.get_many([f"{prefix}b", f"{prefix}none", f"{prefix}a"]) == [b"", None, b"\x00\xff"]
+
+    tell(story)
+
+
+def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        for answer in (b"1", b"2"):
+            await cache.put_many({f"{prefix}a": answer}, kept_wall_s=60.0)
+        assert await cache.get_many([f"{prefix}a"]) == [b"2"]
+
+    tell(story)
+
+
+def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        await cache.put_many({f"{prefix}a": b"1"}, kept_wall_s=0.05)
+        async with asyncio.timeout(20):
+            while await cache.get_many([f"{prefix}a"]) != [None]:  # noqa: ASYNC110 - the cache says when
+                await asyncio.sleep(0.01)
+
+    tell(story)
+
+
+def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        await cache.put_many({}, kept_wall_s=1.0)
+        assert await cache.get_many([]) == []
+
+    tell(story)
+
+
+def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
+        turns = [
+            Turn(f"{prefix}{caller}", f"{prefix}{key}")
+            for caller, key in (("k1/a", "a"), ("k1/b", "b"), ("k1/a", "a"), ("k2/a", "none"))
+        ]
+        taken = await cache.take_turns(turns, every_wall_s=30.0)
+        assert [one.answer for one in taken] == [b"\x92\x00\xff", b"", None, None]
+        assert [one.wait_s > 0 for one in taken] == [False, False, True, False]
+        again = await cache.take_turns(turns[:1], every_wall_s=30.0)
+        assert 25.0 < again[0].wait_s <= 30.0
+        assert await cache.take_turns([], every_wall_s=1.0) == []
+
+    tell(story)
+
+
+def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[Story], None]) -> None:
+    async def story(cache: CurrentCache, prefix: str) -> None:
+        turn = Turn(f"{prefix}k", f"{prefix}a")
+        await cache.take_turns([turn], every_wall_s=0.2)
+        refused = 0
+        async with asyncio.timeout(20):
+            while (await cache.take_turns([turn], every_wall_s=0.2))[0].wait_s:
+                refused += 1
+                await asyncio.sleep(0.01)
+        assert refused
+
+    tell(story)
+
+
+def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> list[str]:
+        async with opened(DEAD_CACHE) as cache:
+            said = []
+            for _ in range(shared_cache.FAILURES + 2):
+                with pytest.raises(CacheUnavailable) as raised:
+                    await cache.get_many(["a"])
+                said.append("left alone" in str(raised.value))
+            return [str(alone) for alone in said]
+
+    assert asyncio.run(story()) == ["False", "False", "True", "True"]
+
+
+def test_a_cache_that_came_back_is_asked_again(
+    valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.05)
+
+    async def story() -> None:
+        async with opened(valkey_server.redis_url) as cache:
+            await cache.put_many({"back": b"1"}, kept_wall_s=600.0)
+            valkey_server.valkey.kill()
+            try:
+                for _ in range(shared_cache.FAILURES + 1):
+                    with pytest.raises(CacheUnavailable):
+                        await cache.get_many(["back"])
+            finally:
+                await asyncio.to_thread(valkey_server.valkey.start)
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        await cache.get_many(["back"])
+                    except CacheUnavailable:
+                        await asyncio.sleep(0.02)
+                    else:
+                        return
+
+    asyncio.run(story())

@@ -1,0 +1,126 @@
+"""What every weather quota does, and what the shared one does besides: over Valkey, and while that is away."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.embedded import EmbeddedServers
+from adapters.redis.weather_quota import CachedWeatherQuota
+from application.ports.weather.quota import WeatherQuota
+from application.weather.token_bucket import MONTH_S, Bucket, BucketRule
+from tests import servers
+from tests.fakes.clock import FakeClock
+from tests.fakes.weather.quota import FakeWeatherQuota
+
+DEAD_CACHE = "redis://127.0.0.1:9/0"
+QUOTA = 100
+AT_ONCE = 10
+
+Make = Callable[[], WeatherQuota]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["fake", "memory", "valkey", "dead_cache"])
+def make(request: pytest.FixtureRequest, clock: FakeClock) -> Make:
+    if request.param == "fake":
+        return lambda: FakeWeatherQuota(QUOTA)
+    redis_url = {"memory": None, "dead_cache": DEAD_CACHE}.get(request.param)
+    if request.param == "valkey":
+        server: EmbeddedServers = request.getfixturevalue("valkey_server")
+        redis_url = server.redis_url
+    namespace = f"test-{uuid4()}"
+    return lambda: CachedWeatherQuota(QUOTA, clock, redis_url=redis_url, namespace=namespace)
+
+
+async def allowed_of(quota: WeatherQuota, tries: int) -> int:
+    return sum([(await quota.take()).allowed for _ in range(tries)])
+
+
+def test_a_tenth_of_the_quota_may_go_at_once_and_then_a_call_waits(make: Make) -> None:
+    async def story() -> None:
+        quota = make()
+        assert await allowed_of(quota, AT_ONCE - 1) == AT_ONCE - 1
+        for _ in range(3):
+            assert ((use := await quota.standing()).allowed, use.used) == (True, AT_ONCE - 1)
+        assert (await quota.take()).allowed
+        refused = await quota.take()
+        assert await quota.standing() == refused
+        assert (refused.allowed, refused.used, refused.quota) == (False, AT_ONCE, QUOTA)
+        assert refused.retry_after_s == pytest.approx(MONTH_S / (QUOTA - AT_ONCE))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("make", ["memory", "valkey", "dead_cache"], indirect=True)
+def test_it_fills_with_time_and_the_count_begins_anew_with_the_month(make: Make, clock: FakeClock) -> None:
+    async def story() -> None:
+        quota = make()
+        await allowed_of(quota, AT_ONCE)
+        clock.moment += timedelta(seconds=3.5 * MONTH_S / (QUOTA - AT_ONCE))
+        assert await allowed_of(quota, 5) == 3
+        clock.moment = datetime(2026, 8, 10, tzinfo=UTC)
+        assert (await quota.take()).used == 1
+
+    asyncio.run(story())
+
+
+def test_processes_share_one_bucket(valkey_server: EmbeddedServers, clock: FakeClock) -> None:
+    async def story() -> None:
+        namespace = f"test-{uuid4()}"
+        one, other = (
+            CachedWeatherQuota(QUOTA, clock, redis_url=valkey_server.redis_url, namespace=namespace)
+            for _ in range(2)
+        )
+        taken = await asyncio.gather(*(quota.take() for _ in range(AT_ONCE) for quota in (one, other)))
+        assert sum(use.allowed for use in taken) == AT_ONCE
+
+    asyncio.run(story())
+
+
+def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: FakeClock) -> None:
+    wall = [0.0]
+
+    async def story() -> None:
+        with servers.valkey_server() as server:
+            quota = CachedWeatherQuota(QUOTA, clock, redis_url=server.redis_url, monotonic=lambda: wall[0])
+            assert (await quota.take()).shared
+            server.valkey.kill()
+            uses = [await quota.take() for _ in range(4)]
+            assert [(use.allowed, use.shared, use.used) for use in uses[-1:]] == [(True, False, 5)]
+            server.valkey.start()
+            wall[0] += 10.0
+            back = await quota.take()
+            # What the cache had kept may be lost with it; the four made here are not.
+            assert back.shared
+            assert back.used >= 5
+
+    asyncio.run(story())
+
+
+@given(
+    quota=st.integers(100, 5_000),
+    pauses_s=st.lists(st.floats(0.0, 3 * 86_400.0), min_size=1, max_size=60),
+    burst=st.integers(1, 60),
+)
+def test_no_31_days_hold_more_calls_than_the_quota(quota: int, pauses_s: list[float], burst: int) -> None:
+    rule = BucketRule.under(quota)
+    bucket = Bucket(tokens=rule.capacity, at_s=0.0)
+    now_s, calls = 0.0, list[float]()
+    for pause_s in pauses_s:
+        now_s += pause_s
+        for _ in range(burst):
+            bucket = bucket.filled(rule, now_s)
+            if bucket.tokens >= 1:
+                bucket = Bucket(tokens=bucket.tokens - 1, at_s=bucket.at_s)
+                calls.append(now_s)
+    for first in calls:
+        assert sum(first <= at <= first + MONTH_S for at in calls) <= quota + 1e-6

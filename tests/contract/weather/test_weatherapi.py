@@ -1,0 +1,268 @@
+"""WeatherAPI.com: what goes out, what comes in, and what it refuses, against a server that speaks as it does.
+
+The recorded answers were written by hand to the shape that its documentation gives; no call was ever made to it.
+"""
+
+import asyncio
+import json
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from litestar import Litestar, Request, get
+from litestar.datastructures import State
+from litestar.response import Response
+from structlog.testing import capture_logs
+
+from adapters.weather import WeatherApiPlan, WeatherApiSource
+from application.ports.weather.source import WeatherUnavailable
+from application.weather.cell_location import WeatherPlace, places_of
+from interfaces.simulators.http_host import hosted
+from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
+from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
+from tests.fakes.clock import FakeClock
+from tests.fakes.weather.quota import FakeWeatherQuota
+
+NOW = datetime(2026, 7, 14, 20, 30, tzinfo=UTC)
+HOUR = NOW.replace(minute=0)
+DAY = timedelta(days=1)
+KEY = "9f8e7d6c5b4a"
+PLACE = WeatherPlace(latitude=37.77, longitude=-122.42, tz="America/Los_Angeles")
+FIXTURES = Path(__file__).parent / "weatherapi"
+
+
+def source_at(
+    url: str, *, plan: WeatherApiPlan | None = None, key: str = KEY, quota: int = 10_000
+) -> WeatherApiSource:
+    return WeatherApiSource(
+        url, key, FakeClock(NOW), places=lambda: {"cell-1": PLACE}, quota=FakeWeatherQuota(quota), plan=plan
+    )
+
+
+@asynccontextmanager
+async def simulated(
+    place: WeatherPlace = PLACE, *, plan_days: int = 3, history_days: int = 365
+) -> AsyncIterator[tuple[str, SimulatedWeatherApi]]:
+    weather = SimulatedWeather(clock=FakeClock(NOW), cells={"cell-1": lambda at: 10.0 + at.hour})
+    api = SimulatedWeatherApi(
+        weather,
+        {"cell-1": place},
+        clock=FakeClock(NOW),
+        key=KEY,
+        plan_days=plan_days,
+        history_days=history_days,
+    )
+    app = create_weather_app(weather, forecast_json, history_json, weatherapi=api)
+    async with hosted(app, "127.0.0.1:0") as url:
+        yield url, api
+
+
+@asynccontextmanager
+async def recorded(status: int, body: bytes) -> AsyncIterator[str]:
+    """A server that answers every call so."""
+
+    @get("/v1/{method:str}")
+    async def answer(request: Request[None, None, State]) -> Response[bytes]:
+        return Response(body, status_code=status, media_type="application/json")
+
+    async with hosted(Litestar([answer], openapi_config=None), "127.0.0.1:0") as url:
+        yield url
+
+
+def test_one_call_covers_today_and_the_days_ahead() -> None:
+    async def story() -> None:
+        async with simulated() as (url, api):
+            report = await source_at(url).hourly("cell-1", HOUR, HOUR + timedelta(hours=24))
+        assert api.asked == [{"q": "37.7700,-122.4200", "days": "2", "aqi": "no", "alerts": "no"}]
+        assert np.isfinite(report.temp_c.values).all()
+        assert report.issued_at == NOW
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("days_back", "calls"),
+    [
+        (1, [("2026-07-13", None)]),
+        (3, [("2026-07-11", None), ("2026-07-12", None), ("2026-07-13", None)]),
+        (42, [("2026-06-02", "2026-07-01"), ("2026-07-02", "2026-07-13")]),
+    ],
+)
+def test_days_that_are_over_are_asked_one_by_one_or_a_month_at_once(
+    days_back: int, calls: list[tuple[str, str | None]]
+) -> None:
+    async def story() -> None:
+        midnight = datetime(2026, 7, 14, 7, tzinfo=UTC)
+        async with simulated() as (url, api):
+            source = source_at(url, plan=WeatherApiPlan(history_days=365))
+            report = await source.hourly("cell-1", midnight - DAY * days_back, HOUR + DAY)
+        assert [(query["dt"], query.get("end_dt")) for query in api.asked[:-1]] == calls
+        assert np.isfinite(report.temp_c.values).all()
+        assert report.temp_c.values[0] == pytest.approx(10.0 + 7)
+
+    asyncio.run(story())
+
+
+def test_what_the_contract_does_not_cover_is_missing_and_not_asked_for() -> None:
+    async def story() -> None:
+        async with simulated(plan_days=1) as (url, api):
+            source = source_at(url, plan=WeatherApiPlan(forecast_days=1, history_days=0))
+            report = await source.hourly("cell-1", HOUR - DAY * 3, HOUR + DAY)
+        assert [query.get("days") for query in api.asked] == ["1"]
+        known = np.isfinite(report.temp_c.values)
+        assert known.sum() == 24
+        assert not known[:59].any()
+
+    asyncio.run(story())
+
+
+def test_a_contract_without_history_leaves_the_past_unknown_and_says_so() -> None:
+    async def story() -> None:
+        async with simulated(history_days=0) as (url, _):
+            source = source_at(url, plan=WeatherApiPlan(history_days=7))
+            with capture_logs() as logs:
+                report = await source.hourly("cell-1", HOUR - DAY, HOUR + DAY)
+        assert [log["event"] for log in logs] == ["the past's weather stays unknown"]
+        assert "2009" in logs[0]["why"]
+        assert np.isfinite(report.temp_c.values[24:]).all()
+
+    asyncio.run(story())
+
+
+def test_where_hours_begin_at_the_half_the_temperature_lies_between_two() -> None:
+    async def story() -> None:
+        async with simulated(WeatherPlace(latitude=28.6, longitude=77.2, tz="Asia/Kolkata")) as (url, _):
+            source = WeatherApiSource(
+                url,
+                KEY,
+                FakeClock(NOW),
+                places=lambda: {"cell-1": WeatherPlace(latitude=28.6, longitude=77.2, tz="Asia/Kolkata")},
+                quota=FakeWeatherQuota(100),
+            )
+            # 19:30 and 20:30 UTC are 29 and 30 degrees there.
+            report = await source.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
+        assert report.temp_c.values.tolist() == pytest.approx([29.5], abs=0.1)
+
+    asyncio.run(story())
+
+
+def test_a_recorded_forecast_is_read_with_what_it_says_besides() -> None:
+    async def story() -> None:
+        body = (FIXTURES / "forecast.json").read_bytes()
+        async with recorded(200, body) as url:
+            report = await source_at(url).hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
+        assert report.temp_c.values.tolist() == [22.4, 22.9, 23.1]
+        assert report.issued_at == datetime(2026, 7, 14, 20, 15, tzinfo=UTC)
+
+    asyncio.run(story())
+
+
+CODES = [
+    (401, 1002),
+    (400, 1003),
+    (400, 1005),
+    (400, 1006),
+    (401, 2006),
+    (403, 2007),
+    (403, 2008),
+    (403, 2009),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), CODES)
+def test_a_refusal_is_told_by_its_code_with_the_next_step_and_is_not_tried_again(
+    status: int, code: int
+) -> None:
+    async def story() -> None:
+        body = json.dumps({"error": {"code": code, "message": f"said of {KEY}"}}).encode()
+        quota = FakeWeatherQuota(10_000)
+        async with recorded(status, body) as url:
+            source = WeatherApiSource(url, KEY, FakeClock(NOW), places=lambda: {"cell-1": PLACE}, quota=quota)
+            with pytest.raises(WeatherUnavailable, match=rf"\({code}\): .+;"):
+                await source.hourly("cell-1", HOUR, HOUR + DAY)
+        assert quota.used == 1
+
+    asyncio.run(story())
+
+
+def test_an_internal_error_is_tried_again_and_each_try_counts() -> None:
+    async def story() -> None:
+        quota = FakeWeatherQuota(10_000)
+        async with recorded(
+            400, b'{"error": {"code": 9999, "message": "Internal application error."}}'
+        ) as url:
+            source = WeatherApiSource(url, KEY, FakeClock(NOW), places=lambda: {"cell-1": PLACE}, quota=quota)
+            with pytest.raises(WeatherUnavailable, match="9999"):
+                await source.hourly("cell-1", HOUR, HOUR + DAY)
+        assert quota.used == 3
+
+    asyncio.run(story())
+
+
+def test_without_a_token_no_call_is_made() -> None:
+    async def story() -> None:
+        async with simulated() as (url, api):
+            source = source_at(url, quota=10)
+            await source.hourly("cell-1", HOUR, HOUR + DAY)
+            with pytest.raises(WeatherUnavailable, match="one is due in"):
+                await source.hourly("cell-1", HOUR, HOUR + DAY)
+        assert len(api.asked) == 1
+
+    asyncio.run(story())
+
+
+HEAD = b'{"location":{"tz_id":"UTC","localtime_epoch":1},"current":{"last_updated_epoch":%d},"forecast":'
+DAYS = b'{"forecastday":[{"date":"x","hour":[{"time_epoch":1784059200,"temp_c":451}]}]}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"<html>", "not understood"),
+        (b'{"location":{"tz_id":"UTC","localtime_epoch":1},"forecast":{"forecastday":[]}}', "how old"),
+        (HEAD % 1784200000 + DAYS, "future"),
+        (HEAD % 1784060000 + DAYS, "at most 60"),
+        (b'{"location":{"tz_id":"\xff\xfe"}}', "not understood"),
+        (HEAD % 9223372036854775807 + DAYS, "not understood"),
+        (HEAD % 1784060000 + DAYS.replace(b"1784059200", b"9223372036854775807"), "not understood"),
+    ],
+    ids=["html", "no age", "future", "fahrenheit", "no text", "age of no year", "hour of no year"],
+)
+def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(body: bytes, why: str) -> None:
+    async def story() -> None:
+        async with recorded(200, body) as url:
+            with pytest.raises(WeatherUnavailable, match=why):
+                await source_at(url).hourly("cell-1", HOUR, HOUR + DAY)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[::1"])
+def test_the_key_is_in_no_error_and_no_log(url: str) -> None:
+    source = source_at(url)
+    with capture_logs() as logs, pytest.raises(WeatherUnavailable) as failure:
+        asyncio.run(source.hourly("cell-1", HOUR, HOUR + DAY))
+    assert KEY not in "".join(traceback.format_exception(failure.value)) + repr(logs)
+
+
+def test_a_cell_lies_in_the_middle_of_its_facilities() -> None:
+    def at(latitude: float, longitude: float) -> WeatherPlace:
+        return WeatherPlace(latitude=latitude, longitude=longitude, tz="UTC")
+
+    found = places_of([("a", at(10, 20)), ("a", at(12, 22)), ("b", at(0, 179)), ("b", at(0, -179))])
+    assert (found["a"].latitude, found["a"].longitude) == pytest.approx((11.0, 21.0), abs=0.01)
+    assert abs(found["b"].longitude) == pytest.approx(180.0)
+
+
+def test_a_cell_without_facilities_lies_nowhere() -> None:
+    async def story() -> None:
+        async with simulated() as (url, api):
+            with pytest.raises(WeatherUnavailable, match="no facility is in the weather cell cell-2"):
+                await source_at(url).hourly("cell-2", HOUR, HOUR + DAY)
+        assert api.asked == []
+
+    asyncio.run(story())

@@ -1,0 +1,296 @@
+"""Replaying dead letters on real stores: the work is put to those who do it again, and only then decided."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Never
+from uuid import UUID
+
+import msgspec
+import pytest
+from psycopg_pool import ConnectionPool
+
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from application.command_bus.bus import CommandBus
+from application.event_store.demand_response import DemandResponse
+from application.handlers import HANDLERS
+from application.operations.dead_letter_replay import DeadLetterReplay, NotReplayable
+from application.ports.dispatch.work_queue import BmsWork
+from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterQueue
+from application.ports.telemetry.stream import StreamUnavailable
+from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack, unpack
+from application.telemetry.ingest.message_parser import MalformedReading
+from domain.dispatch import Dispatch, Phase, Setpoint, ZonePlan
+from domain.errors import NotAllowedNow, ReasonRequired
+from domain.event_sourcing.aggregate import Provenance
+from domain.facility import BmsLink
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
+from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.servers import Database
+
+NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
+DR_EVENT_ID = UUID(int=42)
+LETTER_ID = UUID(int=7)
+PROVENANCE = Provenance(
+    correlation_id=UUID(int=1),
+    causation_id=UUID(int=2),
+    actor="saga:dispatch",
+    tenant="city-power",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+    recorded_at=NOW,
+)
+READING = MeterReading("fac-001", "main", NOW, 10.0, 100.0)
+
+
+class StoppedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def wall_seconds(self, clock_seconds: float) -> float:
+        return clock_seconds
+
+
+def no_queue() -> Never:
+    raise AssertionError("this replay needs no work queue")
+
+
+@dataclass
+class Rig:
+    store: PostgresEventStore
+    letters: PostgresDeadLetters
+    stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+
+    def park(self, queue: DeadLetterQueue, body: bytes, *, subject: str = "x") -> None:
+        self.letters.park(
+            DeadLetter(
+                dead_letter_id=LETTER_ID,
+                queue=queue,
+                subject=subject,
+                reason="?",
+                body=body,
+                parked_at=NOW - timedelta(days=2),
+            )
+        )
+
+    def replay(self, reason: str = "mended") -> DeadLetter:
+        replaying = DeadLetterReplay(
+            dead_letters=self.letters,
+            bus=CommandBus(self.store, StoppedClock(), HANDLERS, forecasts=FakeForecastBook()),
+            alerts=self.alerts,
+            clock=StoppedClock(),
+            publisher=no_queue,
+            stream=lambda: nullcontext(self.stream),
+        )
+        return asyncio.run(replaying.replay(LETTER_ID, by="operator:1", reason=reason))
+
+    @property
+    def is_open(self) -> bool:
+        return self.letters.get(LETTER_ID).status == "open"
+
+
+@pytest.fixture
+def rig(database: Database) -> Iterator[Rig]:
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
+    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
+        yield Rig(store, PostgresDeadLetters(pool))
+    store.close()
+
+
+def begun(dispatch: Dispatch, phase: Phase) -> UUID:
+    """The command of `phase`, requested and attempted."""
+    if phase == "prepare":
+        dispatch.prepare(PROVENANCE)
+    elif phase == "commit":
+        dispatch.commit(PROVENANCE, not_after=NOW + timedelta(hours=1))
+    else:
+        dispatch.restore(PROVENANCE)
+    command_id = dispatch.state.latest(phase)["zone-1"].command.command_id
+    dispatch.attempt(PROVENANCE, command_id=command_id)
+    return command_id
+
+
+def succeeded(dispatch: Dispatch, command_id: UUID) -> None:
+    dispatch.command_succeeded(
+        PROVENANCE,
+        command_id=command_id,
+        executed_at=NOW,
+        setpoint=Setpoint(value=22.0, unit="celsius"),
+        learned_by="answer",
+    )
+
+
+def given_up(rig: Rig, phase: Phase) -> BmsWork:
+    """A dispatch whose command of `phase` was given up."""
+    zone = ZonePlan(zone_id="zone-1", target_kw=40.0, strategy="setpoint_offset", magnitude=2.0)
+    dispatch = Dispatch.plan(
+        PROVENANCE,
+        dr_event_id=DR_EVENT_ID,
+        facility_id="fac-001",
+        plan_revision=1,
+        starts_at=NOW,
+        ends_at=NOW + timedelta(hours=2),
+        expires_at=NOW + timedelta(hours=3),
+        target_kw=40.0,
+        bms=BmsLink(address="https://bms.example", profile="two_phase"),
+        zones=(zone,),
+        forecast_id=None,
+        data_quality="good",
+    )
+    command_id = begun(dispatch, "prepare")
+    if phase != "prepare":
+        succeeded(dispatch, command_id)
+        command_id = begun(dispatch, "commit")
+    if phase == "restore":
+        succeeded(dispatch, command_id)
+        command_id = begun(dispatch, "restore")
+    dispatch.command_gave_up(PROVENANCE, command_id=command_id, was_sent=True, reason="no answer")
+    rig.store.save([dispatch])
+    work = BmsWork(
+        task="command",
+        dr_event_id=DR_EVENT_ID,
+        facility_id="fac-001",
+        command_id=command_id,
+        correlation_id=PROVENANCE.correlation_id,
+        causation_id=UUID(int=3),
+        tenant="city-power",
+        trace_id=PROVENANCE.trace_id,
+    )
+    rig.park("bms_command", msgspec.json.encode(work))
+    return work
+
+
+def reissued(rig: Rig) -> list[Dispatch.BmsCommandReissued]:
+    entries = rig.store.read_after(0, 1_000)
+    return [e.domain_event for e in entries if isinstance(e.domain_event, Dispatch.BmsCommandReissued)]
+
+
+def test_a_restore_is_put_to_work_again_under_its_id(rig: Rig) -> None:
+    work = given_up(rig, "restore")
+
+    decided = rig.replay("BMS rebooted")
+
+    assert (decided.status, decided.decided_by, decided.decision_reason) == (
+        "replayed",
+        "operator:1",
+        "BMS rebooted",
+    )
+    [happened] = reissued(rig)
+    assert (happened.command_id, happened.reason, happened.actor) == (
+        work.command_id,
+        "BMS rebooted",
+        "operator:1",
+    )
+    assert (happened.correlation_id, happened.causation_id) == (work.correlation_id, LETTER_ID)
+
+
+def test_a_commit_whose_time_is_over_stays_dead_and_says_why(rig: Rig) -> None:
+    given_up(rig, "commit")
+
+    with pytest.raises(NotAllowedNow, match="can no longer be replayed"):
+        rig.replay()
+
+    assert rig.is_open
+    assert reissued(rig) == []
+
+
+def test_a_replay_cut_short_before_its_decision_is_taken_up_again(rig: Rig) -> None:
+    given_up(rig, "restore")
+    letters, rig.letters = rig.letters, CutShort(rig.letters)  # type: ignore[assignment]  # fails to decide
+    with pytest.raises(ConnectionError):
+        rig.replay()
+    rig.letters = letters
+
+    assert rig.replay().status == "replayed"
+    assert len(reissued(rig)) == 1
+
+
+class CutShort:
+    """Dead letters of which no decision is recorded."""
+
+    def __init__(self, letters: PostgresDeadLetters) -> None:
+        self._letters = letters
+
+    def get(self, dead_letter_id: UUID) -> DeadLetter:
+        return self._letters.get(dead_letter_id)
+
+    def decide(self, dead_letter_id: UUID, **decision: Any) -> Never:
+        raise ConnectionError("the process died")
+
+
+def test_a_letter_is_replayed_once(rig: Rig) -> None:
+    given_up(rig, "restore")
+    rig.replay()
+
+    with pytest.raises(DeadLetterDecided):
+        rig.replay()
+
+
+def test_a_replay_needs_a_reason(rig: Rig) -> None:
+    rig.park("projection", b"")
+
+    with pytest.raises(ReasonRequired):
+        rig.replay(" ")
+
+
+def test_a_message_whose_time_was_ahead_is_taken_once_it_is_not(rig: Rig) -> None:
+    body = b'{"schema": 1, "ts": "2026-07-14T20:59:00Z", "kw": 10.0, "kwh_total": 100.0}'
+    rig.park("meter_message", body, subject="meters/fac-001/main/readings")
+
+    assert rig.replay().status == "replayed"
+
+    [kept] = rig.stream.kept
+    assert kept.partition == partition_of("fac-001")
+    assert [(one.facility_id, one.kw) for one in unpack(kept.body).readings] == [("fac-001", 10.0)]
+
+
+def test_a_message_that_is_still_malformed_stays_dead(rig: Rig) -> None:
+    rig.park("meter_message", b"{", subject="meters/fac-001/main/readings")
+
+    with pytest.raises(NotReplayable, match="still malformed"):
+        rig.replay()
+
+    assert rig.is_open
+
+
+def test_a_batch_is_stored_again_in_its_partition(rig: Rig) -> None:
+    batch = pack(ReadingBatch(received_at=NOW, readings=[READING]))
+    rig.park("telemetry_batch", batch, subject="partition 3, sequence 5")
+
+    rig.replay()
+
+    assert [(kept.partition, kept.body) for kept in rig.stream.kept] == [(partition_of("fac-001"), batch)]
+
+
+def test_a_batch_of_malformed_messages_goes_back_to_theirs(rig: Rig) -> None:
+    malformed = MalformedReading("meters/x", "odd", b"{")
+    rig.park("telemetry_batch", pack(MalformedMessages(received_at=NOW, malformed=[malformed])))
+
+    rig.replay()
+
+    assert [kept.partition for kept in rig.stream.kept] == [MALFORMED]
+
+
+@pytest.mark.parametrize("body", [b"\xff\xff", pack(ReadingBatch(received_at=NOW, readings=[]))])
+def test_a_batch_that_holds_nothing_usable_stays_dead(rig: Rig, body: bytes) -> None:
+    rig.park("telemetry_batch", body)
+
+    with pytest.raises(NotReplayable, match="discard it"):
+        rig.replay()
+
+    assert rig.is_open
+
+
+def test_a_log_that_does_not_answer_leaves_the_letter_open(rig: Rig) -> None:
+    rig.park("telemetry_batch", pack(ReadingBatch(received_at=NOW, readings=[READING])))
+    rig.stream.available = False
+
+    with pytest.raises(StreamUnavailable):
+        rig.replay()
+
+    assert rig.is_open

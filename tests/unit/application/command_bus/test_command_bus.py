@@ -1,0 +1,245 @@
+"""The command bus: one answer per key, lost races decided afresh, provenance on everything."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from application.command_bus.bus import (
+    MAX_ATTEMPTS,
+    CommandBus,
+    Handler,
+    IdempotencyMismatch,
+    TooManyConflicts,
+    UnhandledCommand,
+)
+from application.command_bus.decision_context import CommandContext, Deciding, Decision, IdempotencyKey
+from application.commands.dr_event import Judgement
+from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
+from application.handlers import HANDLERS
+from application.ports.event_store.event_store import (
+    ONE_DECISION,
+    IdempotencyRecord,
+    SaveBounds,
+    VersionConflict,
+)
+from domain.errors import FacilityNotAvailable, ReasonRequired, UnknownFacility
+from domain.event_sourcing.aggregate import Aggregate
+from domain.facility import Facility
+from domain.identifiers import facility_stream_id
+from tests.fakes.clock import FakeClock
+from tests.fakes.event_store.event_store import FakeEventStore
+from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.given import fact, given
+from tests.made_up import CONTEXT, NOW, facility_entry, judge, portfolio_commands
+
+KEY = IdempotencyKey(scope="util-1 POST", key="k-1", body_hash="body-1")
+MAINTENANCE = StartMaintenance(facility_id="fac-001", reason="boiler")
+
+
+class ContestedStore(FakeEventStore):
+    """Others save first, as often as they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lose_next = 0
+        self.saves = 0
+
+    def save(
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
+    ) -> None:
+        self.saves += 1
+        if self.lose_next > 0:
+            self.lose_next -= 1
+            for aggregate in aggregates:
+                aggregate.collect_events()
+            raise VersionConflict("ordered by the test")
+        super().save(aggregates, idempotency=idempotency, bounds=bounds)
+
+
+def bus_over(store: FakeEventStore) -> CommandBus:
+    return CommandBus(store, FakeClock(), HANDLERS, forecasts=FakeForecastBook())
+
+
+def contested() -> tuple[ContestedStore, CommandBus]:
+    store = ContestedStore()
+    bus = bus_over(store)
+    bus.handle(RegisterFacility(entry=facility_entry()), CONTEXT)
+    store.saves = 0
+    return store, bus
+
+
+def test_the_same_key_again_gives_the_first_answer_and_changes_nothing() -> None:
+    story = given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
+    first = story.when(judge(), key=KEY, reply_type=Judgement)
+    assert first.reply.status == "accepted"
+
+    again = story.at(NOW + timedelta(minutes=5)).when(judge(), key=KEY, reply_type=Judgement)
+    again.then()
+    assert again.reply == first.reply
+
+
+def test_the_same_key_with_another_body_is_refused_and_changes_nothing() -> None:
+    story = given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
+    story.when(judge(), key=KEY)
+    head = story.store.head()
+    other = IdempotencyKey(scope=KEY.scope, key=KEY.key, body_hash="body-2")
+
+    with pytest.raises(IdempotencyMismatch, match="use a new key"):
+        story.when(judge("another", target_kw=1.0), key=other)
+    assert story.store.head() == head
+
+
+def test_the_same_key_of_another_scope_is_another_key() -> None:
+    story = given().after(RegisterFacility(entry=facility_entry()))
+    story.when(MAINTENANCE, key=KEY)
+    elsewhere = IdempotencyKey(scope="util-2 POST", key="k-1", body_hash="body-2")
+    story.when(EndMaintenance(facility_id="fac-001"), key=elsewhere).then(fact(Facility.MaintenanceEnded))
+
+
+def test_a_refused_command_is_not_remembered() -> None:
+    story = given()
+    story.when(MAINTENANCE, key=KEY).refused(UnknownFacility, saying="facilities import")
+    story.after(RegisterFacility(entry=facility_entry()))
+    story.when(MAINTENANCE, key=KEY).then(fact(Facility.MaintenanceStarted, reason="boiler"))
+
+
+def test_a_decision_without_domain_events_is_not_remembered() -> None:
+    story = given().after(RegisterFacility(entry=facility_entry()))
+    end = EndMaintenance(facility_id="fac-001")
+    story.when(end, key=KEY).then()
+    story.after(MAINTENANCE)
+    story.when(end, key=KEY).then(fact(Facility.MaintenanceEnded))
+
+
+@pytest.mark.parametrize("lost", [1, 2, MAX_ATTEMPTS - 1])
+def test_a_lost_race_is_decided_again(lost: int) -> None:
+    store, bus = contested()
+    store.lose_next = lost
+    bus.handle(MAINTENANCE, CONTEXT, key=KEY)
+
+    assert store.saves == lost + 1
+    assert isinstance(store.domain_events[-1], Facility.MaintenanceStarted)
+    assert store.find_reply(KEY.scope, KEY.key) is not None
+
+
+def test_losing_for_ever_ends_with_a_named_error_and_nothing_saved() -> None:
+    store, bus = contested()
+    head = store.head()
+    store.lose_next = 1_000
+    with pytest.raises(TooManyConflicts, match="StartMaintenance lost 12 races"):
+        bus.handle(MAINTENANCE, CONTEXT, key=KEY)
+    assert (store.saves, store.head()) == (MAX_ATTEMPTS, head)
+    assert store.find_reply(KEY.scope, KEY.key) is None
+
+
+def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
+    """The other made the command superfluous: nothing is recorded any more."""
+    store, bus = contested()
+
+    def overtaken(command: StartMaintenance, deciding: Deciding) -> Decision:
+        decision = HANDLERS[StartMaintenance](command, deciding)
+        if store.saves == 0:
+            bus.handle(command, CONTEXT)
+        return decision
+
+    CommandBus(store, FakeClock(), {StartMaintenance: overtaken}, forecasts=FakeForecastBook()).handle(
+        MAINTENANCE, CONTEXT
+    )
+    kinds = [type(domain_event) for domain_event in store.domain_events]
+    assert kinds.count(Facility.MaintenanceStarted) == 1
+
+
+def test_who_loses_a_race_for_the_key_gets_the_winners_answer() -> None:
+    store, _ = contested()
+
+    def overtaken(command: StartMaintenance, deciding: Deciding) -> Decision:
+        facility = deciding.store.load(Facility, facility_stream_id("fac-001"))
+        facility.start_maintenance(deciding.provenance, reason=command.reason)
+        if store.saves == 0:
+            winner: dict[type, Handler] = {StartMaintenance: _won}
+            CommandBus(store, FakeClock(), winner, forecasts=FakeForecastBook()).handle(
+                command, CONTEXT, key=KEY
+            )
+        return Decision(facility, reply="loser")
+
+    loser = CommandBus(store, FakeClock(), {StartMaintenance: overtaken}, forecasts=FakeForecastBook())
+    assert loser.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "winner"
+
+
+def _won(command: StartMaintenance, deciding: Deciding) -> Decision:
+    other = Facility.register(
+        deciding.provenance, facility_id="fac-009", tz="UTC", latitude=0, longitude=0, weather_cell="c"
+    )
+    return Decision(other, reply="winner")
+
+
+def test_a_refusal_of_the_domain_reaches_the_caller_and_saves_nothing() -> None:
+    store, bus = contested()
+    with pytest.raises(ReasonRequired):
+        bus.handle(StartMaintenance(facility_id="fac-001", reason=" "), CONTEXT)
+    with pytest.raises(FacilityNotAvailable):
+        CommandBus(store, FakeClock(), {StartMaintenance: _refuse}, forecasts=FakeForecastBook()).handle(
+            MAINTENANCE, CONTEXT
+        )
+    assert store.saves == 0
+
+
+def _refuse(command: StartMaintenance, deciding: Deciding) -> Decision:
+    raise FacilityNotAvailable("no")
+
+
+def test_a_command_without_a_handler_is_named() -> None:
+    class Dance(msgspec.Struct):
+        pass
+
+    with pytest.raises(UnhandledCommand, match=r"no handler for Dance; add it to application\.handlers"):
+        bus_over(FakeEventStore()).handle(Dance(), CONTEXT)
+
+
+def test_every_domain_event_of_a_command_carries_where_it_came_from() -> None:
+    context = CommandContext(
+        correlation_id=UUID(int=1),
+        causation_id=UUID(int=2),
+        actor="operator:key-7",
+        tenant=None,
+        trace_id="a" * 32,
+    )
+    moment = NOW + timedelta(seconds=1, microseconds=5)
+    outcome = given().at(moment).when(RegisterFacility(entry=facility_entry()), context=context)
+
+    assert len(outcome.recorded) > 4
+    for domain_event in outcome.recorded:
+        assert domain_event.correlation_id == context.correlation_id
+        assert domain_event.causation_id == context.causation_id
+        assert domain_event.actor == "operator:key-7"
+        assert domain_event.tenant is None
+        assert domain_event.trace_id == "a" * 32
+        assert domain_event.recorded_at == moment
+
+
+class TwinStore(FakeEventStore):
+    """A twin of the caller saves between its look-up of the key and its decision."""
+
+    twin: IdempotencyRecord | None = None
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        found = super().find_reply(scope, key)
+        if found is None and self.twin is not None:
+            self._replies[scope, key] = self.twin
+        return found
+
+
+def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer() -> None:
+    store = TwinStore()
+    store.twin = IdempotencyRecord(KEY.scope, KEY.key, KEY.body_hash, b'"the first answer"')
+    handlers: dict[type, Handler] = {StartMaintenance: lambda command, deciding: Decision(reply="known")}
+    bus = CommandBus(store, FakeClock(), handlers, forecasts=FakeForecastBook())
+    assert bus.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "the first answer"

@@ -1,0 +1,47 @@
+"""What is wrong with one facility, or with one weather answer, keeps nobody else from a forecast."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+
+from application.forecast.cycle_weather import WeatherDesk
+from application.forecast.isolate_failures import each_alone
+from application.ports.weather.source import WeatherReport
+from tests.fakes.clock import NOON, FakeClock
+from tests.fakes.weather.source import FakeWeatherSource
+
+
+def test_who_cannot_be_answered_is_told_why_and_the_others_are_answered() -> None:
+    def halves(numbers: Sequence[int]) -> list[float]:
+        return [1 / number for number in numbers]
+
+    found = each_alone([2, 0, 4], halves)
+    assert [found[0], found[2]] == [0.5, 0.25]
+    assert isinstance(found[1], ZeroDivisionError)
+    assert each_alone([1, 2], halves) == [1.0, 0.5]
+    assert each_alone([], halves) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"),
+        OSError(75, "too large"),
+        OverflowError(),
+        RecursionError(),
+    ],
+)
+def test_an_answer_that_no_adapter_understood_is_no_weather_for_its_cell_alone(error: Exception) -> None:
+    class Nonsense(FakeWeatherSource):
+        async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
+            if cell == "bad":
+                raise error
+            return await super().hourly(cell, starts_at, ends_at)
+
+    desk = WeatherDesk(Nonsense(issued_at=NOON), FakeClock())
+    found = asyncio.run(desk.ask(["bad", "good"], NOON, NOON.replace(hour=20)))
+    assert found["bad"].report is None
+    assert "not understood" in (found["bad"].problem or "")
+    assert found["good"].is_usable

@@ -1,0 +1,123 @@
+"""Who is trained when: new facilities at once, the others once a day, spread over it."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from application.forecast.model_registry import NEW_AT_ONCE, ModelShelf
+from application.ports.forecast.load_forecaster import TrainedModel
+from tests.fakes.forecast.models import FakeForecastModels
+
+START = datetime(2026, 7, 14, tzinfo=UTC)
+CYCLE = timedelta(minutes=15)
+
+
+def model(at: datetime, *, uses_weather: bool = True) -> TrainedModel:
+    return TrainedModel(name="made up", version="1", trained_at=at, uses_weather=uses_weather, parameters=b"")
+
+
+def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
+    shelf, ids = ModelShelf(), ["a", "b", "c"]
+    assert shelf.new(ids, START) == ids
+    assert shelf.due(ids, START) == []
+    for one in ids:
+        shelf.put({one: model(START)})
+    assert shelf.due(ids, START + timedelta(hours=23)) == []
+    assert shelf.due(ids, START + timedelta(hours=24)) == ids
+
+
+def test_a_model_without_weather_is_tried_again_sooner() -> None:
+    shelf = ModelShelf()
+    shelf.put({"a": model(START, uses_weather=False)})
+    assert shelf.due(["a"], START + timedelta(hours=5)) == []
+    assert shelf.due(["a"], START + timedelta(hours=6)) == ["a"]
+
+
+def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after_it() -> None:
+    shelf, ids = ModelShelf(), [f"fac-{number:04}" for number in range(2_000)]
+    trained: Counter[int] = Counter()
+    latest: dict[str, datetime] = {}
+    for cycle in range(3 * 96):
+        at = START + CYCLE * cycle
+        due = shelf.new(ids, at) + shelf.due(ids, at)
+        trained[cycle] = len(due)
+        for one in due:
+            shelf.put({one: model(at)})
+            latest[one] = at
+    assert trained[0] == NEW_AT_ONCE
+    # A day's share and a half of that, from the second day on; nobody's model gets older than two days.
+    assert max(count for cycle, count in trained.items() if cycle > 2) <= 32
+    assert min(latest.values()) > START + timedelta(days=1)
+
+
+def test_new_facilities_do_not_wait_for_old_ones() -> None:
+    shelf, ids = ModelShelf(), [f"fac-{number:04}" for number in range(500)]
+    for one in ids:
+        shelf.put({one: model(START)})
+    assert shelf.new([*ids, "new"], START) == ["new"]
+
+
+def test_another_process_goes_on_with_the_models_of_this_one() -> None:
+    kept = FakeForecastModels()
+    ModelShelf(kept).put({"a": model(START), "b": model(START)})
+    kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
+    other = ModelShelf(kept, readable=lambda one: one.version == "1")
+    other.recall(["a", "b", "c", "d"], START)
+    assert other.new(["a", "b", "c", "d"], START) == ["c", "d"]
+    assert other.get("a") == model(START)
+
+
+def test_a_cycle_of_the_past_knows_no_model_that_was_trained_later() -> None:
+    kept = FakeForecastModels()
+    kept.keep({"a": model(START), "b": model(START + CYCLE)})
+    shelf = ModelShelf(kept)
+    shelf.recall(["a", "b"], START)
+    assert shelf.new(["a", "b"], START) == ["b"]
+
+
+def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
+    shelf = ModelShelf()
+    ids = [f"fac-{number:04}" for number in range(NEW_AT_ONCE + 10)]
+    first = shelf.new(ids, START)
+    assert first == ids[:NEW_AT_ONCE]
+    assert shelf.new(ids, START)[:10] == ids[NEW_AT_ONCE:]
+
+
+def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> None:
+    shelf = ModelShelf()
+    shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
+    soon, later = START + CYCLE * 3, START + CYCLE * 4
+    assert shelf.new(["a", "b"], soon) == ["b"]
+    why = shelf.why_left_alone("a", soon) or ""
+    assert why.startswith("12 hours of load are known of a (as of 2026-07-14T00:00:00+00:00, tried again")
+    assert shelf.why_left_alone("b", soon) is None
+    assert "a" in shelf.new(["a", "b"], later)
+    assert shelf.why_left_alone("a", later) is None
+
+
+def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again() -> None:
+    shelf = ModelShelf()
+    shelf.put({"b": model(START), "c": model(START, uses_weather=False)})
+    shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
+    back = START - CYCLE
+    assert shelf.why_left_alone("a", back) is None
+    assert shelf.new(["a"], back) == ["a"]
+    assert shelf.due(["b", "c"], back) == ["b", "c"]
+    shelf.put({one: model(back) for one in ("b", "c")})
+    assert shelf.due(["b", "c"], back + CYCLE) == []
+
+
+def test_models_that_cannot_be_trained_again_keep_nobody_elses_from_it() -> None:
+    """Their histories are gone; they stay the oldest ones."""
+    shelf = ModelShelf()
+    gone = [f"gone-{number}" for number in range(20)]
+    shelf.put({one: model(START) for one in [*gone, "new", "newer"]})
+    tried: set[str] = set()
+    for cycle in range(8):
+        at = START + timedelta(hours=24) + CYCLE * cycle
+        due = shelf.due([*gone, "new", "newer"], at)
+        shelf.tried_in_vain({one: "no history" for one in due if one in gone}, at)
+        shelf.put({one: model(at) for one in due if one not in gone})
+        tried |= set(due)
+    assert {"new", "newer"} <= tried

@@ -1,0 +1,153 @@
+"""A file is judged as a whole and stored in pieces; whatever comes in between, the same import again ends the same."""
+
+import resource
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.readings_file import CsvReadingsFile
+from adapters.readings_file.ordering import in_order
+from application.history_import import importer
+from application.history_import.importer import import_history, rehearse_import
+from application.ports.history_import import (
+    DuplicateReading,
+    FileChanged,
+    IrregularStep,
+    NoRoomToSort,
+    UnreadableFile,
+)
+from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, TelemetryStoreUnavailable
+from tests.fakes.telemetry.store import FakeTelemetryStore
+
+T0 = datetime(2026, 7, 14, tzinfo=UTC)
+Write = Callable[[Sequence[str]], Path]
+ROWS = [f"{name},2026-07-14T{n:02}:00:00Z,{n}.5" for n in range(10) for name in ("a", "b")]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(rows: Sequence[str]) -> Path:
+        path = tmp_path / "load.csv"
+        path.write_text("\n".join(["facility,timestamp,load_kwh", *rows]) + "\n")
+        return path
+
+    return written
+
+
+class StopsAfter(FakeTelemetryStore):
+    """Takes so many imports and is gone then."""
+
+    imports = 3
+
+    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+        self.available = self.imports > 0
+        self.imports -= 1
+        return super().import_intervals(intervals)
+
+
+def in_pieces(path: Path, rows: int = 2) -> CsvReadingsFile:
+    return CsvReadingsFile(path, batch_rows=rows)
+
+
+def test_an_import_that_broke_off_is_taken_up_by_the_same_again_which_says_what_was_stored(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, whole, store = write(ROWS), FakeTelemetryStore(), StopsAfter()
+    monkeypatch.setattr(importer, "ROWS_AT_ONCE", 4)
+    pieces = in_order(path, in_pieces(path).batches(), lambda _rows: None, chunk_rows=4)
+    with pieces as ordered:
+        told: list[tuple[int, int]] = []
+        with pytest.raises(TelemetryStoreUnavailable):
+            import_history(ordered, store, on_progress=lambda *progress: told.append(progress))
+        stored = len(store.imported)
+        assert 0 < stored == told[-1][0] < told[-1][1] == 20
+        store.imports, store.available = 99, True
+        again = import_history(ordered, store)
+        assert import_history(ordered, whole).added == 20
+    assert (again.added, again.changed, again.unchanged) == (20 - stored, 0, stored)
+    assert store.imported == whole.imported
+
+
+@pytest.mark.parametrize("chunk_rows", range(1, 7))
+def test_a_duplicate_is_refused_wherever_the_pieces_end(write: Write, chunk_rows: int) -> None:
+    path, store = write([*ROWS, "a,2026-07-14T03:00:00Z,9"]), FakeTelemetryStore()
+    pieces = in_order(path, in_pieces(path, chunk_rows).batches(), lambda _rows: None, chunk_rows=chunk_rows)
+    with (
+        pieces as ordered,
+        pytest.raises(
+            DuplicateReading, match=r"a has another row for 2026-07-14T03:00:00.* on line 8"
+        ) as refused,
+    ):
+        import_history(ordered, store)
+    assert refused.value.line == 22
+    assert store.imported == {}
+
+
+def test_of_what_is_refused_nothing_is_stored_however_much_came_before(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, store = write([*ROWS, "b,2026-07-14T12:20:00Z,9"]), FakeTelemetryStore()
+    monkeypatch.setattr(importer, "ROWS_AT_ONCE", 2)
+    with (
+        in_pieces(path).ordered() as ordered,
+        pytest.raises(IrregularStep, match=r"b at .* is off its steps"),
+    ):
+        import_history(ordered, store)
+    assert store.imported == {}
+
+
+def test_a_file_that_changes_before_it_is_stored_is_refused_and_a_rehearsal_is_not(write: Write) -> None:
+    path, store = write(ROWS), FakeTelemetryStore()
+    with in_pieces(path).ordered() as ordered:
+        write([*ROWS, "a,2026-07-14T11:00:00Z,9"])
+        assert rehearse_import(ordered).rows == 20
+        with pytest.raises(FileChanged, match=r"load.csv: has changed since its first row was read"):
+            import_history(ordered, store)
+        path.unlink()
+        with pytest.raises(UnreadableFile, match="cannot be read"):
+            import_history(ordered, store)
+    assert store.imported == {}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(write: Write) -> None:
+    path = write(ROWS)
+
+    def more(_rows: int) -> None:
+        with path.open("a") as file:
+            file.write("a,2026-07-14T11:00:00Z,9\n")
+
+    with pytest.raises(FileChanged), in_pieces(path).ordered(on_read=more):
+        pass
+
+
+def test_a_file_that_another_takes_the_place_of_is_refused(write: Write, tmp_path: Path) -> None:
+    path = write(ROWS)
+    with in_pieces(path).ordered() as ordered:
+        (tmp_path / "other.csv").write_bytes(path.read_bytes())
+        (tmp_path / "other.csv").replace(path)
+        with pytest.raises(FileChanged):
+            ordered.refuse_if_changed()
+
+
+def test_rows_may_be_gone_through_again_and_again(write: Write) -> None:
+    path = write(ROWS)
+    with in_pieces(path).ordered(["b"]) as ordered:
+        assert ordered.facility_ids == ("b",)
+        times = [[batch.load_kwh.tolist() for batch in ordered.rows_of("b")] for _ in range(2)]
+    assert times[0] == times[1] == [[n + 0.5 for n in range(10)]]
+
+
+def test_where_there_is_no_room_to_sort_the_file_is_refused_by_name(write: Write) -> None:
+    path = write([f"a,{T0 + timedelta(minutes=n):%Y-%m-%dT%H:%MZ},1" for n in range(25_000)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))  # as a full disk, for files of this process
+    try:
+        with (
+            pytest.raises(NoRoomToSort, match=r"load.csv: cannot be put in order in /"),
+            in_pieces(path).ordered(),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

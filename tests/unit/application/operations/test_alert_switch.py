@@ -1,0 +1,94 @@
+"""One alert that several workers raise and clear, each by what it sees."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import pytest
+
+from application.operations import alert_switch
+from application.operations.alert_switch import AlertSwitch
+from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
+
+NAME, SUBJECT = "telemetry_backpressure", "ingest"
+
+
+class Workers:
+    """Of one register and clock; a turn is a minute after the one before."""
+
+    def __init__(self) -> None:
+        self.alerts = FakeAlertRegistry()
+        self.clock = FakeClock()
+
+    def new(self) -> AlertSwitch:
+        return AlertSwitch(self.alerts, self.clock, NAME, SUBJECT)
+
+    async def turn(self, switch: AlertSwitch, *, on: bool) -> None:
+        self.clock.advance(minutes=1)
+        await switch.turn(on=on, detail="it is so")
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.alerts.listed())
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    """Each turn is late enough to tell again."""
+    monkeypatch.setattr(alert_switch, "TELL_AGAIN_S", 0.0)
+    monkeypatch.setattr(alert_switch, "FORSAKEN_AFTER_S", 0.0)
+    return Workers()
+
+
+def told(story: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_what_one_that_starts_has_cleared_is_raised_again_by_the_one_it_is_true_for(workers: Workers) -> None:
+    async def story() -> None:
+        cut_off, fresh = workers.new(), workers.new()
+        await workers.turn(cut_off, on=True)
+        await workers.turn(fresh, on=False)
+        assert not workers.is_open
+        await workers.turn(cut_off, on=True)
+        assert workers.is_open
+
+    told(story)
+
+
+def test_an_alert_that_is_told_again_is_left_by_those_it_is_not_true_for(workers: Workers) -> None:
+    async def story() -> None:
+        healthy, cut_off = workers.new(), workers.new()
+        await workers.turn(healthy, on=False)
+        for _ in range(5):
+            await workers.turn(cut_off, on=True)
+            await workers.turn(healthy, on=False)
+            assert workers.is_open
+
+    told(story)
+
+
+def test_an_alert_of_a_worker_that_is_gone_for_good_is_cleared_by_another(workers: Workers) -> None:
+    async def story() -> None:
+        healthy, gone = workers.new(), workers.new()
+        await workers.turn(healthy, on=False)
+        await workers.turn(gone, on=True)
+        await workers.turn(healthy, on=False)
+        assert workers.is_open, "the other may only have been silent for a while"
+        await workers.turn(healthy, on=False)
+        assert not workers.is_open
+
+    told(story)
+
+
+def test_between_two_tellings_the_register_is_not_asked() -> None:
+    workers = Workers()
+
+    async def story() -> None:
+        raised = workers.new()
+        await workers.turn(raised, on=True)
+        workers.alerts.clear(NAME, SUBJECT, at=workers.clock.now())
+        await workers.turn(raised, on=True)
+        assert not workers.is_open
+
+    told(story)

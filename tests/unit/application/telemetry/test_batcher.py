@@ -1,0 +1,301 @@
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from application.ports.telemetry.stream import StreamUnavailable
+from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.message_parser import MalformedReading
+from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
+from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.simulation.runtime.virtual_loop import VirtualLoop
+
+NOW = datetime(2026, 7, 14, tzinfo=UTC)
+
+
+def readings(facility: str, count: int = 1) -> list[MeterReading]:
+    return [MeterReading(facility, f"m{n}", NOW, 1.0, 2.0) for n in range(count)]
+
+
+class Told:
+    """The packer, and which messages it called kept."""
+
+    def __init__(self, packer: ReadingPacker) -> None:
+        self.packer = packer
+        self.kept: list[str] = []
+
+    def put(
+        self,
+        name: str,
+        given: list[MeterReading],
+        malformed: list[MalformedReading] | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.packer.put(
+            given, malformed or [], lambda: self.kept.append(name), at=NOW, traceparent=traceparent
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110 - whatever it is that the story waits for
+                await asyncio.sleep(0.005)
+
+
+def tell(stream: FakeTelemetryStream, story: Callable[[Told], Awaitable[None]], **settings: float) -> None:
+    async def run() -> None:
+        packer = ReadingPacker(stream, **settings)  # type: ignore[arg-type]
+        stop = asyncio.Event()
+        running = asyncio.create_task(packer.run(stop))
+        try:
+            await story(Told(packer))
+        finally:
+            stop.set()
+            await running
+
+    asyncio.run(run())
+
+
+def test_readings_of_one_moment_travel_packed_per_partition() -> None:
+    stream = FakeTelemetryStream()
+
+    async def story(told: Told) -> None:
+        for n in range(40):
+            told.put(str(n), readings(f"fac-{n:03}", 3))
+        await told.until(lambda: len(told.kept) == 40)
+
+    tell(stream, story)
+    assert len(stream.kept) <= 8
+    got = {(k.partition, r.facility_id) for k in stream.kept for r in unpack(k.body).readings}
+    assert got == {(partition_of(f"fac-{n:03}"), f"fac-{n:03}") for n in range(40)}
+    assert sum(len(unpack(k.body).readings) for k in stream.kept) == 120
+    assert {unpack(k.body).received_at for k in stream.kept} == {NOW}
+
+
+def test_it_says_kept_only_when_the_log_holds_it() -> None:
+    stream = FakeTelemetryStream()
+    stream.available = False
+
+    async def story(told: Told) -> None:
+        told.put("a", readings("fac-001"))
+        await told.until(lambda: told.packer.pressed_for_s > 0)
+        assert told.kept == []
+        stream.available = True
+        await told.until(lambda: told.kept == ["a"])
+        assert told.packer.pressed_for_s == 0
+        assert told.packer.buffered_bytes == 0
+        assert len(stream.kept) == 1
+
+    tell(stream, story)
+
+
+def test_what_waits_packed_for_the_log_is_not_held_as_it_came_as_well() -> None:
+    class Message(list[MeterReading]):
+        """Of which one can tell when nobody holds it."""
+
+    stream = FakeTelemetryStream()
+    stream.available = False
+
+    async def story(told: Told) -> None:
+        message = Message(readings("fac-001", 3))
+        held = weakref.ref(message)
+        told.put("a", message)
+        del message
+        assert held() is not None
+        await told.until(lambda: told.packer.pressed_for_s > 0)
+        assert (held(), told.kept) == (None, [])
+        stream.available = True
+        await told.until(lambda: told.kept == ["a"])
+
+    tell(stream, story)
+    assert [len(unpack(k.body).readings) for k in stream.kept] == [3]
+
+
+def test_a_lost_answer_is_repeated_under_the_same_id() -> None:
+    stream = FakeTelemetryStream()
+    stream.answers_to_lose = 1
+
+    async def story(told: Told) -> None:
+        told.put("a", readings("fac-001", 5))
+        await told.until(lambda: told.kept == ["a"])
+
+    tell(stream, story)
+    assert len(stream.kept) == 1
+
+
+def test_malformed_messages_go_beside_the_readings_and_both_must_be_kept() -> None:
+    stream = FakeTelemetryStream()
+    bad, worse = MalformedReading("topic", "reason", b"\xff"), MalformedReading("topic", "reason", b"\0")
+
+    async def story(told: Told) -> None:
+        stream.refused = {MALFORMED}
+        told.put("both", readings("fac-001"), [bad])
+        told.put("readings", readings("fac-001"))
+        await told.until(lambda: told.kept == ["readings"])
+        stream.refused = set()
+        told.put("worse", [], [worse])
+        await told.until(lambda: sorted(told.kept) == ["both", "readings", "worse"])
+
+    tell(stream, story)
+    parked = [m for k in stream.kept if k.partition == MALFORMED for m in unpack_malformed(k.body).malformed]
+    assert sorted(parked, key=lambda one: one.body) == [worse, bad]
+
+
+def test_there_is_no_room_beyond_its_bound_until_the_log_takes_something() -> None:
+    stream = FakeTelemetryStream()
+    stream.available = False
+
+    async def story(told: Told) -> None:
+        for n in range(100):
+            if not told.packer.has_room():
+                break
+            told.put(str(n), readings("fac-001", 10))
+        assert told.packer.buffered_bytes < 11_000
+        assert told.packer.pressed_for_s > 0  # full, though nothing was refused yet
+        stream.available = True
+        await told.until(told.packer.has_room)
+        await told.until(lambda: told.packer.pressed_for_s == 0)
+
+    tell(stream, story, max_buffered_bytes=10_000)
+
+
+class SlowStream(FakeTelemetryStream):
+    """Keeps everything, and says so only after `answers_after_s`."""
+
+    answers_after_s = 0.0
+
+    async def publish(
+        self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+    ) -> int:
+        await asyncio.sleep(self.answers_after_s)
+        return await super().publish(partition, body, message_id=message_id, traceparent=traceparent)
+
+
+def under_load(phases: list[tuple[float, float]]) -> list[float]:
+    """How long the log is called pressed at the end of each phase (the time its answers take, its own length), in
+    virtual seconds: readings come every 50 ms, at the packer's default bounds."""
+    stream = SlowStream(max_bytes=10**9)
+
+    async def story() -> list[float]:
+        packer, pressed = ReadingPacker(stream), []
+        for answers_after_s, lasts_s in phases:
+            stream.answers_after_s = answers_after_s
+            ends_at = asyncio.get_running_loop().time() + lasts_s
+            while asyncio.get_running_loop().time() < ends_at:
+                packer.put(readings("fac-001", 10), [], lambda: None, at=NOW)
+                await asyncio.sleep(0.05)
+                _ = packer.pressed_for_s
+            pressed.append(packer.pressed_for_s)
+        await asyncio.sleep(10)
+        assert packer.buffered_bytes == 0
+        assert packer.pressed_for_s == 0
+        return pressed
+
+    loop = VirtualLoop(1)
+    try:
+        return loop.run_until_complete(story())
+    finally:
+        loop.wind_up()
+
+
+def test_a_log_that_takes_everything_slowly_presses_though_nothing_is_refused_and_much_room_is_left() -> None:
+    (pressed_s,) = under_load([(1.2, 120.0)])
+    assert pressed_s > 100
+
+
+def test_a_quick_moment_between_does_not_end_it_and_some_quick_seconds_do() -> None:
+    _, still, quick, slow_again = under_load([(1.2, 60.0), (0.01, 2.0), (0.01, 8.0), (1.2, 10.0)])
+    assert still > 50
+    assert quick == 0
+    assert 0 < slow_again < 10
+
+
+def test_answers_of_a_tenth_of_a_second_press_nobody() -> None:
+    assert under_load([(0.1, 60.0), (0.5, 60.0)]) == [0, 0]
+
+
+def test_an_outage_makes_few_large_packs_of_many_small_messages() -> None:
+    stream = FakeTelemetryStream()
+    stream.available = False
+
+    async def story(told: Told) -> None:
+        for n in range(300):
+            told.put(str(n), [MeterReading("fac-001", f"m{n}", NOW, 1.0, 2.0)])
+            await asyncio.sleep(0.001)
+        stream.available = True
+        await told.until(lambda: len(told.kept) == 300)
+
+    tell(stream, story, flush_after_s=0.0)
+    sizes = [len(unpack(k.body).readings) for k in stream.kept]
+    assert sum(sizes) == 300
+    assert len(sizes) <= 40
+
+
+def test_a_large_batch_does_not_wait_for_its_time() -> None:
+    async def story(told: Told) -> None:
+        told.put("a", readings("fac-001", 100))
+        await told.until(lambda: told.kept == ["a"])
+
+    tell(FakeTelemetryStream(), story, flush_after_s=3_600, batch_bytes=5_000)
+
+
+def test_what_still_waits_when_it_stops_is_not_called_kept() -> None:
+    async def run() -> None:
+        stream = FakeTelemetryStream()
+        stream.available = False
+        packer = ReadingPacker(stream, flush_after_s=0.001)
+        stop = asyncio.Event()
+        running = asyncio.create_task(packer.run(stop))
+        told = Told(packer)
+        told.put("published", readings("fac-001"))
+        await told.until(lambda: packer.pressed_for_s > 0)
+        told.put("open", readings("fac-001"))
+        stop.set()
+        await running
+        stream.available = True
+        await asyncio.sleep(0.3)
+        assert told.kept == []
+        assert stream.kept == []
+
+    asyncio.run(run())
+
+
+def test_a_publish_that_fails_for_another_reason_ends_the_packer() -> None:
+    class Broken(FakeTelemetryStream):
+        async def publish(
+            self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+        ) -> int:
+            raise RuntimeError("a mistake of ours")
+
+    async def run() -> None:
+        packer = ReadingPacker(Broken())
+        running = asyncio.create_task(packer.run(asyncio.Event()))
+        await asyncio.sleep(0)
+        Told(packer).put("a", readings("fac-001"))
+        async with asyncio.timeout(20):
+            await running
+
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        asyncio.run(run())
+
+
+def test_one_partition_that_is_refused_does_not_hold_up_the_others() -> None:
+    stream = FakeTelemetryStream()
+    stream.refused = {partition_of("fac-001")}
+    other = next(f"fac-{n}" for n in range(99) if partition_of(f"fac-{n}") != partition_of("fac-001"))
+
+    async def story(told: Told) -> None:
+        told.put("refused", readings("fac-001"))
+        told.put("taken", readings(other))
+        await told.until(lambda: told.kept == ["taken"])
+
+    tell(stream, story)
+
+
+def test_a_refusal_is_the_ports_own_error() -> None:
+    stream = FakeTelemetryStream()
+    stream.refused = {0}
+    with pytest.raises(StreamUnavailable):
+        asyncio.run(stream.publish(0, b"", message_id="a"))

@@ -1,0 +1,221 @@
+"""Current values: where an answer comes from, how old it is, and what is asked for it."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+import pytest
+
+from application.ports.telemetry.store import CurrentValue, TelemetryStoreUnavailable
+from application.telemetry import cached_reader
+from application.telemetry.cached_reader import FRESH_S
+from application.telemetry.current_values import CurrentValues, WriteThrough
+from domain.telemetry.meter_reading import MeterReading
+from tests.fakes.clock import FakeClock
+from tests.fakes.shared_cache import FakeCurrentCache
+from tests.fakes.telemetry.store import FakeTelemetryStore
+
+NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+
+
+class CountingStore(FakeTelemetryStore):
+    """Keeps what it was asked; `hangs` until it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, ...]] = []
+        self.goes_on = Event()
+        self.goes_on.set()
+
+    def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
+        self.asked.append(tuple(facility_ids))
+        self.goes_on.wait(30)
+        return super().current(facility_ids)
+
+
+class House:
+    """One process that answers, over a store and a cache that may be shared."""
+
+    def __init__(self, shared: "House | None" = None, *, has_cache: bool = True) -> None:
+        self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
+        self.store: CountingStore = shared.store if shared else CountingStore()
+        self.cache: FakeCurrentCache = shared.cache if shared else FakeCurrentCache()
+        self.values = CurrentValues(self.store, self.clock, self.cache if has_cache else None)
+
+    def reading(self, facility: str = "a", kw: float = 10.0) -> None:
+        self.store.write_readings(0, 1, [MeterReading(facility, "m", self.clock.now(), kw, 1.0)])
+
+    async def kw(self, facility: str = "a") -> tuple[float | None, str]:
+        answer = (await self.values.current([facility]))[facility]
+        await settled()
+        return None if answer.value is None else answer.value.kw, answer.source
+
+
+async def settled() -> None:
+    """What runs beside (a write into the cache) has come to its end."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+def test_the_store_is_asked_once_in_ten_seconds_by_all_processes_together() -> None:
+    async def story() -> None:
+        one = House()
+        other = House(one)
+        one.reading()
+        assert [await one.kw(), await one.kw(), await other.kw()] == [
+            (10.0, "store"),
+            (10.0, "cache"),
+            (10.0, "cache"),
+        ]
+        one.clock.advance(seconds=FRESH_S)
+        assert await other.kw() == (10.0, "store")
+        assert len(one.store.asked) == 2
+
+    run(story())
+
+
+def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() -> None:
+    async def story() -> None:
+        house = House()
+        names = [f"f{n}" for n in range(200)]
+        for name in names[:150]:
+            house.reading(name)
+        answers = await house.values.current(names)
+        assert [answers[name].value is None for name in names] == [False] * 150 + [True] * 50
+        assert (len(house.cache.asked), len(house.store.asked)) == (1, 1)
+
+    run(story())
+
+
+def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
+    async def story() -> None:
+        house = House(has_cache=False)
+        house.reading()
+        await asyncio.gather(*(house.values.current(["a"]) for _ in range(1_000)))
+        assert house.store.asked == [("a",)]
+
+    run(story())
+
+
+def test_a_facility_nobody_knows_is_not_asked_for_again_and_again() -> None:
+    async def story() -> None:
+        house = House()
+        assert [await house.kw("nobody"), await house.kw("nobody")] == [(None, "store"), (None, "cache")]
+
+    run(story())
+
+
+def test_without_the_cache_answers_are_remembered_here_as_long() -> None:
+    async def story() -> None:
+        house = House()
+        house.cache.available = False
+        house.reading()
+        assert [await house.kw(), await house.kw()] == [(10.0, "store"), (10.0, "cache")]
+        house.clock.advance(seconds=FRESH_S)
+        assert await house.kw() == (10.0, "store")
+
+    run(story())
+
+
+def test_what_the_cache_said_is_still_known_when_cache_and_store_are_away() -> None:
+    async def story() -> None:
+        one = House()
+        other = House(one)
+        one.reading()
+        await one.kw()
+        await other.kw()
+        one.clock.advance(seconds=60)
+        one.cache.available = one.store.available = False
+        answer = (await other.values.current(["a"]))["a"]
+        assert (answer.source, answer.read_at, answer.value is not None) == ("last_known", NOW, True)
+
+    run(story())
+
+
+def test_a_value_known_nowhere_is_an_error_not_a_guess() -> None:
+    async def story() -> None:
+        house = House()
+        house.store.available = False
+        with pytest.raises(TelemetryStoreUnavailable):
+            await house.values.current(["a"])
+
+    run(story())
+
+
+def test_a_store_that_failed_is_left_alone_by_those_who_can_do_without() -> None:
+    async def story() -> None:
+        house = House()
+        house.reading()
+        await house.kw()
+        house.store.available = False
+        house.clock.advance(seconds=60)
+        for _ in range(50):
+            assert await house.kw() == (10.0, "last_known")
+        assert len(house.store.asked) == 2
+
+    run(story())
+
+
+def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_reader, "STORE_WITHIN_S", 0.05)
+
+    async def story() -> None:
+        house = House()
+        house.reading()
+        await house.kw()
+        house.clock.advance(seconds=60)
+        house.store.goes_on.clear()
+        answers = await asyncio.gather(*(house.kw() for _ in range(100)))
+        assert set(answers) == {(10.0, "last_known")}
+        assert len(house.store.asked) == 2
+        house.store.goes_on.set()
+
+    run(story())
+
+
+def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
+    async def story() -> None:
+        house = House()
+        house.reading()
+        await house.cache.put_many({"current:a": b"\xc1 not ours"}, kept_wall_s=60.0)
+        assert await house.kw() == (10.0, "store")
+
+    run(story())
+
+
+def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
+    async def story() -> None:
+        house = House()
+        through = WriteThrough(house.store, house.clock, house.cache)
+        house.reading("a", 10.0)
+        through.note(["a", "unknown"])
+        assert await through.write() == 1
+        house.clock.advance(seconds=5)
+        house.reading("a", 20.0)
+        through.note({"a"})
+        await through.write()
+        assert await house.kw() == (20.0, "cache")
+        assert await through.write() == 0
+
+    run(story())
+
+
+def test_keeping_the_cache_warm_has_its_bounds_and_its_failures_hurt_nobody() -> None:
+    async def story() -> None:
+        house = House()
+        through = WriteThrough(house.store, house.clock, house.cache)
+        through.note([f"f{n}" for n in range(20_000)])
+        await through.write()
+        assert len(house.store.asked[0]) == 500
+        house.cache.available = False
+        assert await through.write() == 0
+        house.store.available = False
+        assert await through.write() == 0
+
+    run(story())

@@ -1,0 +1,60 @@
+"""A read with a turn: the cache is asked once, and what it had is known when the store does not answer."""
+
+import asyncio
+
+import pytest
+
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry.cached_reader import FRESH_S
+from application.telemetry.current_values import CurrentValues
+from application.telemetry.rate_limited_reads import CurrentReads
+from tests.unit.application.telemetry.test_current_values import House, settled
+
+
+def reads_of(house: House, *, remembered: int | None = None) -> CurrentReads:
+    values = house.values
+    if remembered is not None:
+        values = CurrentValues(house.store, house.clock, house.cache)
+        values._current._most_remembered = remembered
+    return CurrentReads(values, house.cache, every_s=1e-9)
+
+
+async def source_of(reads: CurrentReads, facility_id: str = "a") -> tuple[str, float | None]:
+    read = await reads.read("key", facility_id)
+    await settled()
+    assert read.answer is not None
+    return read.answer.source, None if read.answer.value is None else read.answer.value.kw
+
+
+def test_whatever_is_in_the_cache_it_is_asked_once_a_read() -> None:
+    async def story() -> None:
+        house = House()
+        house.reading()
+        reads = reads_of(house)
+        assert [await source_of(reads) for _ in range(2)] == [("store", 10.0), ("cache", 10.0)]
+        house.clock.advance(seconds=FRESH_S)
+        assert await source_of(reads) == ("store", 10.0)
+        assert house.cache.asked == []  # beside the turns
+        house.cache.available = False
+        assert await source_of(reads) == ("cache", 10.0)
+
+    asyncio.run(story())
+
+
+def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_away() -> None:
+    async def story() -> None:
+        house = House()
+        for name in ("a", "b", "c"):
+            house.reading(name)
+            await house.kw(name)
+        reads = reads_of(House(house), remembered=1)  # which forgets what it saw of the others
+        for name in ("a", "b", "c"):
+            assert await source_of(reads, name) == ("cache", 10.0)
+        house.clock.advance(seconds=2 * FRESH_S)
+        house.store.available = False
+        for name in ("a", "b", "c"):
+            assert await source_of(reads, name) == ("last_known", 10.0)
+        with pytest.raises(TelemetryStoreUnavailable):
+            await reads.read("key", "never seen")
+
+    asyncio.run(story())

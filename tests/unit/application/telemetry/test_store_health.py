@@ -1,0 +1,122 @@
+"""Shares of failed writes and percentiles of queries, and the alerts that follow from them."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry import store_health
+from application.telemetry.store_health import (
+    LEAST,
+    WINDOW_S,
+    TelemetryHealth,
+    WatchedMeterPowers,
+    WatchedRollups,
+    WatchedTelemetryStore,
+)
+from domain.telemetry.meter_reading import MeterReading
+from domain.time_series.windows import TimeWindow
+from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
+from tests.fakes.clock import NOON, FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.meter_powers import FakeMeterPowers
+from tests.fakes.telemetry.rollups import FakeTelemetryRollups
+from tests.fakes.telemetry.store import FakeTelemetryStore
+
+
+class Hand:
+    """Moved by hand."""
+
+    seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def health_of(
+    writes: Sequence[bool] = (), queries: Sequence[float] = (), hand: Hand | None = None
+) -> TelemetryHealth:
+    health = TelemetryHealth(hand or Hand())
+    for well in writes:
+        health.wrote(well=well)
+    for seconds in queries:
+        health.asked(seconds)
+    return health
+
+
+def test_the_share_of_failed_writes() -> None:
+    assert health_of([True] * 99 + [False]).write_error_pct() == pytest.approx(1.0)
+
+
+def test_few_calls_say_nothing() -> None:
+    health = health_of([False] * (LEAST - 1), [9.0] * (LEAST - 1))
+    assert (health.write_error_pct(), health.query_p99_s()) == (None, None)
+
+
+def test_the_slowest_hundredth_counts() -> None:
+    assert health_of(queries=[0.1] * 98 + [2.0] * 2).query_p99_s() == 2.0
+    assert health_of(queries=[0.1] * 99 + [2.0]).query_p99_s() == 0.1
+
+
+def test_what_is_long_ago_counts_no_more() -> None:
+    hand = Hand()
+    health = health_of([False] * 50, hand=hand)
+    hand.seconds += WINDOW_S + 1
+    for _ in range(LEAST):
+        health.wrote(well=True)
+    assert health.write_error_pct() == 0.0
+
+
+def test_alerts_are_raised_and_cleared_by_process() -> None:
+    alerts, clock, hand = FakeAlertRegistry(), FakeClock(), Hand()
+    health = health_of([True] * 95 + [False] * 5, [3.0] * 50, hand)
+    watch = TelemetryWatch(health=health, alerts=alerts, clock=clock, process="aggregate")
+    asyncio.run(watch.look())
+    assert {(alert.name, alert.subject) for alert in alerts.listed()} == {
+        ("telemetry_write_errors", "aggregate"),
+        ("telemetry_queries_slow", "aggregate"),
+    }
+    hand.seconds += WINDOW_S + 1
+    for _ in range(LEAST):
+        health.wrote(well=True)
+        health.asked(0.01)
+    asyncio.run(watch.look())
+    assert alerts.listed() == []
+
+
+def test_every_call_is_counted_and_failed_ones_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_health, "LEAST", 1)
+    store, health = FakeTelemetryStore(), TelemetryHealth()
+    heard: list[set[str]] = []
+    watched = WatchedTelemetryStore(store, health, lambda ids: heard.append(set(ids)))
+    readings = [MeterReading(name, "m", NOON, 1.0, None) for name in ("a", "b", "a")]
+    assert watched.write_readings(3, 7, readings) == 2
+    assert (watched.position(3), heard) == (7, [{"a", "b"}])
+    assert [value.facility_id for value in watched.current(["b"])] == ["b"]
+    window = TimeWindow(NOON, NOON + timedelta(hours=1))
+    assert watched.interval_series_of(["a"], window).facility_ids == ("a",)
+    store.available = False
+    with pytest.raises(TelemetryStoreUnavailable):
+        watched.write_readings(3, 8, readings)
+    assert health.write_error_pct() == 50.0
+    assert health.query_p99_s() is not None
+    assert len(heard) == 1
+
+
+def test_what_histories_ask_counts_whether_it_succeeds_or_not() -> None:
+    health, store = TelemetryHealth(), FakeTelemetryStore()
+    window = TimeWindow(NOON, NOON + timedelta(hours=1))
+    rollups = WatchedRollups(FakeTelemetryRollups(store, FakeClock(NOON)), health)
+    powers = WatchedMeterPowers(FakeMeterPowers(store), health)
+    for _ in range(LEAST // 2 - 1):
+        rollups.rollups("a", window, 60)
+        powers.meter_powers("a", window)
+    assert health.query_p99_s() is None
+    store.available = False
+    with pytest.raises(TelemetryStoreUnavailable):
+        rollups.rollups("a", window, 60)
+    with pytest.raises(TelemetryStoreUnavailable):
+        powers.meter_powers("a", window)
+    assert health.query_p99_s() is not None

@@ -1,0 +1,221 @@
+"""Weather that is asked for within the hour, and what is given out while the service is away."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from application.forecast.cycle_weather import WeatherDesk
+from application.ports.weather.source import WeatherReport, WeatherUnavailable
+from application.weather.cached_source import RememberedWeather, hours_of
+from domain.forecast import data_quality
+from domain.time_series.windows import IntervalSeries
+from tests.fakes.clock import FakeClock
+from tests.fakes.shared_cache import FakeCurrentCache
+
+START = datetime(2026, 7, 14, 20, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+HORIZON = timedelta(hours=24)
+
+
+class Told:
+    """Says the hour of the day as its temperature, two days ahead at most; `away` it says nothing."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.away = False
+        self.ahead = 2 * DAY
+        self.asked: list[tuple[datetime, datetime]] = []
+
+    async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
+        if self.away:
+            raise WeatherUnavailable("away")
+        self.asked.append((starts_at, ends_at))
+        hours = [starts_at + HOUR * n for n in range((ends_at - starts_at) // HOUR)]
+        told = [float(at.hour) if at < self.clock.moment + self.ahead else None for at in hours]
+        return WeatherReport(
+            cell=cell, issued_at=self.clock.moment, temp_c=IntervalSeries.of(starts_at, 3600, told)
+        )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(START)
+
+
+@pytest.fixture
+def service(clock: FakeClock) -> Told:
+    return Told(clock)
+
+
+async def asked_at(
+    weather: RememberedWeather, clock: FakeClock, *, back: timedelta = 8 * DAY
+) -> WeatherReport:
+    hour = clock.moment.replace(minute=0)
+    return await weather.hourly("cell-1", hour - back, hour + HORIZON + HOUR)
+
+
+def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        weather = RememberedWeather(service, clock)
+        for _ in range(4):
+            report = await asked_at(weather, clock)
+            assert np.isfinite(report.temp_c.values).all()
+            clock.moment += timedelta(minutes=14)
+        assert len(service.asked) == 1
+        clock.moment += timedelta(minutes=14)
+        await asked_at(weather, clock)
+        assert len(service.asked) == 2
+
+    asyncio.run(story())
+
+
+def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        weather = RememberedWeather(service, clock)
+        for _ in range(49):
+            report = await asked_at(weather, clock)
+            assert report.temp_c.values.tolist() == [
+                float((report.temp_c.starts_at + HOUR * n).hour) for n in range(8 * 24 + 25)
+            ]
+            clock.moment += HOUR
+        past = [first for first, last in service.asked if last - first > 2 * DAY]
+        since = START.replace(minute=0)
+        assert past == [since - 8 * DAY, since - DAY, since]
+
+    asyncio.run(story())
+
+
+def test_a_longer_past_than_is_known_is_asked_for(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        weather = RememberedWeather(service, clock)
+        await asked_at(weather, clock)
+        report = await asked_at(weather, clock, back=42 * DAY)
+        assert np.isfinite(report.temp_c.values).all()
+        await asked_at(weather, clock, back=42 * DAY)
+        assert len(service.asked) == 2
+
+    asyncio.run(story())
+
+
+def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        cache = FakeCurrentCache()
+        one, other = (RememberedWeather(service, clock, cache) for _ in range(2))
+        mine, theirs = await asked_at(one, clock), await asked_at(other, clock)
+        assert len(service.asked) == 1
+        assert theirs.issued_at == mine.issued_at
+        assert theirs.temp_c.values.tolist() == mine.temp_c.values.tolist()
+
+    asyncio.run(story())
+
+
+def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        cache = FakeCurrentCache()
+        cache.available = False
+        weather = RememberedWeather(service, clock, cache)
+        await asked_at(weather, clock)
+        await asked_at(weather, clock)
+        assert len(service.asked) == 1
+
+    asyncio.run(story())
+
+
+def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        cache = FakeCurrentCache()
+        await cache.put_many({"weather:cell-1": b"[1, 2]"}, kept_wall_s=60.0)
+        assert (await asked_at(RememberedWeather(service, clock, cache), clock)).issued_at == START
+
+    asyncio.run(story())
+
+
+def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
+    clock: FakeClock, service: Told
+) -> None:
+    async def story() -> None:
+        cache = FakeCurrentCache()
+        await asked_at(RememberedWeather(service, clock, cache), clock)
+        service.away = True
+        clock.moment += 5 * HOUR
+        # A new process, which only the cache can tell of it.
+        report = await asked_at(RememberedWeather(service, clock, cache), clock)
+        assert clock.moment - report.issued_at == 5 * HOUR
+
+    asyncio.run(story())
+
+
+def test_with_nothing_known_an_absent_service_is_named(clock: FakeClock, service: Told) -> None:
+    async def story() -> None:
+        service.away = True
+        with pytest.raises(WeatherUnavailable, match="away"):
+            await asked_at(RememberedWeather(service, clock), clock)
+
+    asyncio.run(story())
+
+
+def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
+    clock: FakeClock, service: Told
+) -> None:
+    """Each state by the quality that a forecast has in it."""
+
+    async def quality(desk: WeatherDesk) -> tuple[str, str, str | None]:
+        found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
+        told = np.full(24, np.nan)
+        if found.report is not None:
+            told = hours_of(
+                found.report.temp_c, clock.moment.replace(minute=0), clock.moment.replace(minute=0) + DAY
+            )
+        available = bool(np.isfinite(told).mean() >= 0.7)
+        right = told == np.array([(clock.moment + HOUR * n).hour for n in range(24)])
+        known = "none" if not available else "right" if right[np.isfinite(told)].all() else "wrong"
+        return (
+            known,
+            found.problem or "",
+            data_quality(
+                at=clock.moment,
+                newest_reading_at=clock.moment,
+                sensor_coverage_pct=100.0,
+                weather_available=available,
+                weather_age_s=found.age_s if available else None,
+            ),
+        )
+
+    async def story() -> None:
+        desk = WeatherDesk(RememberedWeather(service, clock), clock)
+        assert await quality(desk) == ("right", "", "full")
+        service.away = True
+        clock.moment += 2 * HOUR
+        assert (await quality(desk))[2] == "full"
+        clock.moment += 2 * HOUR
+        # The last report still reaches the horizon.
+        assert await quality(desk) == ("right", "the newest weather is 4 h old", "degraded_stale_weather")
+        clock.moment += 24 * HOUR
+        # It ends at 46 h: what lies beyond is the day before's.
+        assert await quality(desk) == ("right", "the newest weather is 28 h old", "degraded_stale_weather")
+        clock.moment += 80 * HOUR
+        assert (await quality(desk))[::2] == ("none", "degraded_no_weather")
+        service.away = False
+        assert await quality(desk) == ("right", "", "full")
+
+    asyncio.run(story())
+
+
+def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
+    clock: FakeClock, service: Told
+) -> None:
+    """As where the contract covers one day alone: yesterday's temperature would pass as a forecast of full quality."""
+
+    async def story() -> None:
+        service.ahead = timedelta(hours=8)
+        desk = WeatherDesk(service, clock)
+        found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
+        assert (found.is_usable, found.age_s) == (False, 0.0)
+        assert "see what the contract covers" in (found.problem or "")
+        assert found.report is not None
+        assert np.isfinite(hours_of(found.report.temp_c, START.replace(minute=0), START + HORIZON)).sum() == 9
+
+    asyncio.run(story())

@@ -1,0 +1,63 @@
+"""The alert before the weather quota is used up."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from application.ports.operations.unavailable import OperationsUnavailable
+from application.ports.weather.quota import QuotaUse
+from application.weather.quota_alert import WatchedQuota
+from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
+
+NOW = datetime(2026, 7, 14, tzinfo=UTC)
+
+
+class Told:
+    """A quota of 1,000 of which so much is used as the test says."""
+
+    used = 0
+
+    async def take(self) -> QuotaUse:
+        return await self.standing()
+
+    async def standing(self) -> QuotaUse:
+        return QuotaUse(allowed=True, used=self.used, quota=1_000)
+
+
+class Away(FakeAlertRegistry):
+    away = True
+
+    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        if self.away:
+            raise OperationsUnavailable("away")
+        super().raise_alert(name, subject, detail, at=at)
+
+
+def open_alerts(quota: WatchedQuota, told: Told, alerts: FakeAlertRegistry, used: int) -> list[str]:
+    told.used = used
+    asyncio.run(quota.take())
+    return [alert.detail for alert in alerts.listed()]
+
+
+def test_it_is_raised_from_80_percent_on_and_cleared_in_the_next_month() -> None:
+    told, alerts = Told(), FakeAlertRegistry()
+    quota = WatchedQuota(told, alerts, FakeClock(NOW))
+    assert open_alerts(quota, told, alerts, 799) == []
+    assert open_alerts(quota, told, alerts, 800) == ["800 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, told, alerts, 801) == ["800 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, told, alerts, 830) == ["830 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, told, alerts, 1) == []
+
+
+def test_a_register_that_is_away_is_told_at_the_next_call() -> None:
+    told, alerts = Told(), Away()
+    quota = WatchedQuota(told, alerts, FakeClock(NOW))
+    assert open_alerts(quota, told, alerts, 900) == []
+    alerts.away = False
+    assert open_alerts(quota, told, alerts, 901) == ["901 of 1000 weather calls of July are used"]
+
+
+def test_a_process_that_starts_in_a_new_month_clears_what_another_left_open() -> None:
+    told, alerts = Told(), FakeAlertRegistry()
+    alerts.raise_alert("weather_quota", "weather", "of June", at=NOW)
+    assert open_alerts(WatchedQuota(told, alerts, FakeClock(NOW)), told, alerts, 1) == []

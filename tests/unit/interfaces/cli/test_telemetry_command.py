@@ -1,0 +1,144 @@
+"""`gridproof telemetry import` from the outside, on the fake store."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.readings_file import open_readings_file
+from application.ports.telemetry.store import TelemetryStore
+from domain.time_series.windows import TimeWindow
+from interfaces.cli.telemetry.commands import telemetry_group
+from tests.fakes.telemetry.store import FakeTelemetryStore
+from tests.green_button import Feed, Interval, Meter, Point
+
+T0 = datetime(2026, 7, 14, tzinfo=UTC)
+CSV = """facility,timestamp,load_kwh,temp_c
+a,2026-07-14T00:00:00Z,10,20.5
+a,2026-07-14T00:15:00Z,,20.5
+a,2026-07-14T00:30:00Z,12,20.5
+a,2026-07-14T01:00:00Z,12,
+b,2026-07-14T02:00:00+02:00,40,
+b,2026-07-14T03:00:00+02:00,44,
+"""
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeTelemetryStore:
+    fake = FakeTelemetryStore()
+
+    @contextmanager
+    def opened() -> Iterator[TelemetryStore]:
+        yield fake
+
+    monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_store", opened)
+    monkeypatch.setattr("interfaces.cli.telemetry.commands.open_readings", open_readings_file)
+    return fake
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Path:
+    path = tmp_path / "load.csv"
+    path.write_text(CSV)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(telemetry_group, ["import", *map(str, arguments)])
+
+
+def test_it_stores_what_the_file_says_and_reports_the_gaps(store: FakeTelemetryStore, load: Path) -> None:
+    result = run(load)
+    assert result.exit_code == 0, result.output
+    assert (
+        "a: 4 rows of 900 s, 2026-07-14 00:00 to 2026-07-14 01:15 UTC, 2 missing in 2 gaps" in result.stdout
+    )
+    assert "b: 2 rows of 3600 s, 2026-07-14 00:00 to 2026-07-14 02:00 UTC, no gaps" in result.stdout
+    assert "6 rows: 6 new, 0 corrected, 0 already stored" in result.stdout
+    assert "stored 6 of 6 rows" in result.stderr
+    hour = TimeWindow(T0, T0 + timedelta(hours=1))
+    assert store.interval_series("a", hour).values[[0, 2]].tolist() == [40.0, 48.0]
+    block = store.interval_series_of(["b", "a"], hour)
+    assert block.mean_kw[0].tolist() == [40.0] * 4
+    assert block.expanded.tolist() == [[True] * 4, [False] * 4]
+    assert block.temp_c[1, :3].tolist() == [20.5] * 3
+
+
+def test_the_same_file_again_changes_nothing_and_says_so_as_json(
+    store: FakeTelemetryStore, load: Path
+) -> None:
+    run(load)
+    document = json.loads(run(load, "--json").stdout)
+    assert (document["rows"], document["added"], document["changed"], document["unchanged"]) == (6, 0, 0, 6)
+    assert [f["facility_id"] for f in document["facilities"]] == ["a", "b"]
+    assert document["facilities"][0]["gaps"] == 2
+
+
+def test_only_the_named_facility_is_imported(store: FakeTelemetryStore, load: Path) -> None:
+    assert "2 rows: 2 new" in run(load, "--facility", "b").stdout
+    assert store.newest_reading_at("a") is None
+
+
+def test_a_wrong_line_stores_nothing_and_is_named(store: FakeTelemetryStore, load: Path) -> None:
+    load.write_text(CSV + "b,noon,1,\n")
+    result = run(load)
+    assert result.exit_code == 1
+    assert f"{load}:8:" in result.stderr
+    assert store.imported == {}
+
+
+def test_an_absent_store_says_what_to_do(store: FakeTelemetryStore, load: Path) -> None:
+    store.available = False
+    result = run(load)
+    assert result.exit_code == 1
+    assert "gridproof up" in result.stderr
+
+
+def test_a_dry_run_says_what_is_there_and_stores_nothing(store: FakeTelemetryStore, load: Path) -> None:
+    store.available = False  # it is not even asked
+    result = run(load, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "6 rows; dry run: nothing was stored" in result.stdout
+    assert "1 steps are not there" in result.stdout
+    document = json.loads(run(load, "--dry-run", "--json").stdout)
+    assert (document["dry_run"], document["rows"], document["added"]) == (True, 6, 0)
+    assert document["inspected"][0]["counts"] == {"gap": 1}
+    assert store.imported == {}
+
+
+def test_a_dry_run_of_what_would_be_refused_lists_all_that_is_odd(
+    store: FakeTelemetryStore, load: Path
+) -> None:
+    load.write_text(CSV + "b,2026-07-14T00:00:00Z,41,\nb,2026-07-14T01:00:00Z,41,\n")
+    result = run(load, "--dry-run")
+    assert result.exit_code == 3
+    assert result.stdout.count("duplicate") == 2
+    assert "would be refused" in result.stderr
+    document = json.loads(run(load, "--dry-run", "--json").stdout)
+    assert "another row" in document["would_be_refused"]
+    assert [f["line"] for f in document["inspected"][1]["findings"]] == [8, 9]
+    refused = run(load)
+    assert refused.exit_code == 1
+    assert refused.stdout.count("duplicate") == 2
+    assert store.imported == {}
+
+
+def test_green_button_xml_is_imported_for_the_facility_that_is_named(
+    store: FakeTelemetryStore, tmp_path: Path
+) -> None:
+    start = int(T0.timestamp())
+    meter = Meter([[Interval(start + 900 * n, 2_500 + n, quality="8") for n in range(4)]])
+    feed = Feed([Point([meter], title="12 High Street")]).write(tmp_path / "usage.xml")
+    assert "--facility" in run(feed).stderr
+    result = run(feed, "--facility", "fac-009")
+    assert result.exit_code == 0, result.output
+    assert "fac-009: 4 estimated" in result.stdout
+    assert "4 rows: 4 new" in result.stdout
+    hour = TimeWindow(T0, T0 + timedelta(hours=1))
+    assert store.interval_series("fac-009", hour).values.tolist() == pytest.approx(
+        [10.0, 10.004, 10.008, 10.012]
+    )

@@ -1,0 +1,76 @@
+"""How a DR event performed, and what the utility was told of it: over the real projections of a walked log."""
+
+from typing import Any
+
+import pytest
+
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.stream_log import FakeStoryLog
+from tests.property.projections.projected_logs import PortfolioWalk
+from tests.unit.interfaces.web.edge import Edge, problem_of
+
+
+class Measured:
+    """A DR event that served to its measurement, and an edge that shows it."""
+
+    def __init__(self) -> None:
+        walk = PortfolioWalk()
+        self.dr_event = walk.happy()
+        walk._tell(self.dr_event, 0)
+        walk._tell(self.dr_event, 0)
+        self.edge = Edge(others={"story_log": FakeStoryLog(walk.entries)})
+        self.models = FakeReadModels(walk.entries)
+        self.edge.read_models = self.models  # type: ignore[assignment]
+
+    def read(self, path: str, key: dict[str, str] | None = None) -> Any:
+        key = key or self.edge.key("dashboard")
+        with self.edge.client() as client:
+            return client.get(f"/api/dr-events/{self.dr_event.id}/{path}", headers=key)
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    return Measured()
+
+
+def test_a_performance_has_what_was_asked_and_delivered_in_sum_and_by_facility(measured: Measured) -> None:
+    document = measured.read("performance").json()
+    row = measured.models.dr_events.get(measured.dr_event.id.hex) or measured.models.dr_events.get(
+        str(measured.dr_event.id)
+    )
+    assert row is not None
+    assert row.delivered_kw is not None
+    assert document["delivered_kw"] == row.delivered_kw
+    assert document["delivered_share"] == pytest.approx(row.delivered_kw / row.target_kw)
+    assert document["batch"]["asked"] == len(document["items"])
+    for item in document["items"]:
+        assert item["delivered_share"] == pytest.approx(item["delivered_kw"] / item["target_kw"])
+        assert item["measurement"]["baseline_method"]
+
+
+def test_a_facilitys_performance_has_the_intervals_of_its_measurement(measured: Measured) -> None:
+    first = measured.read("performance").json()["items"][0]
+    document = measured.read(f"performance/{first['facility_id']}").json()
+    assert {name: document[name] for name in first} == first
+    assert len(document["intervals"]) == first["measurement"]["intervals"] > 0
+    assert {"starts_at", "baseline_kw", "adjusted_kw", "metered_kw", "delivered_kw"} == set(
+        document["intervals"][0]
+    )
+
+
+def test_a_facility_without_a_part_in_it_is_not_found(measured: Measured) -> None:
+    assert problem_of(measured.read("performance/fac-nowhere"))["status"] == 404
+
+
+def test_callbacks_tell_how_each_ended(measured: Measured) -> None:
+    (told,) = measured.read("callbacks").json()["items"]
+    assert (told["kind"], told["state"], told["attempts"]) == ("started", "delivered", 2)
+    assert told["requested_at"] <= told["concluded_at"]
+
+
+@pytest.mark.parametrize("path", ["performance", "performance/fac-001", "callbacks"])
+def test_a_utility_sees_its_own_and_nobody_elses(measured: Measured, path: str) -> None:
+    own = measured.dr_event.state.utility_id
+    assert measured.read(path, measured.edge.key("utility", utility=own)).status_code == 200
+    other = measured.read(path, measured.edge.key("utility", utility="somebody-else"))
+    assert problem_of(other)["status"] == 404

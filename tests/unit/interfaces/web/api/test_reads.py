@@ -1,0 +1,190 @@
+"""Reads and decisions of people, over fakes of the ports."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from application.operations.dead_letter_replay import NotReplayable
+from application.ports.operations.dead_letters import DeadLetter
+from application.ports.telemetry.store import CurrentValue
+from projections.facility import FacilityRow, key_of
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
+
+LETTER = UUID("00000000-0000-0000-0000-00000000000a")
+
+
+def facility(facility_id: str) -> FacilityRow:
+    return FacilityRow(
+        facility_id=facility_id,
+        tz="UTC",
+        latitude=0.0,
+        longitude=0.0,
+        weather_cell="default",
+        status="active",
+        registered_at=NOW,
+        changed_at=NOW,
+    )
+
+
+class Meters:
+    def __init__(self, *values: CurrentValue) -> None:
+        self._values = {value.facility_id: value for value in values}
+
+    def current(self, facility_ids: list[str]) -> list[CurrentValue]:
+        return [self._values[found] for found in facility_ids if found in self._values]
+
+
+def measured(kw: float | None, at: datetime) -> CurrentValue:
+    return CurrentValue(facility_id="fac-001", kw=kw, measured_at=at, meters=())
+
+
+@pytest.mark.parametrize(
+    ("value", "kw", "age_s", "stale"),
+    [
+        (measured(118.2, NOW - timedelta(seconds=15)), 118.2, 15.0, False),
+        (measured(118.2, NOW - timedelta(seconds=121)), 118.2, 121.0, True),
+        (measured(None, NOW), None, 0.0, True),
+    ],
+)
+def test_a_current_value_says_how_old_it_is(
+    value: CurrentValue, kw: float, age_s: float, stale: bool
+) -> None:
+    edge = Edge(others={"telemetry": Meters(value)})
+    edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
+    key = edge.key("dashboard")
+    with edge.client() as client:
+        document = client.get("/api/facilities/fac-001/current", headers=key).json()
+    assert (document["kw"], document["age_s"], document["stale"]) == (kw, age_s, stale)
+    assert document["source"] == "store"
+    assert datetime.fromisoformat(document["measured_at"]) == value.measured_at
+
+
+def test_a_key_of_one_facility_sees_that_one_alone() -> None:
+    edge = Edge()
+    edge.read_models.facilities.rows = {key_of(name): facility(name) for name in ("fac-001", "fac-002")}
+    key = edge.key("dashboard", facility="fac-001")
+    with edge.client() as client:
+        listed = client.get("/api/facilities", headers=key).json()
+        assert [item["facility_id"] for item in listed["items"]] == ["fac-001"]
+        assert client.get("/api/facilities/fac-001", headers=key).status_code == 200
+        assert client.get("/api/facilities/fac-002", headers=key).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=2026-07-14T00:00:00Z&to=2026-07-14T00:00:00Z",
+        "from=2026-07-14T00:00:00&to=2026-07-15T00:00:00Z",
+        "from=2026-01-01T00:00:00Z&to=2026-07-15T00:00:00Z",
+        "from=2026-07-14T00:00:00Z",
+        "from=2026-07-14T00:00:00Z&to=2026-07-15T00:00:00Z&resolution=1y",
+        "from=0001-01-01T00:00:00%2B05:00&to=0001-01-01T01:00:00%2B05:00",
+        "from=9999-12-31T22:00:00-05:00&to=9999-12-31T23:00:00-05:00",
+    ],
+)
+def test_a_history_of_no_sensible_window_is_refused(query: str) -> None:
+    edge = Edge()
+    edge.read_models.facilities.rows = {key_of("fac-001"): facility("fac-001")}
+    key = edge.key("dashboard")
+    with edge.client() as client:
+        assert (
+            problem_of(client.get(f"/api/facilities/fac-001/history?{query}", headers=key))["status"] == 400
+        )
+
+
+def letters() -> FakeDeadLetters:
+    fake = FakeDeadLetters()
+    fake.park(
+        DeadLetter(
+            dead_letter_id=LETTER,
+            queue="callback",
+            subject="cb-1",
+            reason="HTTP 500",
+            body=b'{"kind": "started"}\xff',
+            parked_at=NOW,
+        )
+    )
+    return fake
+
+
+def test_a_dead_letter_is_listed_without_and_shown_with_its_body() -> None:
+    edge = Edge(others={"dead_letters": letters()})
+    key = edge.key("operator")
+    with edge.client() as client:
+        (item,) = client.get("/api/dead-letters", headers=key).json()["items"]
+        assert (item["dead_letter_id"], item["body"]) == (str(LETTER), None)
+        one = client.get(f"/api/dead-letters/{LETTER}", headers=key).json()
+        assert one["body"].startswith('{"kind": "started"}')
+        assert (
+            client.get("/api/dead-letters/00000000-0000-0000-0000-00000000000b", headers=key).status_code
+            == 404
+        )
+
+
+def test_discarding_needs_a_reason_and_is_recorded_with_who_and_when() -> None:
+    alerts = FakeAlertRegistry()
+    alerts.raise_alert("callback_undeliverable", letters().get(LETTER).subject, "HTTP 500", at=NOW)
+    edge = Edge(others={"dead_letters": letters(), "alerts": alerts})
+    key = edge.key("operator")
+    url = f"/api/dead-letters/{LETTER}/discard"
+    with edge.client() as client:
+        assert problem_of(client.post(url, json={"reason": "  "}, headers=key))["status"] == 400
+        document = client.post(url, json={"reason": "told by phone"}, headers=key).json()
+        assert document["status"] == "discarded"
+        assert document["decision_reason"] == "told by phone"
+        assert document["decided_by"].startswith("operator:")
+        again = problem_of(client.post(url, json={"reason": "again"}, headers=key))
+    assert (again["status"], again["type"]) == (409, "/problems/not-allowed-now")
+    assert alerts.listed() == [], "the alert of a callback is over once its letter is decided"
+
+
+class Replays:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[UUID, str, str]] = []
+        self._error = error
+
+    async def replay(self, dead_letter_id: UUID, *, by: str, reason: str) -> Any:
+        if self._error:
+            raise self._error
+        self.asked.append((dead_letter_id, by, reason))
+        return replace_status(letters().get(dead_letter_id))
+
+
+def replace_status(letter: DeadLetter) -> DeadLetter:
+    return DeadLetter(
+        **{name: getattr(letter, name) for name in letter.__struct_fields__} | {"status": "replayed"}
+    )
+
+
+def test_a_replay_is_asked_for_in_the_operators_name() -> None:
+    replays = Replays()
+    edge = Edge(others={"dead_letters": letters(), "dead_letter_replay": replays})
+    key = edge.key("operator")
+    with edge.client() as client:
+        response = client.post(f"/api/dead-letters/{LETTER}/replay", json={"reason": "mended"}, headers=key)
+    assert (response.status_code, response.json()["status"]) == (200, "replayed")
+    ((asked, by, reason),) = replays.asked
+    assert (asked, by.partition(":")[0], reason) == (LETTER, "operator", "mended")
+
+
+def test_what_cannot_be_replayed_says_so() -> None:
+    edge = Edge(others={"dead_letter_replay": Replays(NotReplayable("it is still malformed; discard it"))})
+    key = edge.key("operator")
+    with edge.client() as client:
+        response = client.post(f"/api/dead-letters/{LETTER}/replay", json={"reason": "x"}, headers=key)
+    document = problem_of(response)
+    assert (document["status"], document["detail"]) == (409, "it is still malformed; discard it")
+
+
+def test_alerts_are_listed() -> None:
+    alerts = FakeAlertRegistry()
+    alerts.raise_alert("bms_drift", "fac-001", "zone-1 is not curtailed", at=NOW)
+    edge = Edge(others={"alerts": alerts})
+    key = edge.key("dashboard")
+    with edge.client() as client:
+        (item,) = client.get("/api/alerts", headers=key).json()["items"]
+    assert (item["name"], item["subject"], item["severity"]) == ("bms_drift", "fac-001", "warning")

@@ -1,0 +1,164 @@
+"""Audits are folded again only where the log says something else than before, and never told from memory alone."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from domain.dr_event import DREvent
+from interfaces.web.caching import audit_cache
+from interfaces.web.caching.audit_cache import AuditAnswers
+from projections.audit import replay as audit_replay
+from projections.audit.replay import UnknownStory, audit_document
+from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
+from tests.fakes.stream_log import FakeStoryLog
+from tests.property.projections.projected_logs import PortfolioWalk
+
+
+@pytest.fixture
+def walk() -> PortfolioWalk:
+    made = PortfolioWalk()
+    made.happy()
+    return made
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many entries each fold was of."""
+    counted: list[int] = []
+    replay: Callable[..., Any] = audit_replay.replay
+
+    def counting(entries: list[StoryEntry], *others: Any, **named: Any) -> Any:
+        counted.append(len(entries))
+        return replay(entries, *others, **named)
+
+    monkeypatch.setattr(audit_cache, "replay", counting)
+    return counted
+
+
+def test_the_same_log_is_folded_once_and_what_was_added_is_told(
+    walk: PortfolioWalk, folds: list[int]
+) -> None:
+    log = FakeStoryLog(walk.entries)
+    answers, dr_event = AuditAnswers(log), walk.dr_events[0]
+    shorter = FakeStoryLog(walk.entries[:-1])
+    log.entries, whole = shorter.entries, log.entries
+    for _ in range(3):
+        assert answers.encoded(dr_event.id, as_of=None) == expected(log, dr_event)
+    assert len(folds) == 1
+    log.entries = whole
+    assert answers.encoded(dr_event.id, as_of=None) == expected(log, dr_event)
+    walk.open_dr_event()  # of another one: the position that it was taken at moves all the same
+    log.entries = FakeStoryLog(walk.entries).entries
+    told = msgspec.json.decode(answers.encoded(dr_event.id, as_of=None))
+    assert told["position"] == log.head() > whole[-1].position
+    assert answers.encoded(dr_event.id, as_of=None) == expected(log, dr_event)
+
+
+def test_an_entry_that_was_tampered_with_is_told_as_it_stands_in_the_log(
+    walk: PortfolioWalk, folds: list[int]
+) -> None:
+    log = FakeStoryLog(walk.entries)
+    answers, dr_event = AuditAnswers(log), walk.dr_events[0]
+    assert b'"actor":"mallory"' not in answers.encoded(dr_event.id, as_of=None)
+    place = next(n for n, e in enumerate(log.entries) if isinstance(e.domain_event, DREvent.Accepted))
+    entry = log.entries[place]
+    changed = msgspec.structs.replace(entry.domain_event, actor="mallory")
+    log.entries[place] = StoryEntry(entry.position, changed)
+    told = answers.encoded(dr_event.id, as_of=None)
+    assert told == expected(log, dr_event)
+    assert b"mallory" in told
+    assert len(folds) == 2
+
+
+def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, folds: list[int]) -> None:
+    log = FakeStoryLog(walk.entries)
+    positions = [
+        entry.position for entry in log.entries if entry.domain_event.originator_id == walk.dr_events[0].id
+    ]
+    answers = AuditAnswers(log, most_entries=len(log.entries))
+    for position in positions + positions[::-1]:
+        told = answers.encoded(walk.dr_events[0].id, as_of=position)
+        assert msgspec.json.decode(told)["position"] == position
+        assert told == msgspec.json.encode(audit_document(log, walk.dr_events[0].id, as_of=position))
+        assert sum(told.size for told in answers._told.values()) <= len(log.entries)
+    assert len(positions) < len(folds) <= 2 * len(positions)
+
+
+def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
+    walk: PortfolioWalk, folds: list[int]
+) -> None:
+    log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
+    positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
+    whole, once = positions[-1], positions[:5]
+    for position in (whole, *once):
+        AuditAnswers(log).encoded(dr_event, as_of=position)
+    most, *others = folds
+    assert sum(others) > max(others) + 1
+    folds.clear()
+    answers = AuditAnswers(log, most_entries=most + max(others) + 2 * len(walk.facilities) + 1)
+    for position in once:
+        answers.encoded(dr_event, as_of=whole)
+        answers.encoded(dr_event, as_of=position)
+    answers.encoded(dr_event, as_of=whole)
+    assert folds == [most, *others]
+    assert answers._entries == sum(told.size for told in answers._told.values())
+
+
+def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, folds: list[int]) -> None:
+    log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
+    positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
+    answers = AuditAnswers(log, most_entries=1 + len(walk.facilities))
+    for position in (positions[0], positions[-1], positions[0]):
+        answers.encoded(dr_event, as_of=position)
+    assert len(folds) == 2
+
+
+def test_a_story_is_read_at_once_while_it_is_told_where_it_was_before(walk: PortfolioWalk) -> None:
+    log, dr_event = CountedLog(walk.entries), walk.dr_events[0]
+    whole, answers = log.entries, AuditAnswers(log)
+
+    def reads(as_of: int | None) -> int:
+        log.reads = 0
+        told = answers.encoded(dr_event.id, as_of=as_of)
+        reads = log.reads
+        assert told == msgspec.json.encode(audit_document(log, dr_event.id, as_of=as_of))
+        return reads
+
+    opened = next(n for n, e in enumerate(whole) if isinstance(e.domain_event, DREvent.Opened))
+    log.entries = whole[: opened + 1]
+    assert [reads(None), reads(None)] == [1, 1]
+    log.entries = whole  # now it names facilities
+    assert [reads(None), reads(None)] == [2, 1]
+    assert reads(whole[opened].position) == 1  # what was told of now says where to look for before
+    log.entries = whole[: opened + 1]  # as no log does: what it named is not there any more
+    assert [reads(None), reads(None)] == [2, 1]
+
+
+class CountedLog(FakeStoryLog):
+    reads = 0
+
+    def told_of(self, *args: Any, **named: Any) -> ToldStory:
+        self.reads += 1
+        return super().told_of(*args, **named)
+
+
+def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = FakeStoryLog(walk.entries)
+    answers = AuditAnswers(log)
+    answers.encoded(walk.dr_events[0].id, as_of=None)
+    with pytest.raises(UnknownStory):
+        answers.encoded(uuid4(), as_of=None)
+
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise StoryLogUnavailable
+
+    monkeypatch.setattr(log, "told_of", unavailable)
+    with pytest.raises(StoryLogUnavailable):
+        answers.encoded(walk.dr_events[0].id, as_of=None)
+
+
+def expected(log: FakeStoryLog, dr_event: DREvent) -> bytes:
+    return msgspec.json.encode(audit_document(log, dr_event.id))

@@ -1,0 +1,133 @@
+"""A page is answered as it was only while no row can have changed, and to nobody else than before."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from sys import getsizeof
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from interfaces.web.caching.coalescing import SharedReads
+from interfaces.web.caching.page_cache import OVERHEAD, KnownPages
+from interfaces.web.requests.paging import shared_listing
+from projections.dr_event.projection import DREventRow
+from projections.facility import FacilityRow
+from projections.queries.views import Page, RowsVersion
+from tests.unit.interfaces.web.api.test_reads import facility
+from tests.unit.interfaces.web.edge import Edge, ListedRows
+
+AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
+VERSION = RowsVersion(1, 10, AT)
+VIEW = object()
+
+
+def test_another_version_or_none_is_not_known() -> None:
+    pages = KnownPages()
+    pages.keep("page", VIEW, VERSION, b"[]")
+    assert pages.find("page", VIEW, RowsVersion(1, 10, AT)) == b"[]"
+    for other in (
+        RowsVersion(2, 10, AT),
+        RowsVersion(1, 11, AT),
+        RowsVersion(1, 10, AT + timedelta(microseconds=1)),
+        None,
+    ):
+        assert pages.find("page", VIEW, other) is None
+    assert pages.find("page", object(), VERSION) is None
+    assert pages.find("another", VIEW, VERSION) is None
+    pages.keep("page", VIEW, None, b"[]")
+    assert pages.find("page", VIEW, None) is None
+
+
+def test_what_is_kept_has_an_upper_bound() -> None:
+    pages = KnownPages(most_bytes=3 * (100 + getsizeof(9) + OVERHEAD))
+    for number in range(10):
+        pages.keep(number, VIEW, VERSION, b"x" * 100)
+        pages.find(0, VIEW, VERSION)
+    assert [number for number in range(10) if pages.find(number, VIEW, VERSION)] == [0, 8, 9]
+    pages.keep("large", VIEW, VERSION, b"x" * 10_000)
+    assert pages.find("large", VIEW, VERSION) is None
+    assert pages.find(0, VIEW, VERSION)  # nothing had to go for it
+
+
+def test_what_callers_write_into_a_name_counts_too() -> None:
+    pages = KnownPages(most_bytes=20_000)
+    for number in range(10):
+        pages.keep((1, (("status", "x" * 4_000),), f"{number}"), VIEW, VERSION, b"[]")
+    assert len(pages._pages) == 4
+
+
+def test_the_same_rows_in_another_form_are_another_page() -> None:
+    view: ListedRows[FacilityRow] = ListedRows({"fac-001": facility("fac-001")}, rows_version=VERSION)
+
+    class Pages:
+        shared, pages = SharedReads(), KnownPages()
+
+    async def listed(**form: Callable[[FacilityRow], object]) -> list[object]:
+        asked: dict[str, Any] = {"filters": {}, "tenant": None, "cursor": None, "limit": 10, **form}
+        body: bytes = (await shared_listing(Pages(), view, **asked)).content
+        items: list[object] = msgspec.json.decode(body)["items"]
+        return items
+
+    async def story() -> None:
+        whole, names = await listed(), await listed(as_item=name_of)
+        assert (names, await listed()) == (["fac-001"], whole)
+
+    asyncio.run(story())
+
+
+def name_of(row: FacilityRow) -> str:
+    return row.facility_id
+
+
+def test_a_list_is_read_again_once_its_rows_may_have_changed() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    view = edge.read_models.facilities
+    view.rows = {"fac-001": facility("fac-001")}
+    view.rows_version = VERSION
+    read: list[object] = []
+    listed = view.listed
+
+    def counting(**asked: object) -> Page:  # type: ignore[type-arg]
+        read.append(asked)
+        page: Page = listed(**asked)  # type: ignore[type-arg]
+        return page
+
+    view.listed = counting
+    with edge.client() as client:
+        answers = [client.get("/api/facilities", headers=key) for _ in range(3)]
+        assert len({answer.content for answer in answers}) == len(read) == 1
+        client.get("/api/facilities?status=active", headers=key)
+        assert len(read) == 2
+        view.rows["fac-002"] = facility("fac-002")
+        view.rows_version = RowsVersion(1, 11, AT)
+        assert [row["facility_id"] for row in client.get("/api/facilities", headers=key).json()["items"]] == [
+            "fac-001",
+            "fac-002",
+        ]
+
+
+def test_a_utility_is_never_answered_what_another_was() -> None:
+    edge = Edge()
+    edge.read_models.dr_events.rows_version = VERSION
+    for utility in ("util-1", "util-2"):
+        row = DREventRow(
+            dr_event_id=uuid4(),
+            utility_id=utility,
+            utility_event_id="U-1",
+            status="accepted",
+            opened_at=AT,
+            changed_at=AT,
+            correlation_id=uuid4(),
+            trace_id="0" * 32,
+            domain_events=1,
+        )
+        edge.read_models.dr_events.rows[str(row.dr_event_id)] = row
+    keys = {utility: edge.key("utility", utility=utility) for utility in ("util-1", "util-2")}
+    with edge.client() as client:
+        for utility in ("util-1", "util-2", "util-1", "util-2"):
+            items = client.get("/api/dr-events", headers=keys[utility]).json()["items"]
+            assert [item["utility_id"] for item in items] == [utility]
+        assert len(client.get("/api/dr-events", headers=edge.key("operator")).json()["items"]) == 2

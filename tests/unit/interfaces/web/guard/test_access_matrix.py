@@ -1,0 +1,209 @@
+"""Every route by every caller: each role, another tenant, a key of one facility, no key, a revoked key.
+
+The routes are the application's own, so a new one is in the matrix; what a caller may is read from the table of access,
+and what it then sees from the log that is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import httpx
+import pytest
+
+from application.ledger.proof import NotProvable
+from application.ports.access.api_keys import Role
+from interfaces.web.guard.access import ACCESS, FOR_ONE_FACILITY
+from tests.fakes.forecast.past_forecasts import FakePastForecasts
+from tests.fakes.forecast.scores import FakeForecastScores
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.telemetry.meter_powers import FakeMeterPowers
+from tests.fakes.telemetry.rollups import FakeTelemetryRollups
+from tests.fakes.telemetry.store import FakeTelemetryStore
+from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
+from tests.unit.interfaces.web.api.test_facility_registration import ENTRY
+from tests.unit.interfaces.web.edge import NOW, Edge, accepting, notification, problem_of
+from tests.unit.interfaces.web.test_app import routes
+
+ROLES: tuple[Role, ...] = get_args(Role)
+LETTER = "00000000-0000-0000-0000-000000000001"
+BODIES: dict[str, Any] = {
+    "POST /webhooks/utility/dr-notification": notification(),
+    "PATCH /webhooks/utility/dr-notification/{utility_event_id}": notification(modification_number=1),
+    "DELETE /webhooks/utility/dr-notification/{utility_event_id}": None,
+    "POST /api/dr-events/{dr_event_id}/cancellation": {"reason": "x"},
+    "POST /api/dr-events/{dr_event_id}/overrides": {"facility_id": "fac-001", "reason": "x"},
+    "POST /api/dr-events/{dr_event_id}/restored-by-hand": {"facility_id": "fac-001", "reason": "x"},
+    "POST /api/facilities": ENTRY,
+    "POST /api/facilities/{facility_id}/maintenance": {"action": "end"},
+    "POST /api/facilities/{facility_id}/opt-out": {"reason": "x"},
+    "POST /api/facilities/{facility_id}/opt-in": {"reason": "x"},
+    "POST /api/dead-letters/{dead_letter_id}/discard": {"reason": "x"},
+    "POST /api/dead-letters/{dead_letter_id}/replay": {"reason": "x"},
+    "POST /api/session": None,
+    "DELETE /api/session": None,
+}
+QUERIES = {
+    "GET /api/facilities/{facility_id}/history": "?from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z",
+    # Who is let in is told that this is no id, instead of a stream without an end.
+    "GET /api/stream": "?dr_event_id=everything",
+}
+OF_ONE_DR_EVENT = sorted(route for route in ACCESS if route.startswith("GET /api/dr-events/{dr_event_id}"))
+CLOSED = sorted(route for route, roles in ACCESS.items() if roles is not None)
+PUBLIC = sorted(route for route, roles in ACCESS.items() if roles is None)
+
+
+def not_sealed(*_: Any) -> Any:
+    raise NotProvable("nothing is sealed yet")
+
+
+class House:
+    """An edge over a log in which a DR event of one utility has served, and a key of every kind."""
+
+    def __init__(self) -> None:
+        self.walk = PortfolioWalk()
+        self.dr_event = self.walk.happy()
+        store = FakeTelemetryStore()
+        edge = self.edge = Edge()
+        edge.others = {
+            "story_log": FakeStoryLog(self.walk.entries),
+            "dead_letters": FakeDeadLetters(),
+            "telemetry": store,
+            "rollups": FakeTelemetryRollups(store, edge.clock),
+            "meter_powers": FakeMeterPowers(store),
+            "past_forecasts": FakePastForecasts(),
+            "forecast_scores": FakeForecastScores(),
+            "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed),
+            "known_programs": lambda asked: asked,
+        }
+        edge.read_models = FakeReadModels(self.walk.entries)  # type: ignore[assignment]
+        edge.commands.answer = self._answer
+        self.own = edge.key("utility", utility=UTILITY)
+        self.foreign = edge.key("utility", utility="somebody-else")
+        self.keys: dict[str, dict[str, str]] = {
+            role: self.own if role == "utility" else edge.key(role) for role in ROLES
+        }
+        self.of_facility = edge.key("dashboard", facility="fac-001")
+        self.revoked = self._revoked()
+
+    def _revoked(self) -> dict[str, str]:
+        known = {key.key_id for key in self.edge.api_keys.listed()}
+        header = self.edge.key("admin")
+        (new,) = {key.key_id for key in self.edge.api_keys.listed()} - known
+        self.edge.api_keys.revoke(new, at=NOW)
+        return header
+
+    @staticmethod
+    def _answer(command: Any) -> Any:
+        try:
+            return accepting(command)
+        except AssertionError:
+            return None
+
+    def ask(
+        self, client: Any, route: str, key: dict[str, str], *, facility: str = "fac-001"
+    ) -> httpx.Response:
+        method, _, template = route.partition(" ")
+        path = template.format(
+            dr_event_id=self.dr_event.id,
+            dead_letter_id=LETTER,
+            facility_id=facility,
+            utility_event_id="UTIL-1",
+            name="index.html" if "/static/" in template else "forbidden",
+            path="openapi.json",
+            alert="bms_drift",
+        )
+        url = path + QUERIES.get(route, "")
+        response: httpx.Response = client.request(method, url, headers=key, json=BODIES.get(route))
+        return response
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
+@pytest.fixture(scope="module")
+def client(house: House) -> Iterator[Any]:
+    with house.edge.client() as opened:
+        yield opened
+
+
+def test_the_matrix_has_every_route_of_the_application_and_a_body_for_each_that_takes_one() -> None:
+    """Red? Enter the new route in ACCESS, and what it is called with above."""
+    assert {*CLOSED, *PUBLIC} == routes()
+    assert set(BODIES) == {route for route in CLOSED if not route.startswith("GET ")}
+
+
+@pytest.mark.parametrize("route", CLOSED)
+@pytest.mark.parametrize("who", ["nobody", "revoked", "made up"])
+def test_who_has_no_key_that_holds_is_not_let_in(house: House, client: Any, route: str, who: str) -> None:
+    made_up = {"Authorization": "Bearer gpk_00000000000a_" + "A" * 43}
+    key = {"nobody": {}, "revoked": house.revoked, "made up": made_up}[who]
+    assert problem_of(house.ask(client, route, key))["status"] == 401
+
+
+@pytest.mark.parametrize("route", CLOSED)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_let_in_exactly_where_the_table_says(
+    house: House, client: Any, route: str, role: Role
+) -> None:
+    before = len(house.edge.commands.given)
+    response = house.ask(client, route, house.keys[role])
+    if role not in (ACCESS[route] or ()):
+        assert problem_of(response)["status"] == 403
+        assert len(house.edge.commands.given) == before, "nothing was ordered"
+    else:
+        assert response.status_code not in (401, 403), response.text
+
+
+@pytest.mark.parametrize("route", OF_ONE_DR_EVENT)
+def test_a_utility_sees_its_own_dr_event_and_another_does_not_learn_of_it(
+    house: House, client: Any, route: str
+) -> None:
+    assert house.ask(client, route, house.own).status_code == 200
+    assert problem_of(house.ask(client, route, house.foreign))["status"] == 404
+
+
+def test_a_list_has_nothing_of_another_tenant(house: House, client: Any) -> None:
+    assert house.ask(client, "GET /api/dr-events", house.own).json()["items"]
+    assert house.ask(client, "GET /api/dr-events", house.foreign).json()["items"] == []
+
+
+@pytest.mark.parametrize("route", [route for route in BODIES if "/webhooks/" in route])
+def test_what_a_utility_asks_for_is_asked_in_its_own_name(house: House, client: Any, route: str) -> None:
+    house.edge.commands.given.clear()
+    house.ask(client, route, house.foreign)
+    assert {command.utility_id for command, _, _ in house.edge.commands.given} == {"somebody-else"}
+    assert {context.tenant for _, context, _ in house.edge.commands.given} == {"somebody-else"}
+
+
+@pytest.mark.parametrize("route", CLOSED)
+def test_a_key_of_one_facility_reads_that_one_alone(house: House, client: Any, route: str) -> None:
+    own = house.ask(client, route, house.of_facility)
+    if route not in FOR_ONE_FACILITY:
+        assert problem_of(own)["status"] == 403
+        return
+    assert own.status_code not in (401, 403), own.text
+    if "{facility_id}" in route:
+        assert problem_of(house.ask(client, route, house.of_facility, facility="fac-002"))["status"] == 404
+    elif route == "GET /api/stream":
+        assert problem_of(own)["status"] == 400
+    elif "session" in route:
+        assert not own.content or own.json()["facility_id"] == "fac-001"
+    else:
+        assert [item["facility_id"] for item in own.json()["items"]] == ["fac-001"]
+
+
+@pytest.mark.parametrize("route", PUBLIC)
+def test_a_public_route_asks_for_no_key_and_tells_nothing_of_a_tenant(
+    house: House, client: Any, route: str
+) -> None:
+    response = house.ask(client, route, {})
+    assert response.status_code == 200
+    assert str(house.dr_event.id) not in response.text
+    assert UTILITY not in response.text

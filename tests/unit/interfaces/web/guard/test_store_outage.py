@@ -1,0 +1,266 @@
+"""While PostgreSQL is known not to answer nobody waits for it: what needs it is refused, what does not goes on."""
+
+import time
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from application.ports.access.api_keys import StoredApiKey
+from application.ports.live_feed import SERVING, News, ReadModelState
+from interfaces.web.broadcast.freshness import AWAY_FOR_S, BEHIND_S, MOST_KNOWN, LiveState
+from projections.facility import key_of
+from tests.unit.interfaces.web.api.test_reads import facility
+from tests.unit.interfaces.web.edge import (
+    NOW,
+    WEBHOOK,
+    Edge,
+    SettableClock,
+    accepting,
+    notification,
+    problem_of,
+)
+
+
+def away(edge: Edge, client: TestClient[Any]) -> None:
+    """Until the live feed has noticed it."""
+    edge.live_log.is_down = True
+    live = client.app.state["edge"].live
+    while not live.state.is_away:
+        client.get("/health")
+
+
+def test_a_post_is_refused_before_anything_is_asked_of_the_store() -> None:
+    edge = Edge()
+    edge.commands.answer = accepting
+    key = edge.key("utility", utility="util-1")
+    with edge.client() as client:
+        assert client.post(WEBHOOK, json=notification(), headers=key).status_code == 202
+        away(edge, client)
+        refused = client.post(WEBHOOK, json=notification(notification_id="n-2"), headers=key)
+    assert problem_of(refused)["type"] == "/problems/unavailable"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert len(edge.commands.given) == 1
+
+
+def test_a_key_that_nobody_has_seen_is_not_looked_for() -> None:
+    edge = Edge()
+    asked: list[str] = []
+    among = edge.api_keys.among
+
+    def counted(key_ids: Collection[str]) -> dict[str, StoredApiKey]:
+        asked.extend(key_ids)
+        return among(key_ids)
+
+    edge.api_keys.among = counted  # type: ignore[method-assign]
+    known, unknown = edge.key("operator"), edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=known).status_code == 200
+        away(edge, client)
+        assert client.get("/api/session", headers=known).status_code == 200
+        assert problem_of(client.get("/api/session", headers=unknown))["status"] == 503
+    assert len(asked) == 1
+
+
+def test_operations_say_which_parts_are_not_known() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        answer = client.get("/api/operations", headers=key)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["open_alerts"], told["projections"], told["workers"]) == (None, None, None)
+    assert set(told["unknown"]) >= {
+        "open_alerts",
+        "breakers",
+        "projections",
+        "dead_letters",
+        "ledger",
+        "workers",
+    }
+
+
+def test_a_look_that_failed_counts_until_one_succeeds_or_none_is_taken_any_more() -> None:
+    seconds = [0.0]
+    state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
+    said = [state.is_away]
+    state.away()
+    for moment in (AWAY_FOR_S - 0.1, AWAY_FOR_S):
+        seconds[0] = moment
+        said.append(state.is_away)
+    assert said == [False, True, False], "a feed that itself has failed keeps no door closed"
+
+
+def behind(position: int, *, since: datetime = NOW - timedelta(seconds=30), head: int = 9) -> News:
+    """All read models are."""
+    states = [ReadModelState(name=name, position=position, behind_since=since) for name in SERVING]
+    return News(head=head, read_models=tuple(states))
+
+
+def set_back() -> tuple[LiveState, SettableClock]:
+    """By an hour, while all read models were behind; they were seen to be so for 30 s, and 20 s more have passed."""
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    state.heard(behind(position=3), state.now())
+    assert (state.behind_s(*SERVING), state.unheard_s()) == (30.0, 0.0)
+    clock.moment, seconds[0] = NOW - timedelta(hours=1), 20.0
+    return state, clock
+
+
+def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
+    state, clock = set_back()
+    state.away()
+    assert (state.unheard_s(), state.data(9).reason) == (20.0, "database")
+    state.heard(behind(position=3), state.now())
+    assert (state.behind_s(*SERVING), state.data(9).reason) == (50.0, "projections")
+    state.heard(behind(position=4, since=NOW - timedelta(seconds=25)), state.now())
+    assert state.behind_s(*SERVING) == 50.0, "it moves, and is behind all the same"
+    state.heard(behind(position=5, since=clock.moment - timedelta(seconds=7)), state.now())
+    assert state.behind_s(*SERVING) == 50.0, "a time that may be of before the clock went back says nothing"
+
+
+def test_who_is_past_what_was_recorded_before_a_clock_went_back_goes_by_the_clock_again() -> None:
+    state, clock = set_back()
+    state.heard(behind(position=4), state.now())
+    state.heard(behind(position=9, since=clock.moment - timedelta(seconds=7), head=12), state.now())
+    assert state.behind_s(*SERVING) == 7.0
+    state.heard(
+        News(head=12, read_models=tuple(ReadModelState(name=n, position=12) for n in SERVING)), state.now()
+    )
+    assert (state.behind_s(*SERVING), state.data(12).stale) == (0.0, False)
+
+
+def test_a_read_model_that_moves_is_as_far_behind_as_what_it_has_not_folded_is_old() -> None:
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    state.heard(behind(position=3), state.now())
+    clock.moment, seconds[0] = NOW + timedelta(seconds=20), 20.0
+    state.heard(behind(position=4, since=NOW + timedelta(seconds=10)), state.now())
+    assert state.behind_s(*SERVING) == 10.0
+
+
+@pytest.mark.parametrize(("ahead_s", "late_s"), [(3.0, 0.02), (5.0, 2.0)])
+def test_who_records_with_a_clock_that_is_ahead_makes_nothing_stale(ahead_s: float, late_s: float) -> None:
+    """Ten domain events a second; the read models fold each so much later, and a look each second."""
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    for moment in range(1, 200):
+        clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
+        head, position = moment * 10, int((moment - late_s) * 10)
+        since = NOW + timedelta(seconds=(position + 1) / 10 + ahead_s)
+        state.heard(behind(position, since=since, head=head), state.now())
+        assert (state.behind_s(*SERVING), state.data(head).stale) == (0.0, False), moment
+
+
+def test_a_read_model_that_stands_still_is_stale_also_where_what_it_lacks_was_recorded_ahead() -> None:
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    for moment in range(21):
+        clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
+        state.heard(behind(3, since=NOW + timedelta(hours=1), head=9 + moment), state.now())
+    assert state.behind_s(*SERVING) == 20.0
+
+
+def test_who_is_ever_later_after_a_clock_went_back_is_behind_since_what_it_lacks_was_seen() -> None:
+    """A hundred positions a second are recorded, by a clock that is an hour ahead, and ten of them folded."""
+    seconds, clock = [0.0], SettableClock()
+    state = LiveState(clock, monotonic=lambda: seconds[0])
+    for moment in range(1, 300):
+        clock.moment, seconds[0] = NOW + timedelta(seconds=moment), float(moment)
+        recorded_s = (moment * 10 + 1) / 100
+        since = NOW + timedelta(hours=1, seconds=recorded_s)
+        state.heard(behind(moment * 10, since=since, head=moment * 100), state.now())
+        late_s = moment - recorded_s
+        told_s = state.behind_s(*SERVING)
+        assert (told_s > 0.0) == (int(late_s) > BEHIND_S), moment
+        assert told_s == 0.0 or int(late_s) <= told_s, "no younger than it is"
+    assert len(state._read_models["portfolio"].known) <= MOST_KNOWN
+
+
+def test_what_was_heard_is_as_old_as_the_question() -> None:
+    seconds = [0.0]
+    state = LiveState(SettableClock(), monotonic=lambda: seconds[0])
+    asked, seconds[0] = state.now(), 2.5
+    state.heard(behind(position=3), asked)
+    assert state.unheard_s() == 2.5
+
+
+def test_with_a_replica_what_it_has_is_read_with_its_age_and_all_else_is_not() -> None:
+    edge = Edge()
+    edge.add_replica(lag_s=60.5).there.facilities.rows = {key_of("fac-001"): facility("fac-001")}
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        edge.clock.moment = NOW.replace(minute=1)
+        answer = client.get("/api/facilities", headers=key)
+        past, other = (client.get(f"/api/dr-events?{name}=1", headers=key) for name in ("as_of", "as%5Fof"))
+        posted = client.post("/api/facilities", json={}, headers=key)
+    assert [item["facility_id"] for item in answer.json()["items"]] == ["fac-001"]
+    assert (answer.json()["source"], answer.headers["x-stale"]) == ("replica", "true")
+    assert answer.json()["age_s"] >= 60.5
+    assert int(answer.headers["age"]) >= 60
+    assert "x-read-models" not in answer.headers
+    assert [answer.status_code for answer in (past, other, posted)] == [503, 503, 503]
+
+
+@pytest.mark.parametrize(("known_s", "unheard_s"), [(0.0, 60), (0.5, 60), (300.0, 60), (0.0, 0)])
+def test_what_a_replica_has_is_as_old_as_the_older_of_what_it_knows_and_what_was_heard(
+    known_s: float, unheard_s: int
+) -> None:
+    """A primary that hangs leaves its replica without a lag, and one that was looked at long ago tells of then."""
+    edge = Edge()
+    edge.add_replica(lag_s=known_s)
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        edge.clock.moment = NOW + timedelta(seconds=unheard_s)
+        answer = client.get("/api/facilities", headers=key)
+    assert (answer.json()["source"], answer.headers["x-stale"]) == ("replica", "true")
+    assert answer.json()["age_s"] >= max(known_s, unheard_s)
+
+
+def test_a_replica_of_which_nothing_is_known_is_looked_at_while_the_primary_is_away() -> None:
+    edge = Edge()
+    replica = edge.add_replica(answers=False)
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        assert client.get("/api/facilities", headers=key).status_code == 503
+        seen = replica.looks
+        while replica.looks == seen:
+            client.get("/health")
+        replica.answers = True
+        while replica.age_s() is None:
+            client.get("/health")
+        assert client.get("/api/facilities", headers=key).json()["source"] == "replica"
+
+
+def test_a_request_goes_by_what_was_known_of_the_store_when_it_was_let_in() -> None:
+    """What was read of the replica alone is labelled, also where the primary is back by then."""
+    edge = Edge()
+    replica = edge.add_replica()
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/session", headers=key).status_code == 200
+        away(edge, client)
+        listed = replica.there.facilities.listed
+
+        def back_meanwhile(**asked: Any) -> Any:
+            edge.live_log.is_down = False
+            state = client.app.state["edge"].live.state
+            while state.is_away:
+                time.sleep(0.001)
+            return listed(**asked)
+
+        replica.there.facilities.listed = back_meanwhile
+        answer = client.get("/api/facilities", headers=key)
+        assert "stale" not in client.get("/api/facilities?limit=7", headers=key).json()
+    assert (answer.json()["source"], answer.headers["x-stale"]) == ("replica", "true")
+    assert "x-read-models" not in answer.headers

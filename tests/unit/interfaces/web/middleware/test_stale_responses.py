@@ -1,0 +1,184 @@
+"""What cannot be read anew is answered as it was known last, to the same key, and says so."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from application.ports.live_feed import SERVING
+from interfaces.web.broadcast.freshness import BEHIND_S
+from interfaces.web.guard.access import ACCESS
+from interfaces.web.middleware.stale_responses import SERVED_FROM, aged, labelled
+from projections.portfolio.projection import PortfolioRow
+from projections.queries.views import ReadModelsUnavailable
+from tests.unit.interfaces.web.api.test_forecast import Foreseen
+from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
+
+
+def unavailable(*_: Any, **__: Any) -> Any:
+    raise ReadModelsUnavailable("away")
+
+
+def test_every_route_of_the_table_is_a_read_that_there_is() -> None:
+    assert set(SERVED_FROM) <= set(ACCESS)
+    assert all(route.startswith("GET ") for route in SERVED_FROM)
+    assert {name for names in SERVED_FROM.values() for name in names} <= set(SERVING)
+
+
+def test_while_the_store_is_away_the_same_key_gets_its_last_answer_with_its_age() -> None:
+    edge = Edge()
+    mine, other = edge.key("operator"), edge.key("operator")
+    edge.read_models.portfolio.rows = {"portfolio": PortfolioRow(available_kw=12.5)}
+    with edge.client() as client:
+        fresh = client.get("/api/portfolio", headers=mine)
+        assert "stale" not in fresh.json()
+        assert "x-stale" not in fresh.headers
+        edge.read_models.portfolio.by_key = unavailable
+        stale = client.get("/api/portfolio", headers=mine)
+        told = stale.json()
+        assert stale.status_code == 200
+        assert told.pop("age_s") >= 0.0
+        assert told == {**fresh.json(), "stale": True, "source": "last_known"}
+        assert stale.headers["x-stale"] == "true"
+        assert int(stale.headers["age"]) >= 0
+        nothing = client.get("/api/portfolio", headers=other)
+    assert problem_of(nothing)["status"] == 503
+    assert int(nothing.headers["retry-after"]) >= 1
+
+
+def test_another_query_is_another_question() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/dr-events?limit=5", headers=key).status_code == 200
+        edge.read_models.dr_events.listed = unavailable  # type: ignore[method-assign]
+        assert client.get("/api/dr-events?limit=5", headers=key).json()["source"] == "last_known"
+        assert client.get("/api/dr-events?limit=6", headers=key).status_code == 503
+
+
+@pytest.mark.parametrize("behind", ["dr_events", "portfolio"])
+def test_read_models_behind_the_log_are_labelled_where_they_are_read(behind: str) -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    edge.live_log.record()
+    edge.live_log.positions = dict.fromkeys(SERVING, 1) | {behind: 0}
+    edge.clock.moment = NOW + timedelta(seconds=60)
+    with edge.client() as client:
+        followed(client)
+        events, portfolio = (client.get(path, headers=key) for path in ("/api/dr-events", "/api/portfolio"))
+    late, on_time = (events, portfolio) if behind == "dr_events" else (portfolio, events)
+    assert late.json()["stale"] is True
+    assert (late.json()["age_s"], late.json()["source"]) == (60.0, "read_models")
+    assert late.headers["age"] == "60"
+    assert "stale" not in on_time.json()
+
+
+def followed(client: TestClient[Any]) -> None:
+    """The live feed has looked at the log. From then on only the clock goes on: an age is what passed on either."""
+    live = client.app.state["edge"].live
+    live.state._monotonic = lambda: 0.0
+    while live.ring is None:
+        client.get("/health")
+
+
+def test_an_answer_with_an_age_of_its_own_grows_older() -> None:
+    body = b'{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"}'
+    told = aged(body, 30.0, content_age_s=30.0)
+    assert told == b'{"kw":1.5,"age_s":37.5,"stale":true,"source":"last_known"}'
+    assert aged(b"[1]", 30.0, content_age_s=30.0) == b"[1]"
+    assert labelled(b"[1]", 30.0, "replica") == b"[1]"
+
+
+def test_rows_of_a_labelled_answer_stay_as_they_are_written() -> None:
+    """A page may have some MB: none of it is read but what is labelled."""
+    rows = b'[{"kw":1.50,"age":7e0},null]'
+    for told in (
+        labelled(b'{"items":%s}' % rows, 7.0, "replica"),
+        aged(b'{"items":%s}' % rows, 0.0, content_age_s=7.0),
+    ):
+        assert told.startswith(b'{"items":%s,"stale":true,"age_s":7.0,"source":"' % rows)
+
+
+def test_so_do_the_items_that_have_one() -> None:
+    body = b'{"items":[{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"},{"kw":null,"age_s":null},4]}'
+    assert json.loads(aged(body, 30.0, content_age_s=31.0)) == {
+        "items": [
+            {"kw": 1.5, "age_s": 37.5, "stale": True, "source": "last_known"},
+            {"kw": None, "age_s": None},
+            4,
+        ],
+        "stale": True,
+        "age_s": 31.0,
+        "source": "last_known",
+    }
+
+
+def test_what_was_behind_when_it_was_said_is_as_much_older_as_last_known() -> None:
+    edge = Edge()
+    key = edge.key("operator")
+    edge.live_log.record()
+    edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    edge.clock.moment = NOW + timedelta(minutes=10)
+    with edge.client() as client:
+        followed(client)
+        assert client.get("/api/portfolio", headers=key).json()["age_s"] == 600.0
+        edge.read_models.portfolio.by_key = unavailable
+        answer = client.get("/api/portfolio", headers=key)
+    assert answer.json()["source"] == "last_known"
+    assert answer.json()["age_s"] >= 600.0
+    assert int(answer.headers["age"]) >= 600
+
+
+@pytest.mark.parametrize("lag_s", [0.5, 4.9, 25.0])
+def test_what_was_read_of_a_replica_is_older_by_its_lag(lag_s: float) -> None:
+    edge = Edge()
+    replica = edge.add_replica(lag_s=lag_s)
+    key = edge.key("operator")
+    with edge.client() as client:
+        assert client.get("/api/portfolio", headers=key).status_code == 200
+        for models in (replica.there, edge.read_models):
+            models.portfolio.by_key = unavailable
+        answer = client.get("/api/portfolio", headers=key)
+    assert answer.json()["source"] == "last_known"
+    assert answer.json()["age_s"] >= lag_s
+
+
+@pytest.mark.parametrize(("lag_s", "is_stale"), [(BEHIND_S, False), (BEHIND_S + 0.1, True), (25.0, True)])
+def test_an_answer_of_a_replica_says_so_where_that_is_later_than_usual(lag_s: float, is_stale: bool) -> None:
+    """As late as read models have to be; the lag is one of the wall, the age one of the clock."""
+    edge = Edge()
+    edge.clock.speed = 60.0
+    edge.add_replica(lag_s=lag_s)
+    key = edge.key("operator")
+    with edge.client() as client:
+        answer = client.get("/api/portfolio", headers=key)
+        newest = client.get("/api/portfolio", headers=key | {"Prefer": "wait=1"})
+    labels = {name: value for name, value in answer.json().items() if name in {"stale", "age_s", "source"}}
+    assert labels == ({"stale": True, "age_s": 60.0 * lag_s, "source": "replica"} if is_stale else {})
+    assert answer.headers.get("age") == (str(int(lag_s)) if is_stale else None)
+    assert answer.headers["x-read-models"] == f"replica; lag_s={lag_s:.3f}"
+    assert "stale" not in newest.json(), "it is the primary's"
+
+
+def test_what_a_late_replica_has_of_read_models_that_are_behind_is_older_by_both() -> None:
+    edge = Edge()
+    edge.add_replica(lag_s=3.0)
+    key = edge.key("operator")
+    edge.live_log.record()
+    edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    edge.clock.moment = NOW + timedelta(seconds=60)
+    with edge.client() as client:
+        followed(client)
+        told = client.get("/api/portfolio", headers=key).json()
+    assert (told["age_s"], told["source"]) == (63.0, "read_models")
+
+
+@pytest.mark.parametrize("path", ["/api/portfolio/forecast", "/api/facilities/fac-001/forecast"])
+def test_what_does_not_come_out_of_a_replica_is_not_as_late_as_that(path: str) -> None:
+    foreseen = Foreseen()
+    foreseen.issue(0, 100.0)
+    foreseen.edge.add_replica(lag_s=25.0)
+    answer = foreseen.get(path=path)
+    assert (answer.status_code, "x-stale" in answer.headers) == (200, False)

@@ -1,0 +1,121 @@
+"""The OpenAPI document: who may call what, problems, and examples that hold."""
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from interfaces.web.guard.access import ACCESS
+from interfaces.web.openapi.examples import examples
+from tests.unit.interfaces.web.edge import Edge
+from tests.unit.interfaces.web.guard.test_access_matrix import House
+
+PARAMETERS, ROUTES = examples()
+BODIES = sorted(route for route, example in ROUTES.items() if "body" in example)
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    with Edge().client() as client:
+        found: dict[str, Any] = client.get("/schema/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def test_each_operation_says_who_may_and_that_errors_are_problems(document: dict[str, Any]) -> None:
+    for route, operation in operations(document).items():
+        roles = ACCESS[route]
+        assert operation.get("x-roles") == (None if roles is None else sorted(roles)), route
+        assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"], route
+        assert ("401" in operation["responses"]) == (roles is not None), route
+
+
+def test_what_a_tag_may_still_hold_for_is_a_read_that_ends(document: dict[str, Any]) -> None:
+    unchanged = {route for route, told in operations(document).items() if "304" in told["responses"]}
+    reads = {route for route in ACCESS if route.startswith("GET /api/")}
+    assert unchanged == reads - {"GET /api/stream"}
+
+
+def test_every_example_is_of_a_route_and_a_parameter_that_there_are(document: dict[str, Any]) -> None:
+    found = operations(document)
+    named = {parameter["name"] for one in found.values() for parameter in one.get("parameters", ())}
+    assert set(PARAMETERS) == named
+    assert set(ROUTES) <= set(found)
+    for route, example in ROUTES.items():
+        own = {parameter["name"] for parameter in found[route].get("parameters", ())}
+        assert set(example.get("parameters", {})) <= own, route
+        assert set(example.get("answers", {})) <= set(found[route]["responses"]), route
+
+
+def test_each_parameter_body_and_answer_has_an_example_that_holds_against_its_schema(
+    document: dict[str, Any],
+) -> None:
+    """Red? Enter one in openapi_examples.json; an answer of the running route, shortened, is best."""
+    wrong = []
+    for route, operation in operations(document).items():
+        for where, schema, example in _shown(operation):
+            if example is None:
+                wrong.append(f"{route} {where}: no example")
+                continue
+            whole = {"components": document["components"], **schema}
+            errors = jsonschema_rs.validator_for(whole, validate_formats=True).iter_errors(example)
+            wrong += [f"{route} {where}: {error.message[:200]} at {error.instance_path}" for error in errors]
+    assert wrong == []
+
+
+def _shown(operation: dict[str, Any]) -> list[tuple[str, dict[str, Any], Any]]:
+    """(where, schema, example) of all that goes in and comes out."""
+    shown = [(one["name"], one["schema"], one.get("example")) for one in operation.get("parameters", ())]
+    contents = {"body": operation.get("requestBody", {})} | operation["responses"]
+    for where, described in contents.items():
+        for media in described.get("content", {}).values():
+            named = [example["value"] for example in media.get("examples", {}).values()]
+            shown += [(where, media["schema"], example) for example in named or [media.get("example")]]
+    return shown
+
+
+def test_the_document_is_the_same_in_every_process(document: dict[str, Any]) -> None:
+    with Edge().client() as client:
+        assert client.get("/schema/openapi.json").json() == document
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
+@pytest.mark.parametrize("route", BODIES)
+def test_a_body_that_is_shown_is_taken(house: House, route: str) -> None:
+    method, _, path = route.partition(" ")
+    url = path.format(
+        dr_event_id=house.dr_event.id,
+        facility_id="fac-001",
+        dead_letter_id="0" * 8 + "-0000" * 3 + "-" + "0" * 12,
+    )
+    with house.edge.client() as client:
+        answer = client.request(method, url, json=ROUTES[route]["body"], headers=house.keys["admin"])
+    assert answer.status_code not in (400, 415, 422), answer.text
+
+
+@pytest.mark.parametrize("route", BODIES)
+def test_the_document_says_of_a_body_what_decodes_it(
+    house: House, document: dict[str, Any], route: str
+) -> None:
+    """That it may have no field of another name; that the ids in a list are ids; when a reason is needed."""
+    schema = operations(document)[route]["requestBody"]["content"]["application/json"]["schema"]
+    holds = jsonschema_rs.validator_for({"components": document["components"], **schema})
+    body = ROUTES[route]["body"]
+    assert holds.is_valid(body)
+    assert not holds.is_valid(body | {"another": 1})
+    if "programs" in body:
+        assert not holds.is_valid(body | {"programs": [""]})
+    if "action" in body:
+        asked = [{"action": "start"}, {"action": "start", "reason": " "}, {"action": "end"}]
+        assert [holds.is_valid(one) for one in asked] == [False, False, True]

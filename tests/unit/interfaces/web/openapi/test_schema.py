@@ -1,0 +1,108 @@
+"""The API by its own OpenAPI document: schemathesis calls every operation, with what fits it and what does not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis.checks import CHECKS
+
+from application.commands.dr_event import Modification, ModifyDREvent
+from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
+from application.ports.operations.dead_letters import DeadLetterNotFound
+from domain.identifiers import dr_event_id
+from interfaces.web.guard.access import ACCESS
+from tests.unit.interfaces.web.edge import accepting
+from tests.unit.interfaces.web.guard.test_access_matrix import House
+
+EXAMPLES_EACH = 5
+"""More are drawn against the running door, in tests/acceptance/api/test_schema.py."""
+POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
+NOT_DESCRIBED = ("GET /static", "GET /schema")
+ROUTES = sorted(route for route in ACCESS if route != "GET /" and not route.startswith(NOT_DESCRIBED))
+BEYOND_A_SCHEMA = ("positive_data_acceptance",)
+"""A window may be too long, a reason blank, a moment none: that is said by a problem, and no schema says it."""
+UNKNOWN_QUERY = {"DELETE /webhooks/utility/dr-notification/{utility_event_id}": "negative_data_rejection"}
+"""An unknown parameter of a query is passed over, as everywhere; there schemathesis tries hardly anything else."""
+TAKES_NOTHING = {"GET /health", "GET /ready", "GET /metrics", "GET /problems/{name}", "GET /runbooks/{alert}"}
+"""Nothing can be wrong with what is sent there."""
+
+
+def answer(command: Any) -> Any:
+    if isinstance(command, RegisterFacility):
+        return 6
+    if isinstance(command, OptOutFacility | OptInFacility):
+        return OptingOut(facility_id=command.facility_id, opted_out=True)
+    if isinstance(command, ModifyDREvent):
+        return Modification(
+            dr_event_id=dr_event_id(command.utility_id, command.utility_event_id),
+            status="modified",
+            dr_event_status="accepted",
+            modification_number=command.notice.modification_number,
+        )
+    try:
+        return accepting(command)
+    except AssertionError:
+        return None
+
+
+async def unknown_letter(dead_letter_id: UUID, **_: str) -> Any:
+    raise DeadLetterNotFound(f"no dead letter {dead_letter_id}")
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    made = House()
+    made.edge.commands.answer = answer
+    made.edge.others["dead_letter_replay"] = SimpleNamespace(replay=unknown_letter)
+    return made
+
+
+@pytest.fixture(scope="module")
+def api(house: House) -> Any:
+    return schemathesis.openapi.from_asgi("/schema/openapi.json", house.edge.app())
+
+
+def test_every_operation_of_the_document_is_called(api: Any) -> None:
+    described = {
+        f"{method.upper()} {path}" for path, item in api.raw_schema["paths"].items() for method in item
+    }
+    assert described == set(ROUTES)
+
+
+WITHOUT_AN_END = "GET /api/stream"
+CALLED = [(route, mode) for route in ROUTES if route != WITHOUT_AN_END for mode in (POSITIVE, NEGATIVE)]
+
+
+@pytest.mark.parametrize(
+    ("route", "mode"),
+    [called for called in CALLED if called[1] == POSITIVE or called[0] not in TAKES_NOTHING],
+    ids=lambda value: value if isinstance(value, str) else value.value,
+)
+def test_it_does_what_its_document_says(house: House, api: Any, route: str, mode: Any) -> None:
+    method, _, path = route.partition(" ")
+    key = house.own if path.startswith("/webhooks") else house.keys["admin"]
+    ours = {"dr_event_id": str(house.dr_event.id), "facility_id": "fac-001"}
+    numbers = iter(range(1_000_000))
+    names = (*BEYOND_A_SCHEMA, UNKNOWN_QUERY.get(route))
+    left_out = [check for check in CHECKS.get_all() if check.__name__ in names]
+
+    @seed(1)
+    @settings(
+        max_examples=EXAMPLES_EACH,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=api[path][method].as_strategy(generation_mode=mode))
+    def called(case: Any) -> None:
+        if next(numbers) % 2 and mode == POSITIVE:  # no id that is made up is one of ours
+            case.path_parameters.update({name: ours[name] for name in case.path_parameters if name in ours})
+        case.call_and_validate(headers=key, excluded_checks=left_out)
+
+    called()

@@ -1,0 +1,194 @@
+"""`as_of=` over a log in memory: lists and sums of the past, and what has none."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from application.ports.live_feed import SERVING
+from interfaces.web import app
+from interfaces.web.guard.access import ACCESS
+from interfaces.web.middleware.stale_responses import ALWAYS_OF_NOW, SERVED_FROM
+from projections.as_of.lists import FoldLimits
+from tests.unit.interfaces.web.api.test_forecast import Foreseen
+from tests.unit.interfaces.web.edge import NOW, problem_of
+from tests.unit.interfaces.web.guard.test_access_matrix import QUERIES, House
+from tests.unit.interfaces.web.guard.test_store_outage import away
+from tests.unit.interfaces.web.middleware.test_stale_responses import followed
+
+WITH_A_PAST = {
+    "GET /api/dr-events",
+    "GET /api/dr-events/{dr_event_id}",
+    "GET /api/dr-events/{dr_event_id}/callbacks",
+    "GET /api/dr-events/{dr_event_id}/dispatches",
+    "GET /api/dr-events/{dr_event_id}/load",
+    "GET /api/dr-events/{dr_event_id}/performance",
+    "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
+    "GET /api/facilities",
+    "GET /api/facilities/{facility_id}",
+    "GET /api/facilities/{facility_id}/forecast",
+    "GET /api/portfolio",
+    "GET /api/portfolio/forecast",
+    "GET /api/audit/dr-events/{dr_event_id}",
+}
+READ = sorted(route for route in ACCESS if route.startswith("GET /api/"))
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
+@pytest.fixture(scope="module")
+def client(house: House) -> Iterator[Any]:
+    with house.edge.client() as opened:
+        yield opened
+
+
+def test_the_portfolio_and_its_facilities_are_read_as_they_stood(house: House, client: Any) -> None:
+    operator, head = house.keys["operator"], house.walk.entries[-1].position
+
+    def read(path: str) -> Any:
+        return client.get(path, headers=operator).json()
+
+    assert read(f"/api/facilities?as_of={head}") == read("/api/facilities")
+    assert read(f"/api/portfolio?as_of={head}") == read("/api/portfolio")
+    accepted = next(entry.position for entry in house.walk.entries if entry.topic == "dr-event.accepted.v1")
+    before, after = read(f"/api/portfolio?as_of={accepted - 1}"), read("/api/portfolio")
+    assert (before["open_dr_events"], after["open_dr_events"]) == (0, 0)
+    assert read(f"/api/portfolio?as_of={accepted}")["open_dr_events"] == 1
+    assert read("/api/portfolio?as_of=0")["registered_facilities"] == 0
+    then = read(f"/api/facilities?as_of={accepted - 1}")["items"]
+    assert [row["latest_dispatch"] for row in then] == [None] * len(then)
+    assert any(row["latest_dispatch"] for row in read("/api/facilities")["items"])
+
+
+def test_a_list_of_the_past_goes_by_filters_and_cursors_as_one_of_now(house: House, client: Any) -> None:
+    operator, head = house.keys["operator"], house.walk.entries[-1].position
+    seen, cursor = [], ""
+    while True:
+        page = client.get(f"/api/facilities?as_of={head}&limit=2{cursor}", headers=operator).json()
+        seen += [row["facility_id"] for row in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == ["fac-001", "fac-002", "fac-003"]
+    none = client.get(f"/api/facilities?as_of={head}&status=deactivated", headers=operator).json()
+    assert none["items"] == []
+
+
+def test_a_key_of_one_facility_sees_that_one_alone_of_the_past(house: House, client: Any) -> None:
+    head = house.walk.entries[-1].position
+    listed = client.get(f"/api/facilities?as_of={head}", headers=house.of_facility).json()["items"]
+    assert [row["facility_id"] for row in listed] == ["fac-001"]
+
+
+def test_a_long_past_is_folded_part_by_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=10, rows=1_000))
+    house = House()
+    told = set()
+    with house.edge.client() as client:
+        path, asked = f"/api/portfolio?as_of={house.walk.entries[-1].position}", 0
+        while (answer := client.get(path, headers=house.keys["operator"])).status_code != 200:
+            asked += 1
+            assert asked < 100
+            assert problem_of(answer)["type"] == "/problems/past-not-folded"
+            assert answer.headers["retry-after"] == "1"
+            told.add(answer.json()["detail"])
+        assert answer.json() == client.get("/api/portfolio", headers=house.keys["operator"]).json()
+    assert len(told) > 2
+
+
+def test_more_rows_than_are_kept_of_the_past_are_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=1_000, rows=2))
+    house = House()
+    with house.edge.client() as client:
+        answer = client.get("/api/facilities?as_of=20", headers=house.keys["operator"])
+    assert problem_of(answer)["type"] == "/problems/past-too-large"
+    assert "by its id" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["as%5Fof", "%61s_of", "%61%73%5f%6f%66"])
+@pytest.mark.parametrize("path", ["/api/dead-letters", "/api/facilities/fac-001/current"])
+def test_a_past_that_is_asked_for_in_other_letters_is_refused_likewise(
+    house: House, client: Any, path: str, name: str
+) -> None:
+    for _ in range(2):  # the second time the short way to a current value is open
+        answer = client.get(f"{path}?{name}=2026-07-14T11:00:00Z", headers=house.keys["admin"])
+        assert [reason["code"] for reason in problem_of(answer)["reasons"]] == ["no_history"]
+        client.get(path, headers=house.keys["admin"])
+
+
+@pytest.mark.parametrize("route", READ)
+def test_each_read_has_a_past_or_says_that_none_is_kept(house: House, client: Any, route: str) -> None:
+    """Never is what is so now given for what was so then."""
+    path = route.removeprefix("GET ").format(
+        dr_event_id=house.dr_event.id, facility_id="fac-001", dead_letter_id="0" * 32
+    )
+    query = QUERIES.get(route, "?") + "&as_of=2026-07-14T11:00:00Z"
+    answer = client.get(path + query, headers=house.keys["admin"])
+    codes = [reason["code"] for reason in answer.json().get("reasons", ())]
+    assert ("no_history" in codes) == (route not in WITH_A_PAST), answer.text
+    if route not in WITH_A_PAST:
+        assert problem_of(answer)["status"] == 400
+
+
+FOLDED = sorted(route for route in WITH_A_PAST if SERVED_FROM.get(route) and route not in ALWAYS_OF_NOW)
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[tuple[House, Any]]:
+    """Every read model, by ten minutes."""
+    house = House()
+    house.edge.live_log.record()
+    house.edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    house.edge.clock.moment = NOW + timedelta(minutes=10)
+    with house.edge.client() as client:
+        followed(client)
+        yield house, client
+
+
+@pytest.mark.parametrize("route", FOLDED)
+def test_a_past_is_as_it_was_and_so_is_its_tag_whoever_is_behind_the_log(
+    behind: tuple[House, Any], route: str
+) -> None:
+    house, client = behind
+    path = route.removeprefix("GET ").format(dr_event_id=house.dr_event.id, facility_id="fac-001")
+    then = f"{path}?as_of={house.walk.entries[-1].position}"
+    now, past = (client.get(one, headers=house.keys["admin"]) for one in (path, then))
+    assert now.json()["source"] == "read_models"
+    assert "x-stale" not in past.headers
+    assert past.json() == {name: value for name, value in now.json().items() if name in past.json()}
+    again = client.get(then, headers=house.keys["admin"] | {"If-None-Match": past.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_what_is_always_of_now_is_labelled_also_where_a_past_is_asked_for() -> None:
+    foreseen = Foreseen()
+    foreseen.issue(0, 100.0)
+    foreseen.edge.live_log.record()
+    foreseen.edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    as_of = f"?as_of={foreseen.edge.clock.moment:%Y-%m-%dT%H:%M:%SZ}"
+    with foreseen.edge.client() as client:
+        followed(client)
+        answer = client.get(f"/api/portfolio/forecast{as_of}", headers=foreseen.key)
+    assert answer.json()["source"] == "read_models"
+
+
+def test_the_last_answer_of_a_past_is_no_older_than_since_it_was_said() -> None:
+    """Though the read models were ten minutes behind then."""
+    house = House()
+    house.edge.live_log.record()
+    house.edge.live_log.positions = dict.fromkeys(SERVING, 0)
+    house.edge.clock.moment = NOW + timedelta(minutes=10)
+    path, key = f"/api/portfolio?as_of={house.walk.entries[-1].position}", house.keys["operator"]
+    with house.edge.client() as client:
+        followed(client)
+        past = client.get(path, headers=key).json()
+        away(house.edge, client)
+        told = client.get(path, headers=key).json()
+    assert told.pop("age_s") < 600.0
+    assert told == past | {"stale": True, "source": "last_known"}

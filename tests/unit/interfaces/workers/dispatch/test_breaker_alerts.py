@@ -1,0 +1,86 @@
+"""A BMS that is left alone is told until it answers, whoever is answered and whoever had told."""
+
+from datetime import timedelta
+
+import pytest
+
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.workers.dispatch.breaker_alerts import BreakerWatch
+from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.made_up import NOW
+
+SECOND = timedelta(seconds=1)
+
+
+class Two:
+    """Two dispatch processes, over one register of alerts."""
+
+    def __init__(self) -> None:
+        self.clock, self.alerts = FakeClock(NOW), FakeAlertRegistry()
+        self.one, self.other = (BreakerWatch(self.clock, self.alerts) for _ in range(2))
+
+    def told(self) -> list[str]:
+        """After a second, and a look of both."""
+        self.clock.moment += SECOND
+        self.one.look()
+        self.other.look()
+        return [alert.subject for alert in self.alerts.listed() if alert.name == "bms_breaker_open"]
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two()
+
+
+def opened(two: Two) -> None:
+    two.one.changed("fac-001", "opened")
+    assert two.told() == ["fac-001"]
+
+
+def test_a_bms_that_is_left_alone_is_told_until_it_answers_again(two: Two) -> None:
+    opened(two)
+    two.one.changed("fac-001", "half-opened")
+    two.one.call_ended("fac-001", "BmsTimedOut")
+    two.one.changed("fac-001", "opened")
+    two.one.call_ended("fac-002", "answered")
+    assert two.told() == ["fac-001"]
+    two.one.changed("fac-001", "half-opened")
+    two.one.call_ended("fac-001", "refused")
+    two.one.changed("fac-001", "closed")
+    assert two.told() == []
+
+
+@pytest.mark.parametrize("outcome", ["answered", "refused", "BmsAnswerInvalid"])
+def test_an_answer_to_another_process_ends_it_too(two: Two, outcome: str) -> None:
+    two.other.call_ended("fac-001", "answered")
+    opened(two)
+    two.one = BreakerWatch(two.clock, two.alerts)  # it was killed, and its breakers with it
+    assert two.told() == ["fac-001"], "that answer was before"
+    two.other.call_ended("fac-001", outcome)
+    assert two.told() == []
+
+
+@pytest.mark.parametrize("outcome", ["BmsTimedOut", "ConnectTimedOut", "BmsUnreachable"])
+def test_no_answer_ends_nothing(two: Two, outcome: str) -> None:
+    opened(two)
+    two.other.call_ended("fac-001", outcome)
+    assert two.told() == ["fac-001"]
+
+
+def test_what_could_not_be_told_is_told_at_the_next_look(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationsUnavailable("the register is away")
+
+    two.one.changed("fac-001", "opened")
+    with monkeypatch.context() as without_register:
+        without_register.setattr(two.alerts, "raise_alert", away)
+        with pytest.raises(OperationsUnavailable):
+            two.one.look()
+    assert two.told() == ["fac-001"]
+
+
+def test_one_that_answers_before_anybody_is_told_is_not_told_of(two: Two) -> None:
+    two.one.changed("fac-001", "opened")
+    two.one.call_ended("fac-001", "answered")
+    assert two.told() == []

@@ -1,0 +1,108 @@
+"""Slow BMSs are told of once there are calls enough to say so; every call and breaker is a metric."""
+
+import socket
+import sys
+import threading
+import urllib.request
+from datetime import timedelta
+
+import pytest
+
+from interfaces.workers.dispatch.metrics import LEAST_CALLS, WINDOW, BmsHealth, serve_metrics
+from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.made_up import NOW
+
+
+@pytest.fixture
+def health() -> BmsHealth:
+    return BmsHealth(FakeClock(NOW), FakeAlertRegistry())
+
+
+def calls(health: BmsHealth, *seconds: float) -> None:
+    for taken in seconds:
+        health.call_ended("fac-009", "CommitCommand", "answered", taken)
+
+
+def open_alerts(health: BmsHealth) -> list[str]:
+    return [alert.name for alert in health.alerts.listed()]
+
+
+def test_a_slowest_hundredth_above_five_seconds_is_told(health: BmsHealth) -> None:
+    calls(health, *[0.2] * 98, 6.0, 7.0)
+    health.look()
+    [alert] = health.alerts.listed()
+    assert (alert.name, alert.detail) == (
+        "bms_slow",
+        "the slowest hundredth of 100 calls in 5 minutes took 6.0 s or more",
+    )
+
+
+def test_one_slow_call_among_many_is_none_of_the_slowest_hundredth(health: BmsHealth) -> None:
+    calls(health, *[0.2] * 199, 30.0)
+    health.look()
+    assert open_alerts(health) == []
+
+
+def test_a_few_calls_say_nothing(health: BmsHealth) -> None:
+    calls(health, *[30.0] * (LEAST_CALLS - 1))
+    health.look()
+    assert (health.p99_s(), open_alerts(health)) == (None, [])
+
+
+def test_it_is_over_once_the_window_holds_fast_calls_or_none(health: BmsHealth) -> None:
+    clock = health.clock
+    assert isinstance(clock, FakeClock)
+    for then in ([0.2] * LEAST_CALLS, []):
+        calls(health, *[30.0] * LEAST_CALLS)
+        health.look()
+        assert open_alerts(health) == ["bms_slow"]
+        clock.moment += WINDOW + timedelta(seconds=1)
+        calls(health, *then)
+        health.look()
+        assert open_alerts(health) == []
+
+
+def test_what_another_process_left_open_is_closed_by_the_first_good_look(health: BmsHealth) -> None:
+    health.alerts.raise_alert("bms_slow", "all", "by one that is dead now", at=NOW)
+    calls(health, *[0.2] * LEAST_CALLS)
+    health.look()
+    assert open_alerts(health) == []
+
+
+def test_calls_may_end_while_others_are_looked_through(health: BmsHealth) -> None:
+    calls(health, *[0.2] * 5_000)
+    done = threading.Event()
+
+    def go_on_calling() -> None:
+        while not done.is_set():
+            calls(health, 0.2)
+
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    caller = threading.Thread(target=go_on_calling)
+    caller.start()
+    try:
+        assert [health.p99_s() for _ in range(50)] == [0.2] * 50
+    finally:
+        done.set()
+        caller.join()
+        sys.setswitchinterval(usual_s)
+
+
+def test_calls_and_breakers_are_served_as_metrics(health: BmsHealth) -> None:
+    calls(health, 0.3)
+    health.call_ended("fac-009", "CommitCommand", "BmsTimedOut", 30.0)
+    health.breaker_changed("fac-001", "opened")
+    health.breaker_changed("fac-002", "closed")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = serve_metrics(health.registry, f"127.0.0.1:{min(taken.getsockname()[1], 65_000)}")
+        assert port is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'gridproof_bms_calls_total{operation="CommitCommand",outcome="BmsTimedOut"} 1.0' in text
+    assert 'gridproof_bms_call_seconds_count{operation="CommitCommand"} 2.0' in text
+    assert 'gridproof_bms_breaker_open{facility="fac-001"} 1.0' in text
+    assert 'gridproof_bms_breaker_open{facility="fac-002"} 0.0' in text

@@ -1,0 +1,215 @@
+"""The reconciler asks for polls of curtailed buildings; a poll finds drift, and drift is corrected by a new round."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from application.ports.dispatch.work_queue import BmsWork
+from domain.dispatch import Dispatch
+from domain.identifiers import dispatch_id
+from interfaces.workers.dispatch.reconcile import Reconciler
+from projections.queries.views import ReadModelsUnavailable
+from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID, NOW, STARTS_AT
+from tests.simulation.doubles.locks import LockBoard
+
+PATIENCE_S = 20.0
+
+
+class Curtailed(msgspec.Struct, frozen=True, kw_only=True):
+    """As much of a dispatch's row as the reconciler looks at."""
+
+    facility_id: str
+    dr_event_id: UUID = DR_EVENT_ID
+    tenant: str | None = None
+    correlation_id: UUID = UUID(int=1)
+    trace_id: str = "0" * 32
+
+    @property
+    def dispatch_id(self) -> UUID:
+        return dispatch_id(self.dr_event_id, self.facility_id)
+
+
+def reconciler(*facility_ids: str, clock: FakeClock, queue: FakeWorkQueue) -> Reconciler:
+    rows = [Curtailed(facility_id=facility_id) for facility_id in facility_ids]
+    return Reconciler(curtailed=lambda: rows, publisher=queue, clock=clock, locks=FakeLocks())
+
+
+async def taken(queue: FakeWorkQueue, facility_id: str) -> list[BmsWork]:
+    """All that waits for that facility, in order."""
+    found = []
+    while (item := await queue.next_bms(facility_id, wait_s=0)) is not None:
+        found.append(msgspec.json.decode(item.body, type=BmsWork))
+        await item.done()
+    return found
+
+
+def test_each_curtailed_building_is_asked_once_a_minute() -> None:
+    async def story() -> None:
+        clock, queue = FakeClock(NOW), FakeWorkQueue()
+        polling = reconciler("fac-001", "fac-002", clock=clock, queue=queue)
+        for _ in range(3):
+            assert await polling.round() == 2
+        clock.moment = NOW + timedelta(seconds=60)
+        await polling.round()
+        for facility_id in ("fac-001", "fac-002"):
+            works = await taken(queue, facility_id)
+            assert [work.task for work in works] == ["reconcile", "reconcile"]
+            assert [work.stale_after for work in works] == [
+                NOW + timedelta(seconds=60),
+                NOW + timedelta(seconds=120),
+            ]
+
+    asyncio.run(story())
+
+
+async def eventually(there: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await there():  # noqa: ASYNC110 - it is set elsewhere
+            await asyncio.sleep(0.005)
+
+
+def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
+    async def story() -> None:
+        board = LockBoard()
+        rounds: list[str] = []
+
+        def made(name: str) -> tuple[Reconciler, FakeLocks]:
+            def curtailed() -> list[Curtailed]:
+                rounds.append(name)
+                return []
+
+            clock, locks = FakeClock(NOW), FakeLocks(board)
+            clock.speed = 1e6
+            return Reconciler(curtailed=curtailed, publisher=FakeWorkQueue(), clock=clock, locks=locks), locks
+
+        (first, _), (second, _) = made("first"), made("second")
+        stops = [asyncio.Event(), asyncio.Event()]
+        tasks = [asyncio.create_task(first.run(stops[0]))]
+
+        async def says(name: str) -> bool:
+            return name in rounds
+
+        await eventually(lambda: says("first"))
+        tasks.append(asyncio.create_task(second.run(stops[1])))
+        await asyncio.sleep(0.05)
+        assert "second" not in rounds
+        stops[0].set()
+        await eventually(lambda: says("second"))
+        stops[1].set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(story())
+
+
+def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
+    async def story() -> None:
+        answers: list[object] = [ReadModelsUnavailable("away"), [Curtailed(facility_id="fac-001")]]
+
+        def curtailed() -> list[Curtailed]:
+            answer = answers.pop(0) if answers else []
+            if isinstance(answer, Exception):
+                raise answer
+            return answer  # type: ignore[return-value]
+
+        clock, queue, stop = FakeClock(NOW), FakeWorkQueue(), asyncio.Event()
+        polling = Reconciler(curtailed=curtailed, publisher=queue, clock=clock, locks=FakeLocks())
+        running = asyncio.create_task(polling.run(stop))
+
+        async def asked() -> bool:
+            return bool(await taken(queue, "fac-001"))
+
+        await eventually(asked)
+        stop.set()
+        await running
+
+    asyncio.run(story())
+
+
+def poll(world: InProcess, *, stale: bool = False) -> None:
+    """A poll as the reconciler publishes it, carried out."""
+    now = world.story.clock.now()
+    work = BmsWork(
+        task="reconcile",
+        dr_event_id=DR_EVENT_ID,
+        facility_id="fac-001",
+        command_id=None,
+        stale_after=now if stale else now + timedelta(seconds=60),
+        correlation_id=uuid4(),
+        causation_id=uuid4(),
+        tenant=None,
+        trace_id="0" * 32,
+    )
+    asyncio.run(world.calls.do(work))
+
+
+@pytest.fixture
+def active() -> InProcess:
+    """One building, curtailed in a running DR event."""
+    return InProcess.accepted("fac-001").until("active")
+
+
+def drift_alerts(world: InProcess) -> list[str]:
+    return [alert.subject for alert in world.alerts.listed() if alert.name == "bms_drift"]
+
+
+def turn_up(world: InProcess) -> None:
+    world.buildings["fac-001"].override("hall", 21.0, world.story.clock.now())
+
+
+def test_drift_is_recorded_alerted_and_corrected_by_a_new_round(active: InProcess) -> None:
+    first = active.dispatch().latest("commit")["hall"].command
+    turn_up(active)
+    poll(active)
+    assert len(active.recorded(Dispatch.DriftFound)) == 1
+    assert drift_alerts(active) == ["fac-001"]
+
+    active.settle()
+    again = active.dispatch().latest("commit")["hall"]
+    assert (again.command.round, again.state) == (first.round + 1, "succeeded")
+    assert active.buildings["fac-001"].zone_state("hall", STARTS_AT).curtailed
+
+
+def test_once_corrected_the_alert_is_cleared_by_the_next_poll(active: InProcess) -> None:
+    turn_up(active)
+    poll(active)
+    active.settle()
+    poll(active)
+    assert [alert for alert in active.alerts.listed() if alert.cleared_at is None] == []
+    assert len(active.recorded(Dispatch.DriftFound)) == 1
+
+
+def test_a_building_as_commanded_is_left_alone(active: InProcess) -> None:
+    head, done = active.story.store.head(), len(active.journal)
+    poll(active)
+    assert (active.story.store.head(), len(active.journal)) == (head, done)
+    assert drift_alerts(active) == []
+
+
+def test_a_poll_that_comes_too_late_is_dropped(active: InProcess) -> None:
+    turn_up(active)
+    poll(active, stale=True)
+    assert active.recorded(Dispatch.DriftFound) == []
+
+
+def test_a_building_that_says_nothing_is_asked_again_only_in_the_next_round(active: InProcess) -> None:
+    turn_up(active)
+    active.control.fail_next("fac-001", "time_out")
+    poll(active)
+    assert active.recorded(Dispatch.DriftFound) == []
+    poll(active)
+    assert len(active.recorded(Dispatch.DriftFound)) == 1
+
+
+def test_after_the_window_nothing_is_compared(active: InProcess) -> None:
+    active.until("completed")
+    head = active.story.store.head()
+    poll(active)
+    assert active.story.store.head() == head

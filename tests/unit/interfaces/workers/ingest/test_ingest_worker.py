@@ -1,0 +1,356 @@
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageTaker, MeterMessage
+from application.telemetry.ingest.batch_codec import unpack_malformed
+from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.malformed_quota import Allowance, MalformedBudget
+from application.telemetry.ingest.malformed_rate import WINDOW
+from domain.telemetry.meter_reading import MALFORMED
+from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest, run
+from interfaces.workers.ingest.sessions import IngestSession
+from tests.fakes.clock import FakeClock
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.telemetry.stream import FakeTelemetryStream
+
+T0 = datetime(2026, 7, 14, tzinfo=UTC)
+TOPIC = "meters/fac-001/m1/readings"
+GOOD = json.dumps({"ts": T0.isoformat(), "kw": 1.0, "kwh_total": 2.0}).encode()
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+
+
+@dataclass
+class Ingesting:
+    clock: FakeClock = field(default_factory=lambda: FakeClock(T0, speed=1_000))
+    stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    kept: list[bytes] = field(default_factory=list)
+    budget: MalformedBudget = field(default_factory=MalformedBudget)
+
+    def tell(self, story: Callable[[MeterIngest], Awaitable[None]]) -> None:
+        async def run() -> None:
+            packer = ReadingPacker(self.stream, flush_after_s=0.001)
+            stop = asyncio.Event()
+            running = asyncio.create_task(packer.run(stop))
+            try:
+                await story(MeterIngest(packer, self.alerts, self.clock, self.budget))
+            finally:
+                stop.set()
+                await running
+
+        asyncio.run(run())
+
+    def send(self, ingest: MeterIngest, payload: bytes, topic: str = TOPIC) -> None:
+        ingest.take(MeterMessage(topic, payload, len(payload)), lambda: self.kept.append(payload))
+
+    async def until_kept(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.kept) < count:  # noqa: ASYNC110 - the list is the story's, not a signal
+                await asyncio.sleep(0.005)
+
+    def open(self) -> list[tuple[str, str]]:
+        return [(alert.name, alert.subject) for alert in self.alerts.listed()]
+
+
+def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are_over() -> None:
+    told = Ingesting()
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, b"?")
+        told.send(ingest, GOOD, "meters/fac-002/m1/readings")
+        await ingest.check_alerts()
+        assert told.open() == [("malformed_readings", "fac-001")]
+        told.clock.moment += 2 * WINDOW
+        told.send(ingest, GOOD)
+        await ingest.check_alerts()
+        assert told.open() == []
+
+    told.tell(story)
+
+
+def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
+    told = Ingesting()
+
+    async def story(ingest: MeterIngest) -> None:
+        for _ in range(199):
+            told.send(ingest, GOOD)
+        told.send(ingest, b"?")
+        await ingest.check_alerts()
+        assert told.open() == []
+
+    told.tell(story)
+
+
+def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("application.operations.alert_switch.TELL_AGAIN_S", 0.0)
+    told = Ingesting()
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, b"?")
+        await ingest.check_alerts()
+        told.alerts.clear("malformed_readings", "fac-001", at=T0)
+        await ingest.check_alerts()
+        assert told.open() == [("malformed_readings", "fac-001")]
+
+    told.tell(story)
+
+
+def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 2)
+    told = Ingesting()
+
+    async def story(ingest: MeterIngest) -> None:
+        for facility in ("fac-001", "fac-002", "fac-003"):
+            told.send(ingest, b"?", f"meters/{facility}/m1/readings")
+            await ingest.check_alerts()
+        assert {subject for _, subject in told.open()} == {"fac-002", "fac-003"}
+
+    told.tell(story)
+
+
+def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 1)
+
+    class Slow(FakeAlertRegistry):
+        """While it takes one down, another facility errs."""
+
+        def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+            super().raise_alert(name, subject, detail, at=at)
+            if subject == "fac-001":
+                loop.call_soon_threadsafe(meanwhile)
+                assert over.wait(20)
+
+    told, over = Ingesting(alerts=Slow()), threading.Event()
+    loop: asyncio.AbstractEventLoop
+    meanwhile: Callable[[], None]
+
+    async def story(ingest: MeterIngest) -> None:
+        nonlocal loop, meanwhile
+
+        def errs() -> None:
+            told.send(ingest, b"?", "meters/fac-002/m1/readings")
+            over.set()
+
+        loop, meanwhile = asyncio.get_running_loop(), errs
+        told.send(ingest, b"?")
+        await ingest.check_alerts()
+        await ingest.check_alerts()
+        assert told.open() == [("malformed_readings", "fac-002")]
+
+    told.tell(story)
+
+
+def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others() -> None:
+    told = Ingesting(
+        stream=FakeTelemetryStream(max_bytes=100_000),
+        budget=MalformedBudget(Allowance(50_000, 0.0), Allowance(90_000, 0.0)),
+    )
+    flood = [b"?%05d" % n + b"x" * 10_000 for n in range(100)]
+
+    async def story(ingest: MeterIngest) -> None:
+        for payload in flood:
+            told.send(ingest, payload)
+        told.send(ingest, GOOD, "meters/fac-002/m1/readings")
+        await told.until_kept(len(flood) + 1)  # what is not kept whole is acknowledged all the same
+        assert GOOD in told.kept
+        assert ingest.counts == IngestCounts(messages=101, readings=1, malformed=100, omitted=96)
+        ingest.keep_omitted()
+        async with asyncio.timeout(20):
+            while (letters := parked(told.stream))[-1][1] == flood[3]:  # noqa: ASYNC110 - the log is no signal
+                await asyncio.sleep(0.005)
+        *whole, (reason, counted) = letters
+        assert [body for _, body in whole] == flood[:4]
+        assert reason.startswith("96 more malformed messages")
+        assert json.loads(counted)["omitted_messages"] == 96
+
+    told.tell(story)
+
+
+class Garbage:
+    """A feed of more than is kept of one facility; then its worker is told to end. As a feed does, it waits for what it
+    has handed over."""
+
+    def __init__(self, end: asyncio.Event) -> None:
+        self._end = end
+        self._kept = 0
+
+    async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
+        for number in range(300):
+            while not taker.has_room():  # noqa: ASYNC110 - nor is this
+                await asyncio.sleep(0.001)
+            body = b"?%05d" % number + b"x" * (MAX_PAYLOAD_BYTES - 6)
+            taker.take(MeterMessage(TOPIC, body, len(body)), self._note)
+        while self._kept < 300:  # noqa: ASYNC110 - a number is no signal
+            await asyncio.sleep(0.001)
+        self._end.set()
+        await stop.wait()
+
+    def _note(self) -> None:
+        self._kept += 1
+
+
+class OurTurn:
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[asyncio.Event]:
+        yield asyncio.Event()
+
+
+def test_what_was_not_kept_is_counted_before_a_worker_ends_in_good_order() -> None:
+    stream = FakeTelemetryStream(max_bytes=100_000_000)
+
+    async def story() -> None:
+        clock, stop = FakeClock(T0, speed=1_000), asyncio.Event()
+        session = IngestSession("meters", Garbage(stop), OurTurn())
+        await run(sessions=[session], stream=stream, alerts=FakeAlertRegistry(), clock=clock, stop=stop)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+    letters = parked(stream)
+    whole = [body for _, body in letters if body.startswith(b"?")]
+    counted = [json.loads(body)["omitted_messages"] for _, body in letters if not body.startswith(b"?")]
+    assert 0 < len(whole) < 300
+    assert len(whole) + sum(counted) == 300
+
+
+def parked(stream: FakeTelemetryStream) -> list[tuple[str, bytes]]:
+    """(reason, body) of every malformed message in the log."""
+    bodies = [one.body for one in stream.kept if one.partition == MALFORMED]
+    return [(one.reason, one.body) for body in bodies for one in unpack_malformed(body).malformed]
+
+
+def test_of_a_list_beyond_the_budget_the_readings_are_kept() -> None:
+    told = Ingesting(budget=MalformedBudget(Allowance(10.0, 0.0)))
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, b"[" + GOOD + b',{"kw": 1}]')
+        await told.until_kept(1)
+        assert ingest.counts == IngestCounts(messages=1, readings=1, malformed=1, omitted=1)
+
+    told.tell(story)
+
+
+def test_every_message_is_counted_by_what_became_of_it() -> None:
+    told = Ingesting()
+    gateway = b"[" + GOOD + b',{"kw": 1},' + GOOD + b"]"
+
+    async def story(ingest: MeterIngest) -> None:
+        for payload in (GOOD, b"?", gateway):
+            told.send(ingest, payload)
+        assert ingest.counts == IngestCounts(messages=3, readings=3, malformed=2)
+        await told.until_kept(3)
+
+    told.tell(story)
+
+
+@pytest.mark.parametrize(
+    ("body", "transport", "carried"),
+    [
+        (None, TRACE, TRACE),
+        (OTHER_TRACE, TRACE, OTHER_TRACE),
+        ("x\r\nNats-Rollup: all", TRACE, TRACE),
+        (None, "y" * 60_000, None),
+        (None, TRACE + "\n", None),
+        (None, None, None),
+    ],
+)
+def test_a_trace_is_carried_on_only_as_w3c_writes_it_and_the_body_goes_before_the_transport(
+    body: str | None, transport: str | None, carried: str | None
+) -> None:
+    payload = json.dumps({**json.loads(GOOD), "traceparent": body}).encode()
+    traces: list[str | None] = []
+
+    class Traced(FakeTelemetryStream):
+        async def publish(
+            self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
+        ) -> int:
+            traces.append(traceparent)
+            return await super().publish(partition, body, message_id=message_id)
+
+    told = Ingesting(stream=Traced())
+
+    async def story(ingest: MeterIngest) -> None:
+        ingest.take(MeterMessage(TOPIC, payload, len(payload), transport), lambda: told.kept.append(b""))
+        await told.until_kept(1)
+
+    told.tell(story)
+    assert traces == [carried]
+
+
+def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:
+    told = Ingesting()
+    told.alerts.raise_alert("malformed_readings", "fac-001", "earlier", at=T0 - timedelta(hours=1))
+    told.alerts.raise_alert("telemetry_backpressure", "ingest", "earlier", at=T0 - timedelta(hours=1))
+
+    async def story(ingest: MeterIngest) -> None:
+        await ingest.adopt_open_alerts()
+        await ingest.check_alerts()
+        assert told.open() == []
+
+    told.tell(story)
+
+
+def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> None:
+    told = Ingesting()
+    told.alerts.raise_alert("telemetry_backpressure", "ingest", "of the other", at=T0)
+
+    async def story(ingest: MeterIngest) -> None:
+        stop = asyncio.Event()
+        watching = asyncio.create_task(ingest.watch(asyncio.Event(), stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+        await watching
+        assert told.open() == [("telemetry_backpressure", "ingest")]
+
+    told.tell(story)
+
+
+def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interfaces.workers.ingest.ingest._SHORTEST_BACKPRESSURE_S", 0.3)
+    told = Ingesting()
+    told.stream.available = False
+
+    async def checked_until(ingest: MeterIngest, alerts: list[tuple[str, str]]) -> None:
+        async with asyncio.timeout(20):
+            while told.open() != alerts:
+                await asyncio.sleep(0.01)
+                await ingest.check_alerts()
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, GOOD)
+        await ingest.check_alerts()
+        assert told.open() == []
+        await checked_until(ingest, [("telemetry_backpressure", "ingest")])
+        assert told.kept == []
+        told.stream.available = True
+        await told.until_kept(1)
+        await checked_until(ingest, [])
+
+    told.tell(story)
+
+
+def test_an_absent_alert_register_does_not_stop_the_readings() -> None:
+    class Absent(FakeAlertRegistry):
+        def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+            raise ConnectionError("away")
+
+    told = Ingesting(alerts=Absent())
+
+    async def story(ingest: MeterIngest) -> None:
+        told.send(ingest, b"?")
+        await ingest.check_alerts()
+        told.send(ingest, GOOD)
+        await told.until_kept(2)
+
+    told.tell(story)
+    assert len(told.stream.kept) == 2

@@ -1,0 +1,68 @@
+"""Who looks every now and then under a lock ends when it is asked to, not at its next look."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+import pytest
+
+from application.ports.telemetry.rollup_lag import SettlingBehind
+from interfaces.workers.schedule.dead_letter_monitor import OverdueLetters
+from interfaces.workers.schedule.forecast_monitor import ForecastWatch
+from interfaces.workers.schedule.rollup_monitor import SettlingWatch
+from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.read_models import FakeReadModels
+from tests.made_up import NOW
+
+PATIENCE_S = 5.0
+"""Shorter than these loops pause; nothing but the stop ends them."""
+
+
+class NothingWaits:
+    def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
+        return None
+
+
+def overdue_letters() -> OverdueLetters:
+    return OverdueLetters(FakeDeadLetters(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks(), sla_s=900.0)
+
+
+def forecast_watch() -> ForecastWatch:
+    read_models = FakeReadModels([])
+    return ForecastWatch(
+        dr_events=read_models.dr_events,
+        facilities=read_models.facilities,
+        book=FakeForecastBook(),
+        alerts=FakeAlertRegistry(),
+        clock=FakeClock(NOW),
+        locks=FakeLocks(),
+    )
+
+
+def settling_watch() -> SettlingWatch:
+    return SettlingWatch(NothingWaits(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks())
+
+
+@pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch, settling_watch])
+def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], Any]) -> None:
+    async def story() -> None:
+        looked, stop = asyncio.Event(), asyncio.Event()
+        watching = cast("OverdueLetters | ForecastWatch | SettlingWatch", watcher())
+        loop, look = asyncio.get_running_loop(), watching.look
+
+        def looking() -> None:
+            look()
+            loop.call_soon_threadsafe(looked.set)
+
+        object.__setattr__(watching, "look", looking)
+        running = asyncio.create_task(watching.run(stop))
+        await looked.wait()
+        stop.set()
+        await asyncio.wait_for(running, PATIENCE_S)
+
+    asyncio.run(story())

@@ -1,0 +1,85 @@
+"""What /metrics says of telemetry, in the process that knows it."""
+
+import asyncio
+import socket
+import urllib.request
+from datetime import timedelta
+from math import isnan
+
+import pytest
+from prometheus_client import REGISTRY
+
+from application.telemetry.store_health import LEAST, TelemetryHealth
+from interfaces.bootstrap.telemetry import serve_telemetry_metrics
+from interfaces.settings.settings import read_settings
+from interfaces.workers.loops.telemetry_metrics import show_health
+from interfaces.workers.schedule import telemetry_lag_monitor
+from tests.fakes.clock import FakeClock
+from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.unit.interfaces.web.edge import NOW, Edge
+
+
+def served(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"gridproof_telemetry_{name}", labels)
+
+
+def test_writes_and_queries_are_shown_as_they_are_when_somebody_looks() -> None:
+    health = TelemetryHealth()
+    show_health(health, "some worker")
+    for name in ("write_error_pct", "query_p99_seconds"):
+        value = served(name, process="some worker")
+        assert value is not None
+        assert isnan(value)
+    for n in range(LEAST):
+        health.wrote(well=n > 0)
+        health.asked(0.25)
+    assert served("write_error_pct", process="some worker") == 100.0 / LEAST
+    assert served("query_p99_seconds", process="some worker") == 0.25
+
+
+def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.01)
+    log, clock = FakeRawLog(), FakeClock(NOW)
+    log.append(3, b"", at=NOW - timedelta(seconds=12.5))
+
+    async def until(*lags: float | None) -> None:
+        async with asyncio.timeout(20):
+            while tuple(served("lag_seconds", partition=p) for p in ("3", "4")) != lags:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        showing = asyncio.create_task(telemetry_lag_monitor.show_lag(log, clock, stop))
+        await until(12.5, 0.0)
+        log.available = False
+        await until(None, None)
+        log.available = True
+        log.acknowledged.add(1)
+        await until(0.0, 0.0)
+        stop.set()
+        await showing
+        await until(None, None)
+
+    asyncio.run(story())
+
+
+def test_a_worker_serves_them_where_the_settings_say() -> None:
+    assert serve_telemetry_metrics(read_settings({})) is None
+    show_health(TelemetryHealth(), "aggregate")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{min(taken.getsockname()[1], 65_000)}"
+        port = serve_telemetry_metrics(read_settings({"GRIDPROOF_TELEMETRY_METRICS_BIND": bind}))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'gridproof_telemetry_write_error_pct{process="aggregate"}' in text
+
+
+def test_the_web_process_shows_them_at_its_metrics() -> None:
+    show_health(TelemetryHealth(), "web")
+    with Edge().client() as client:
+        text = client.get("/metrics").text
+    assert 'gridproof_telemetry_query_p99_seconds{process="web"}' in text

@@ -1,0 +1,49 @@
+"""What puts the measure worker off, and does not end it."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from application.command_bus.bus import TooManyConflicts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from interfaces.workers.measure import measure
+from projections.queries.views import ReadModelsUnavailable
+from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import FakeLocks
+from tests.made_up import NOW
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EventStoreUnavailable("no answer"),
+        TelemetryStoreUnavailable("no answer"),
+        ReadModelsUnavailable("no answer"),
+        TooManyConflicts("RecordMeasurement lost 12 races"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_passes_puts_it_off_until_the_next_pass(error: Exception) -> None:
+    stop = asyncio.Event()
+
+    class Measuring:
+        clock = FakeClock(NOW, speed=1e6)
+        passes = 0
+
+        def pass_once(self) -> int:
+            self.passes += 1
+            if self.passes == 1:
+                raise error
+            stop.set()
+            return 0
+
+    measuring = Measuring()
+
+    async def story() -> None:
+        async with asyncio.timeout(20):
+            await measure.run(measuring=cast("Any", measuring), locks=FakeLocks(), stop=stop)
+
+    asyncio.run(story())
+    assert measuring.passes == 2

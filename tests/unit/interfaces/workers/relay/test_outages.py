@@ -1,0 +1,94 @@
+"""What the relay needs may be away: it waits, goes on where it was, and can be stopped meanwhile."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from application.command_bus import retry
+from application.command_bus.bus import TooManyConflicts
+from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.workers.relay.relay import READER, Relay
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.in_process import InProcess
+
+PATIENCE_S = 20.0
+
+
+class Away:
+    """Stands around a port: `method` raises for the first `times` calls."""
+
+    def __init__(self, inside: Any, method: str, error: Exception, *, times: int) -> None:
+        self.inside, self.method, self.error, self.left = inside, method, error, times
+        self.was_asked = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return self._missing if name == self.method else getattr(self.inside, name)
+
+    def _missing(self, *args: Any, **more: Any) -> Any:
+        if not self.left:
+            return getattr(self.inside, self.method)(*args, **more)
+        self.left -= 1
+        self.loop.call_soon_threadsafe(self.was_asked.set)
+        raise self.error
+
+    loop: asyncio.AbstractEventLoop
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "RETRY_S", 0.01)
+
+
+def relay_of(world: InProcess, **changes: Any) -> Relay:
+    values: dict[str, Any] = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
+    return Relay(**(values | {"positions": FakeReaderPositions()} | changes))
+
+
+@pytest.mark.parametrize("method", ["position", "move", "read_after"])
+def test_while_the_store_is_away_it_stops_when_told_to(method: str) -> None:
+    world = InProcess.accepted("fac-001")
+
+    async def story() -> None:
+        port = "event_log" if method == "read_after" else "positions"
+        inside = world.relay.event_log if port == "event_log" else FakeReaderPositions()
+        away = Away(inside, method, EventStoreUnavailable("gone"), times=1_000_000)
+        away.loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        running = asyncio.create_task(relay_of(world, **{port: away}).run(stop))
+        async with asyncio.timeout(PATIENCE_S):
+            await away.was_asked.wait()
+            stop.set()
+            await running
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("port", "method", "error"),
+    [
+        ("alerts", "raise_alert", OperationsUnavailable("the register is away")),
+        ("commands", "handle", TooManyConflicts("CompleteDREvent lost 12 races")),
+    ],
+)
+def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str, error: Exception) -> None:
+    world = InProcess.accepted("fac-001", "fac-002")
+    world.control.fail_next("fac-002", "refuse")
+    world.until("completed")
+    [told] = [alert for alert in world.alerts.listed() if alert.name == "batch_below_80_percent"]
+    world.alerts.clear(told.name, told.subject, at=told.raised_at)
+
+    async def story() -> None:
+        away = Away(getattr(world.relay, port), method, error, times=2)
+        away.loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        relay = relay_of(world, **{port: away})
+        running = asyncio.create_task(relay.run(stop))
+        async with asyncio.timeout(PATIENCE_S):
+            while relay.positions.position(READER) < world.story.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
+                await asyncio.sleep(0.002)
+        stop.set()
+        await running
+        assert away.left == 0
+
+    asyncio.run(story())
+    assert "batch_below_80_percent" in {alert.name for alert in world.alerts.listed()}

@@ -1,0 +1,113 @@
+"""What the relay has under way has places of its own by where it goes: none of it holds up the rest."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from application.command_bus import retry
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
+from application.ports.event_store.event_log import LogEntry
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from interfaces.workers.relay import relay as relay_module
+from interfaces.workers.relay import roads
+from interfaces.workers.relay.relay import READER, Relay
+from tests.fakes.event_store.event_log import FakeEventLog
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.in_process import InProcess
+
+PATIENCE_S = 20.0
+
+
+class Publisher:
+    """Takes work for BMSs, and callbacks only once it has room for them."""
+
+    def __init__(self) -> None:
+        self.works: list[BmsWork] = []
+        self.callbacks: list[CallbackWork] = []
+        self.has_room = False
+
+    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+        self.works.append(work)
+
+    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
+        if not self.has_room:
+            raise WorkQueueFull("no room")
+        self.callbacks.append(work)
+
+
+def facts(world: InProcess, kind: type[Any]) -> Any:
+    return next(iter(world.recorded(kind)))
+
+
+def told(intent: DREvent.CallbackRequested, number: int) -> DREvent.CallbackRequested:
+    """The same of another DR event."""
+    return msgspec.structs.replace(intent, originator_id=UUID(int=number), callback_id=UUID(int=number))
+
+
+def relay_over(world: InProcess, publisher: Publisher, log: list[Any]) -> Relay:
+    entries = [LogEntry(place, type(fact).TOPIC, fact) for place, fact in enumerate(log, start=1)]
+    values = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
+    changes = {
+        "event_log": FakeEventLog(entries),
+        "positions": FakeReaderPositions(),
+        "publisher": publisher,
+    }
+    return Relay(**(values | changes))
+
+
+@pytest.fixture
+def log() -> tuple[InProcess, list[Any]]:
+    """More callbacks of different DR events than may be under way at once, then work for a building."""
+    world = InProcess.accepted("fac-001").until("preparing")
+    callback = facts(world, DREvent.CallbackRequested)
+    callbacks = [told(callback, number) for number in range(1, 3 * roads.CALLBACKS_AT_ONCE)]
+    return world, [*callbacks, facts(world, Dispatch.BmsCommandRequested)]
+
+
+def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
+    log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "RETRY_S", 0.01)
+    monkeypatch.setattr(relay_module, "BATCH", 2)
+    monkeypatch.setattr(relay_module, "MOST_UNDER_WAY", 4)  # fewer than there are callbacks
+    world, entries = log
+
+    async def story() -> None:
+        publisher, stop = Publisher(), asyncio.Event()
+        relay = relay_over(world, publisher, entries)
+        running = asyncio.create_task(relay.run(stop))
+        async with asyncio.timeout(PATIENCE_S):
+            while not publisher.works:  # noqa: ASYNC110 - published by the relay
+                await asyncio.sleep(0.002)
+            assert relay.positions.position(READER) == 0  # not past what is not on its way
+            publisher.has_room = True
+            while relay.positions.position(READER) < len(entries):  # noqa: ASYNC110 - it is set elsewhere
+                await asyncio.sleep(0.002)
+        stop.set()
+        await running
+        assert len(publisher.callbacks) == len(entries) - 1
+        assert len(publisher.works) == 1
+
+    asyncio.run(story())
+
+
+def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
+    log: tuple[InProcess, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "RETRY_S", 0.01)
+    world, entries = log
+
+    class Broken(Publisher):
+        async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
+            raise RuntimeError("a bug")
+
+    async def story() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(RuntimeError, match="a bug"):
+                await relay_over(world, Broken(), entries).run(asyncio.Event())
+
+    asyncio.run(story())

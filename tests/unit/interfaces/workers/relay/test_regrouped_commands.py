@@ -1,0 +1,73 @@
+"""Commands that the relay reads in other company after a crash; found by the fault storm of seed 100."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.ports.dispatch.work_queue import BmsWork
+from application.ports.event_store.event_log import LogEntry
+from domain.dispatch import Dispatch
+from domain.identifiers import dispatch_id
+from interfaces.workers.relay.relay import READER, Relay
+from tests.fakes.event_store.event_log import FakeEventLog
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID
+
+STREAM = dispatch_id(DR_EVENT_ID, "fac-001")
+PATIENCE_S = 20.0
+
+
+def requested_alone() -> Dispatch.BmsCommandRequested:
+    """A command that nothing else was requested with."""
+    world = InProcess.accepted("fac-001").until("preparing")
+    [requested] = world.recorded(Dispatch.BmsCommandRequested)
+    assert isinstance(requested, Dispatch.BmsCommandRequested)
+    return requested
+
+
+def another(requested: Dispatch.BmsCommandRequested, zone_id: str) -> Dispatch.BmsCommandRequested:
+    """The next of the same stream, saved later."""
+    command = msgspec.structs.replace(requested.command, command_id=UUID(int=99), zone_id=zone_id)
+    return msgspec.structs.replace(
+        requested, originator_version=requested.originator_version + 1, command=command
+    )
+
+
+def test_a_command_published_alone_is_read_again_together_with_the_next_and_neither_is_lost() -> None:
+    world = InProcess.accepted("fac-001")
+    first = requested_alone()
+    second = another(first, "shop")
+
+    async def relayed(*facts: Any) -> None:
+        """By a relay that begins at the beginning: the one before died before it kept its position."""
+        log = FakeEventLog(
+            LogEntry(place, "dispatch.bms-command-requested.v1", fact)
+            for place, fact in enumerate(facts, start=1)
+        )
+        positions, stop = FakeReaderPositions(), asyncio.Event()
+        values = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
+        relay = Relay(**(values | {"event_log": log, "positions": positions}))
+        running = asyncio.create_task(relay.run(stop))
+        async with asyncio.timeout(PATIENCE_S):
+            while positions.position(READER) < len(facts):  # noqa: ASYNC110 - it is set elsewhere
+                await asyncio.sleep(0.002)
+        stop.set()
+        await running
+
+    async def published() -> set[UUID]:
+        found: set[UUID] = set()
+        while (item := await world.queue.next_bms("fac-001", wait_s=0)) is not None:
+            work = msgspec.json.decode(item.body, type=BmsWork)
+            found |= {*work.more, *([work.command_id] if work.command_id else [])}
+            await item.done()
+        return found
+
+    async def story() -> set[UUID]:
+        await relayed(first)
+        await relayed(first, second)
+        return await published()
+
+    assert asyncio.run(story()) == {first.command.command_id, second.command.command_id}

@@ -1,0 +1,163 @@
+"""The relay may stop anywhere and begin again: what it did already, it does without effect."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from application.commands.dr_event import StartPreparation
+from application.ports.dispatch.work_queue import BmsWork
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.errors import DomainError
+from interfaces.workers.relay.relay import READER, Relay
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.in_process import PREPARE_AT, InProcess
+from tests.made_up import DR_EVENT_ID
+
+PATIENCE_S = 20.0
+
+
+class Killed(BaseException):
+    """What stands for a SIGKILL here."""
+
+
+def relay_of(world: InProcess, **changes: Any) -> Relay:
+    values: dict[str, Any] = {name: getattr(world.relay, name) for name in Relay.__dataclass_fields__}
+    return Relay(**(values | changes))
+
+
+async def run_until(relay: Relay, world: InProcess) -> None:
+    """Run it until its position is the head of the log."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(relay.run(stop))
+    async with asyncio.timeout(PATIENCE_S):
+        while relay.positions.position(READER) < world.story.store.head() and not running.done():  # noqa: ASYNC110 - it is set elsewhere
+            await asyncio.sleep(0.002)
+    stop.set()
+    await running
+
+
+def test_relaying_everything_once_more_changes_nothing() -> None:
+    world = InProcess.accepted("fac-001", "fac-002").until("completed")
+    head, actions, told = world.story.store.head(), world.actions(), len(world.callbacks)
+    world.position = 0
+    world.settle()
+    assert (world.story.store.head(), world.actions(), len(world.callbacks)) == (head, actions, told)
+
+
+@pytest.mark.parametrize("strike", range(1, 7))
+def test_killed_at_any_of_its_failpoints_it_comes_to_the_same_end(strike: int) -> None:
+    """Each time it is killed, a fresh one begins where the position stands."""
+    undisturbed = InProcess.accepted("fac-001")
+    asyncio.run(run_until(undisturbed.relay, undisturbed))
+    world = InProcess.accepted("fac-001")
+    reached: list[str] = []
+
+    def strikes(name: str, in_flight: str) -> None:
+        reached.append(name)
+        if len(reached) == strike:
+            raise Killed(name)
+
+    with pytest.raises(Killed):
+        asyncio.run(run_until(relay_of(world, reached=strikes), world))
+    asyncio.run(run_until(world.relay, world))
+    assert _kinds(world) == _kinds(undisturbed)
+
+
+def _kinds(world: InProcess) -> list[type]:
+    return [type(domain_event) for domain_event in world.recorded()]
+
+
+def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> None:
+    world = InProcess.accepted("fac-001")
+    positions = FakeReaderPositions()
+    relay = relay_of(world, positions=positions)
+
+    async def story() -> None:
+        world.queue.is_down = True
+        stop = asyncio.Event()
+        running = asyncio.create_task(relay.run(stop))
+        async with asyncio.timeout(PATIENCE_S):
+            while not world.recorded(DREvent.CallbackRequested):  # noqa: ASYNC110 - it is set elsewhere
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
+            [intent] = world.recorded(DREvent.CallbackRequested)
+            assert positions.position(READER) < _position_of(world, intent)
+            world.queue.is_down = False
+            while positions.position(READER) < world.story.store.head():  # noqa: ASYNC110 - it is set elsewhere
+                await asyncio.sleep(0.005)
+        stop.set()
+        await running
+        assert await world.queue.next_callback(wait_s=0) is not None
+
+    asyncio.run(story())
+
+
+def _position_of(world: InProcess, domain_event: Any) -> int:
+    entries = world.story.store.read_after(0, 1_000)
+    return next(entry.position for entry in entries if entry.domain_event == domain_event)
+
+
+def test_a_refusal_of_the_domain_is_an_answer_and_the_relay_goes_on() -> None:
+    world = InProcess.accepted("fac-001")
+
+    class RefusingCommands:
+        async def handle(self, *_: Any, **__: Any) -> None:
+            raise DomainError("not now")
+
+    refused = relay_of(world, commands=RefusingCommands(), positions=FakeReaderPositions())
+    asyncio.run(run_until(refused, world))
+    assert refused.positions.position(READER) == world.story.store.head()
+
+
+def test_any_other_error_stops_it_before_the_position_moves() -> None:
+    """Its supervisor starts a fresh one; nothing was skipped."""
+    world = InProcess.accepted("fac-001")
+
+    class BrokenCommands:
+        async def handle(self, *_: Any, **__: Any) -> None:
+            raise RuntimeError("a bug")
+
+    broken = relay_of(world, commands=BrokenCommands(), positions=FakeReaderPositions())
+    with pytest.raises(RuntimeError, match="a bug"):
+        asyncio.run(run_until(broken, world))
+    [accepted] = world.recorded(DREvent.Accepted)
+    assert broken.positions.position(READER) < _position_of(world, accepted)
+
+
+def test_of_two_relays_one_works_and_the_other_waits() -> None:
+    world = InProcess.accepted("fac-001")
+    reached: list[str] = []
+    second = relay_of(world, reached=lambda name, _: reached.append(name), positions=FakeReaderPositions())
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        async with world.relay.locks.held(READER):
+            waiting = asyncio.create_task(second.run(stop))
+            await asyncio.sleep(0.05)
+            assert reached == []
+            stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await waiting
+
+    asyncio.run(story())
+
+
+def test_an_intent_on_the_queue_carries_where_it_came_from() -> None:
+    world = InProcess.accepted("fac-001").until("scheduled")
+    world.story.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
+    world.relay_all()
+
+    async def taken() -> BmsWork:
+        item = await world.queue.next_bms("fac-001", wait_s=0)
+        assert item is not None
+        return msgspec.json.decode(item.body, type=BmsWork)
+
+    work = asyncio.run(taken())
+    [requested] = world.recorded(Dispatch.BmsCommandRequested)
+    assert isinstance(requested, Dispatch.BmsCommandRequested)
+    assert (work.task, work.command_id) == ("command", requested.command.command_id)
+    assert (work.correlation_id, work.causation_id) == (requested.correlation_id, requested.domain_event_id)
+    assert (work.tenant, work.trace_id) == (requested.tenant, requested.trace_id)

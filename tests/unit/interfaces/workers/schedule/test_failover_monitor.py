@@ -1,0 +1,127 @@
+"""A database that goes on elsewhere is told while a DR event is under way, and only then."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from application.commands.dr_event import CancelDREvent
+from application.ports.operations.unavailable import OperationsUnavailable
+from domain.dr_event import DREventStatus
+from interfaces.workers.schedule.failover_monitor import ALERT, FailoverWatch
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.database_server import FakeDatabaseServer
+from tests.fakes.read_models import FakeReadModels
+from tests.in_process import InProcess
+from tests.made_up import DR_EVENT_ID, UTILITY_EVENT
+
+
+@dataclass
+class Watched:
+    there: InProcess
+    server: FakeDatabaseServer = field(default_factory=FakeDatabaseServer)
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+
+    def __post_init__(self) -> None:
+        self.watch = self.fresh()
+
+    def fresh(self) -> FailoverWatch:
+        return FailoverWatch(
+            server=self.server,
+            dr_events=self._models().dr_events,
+            alerts=self.alerts,
+            clock=self.there.story.clock,
+            locks=FakeLocks(),
+        )
+
+    def look(self) -> list[str]:
+        """The details of the alert after a look."""
+        self.watch.dr_events = self._models().dr_events
+        self.watch.look()
+        return [alert.detail for alert in self.alerts.listed() if alert.name == ALERT]
+
+    def _models(self) -> FakeReadModels:
+        return FakeReadModels(self.there.story.store.read_after(0, 10_000))
+
+
+def during(status: DREventStatus) -> Watched:
+    watched = Watched(InProcess.accepted("fac-001").until(status))
+    assert watched.look() == []
+    return watched
+
+
+@pytest.mark.parametrize("status", ["preparing", "active"])
+def test_a_failover_during_a_dr_event_is_told_with_both_servers(status: DREventStatus) -> None:
+    watched = during(status)
+    watched.server.fail_over()
+    [detail] = watched.look()
+    assert detail == (
+        f"10.0.0.1:5432 on timeline 1 is now 10.0.0.2:5432 on timeline 2; under way: {UTILITY_EVENT}"
+    )
+    assert watched.look() == [detail], "as long as it is under way"
+
+
+def test_of_many_dr_events_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = during("active")
+    watched.server.fail_over()
+    read = 0
+
+    def every_row(_: object, *, status: DREventStatus) -> Iterator[SimpleNamespace]:
+        nonlocal read
+        for number in range(5_000):
+            read += 1
+            yield SimpleNamespace(utility_event_id=f"{status}-{number}")
+
+    monkeypatch.setattr("interfaces.workers.schedule.failover_monitor.every_row", every_row)
+    [detail] = watched.look()
+    assert detail.endswith("preparing-8, preparing-9 and others")
+    assert (len(detail) < 300, read) == (True, 11)
+
+
+def test_it_clears_once_no_dr_event_is_under_way() -> None:
+    watched = during("active")
+    watched.server.fail_over()
+    assert watched.look() != []
+    watched.there.do(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the heat wave is over"))
+    assert watched.look() == []
+
+
+@pytest.mark.parametrize("status", ["scheduled", "completed"])
+def test_while_no_dr_event_is_under_way_nobody_is_woken(status: DREventStatus) -> None:
+    watched = during(status)
+    watched.server.fail_over()
+    assert watched.look() == []
+
+
+def test_a_database_that_comes_back_where_it_was_did_not_fail_over() -> None:
+    watched = during("active")
+    watched.server.is_away = True
+    with pytest.raises(OperationsUnavailable):
+        watched.look()
+    watched.server.is_away = False
+    assert watched.look() == []
+
+
+def test_what_could_not_be_told_is_told_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = during("active")
+    watched.server.fail_over()
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationsUnavailable("the register is away")
+
+    with monkeypatch.context() as without_register:
+        without_register.setattr(watched.alerts, "raise_alert", away)
+        with pytest.raises(OperationsUnavailable):
+            watched.look()
+    assert len(watched.look()) == 1
+
+
+def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
+    watched = during("active")
+    watched.server.fail_over()
+    assert watched.look() != []
+    watched.there.until("completed")
+    watched.watch = watched.fresh()
+    assert watched.look() == []

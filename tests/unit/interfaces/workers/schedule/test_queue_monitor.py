@@ -1,0 +1,137 @@
+"""A full queue is told while it is full: the door's, and those of the work."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from application.commands.dr_event import PlanDREvent
+from application.operations.alert_switch import AlertSwitch
+from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkQueueFull
+from domain.identifiers import dr_event_id
+from interfaces.workers.schedule.queue_monitor import (
+    ALERT,
+    CALLBACKS,
+    COMMANDS,
+    DOOR,
+    DoorWatch,
+    TellingPublisher,
+)
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.read_models import FakeReadModels
+from tests.in_process import InProcess
+from tests.made_up import UTILITY, judge
+
+ALL_SIX = tuple(f"fac-00{number}" for number in range(1, 7))
+
+
+class Door:
+    """As many DR events wait to be planned as a test asks for, each over a facility of its own."""
+
+    def __init__(self, depth: int = 3) -> None:
+        self.there, self.alerts, self.depth = InProcess.known(*ALL_SIX), FakeAlertRegistry(), depth
+        self.switch = AlertSwitch(self.alerts, self.there.story.clock, ALERT, DOOR)
+
+    def ask(self, *numbers: int) -> None:
+        for number in numbers:
+            asked = judge(f"U-{number}", facility_ids=(f"fac-00{number}",), target_kw=50.0)
+            self.there.story.after(asked)
+
+    def plan(self, number: int) -> None:
+        self.there.story.after(PlanDREvent(dr_event_id=dr_event_id(UTILITY, f"U-{number}")))
+
+    def look(self) -> list[str]:
+        watch = DoorWatch(
+            dr_events=FakeReadModels(self.there.story.store.read_after(0, 10_000)).dr_events,
+            depth=self.depth,
+            alerts=self.alerts,
+            clock=self.there.story.clock,
+            locks=FakeLocks(),
+        )
+        asyncio.run(watch.look(self.switch))
+        return [
+            alert.detail for alert in self.alerts.listed() if (alert.name, alert.subject) == (ALERT, DOOR)
+        ]
+
+
+def test_at_the_depth_the_door_is_told_to_be_full_until_one_is_planned() -> None:
+    door = Door()
+    door.ask(1, 2)
+    assert door.look() == []
+    door.ask(3)
+    assert door.look() == ["3 DR events wait to be planned, and new ones are turned away"]
+    door.ask(4)
+    assert len(door.look()) == 1, "once"
+    door.plan(1)
+    door.plan(2)
+    assert door.look() == []
+
+
+def test_a_watch_that_begins_anew_clears_what_is_over() -> None:
+    door = Door()
+    door.ask(1, 2, 3)
+    assert door.look() != []
+    door.plan(1)
+    door.switch = AlertSwitch(door.alerts, door.there.story.clock, ALERT, DOOR)
+    assert door.look() == []
+
+
+class Full(FakeWorkQueue):
+    """Takes nothing of the streams named, for want of room."""
+
+    full: frozenset[str] = frozenset()
+
+    def _publish(self, stream: str, place: str, body: bytes, message_id: str) -> None:
+        if stream in self.full:
+            raise WorkQueueFull(f"no room for {message_id}")
+        super()._publish(stream, place, body, message_id)
+
+
+COMMAND = BmsWork(
+    task="command",
+    dr_event_id=UUID(int=1),
+    facility_id="fac-001",
+    command_id=UUID(int=2),
+    correlation_id=UUID(int=3),
+    causation_id=UUID(int=4),
+    tenant="util-1",
+    trace_id="0" * 32,
+)
+CALLBACK = CallbackWork(
+    dr_event_id=UUID(int=1),
+    callback_id=UUID(int=5),
+    kind="accepted",
+    utility_id="util-1",
+    url="https://utility.example",
+    body="{}",
+    correlation_id=UUID(int=3),
+    causation_id=UUID(int=4),
+    trace_id="0" * 32,
+)
+
+
+def test_a_work_queue_without_room_is_told_until_it_takes_something_again() -> None:
+    door = Door()
+    queue = Full()
+    publisher = TellingPublisher.of(queue, door.alerts, door.there.story.clock)
+
+    def told() -> set[str]:
+        return {alert.subject for alert in door.alerts.listed() if alert.name == ALERT}
+
+    async def story() -> None:
+        queue.full = frozenset({"bms", "callback"})
+        with pytest.raises(WorkQueueFull):
+            await publisher.publish_bms(COMMAND, message_id="a")
+        with pytest.raises(WorkQueueFull):
+            await publisher.publish_callback(CALLBACK, message_id="b")
+        assert told() == {COMMANDS, CALLBACKS}
+        queue.full = frozenset({"bms"})
+        await publisher.publish_callback(CALLBACK, message_id="b")
+        assert told() == {COMMANDS}
+        queue.full = frozenset()
+        await publisher.publish_bms(COMMAND, message_id="a")
+        assert told() == set()
+
+    asyncio.run(story())

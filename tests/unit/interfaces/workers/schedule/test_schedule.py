@@ -1,0 +1,145 @@
+"""The schedule only proposes that time has come."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from application.command_bus.bus import TooManyConflicts
+from application.command_bus.decision_context import CommandContext
+from application.commands.dispatch import RestoreDispatch, RetryRestore
+from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
+from domain.errors import NotAllowedNow
+from interfaces.workers.schedule.schedule import Schedule, proposal
+from projections.deadlines import DeadlineKind, DeadlineRow
+from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import FakeLocks
+from tests.made_up import DR_EVENT_ID, NOW, TRACE
+
+
+def deadline(kind: DeadlineKind, facility_id: str | None = None, *, due_at: datetime = NOW) -> DeadlineRow:
+    return DeadlineRow(
+        kind=kind,
+        stream_id=DR_EVENT_ID,
+        due_at=due_at,
+        dr_event_id=DR_EVENT_ID,
+        facility_id=facility_id,
+        starts_at=None,
+        ends_at=None,
+        caused_by=UUID(int=9),
+        correlation_id=UUID(int=8),
+        trace_id=TRACE,
+        tenant="util-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("prepare", StartPreparation(dr_event_id=DR_EVENT_ID)),
+        ("start", StartDREvent(dr_event_id=DR_EVENT_ID)),
+        ("end", EndDREvent(dr_event_id=DR_EVENT_ID)),
+        ("plan_retry", PlanDREvent(dr_event_id=DR_EVENT_ID)),
+        ("measure", None),
+    ],
+)
+def test_each_deadline_proposes_its_command(kind: DeadlineKind, command: msgspec.Struct | None) -> None:
+    assert proposal(deadline(kind)) == command
+
+
+def test_a_failed_restore_is_proposed_again_for_its_facility() -> None:
+    assert proposal(deadline("restore_retry", "fac-001")) == RetryRestore(
+        dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="its restore failed before"
+    )
+    assert proposal(deadline("restore_retry")) is None
+    waiting = RestoreDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-001")
+    assert proposal(deadline("restore", "fac-001")) == waiting
+
+
+@dataclass
+class RefusingBus:
+    """Keeps what is proposed, and refuses all of it."""
+
+    enough: int
+    stop: asyncio.Event
+    proposed: list[tuple[msgspec.Struct, CommandContext]] = field(default_factory=list)
+
+    def handle(self, command: msgspec.Struct, context: CommandContext) -> None:
+        self.proposed.append((command, context))
+        if len(self.proposed) == self.enough:
+            self.stop.set()
+        raise NotAllowedNow("too early")
+
+
+async def proposals(rows: list[DeadlineRow], *, enough: int) -> tuple[RefusingBus, list[datetime], list[str]]:
+    stop = asyncio.Event()
+    bus, asked, reached = RefusingBus(enough, stop), list[datetime](), list[str]()
+
+    def due(now: datetime) -> list[DeadlineRow]:
+        asked.append(now)
+        return [row for row in rows if row.due_at <= now]
+
+    schedule = Schedule(
+        due=due,
+        bus=cast("Any", bus),
+        clock=FakeClock(NOW, speed=1e6),
+        locks=FakeLocks(),
+        reached=lambda name, in_flight: reached.append(f"{name} {in_flight}"),
+    )
+    async with asyncio.timeout(20):
+        await schedule.run(stop)
+    return bus, asked, reached
+
+
+def test_what_is_due_is_proposed_with_its_cause_and_a_refusal_does_no_harm() -> None:
+    rows = [deadline("start"), deadline("measure"), deadline("end", due_at=NOW + timedelta(seconds=1))]
+    bus, asked, reached = asyncio.run(proposals(rows, enough=3))
+    assert {type(command) for command, _ in bus.proposed} == {StartDREvent}
+    assert len(bus.proposed) == 3
+    assert set(asked) == {NOW}
+    _, context = bus.proposed[0]
+    assert context == CommandContext(
+        correlation_id=UUID(int=8),
+        causation_id=UUID(int=9),
+        actor="worker:schedule",
+        tenant="util-1",
+        trace_id=TRACE,
+    )
+    assert reached[:2] == [
+        f"schedule.before_command StartDREvent of {DR_EVENT_ID}",
+        f"schedule.after_command StartDREvent of {DR_EVENT_ID}",
+    ]
+
+
+def test_lost_races_are_run_again_and_do_not_end_it() -> None:
+    """2,000 facilities may decide over the same DR event at that moment."""
+    stop = asyncio.Event()
+
+    class LosingBus:
+        asked = 0
+
+        def handle(self, command: msgspec.Struct, context: CommandContext) -> None:
+            self.asked += 1
+            if self.asked == 1:
+                raise TooManyConflicts("StartDREvent lost 12 races")
+            stop.set()
+
+    bus = LosingBus()
+    schedule = Schedule(
+        due=lambda now: [deadline("start")],
+        bus=cast("Any", bus),
+        clock=FakeClock(NOW, speed=1e6),
+        locks=FakeLocks(),
+        reached=lambda name, in_flight: None,
+    )
+
+    async def story() -> None:
+        async with asyncio.timeout(20):
+            await schedule.run(stop)
+
+    asyncio.run(story())
+    assert bus.asked == 2

@@ -1,0 +1,109 @@
+"""Lag is told by degrees, by one who asks the log: it matters not whether any aggregate worker is left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.telemetry.meter_reading import ALL_PARTITIONS
+from interfaces.workers.schedule import telemetry_lag_monitor
+from interfaces.workers.schedule.lag_alerts import LagAlerts
+from interfaces.workers.schedule.telemetry_lag_monitor import LagWatch
+from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.simulation.doubles.locks import LockBoard
+
+T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
+LAG, HIGH, SEVERE = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"
+
+
+class Watched:
+    def __init__(self, *, speed: float = 1.0) -> None:
+        self.log, self.alerts, self.clock = FakeRawLog(), FakeAlertRegistry(), FakeClock(T0, speed)
+        self.board = LockBoard()
+
+    def watch(self) -> LagWatch:
+        return LagWatch(self.log, self.alerts, self.clock, FakeLocks(self.board))
+
+    def open(self) -> list[tuple[str, str]]:
+        return sorted((alert.name, alert.subject) for alert in self.alerts.listed())
+
+    async def until(self, *there: tuple[str, str]) -> None:
+        async with asyncio.timeout(20):
+            while self.open() != sorted(there):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+
+def alerts_of(watched: Watched) -> dict[int, LagAlerts]:
+    return {p: LagAlerts(watched.alerts, watched.clock, f"partition {p}") for p in ALL_PARTITIONS}
+
+
+def test_messages_that_nobody_takes_are_told_of_by_degrees_until_they_are_stored() -> None:
+    async def story() -> None:
+        there = Watched()
+        watch, told = there.watch(), alerts_of(there)
+        there.log.append(2, b"", at=T0)
+        there.log.append(5, b"", at=T0 + timedelta(hours=1))
+        raised: list[list[str]] = []
+        for waited_s in (14, 16, 76, 151):
+            there.clock.moment = T0 + timedelta(seconds=waited_s)
+            await watch.look(told)
+            assert {subject for _, subject in there.open()} <= {"partition 2"}
+            raised.append([name for name, _ in there.open()])
+        assert raised == [[], [LAG], [LAG, HIGH], [LAG, HIGH, SEVERE]]
+        there.log.available = False
+        await watch.look(told)
+        assert len(there.open()) == 3
+        there.log.available = True
+        there.log.acknowledged.add(1)
+        await watch.look(told)
+        assert there.open() == []
+
+    asyncio.run(story())
+
+
+def test_an_accelerated_clock_is_measured_on_the_wall() -> None:
+    async def story() -> None:
+        there = Watched(speed=60.0)
+        there.log.append(2, b"", at=T0 - timedelta(minutes=14))
+        assert (await telemetry_lag_monitor.lags_s(there.log, there.clock))[2] == pytest.approx(14.0)
+        there.log.append(3, b"", at=T0 + timedelta(seconds=5))
+        assert (await telemetry_lag_monitor.lags_s(there.log, there.clock))[3] == 0.0
+
+    asyncio.run(story())
+
+
+def watching(there: Watched, story: Callable[[], Awaitable[None]], *, watches: int = 1) -> None:
+    async def run() -> None:
+        stop = asyncio.Event()
+        running = [asyncio.create_task(there.watch().run(stop)) for _ in range(watches)]
+        await story()
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*running), 20)
+
+    asyncio.run(run())
+
+
+def test_who_takes_the_watch_over_clears_what_a_dead_one_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry_lag_monitor, "LOOK_EVERY_S", 0.01)
+    there = Watched()
+    there.alerts.raise_alert(LAG, "partition 4", "raised by one who died", at=T0)
+    there.log.append(6, b"", at=T0 - timedelta(seconds=20))
+
+    async def story() -> None:
+        await there.until((LAG, "partition 6"))
+
+    watching(there, story, watches=2)
+
+
+def test_it_is_stopped_between_two_looks() -> None:
+    there = Watched()
+    there.log.append(6, b"", at=T0 - timedelta(seconds=20))
+
+    async def story() -> None:
+        await there.until((LAG, "partition 6"))
+
+    watching(there, story)

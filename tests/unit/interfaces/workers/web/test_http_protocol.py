@@ -1,0 +1,258 @@
+"""The server on a real socket: what does not come to an end is refused, and all else is answered as ever."""
+
+import select
+import socket
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from interfaces.web.problems import ProblemDocument
+from interfaces.workers.web import http_protocol
+from interfaces.workers.web.http_protocol import MOST_COPIED, MOST_HEAD_BYTES, MOST_HEADERS, MOST_PIPELINED
+from tests.unit.interfaces.workers.web.echo_server import GONE, MAY_END, PIECE, served, until_closed
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, int]]:
+    with served() as found:
+        yield found
+
+
+BEGINNING = b"POST / HTTP/1.1\r\nHost: h\r\n"
+REFUSED = BEGINNING.replace(b"/", b"/refused", 1) + b"Content-Length: 100000\r\n\r\n"
+IN_CHUNKS = BEGINNING + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [
+        (BEGINNING + b"X-Long: ", PIECE),
+        (BEGINNING + b"X", PIECE),
+        (BEGINNING, b"X-Many: 1\r\n" * 1_000),
+        (b"GET /", PIECE),
+        (IN_CHUNKS + b"3\r\nabc\r\n0\r\nX-Trailer: ", PIECE),
+        (IN_CHUNKS + b"3;extension=", PIECE),
+    ],
+    ids=["header", "name", "headers", "path", "trailer", "chunk extension"],
+)
+def test_what_does_not_come_to_an_end_is_hung_up_on(
+    address: tuple[str, int], begun: bytes, endless: bytes
+) -> None:
+    _, taken = until_closed(address, begun, endless=endless)
+    # What lies in the sockets' buffers counts as taken here.
+    assert taken < 16_000_000 - len(endless)
+    assert taken < 1_000 * len(endless)
+
+
+def test_a_head_too_large_is_told_so(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(BEGINNING + b"X-Long: " + b"x" * (2 * MOST_HEAD_BYTES))
+        for _ in range(1_000):  # a little more each time, so that nothing is left unread when it hangs up
+            connection.sendall(b"x")
+            if select.select([connection], [], [], 0.05)[0]:
+                break
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET /" + b"x" * 65_536 + b" HTTP/1.1\r\nHost: h\r\n\r\n", b"no HTTP\r\n\r\n"]
+)
+def test_what_never_reaches_the_application_is_answered_by_a_problem_document(
+    address: tuple[str, int], request_line: bytes
+) -> None:
+    answer, _ = until_closed(address, request_line)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert {line.partition(b": ")[0] for line in head.split(b"\r\n")} >= {
+        *(b"date", b"x-content-type-options", b"content-security-policy", b"cache-control", b"x-trace-id")
+    }
+    document = msgspec.json.decode(body, type=ProblemDocument)
+    assert (document.type, document.status) == ("/problems/malformed-request", 400)
+
+
+def test_in_the_middle_of_an_answer_nothing_else_is_told(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(b"GET /late?interrupted HTTP/1.1\r\nHost: h\r\n\r\n")
+        told = connection.recv(65_536)
+        connection.sendall(b"no HTTP\r\n\r\n")
+        while more := connection.recv(65_536):
+            told += more
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert GONE[b"interrupted"].wait(20)
+
+
+def test_a_long_body_in_the_smallest_chunks_is_taken(address: tuple[str, int]) -> None:
+    ending = b"0\r\nX-Trailer: short\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    answer, _ = until_closed(address, IN_CHUNKS, b"1\r\nx\r\n" * 100_000, ending)
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+    assert b"100000 bytes;" in answer
+    assert answer.endswith(b"0 bytes;")
+
+
+def test_requests_in_one_piece_are_answered_in_order_but_not_any_number_of_them(
+    address: tuple[str, int],
+) -> None:
+    one = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%s\r\n%s"
+    bodies = [b"x" * number for number in range(20)]
+    requests = [one % (len(body), b"", body) for body in bodies[:-1]]
+    answer, _ = until_closed(address, b"".join(requests) + one % (19, b"Connection: close\r\n", bodies[-1]))
+    assert [part.rpartition(b"\n")[2] for part in answer.split(b" bytes;")[:-1]] == [
+        b"%d" % number for number in range(20)
+    ]
+    many, _ = until_closed(address, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * (4 * MOST_PIPELINED))
+    assert many.count(b"HTTP/1.1 200 ") <= MOST_PIPELINED + 1
+    assert b"HTTP/1.1 400 " in many
+
+
+def test_a_head_without_a_body_yet_is_sent_at_once(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("length", [0, 10, MOST_COPIED, 1_000_000])
+def test_a_head_and_its_body_arrive_in_order_and_whole(address: tuple[str, int], length: int) -> None:
+    request = b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: %d\r\nConnection: close\r\n\r\n" % length
+    answer, _ = until_closed(address, request)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: %d" % length in head
+    assert body == b"HTTP/1.1 "[:length] + b"y" * (length - 9)
+
+
+@pytest.mark.parametrize(
+    ("bound", "begun", "little", "said"),
+    [
+        ("IDLE_S", b"", b"", b""),
+        ("IDLE_S", b"", b"\r\n", b""),
+        ("HEAD_WITHIN_S", b"G", b"", b"HTTP/1.1 408 "),
+        ("HEAD_WITHIN_S", BEGINNING, b"X-Slow: 1\r\n", b"HTTP/1.1 408 "),
+        ("BODY_WITHIN_S", BEGINNING + b"Content-Length: 100000\r\n\r\n", b"x", b""),
+        ("BODY_WITHIN_S", IN_CHUNKS + b"1\r\nx\r\n0\r\n", b"X-Trailer: 1\r\n", b""),
+        ("BODY_WITHIN_S", REFUSED, b"x", b"HTTP/1.1 401 "),
+        ("IDLE_S", b"GET /long HTTP/1.1\r\nHost: h\r\nX-Long: 10\r\n\r\n", b"\r\n", b"HTTP/1.1 200 "),
+    ],
+    ids=[
+        "nothing",
+        "line ends",
+        "a byte",
+        "headers",
+        "body",
+        "trailers",
+        "body behind an answer",
+        "line ends behind an answer",
+    ],
+)
+def test_who_does_not_end_what_he_begun_is_hung_up_on_however_often_he_says_a_little(
+    address: tuple[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    bound: str,
+    begun: bytes,
+    little: bytes,
+    said: bytes,
+) -> None:
+    for other in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
+        monkeypatch.setattr(http_protocol, other, 0.3 if other == bound else 60.0)
+    answer = b""
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(begun)
+        try:
+            for _ in range(400):
+                if select.select([connection], [], [], 0.05)[0]:
+                    received = connection.recv(65_536)
+                    answer += received
+                    if not received:
+                        break
+                connection.sendall(little)
+            else:
+                pytest.fail("nobody hung up")
+        except ConnectionError:
+            pass  # it hung up with bytes of ours unread
+    assert answer.startswith(said)
+    assert bool(answer) == bool(said)
+
+
+def test_behind_a_body_that_came_after_its_answer_a_connection_is_as_idle_as_any(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither less nor for longer, and the next head has its own time."""
+    for bound, within_s in (("HEAD_WITHIN_S", 0.3), ("BODY_WITHIN_S", 30.0), ("IDLE_S", 20.0)):
+        monkeypatch.setattr(http_protocol, bound, within_s)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(REFUSED)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+        connection.sendall(b"x" * 100_000)
+        assert not select.select([connection], [], [], 1.0)[0]
+        monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 10.0)
+        connection.sendall(b"GET / HT")
+        assert not select.select([connection], [], [], 0.5)[0]
+        connection.sendall(b"TP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    with socket.create_connection(address, timeout=9) as connection:
+        connection.sendall(REFUSED)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+        monkeypatch.setattr(http_protocol, "IDLE_S", 0.3)
+        connection.sendall(b"x" * 100_000)
+        assert connection.recv(65_536) == b""
+
+
+def test_a_request_may_take_its_time_to_be_answered(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
+        monkeypatch.setattr(http_protocol, bound, 0.1)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(b"GET /late?patient HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert not select.select([connection], [], [], 0.5)[0]
+        assert not GONE[b"patient"].is_set()
+    assert GONE[b"patient"].wait(20)
+
+
+def test_nobody_is_hung_up_on_while_it_is_the_server_that_does_not_read(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
+    one, last = (
+        b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    )
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(one % b"held?pipelining" + one % b"" + one % b"" + last[:9])
+        assert not select.select([connection], [], [], 1.0)[0]
+        connection.sendall(last[9:])
+        monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 10.0)
+        MAY_END[b"pipelining"].set()
+        answer = b""
+        while received := connection.recv(65_536):
+            answer += received
+    assert answer.count(b"HTTP/1.1 200 ") == 4
+
+
+def test_who_is_gone_is_gone_also_where_another_request_waits_behind(address: tuple[str, int]) -> None:
+    one = b"GET /late?%s HTTP/1.1\r\nHost: h\r\n\r\n"
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(one % b"answered")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+        connection.sendall(one % b"waiting")
+    assert GONE[b"answered"].wait(20)
+    assert not GONE[b"waiting"].wait(0.2)  # nobody answers that one any more
+
+
+def test_what_comes_behind_a_body_is_no_header(address: tuple[str, int]) -> None:
+    request = (
+        BEGINNING.replace(b"/", b"/headers", 1) + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    trailers = b"1\r\nx\r\n0\r\nAuthorization: Bearer forged\r\nX-Trailer: 1\r\n\r\n"
+    answer, _ = until_closed(address, request, trailers)
+    assert answer.endswith(b"\r\n3 bytes;")
+
+
+@pytest.mark.parametrize(("headers", "status"), [(MOST_HEADERS, 200), (MOST_HEADERS + 1, 400)])
+def test_a_head_has_so_many_headers_at_most(address: tuple[str, int], headers: int, status: int) -> None:
+    head = b"GET /headers HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" + b"A:\r\n" * (headers - 2)
+    answer, _ = until_closed(address, head + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.endswith(b"%d bytes;" % headers) == (status == 200)

@@ -1,0 +1,79 @@
+"""Every domain event of a DR event's story has a sentence for people."""
+
+import random
+
+import pytest
+
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.facility import Facility
+from projections.audit.descriptions import SENTENCES, reason_of, sentence_of, topic_of
+from tests.property.projections.projected_logs import walked
+
+
+def _own(aggregate: type) -> set[type[DomainEvent]]:
+    return {
+        kind
+        for kind in vars(aggregate).values()
+        if isinstance(kind, type)
+        and issubclass(kind, DomainEvent)
+        and kind.__name__ not in {"Event", "Created"}
+    }
+
+
+def _name(kind: object) -> str:
+    return str(kind).partition("'")[2].partition("'")[0]
+
+
+OF_FACILITY = {Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed}
+STORY = _own(DREvent) | _own(Dispatch) | OF_FACILITY
+
+
+def _examples() -> dict[type, DomainEvent]:
+    found: dict[type, DomainEvent] = {}
+    for seed in range(200):
+        numbers = random.Random(seed)
+        for entry in walked([numbers.randrange(10_000_000) for _ in range(300)]).entries:
+            found.setdefault(type(entry.domain_event), entry.domain_event)
+    return found
+
+
+EXAMPLES = _examples()
+
+
+def test_the_table_has_every_domain_event_of_the_story_and_no_other() -> None:
+    assert set(SENTENCES) == STORY
+
+
+@pytest.mark.parametrize("kind", sorted(STORY, key=_name), ids=_name)
+def test_a_sentence_is_readable_and_names_the_facility(kind: type[DomainEvent]) -> None:
+    sentence = sentence_of(EXAMPLES[kind], "fac-007")
+    assert sentence != topic_of(EXAMPLES[kind])
+    assert len(sentence) > 10
+    assert "None" not in sentence
+    assert "datetime" not in sentence
+    if not issubclass(kind, DREvent.Event):
+        assert "fac-007" in sentence or kind is Dispatch.BmsCommandReissued
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted((kind for kind in STORY if "reason" in kind.__struct_fields__), key=_name),
+    ids=_name,
+)
+def test_a_reason_that_was_given_is_the_why(kind: type[DomainEvent]) -> None:
+    given = EXAMPLES[kind]
+    why = reason_of(given)
+    assert why is not None
+    assert str(getattr(given, "reason")) in why  # noqa: B009  # only some kinds have one
+
+
+def test_a_refusal_lists_every_reason() -> None:
+    rejected = EXAMPLES[DREvent.Rejected]
+    assert reason_of(rejected) == "facility_in_maintenance (fac-001): a new chiller"
+
+
+def test_a_domain_event_without_a_sentence_is_told_by_its_topic() -> None:
+    registered = EXAMPLES[Facility.Registered]
+    assert sentence_of(registered, None) == "facility.registered.v1"

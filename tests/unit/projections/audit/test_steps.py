@@ -1,0 +1,53 @@
+"""Steps of the audit trail are told from the log; where the log lacks one, that is said, with its position."""
+
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from domain.event_sourcing.aggregate import DomainEvent
+from projections.audit.steps import told
+from projections.audit.trail import AuditStep, AuditTrailProjection
+from projections.engine.memory_rows import MemoryRows
+from projections.engine.unavailable import ReadModelsUnavailable
+from tests.property.projections.projected_logs import PortfolioWalk
+
+
+class Sources:
+    """The trail of a whole story, and a log in which one position is missing."""
+
+    def __init__(self, missing: int | None = None) -> None:
+        walk = PortfolioWalk()
+        walk.happy()
+        rows: MemoryRows = MemoryRows(AuditTrailProjection())  # type: ignore[type-arg] # of every kind
+        rows.fold(walk.entries)
+        self.steps = {key: row for key, row in rows.by_key.items() if isinstance(row, AuditStep)}
+        self._log = {e.position: e.domain_event for e in walk.entries if e.position != missing}
+
+    def steps_of(self, keys: Collection[str]) -> Mapping[str, AuditStep]:
+        return {key: self.steps[key] for key in keys if key in self.steps}
+
+    def happened_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
+        return {position: self._log[position] for position in positions if position in self._log}
+
+
+def test_with_the_whole_log_every_step_is_told() -> None:
+    sources = Sources()
+    steps = list(sources.steps.values())
+    assert [row.position for row in told(steps, sources)] == [step.position for step in steps]
+
+
+def test_a_step_that_was_taken_out_of_the_log_is_named_by_its_position() -> None:
+    [*_, last] = Sources().steps.values()
+    sources = Sources(missing=last.position)
+    with pytest.raises(ReadModelsUnavailable, match=rf"nothing at position {last.position}, .* audit verify"):
+        told([last], sources)
+
+
+def test_so_is_a_cause_that_was_taken_out() -> None:
+    whole = Sources()
+    rows = told(list(whole.steps.values()), whole)
+    caused = next(row for row in rows if row.caused_by.position is not None)
+    missing = caused.caused_by.position
+    step = next(step for step in whole.steps.values() if step.position == caused.position)
+    with pytest.raises(ReadModelsUnavailable, match=f"nothing at position {missing},"):
+        told([step], Sources(missing=missing))
