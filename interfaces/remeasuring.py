@@ -19,22 +19,22 @@ from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id
 from projections.as_of.what_if import Remeasured
 from projections.audit.replay import AuditDocument
-from projections.audit.stream_log import StoryLog
+from projections.audit.stream_log import StreamLog
 
 
 def remeasured_by(
-    method: str, document: AuditDocument, log: StoryLog, telemetry: TelemetryStore
+    method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
 ) -> dict[str, Remeasured]:
     """Facility -> what `method` makes of it, for every facility that was curtailed.
 
-    Raises StoryLogUnavailable or TelemetryStoreUnavailable.
+    Raises StreamLogUnavailable or TelemetryStoreUnavailable.
     """
     ran = [state for state in document.dispatches.values() if state.was_committed and state.failure is None]
     return {state.facility_id: _remeasured(state, method, document, log, telemetry) for state in ran}
 
 
 def _remeasured(
-    dispatch: DispatchState, method: str, document: AuditDocument, log: StoryLog, telemetry: TelemetryStore
+    dispatch: DispatchState, method: str, document: AuditDocument, log: StreamLog, telemetry: TelemetryStore
 ) -> Remeasured:
     window = measured_window(dispatch.starts_at, dispatch.ends_at)
     if window is None:
@@ -48,7 +48,7 @@ def _remeasured(
     return Remeasured(delivered_kw=found.delivered_kw, same_readings=same)
 
 
-def _facility(facility_id: str, document: AuditDocument, log: StoryLog) -> FacilityState:
+def _facility(facility_id: str, document: AuditDocument, log: StreamLog) -> FacilityState:
     """As it stood at the document's position."""
     state: FacilityState | None = None
     for entry in log.entries_of([facility_stream_id(facility_id)]):

@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +22,6 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-if "tests" not in sys.modules:
-    package = types.ModuleType("tests")
-    package.__path__ = [str(ROOT / "tests")]
-    sys.modules["tests"] = package
 
 import nats  # noqa: E402 - after the path is set
 import psycopg  # noqa: E402
@@ -175,13 +170,10 @@ def settle_us(database: Database, meters: int, facilities: int) -> tuple[float, 
 
 
 def start_worker(dsn: str, nats_url: str) -> subprocess.Popen[bytes]:
-    program = (
-        "import sys, runpy, types; sys.path.insert(0, '.'); "
-        "tests = types.ModuleType('tests'); tests.__path__ = ['tests']; sys.modules['tests'] = tests; "
-        "runpy.run_module('tests.integration.telemetry.aggregate_process', run_name='__main__')"
-    )
     worker = subprocess.Popen(
-        [sys.executable, "-c", program, dsn, nats_url], cwd=ROOT, stdout=subprocess.PIPE
+        [sys.executable, "-m", "tests.integration.telemetry.aggregate_process", dsn, nats_url],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
     )
     assert worker.stdout is not None
     assert worker.stdout.readline() == b"ready\n"

@@ -13,10 +13,10 @@ from typing import Any, Self
 
 import msgspec
 
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
-from application.dispatch.execution.executor import BmsCalls
+from application.dispatch.execution.executor import DispatchExecutor
 from application.facility.portfolio_entries import FacilityEntry, ZoneEntry
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork
 from application.ports.failpoints import no_failpoint
@@ -80,7 +80,7 @@ class InProcess:
         self.relay = Relay(
             event_log=self.story.store,
             positions=FakeReaderPositions(),
-            commands=GatheredCommands(self.story.bus),
+            commands=CommandBatcher(self.story.bus),
             publisher=self.queue,
             locks=FakeLocks(),
             signal=NoSignal(),
@@ -88,9 +88,9 @@ class InProcess:
             alerts=self.alerts,
             dead_letters=self.dead_letters,
         )
-        self.calls = BmsCalls(
+        self.calls = DispatchExecutor(
             store=self.story.store,
-            commands=GatheredCommands(self.story.bus),
+            commands=CommandBatcher(self.story.bus),
             control=self.control,
             clock=self.story.clock,
             dead_letters=self.dead_letters,

@@ -44,7 +44,7 @@ return table.concat(taken)
 _TAKEN = struct.Struct(">ii")
 
 
-class RedisCurrentCache:
+class RedisSharedCache:
     """Without retries: who asks does better to ask the store than to wait."""
 
     def __init__(self, redis_url: str) -> None:

@@ -17,7 +17,7 @@ from application.command_bus.decision_context import CommandContext, Idempotency
 MOST_TOGETHER = 100
 
 
-class GatheredCommands:
+class CommandBatcher:
     """`CommandBus.handle`, to be awaited."""
 
     def __init__(self, bus: CommandBus) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.command_bus.decision_context import CommandContext, Deciding, Decision, IdempotencyKey
+from application.command_bus.decision_context import CommandContext, Decision, DecisionContext, IdempotencyKey
 from application.command_bus.prefetch import ReadAhead, streams_of
 from application.commands.dr_event import DREventCommand
 from application.ports.clock import Clock
@@ -26,7 +26,7 @@ from application.ports.event_store.event_store import (
     IdempotencyKeyTaken,
     IdempotencyRecord,
     SaveBounds,
-    Saving,
+    SaveRequest,
     ScopedKey,
     VersionConflict,
 )
@@ -34,7 +34,7 @@ from domain.event_sourcing.json_decoders import json_decoder
 
 MAX_ATTEMPTS = 12
 
-Handler = Callable[[Any, Deciding], Decision]
+Handler = Callable[[Any, DecisionContext], Decision]
 TReply = TypeVar("TReply")
 
 
@@ -99,7 +99,7 @@ class CommandBus:
                 return _first_answer(known, key, reply_type)
             decision = handler(command, self._deciding(context, self._store))
             record = _record(key, decision)
-            # Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer.
+            # DecisionContext nothing may come of a twin that was saved since the look-up: its answer is the answer.
             if record is None and (known := self._answered(key)) is not None:
                 return _first_answer(known, key, reply_type)
             try:
@@ -150,7 +150,7 @@ class CommandBus:
             if stream is None or stream not in written:
                 found[number] = self._tried(one, ahead, known)
             written.add(stream)
-        # Deciding nothing may come of a twin that was saved since the look-up: its answer is the answer.
+        # DecisionContext nothing may come of a twin that was saved since the look-up: its answer is the answer.
         unsaved = [
             (number, _scoped(key))
             for number, one in found.items()
@@ -191,16 +191,16 @@ class CommandBus:
             raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
         return handler
 
-    def _deciding(self, context: CommandContext, streams: EventStreams) -> Deciding:
-        return Deciding(store=streams, clock=self._clock, context=context, **self._collaborators)
+    def _deciding(self, context: CommandContext, streams: EventStreams) -> DecisionContext:
+        return DecisionContext(store=streams, clock=self._clock, context=context, **self._collaborators)
 
 
 def _scoped(key: IdempotencyKey) -> ScopedKey:
     return key.scope, key.key
 
 
-def _saving(asked: Asked, decision: Decision) -> Saving:
-    return Saving(decision.aggregates, _record(asked.key, decision), _bounds(asked.command))
+def _saving(asked: Asked, decision: Decision) -> SaveRequest:
+    return SaveRequest(decision.aggregates, _record(asked.key, decision), _bounds(asked.command))
 
 
 def _bounds(command: msgspec.Struct) -> SaveBounds:

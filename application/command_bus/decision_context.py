@@ -53,7 +53,7 @@ def _drawn(most_s: int) -> int:
     return randbelow(most_s + 1)
 
 
-class Deciding:
+class DecisionContext:
     """Handed to a handler; fresh for each attempt.
 
     The moment is taken when it is first asked for, after the aggregates were loaded, so that a decision is not dated

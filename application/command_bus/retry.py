@@ -22,7 +22,9 @@ class Stopped(Exception):
     """The worker was asked to stop while it waited for a lock or for a dependency."""
 
 
-async def patiently(call: Callable[[], Awaitable[TAnswer]], *, stop: asyncio.Event | None = None) -> TAnswer:
+async def retry_while_unavailable(
+    call: Callable[[], Awaitable[TAnswer]], *, stop: asyncio.Event | None = None
+) -> TAnswer:
     """Until what `call` needs answers. Raises Stopped where `stop` was set while it was away.
 
     Without `stop`, for work that is cancelled by whoever began it.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from application.command_bus.retry import patiently
+from application.command_bus.retry import retry_while_unavailable
 from application.operations.dead_letter_decisions import discard_of_dispatch
 from application.ports.dispatch.work_queue import BmsTask, BmsWork, CallbackWork, WorkPublisher
 from application.ports.failpoints import Failpoint
@@ -30,11 +30,11 @@ INTENTS = frozenset(
         DREvent.Completed,
     }
 )
-"""The domain events that ask for something outside; each has its case in `Intents._intent`."""
+"""The domain events that ask for something outside; each has its case in `IntentPublisher._intent`."""
 
 
 @dataclass(frozen=True)
-class Intents:
+class IntentPublisher:
     publisher: WorkPublisher
     alerts: AlertRegistry
     dead_letters: DeadLetters
@@ -59,11 +59,13 @@ class Intents:
             case Dispatch.Committed():
                 await self._bms(domain_event, "verify", None, f"verify:{domain_event.domain_event_id}")
             case Dispatch.RestoredByHand():
-                await patiently(partial(asyncio.to_thread, self._restored_by_hand, domain_event))
+                await retry_while_unavailable(
+                    partial(asyncio.to_thread, self._restored_by_hand, domain_event)
+                )
             case DREvent.CallbackRequested():
                 await self._callback(domain_event)
             case DREvent.Completed():
-                await patiently(partial(asyncio.to_thread, self._judge_batch, domain_event))
+                await retry_while_unavailable(partial(asyncio.to_thread, self._judge_batch, domain_event))
             case _:
                 pass
 
@@ -127,5 +129,5 @@ class Intents:
     async def _publish(self, publish: Callable[[], Awaitable[None]], message_id: str) -> None:
         """Until the queue has it: the position does not move past an intent that is not on its way."""
         self.reached("relay.before_publish", message_id)
-        await patiently(publish)
+        await retry_while_unavailable(publish)
         self.reached("relay.after_publish", message_id)

@@ -12,14 +12,14 @@ from application.commands.forecast import IssueForecast
 from application.forecast.cycle_alerts import CONFLICTS, ConflictShare, ForecastAlerts
 from application.forecast.cycle_inputs import days_to_read, inputs_of
 from application.forecast.cycle_report import CycleReport
-from application.forecast.cycle_weather import CellWeather, WeatherDesk
+from application.forecast.cycle_weather import CellWeather, CycleWeather
 from application.forecast.forecast_commands import (
     HORIZON,
     ForecastSite,
     SiteInputs,
     forecast_commands,
 )
-from application.forecast.isolate_failures import each_alone
+from application.forecast.isolate_failures import map_isolating_failures
 from application.forecast.issue import (
     ForecastIssuing,
     Standing,
@@ -27,7 +27,7 @@ from application.forecast.issue import (
     cycle_context,
     is_no_better,
 )
-from application.forecast.model_registry import ModelShelf
+from application.forecast.model_registry import ModelRegistry
 from application.forecast.training import TRAINED_AT_ONCE, ForecastTraining, why_none
 from application.ports.clock import Clock
 from application.ports.failpoints import Failpoint, no_failpoint
@@ -57,18 +57,18 @@ class ForecastCycle:
         issuing: ForecastIssuing,
         alerts: AlertRegistry,
         clock: Clock,
-        models: ModelShelf | None = None,
+        models: ModelRegistry | None = None,
         reached: Failpoint = no_failpoint,
     ) -> None:
         self._facilities = facilities
         self._telemetry = telemetry
-        self._desk = WeatherDesk(weather, clock)
+        self._desk = CycleWeather(weather, clock)
         self._forecaster = forecaster
         self._issuing = issuing
         self._alerts = ForecastAlerts(alerts)
         self._conflicts = ConflictShare()
         self._clock = clock
-        self._models = models or ModelShelf()
+        self._models = models or ModelRegistry()
         self._training = ForecastTraining(telemetry, self._desk, forecaster, self._models)
         self._reached = reached
         self._is_first = True
@@ -167,7 +167,7 @@ class ForecastCycle:
             else:
                 known.append((inputs, model))
         commands = []
-        answers = each_alone(known, lambda some: self._commands(some, report.cycle_start))
+        answers = map_isolating_failures(known, lambda some: self._commands(some, report.cycle_start))
         for (inputs, _), command in zip(known, answers, strict=True):
             facility_id = inputs.history.facility_id
             known_forecast = standing.get(forecast_stream_id(facility_id, report.cycle_start))

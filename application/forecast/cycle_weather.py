@@ -43,7 +43,7 @@ class CellWeather(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.reaches and self.age_s is not None and self.age_s <= STALE_WEATHER_S
 
 
-class WeatherDesk:
+class CycleWeather:
     """Asks `source`; None: there is none, and no cell has weather."""
 
     def __init__(self, source: WeatherSource | None, clock: Clock) -> None:

@@ -10,7 +10,7 @@ One = TypeVar("One")
 Answer = TypeVar("Answer")
 
 
-def each_alone(
+def map_isolating_failures(
     ones: Sequence[One], answers_to: Callable[[Sequence[One]], Sequence[Answer]]
 ) -> list[Answer | Exception]:
     """What `answers_to` says of each of `ones`; for one that it cannot answer, its error."""
@@ -23,4 +23,4 @@ def each_alone(
             _log.exception("not computed", kind=type(error).__name__)
             return [error]
         _log.warning("not computed together, each is tried alone", ones=len(ones), error=str(error))
-    return [answer for one in ones for answer in each_alone([one], answers_to)]
+    return [answer for one in ones for answer in map_isolating_failures([one], answers_to)]

@@ -18,7 +18,7 @@ LEAST_AT_ONCE = 4
 RECALLED_AT_ONCE = 500
 
 
-class ModelShelf:
+class ModelRegistry:
     """The trained models of this process, by facility, and `kept` between processes; None: they are not."""
 
     def __init__(

@@ -8,10 +8,10 @@ import structlog
 
 from application.forecast.cycle_inputs import inputs_of
 from application.forecast.cycle_report import CycleReport
-from application.forecast.cycle_weather import CellWeather, WeatherDesk
+from application.forecast.cycle_weather import CellWeather, CycleWeather
 from application.forecast.forecast_commands import HORIZON, TRAINED_ON, ForecastSite
-from application.forecast.isolate_failures import each_alone
-from application.forecast.model_registry import ModelShelf
+from application.forecast.isolate_failures import map_isolating_failures
+from application.forecast.model_registry import ModelRegistry
 from application.ports.forecast.load_forecaster import LoadForecaster, TrainedModel
 from application.ports.telemetry.store import TelemetryStore
 from domain.forecast import NoTelemetry
@@ -27,7 +27,7 @@ class ForecastTraining:
     """Trains models and puts them on the shelf; who cannot be trained is told in the report."""
 
     def __init__(
-        self, telemetry: TelemetryStore, desk: WeatherDesk, forecaster: LoadForecaster, models: ModelShelf
+        self, telemetry: TelemetryStore, desk: CycleWeather, forecaster: LoadForecaster, models: ModelRegistry
     ) -> None:
         self._telemetry = telemetry
         self._desk = desk
@@ -62,7 +62,7 @@ class ForecastTraining:
                 in_vain[site.facility_id] = str(inputs)
             else:
                 known.append(inputs.history)
-        answers = each_alone(known, lambda some: self._forecaster.train_many(some, at=at))
+        answers = map_isolating_failures(known, lambda some: self._forecaster.train_many(some, at=at))
         trained: dict[str, TrainedModel] = {}
         for history, model in zip(known, answers, strict=True):
             if isinstance(model, Exception):

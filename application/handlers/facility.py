@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import NoteRestore
 from application.commands.facility import (
     EndMaintenance,
@@ -19,7 +19,7 @@ from domain.errors import UnknownFacility
 from domain.facility import BmsLink, Facility, Limits, Zone
 
 
-def register_facility(command: RegisterFacility, deciding: Deciding) -> Decision:
+def register_facility(command: RegisterFacility, deciding: DecisionContext) -> Decision:
     entry = command.entry
     facility = deciding.facility(entry.facility_id) or Facility.register(
         deciding.provenance,
@@ -43,19 +43,19 @@ def register_facility(command: RegisterFacility, deciding: Deciding) -> Decision
     return Decision(facility, reply=len(facility.pending_events))
 
 
-def start_maintenance(command: StartMaintenance, deciding: Deciding) -> Decision:
+def start_maintenance(command: StartMaintenance, deciding: DecisionContext) -> Decision:
     facility = _known(command.facility_id, deciding)
     facility.start_maintenance(deciding.provenance, reason=command.reason)
     return Decision(facility)
 
 
-def end_maintenance(command: EndMaintenance, deciding: Deciding) -> Decision:
+def end_maintenance(command: EndMaintenance, deciding: DecisionContext) -> Decision:
     facility = _known(command.facility_id, deciding)
     facility.end_maintenance(deciding.provenance)
     return Decision(facility)
 
 
-def note_restore(command: NoteRestore, deciding: Deciding) -> Decision:
+def note_restore(command: NoteRestore, deciding: DecisionContext) -> Decision:
     """As its dispatch stands now, whatever it was when somebody asked."""
     facility = _known(command.facility_id, deciding)
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
@@ -66,7 +66,7 @@ def note_restore(command: NoteRestore, deciding: Deciding) -> Decision:
     return Decision(facility)
 
 
-def opt_out_facility(command: OptOutFacility, deciding: Deciding) -> Decision:
+def opt_out_facility(command: OptOutFacility, deciding: DecisionContext) -> Decision:
     """The facility leaves what it is dispatched in, in the same transaction."""
     facility = _known(command.facility_id, deciding)
     concerned = facility.opt_out(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
@@ -77,7 +77,7 @@ def opt_out_facility(command: OptOutFacility, deciding: Deciding) -> Decision:
     return Decision(facility, *dispatches, reply=reply)
 
 
-def opt_in_facility(command: OptInFacility, deciding: Deciding) -> Decision:
+def opt_in_facility(command: OptInFacility, deciding: DecisionContext) -> Decision:
     """The plans of what it is reserved for follow by themselves."""
     facility = _known(command.facility_id, deciding)
     concerned = facility.opt_in(deciding.provenance, dr_event_id=command.dr_event_id, reason=command.reason)
@@ -85,7 +85,7 @@ def opt_in_facility(command: OptInFacility, deciding: Deciding) -> Decision:
     return Decision(facility, reply=reply)
 
 
-def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: Deciding) -> list[Dispatch]:
+def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: DecisionContext) -> list[Dispatch]:
     """Those there are: a DR event may not be planned yet, or without this facility."""
     found = []
     for dr_event_id in dr_event_ids:
@@ -95,7 +95,7 @@ def _dispatches(facility_id: str, dr_event_ids: Iterable[UUID], deciding: Decidi
     return found
 
 
-def _known(facility_id: str, deciding: Deciding) -> Facility:
+def _known(facility_id: str, deciding: DecisionContext) -> Facility:
     facility = deciding.facility(facility_id)
     if facility is None:
         raise UnknownFacility(f"no facility {facility_id}; import it with `gridproof facilities import FILE`")

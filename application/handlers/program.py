@@ -1,11 +1,11 @@
 """Handlers of the commands on programs."""
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.program import AgreeProgram
 from domain.program import Program, Terms
 
 
-def agree_program(command: AgreeProgram, deciding: Deciding) -> Decision:
+def agree_program(command: AgreeProgram, deciding: DecisionContext) -> Decision:
     entry = command.entry
     program = deciding.program(entry.program_id) or Program.open(
         deciding.provenance, program_id=entry.program_id, utility_id=entry.utility_id

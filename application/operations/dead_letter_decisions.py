@@ -1,4 +1,4 @@
-"""Deciding on a dead letter, and the alerts that end with it."""
+"""DecisionContext on a dead letter, and the alerts that end with it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Taken(msgspec.Struct, frozen=True):
     answer: bytes | None
 
 
-class CurrentCache(Protocol):
+class SharedCache(Protocol):
     """Asynchronous. Every method is one round trip, and raises CacheUnavailable."""
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:

@@ -17,9 +17,9 @@ import msgspec
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.shared_cache import CacheUnavailable, CurrentCache
+from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from application.telemetry.request_coalescer import JoinedAsks
+from application.telemetry.request_coalescer import RequestCoalescer
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class _Kept(msgspec.Struct, Generic[TValue], frozen=True, array_like=True):
     read_at: datetime
 
 
-class FreshAnswers(Generic[TValue]):
+class ReadThroughCache(Generic[TValue]):
     """Of one kind (`name`), by text keys; of one event loop.
 
     `load` is synchronous and called in a thread: many keys in one round trip; it leaves out what it does not know, and
@@ -71,7 +71,7 @@ class FreshAnswers(Generic[TValue]):
         load: Callable[[Sequence[str]], Mapping[str, TValue]],
         kind: type[TValue],
         clock: Clock,
-        cache: CurrentCache | None = None,
+        cache: SharedCache | None = None,
         *,
         kept_s: float = 86_400.0,
         remembered: int = 10_000,
@@ -93,8 +93,8 @@ class FreshAnswers(Generic[TValue]):
         self._most_remembered, self._most_bytes = remembered, remembered_bytes
         self._size_of = size_of
         self._remembered_bytes = 0
-        self._from_cache = JoinedAsks(self._ask_cache)
-        self._from_store = JoinedAsks(
+        self._from_cache = RequestCoalescer(self._ask_cache)
+        self._from_store = RequestCoalescer(
             self._ask_store, most=500, at_once=loads_at_once, begins_every_s=STORE_ASKED_EVERY_S
         )
         self._store_alone_until = 0.0
@@ -178,7 +178,7 @@ class FreshAnswers(Generic[TValue]):
         return {key: self._remembered[key] for key in keys if key in self._remembered}
 
     async def _ask_cache(self, keys: Sequence[str]) -> dict[str, _Kept[TValue]]:
-        found = await cast("CurrentCache", self._cache).get_many([self.named(key) for key in keys])
+        found = await cast("SharedCache", self._cache).get_many([self.named(key) for key in keys])
         kept = {
             key: one
             for key, answer in zip(keys, found, strict=True)

@@ -11,9 +11,9 @@ from threading import Lock
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.shared_cache import CacheUnavailable, CurrentCache
+from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.telemetry.store import CurrentValue, TelemetryStore, TelemetryStoreUnavailable
-from application.telemetry.cached_reader import Answer, FreshAnswers
+from application.telemetry.cached_reader import Answer, ReadThroughCache
 
 _log = structlog.get_logger(__name__)
 
@@ -36,9 +36,9 @@ CURRENT_BYTES = 32_000_000
 class CurrentValues:
     """Of one event loop. `cache` None: every process remembers for itself."""
 
-    def __init__(self, store: TelemetryStore, clock: Clock, cache: CurrentCache | None = None) -> None:
+    def __init__(self, store: TelemetryStore, clock: Clock, cache: SharedCache | None = None) -> None:
         self._store = store
-        self._current = FreshAnswers(
+        self._current = ReadThroughCache(
             "current",
             self._load_current,
             CurrentValue,
@@ -75,10 +75,10 @@ class WriteThrough:
     It never holds up who stores: what is too much is left out, and read from the store when somebody asks.
     """
 
-    def __init__(self, store: TelemetryStore, clock: Clock, cache: CurrentCache) -> None:
+    def __init__(self, store: TelemetryStore, clock: Clock, cache: SharedCache) -> None:
         self._store = store
         self._clock = clock
-        self._answers = FreshAnswers("current", lambda _: {}, CurrentValue, clock, cache)
+        self._answers = ReadThroughCache("current", lambda _: {}, CurrentValue, clock, cache)
         self._touched: OrderedDict[str, None] = OrderedDict()
         self._lock = Lock()
 

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 
 from application.ports.clock import Clock
-from application.ports.shared_cache import CurrentCache
+from application.ports.shared_cache import SharedCache
 from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
-from application.telemetry.cached_reader import Answer, FreshAnswers
+from application.telemetry.cached_reader import Answer, ReadThroughCache
 from domain.telemetry.load_history import LoadHistory, beside_imports, of_readings, of_rollups
 from domain.telemetry.minute_ranges import MINUTE_S
 from domain.time_series.interval_block import steps_in
@@ -89,9 +89,9 @@ def load_histories(
 class LoadHistories:
     """Of one event loop. `cache` None: every process remembers for itself."""
 
-    def __init__(self, sources: HistorySources, clock: Clock, cache: CurrentCache | None = None) -> None:
+    def __init__(self, sources: HistorySources, clock: Clock, cache: SharedCache | None = None) -> None:
         self._sources = sources
-        self._answers = FreshAnswers(
+        self._answers = ReadThroughCache(
             "history",
             self._load,
             _History,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from application.ports.shared_cache import CacheUnavailable, CurrentCache, Taken, Turn
+from application.ports.shared_cache import CacheUnavailable, SharedCache, Taken, Turn
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import Answer
 from application.telemetry.current_values import CurrentValues
@@ -41,13 +41,13 @@ class _Wish(NamedTuple):
     taken: asyncio.Future[Taken | None]
 
 
-class CurrentReads:
+class RateLimitedCurrentValues:
     """Of one event loop. Each caller has one read of a facility in `every_s` wall seconds, over all processes."""
 
     def __init__(
         self,
         values: CurrentValues,
-        cache: CurrentCache | None,
+        cache: SharedCache | None,
         *,
         every_s: float,
         monotonic: Callable[[], float] = time.monotonic,
@@ -86,7 +86,7 @@ class CurrentReads:
             task.add_done_callback(self._workers.discard)
         return await wish.taken or self._counted_here(turn.caller)
 
-    async def _work(self, cache: CurrentCache) -> None:
+    async def _work(self, cache: SharedCache) -> None:
         try:
             while self._waiting:
                 together, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
@@ -94,7 +94,7 @@ class CurrentReads:
         finally:
             self._working -= 1
 
-    async def _ask(self, cache: CurrentCache, together: list[_Wish]) -> None:
+    async def _ask(self, cache: SharedCache, together: list[_Wish]) -> None:
         """Whatever happens, whoever waits is told; None: count here."""
         found: list[Taken] | list[None] = [None] * len(together)
         try:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 TAnswer = TypeVar("TAnswer")
 
 
-class JoinedAsks(Generic[TAnswer]):
+class RequestCoalescer(Generic[TAnswer]):
     """`ask` answers many keys in one round trip; at most `at_once` of them run, each with at most `most` keys.
 
     Of one event loop.

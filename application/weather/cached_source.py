@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.shared_cache import CacheUnavailable, CurrentCache
+from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.weather.source import WeatherReport, WeatherSource, WeatherUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.time_series.windows import FloatArray, IntervalSeries
@@ -45,13 +45,13 @@ class KeptWeather(msgspec.Struct, frozen=True, array_like=True):
         return hours_of(IntervalSeries.of(self.starts_at, 3600, self.temp_c), starts_at, ends_at)
 
 
-class RememberedWeather:
+class CachedWeatherSource:
     """Implements WeatherSource over `source`. `cache` None: every process remembers for itself.
 
     A report that could not be renewed is given out as it is: its age says that it is old.
     """
 
-    def __init__(self, source: WeatherSource, clock: Clock, cache: CurrentCache | None = None) -> None:
+    def __init__(self, source: WeatherSource, clock: Clock, cache: SharedCache | None = None) -> None:
         self._source = source
         self._clock = clock
         self._cache = cache

@@ -11,7 +11,7 @@ class Standing(msgspec.Struct, frozen=True):
     rank: int
 
 
-def takes_from(claim: Standing, held: Standing) -> bool:
+def outranks(claim: Standing, held: Standing) -> bool:
     """Priority decides inside one utility, rank between two; where they are equal the first accepted keeps it."""
     if claim.utility_id == held.utility_id:
         return claim.priority < held.priority

@@ -59,7 +59,7 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
         )
 
 
-class NotYetReadings(Sequence[MeterReading]):
+class LazyReadings(Sequence[MeterReading]):
     """Readings to whoever looks at one, each made at that moment; what they are made of is the subclass's."""
 
     __slots__ = ()
@@ -76,7 +76,7 @@ class NotYetReadings(Sequence[MeterReading]):
         return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
 
 
-class ReadingBlock(NotYetReadings):
+class ReadingBlock(LazyReadings):
     """`facility_ids` and `counts` are of one length: whose the next so many readings are. All else is of the length of
     the block. Raises ValueError where it is not."""
 

@@ -23,8 +23,8 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     from adapters.nats.work_queue import NatsWorkQueue
     from adapters.postgres.coordination.call_slots import PostgresCallSlots
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
-    from application.command_bus.batching import GatheredCommands
-    from application.dispatch.execution.executor import BmsCalls
+    from application.command_bus.batching import CommandBatcher
+    from application.dispatch.execution.executor import DispatchExecutor
     from interfaces.workers.dispatch.dispatch import DispatchWorker
     from interfaces.workers.dispatch.metrics import BmsHealth, serve_metrics
     from interfaces.workers.dispatch.reconcile import Reconciler
@@ -41,9 +41,9 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     if settings.dispatch_metrics_bind is not None:
         serve_metrics(health.registry, settings.dispatch_metrics_bind)
     control = building_control(stores, slots, health)
-    calls = BmsCalls(
+    calls = DispatchExecutor(
         store=stores.events,
-        commands=GatheredCommands(stores.bus),
+        commands=CommandBatcher(stores.bus),
         control=control,
         clock=stores.clock,
         dead_letters=stores.dead_letters(),

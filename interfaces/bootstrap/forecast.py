@@ -40,7 +40,7 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
     from application.event_store.forecasts import Forecasts
     from application.forecast.cycle import ForecastCycle
     from application.forecast.issue import ForecastIssuing
-    from application.forecast.model_registry import ModelShelf
+    from application.forecast.model_registry import ModelRegistry
 
     with closing(PostgresEventStore(Forecasts, stores.database_url)) as log:
         yield ForecastCycle(
@@ -51,7 +51,7 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
             issuing=ForecastIssuing(log, stores.clock),
             alerts=stores.alerts(),
             clock=stores.clock,
-            models=ModelShelf(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),
+            models=ModelRegistry(PostgresForecastModels(stores.pool), readable=BatchedLoadForecaster.reads),
             reached=reached,
         )
 

@@ -11,7 +11,7 @@ YOUNGEST = 10_000
 """New objects that are still there, before the youngest are looked through: states and messages hold no cycles."""
 
 
-def spare_what_is_there(_: object = None) -> None:
+def freeze_startup_objects(_: object = None) -> None:
     """Modules, routes and schemas stay as long as the process: a garbage collection need not walk them each time.
 
     A full one stops every answer, for as long as it takes to walk all there is.

@@ -144,13 +144,13 @@ def verify_ledger(
 
 
 def prove_dr_event(stores: Stores, dr_event_id: UUID) -> ProofDocument:
-    """Raises UnknownStory or NotProvable."""
+    """Raises DREventNotRecorded or NotProvable."""
     from application.ledger.proof import prove
-    from projections.audit.replay import UnknownStory, read_story
+    from projections.audit.replay import DREventNotRecorded, read_story
 
     story = read_story(stores.story_log(), dr_event_id)
     if not story.entries:
-        raise UnknownStory(
+        raise DREventNotRecorded(
             f"the log knows no DR event {dr_event_id}; list them with `gridproof dr-events list`"
         )
     positions = [entry.position for entry in story.entries]
@@ -181,7 +181,7 @@ class StoredLedger:
             return ledger_status(self.stores)
 
     def proof(self, dr_event_id: UUID) -> ProofDocument:
-        """Raises UnknownStory or NotProvable."""
+        """Raises DREventNotRecorded or NotProvable."""
         with _no_path_told():
             return prove_dr_event(self.stores, dr_event_id)
 

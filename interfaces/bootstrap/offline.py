@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from application.ports.forecast.rolling_forecasts import RollingForecasts
     from application.ports.history_import import ReadingsFile
     from application.ports.telemetry.store import TelemetryStore
-    from projections.audit.stream_log import StoryLog
+    from projections.audit.stream_log import StreamLog
 
 
 @dataclass(frozen=True)
 class History:
-    log: StoryLog
+    log: StreamLog
     telemetry: TelemetryStore
     pool: Any
 
@@ -31,13 +31,13 @@ def opened_history(settings: Settings) -> Iterator[History]:
     """The log and the readings, for one command that must change nothing."""
     from psycopg_pool import ConnectionPool
 
-    from adapters.postgres.audit.stream_log import PostgresStoryLog
+    from adapters.postgres.audit.stream_log import PostgresStreamLog
     from adapters.postgres.telemetry.store import PostgresTelemetryStore
 
     with ConnectionPool[Any](
         database_url(settings), min_size=1, max_size=1, timeout=10, configure=_read_only
     ) as pool:
-        yield History(PostgresStoryLog(pool), PostgresTelemetryStore(pool, clock_of(settings)), pool)
+        yield History(PostgresStreamLog(pool), PostgresTelemetryStore(pool, clock_of(settings)), pool)
 
 
 def _read_only(connection: Any) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from interfaces.bootstrap.forecast import run_forecast
-from interfaces.bootstrap.gc_tuning import spare_what_is_there
+from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
@@ -55,7 +55,7 @@ async def run_until_stopped(run: Run, settings: Settings) -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
     stores = open_stores(settings)
-    spare_what_is_there()
+    freeze_startup_objects()
     try:
         await run(stores, stop)
     finally:
@@ -77,17 +77,17 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.event_store.log_listener import LogSignal
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
-    from application.command_bus.batching import GatheredCommands
-    from interfaces.workers.relay.guarded_log import StoppingLog, run_again_when_readable
+    from application.command_bus.batching import CommandBatcher
+    from interfaces.workers.relay.guarded_log import HaltAtUnreadable, run_again_when_readable
     from interfaces.workers.relay.relay import READER, Relay
     from interfaces.workers.schedule.queue_monitor import TellingPublisher
 
     queue = await _work_queue(stores, "relay")
     positions = PostgresReaderPositions(stores.pool)
     relay = Relay(
-        event_log=StoppingLog(stores.events, READER, positions, stores.alerts(), stores.clock),
+        event_log=HaltAtUnreadable(stores.events, READER, positions, stores.alerts(), stores.clock),
         positions=positions,
-        commands=GatheredCommands(stores.bus),
+        commands=CommandBatcher(stores.bus),
         publisher=TellingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=AdvisoryLocks(stores.database_url),
         signal=LogSignal(stores.database_url, "demand_response_events"),
@@ -102,10 +102,10 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
-    from interfaces.workers.schedule.dead_letter_monitor import OverdueLetters
-    from interfaces.workers.schedule.failover_monitor import FailoverWatch
-    from interfaces.workers.schedule.forecast_monitor import ForecastWatch
-    from interfaces.workers.schedule.queue_monitor import DoorWatch
+    from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
+    from interfaces.workers.schedule.failover_monitor import FailoverMonitor
+    from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
+    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
     from interfaces.workers.schedule.schedule import Schedule
 
     read_models = stores.read_models()
@@ -116,14 +116,14 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         locks=AdvisoryLocks(stores.database_url),
         reached=_failpoint(stores),
     )
-    overdue = OverdueLetters(
+    overdue = DeadLetterMonitor(
         letters=stores.dead_letters(),
         alerts=stores.alerts(),
         clock=stores.clock,
         locks=AdvisoryLocks(stores.database_url),
         sla_s=stores.settings.dead_letter_sla_s,
     )
-    watch = ForecastWatch(
+    watch = ForecastMonitor(
         dr_events=read_models.dr_events,
         facilities=read_models.facilities,
         book=stores.forecasts,
@@ -131,14 +131,14 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         clock=stores.clock,
         locks=AdvisoryLocks(stores.database_url),
     )
-    failover = FailoverWatch(
+    failover = FailoverMonitor(
         server=PostgresDatabaseServer(stores.pool),
         dr_events=read_models.dr_events,
         alerts=stores.alerts(),
         clock=stores.clock,
         locks=AdvisoryLocks(stores.database_url),
     )
-    door = DoorWatch(
+    door = WebhookQueueMonitor(
         dr_events=read_models.dr_events,
         depth=stores.settings.queue_depth,
         alerts=stores.alerts(),

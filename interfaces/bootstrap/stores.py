@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from application.ports.telemetry.reading_counts import StoredReadings
     from application.ports.telemetry.rollups import TelemetryRollups
     from application.ports.telemetry.store import TelemetryStore
-    from projections.audit.stream_log import StoryLog
+    from projections.audit.stream_log import StreamLog
     from projections.engine.maintenance import ProjectionMaintenance
     from projections.engine.waits import ProjectionWaits
     from projections.facility import FacilityRow
@@ -70,10 +70,10 @@ class Stores:
 
         return PostgresReadModels(self.pool)
 
-    def story_log(self) -> StoryLog:
-        from adapters.postgres.audit.stream_log import PostgresStoryLog
+    def story_log(self) -> StreamLog:
+        from adapters.postgres.audit.stream_log import PostgresStreamLog
 
-        return PostgresStoryLog(self.pool)
+        return PostgresStreamLog(self.pool)
 
     def stored_readings(self) -> StoredReadings:
         from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
@@ -214,14 +214,14 @@ def replica_url(settings: Settings) -> str | None:
 
 def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: int = POOL_SIZE) -> Stores:
     """Connects on first use; close them at the end."""
-    from adapters.postgres.connection.pool import QuickPool
+    from adapters.postgres.connection.pool import FastReconnectPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from application.event_store.demand_response import DemandResponse
     from application.handlers import HANDLERS
 
     clock = clock or clock_of(settings)
-    pool = QuickPool(
+    pool = FastReconnectPool(
         database_url(settings),
         min_size=1,
         max_size=pool_size,

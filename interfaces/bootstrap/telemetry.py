@@ -14,14 +14,14 @@ from interfaces.bootstrap.telemetry_stream import telemetry_log
 if TYPE_CHECKING:
     import ssl
 
-    from application.ports.coordination.lock_holders import TurnShares
+    from application.ports.coordination.lock_holders import LockHolders
     from application.ports.telemetry.store import TelemetryStore
     from application.telemetry.store_health import TelemetryHealth
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings.settings import Settings
     from interfaces.workers.ingest.sessions import IngestSession
     from interfaces.workers.schedule.retention import Retention
-    from interfaces.workers.schedule.rollup_monitor import SettlingWatch
+    from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 
 
 @asynccontextmanager
@@ -32,13 +32,13 @@ async def watched_telemetry(
     from application.telemetry.current_values import WriteThrough
     from application.telemetry.store_health import TelemetryHealth, WatchedTelemetryStore
     from interfaces.workers.loops.telemetry_metrics import show_health
-    from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
+    from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 
     store, health, stop = stores.telemetry(), health or TelemetryHealth(), asyncio.Event()
     show_health(health, process)
     cache = current_cache(stores) if keeps_cache_warm else None
     through = None if cache is None else WriteThrough(store, stores.clock, cache)
-    watch = TelemetryWatch(health=health, alerts=stores.alerts(), clock=stores.clock, process=process)
+    watch = TelemetryMonitor(health=health, alerts=stores.alerts(), clock=stores.clock, process=process)
     beside = [asyncio.create_task(watch.run(stop), name="telemetry watch")]
     if through is not None:
         beside.append(asyncio.create_task(through.run(stop), name="warm cache"))
@@ -62,13 +62,13 @@ def serve_telemetry_metrics(settings: Settings) -> int | None:
     return None if bind is None else serve_metrics(REGISTRY, bind)
 
 
-def settling_watch(stores: Stores) -> SettlingWatch:
+def settling_watch(stores: Stores) -> RollupMonitor:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
-    from adapters.postgres.telemetry.rollups.lag import PostgresSettlingLag
-    from interfaces.workers.schedule.rollup_monitor import SettlingWatch
+    from adapters.postgres.telemetry.rollups.lag import PostgresFinalizingLag
+    from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 
-    return SettlingWatch(
-        lag=PostgresSettlingLag(stores.pool),
+    return RollupMonitor(
+        lag=PostgresFinalizingLag(stores.pool),
         alerts=stores.alerts(),
         clock=stores.clock,
         locks=AdvisoryLocks(stores.database_url),
@@ -83,7 +83,7 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.server_list import servers_of
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.bootstrap.raw_archive import clock_time
-    from interfaces.workers.schedule.telemetry_lag_monitor import LagWatch
+    from interfaces.workers.schedule.telemetry_lag_monitor import TelemetryLagMonitor
 
     settings = stores.settings
     if settings.nats_url is None:
@@ -97,7 +97,7 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
         if not connecting.done():
             return
         client = connecting.result()
-        watch = LagWatch(
+        watch = TelemetryLagMonitor(
             log=NatsRawLog(client, clock_time=clock_time(settings)),
             alerts=stores.alerts(),
             clock=stores.clock,
@@ -177,7 +177,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
 def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
     """The sessions of the settings, as `worker` may read them. Raises MqttTlsError."""
     from adapters.mqtt import MqttMeterFeed
-    from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
+    from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
     from interfaces.workers.ingest.sessions import IngestSession
 
     settings = stores.settings
@@ -195,7 +195,7 @@ def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
                 version=settings.mqtt_version,
                 tls=mqtt_tls(settings),
             ),
-            turn=PostgresExclusiveTurn(
+            turn=PostgresExclusiveLock(
                 stores.database_url, "ingest" if alone else f"ingest {name}", holder=None if alone else worker
             ),
         )
@@ -217,17 +217,17 @@ def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
     )
 
 
-def _turn_shares(stores: Stores) -> TurnShares:
-    from adapters.postgres.coordination.lock_holders import PostgresTurnShares
+def _turn_shares(stores: Stores) -> LockHolders:
+    from adapters.postgres.coordination.lock_holders import PostgresLockHolders
 
-    return PostgresTurnShares(stores.database_url, "ingest ")
+    return PostgresLockHolders(stores.database_url, "ingest ")
 
 
 async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     import nats
 
     from adapters.nats.server_list import servers_of
-    from adapters.postgres.coordination.partition_assignment import PostgresPartitionShares
+    from adapters.postgres.coordination.partition_assignment import PostgresPartitionAssignment
     from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers.aggregate import aggregate
 
@@ -247,6 +247,6 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
             clock=stores.clock,
             stop=stop,
             rollups=stores.rollups(),
-            shares=PostgresPartitionShares(stores.database_url, ALL_PARTITIONS),
+            shares=PostgresPartitionAssignment(stores.database_url, ALL_PARTITIONS),
         )
     await client.close()

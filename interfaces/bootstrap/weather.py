@@ -21,7 +21,7 @@ WEATHERAPI_URL = "https://api.weatherapi.com"
 def weather_source(stores: Stores) -> WeatherSource | None:
     """For one event loop; None where the settings name no service. Raises SecretError."""
     from adapters.weather import HttpWeatherSource
-    from application.weather.cached_source import RememberedWeather
+    from application.weather.cached_source import CachedWeatherSource
 
     settings = stores.settings
     source: WeatherSource
@@ -31,7 +31,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
         source = HttpWeatherSource(settings.weather_url, stores.clock)
     else:
         return None
-    return RememberedWeather(source, stores.clock, current_cache(stores))
+    return CachedWeatherSource(source, stores.clock, current_cache(stores))
 
 
 async def weather_found(settings: Settings, clock: Clock) -> str:

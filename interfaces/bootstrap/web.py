@@ -13,7 +13,7 @@ import uvloop
 
 from application.telemetry.store_health import TelemetryHealth, WatchedMeterPowers, WatchedRollups
 from interfaces.bootstrap.cache import current_cache
-from interfaces.bootstrap.gc_tuning import spare_what_is_there
+from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
@@ -59,7 +59,7 @@ async def _serve(settings: Settings) -> None:
                 app,
                 listener=listener,
                 stop=stop,
-                started=spare_what_is_there,
+                started=freeze_startup_objects,
                 end_streams=app.state["end_streams"],
             )
     finally:

@@ -109,9 +109,9 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
 
 def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
     if past is not None:
-        from projections.as_of.lists import PastLists
+        from projections.as_of.lists import HistoricalLists
 
-        return PastLists(stores.story_log()).dr_events(past).rows
+        return HistoricalLists(stores.story_log()).dr_events(past).rows
     warn_if_behind(stores, "dr_events")
     return stores.read_models().dr_events
 

@@ -142,9 +142,9 @@ def list_facilities(past: "AsOf | None", as_json: bool) -> None:
 
 def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[FacilityRow]":
     if past is not None:
-        from projections.as_of.lists import PastLists
+        from projections.as_of.lists import HistoricalLists
 
-        return PastLists(stores.story_log()).facilities(past).rows
+        return HistoricalLists(stores.story_log()).facilities(past).rows
     warn_if_behind(stores, "facilities")
     return stores.read_models().facilities
 

@@ -10,7 +10,7 @@ from litestar.types import ControllerRouterHandler
 
 from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import HistorySources, LoadHistories
-from application.telemetry.rate_limited_reads import CurrentReads
+from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.api.audit import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
@@ -31,18 +31,18 @@ from interfaces.web.api.operations.summary import OperationsController
 from interfaces.web.api.portfolio import PortfolioController
 from interfaces.web.api.session import SessionController
 from interfaces.web.api.telemetry.current_value import CurrentController, CurrentOfAllController
-from interfaces.web.api.telemetry.current_value_fast_path import LeanCurrent
+from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
 from interfaces.web.api.telemetry.load_history import LoadHistoryController
 from interfaces.web.api.telemetry.load_sum import DREventLoadController, PortfolioLoadController
 from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SignedIn
 from interfaces.web.broadcast.feed import LiveFeed
-from interfaces.web.caching.audit_cache import AuditAnswers
-from interfaces.web.caching.facility_cache import KnownFacilities
-from interfaces.web.caching.last_responses import LastAnswers
+from interfaces.web.caching.audit_cache import AuditDocumentCache
+from interfaces.web.caching.facility_cache import FacilityIdCache
+from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.edge import Edge, WebCollaborators
 from interfaces.web.guard.access import MAX_BODY_BYTES, admit
 from interfaces.web.middleware.conditional import ConditionalMiddleware
@@ -51,7 +51,7 @@ from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
 from interfaces.web.middleware.response_headers import complete_headers
 from interfaces.web.middleware.stale_responses import StaleReads
 from interfaces.web.openapi.document import openapi_config
-from projections.as_of.lists import FoldLimits, PastLists
+from projections.as_of.lists import FoldLimits, HistoricalLists
 
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
@@ -93,7 +93,7 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
         middleware=[
             MetricsMiddleware(metrics),
             ConditionalMiddleware(),
-            StaleReads(live.state, LastAnswers(), collaborators.clock, collaborators.replica),
+            StaleReads(live.state, StaleIfErrorCache(), collaborators.clock, collaborators.replica),
         ],
         before_send=[complete_headers],
         lifespan=[lambda _: _following(live)],
@@ -103,7 +103,7 @@ def create_app(collaborators: WebCollaborators) -> EdgeApplication:
         logging_config=None,
         debug=False,
     )
-    app.lean_current = LeanCurrent(edge, metrics)
+    app.lean_current = CurrentValueFastPath(edge, metrics)
     return app
 
 
@@ -119,13 +119,13 @@ def _edge_over(collaborators: WebCollaborators) -> Edge:
         authenticator=authenticator,
         signed_in=SignedIn(collaborators.sessions, authenticator, is_away=lambda: state.is_away),
         current_values=values,
-        current_reads=CurrentReads(values, cache, every_s=1 / rates.current_per_s),
-        facilities=KnownFacilities(collaborators.read_models.facilities),
-        rates=KeyRates(rates.others_per_s),
+        current_reads=RateLimitedCurrentValues(values, cache, every_s=1 / rates.current_per_s),
+        facilities=FacilityIdCache(collaborators.read_models.facilities),
+        rates=PerKeyRateLimiter(rates.others_per_s),
         histories=LoadHistories(sources, clock, cache),
         live=live,
-        past_lists=PastLists(collaborators.story_log, FoldLimits()),
-        audits=AuditAnswers(collaborators.story_log),
+        past_lists=HistoricalLists(collaborators.story_log, FoldLimits()),
+        audits=AuditDocumentCache(collaborators.story_log),
     )
 
 

@@ -7,14 +7,14 @@ from typing import Any, cast
 from litestar import Litestar
 from litestar.types import Receive, Scope, Send
 
-from interfaces.web.api.telemetry.current_value_fast_path import LeanCurrent
+from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
 from interfaces.web.broadcast.send_timeout import SEND
 
 
 class EdgeApplication(Litestar):
     """Litestar, behind the short way to current values."""
 
-    lean_current: LeanCurrent
+    lean_current: CurrentValueFastPath
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

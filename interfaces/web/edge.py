@@ -24,26 +24,26 @@ from application.ports.live_feed import LiveLog
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from application.ports.operations.system_state import Queues, SystemState
-from application.ports.shared_cache import CurrentCache
+from application.ports.shared_cache import SharedCache
 from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
-from application.telemetry.rate_limited_reads import CurrentReads
+from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.concurrency_limit import JudgingTurns
-from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit
+from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SignedIn
 from interfaces.web.broadcast.feed import LiveFeed, Signal
-from interfaces.web.caching.audit_cache import AuditAnswers
-from interfaces.web.caching.coalescing import JoinedRows, SharedReads
-from interfaces.web.caching.facility_cache import KnownFacilities
-from interfaces.web.caching.page_cache import KnownPages
-from interfaces.web.caching.response_cache import RememberedAnswers
+from interfaces.web.caching.audit_cache import AuditDocumentCache
+from interfaces.web.caching.coalescing import RowLoader, SharedReads
+from interfaces.web.caching.facility_cache import FacilityIdCache
+from interfaces.web.caching.page_cache import PageCache
+from interfaces.web.caching.response_cache import IdempotentResponseCache
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
-from projections.as_of.lists import PastLists
-from projections.audit.stream_log import StoryLog
+from projections.as_of.lists import HistoricalLists
+from projections.audit.stream_log import StreamLog
 from projections.engine.waits import ProjectionWaits
 from projections.queries.replica import ReplicatedReadModels
 from projections.queries.views import ReadModels
@@ -79,7 +79,7 @@ class Ledger(Protocol):
     def status(self) -> LedgerStatus: ...
 
     def proof(self, dr_event_id: UUID) -> ProofDocument:
-        """Raises UnknownStory too."""
+        """Raises DREventNotRecorded too."""
         ...
 
 
@@ -109,7 +109,7 @@ class WebCollaborators:
 
     bus: Commands
     read_models: ReadModels
-    story_log: StoryLog
+    story_log: StreamLog
     api_keys: ApiKeys
     sessions: Sessions
     rate_limiter: RateLimiter
@@ -133,7 +133,7 @@ class WebCollaborators:
     system_state: SystemState | None = None
     dead_letter_replay: Replaying | None = None
     """None: dead letters are replayed on the command line only."""
-    cache: CurrentCache | None = None
+    cache: SharedCache | None = None
     """Shares current values with other processes; None: each remembers for itself."""
     waits: ProjectionWaits | None = None
     """None: no read waits for what was just written."""
@@ -158,19 +158,19 @@ class Edge:
     authenticator: Authenticator
     signed_in: SignedIn
     current_values: CurrentValues
-    current_reads: CurrentReads
-    facilities: KnownFacilities
-    rates: KeyRates
+    current_reads: RateLimitedCurrentValues
+    facilities: FacilityIdCache
+    rates: PerKeyRateLimiter
     histories: LoadHistories
     live: LiveFeed
-    past_lists: PastLists
-    audits: AuditAnswers
+    past_lists: HistoricalLists
+    audits: AuditDocumentCache
     shared: SharedReads = field(default_factory=SharedReads)
-    pages: KnownPages = field(default_factory=KnownPages)
-    rows: JoinedRows = field(default_factory=JoinedRows)
-    answers: RememberedAnswers = field(default_factory=RememberedAnswers)
-    judging: JudgingTurns = field(default_factory=JudgingTurns)
-    folding: JudgingTurns = field(default_factory=lambda: JudgingTurns(1))
+    pages: PageCache = field(default_factory=PageCache)
+    rows: RowLoader = field(default_factory=RowLoader)
+    answers: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
+    judging: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
+    folding: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """Of the past, for lists."""
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_WAITING_AT_ONCE))
     """For read models: of those who asked to."""

@@ -23,7 +23,7 @@ from application.raw_archive.manifest import ArchiveContradicted
 from application.raw_archive.object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archive.writer import HOUR, PartitionArchiver
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 
 log = structlog.get_logger("archive")
 
@@ -77,13 +77,13 @@ class ArchiveWorker:
         self._rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self._locks, "raw-archive", lambda: self._go_round(stop), stop=stop)
+        await run_as_leader(self._locks, "raw-archive", lambda: self._go_round(stop), stop=stop)
 
     async def _go_round(self, stop: asyncio.Event) -> None:
         self._archivers.clear()
         while not stop.is_set():
             await self.round()
-            await sleep_unless(stop, self._look_every_s)
+            await sleep_or_stop(stop, self._look_every_s)
 
     async def round(self) -> None:
         """Archive what is due, and trim; whatever keeps it from that is told by the alert after a while."""

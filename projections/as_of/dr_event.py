@@ -13,7 +13,7 @@ from domain.dispatch import Dispatch, Interval
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit.replay import past_story
-from projections.audit.stream_log import AsOf, StoryEntry, StoryLog, position_as_of
+from projections.audit.stream_log import AsOf, StreamEntry, StreamLog, position_as_of
 from projections.dispatch.projection import DispatchesProjection, DispatchRow
 from projections.dr_event.projection import DREventRow, DREventsProjection
 from projections.engine.memory_rows import MemoryRows
@@ -33,10 +33,10 @@ class PastStory(msgspec.Struct, frozen=True):
     dispatches: MemoryView[DispatchRow]
 
 
-def dr_event_as_of(log: StoryLog, dr_event_id: UUID, as_of: AsOf) -> PastStory:
+def dr_event_as_of(log: StreamLog, dr_event_id: UUID, as_of: AsOf) -> PastStory:
     """One DR event and its dispatches as they stood.
 
-    Raises UnknownStory if it was not known then, PositionAhead, FoldFailed or StoryLogUnavailable.
+    Raises DREventNotRecorded if it was not known then, PositionAhead, FoldFailed or StreamLogUnavailable.
     """
     position, story = past_story(log, dr_event_id, as_of)
     entries = [entry for entry in story.entries if entry.position <= position]
@@ -47,7 +47,7 @@ def dr_event_as_of(log: StoryLog, dr_event_id: UUID, as_of: AsOf) -> PastStory:
     )
 
 
-def facility_as_of(log: StoryLog, facility_id: str, as_of: AsOf) -> FacilityRow | None:
+def facility_as_of(log: StreamLog, facility_id: str, as_of: AsOf) -> FacilityRow | None:
     """One facility as it stood; None where it was not known then. Raises as `dr_event_as_of`."""
     position = position_as_of(log, as_of)
     own = log.entries_of([facility_stream_id(facility_id)])
@@ -61,10 +61,10 @@ def facility_as_of(log: StoryLog, facility_id: str, as_of: AsOf) -> FacilityRow 
     return view.get(facility_key_of(facility_id))
 
 
-def measured_intervals(log: StoryLog, dispatch_stream: UUID, as_of: AsOf | None) -> tuple[Interval, ...]:
+def measured_intervals(log: StreamLog, dispatch_stream: UUID, as_of: AsOf | None) -> tuple[Interval, ...]:
     """The intervals of the measurement in force then; none where there is none, or it was withdrawn.
 
-    Raises PositionAhead or StoryLogUnavailable.
+    Raises PositionAhead or StreamLogUnavailable.
     """
     position = position_as_of(log, as_of)
     entries = log.entries_of([dispatch_stream], topics=[get_topic(kind) for kind in _MEASUREMENTS])
@@ -73,7 +73,7 @@ def measured_intervals(log: StoryLog, dispatch_stream: UUID, as_of: AsOf | None)
     return last.intervals if isinstance(last, Dispatch.Measured | Dispatch.Remeasured) else ()
 
 
-def _folded(projection: Projection[TRow], entries: Iterable[StoryEntry]) -> MemoryRows[TRow]:
+def _folded(projection: Projection[TRow], entries: Iterable[StreamEntry]) -> MemoryRows[TRow]:
     rows = MemoryRows(projection)
     rows.fold(entries)
     return rows

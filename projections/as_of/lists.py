@@ -18,7 +18,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from projections.audit.stream_log import AsOf, StoryLog, position_as_of
+from projections.audit.stream_log import AsOf, StreamLog, position_as_of
 from projections.dr_event.projection import DREventRow, DREventsProjection
 from projections.engine.memory_rows import FoldFailed, MemoryRows
 from projections.engine.projection import AnyProjection
@@ -35,7 +35,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _AGGREGATES = (DREvent, Dispatch, Facility)
 
 
-class PastNotFoldedYet(Exception):
+class HistoryStillLoading(Exception):
     """As much of the log was folded as one call may; the next one goes on from there."""
 
 
@@ -64,13 +64,13 @@ class PastList(msgspec.Struct, Generic[Row], frozen=True):
     rows: MemoryView[Row]
 
 
-class PastLists:
+class HistoricalLists:
     """Over one log, for any number of threads. All methods raise
 
-    PastNotFoldedYet, PastTooLarge, PositionAhead, FoldFailed or StoryLogUnavailable.
+    HistoryStillLoading, PastTooLarge, PositionAhead, FoldFailed or StreamLogUnavailable.
     """
 
-    def __init__(self, log: StoryLog, limits: FoldLimits = NO_LIMITS) -> None:
+    def __init__(self, log: StreamLog, limits: FoldLimits = NO_LIMITS) -> None:
         self._log = log
         self._ends: OrderedDict[datetime, int] = OrderedDict()
         """Of moments after which something was recorded: whatever comes, their prefix ends there."""
@@ -133,7 +133,7 @@ class _CountedRows(MemoryRows[Any]):
 class _KeptPasts:
     """Of one projection, by position; the least recently asked for is forgotten first."""
 
-    def __init__(self, log: StoryLog, projection: AnyProjection, limits: FoldLimits) -> None:
+    def __init__(self, log: StreamLog, projection: AnyProjection, limits: FoldLimits) -> None:
         self._log = log
         self._projection = projection
         self._limits = limits
@@ -159,7 +159,7 @@ class _KeptPasts:
         self._check_size(rows, position)
         for folded, entry in enumerate(entries):
             if folded >= self._limits.domain_events:
-                raise PastNotFoldedYet(
+                raise HistoryStillLoading(
                     f"the log is folded up to position {rows.position} of {position}; ask again to go on from there"
                 )
             try:

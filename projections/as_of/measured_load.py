@@ -12,7 +12,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
-from projections.audit.stream_log import AsOf, StoryLog, position_as_of
+from projections.audit.stream_log import AsOf, StreamLog, position_as_of
 
 _SAYS = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn, Dispatch.NotMeasurable)
 
@@ -35,9 +35,9 @@ class MeasuredLoads(NamedTuple):
 
 
 def measured_loads(
-    log: StoryLog, dr_event_id: UUID, facility_ids: Collection[str], as_of: AsOf | None
+    log: StreamLog, dr_event_id: UUID, facility_ids: Collection[str], as_of: AsOf | None
 ) -> MeasuredLoads:
-    """Of each facility the measurement in force then. Raises PositionAhead or StoryLogUnavailable."""
+    """Of each facility the measurement in force then. Raises PositionAhead or StreamLogUnavailable."""
     position = position_as_of(log, as_of)
     streams = [dispatch_id(dr_event_id, facility_id) for facility_id in sorted(facility_ids)]
     newest: dict[str, Dispatch.Event] = {}

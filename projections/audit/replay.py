@@ -20,18 +20,18 @@ from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit.steps import AuditTrailRow, step_of
-from projections.audit.stream_log import AsOf, StoryEntry, StoryLog, position_up_to
+from projections.audit.stream_log import AsOf, StreamEntry, StreamLog, position_up_to
 
 _OF_FACILITY = (Facility.Reserved, Facility.Released, Facility.RestoreAwaited, Facility.RestoreConfirmed)
 """What its facilities' own streams say of a DR event."""
 _FACILITY_TOPICS = tuple(get_topic(kind) for kind in _OF_FACILITY)
 
 
-class UnknownStory(LookupError):
+class DREventNotRecorded(LookupError):
     """The log knows no such DR event (at that moment)."""
 
 
-class StoryPlaces(msgspec.Struct, frozen=True):
+class StreamSet(msgspec.Struct, frozen=True):
     """Where a DR event's story is told, which follows from the facilities that it names."""
 
     whole: tuple[UUID, ...]
@@ -40,7 +40,7 @@ class StoryPlaces(msgspec.Struct, frozen=True):
     """Facilities' streams, which speak of other DR events too -> the facility."""
 
     @classmethod
-    def of(cls, dr_event_id: UUID, facility_ids: Iterable[str]) -> StoryPlaces:
+    def of(cls, dr_event_id: UUID, facility_ids: Iterable[str]) -> StreamSet:
         named = sorted(facility_ids)
         dispatches = (dispatch_id(dr_event_id, facility_id) for facility_id in named)
         return cls((dr_event_id, *dispatches), {facility_stream_id(one): one for one in named})
@@ -51,9 +51,9 @@ class Story(msgspec.Struct, frozen=True):
 
     head: int
     """The newest position of the log then."""
-    entries: list[StoryEntry]
+    entries: list[StreamEntry]
     """In the order of the log; none of an unknown one."""
-    places: StoryPlaces
+    places: StreamSet
 
 
 class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,34 +75,34 @@ class AuditDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Those reserved for the DR event then."""
 
 
-def resolve_dr_event(log: StoryLog, reference: str) -> UUID:
-    """Our own id of a DR event, given that or the utility's. Raises UnknownStory, also for an ambiguous one."""
+def resolve_dr_event(log: StreamLog, reference: str) -> UUID:
+    """Our own id of a DR event, given that or the utility's. Raises DREventNotRecorded, also for an ambiguous one."""
     try:
         return UUID(reference)
     except ValueError:
         called = log.dr_events_called(reference)
     if not called:
-        raise UnknownStory(f"no DR event {reference!r}; list them with `gridproof dr-events list`")
+        raise DREventNotRecorded(f"no DR event {reference!r}; list them with `gridproof dr-events list`")
     if len(called) > 1:
         ids = ", ".join(map(str, called))
-        raise UnknownStory(f"several utilities have a DR event {reference!r}; name one of ours: {ids}")
+        raise DREventNotRecorded(f"several utilities have a DR event {reference!r}; name one of ours: {ids}")
     return called[0]
 
 
-def audit_document(log: StoryLog, dr_event_id: UUID, *, as_of: AsOf | None = None) -> AuditDocument:
-    """The DR event replayed from the log. Raises UnknownStory, PositionAhead or StoryLogUnavailable."""
+def audit_document(log: StreamLog, dr_event_id: UUID, *, as_of: AsOf | None = None) -> AuditDocument:
+    """The DR event replayed from the log. Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
     position, story = past_story(log, dr_event_id, as_of)
     entries = [entry for entry in story.entries if entry.position <= position]
     return replay(entries, dr_event_id, names=story.places.facilities, as_of=as_of, position=position)
 
 
 def past_story(
-    log: StoryLog, dr_event_id: UUID, as_of: AsOf | None, *, known: StoryPlaces | None = None
+    log: StreamLog, dr_event_id: UUID, as_of: AsOf | None, *, known: StreamSet | None = None
 ) -> tuple[int, Story]:
     """The end of the prefix that `as_of` means, and the whole story, which may go on after it.
 
-    `known` as in `read_story`. Raises UnknownStory if nothing of it is in the prefix, PositionAhead or
-    StoryLogUnavailable.
+    `known` as in `read_story`. Raises DREventNotRecorded if nothing of it is in the prefix, PositionAhead or
+    StreamLogUnavailable.
     """
     if isinstance(as_of, datetime):
         position = log.prefix_end(as_of)
@@ -111,7 +111,7 @@ def past_story(
         story = read_story(log, dr_event_id, known=known)
         position = position_up_to(story.head, as_of)
     if not story.entries or story.entries[0].position > position:
-        raise UnknownStory(
+        raise DREventNotRecorded(
             f"the log knows no DR event {dr_event_id}{_when(as_of)}; list them with `gridproof dr-events list`"
         )
     return position, story
@@ -123,12 +123,12 @@ def _when(as_of: AsOf | None) -> str:
     return f" as of {as_of.isoformat()}" if isinstance(as_of, datetime) else f" as of position {as_of}"
 
 
-def read_story(log: StoryLog, dr_event_id: UUID, *, known: StoryPlaces | None = None) -> Story:
+def read_story(log: StreamLog, dr_event_id: UUID, *, known: StreamSet | None = None) -> Story:
     """Its own stream, those of its dispatches, and what those of its facilities say of it.
 
     `known`: where it was told when it was read before. While that is so this reads the log once, and else once more.
     """
-    places = known or StoryPlaces.of(dr_event_id, ())
+    places = known or StreamSet.of(dr_event_id, ())
     while True:
         told = log.told_of(
             dr_event_id, whole=places.whole, partly=tuple(places.facilities), topics=_FACILITY_TOPICS
@@ -137,7 +137,7 @@ def read_story(log: StoryLog, dr_event_id: UUID, *, known: StoryPlaces | None = 
         if named == set(places.facilities.values()):
             entries = [entry for entry in told.entries if _is_of(entry.domain_event, dr_event_id)]
             return Story(told.head, entries, places)
-        places = StoryPlaces.of(dr_event_id, named)
+        places = StreamSet.of(dr_event_id, named)
 
 
 def _is_of(happened: DomainEvent, dr_event_id: UUID) -> bool:
@@ -147,7 +147,7 @@ def _is_of(happened: DomainEvent, dr_event_id: UUID) -> bool:
     return isinstance(happened, DREvent.Event | Dispatch.Event)
 
 
-def _facilities_named(entries: Iterable[StoryEntry]) -> set[str]:
+def _facilities_named(entries: Iterable[StreamEntry]) -> set[str]:
     named: set[str] = set()
     for entry in entries:
         match entry.domain_event:
@@ -161,7 +161,7 @@ def _facilities_named(entries: Iterable[StoryEntry]) -> set[str]:
 
 
 def replay(
-    entries: Sequence[StoryEntry],
+    entries: Sequence[StreamEntry],
     dr_event_id: UUID,
     *,
     names: Mapping[UUID, str],
@@ -170,7 +170,7 @@ def replay(
 ) -> AuditDocument:
     """Fold a story's entries into its document; pure. `names` gives the facility of a facility's stream.
 
-    Raises UnknownStory if the DR event's own entries are not there.
+    Raises DREventNotRecorded if the DR event's own entries are not there.
     """
     steps: dict[UUID, AuditTrailRow] = {}
     state: DREventState | None = None
@@ -194,7 +194,7 @@ def replay(
         step = step_of(entry.position, happened, dr_event_id, facility_id, cause)
         steps[step.domain_event_id] = step
     if state is None:
-        raise UnknownStory(f"the log knows nothing of DR event {dr_event_id} itself")
+        raise DREventNotRecorded(f"the log knows nothing of DR event {dr_event_id} itself")
     return AuditDocument(
         dr_event_id=dr_event_id,
         utility_id=state.utility_id,

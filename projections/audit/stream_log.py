@@ -13,23 +13,23 @@ AsOf = datetime | int
 """A past state of the log: by the moment (recorded_at), or by the last position taken into account."""
 
 
-class StoryEntry(msgspec.Struct, frozen=True):
+class StreamEntry(msgspec.Struct, frozen=True):
     """A domain event at its position in the log."""
 
     position: int
     domain_event: DomainEvent
 
 
-class ToldStory(msgspec.Struct, frozen=True):
+class StreamSlice(msgspec.Struct, frozen=True):
     """One state of the log, as far as a story goes."""
 
     head: int
     """The newest position of the whole log."""
-    entries: list[StoryEntry]
+    entries: list[StreamEntry]
     """In the order of the log."""
 
 
-class StoryLogUnavailable(Exception):
+class StreamLogUnavailable(Exception):
     """The log cannot be reached, or did not answer in time."""
 
 
@@ -37,25 +37,25 @@ class PositionAhead(LookupError):
     """The log has not come to that position yet: what it will say then cannot be told now."""
 
 
-class StoryLog(Protocol):
-    """Reads the demand response log by streams (synchronous). All methods raise StoryLogUnavailable."""
+class StreamLog(Protocol):
+    """Reads the demand response log by streams (synchronous). All methods raise StreamLogUnavailable."""
 
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
-    ) -> list[StoryEntry]:
+    ) -> list[StreamEntry]:
         """Every domain event of those streams (of those topics only, if given), in the order of the log."""
         ...
 
     def told_of(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
-    ) -> ToldStory:
+    ) -> StreamSlice:
         """In one state of the log: every domain event of the streams `whole`, and of others what they say of one id.
 
         Of the streams `partly` (none of them in `whole`) those of `topics` that name `mentioned` somewhere.
         """
         ...
 
-    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         """Every domain event of those topics, of whatever stream, in the order of the log.
 
         Of positions greater than `after` and up to `until`.
@@ -75,10 +75,10 @@ class StoryLog(Protocol):
         ...
 
 
-def position_as_of(log: StoryLog, as_of: AsOf | None) -> int:
+def position_as_of(log: StreamLog, as_of: AsOf | None) -> int:
     """The end of the prefix that `as_of` means; None means all there is now.
 
-    Raises PositionAhead or StoryLogUnavailable.
+    Raises PositionAhead or StreamLogUnavailable.
     """
     if isinstance(as_of, datetime):
         return log.prefix_end(as_of)

@@ -45,9 +45,9 @@ def test_a_small_house_in_order_passes(a_small_house: Path) -> None:
     ("module", "imported", "broken"),
     [
         ("domain/facility.py", "application.commands", "Imports point down"),
-        ("projections/portfolio/projection.py", "application.commands", "Imports point down"),
+        ("projections/portfolio.py", "application.commands", "Imports point down"),
         ("application/bus.py", "projections", "Imports point down"),
-        ("application/ports/weather/source.py", "application.handlers", "Inside application"),
+        ("application/ports/weather.py", "application.handlers", "Inside application"),
         ("application/handlers/facility.py", "application.sagas", "Inside application"),
         ("interfaces/web/facilities.py", "adapters.weather", "Only interfaces.bootstrap"),
         ("adapters/weather/client.py", "adapters.postgres", "Adapters do not know each other"),

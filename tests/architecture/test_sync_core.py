@@ -7,7 +7,14 @@ import pytest
 from tests.architecture.source_tree import ROOT, imported_modules, parsed, place, python_files
 
 CORE = ("domain", "projections", "application/commands", "application/handlers", "application/sagas")
-STORE_PORTS = ("event_store", "event_log", "telemetry_store", "dead_letters", "alerts", "forecast_book")
+STORE_PORTS = (
+    "event_store/event_store",
+    "event_store/event_log",
+    "telemetry/store",
+    "operations/dead_letters",
+    "operations/alerts",
+    "forecast/forecast_book",
+)
 
 
 def asynchronous(tree: ast.Module) -> list[ast.AST]:

@@ -21,5 +21,7 @@ def test_aggregates_read_models_and_the_saga_do_not_reach_telemetry() -> None:
 
 def test_the_telemetry_ports_are_where_this_test_looks() -> None:
     """So that a renamed port does not make the test above look at nothing."""
-    ports = {f"application.ports.{file.stem}" for file in python_files("application/ports")}
+    ports = {
+        f"application.ports.telemetry.{file.stem}" for file in python_files("application/ports/telemetry")
+    }
     assert set(TELEMETRY_PORTS) - ports == set()

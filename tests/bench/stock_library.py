@@ -17,7 +17,7 @@ from application.ports.event_store.event_store import (
     ONE_DECISION,
     IdempotencyRecord,
     SaveBounds,
-    Saving,
+    SaveRequest,
     ScopedKey,
     StreamNotFound,
     TAggregate,
@@ -81,7 +81,7 @@ class StockStore:
         except IntegrityError as error:
             raise VersionConflict(str(error)) from error
 
-    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+    def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
 
     def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:

@@ -1,4 +1,4 @@
-"""What every ReadModels and every StoryLog does: the one in memory and the one on PostgreSQL."""
+"""What every ReadModels and every StreamLog does: the one in memory and the one on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from adapters.postgres.audit import stream_log
-from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.event_store.event_log import LogEntry
@@ -18,9 +18,9 @@ from domain.facility import Facility
 from projections import deadlines
 from projections import facility as facilities
 from projections.as_of.dr_event import dr_event_as_of
-from projections.as_of.lists import PastLists
+from projections.as_of.lists import HistoricalLists
 from projections.audit import trail
-from projections.audit.stream_log import StoryLog
+from projections.audit.stream_log import StreamLog
 from projections.dispatch import projection as dispatches
 from projections.dr_event import projection as dr_events
 from projections.engine.cursors import InvalidCursor, UnknownFilter
@@ -29,16 +29,16 @@ from projections.queries.views import MOST_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool, store_entries
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.servers import Database
 
-Opened = Callable[[list[LogEntry]], tuple[ReadModels, StoryLog]]
+Opened = Callable[[list[LogEntry]], tuple[ReadModels, StreamLog]]
 
 
-def _in_memory(entries: list[LogEntry]) -> tuple[ReadModels, StoryLog]:
-    return FakeReadModels(entries), FakeStoryLog(entries)
+def _in_memory(entries: list[LogEntry]) -> tuple[ReadModels, StreamLog]:
+    return FakeReadModels(entries), FakeStreamLog(entries)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -51,7 +51,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
     connections = pool(database.app_dsn)
     log = event_log(database.app_dsn)
 
-    def in_postgres(entries: list[LogEntry]) -> tuple[ReadModels, StoryLog]:
+    def in_postgres(entries: list[LogEntry]) -> tuple[ReadModels, StreamLog]:
         store_entries(database.admin_dsn, entries)
         for projection in PROJECTIONS:
             runner = ProjectionRunner(
@@ -62,7 +62,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
                 batch_size=7,
             )
             runner.catch_up()
-        return PostgresReadModels(connections), PostgresStoryLog(connections)
+        return PostgresReadModels(connections), PostgresStreamLog(connections)
 
     yield in_postgres
     log.close()
@@ -313,7 +313,7 @@ def test_a_story_log_gives_topics_of_every_stream_up_to_a_position(
 
 def test_what_is_listed_and_shown_as_of_now_is_what_is_live(opened: Opened, walk: PortfolioWalk) -> None:
     models, log = opened(walk.entries)
-    lists = PastLists(log)
+    lists = HistoricalLists(log)
     assert lists.dr_events(log.head()).rows.listed() == models.dr_events.listed()
     assert lists.facilities(log.head()).rows.listed() == models.facilities.listed()
     assert lists.portfolio(log.head()).rows.listed() == models.portfolio.listed()
@@ -326,7 +326,7 @@ def test_what_is_listed_and_shown_as_of_now_is_what_is_live(opened: Opened, walk
 
 def test_a_prefix_ends_before_the_first_later_record(opened: Opened, walk: PortfolioWalk) -> None:
     _, log = opened(walk.entries)
-    in_memory = FakeStoryLog(walk.entries)
+    in_memory = FakeStreamLog(walk.entries)
     moments = sorted({entry.domain_event.recorded_at for entry in walk.entries})
     for moment in moments[::5]:
         for as_of in (moment, moment - timedelta(microseconds=1)):

@@ -10,17 +10,17 @@ import pytest
 
 from adapters.embedded import EmbeddedServers
 from adapters.redis import shared_cache
-from adapters.redis.shared_cache import RedisCurrentCache
-from application.ports.shared_cache import CacheUnavailable, CurrentCache, Turn
-from tests.fakes.shared_cache import FakeCurrentCache
+from adapters.redis.shared_cache import RedisSharedCache
+from application.ports.shared_cache import CacheUnavailable, SharedCache, Turn
+from tests.fakes.shared_cache import FakeSharedCache
 
 DEAD_CACHE = "redis://127.0.0.1:9/0"
-Story = Callable[[CurrentCache, str], Coroutine[Any, Any, None]]
+Story = Callable[[SharedCache, str], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
-async def opened(redis_url: str) -> AsyncIterator[RedisCurrentCache]:
-    cache = RedisCurrentCache(redis_url)
+async def opened(redis_url: str) -> AsyncIterator[RedisSharedCache]:
+    cache = RedisSharedCache(redis_url)
     try:
         yield cache
     finally:
@@ -37,12 +37,12 @@ def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
             await story(cache, f"{uuid4()}:")
 
     if request.param == "fake":
-        return lambda story: asyncio.run(story(FakeCurrentCache(), ""))
+        return lambda story: asyncio.run(story(FakeSharedCache(), ""))
     return lambda story: asyncio.run(on_valkey(story))
 
 
 def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None]) -> None:
-    async def story(cache: CurrentCache, prefix: str) -> None:
+    async def story(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
         assert await cache.get_many([f"{prefix}b", f"{prefix}none", f"{prefix}a"]) == [b"", None, b"\x00\xff"]
 
@@ -50,7 +50,7 @@ def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None])
 
 
 def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> None:
-    async def story(cache: CurrentCache, prefix: str) -> None:
+    async def story(cache: SharedCache, prefix: str) -> None:
         for answer in (b"1", b"2"):
             await cache.put_many({f"{prefix}a": answer}, kept_wall_s=60.0)
         assert await cache.get_many([f"{prefix}a"]) == [b"2"]
@@ -59,7 +59,7 @@ def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> Non
 
 
 def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> None:
-    async def story(cache: CurrentCache, prefix: str) -> None:
+    async def story(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"1"}, kept_wall_s=0.05)
         async with asyncio.timeout(20):
             while await cache.get_many([f"{prefix}a"]) != [None]:  # noqa: ASYNC110 - the cache says when
@@ -69,7 +69,7 @@ def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> N
 
 
 def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) -> None:
-    async def story(cache: CurrentCache, prefix: str) -> None:
+    async def story(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({}, kept_wall_s=1.0)
         assert await cache.get_many([]) == []
 
@@ -77,7 +77,7 @@ def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) ->
 
 
 def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[[Story], None]) -> None:
-    async def story(cache: CurrentCache, prefix: str) -> None:
+    async def story(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
         turns = [
             Turn(f"{prefix}{caller}", f"{prefix}{key}")
@@ -94,7 +94,7 @@ def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[
 
 
 def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[Story], None]) -> None:
-    async def story(cache: CurrentCache, prefix: str) -> None:
+    async def story(cache: SharedCache, prefix: str) -> None:
         turn = Turn(f"{prefix}k", f"{prefix}a")
         await cache.take_turns([turn], every_wall_s=0.2)
         refused = 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from application.ports.shared_cache import CacheUnavailable, Taken, Turn
 
 
-class FakeCurrentCache:
+class FakeSharedCache:
     """`available = False` makes every call raise CacheUnavailable; `asked` holds the keys of each round trip."""
 
     def __init__(self) -> None:

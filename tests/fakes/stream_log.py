@@ -1,4 +1,4 @@
-"""StoryLog over entries in memory."""
+"""StreamLog over entries in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -8,17 +8,17 @@ from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import encode_state
 from domain.dr_event import DREvent
-from projections.audit.stream_log import StoryEntry, ToldStory
+from projections.audit.stream_log import StreamEntry, StreamSlice
 from projections.engine.memory_rows import Entry
 
 
-class FakeStoryLog:
+class FakeStreamLog:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self.entries = [StoryEntry(entry.position, entry.domain_event) for entry in entries]
+        self.entries = [StreamEntry(entry.position, entry.domain_event) for entry in entries]
 
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
-    ) -> list[StoryEntry]:
+    ) -> list[StreamEntry]:
         return [
             entry
             for entry in self.entries
@@ -28,16 +28,16 @@ class FakeStoryLog:
 
     def told_of(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
-    ) -> ToldStory:
+    ) -> StreamSlice:
         named = [
             entry
             for entry in self.entries_of(partly, topics=topics)
             if str(mentioned).encode() in encode_state(entry.domain_event)
         ]
         entries = sorted([*self.entries_of(whole), *named], key=lambda entry: entry.position)
-        return ToldStory(self.head(), entries)
+        return StreamSlice(self.head(), entries)
 
-    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         return (
             entry
             for entry in self.entries

@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 from random import Random
-from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -51,16 +50,8 @@ def example_of(topic: str) -> dict[str, Any]:
     }
 
 
-def _importable() -> None:
-    """Our packages and our `tests`: gmqtt installs one of that name, which would come first outside pytest."""
-    sys.path.insert(0, str(ROOT))
-    ours = ModuleType("tests")
-    ours.__path__ = [str(ROOT / "tests")]
-    sys.modules["tests"] = ours
-
-
 def main() -> int:
-    _importable()
+    sys.path.insert(0, str(ROOT))
     if sys.argv[1:] != ["--write"]:
         sys.stderr.write(f"{__doc__}\n")
         return 2

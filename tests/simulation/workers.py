@@ -9,9 +9,9 @@ from random import Random
 from typing import Any
 
 from application.callback import CallbackCalls
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
-from application.dispatch.execution.executor import BmsCalls
+from application.dispatch.execution.executor import DispatchExecutor
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
@@ -96,7 +96,7 @@ class Wiring:
         relay = Relay(
             event_log=session,
             positions=self.bug.positions(session.positions, session),
-            commands=GatheredCommands(self.bus(process)),
+            commands=CommandBatcher(self.bus(process)),
             publisher=self.bug.queue(self.queue),
             locks=self.locks(process),
             signal=self.database,
@@ -120,9 +120,9 @@ class Wiring:
     async def _dispatch(self, process: Process) -> None:
         session = self.session(process)
         store = self.bug.store(session)
-        calls = BmsCalls(
+        calls = DispatchExecutor(
             store=store,
-            commands=GatheredCommands(self.bus(process, store)),
+            commands=CommandBatcher(self.bus(process, store)),
             control=self.bug.control(self.control(), self.clock(process)),
             clock=self.clock(process),
             dead_letters=session.dead_letters,

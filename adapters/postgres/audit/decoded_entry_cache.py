@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from application.event_store.event_mapper import decode_domain_event
-from projections.audit.stream_log import StoryEntry
+from projections.audit.stream_log import StreamEntry
 
 MOST_BYTES = 8_000_000
 """Of stored states; decoded they take several times as much."""
@@ -24,12 +24,12 @@ class DecodedEntries:
     """Used from threads."""
 
     def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
-        self._known: OrderedDict[int, tuple[Row, StoryEntry]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[Row, StreamEntry]] = OrderedDict()
         self._bytes = 0
         self._most_bytes = most_bytes
         self._lock = Lock()
 
-    def of(self, rows: Iterable[Row]) -> list[StoryEntry]:
+    def of(self, rows: Iterable[Row]) -> list[StreamEntry]:
         """Raises what cannot be decoded by this release (application/event_store/event_mapper.py)."""
         found = []
         with self._lock:
@@ -45,9 +45,9 @@ class DecodedEntries:
                 self._bytes -= _size(row)
         return found
 
-    def _decoded(self, row: Row) -> StoryEntry:
+    def _decoded(self, row: Row) -> StreamEntry:
         position, topic, stream, version, state = row
-        entry = StoryEntry(position, decode_domain_event(topic, stream, version, bytes(state)))
+        entry = StreamEntry(position, decode_domain_event(topic, stream, version, bytes(state)))
         before = self._known.pop(position, None)
         self._bytes += _size(row) - (0 if before is None else _size(before[0]))
         self._known[position] = row, entry

@@ -17,7 +17,7 @@ from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.upcasters import stored_topics
 from domain.dr_event import DREvent
-from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
+from projections.audit.stream_log import StreamEntry, StreamLogUnavailable, StreamSlice
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -52,7 +52,7 @@ ORDER BY notification_id LIMIT 1
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
 
-class PostgresStoryLog:
+class PostgresStreamLog:
     """`pool`'s connections are those of the application's role."""
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
@@ -61,7 +61,7 @@ class PostgresStoryLog:
 
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
-    ) -> list[StoryEntry]:
+    ) -> list[StreamEntry]:
         asked = {
             "streams": list(stream_ids),
             "topics": None if topics is None else stored_topics(list(topics)),
@@ -72,7 +72,7 @@ class PostgresStoryLog:
 
     def told_of(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
-    ) -> ToldStory:
+    ) -> StreamSlice:
         asked = {
             "whole": uuids(whole),
             "partly": uuids(partly),
@@ -82,9 +82,9 @@ class PostgresStoryLog:
         with self._connection() as connection:
             teach(connection)
             *found, head = connection.execute(_TOLD, asked).fetchall()
-        return ToldStory(head[0], self._decoded.of(found))
+        return StreamSlice(head[0], self._decoded.of(found))
 
-    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         position = after
         while True:  # in batches: no connection is kept while the caller folds
             with self._connection() as connection:
@@ -124,10 +124,10 @@ class PostgresStoryLog:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        with named(StoryLogUnavailable, "the log"), single_statements(self._pool) as connection:
+        with named(StreamLogUnavailable, "the log"), single_statements(self._pool) as connection:
             yield connection
 
 
-def _entry(row: tuple[Any, ...]) -> StoryEntry:
+def _entry(row: tuple[Any, ...]) -> StreamEntry:
     position, topic, originator_id, originator_version, state = row
-    return StoryEntry(position, decode_domain_event(topic, originator_id, originator_version, bytes(state)))
+    return StreamEntry(position, decode_domain_event(topic, originator_id, originator_version, bytes(state)))

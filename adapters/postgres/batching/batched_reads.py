@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from eventsourcing.persistence import InterfaceError, OperationalError
 
-from adapters.postgres.batching.leader_follower import SharedTurns, Turn
+from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, Turn
 
 MOST_KEYS_AT_ONCE = 500
 
@@ -37,7 +37,7 @@ class SharedReads(Generic[TKey, TValue]):
     def __init__(self, fetch: Callable[[Sequence[TKey]], Mapping[TKey, TValue]]) -> None:
         """`fetch` gives what there is of keys that differ; it is called by one thread at a time."""
         self._fetch = fetch
-        self._turns: SharedTurns[Read[TKey, TValue]] = SharedTurns(self._work, _take)
+        self._turns: LeaderFollowerQueue[Read[TKey, TValue]] = LeaderFollowerQueue(self._work, _take)
 
     def get(self, wanted: Sequence[TKey]) -> Mapping[TKey, TValue]:
         """At least what there is of `wanted`. Raises what `fetch` raises for them."""

@@ -47,7 +47,7 @@ class QueueFull(OperationalError):
     """As many wait already as may: nothing was done for this caller."""
 
 
-class SharedTurns(Generic[TTurn]):
+class LeaderFollowerQueue(Generic[TTurn]):
     """Turns in the order in which they came, and the right to work on them, held by one thread at a time."""
 
     def __init__(

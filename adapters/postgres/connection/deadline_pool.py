@@ -12,7 +12,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.connection.pool import FastReconnectPool
 
 LONGER_S = 1.0
 """Than the server's own time-out: where it lives it ends its statement itself, and the connection stays good."""
@@ -36,7 +36,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-class BoundedPool(QuickPool):
+class BoundedPool(FastReconnectPool):
     """No statement takes longer than `answer_within_s`, whatever the address says: who closes first must be the server,
     which would work on for nobody."""
 

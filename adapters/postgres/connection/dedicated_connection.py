@@ -34,7 +34,7 @@ class Session(NamedTuple):
     """Its `application_name`: no other session has it."""
 
 
-class OwnConnection:
+class DedicatedConnection:
     """Reaches the database of a datastore of eventsourcing; not for two threads at once."""
 
     def __init__(self, datastore: PostgresDatastore, purpose: str, statements: Mapping[bytes, bytes]) -> None:

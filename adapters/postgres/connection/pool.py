@@ -19,12 +19,12 @@ from adapters.postgres.connection.idle_connection import check_idle
 TRY_AGAIN_S = 0.5
 
 
-class _EvenPauses(AttemptWithBackoff):
+class ConstantBackoff(AttemptWithBackoff):
     INITIAL_DELAY = TRY_AGAIN_S
     DELAY_BACKOFF = 1.0
 
 
-class QuickPool(ConnectionPool[Any]):
+class FastReconnectPool(ConnectionPool[Any]):
     """Each of its connections is tried for again every half second, however long the server is away; one that died
     while it was idle is replaced, not handed out."""
 
@@ -40,4 +40,4 @@ class QuickPool(ConnectionPool[Any]):
                 return connection
 
     def _add_connection(self, attempt: AttemptWithBackoff | None, growing: bool = False) -> None:
-        super()._add_connection(attempt or _EvenPauses(timeout=float("inf")), growing=growing)
+        super()._add_connection(attempt or ConstantBackoff(timeout=float("inf")), growing=growing)

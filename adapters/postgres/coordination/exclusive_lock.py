@@ -17,7 +17,7 @@ _RETRY_EVERY_S = 0.5
 AsyncConnection = psycopg.AsyncConnection[Any]
 
 
-class PostgresExclusiveTurn:
+class PostgresExclusiveLock:
     """The turn called `name`, among all processes on the database of `dsn`.
 
     While PostgreSQL is away the holder goes on: nobody else can get the turn either. `holder` names this process to

@@ -15,8 +15,8 @@ GROUP BY 1
 """
 
 
-class PostgresTurnShares:
-    """Of the turns whose names begin with `prefix`, taken by PostgresExclusiveTurn with a `holder` each."""
+class PostgresLockHolders:
+    """Of the turns whose names begin with `prefix`, taken by PostgresExclusiveLock with a `holder` each."""
 
     def __init__(self, dsn: str, prefix: str) -> None:
         self._dsn = dsn

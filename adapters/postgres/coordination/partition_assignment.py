@@ -41,7 +41,7 @@ FROM pg_locks m WHERE m.locktype = 'advisory' AND m.classid = %s AND m.objid = %
 Connection = psycopg.AsyncConnection[Any]
 
 
-class PostgresPartitionShares:
+class PostgresPartitionAssignment:
     """Of `partitions`, among all processes on the database of `dsn`."""
 
     def __init__(self, dsn: str, partitions: Sequence[int]) -> None:

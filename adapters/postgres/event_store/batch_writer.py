@@ -15,8 +15,8 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.pq.abc import PGresult
 
-from adapters.postgres.connection.dedicated_connection import OwnConnection, Session
-from adapters.postgres.event_store.commit_recovery import look_up_outcome
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection, Session
+from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commit
 from adapters.postgres.event_store.errors import translated
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.statements import (
@@ -38,7 +38,7 @@ class BatchWriter:
 
     def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
         self._sql = WriteStatements(datastore, table=table, channel=channel)
-        self._own = OwnConnection(datastore, "group commit", self._sql.together)
+        self._own = DedicatedConnection(datastore, "group commit", self._sql.together)
 
     def write(self, batch: Sequence[Save]) -> None:
         """Answer each save by its `ids`, after the commit, or by its `error`."""
@@ -55,7 +55,7 @@ class BatchWriter:
             is_known = not session.statements.is_lost  # an error that PostgreSQL answered: all is undone
             self.close()
             if not is_known:
-                look_up_outcome(self._own, self._sql, batch, lost_session=session.name)
+                resolve_in_doubt_commit(self._own, self._sql, batch, lost_session=session.name)
         except BaseException:
             self.close()  # in the middle of a transaction, perhaps
             raise

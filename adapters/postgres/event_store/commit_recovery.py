@@ -18,7 +18,7 @@ import psycopg
 from eventsourcing.persistence import OperationalError
 from psycopg import Connection
 
-from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.statements import WriteStatements
 from application.ports.event_store.event_store import IdempotencyRecord
@@ -33,8 +33,8 @@ _FIND_SESSION = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
 _END_SESSION = "SELECT pg_terminate_backend(%s, %s)"
 
 
-def look_up_outcome(
-    own: OwnConnection, sql: WriteStatements, batch: Sequence[Save], *, lost_session: str
+def resolve_in_doubt_commit(
+    own: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], *, lost_session: str
 ) -> None:
     """Answer the saves of `batch` that are in the log by their `ids`; the others keep their error, which then says so.
 
@@ -51,7 +51,7 @@ def look_up_outcome(
 
 
 def _look_up_in_time(
-    own: OwnConnection, sql: WriteStatements, batch: Sequence[Save], lost_session: str
+    own: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], lost_session: str
 ) -> list[list[int] | None] | None:
     deadline = time.monotonic() + OUTCOME_WITHIN_S
     while True:

@@ -26,7 +26,7 @@ from application.ports.event_store.event_store import (
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveBounds,
-    Saving,
+    SaveRequest,
     ScopedKey,
     StreamNotFound,
     TAggregate,
@@ -117,11 +117,11 @@ class PostgresEventStore:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        [refusal] = self.save_each([Saving(aggregates, idempotency, bounds)])
+        [refusal] = self.save_each([SaveRequest(aggregates, idempotency, bounds)])
         if refusal is not None:
             raise refusal
 
-    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+    def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         outcomes: list[Exception | None] = [None] * len(savings)
         asked: list[tuple[int, Save, _Counts]] = []
         for number, saving in enumerate(savings):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
 
-from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.event_store.errors import translated
 from adapters.postgres.wire_format.binary_arrays import TEXT, array, element
 from application.ports.event_store.event_store import IdempotencyRecord, ScopedKey
@@ -22,7 +22,7 @@ class KeyLoader:
     """Over a connection of its own; not for two threads at once."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
-        self._own = OwnConnection(datastore, "keys", {b"find": _FIND})
+        self._own = DedicatedConnection(datastore, "keys", {b"find": _FIND})
 
     def load(self, wanted: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
         """Those that are stored. Raises the library's errors."""

@@ -12,10 +12,10 @@ from eventsourcing.postgres import ConnectionPool, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.connection.pool import FastReconnectPool
 
 
-class _QuickLibraryPool(QuickPool, ConnectionPool[Any]):
+class _QuickLibraryPool(FastReconnectPool, ConnectionPool[Any]):
     """The library's own pool, but for how it finds out that its server went and is back."""
 
 

@@ -11,7 +11,7 @@ import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import PostgresDatastore
 
-from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.event_store.errors import translated
 from adapters.postgres.wire_format.binary_arrays import bigint, bigint_of
 
@@ -35,7 +35,7 @@ class LogReader:
     """Over a connection of its own, one caller at a time."""
 
     def __init__(self, datastore: PostgresDatastore, *, table: str) -> None:
-        self._own = OwnConnection(datastore, "log", {b"after": _AFTER.format(table=table).encode()})
+        self._own = DedicatedConnection(datastore, "log", {b"after": _AFTER.format(table=table).encode()})
         self._lock = threading.Lock()
 
     def after(self, position: int, limit: int) -> Sequence[LogRow]:

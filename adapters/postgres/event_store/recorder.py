@@ -15,7 +15,7 @@ from typing import Any
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
-from adapters.postgres.batching.leader_follower import SharedTurns
+from adapters.postgres.batching.leader_follower import LeaderFollowerQueue
 from adapters.postgres.event_store.batch_writer import IMPORT_CHUNK, BatchWriter
 from adapters.postgres.event_store.save_request import Save, within
 from application.event_store.save_limits import SHARED_TRANSACTION
@@ -30,7 +30,7 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importing = threading.Lock()
-        self._saves = SharedTurns(self._writer.write, within(*SHARED_TRANSACTION))
+        self._saves = LeaderFollowerQueue(self._writer.write, within(*SHARED_TRANSACTION))
 
     def insert_events(
         self,

@@ -16,7 +16,7 @@ import structlog
 from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 
-from adapters.postgres.connection.dedicated_connection import OwnConnection
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
@@ -50,7 +50,7 @@ class SnapshotWriter:
         self._mapper = mapper
         self._intervals = intervals
         statements = {b"lazily": _LAZILY, b"insert": _INSERT.format(table=table).encode()}
-        self._own = OwnConnection(datastore, "snapshots", statements)
+        self._own = DedicatedConnection(datastore, "snapshots", statements)
         self._lock = threading.Lock()
 
     def take(self, saved: Sequence[tuple[Aggregate[Any], int]]) -> None:

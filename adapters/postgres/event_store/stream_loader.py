@@ -17,7 +17,7 @@ import psycopg
 from eventsourcing.persistence import OperationalError
 from eventsourcing.postgres import PostgresDatastore
 
-from adapters.postgres.connection.dedicated_connection import OwnConnection, Session
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection, Session
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.errors import translated
 from adapters.postgres.wire_format import binary_arrays
@@ -77,7 +77,7 @@ class StreamLoader:
         if snapshots_table is not None:
             statements[b"snapshots"] = _SNAPSHOTS.format(table=snapshots_table).encode()
         self._has_snapshots = snapshots_table is not None
-        self._own = OwnConnection(datastore, "streams", statements)
+        self._own = DedicatedConnection(datastore, "streams", statements)
         self._known: OrderedDict[UUID, Known] = OrderedDict()
         self._known_bytes = 0
         self._session: str | None = None

@@ -17,8 +17,8 @@ from application.commands.dispatch import (
     RecordBmsRefusal,
 )
 from application.commands.dispatch_batch import BmsSuccess
-from application.dispatch.execution.outcome_batcher import Successes
-from application.dispatch.execution.reported_failures import is_told_of
+from application.dispatch.execution.outcome_batcher import OutcomeBatcher
+from application.dispatch.execution.reported_failures import has_open_dead_letter
 from application.dispatch.execution.translation import connection_of, from_bms, zone_command
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.clock import Clock
@@ -72,7 +72,7 @@ class Execution:
         work: BmsWork,
         dispatch: DispatchState,
         record: CommandRecord,
-        successes: Successes,
+        successes: OutcomeBatcher,
     ) -> None:
         self._calls = calls
         self._work = work
@@ -211,7 +211,7 @@ class Execution:
         """A restore is tried for ever: of the next failure nobody is told anew while the last still waits."""
         letters = self._calls.dead_letters
         again = self._command.phase == "restore"
-        if not (again and is_told_of(letters, self._dispatch, self._command, now=letter.parked_at)):
+        if not (again and has_open_dead_letter(letters, self._dispatch, self._command, now=letter.parked_at)):
             letters.park(letter)
 
     async def _record(self, command: DispatchCommand) -> None:

@@ -30,7 +30,7 @@ class Precedence:
             if not self._commands:
                 self._free.set()
 
-    async def give_way(self, at_most_s: float) -> None:
+    async def yield_to_commands(self, at_most_s: float) -> None:
         """Until no command is being carried out, but no longer than so many wall seconds: one may hang."""
         self.waiting += 1
         try:

@@ -10,13 +10,13 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import DispatchCommand, ReconcileDispatch, RecordZoneStates, SeenZone
 from application.commands.dispatch_batch import AttemptBmsCommands, Attempted
 from application.dispatch.execution.command_execution import MAX_TRIES, Execution
 from application.dispatch.execution.command_priority import Precedence
-from application.dispatch.execution.outcome_batcher import Successes
+from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.translation import connection_of, from_bms
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BmsError, BuildingControl
@@ -34,16 +34,16 @@ COMPANY_S = 0.5
 GIVE_WAY_S = 20.0
 """Clock seconds that a check waits for commands of other buildings, at most."""
 DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
-__all__ = ["MAX_TRIES", "BmsCalls"]
+__all__ = ["MAX_TRIES", "DispatchExecutor"]
 log = structlog.get_logger("dispatch")
 
 
 @dataclass(frozen=True)
-class BmsCalls:
+class DispatchExecutor:
     """What a dispatch worker does with one piece of work, while it holds the facility's lock."""
 
     store: EventStore
-    commands: GatheredCommands
+    commands: CommandBatcher
     control: BuildingControl
     clock: Clock
     dead_letters: DeadLetters
@@ -73,11 +73,11 @@ class BmsCalls:
                 await self.reconcile(work)
 
     async def _give_way(self) -> None:
-        await self.precedence.give_way(self.clock.wall_seconds(GIVE_WAY_S))
+        await self.precedence.yield_to_commands(self.clock.wall_seconds(GIVE_WAY_S))
 
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order; one that has one is left alone."""
-        successes = Successes(
+        successes = OutcomeBatcher(
             work,
             lambda command: self.record(work, command),
             self.reached,
@@ -90,7 +90,7 @@ class BmsCalls:
         finally:
             await successes.recorded()
 
-    async def _begun(self, work: BmsWork, successes: Successes) -> list[Execution]:
+    async def _begun(self, work: BmsWork, successes: OutcomeBatcher) -> list[Execution]:
         """Those without an outcome; the first attempt of those that may be called at once is recorded, in one save."""
         ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)
         attempt = AttemptBmsCommands(

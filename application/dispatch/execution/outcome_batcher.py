@@ -15,7 +15,7 @@ from application.ports.dispatch.work_queue import BmsWork
 from application.ports.failpoints import Failpoint
 
 
-class Successes:
+class OutcomeBatcher:
     """Of one piece of work. What is learned while a record is being saved goes into the next one."""
 
     def __init__(

@@ -15,7 +15,9 @@ from domain.dispatch import BmsCommand, DispatchState
 from domain.event_sourcing.json_decoders import json_decoder
 
 
-def is_told_of(letters: DeadLetters, dispatch: DispatchState, command: BmsCommand, *, now: datetime) -> bool:
+def has_open_dead_letter(
+    letters: DeadLetters, dispatch: DispatchState, command: BmsCommand, *, now: datetime
+) -> bool:
     """Whether a letter of this zone and phase of the dispatch is open, in whatever round."""
     rounds = {
         record.command.command_id

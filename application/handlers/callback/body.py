@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from application.command_bus.decision_context import Deciding
+from application.command_bus.decision_context import DecisionContext
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import Batch, CallbackKind, DREvent, DREventState
 from domain.identifiers import callback_id, dispatch_id
@@ -15,7 +15,7 @@ MOST_RESULTS = 500
 """A longer list would not go into one save; those that did not serve come first, all stand at `results_url`."""
 
 
-def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: Deciding) -> str:
+def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: DecisionContext) -> str:
     """The JSON document, as it will be signed."""
     state = dr_event.state
     notice = state.notice
@@ -50,7 +50,7 @@ def callback_body(dr_event: DREvent, kind: CallbackKind, deciding: Deciding) -> 
     return json.dumps(body, separators=(",", ":"))
 
 
-def _results(dr_event: DREvent, deciding: Deciding) -> list[dict[str, Any]]:
+def _results(dr_event: DREvent, deciding: DecisionContext) -> list[dict[str, Any]]:
     """Every facility asked, once: those that failed, those that opted out, those that served."""
     state = dr_event.state
     streams = {dispatch_id(dr_event.id, i): i for i in state.judged_notice.facility_ids}

@@ -1,6 +1,6 @@
 """Telling the utility: what is to be told is recorded first, then whether it could be."""
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import (
     RecordCallbackDelivered,
     RecordCallbackUndeliverable,
@@ -9,7 +9,7 @@ from application.commands.dr_event import (
 from application.handlers.callback.body import callback_body
 
 
-def request_callback(command: RequestCallback, deciding: Deciding) -> Decision:
+def request_callback(command: RequestCallback, deciding: DecisionContext) -> Decision:
     dr_event = deciding.dr_event(command.dr_event_id)
     dr_event.request_callback(
         deciding.provenance, kind=command.kind, body=callback_body(dr_event, command.kind, deciding)
@@ -17,7 +17,7 @@ def request_callback(command: RequestCallback, deciding: Deciding) -> Decision:
     return Decision(dr_event)
 
 
-def record_callback_delivered(command: RecordCallbackDelivered, deciding: Deciding) -> Decision:
+def record_callback_delivered(command: RecordCallbackDelivered, deciding: DecisionContext) -> Decision:
     dr_event = deciding.dr_event(command.dr_event_id)
     dr_event.callback_delivered(
         deciding.provenance,
@@ -29,7 +29,9 @@ def record_callback_delivered(command: RecordCallbackDelivered, deciding: Decidi
     return Decision(dr_event)
 
 
-def record_callback_undeliverable(command: RecordCallbackUndeliverable, deciding: Deciding) -> Decision:
+def record_callback_undeliverable(
+    command: RecordCallbackUndeliverable, deciding: DecisionContext
+) -> Decision:
     dr_event = deciding.dr_event(command.dr_event_id)
     dr_event.callback_undeliverable(
         deciding.provenance,

@@ -1,11 +1,11 @@
 """Handlers of what is reported of several BMS commands at once."""
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch_batch import AttemptBmsCommands, Attempted, RecordBmsSuccesses
 from domain.dispatch import CommandRecord
 
 
-def attempt_bms_commands(command: AttemptBmsCommands, deciding: Deciding) -> Decision:
+def attempt_bms_commands(command: AttemptBmsCommands, deciding: DecisionContext) -> Decision:
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     before = dispatch.state
     fresh = tuple(
@@ -21,12 +21,12 @@ def attempt_bms_commands(command: AttemptBmsCommands, deciding: Deciding) -> Dec
     return Decision(dispatch, reply=Attempted(before=before, command_ids=fresh))
 
 
-def _is_too_late(record: CommandRecord, deciding: Deciding) -> bool:
+def _is_too_late(record: CommandRecord, deciding: DecisionContext) -> bool:
     not_after = record.command.not_after
     return not_after is not None and deciding.now >= not_after
 
 
-def record_bms_successes(command: RecordBmsSuccesses, deciding: Deciding) -> Decision:
+def record_bms_successes(command: RecordBmsSuccesses, deciding: DecisionContext) -> Decision:
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     for success in command.successes:
         dispatch.command_succeeded(

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import (
     AbortDispatch,
     AlignDispatch,
@@ -29,7 +29,7 @@ from domain.dispatch.restore import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
 
 
-def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
+def commit_dispatch(command: CommitDispatch, deciding: DecisionContext) -> Decision:
     """Commit if the window is running; release a dispatch that was prepared for nothing."""
     dispatch = _load(command, deciding)
     status = deciding.dr_event(command.dr_event_id).state.status
@@ -49,7 +49,7 @@ def commit_dispatch(command: CommitDispatch, deciding: Deciding) -> Decision:
     return Decision(dispatch)
 
 
-def restore_dispatch(command: RestoreDispatch, deciding: Deciding) -> Decision:
+def restore_dispatch(command: RestoreDispatch, deciding: DecisionContext) -> Decision:
     """Let the building go, in its time: the window is over, or the facility left.
 
     A dispatch with an open command is settled first and comes back here; so does one whose zones have their times.
@@ -68,7 +68,7 @@ def restore_dispatch(command: RestoreDispatch, deciding: Deciding) -> Decision:
     return Decision(dispatch)
 
 
-def leave_dispatch(command: LeaveDispatch, deciding: Deciding) -> Decision:
+def leave_dispatch(command: LeaveDispatch, deciding: DecisionContext) -> Decision:
     """The facility leaves. Of a whole DR event that is cancelled the buildings are let go one after the other."""
     dispatch = _load(command, deciding)
     place = AT_ONCE
@@ -78,14 +78,14 @@ def leave_dispatch(command: LeaveDispatch, deciding: Deciding) -> Decision:
     return Decision(dispatch)
 
 
-def align_dispatch(command: AlignDispatch, deciding: Deciding) -> Decision:
+def align_dispatch(command: AlignDispatch, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     if deciding.dr_event(command.dr_event_id).state.status == "active":
         dispatch.align(deciding.provenance, not_after=_deadline(deciding))
     return Decision(dispatch)
 
 
-def reconcile_dispatch(command: ReconcileDispatch, deciding: Deciding) -> Decision:
+def reconcile_dispatch(command: ReconcileDispatch, deciding: DecisionContext) -> Decision:
     """Reply: the zones that drifted. Outside the window nothing is compared."""
     dispatch = _load(command, deciding)
     if deciding.dr_event(command.dr_event_id).state.status != "active":
@@ -95,16 +95,16 @@ def reconcile_dispatch(command: ReconcileDispatch, deciding: Deciding) -> Decisi
     return Decision(dispatch, reply=drifted)
 
 
-def _deadline(deciding: Deciding) -> datetime:
+def _deadline(deciding: DecisionContext) -> datetime:
     return deciding.now + timedelta(seconds=deciding.command_sla_s)
 
 
-def _is_kept(dispatch: Dispatch, deciding: Deciding) -> bool:
+def _is_kept(dispatch: Dispatch, deciding: DecisionContext) -> bool:
     facility = deciding.facility(dispatch.state.facility_id)
     return facility is not None and facility.state.is_kept_from(dispatch.state.dr_event_id)
 
 
-def _joined_late(dispatch: Dispatch, deciding: Deciding) -> bool:
+def _joined_late(dispatch: Dispatch, deciding: DecisionContext) -> bool:
     """It came into the plan while the window ran, so nobody could have prepared it before."""
     return (
         dispatch.state.starts_at > deciding.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
@@ -117,49 +117,49 @@ def _place(facility_id: str, dr_event: DREventState) -> Place:
     return (order.index(facility_id), len(order)) if facility_id in order else AT_ONCE
 
 
-def abort_dispatch(command: AbortDispatch, deciding: Deciding) -> Decision:
+def abort_dispatch(command: AbortDispatch, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.abort(deciding.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def compensate_dispatch(command: CompensateDispatch, deciding: Deciding) -> Decision:
+def compensate_dispatch(command: CompensateDispatch, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.compensate(deciding.provenance)
     return Decision(dispatch)
 
 
-def retry_restore(command: RetryRestore, deciding: Deciding) -> Decision:
+def retry_restore(command: RetryRestore, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.retry_restore(deciding.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def restore_by_hand(command: RestoreByHand, deciding: Deciding) -> Decision:
+def restore_by_hand(command: RestoreByHand, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.restored_by_hand(deciding.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def override_forecast(command: OverrideForecast, deciding: Deciding) -> Decision:
+def override_forecast(command: OverrideForecast, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.override_forecast(deciding.provenance, reason=command.reason)
     return Decision(dispatch)
 
 
-def reissue_bms_command(command: ReissueBmsCommand, deciding: Deciding) -> Decision:
+def reissue_bms_command(command: ReissueBmsCommand, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.reissue(deciding.provenance, command_id=command.command_id, reason=command.reason)
     return Decision(dispatch)
 
 
-def attempt_bms_command(command: AttemptBmsCommand, deciding: Deciding) -> Decision:
+def attempt_bms_command(command: AttemptBmsCommand, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     attempt = dispatch.attempt(deciding.provenance, command_id=command.command_id)
     return Decision(dispatch, reply=attempt)
 
 
-def record_bms_success(command: RecordBmsSuccess, deciding: Deciding) -> Decision:
+def record_bms_success(command: RecordBmsSuccess, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.command_succeeded(
         deciding.provenance,
@@ -171,7 +171,7 @@ def record_bms_success(command: RecordBmsSuccess, deciding: Deciding) -> Decisio
     return Decision(dispatch)
 
 
-def record_bms_refusal(command: RecordBmsRefusal, deciding: Deciding) -> Decision:
+def record_bms_refusal(command: RecordBmsRefusal, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.command_refused(
         deciding.provenance, command_id=command.command_id, code=command.code, reason=command.reason
@@ -179,7 +179,7 @@ def record_bms_refusal(command: RecordBmsRefusal, deciding: Deciding) -> Decisio
     return Decision(dispatch)
 
 
-def record_bms_given_up(command: RecordBmsGivenUp, deciding: Deciding) -> Decision:
+def record_bms_given_up(command: RecordBmsGivenUp, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.command_gave_up(
         deciding.provenance,
@@ -190,7 +190,7 @@ def record_bms_given_up(command: RecordBmsGivenUp, deciding: Deciding) -> Decisi
     return Decision(dispatch)
 
 
-def record_zone_states(command: RecordZoneStates, deciding: Deciding) -> Decision:
+def record_zone_states(command: RecordZoneStates, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.verify_by_bms(
         deciding.provenance, states={zone.zone_id: (zone.setpoint, zone.curtailed) for zone in command.zones}
@@ -198,7 +198,7 @@ def record_zone_states(command: RecordZoneStates, deciding: Deciding) -> Decisio
     return Decision(dispatch)
 
 
-def record_meter_verification(command: RecordMeterVerification, deciding: Deciding) -> Decision:
+def record_meter_verification(command: RecordMeterVerification, deciding: DecisionContext) -> Decision:
     dispatch = _load(command, deciding)
     dispatch.verify_by_meter(
         deciding.provenance, delivered_kw=command.delivered_kw, measured_at=command.measured_at
@@ -206,5 +206,5 @@ def record_meter_verification(command: RecordMeterVerification, deciding: Decidi
     return Decision(dispatch)
 
 
-def _load(command: DispatchCommand, deciding: Deciding) -> Dispatch:
+def _load(command: DispatchCommand, deciding: DecisionContext) -> Dispatch:
     return deciding.dispatch(command.dr_event_id, command.facility_id)

@@ -1,6 +1,6 @@
 """Preparing the building of one facility: whether it still takes part, and on a forecast that is still good."""
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import PrepareDispatch
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import block
@@ -10,7 +10,7 @@ from domain.facility import Facility
 from domain.forecast import quality_at
 
 
-def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
+def prepare_dispatch(command: PrepareDispatch, deciding: DecisionContext) -> Decision:
     """Prepare inside the lead time, on a forecast that is still good; what is prepared too early is let go.
 
     One that comes back from that when the DR event is over has nothing more to wait for.
@@ -32,7 +32,7 @@ def prepare_dispatch(command: PrepareDispatch, deciding: Deciding) -> Decision:
     return Decision(dispatch)
 
 
-def was_given_back(dispatch: Dispatch, deciding: Deciding) -> bool:
+def was_given_back(dispatch: Dispatch, deciding: DecisionContext) -> bool:
     """Whether a modification or a stronger DR event has taken the facility, and the dispatch has yet to hear of it.
 
     It counts as not having served, so that nothing may be begun at its building any more.
@@ -44,7 +44,7 @@ def was_given_back(dispatch: Dispatch, deciding: Deciding) -> bool:
 
 
 def _leave_if_opted_out(
-    dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, deciding: Deciding
+    dispatch: Dispatch, dr_event: DREvent, facility: Facility | None, deciding: DecisionContext
 ) -> None:
     """A plan and an opt-out made at one moment share no stream, so neither knew of the other."""
     if dispatch.state.status != "planned":
@@ -53,7 +53,7 @@ def _leave_if_opted_out(
         dispatch.leave(deciding.provenance, cause="opted_out", reason="the facility has opted out")
 
 
-def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: Deciding) -> None:
+def _guard(dispatch: Dispatch, dr_event: DREvent, deciding: DecisionContext) -> None:
     """A forecast that was good at planning may be stale by now: then an operator must answer for it."""
     state = dispatch.state
     if (

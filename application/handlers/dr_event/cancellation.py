@@ -1,6 +1,6 @@
 """Cancelling a DR event: by an operator or its utility, before it was notified, before its start, or while it runs."""
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import (
     CancelDREvent,
     Cancellation,
@@ -12,13 +12,13 @@ from domain.dr_event import RUNNING, DREvent
 from domain.identifiers import dr_event_id
 
 
-def cancel_dr_event(command: CancelDREvent, deciding: Deciding) -> Decision:
+def cancel_dr_event(command: CancelDREvent, deciding: DecisionContext) -> Decision:
     """By its id. Raises NotAllowedNow where it was not accepted, or is over."""
     dr_event = deciding.dr_event(command.dr_event_id)
     return _cancelled(dr_event, command.reason, None, deciding)
 
 
-def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: Deciding) -> Decision:
+def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: DecisionContext) -> Decision:
     """By the utility's own id; one not notified yet, or rejected, is known to be cancelled from now on."""
     number = command.modification_number
     dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
@@ -39,7 +39,7 @@ def cancel_notified_dr_event(command: CancelNotifiedDREvent, deciding: Deciding)
     return _cancelled(dr_event, command.reason, number, deciding)
 
 
-def _cancelled(dr_event: DREvent, reason: str, number: int | None, deciding: Deciding) -> Decision:
+def _cancelled(dr_event: DREvent, reason: str, number: int | None, deciding: DecisionContext) -> Decision:
     """Before the start the facilities are given back at once; else once their buildings are let go."""
     dr_event.cancel(deciding.provenance, reason=reason, modification_number=number)
     if not dr_event.pending_events:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from math import fsum
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import CompleteDREvent, MeasureDREvent
 from application.handlers.dr_event.release import concerned_facilities
 from domain.dispatch import Dispatch, DispatchState
@@ -14,7 +14,7 @@ _NOT_SERVED = frozenset({"opted_out", "preempted", "left_out", "batch_aborted"})
 """All but `cancelled`: the utility itself ended that one. Who was dropped by a modification is not asked any more."""
 
 
-def complete_dr_event(command: CompleteDREvent, deciding: Deciding) -> Decision:
+def complete_dr_event(command: CompleteDREvent, deciding: DecisionContext) -> Decision:
     """Close it once every dispatch is final, and release the facilities in the same transaction."""
     dr_event = deciding.dr_event(command.dr_event_id)
     status = dr_event.state.status
@@ -38,7 +38,7 @@ def complete_dr_event(command: CompleteDREvent, deciding: Deciding) -> Decision:
     return Decision(dr_event, *facilities.values())
 
 
-def measure_dr_event(command: MeasureDREvent, deciding: Deciding) -> Decision:
+def measure_dr_event(command: MeasureDREvent, deciding: DecisionContext) -> Decision:
     """Add up the dispatches that ran, once all of them are measured, and again when one was measured anew."""
     dr_event = deciding.dr_event(command.dr_event_id)
     state = dr_event.state
@@ -61,7 +61,7 @@ def measure_dr_event(command: MeasureDREvent, deciding: Deciding) -> Decision:
 
 
 def _all_that(
-    dr_event: DREvent, deciding: Deciding, *, are: Callable[[DispatchState], bool]
+    dr_event: DREvent, deciding: DecisionContext, *, are: Callable[[DispatchState], bool]
 ) -> list[Dispatch] | None:
     """Every dispatch, in the order of the plan, or None if one of them is not so.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from application.command_bus.decision_context import Deciding
+from application.command_bus.decision_context import DecisionContext
 from application.ports.forecast.forecast_book import IssuedForecast
 from domain.allocation.zone_offers import fitting_zones
 from domain.dr_event import Notice
@@ -19,7 +19,7 @@ from domain.time_series.windows import TimeWindow, local_date, local_day
 
 
 def facts_of(
-    dr_event_id: UUID, notice: Notice, facilities: Mapping[str, Facility], deciding: Deciding
+    dr_event_id: UUID, notice: Notice, facilities: Mapping[str, Facility], deciding: DecisionContext
 ) -> dict[str, FacilityFacts]:
     """Capacity comes from the forecast where its horizon reaches, else from the declared limits."""
     forecasts = deciding.forecasts.newest_of(tuple(facilities), at=deciding.now)

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from application.command_bus.decision_context import Deciding
+from application.command_bus.decision_context import DecisionContext
 from application.handlers.dr_event.facility_facts import facts_of
 from application.handlers.dr_event.preemption import losses, with_yielding
 from domain.dr_event import DREvent, Notice, Reason
@@ -41,7 +41,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def terms_of(dr_event: DREvent, deciding: Deciding) -> Terms:
+def terms_of(dr_event: DREvent, deciding: DecisionContext) -> Terms:
     """The version of the program that the DR event was accepted under."""
     notice = dr_event.state.judged_notice
     program = deciding.program(notice.program_id)
@@ -52,7 +52,11 @@ def terms_of(dr_event: DREvent, deciding: Deciding) -> Terms:
 
 
 def judge_new(
-    dr_event: DREvent, notice: Notice, terms: Terms, facilities: Mapping[str, Facility], deciding: Deciding
+    dr_event: DREvent,
+    notice: Notice,
+    terms: Terms,
+    facilities: Mapping[str, Facility],
+    deciding: DecisionContext,
 ) -> Judged:
     """A notice whose start does not stand yet; where it is to be random it is drawn here, once."""
     offset_s = dr_event.state.start_offset_s
@@ -65,7 +69,11 @@ def judge_new(
 
 
 def judge_changed(
-    dr_event: DREvent, notice: Notice, terms: Terms, facilities: Mapping[str, Facility], deciding: Deciding
+    dr_event: DREvent,
+    notice: Notice,
+    terms: Terms,
+    facilities: Mapping[str, Facility],
+    deciding: DecisionContext,
 ) -> Judged:
     """A changed notice of an accepted DR event; a start that is not asked to move stands, however near it is."""
     state = dr_event.state
@@ -94,7 +102,7 @@ def _judged(  # noqa: PLR0917 - what is judged, then by what
     offset_s: int | None,
     terms: Terms,
     facilities: Mapping[str, Facility],
-    deciding: Deciding,
+    deciding: DecisionContext,
     *,
     start_stands: bool,
 ) -> Judged:

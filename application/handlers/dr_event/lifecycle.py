@@ -1,19 +1,19 @@
 """Handlers of the commands that let a DR event go on in time: preparation, start, end."""
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
 from application.handlers.dr_event.planning import planned
 from application.handlers.dr_event.release import released
 from domain.dispatch import Dispatch
 
 
-def start_preparation(command: StartPreparation, deciding: Deciding) -> Decision:
+def start_preparation(command: StartPreparation, deciding: DecisionContext) -> Decision:
     dr_event = deciding.dr_event(command.dr_event_id)
     dr_event.start_preparation(deciding.provenance, now=deciding.now)
     return Decision(dr_event)
 
 
-def start_dr_event(command: StartDREvent, deciding: Deciding) -> Decision:
+def start_dr_event(command: StartDREvent, deciding: DecisionContext) -> Decision:
     """Start the window. A DR event without a plan is planned now, or given up and its facilities released."""
     dr_event = deciding.dr_event(command.dr_event_id)
     dispatches: list[Dispatch] = []
@@ -27,7 +27,7 @@ def start_dr_event(command: StartDREvent, deciding: Deciding) -> Decision:
     return Decision(dr_event, *dispatches)
 
 
-def end_dr_event(command: EndDREvent, deciding: Deciding) -> Decision:
+def end_dr_event(command: EndDREvent, deciding: DecisionContext) -> Decision:
     dr_event = deciding.dr_event(command.dr_event_id)
     dr_event.end(deciding.provenance, now=deciding.now)
     return Decision(dr_event)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Modification, ModifyDREvent
 from application.handlers.dr_event.feasibility_check import Judged, judge_changed, terms_of
 from application.handlers.dr_event.preemption import handed_over
@@ -15,7 +15,7 @@ from domain.identifiers import dr_event_id
 Came = Literal["modified", "refused", "stale", "repeated", "ended"]
 
 
-def modify_dr_event(command: ModifyDREvent, deciding: Deciding) -> Decision:
+def modify_dr_event(command: ModifyDREvent, deciding: DecisionContext) -> Decision:
     """Take over a changed notice, or refuse it with every reason and let the old one stand.
 
     Raises UnknownDREvent where the utility never had a DR event of that id accepted.
@@ -56,7 +56,7 @@ def _unchanged(dr_event: DREvent, command: ModifyDREvent) -> Modification | None
 
 
 def _take_over(
-    dr_event: DREvent, judged: Judged, facilities: Mapping[str, Facility], deciding: Deciding
+    dr_event: DREvent, judged: Judged, facilities: Mapping[str, Facility], deciding: DecisionContext
 ) -> None:
     notice, feasibility = judged.notice, judged.feasibility
     dr_event.modify(
@@ -77,7 +77,7 @@ def _take_over(
         )
 
 
-def _dropped(dr_event: DREvent, before: tuple[str, ...], deciding: Deciding) -> list[Facility]:
+def _dropped(dr_event: DREvent, before: tuple[str, ...], deciding: DecisionContext) -> list[Facility]:
     """Facilities no longer asked are given back; while the window runs, only once their buildings are let go."""
     state = dr_event.state
     kept = {*state.judged_notice.facility_ids, *(state.dispatched if state.status == "active" else ())}

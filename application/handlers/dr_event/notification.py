@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Judgement, JudgeNotification
 from application.handlers.dr_event.feasibility_check import Judged, judge_new
 from application.handlers.dr_event.preemption import handed_over
@@ -11,7 +11,7 @@ from domain.facility import Facility
 from domain.identifiers import dr_event_id
 
 
-def judge_notification(command: JudgeNotification, deciding: Deciding) -> Decision:
+def judge_notification(command: JudgeNotification, deciding: DecisionContext) -> Decision:
     """Accept and reserve the facilities, or reject: one transaction; races are decided on the facilities."""
     notice = command.notice
     dr_event = deciding.find_dr_event(dr_event_id(command.utility_id, command.utility_event_id))
@@ -42,7 +42,7 @@ def _accept(
     judged: Judged,
     program_version: int,
     facilities: Mapping[str, Facility],
-    deciding: Deciding,
+    deciding: DecisionContext,
 ) -> None:
     """The facilities are reserved in the transaction of the acceptance."""
     notice = judged.notice
@@ -65,7 +65,9 @@ def _accept(
         )
 
 
-def _rejected(dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], deciding: Deciding) -> Decision:
+def _rejected(
+    dr_event: DREvent, notice: Notice, reasons: tuple[Reason, ...], deciding: DecisionContext
+) -> Decision:
     dr_event.reject(deciding.provenance, notice=notice, reasons=reasons)
     reply = Judgement(dr_event_id=dr_event.id, status="rejected", reasons=reasons)
     return Decision(dr_event, reply=reply)

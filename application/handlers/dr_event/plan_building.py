@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.command_bus.decision_context import Deciding
+from application.command_bus.decision_context import DecisionContext
 from application.handlers.dr_event.facility_facts import lowest_load_kw
 from application.ports.forecast.forecast_book import IssuedForecast
 from domain.allocation.allocate import FacilityOffer, FacilityShare
@@ -115,7 +115,7 @@ def new_dispatch(
     facility: Facility,
     share: FacilityShare,
     basis: Basis,
-    deciding: Deciding,
+    deciding: DecisionContext,
     *,
     starts_at: datetime,
 ) -> Dispatch:
@@ -142,7 +142,7 @@ def new_dispatch(
     return dispatch
 
 
-def block(dispatch: Dispatch, data_quality: str, deciding: Deciding) -> None:
+def block(dispatch: Dispatch, data_quality: str, deciding: DecisionContext) -> None:
     dispatch.block(
         deciding.provenance,
         data_quality=data_quality,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import PlanDREvent
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import (
@@ -23,7 +23,7 @@ RETRY = timedelta(seconds=60)
 """How long after a refused plan it is tried again."""
 
 
-def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
+def plan_dr_event(command: PlanDREvent, deciding: DecisionContext) -> Decision:
     """Schedule the DR event with its dispatches, or refuse the plan when there is nothing to plan on."""
     dr_event = deciding.dr_event(command.dr_event_id)
     retry_at = dr_event.state.plan_retry_at
@@ -33,7 +33,7 @@ def plan_dr_event(command: PlanDREvent, deciding: Deciding) -> Decision:
     return Decision(dr_event, *dispatches)
 
 
-def planned(dr_event: DREvent, deciding: Deciding) -> list[Dispatch]:
+def planned(dr_event: DREvent, deciding: DecisionContext) -> list[Dispatch]:
     """Schedule an accepted DR event; gives its dispatches, none where the plan was refused."""
     notice = dr_event.state.judged_notice
     terms = terms_of(dr_event, deciding)

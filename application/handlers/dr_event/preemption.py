@@ -6,18 +6,22 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.command_bus.decision_context import Deciding
+from application.command_bus.decision_context import DecisionContext
 from domain.dispatch.restore import earliest_free
 from domain.dr_event import RUNNING, DREvent, Notice
 from domain.dr_event.feasibility import FacilityFacts, HeldWindow
-from domain.dr_event.priority import Standing, takes_from
+from domain.dr_event.priority import Standing, outranks
 from domain.facility import Facility
 from domain.program import Terms
 from domain.time_series.windows import TimeWindow
 
 
 def with_yielding(
-    facts: Mapping[str, FacilityFacts], dr_event: DREvent, notice: Notice, terms: Terms, deciding: Deciding
+    facts: Mapping[str, FacilityFacts],
+    dr_event: DREvent,
+    notice: Notice,
+    terms: Terms,
+    deciding: DecisionContext,
 ) -> dict[str, FacilityFacts]:
     """The facts with every overlapping reservation marked that yields to this DR event.
 
@@ -55,7 +59,7 @@ def _marked(held: HeldWindow, free_at: datetime | None, begins_at: datetime) -> 
 
 
 def _free_at(
-    other: DREvent, facility_ids: list[str], deciding: Deciding
+    other: DREvent, facility_ids: list[str], deciding: DecisionContext
 ) -> Iterator[tuple[tuple[UUID, str], datetime]]:
     """When each building could be free of the weaker DR event; before its window none is curtailed."""
     active = other.state.status == "active"
@@ -83,7 +87,7 @@ def handed_over(
     losing: Mapping[UUID, tuple[str, ...]],
     facilities: Mapping[str, Facility],
     winner: DREvent,
-    deciding: Deciding,
+    deciding: DecisionContext,
 ) -> list[DREvent]:
     """Release the facilities that the weaker DR events lose; gives those, to be saved before the winner."""
     losers = []
@@ -105,7 +109,7 @@ def _overlapping(known: FacilityFacts, dr_event: DREvent, notice: Notice) -> lis
     return [h for h in known.reservations if h.dr_event_id != dr_event.id and h.window.overlaps(window)]
 
 
-def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: Deciding) -> set[str]:
+def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: DecisionContext) -> set[str]:
     """Those whose buildings were curtailed, or still may be: a commit may be on its way to a prepared one."""
     if loser.state.status != "active":
         return set()
@@ -117,7 +121,7 @@ def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], deciding: Decidin
     }
 
 
-def _weaker(dr_event_id: UUID, claim: Standing, deciding: Deciding) -> DREvent | None:
+def _weaker(dr_event_id: UUID, claim: Standing, deciding: DecisionContext) -> DREvent | None:
     """The DR event, if it yields. One that is over but for its restores keeps its buildings until they are let go."""
     other = deciding.find_dr_event(dr_event_id)
     if other is None or other.state.status not in RUNNING:
@@ -128,4 +132,4 @@ def _weaker(dr_event_id: UUID, claim: Standing, deciding: Deciding) -> DREvent |
     if terms is None:
         return None
     standing = Standing(other.state.utility_id, notice.priority, terms.rank)
-    return other if takes_from(claim, standing) else None
+    return other if outranks(claim, standing) else None

@@ -1,6 +1,6 @@
 """Giving facilities back, in the transaction that ends a DR event's claim on them."""
 
-from application.command_bus.decision_context import Deciding
+from application.command_bus.decision_context import DecisionContext
 from domain.dr_event import DREvent
 from domain.facility import Facility
 
@@ -10,7 +10,7 @@ def concerned_facilities(dr_event: DREvent) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*dr_event.state.judged_notice.facility_ids, *dr_event.state.dispatched)))
 
 
-def released(dr_event: DREvent, deciding: Deciding, *, served: bool) -> list[Facility]:
+def released(dr_event: DREvent, deciding: DecisionContext, *, served: bool) -> list[Facility]:
     """`served`: whether it counts against the facilities' limits."""
     facilities = list(deciding.facilities(concerned_facilities(dr_event)).values())
     for facility in facilities:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from application.command_bus.decision_context import Deciding, Decision
+from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import PlanDREvent, ReallocateShortfall, ReplanDREvent
 from application.handlers.dr_event.feasibility_check import terms_of
 from application.handlers.dr_event.plan_building import (
@@ -38,7 +38,7 @@ class Participant(msgspec.Struct, frozen=True, kw_only=True):
     offer: FacilityOffer
 
 
-def replan_dr_event(command: ReplanDREvent, deciding: Deciding) -> Decision:
+def replan_dr_event(command: ReplanDREvent, deciding: DecisionContext) -> Decision:
     """A DR event without a plan yet is planned; one that was not modified keeps what it has."""
     dr_event = deciding.dr_event(command.dr_event_id)
     state = dr_event.state
@@ -49,7 +49,7 @@ def replan_dr_event(command: ReplanDREvent, deciding: Deciding) -> Decision:
     return _replanned(dr_event, command.cause, deciding)
 
 
-def reallocate_shortfall(command: ReallocateShortfall, deciding: Deciding) -> Decision:
+def reallocate_shortfall(command: ReallocateShortfall, deciding: DecisionContext) -> Decision:
     """As the program says: go on without, give the share to the others, or end the whole batch."""
     dr_event = deciding.dr_event(command.dr_event_id)
     if dr_event.state.status not in PLANNED:
@@ -65,7 +65,7 @@ def reallocate_shortfall(command: ReallocateShortfall, deciding: Deciding) -> De
     return Decision()
 
 
-def _last_committed_first(dr_event: DREvent, deciding: Deciding) -> tuple[str, ...]:
+def _last_committed_first(dr_event: DREvent, deciding: DecisionContext) -> tuple[str, ...]:
     """What was done last is undone first; what was never committed comes before."""
     dispatches = [d.state for d in deciding.dispatches(dr_event.id, dr_event.state.dispatched).values()]
     committed = [d for d in dispatches if d.committed_at is not None]
@@ -74,7 +74,7 @@ def _last_committed_first(dr_event: DREvent, deciding: Deciding) -> tuple[str, .
     return (*others, *(d.facility_id for d in committed))
 
 
-def _replanned(dr_event: DREvent, cause: ReplanCause, deciding: Deciding) -> Decision:
+def _replanned(dr_event: DREvent, cause: ReplanCause, deciding: DecisionContext) -> Decision:
     notice, terms = dr_event.state.judged_notice, terms_of(dr_event, deciding)
     dispatches = deciding.dispatches(dr_event.id, dr_event.state.dispatched)
     taking_part = _participants(dr_event, cause, dispatches, terms, deciding)
@@ -98,7 +98,7 @@ def _participants(
     cause: ReplanCause,
     dispatches: Mapping[str, Dispatch],
     terms: Terms,
-    deciding: Deciding,
+    deciding: DecisionContext,
 ) -> dict[str, Participant]:
     notice = dr_event.state.judged_notice
     facilities = deciding.facilities(notice.facility_ids)
@@ -156,7 +156,7 @@ def _changes(shares: Mapping[str, FacilityShare], taking_part: Mapping[str, Part
 
 
 def _carried_over(
-    dr_event: DREvent, share: FacilityShare, participant: Participant, deciding: Deciding
+    dr_event: DREvent, share: FacilityShare, participant: Participant, deciding: DecisionContext
 ) -> Dispatch | None:
     """The dispatch with its new share; None where nothing changes for it."""
     notice, dispatch = dr_event.state.judged_notice, participant.dispatch
@@ -191,7 +191,7 @@ def _left_out(
     shares: Mapping[str, FacilityShare],
     dispatches: Mapping[str, Dispatch],
     cause: ReplanCause,
-    deciding: Deciding,
+    deciding: DecisionContext,
 ) -> list[Dispatch]:
     """Who has no share in a modified plan is released, or restored."""
     gone = [d for i, d in dispatches.items() if i not in shares and cause == "modified"]

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 
-class ExclusiveTurn(Protocol):
+class ExclusiveLock(Protocol):
     """One turn, known by a name that was given to the adapter."""
 
     def held(self) -> AbstractAsyncContextManager[asyncio.Event]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 
-class TurnShares(Protocol):
+class LockHolders(Protocol):
     """Turns as of application.ports.coordination.exclusive_lock, several of which one process may hold."""
 
     async def held_by(self) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class PartitionShares(Protocol):
+class PartitionAssignment(Protocol):
     """One process's share. Each partition is held by one process at a time; a dead one holds none."""
 
     async def wanted(self) -> frozenset[int]:

@@ -59,7 +59,7 @@ class EventStoreUnavailable(Exception):
     """The event store cannot be reached, or did not answer in time; nothing is known to be saved."""
 
 
-class Saving(NamedTuple):
+class SaveRequest(NamedTuple):
     """What `save` is asked for."""
 
     aggregates: Sequence[Aggregate[Any]]
@@ -108,7 +108,7 @@ class EventStore(EventStreams, Protocol):
         """
         ...
 
-    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+    def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         """Each as by `save` and whatever becomes of the others, in as few transactions as may be.
 
         What `save` would have raised for each, or None where it was saved.
@@ -124,12 +124,12 @@ class EventStore(EventStreams, Protocol):
         ...
 
 
-def saved_one_by_one(store: EventStore, savings: Sequence[Saving]) -> list[Exception | None]:
+def saved_one_by_one(store: EventStore, savings: Sequence[SaveRequest]) -> list[Exception | None]:
     """`save_each` of a store that has no better way."""
     return [_refusal(store, saving) for saving in savings]
 
 
-def _refusal(store: EventStore, saving: Saving) -> Exception | None:
+def _refusal(store: EventStore, saving: SaveRequest) -> Exception | None:
     try:
         store.save(saving.aggregates, idempotency=saving.idempotency, bounds=saving.bounds)
     except NOT_SAVED as error:

@@ -16,7 +16,7 @@ class SettlingBehind(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
 
 
-class SettlingLag(Protocol):
+class FinalizingLag(Protocol):
     """Synchronous."""
 
     def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:

@@ -49,7 +49,7 @@ class _Pack:
         return pack(ReadingBatch(received_at=self.received_at, readings=in_columns(self.items)))
 
 
-class _KeptTwice:
+class CountdownCallback:
     """For a message whose parts are in two packs: kept when both are."""
 
     __slots__ = ("_kept", "_missing")
@@ -132,7 +132,7 @@ class ReadingPacker:
     ) -> None:
         """Hold all of it, and call `kept` once the log holds it. `readings` are of one facility, `at` is now."""
         if readings and malformed:
-            kept = _KeptTwice(kept)
+            kept = CountdownCallback(kept)
         if readings:
             size = _READING_BYTES * len(readings)
             if not isinstance(readings, PlainReadings):

@@ -25,7 +25,7 @@ from domain.telemetry.meter_reading import (
 )
 from domain.telemetry.reading_block import (
     SEPARATOR,
-    NotYetReadings,
+    LazyReadings,
     RareColumns,
     ReadingBlock,
     UnjoinableId,
@@ -55,7 +55,7 @@ class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
     """Which of the facility's meters, where a gateway speaks for several; else the topic's."""
 
 
-class PlainReadings(NotYetReadings):
+class PlainReadings(LazyReadings):
     """Of one message, and not empty. A reading to whoever looks at one, columns for `in_columns`."""
 
     __slots__ = ("facility_id", "items", "meter_ids")

@@ -76,8 +76,8 @@ def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_jso
 def _steps(
     stores: "Stores", reference: str | None, head: int, progress: "Callable[[int], None]"
 ) -> "Iterator[AuditTrailRow]":
-    """Up to `head`, in the order of the log. Raises UnknownStory."""
-    from projections.audit.replay import UnknownStory, resolve_dr_event
+    """Up to `head`, in the order of the log. Raises DREventNotRecorded."""
+    from projections.audit.replay import DREventNotRecorded, resolve_dr_event
     from projections.queries.all_rows import every_row
 
     filters, found = dict[str, str](), False
@@ -90,4 +90,6 @@ def _steps(
         progress(step.position)
         yield step
     if reference is not None and not found:
-        raise UnknownStory(f"no step of {reference} is known; list DR events with `gridproof dr-events list`")
+        raise DREventNotRecorded(
+            f"no step of {reference} is known; list DR events with `gridproof dr-events list`"
+        )

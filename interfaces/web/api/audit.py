@@ -12,7 +12,7 @@ from application.ledger.proof import ProofDocument
 from application.ledger.status import LedgerStatus
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, past_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of
 from projections.audit.replay import AuditDocument
 
 
@@ -25,7 +25,7 @@ class AuditController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[AuditDocument]:
         """Straight from the log, not from a read model."""
-        edge, past = edge_of(request), past_of(as_of)
+        edge, past = edge_of(request), parse_as_of(as_of)
 
         def read() -> bytes:
             return edge.audits.encoded(dr_event_id, as_of=past)

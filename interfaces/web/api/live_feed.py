@@ -15,8 +15,8 @@ from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.authentication.session_cookie import caller_of
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.broadcast.message import Audience
-from interfaces.web.broadcast.send_timeout import SendLimit, send_of
-from interfaces.web.broadcast.subscriber import LiveWatcher
+from interfaces.web.broadcast.send_timeout import SendTimeout, send_of
+from interfaces.web.broadcast.subscriber import Subscriber
 from interfaces.web.edge import edge_of
 from interfaces.web.guard.access import ACCESS, ApiRequest
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
@@ -93,7 +93,7 @@ class StreamController(Controller):
                 return True  # it hears of nothing meanwhile
             return True
 
-        watcher = LiveWatcher(edge.live, audience, caller=request.user.key_id, after=after, may_stay=may_stay)
+        watcher = Subscriber(edge.live, audience, caller=request.user.key_id, after=after, may_stay=may_stay)
         return WatcherResponse(edge.live, watcher, metrics_of(request))
 
 
@@ -114,7 +114,7 @@ def _sees_alerts(request: ApiRequest) -> bool:
 class WatcherResponse(Response[None]):
     """The stream of one watcher."""
 
-    def __init__(self, feed: LiveFeed, watcher: LiveWatcher, metrics: WebMetrics) -> None:
+    def __init__(self, feed: LiveFeed, watcher: Subscriber, metrics: WebMetrics) -> None:
         super().__init__(None, media_type=MEDIA_TYPE)
         self._feed = feed
         self._watcher = watcher
@@ -127,7 +127,7 @@ class WatcherResponse(Response[None]):
 class _Stream(ASGIResponse):
     """Sent piece by piece, each only once the connection has room for it."""
 
-    def __init__(self, feed: LiveFeed, watcher: LiveWatcher, metrics: WebMetrics) -> None:
+    def __init__(self, feed: LiveFeed, watcher: Subscriber, metrics: WebMetrics) -> None:
         super().__init__(media_type=MEDIA_TYPE)
         self._feed = feed
         self._watcher = watcher
@@ -137,7 +137,7 @@ class _Stream(ASGIResponse):
         self._feed.watchers.add(self._watcher)
         self._metrics.live_watchers.inc()
         leaving = asyncio.create_task(self._until_gone(receive), name="watcher leaves")
-        limit = SendLimit(SEND_WITHIN_S)
+        limit = SendTimeout(SEND_WITHIN_S)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _headers()})
             await self._send_pieces(send_of(scope, send), limit)
@@ -154,7 +154,7 @@ class _Stream(ASGIResponse):
             self._feed.watchers.discard(self._watcher)
             self._metrics.live_watchers.dec()
 
-    async def _send_pieces(self, send: Send, limit: SendLimit) -> None:
+    async def _send_pieces(self, send: Send, limit: SendTimeout) -> None:
         """Is cancelled where one is not taken."""
         async for piece in self._watcher.pieces():
             limit.begin()

@@ -16,7 +16,7 @@ from interfaces.web.api.forecast.controller import AsOfMoment, moment_of
 from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, past_of, portfolio_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, portfolio_of
 from projections.portfolio.projection import KEY, PortfolioRow
 from projections.queries.all_rows import every_row
 
@@ -28,7 +28,7 @@ class PortfolioController(Controller):
     @get("/", summary="Available, committed and delivered kW")
     async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioRow:
         """An empty one before the first facility is imported."""
-        row = await edge_of(request).rows.get(await portfolio_of(request, past_of(as_of)), KEY)
+        row = await edge_of(request).rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
         return row or PortfolioRow()
 
     @get("/forecast", summary="What all facilities will draw together")

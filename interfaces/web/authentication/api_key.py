@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from application.access.api_keys import is_genuine, parse_token
 from application.ports.access.api_keys import ApiKey, ApiKeys, StoredApiKey
-from interfaces.web.caching.lookup_cache import RememberedLookups
+from interfaces.web.caching.lookup_cache import LookupCache
 from interfaces.web.problems import Problem
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gridproof"'}
@@ -22,7 +22,7 @@ class Authenticator:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`is_away`: whether the store is known not to answer."""
-        self._keys: RememberedLookups[str, StoredApiKey] = RememberedLookups(
+        self._keys: LookupCache[str, StoredApiKey] = LookupCache(
             api_keys.among, is_away=is_away, monotonic=monotonic
         )
 

@@ -19,7 +19,7 @@ TArguments = ParamSpec("TArguments")
 TAnswer = TypeVar("TAnswer")
 
 
-class JudgingTurns:
+class ConcurrencyLimit:
     """In the order of asking. Used on one event loop."""
 
     def __init__(self, at_once: int = JUDGED_AT_ONCE, *, within_s: float = TURN_WITHIN_S) -> None:

@@ -9,7 +9,7 @@ BURST_S = 2.0
 MOST_REMEMBERED = 10_000
 
 
-class KeyRates:
+class PerKeyRateLimiter:
     """A bucket of tokens for each key. Used on the event loop alone."""
 
     def __init__(self, per_s: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -16,7 +16,7 @@ from application.access.sessions import LASTS_S, SECRET_BYTES, new_token, token_
 from application.ports.access.api_keys import ApiKey
 from application.ports.access.sessions import Session, Sessions
 from interfaces.web.authentication.api_key import Authenticator, unauthenticated
-from interfaces.web.caching.lookup_cache import RememberedLookups
+from interfaces.web.caching.lookup_cache import LookupCache
 from interfaces.web.problems import Problem
 
 COOKIE = "gridproof_session"
@@ -45,7 +45,7 @@ class SignedIn:
         self._sessions = sessions
         self._authenticator = authenticator
         self._monotonic = monotonic
-        self._known: RememberedLookups[bytes, tuple[Session, float]] = RememberedLookups(
+        self._known: LookupCache[bytes, tuple[Session, float]] = LookupCache(
             self._look_up, is_away=is_away, monotonic=monotonic
         )
 

@@ -28,8 +28,8 @@ from interfaces.web.broadcast.message import (
     reset_message,
     state_message,
 )
-from interfaces.web.broadcast.ring_buffer import LiveRing
-from interfaces.web.broadcast.unlogged_state import LiveAside
+from interfaces.web.broadcast.ring_buffer import RingBuffer
+from interfaces.web.broadcast.unlogged_state import UnloggedState
 
 _log = structlog.get_logger("live")
 
@@ -90,11 +90,11 @@ class LiveFeed:
         """`most_of_one`: of one key at once; None: all of them. `while_away` is called in a thread after each look at
         the log that failed."""
         self.state = LiveState(clock)
-        self.ring: LiveRing | None = None
+        self.ring: RingBuffer | None = None
         """None until the log was reached for the first time."""
         self.has_ended = False
         self.watchers: set[Watcher] = set()
-        self.aside = LiveAside()
+        self.aside = UnloggedState()
         self._log = log
         self._signal = signal
         self._alerts = alerts
@@ -186,7 +186,7 @@ class LiveFeed:
             news, asked = await self._news(after)
             self.state.heard(news, asked)
             if self.ring is None:
-                self.ring = LiveRing(news.served_until)
+                self.ring = RingBuffer(news.served_until)
                 self._wake()
                 return
             if news.head < self.ring.position:

@@ -25,7 +25,7 @@ class _Kept(NamedTuple):
     message: LiveMessage
 
 
-class LiveRing:
+class RingBuffer:
     """Messages are numbered as they come; a cursor is the number of the last one that somebody was sent."""
 
     def __init__(self, position: int, *, most: int = MOST_KEPT) -> None:

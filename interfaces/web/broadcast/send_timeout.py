@@ -15,7 +15,7 @@ SEND = "gridproof.send"
 """The scope key of the server's own `send`."""
 
 
-class SendLimit:
+class SendTimeout:
     """Of the task that makes it: it is cancelled where a piece was not taken within `within_s` wall seconds."""
 
     def __init__(self, within_s: float) -> None:

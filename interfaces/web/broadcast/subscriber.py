@@ -22,7 +22,7 @@ from interfaces.web.broadcast.message import (
     reset_message,
     state_message,
 )
-from interfaces.web.broadcast.ring_buffer import LiveRing
+from interfaces.web.broadcast.ring_buffer import RingBuffer
 
 MOST_RESUMED = 10_000
 """Positions of the log. Whoever was away for longer reads everything anew."""
@@ -30,7 +30,7 @@ CHECK_EVERY_S = 30.0
 """Whether it may still watch."""
 
 
-class LiveWatcher:
+class Subscriber:
     """Gives the pieces of one stream; what is sent must be taken before the next piece is asked for."""
 
     def __init__(
@@ -134,7 +134,7 @@ class LiveWatcher:
                 if piece:
                     yield piece
 
-    def _anew(self, ring: LiveRing, reason: ResetReason) -> bytes:
+    def _anew(self, ring: RingBuffer, reason: ResetReason) -> bytes:
         """It goes on from now."""
         self.cursor = ring.last
         return reset_message(ring.position, reason).data

@@ -9,7 +9,7 @@ from application.ports.operations.alerts import Alert
 from interfaces.web.broadcast.message import AlertName, LiveMessage, alert_message, telemetry_message
 
 
-class LiveAside:
+class UnloggedState:
     """What was told last of either, for one who has just come; and what a look has that was not told yet."""
 
     def __init__(self) -> None:

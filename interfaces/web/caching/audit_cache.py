@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from projections.audit.replay import AuditDocument, StoryPlaces, past_story, replay
-from projections.audit.stream_log import AsOf, StoryEntry, StoryLog
+from projections.audit.replay import AuditDocument, StreamSet, past_story, replay
+from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
 
 MOST_ENTRIES = 50_000
 """And facilities, of all documents that are remembered together; the least recently asked for is forgotten first."""
@@ -22,8 +22,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Told(NamedTuple):
-    entries: list[StoryEntry]
-    places: StoryPlaces
+    entries: list[StreamEntry]
+    places: StreamSet
     document: AuditDocument
 
     @property
@@ -31,10 +31,10 @@ class _Told(NamedTuple):
         return len(self.entries) + len(self.places.facilities)
 
 
-class AuditAnswers:
+class AuditDocumentCache:
     """Of one process; used from threads."""
 
-    def __init__(self, log: StoryLog, *, most_entries: int = MOST_ENTRIES) -> None:
+    def __init__(self, log: StreamLog, *, most_entries: int = MOST_ENTRIES) -> None:
         self._log = log
         self._most_entries = most_entries
         self._told: OrderedDict[tuple[UUID, AsOf | None], _Told] = OrderedDict()
@@ -42,7 +42,7 @@ class AuditAnswers:
         self._lock = Lock()
 
     def encoded(self, dr_event_id: UUID, *, as_of: AsOf | None) -> bytes:
-        """As JSON. Raises UnknownStory, PositionAhead or StoryLogUnavailable."""
+        """As JSON. Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
         told = self._last_told((dr_event_id, as_of))
         # Whoever looks at past moments has mostly looked at the present one first.
         near = told or self._last_told((dr_event_id, None))

@@ -78,7 +78,7 @@ class Failed(NamedTuple):
     error: Exception
 
 
-class JoinedReads(Generic[TKey, TRead]):
+class BatchLoader(Generic[TKey, TRead]):
     """Single things, read many at once: those that are asked for while a read is under way make up the next one.
 
     One read at a time: a second one beside it would take the interpreter from the first. Of one event loop; `read` runs
@@ -188,14 +188,14 @@ class JoinedReads(Generic[TKey, TRead]):
         return told
 
 
-class JoinedRows:
+class RowLoader:
     """Rows of read models by their keys; each read model's are read together.
 
     A view is kept only while somebody waits for a row of it: one of the past is made for a single request.
     """
 
     def __init__(self) -> None:
-        self._reads: dict[int, JoinedReads[str, Any]] = {}
+        self._reads: dict[int, BatchLoader[str, Any]] = {}
 
     async def get(self, view: View[Row], key: str) -> Row | None:
         """Whoever may see it. Raises ReadModelsUnavailable."""
@@ -206,7 +206,7 @@ class JoinedRows:
             def among(keys: Collection[str]) -> Mapping[str, Row]:
                 return view.by_key(keys)  # which keeps the view, so its id stays its own
 
-            reads = JoinedReads(among, when_idle=lambda: self._reads.pop(name, None))
+            reads = BatchLoader(among, when_idle=lambda: self._reads.pop(name, None))
             self._reads[name] = reads
         row: Row | None = await reads.get(key)
         return row

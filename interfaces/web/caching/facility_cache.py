@@ -9,7 +9,7 @@ from projections.queries.views import View
 MOST_REMEMBERED = 100_000
 
 
-class KnownFacilities:
+class FacilityIdCache:
     """Used from threads too: each step is one operation on a dict."""
 
     def __init__(self, facilities: View[FacilityRow]) -> None:

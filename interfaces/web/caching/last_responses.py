@@ -41,7 +41,7 @@ class _Body:
         self.said = 0
 
 
-class LastAnswers:
+class StaleIfErrorCache:
     """Of one process. The least recently asked for is forgotten first.
 
     A thousand dashboards are given the same list: it is kept, and counted, once.

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from application.ports.access.api_keys import ApiKeysUnavailable
-from interfaces.web.caching.coalescing import Failed, JoinedReads
+from interfaces.web.caching.coalescing import BatchLoader, Failed
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class _Known(Generic[TFound]):
     used_at: float
 
 
-class RememberedLookups(Generic[TName, TFound]):
+class LookupCache(Generic[TName, TFound]):
     """Names that the store does not know are remembered too, so that guessing costs it little. On one event loop."""
 
     def __init__(
@@ -59,7 +59,7 @@ class RememberedLookups(Generic[TName, TFound]):
     ) -> None:
         """`look_up` is called in a thread, of many names at once; it raises ApiKeysUnavailable. While the store
         `is_away` it is not called."""
-        self._look_ups: JoinedReads[TName, TFound] = JoinedReads(look_up)
+        self._look_ups: BatchLoader[TName, TFound] = BatchLoader(look_up)
         self._is_away = is_away
         self._monotonic = monotonic
         self._remembered: OrderedDict[TName, _Known[TFound]] = OrderedDict()

@@ -23,7 +23,7 @@ class _Known(NamedTuple):
     """About how many bytes of memory it takes, with its name: filters and cursors are the callers'."""
 
 
-class KnownPages:
+class PageCache:
     """Of one process; used from threads. The least recently asked for is forgotten first."""
 
     def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:

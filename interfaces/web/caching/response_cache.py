@@ -16,7 +16,7 @@ UNSIGNED_S = 5.0
 """How long a utility that did not sign its calls is taken not to sign them; as long as a key is remembered."""
 
 
-class RememberedAnswers:
+class IdempotentResponseCache:
     """Of accepted notifications. Used on the event loop alone."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -7,7 +7,7 @@ from application.ports.ledger.store import LedgerUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.ports.telemetry.stream import StreamUnavailable
-from projections.audit.stream_log import StoryLogUnavailable
+from projections.audit.stream_log import StreamLogUnavailable
 from projections.queries.views import ReadModelsUnavailable
 
 UNAVAILABLE = (
@@ -16,7 +16,7 @@ UNAVAILABLE = (
     LedgerUnavailable,
     OperationsUnavailable,
     ReadModelsUnavailable,
-    StoryLogUnavailable,
+    StreamLogUnavailable,
     StreamUnavailable,
     TelemetryStoreUnavailable,
     WorkQueueUnavailable,

@@ -28,8 +28,8 @@ from domain.errors import (
 from interfaces.web.caching.unavailable import UNAVAILABLE
 from interfaces.web.middleware.tracing import trace_id_of
 from interfaces.web.problems import MEDIA_TYPE, STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
-from projections.as_of.lists import PastNotFoldedYet, PastTooLarge
-from projections.audit.replay import UnknownStory
+from projections.as_of.lists import HistoryStillLoading, PastTooLarge
+from projections.audit.replay import DREventNotRecorded
 from projections.audit.stream_log import PositionAhead
 from projections.engine.cursors import InvalidCursor, UnknownFilter
 
@@ -144,7 +144,7 @@ def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[byte
     return problem_response(request, try_again("unavailable", "many requests at once for the same things"))
 
 
-def of_unfolded_past(request: AnyRequest, error: PastNotFoldedYet) -> Response[bytes]:
+def of_unfolded_past(request: AnyRequest, error: HistoryStillLoading) -> Response[bytes]:
     return problem_response(request, try_again("past-not-folded", str(error)))
 
 
@@ -173,7 +173,7 @@ _BY_NAME: dict[type[Exception], str] = {
     DeadLetterDecided: "not-allowed-now",
     NotProvable: "not-allowed-now",
     NotReplayable: "not-allowed-now",
-    UnknownStory: "not-found",
+    DREventNotRecorded: "not-found",
     PositionAhead: "not-found",
     PastTooLarge: "past-too-large",
     InvalidCursor: "invalid-request",
@@ -187,7 +187,7 @@ EXCEPTION_HANDLERS = cast(
         HTTPException: of_framework,
         DomainError: of_domain,
         TooManyConflicts: of_lost_races,
-        PastNotFoldedYet: of_unfolded_past,
+        HistoryStillLoading: of_unfolded_past,
         PortfolioInvalid: of_portfolio,
         SaveTooLarge: _named("body-too-large"),
         UnknownTopic: of_newer_release,

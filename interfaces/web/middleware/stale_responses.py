@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 from application.ports.access.api_keys import ApiKey
 from application.ports.clock import Clock
 from interfaces.web.broadcast.freshness import BEHIND_S, LiveState
-from interfaces.web.caching.last_responses import Asked, LastAnswers
+from interfaces.web.caching.last_responses import Asked, StaleIfErrorCache
 from interfaces.web.middleware.replica_routing import age_alone_s, prefers_newest
 from interfaces.web.middleware.stale_headers import stale_headers
 from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
@@ -78,7 +78,7 @@ class StaleReads(ASGIMiddleware):
     def __init__(
         self,
         state: LiveState,
-        answers: LastAnswers,
+        answers: StaleIfErrorCache,
         clock: Clock,
         replica: ReplicatedReadModels | None = None,
     ) -> None:

@@ -13,7 +13,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from projections.as_of.dr_event import dr_event_as_of
 from projections.as_of.lists import PastList
-from projections.audit.replay import UnknownStory
+from projections.audit.replay import DREventNotRecorded
 from projections.audit.stream_log import AsOf
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow, key_of
@@ -38,7 +38,7 @@ class Story(NamedTuple):
     dispatches: View[DispatchRow]
 
 
-def past_of(written: str | None) -> AsOf | None:
+def parse_as_of(written: str | None) -> AsOf | None:
     """None for now. Raises Problem (400)."""
     if written is None:
         return None
@@ -85,7 +85,7 @@ async def story_of(request: ApiRequest, dr_event_id: UUID, past: AsOf | None) ->
         try:
             log = collaborators_of(request).story_log
             story = await asyncio.to_thread(dr_event_as_of, log, dr_event_id, past)
-        except UnknownStory:
+        except DREventNotRecorded:
             raise _unknown(dr_event_id) from None
         row, dispatches = story.dr_events.get(key), story.dispatches
     if row is None or tenant not in (None, row.utility_id):

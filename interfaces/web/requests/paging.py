@@ -9,7 +9,7 @@ from litestar import MediaType, Response
 from litestar.params import QueryParameter
 
 from interfaces.web.caching.coalescing import SharedReads
-from interfaces.web.caching.page_cache import KnownPages
+from interfaces.web.caching.page_cache import PageCache
 from projections.engine.cursors import cursor_after, not_ours, read_cursor
 from projections.engine.projection import sortable
 from projections.queries.replica import at_one_server
@@ -39,7 +39,7 @@ class ReadPages(Protocol):
     def shared(self) -> SharedReads: ...
 
     @property
-    def pages(self) -> KnownPages: ...
+    def pages(self) -> PageCache: ...
 
 
 class Listing(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):

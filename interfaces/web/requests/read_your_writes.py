@@ -15,7 +15,7 @@ MOST_WAIT_S = 10
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,4})\s*(?:[,;]|$)", re.IGNORECASE)
 
 
-async def when_caught_up(request: ApiRequest, *projections: str) -> dict[str, str]:
+async def wait_for_projections(request: ApiRequest, *projections: str) -> dict[str, str]:
     """The headers of the answer: `Preference-Applied` where it knows everything by now (RFC 7240).
 
     Without it the answer is what is known so far: nobody asked to wait, it took longer, or too many wait already (each

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.coordination.partition_assignment import PartitionShares
+from application.ports.coordination.partition_assignment import PartitionAssignment
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from application.ports.telemetry.rollups import TelemetryRollups
@@ -18,12 +18,12 @@ from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable,
 from application.telemetry.ingest.batch_codec import MalformedBatch, unpack
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.telemetry.reading_block import joined
-from interfaces.workers.aggregate.batch_lease import kept_while, still_wanted
-from interfaces.workers.aggregate.maintenance import keep_house
-from interfaces.workers.aggregate.partition_runner import work_on_share
+from interfaces.workers.aggregate.batch_lease import renew_while, wait_or_release
+from interfaces.workers.aggregate.maintenance import maintain_storage
+from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
 from interfaces.workers.aggregate.poison_batches import TelemetryParking
 from interfaces.workers.aggregate.rollup_finalizing import PartitionSettling, SettlingTurn
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 _log = structlog.get_logger(__name__)
 
@@ -99,12 +99,12 @@ class Aggregator:
                 pause_s = self._first_pause_s
             except StreamUnavailable as error:
                 _log.warning("telemetry log not reached", partition=self._partition, error=str(error))
-                await sleep_unless(stop, pause_s)
+                await sleep_or_stop(stop, pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             if len(batches) < BATCHES_AT_ONCE:
                 # All partitions at the same moment: what they write then goes in together.
-                await sleep_unless(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
+                await sleep_or_stop(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
 
     async def store(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
         """Store and acknowledge `batches`, in one transaction if they let themselves. Raises StreamUnavailable."""
@@ -136,12 +136,12 @@ class Aggregator:
         while True:
             try:
                 writing = self._write(batches[-1].stream_seq, readings)
-                await kept_while(self._stream, batches, writing, stop)
+                await renew_while(self._stream, batches, writing, stop)
             except TelemetryStoreUnavailable as error:
                 self._tell_away(error)
             else:
                 return True
-            if not await still_wanted(self._stream, batches, pause_s, stop):
+            if not await wait_or_release(self._stream, batches, pause_s, stop):
                 return False
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -173,7 +173,7 @@ class Aggregator:
         tries, pause_s = 0, self._first_pause_s
         while True:
             try:
-                await kept_while(self._stream, waiting, handle(batch), stop)
+                await renew_while(self._stream, waiting, handle(batch), stop)
             except TelemetryStoreUnavailable as error:
                 self._tell_away(error)
             except Exception as error:  # noqa: BLE001 - parked with its reason after MAX_TRIES
@@ -185,7 +185,7 @@ class Aggregator:
                     return True
             else:
                 return True
-            if not await still_wanted(self._stream, waiting, pause_s, stop):
+            if not await wait_or_release(self._stream, waiting, pause_s, stop):
                 return False
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -210,7 +210,7 @@ async def run(
     clock: Clock,
     stop: asyncio.Event,
     rollups: TelemetryRollups | None = None,
-    shares: PartitionShares | None = None,
+    shares: PartitionAssignment | None = None,
 ) -> None:
     """Until `stop`, on the partitions that are this worker's share; without `shares`, on all of them.
 
@@ -234,9 +234,11 @@ async def run(
         )
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_house(stream, store, clock, stop))
+        tasks.create_task(maintain_storage(stream, store, clock, stop))
         if shares is None:
             for partition in ALL_PARTITIONS:
                 tasks.create_task(aggregator(partition).run(stop))
         else:
-            tasks.create_task(work_on_share(shares, lambda p, ended: aggregator(p).run(ended), stop))
+            tasks.create_task(
+                run_assigned_partitions(shares, lambda p, ended: aggregator(p).run(ended), stop)
+            )

@@ -6,13 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 SAY_SO_EVERY_S = 0.5
 """Wall seconds: well within those after which the log hands out again what nothing was heard of."""
 
 
-async def kept_while(
+async def renew_while(
     stream: TelemetryStream,
     batches: Sequence[StreamedBatch],
     working: Coroutine[Any, Any, None],
@@ -30,12 +30,12 @@ async def kept_while(
         task.cancel()
 
 
-async def still_wanted(
+async def wait_or_release(
     stream: TelemetryStream, waiting: Sequence[StreamedBatch], pause_s: float, stop: asyncio.Event
 ) -> bool:
     """After a pause; False, and they are handed back, when `stop` came. Raises StreamUnavailable."""
     await _say_so(stream, waiting)
-    await sleep_unless(stop, pause_s)
+    await sleep_or_stop(stop, pause_s)
     if stop.is_set():
         for batch in waiting:
             await stream.hand_back(batch)

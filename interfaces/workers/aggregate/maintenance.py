@@ -8,7 +8,7 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from application.ports.telemetry.stream import StreamUnavailable, TelemetryStream
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 _log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ TRIM_ABOVE = 0.8
 _EVERY_S = 10.0
 
 
-async def keep_house(
+async def maintain_storage(
     stream: TelemetryStream, store: TelemetryStore, clock: Clock, stop: asyncio.Event
 ) -> None:
     """Make the next days' partitions ahead of time, and trim what is stored from a log that fills up."""
@@ -29,4 +29,4 @@ async def keep_house(
             await asyncio.to_thread(store.prepare_days, now - timedelta(days=1), now + timedelta(days=2))
         except (StreamUnavailable, TelemetryStoreUnavailable) as error:
             _log.warning("telemetry housekeeping put off", error=str(error))
-        await sleep_unless(stop, _EVERY_S)
+        await sleep_or_stop(stop, _EVERY_S)

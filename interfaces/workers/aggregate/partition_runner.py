@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from application.ports.coordination.partition_assignment import PartitionShares
+from application.ports.coordination.partition_assignment import PartitionAssignment
 
 _log = structlog.get_logger(__name__)
 
@@ -14,8 +14,8 @@ _WITHOUT_A_SHARE = 0.25
 """Asked so much sooner: after an outage of PostgreSQL nobody works on anything yet."""
 
 
-async def work_on_share(
-    shares: PartitionShares,
+async def run_assigned_partitions(
+    shares: PartitionAssignment,
     work: Callable[[int, asyncio.Event], Awaitable[None]],
     stop: asyncio.Event,
     *,
@@ -47,7 +47,9 @@ async def _named(
     _log.info("partition let go", partition=partition)
 
 
-async def _end(ending: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], shares: PartitionShares) -> None:
+async def _end(
+    ending: dict[int, tuple[asyncio.Event, asyncio.Task[None]]], shares: PartitionAssignment
+) -> None:
     """Raises what work failed of, once all of it has ended: no other process may begin before."""
     for ended, _ in ending.values():
         ended.set()

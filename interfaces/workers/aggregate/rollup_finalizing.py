@@ -8,7 +8,7 @@ import structlog
 
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 _log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class PartitionSettling:
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             await self.settle_if_due(loop.time())
-            await sleep_unless(stop, max(0.0, self._due_at_s - loop.time()))
+            await sleep_or_stop(stop, max(0.0, self._due_at_s - loop.time()))
 
     def note(self, *, is_behind: bool) -> None:
         """Whether more is left in the log than is pulled at once."""

@@ -21,7 +21,7 @@ NO_ANSWER = frozenset({"BmsTimedOut", "ConnectTimedOut", "BmsUnreachable"})
 
 
 @dataclass
-class BreakerWatch:
+class BreakerAlerts:
     """Of one dispatch process. Told on its event loop, looks in a thread."""
 
     clock: Clock

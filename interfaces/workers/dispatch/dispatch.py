@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from application.command_bus.bus import TooManyConflicts
-from application.dispatch.execution.executor import BmsCalls
+from application.dispatch.execution.executor import DispatchExecutor
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.coordination.locks import LockLost, Locks
 from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkQueueUnavailable, WorkSource
@@ -18,7 +18,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable, Str
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.errors import DomainError, NotAllowedNow
 from domain.event_sourcing.json_decoders import json_decoder
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 from interfaces.workers.loops.lease_renewal import kept
 from projections.queries.views import ReadModelsUnavailable
 
@@ -53,7 +53,7 @@ class DispatchWorker:
     """Any number of them may run: the queue gives each facility's work to one, the lock makes sure of it."""
 
     source: WorkSource
-    calls: BmsCalls
+    calls: DispatchExecutor
     locks: Locks
     facilities: Callable[[], list[str]]
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class DispatchWorker:
                     if task is None or task.done():
                         _raise_failure(task)
                         self._tasks[facility_id] = asyncio.create_task(self._serve(facility_id, stop))
-                await sleep_unless(stop, REFRESH_S)
+                await sleep_or_stop(stop, REFRESH_S)
         finally:
             for task in self._tasks.values():
                 task.cancel()

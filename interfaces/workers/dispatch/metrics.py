@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.workers.dispatch.breaker_alerts import BreakerWatch
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 SLOW_S = 5.0
 """Clock seconds: a 99th percentile above it is an alert."""
@@ -43,7 +43,7 @@ class BmsHealth:
     """Not known at first: whoever was here before may have raised it."""
 
     def __post_init__(self) -> None:
-        self._breakers = BreakerWatch(self.clock, self.alerts)
+        self._breakers = BreakerAlerts(self.clock, self.alerts)
         self._seconds = Histogram(
             "gridproof_bms_call_seconds",
             "From the call to the whole answer, or to giving up on it",
@@ -108,7 +108,7 @@ class BmsHealth:
                 await asyncio.to_thread(self.look)
             except OperationsUnavailable as error:
                 log.warning("the alert is made up for", why=str(error))
-            await sleep_unless(stop, pause_s)
+            await sleep_or_stop(stop, pause_s)
 
 
 def serve_metrics(registry: CollectorRegistry, bind: str) -> int | None:

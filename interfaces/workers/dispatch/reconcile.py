@@ -18,7 +18,7 @@ import structlog
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import BmsWork, WorkPublisher, WorkQueueUnavailable
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from projections.queries.views import ReadModelsUnavailable
 
 LOCK = "reconcile"
@@ -56,7 +56,7 @@ class Reconciler:
     every_s: float = 60.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, LOCK, lambda: self._rounds(stop), stop=stop)
+        await run_as_leader(self.locks, LOCK, lambda: self._rounds(stop), stop=stop)
 
     async def _rounds(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -66,7 +66,7 @@ class Reconciler:
             except (ReadModelsUnavailable, WorkQueueUnavailable) as error:
                 log.warning("the round is made up for", why=str(error))
                 pause_s = RETRY_S
-            await sleep_unless(stop, pause_s)
+            await sleep_or_stop(stop, pause_s)
 
     async def round(self) -> int:
         """Ask for a poll of every curtailed building; how many. The same again within a period asks nothing."""

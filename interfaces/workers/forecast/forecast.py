@@ -14,7 +14,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.forecast import CYCLE, cycle_start_of
-from interfaces.workers.loops.leader_loop import while_held
+from interfaces.workers.loops.leader_loop import run_as_leader
 from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ RETRY_WALL_S = 1.0
 
 async def run(*, cycle: ForecastCycle, clock: Clock, locks: Locks, stop: asyncio.Event) -> None:
     """Until `stop`. Of several workers one is active; a cycle that was missed is not made up for."""
-    await while_held(locks, LOCK, lambda: _cycles(cycle, clock, stop), stop=stop)
+    await run_as_leader(locks, LOCK, lambda: _cycles(cycle, clock, stop), stop=stop)
 
 
 async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> None:

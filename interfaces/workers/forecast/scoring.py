@@ -31,7 +31,7 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.store import TelemetryStore, TelemetryStoreUnavailable
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from projections.queries.views import ReadModelsUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ class ForecastScoring:
     """The last day whose drift was told."""
 
     async def run(self, locks: Locks, stop: asyncio.Event) -> None:
-        await while_held(locks, LOCK, lambda: self._score_on(stop), stop=stop)
+        await run_as_leader(locks, LOCK, lambda: self._score_on(stop), stop=stop)
 
     async def _score_on(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -74,13 +74,13 @@ class ForecastScoring:
                 ReadModelsUnavailable,
             ) as error:
                 _log.warning("scoring put off", error=str(error))
-                await sleep_unless(stop, RETRY_WALL_S)
+                await sleep_or_stop(stop, RETRY_WALL_S)
                 continue
             except Exception:  # noqa: BLE001 - what cannot be scored must not stop forecasts, which run in the same process
                 _log.exception("scoring failed; it is tried again")
                 worked = False
             if not worked:
-                await sleep_unless(stop, max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
+                await sleep_or_stop(stop, max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
 
     def step(self) -> bool:
         """Score the next hour that is over, if there is one, and tell of drift once a day; False: nothing was due."""

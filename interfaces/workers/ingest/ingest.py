@@ -10,7 +10,7 @@ import structlog
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.coordination.lock_holders import TurnShares
+from application.ports.coordination.lock_holders import LockHolders
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.meter_feed import Kept, MeterMessage
 from application.ports.telemetry.stream import TelemetryStream
@@ -19,7 +19,7 @@ from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
 from application.telemetry.ingest.message_parser import carried_trace, parse_message
 from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
 
 _log = structlog.get_logger(__name__)
@@ -136,7 +136,7 @@ class MeterIngest:
                     told = self._tell_counts(told)
                     self.keep_omitted()
                     next_counts_at = now + _COUNTS_EVERY_S
-            await sleep_unless(stop, _WATCH_EVERY_S)
+            await sleep_or_stop(stop, _WATCH_EVERY_S)
         self._tell_counts(told)
 
     def keep_omitted(self) -> list[asyncio.Future[None]]:
@@ -194,7 +194,7 @@ async def run(
     stream: TelemetryStream,
     alerts: AlertRegistry,
     clock: Clock,
-    shares: TurnShares | None = None,
+    shares: LockHolders | None = None,
     worker: str = "",
     stop: asyncio.Event,
 ) -> None:

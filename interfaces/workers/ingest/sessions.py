@@ -8,10 +8,10 @@ from typing import Any
 
 import structlog
 
-from application.ports.coordination.exclusive_lock import ExclusiveTurn
-from application.ports.coordination.lock_holders import TurnShares
+from application.ports.coordination.exclusive_lock import ExclusiveLock
+from application.ports.coordination.lock_holders import LockHolders
 from application.ports.telemetry.meter_feed import MessageTaker, MeterFeed
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 _log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ class IngestSession:
 
     name: str
     feed: MeterFeed
-    turn: ExclusiveTurn
+    turn: ExclusiveLock
     is_held: bool = False
     given_up_at: float = 0.0
     """When it was last given up, by the event loop's clock."""
@@ -61,11 +61,11 @@ async def read_in_turns(
 
 
 async def share_out(
-    sessions: Sequence[IngestSession], shares: TurnShares, worker: str, stop: asyncio.Event
+    sessions: Sequence[IngestSession], shares: LockHolders, worker: str, stop: asyncio.Event
 ) -> None:
     """Give up a session whenever `worker` has two more than another worker, until `stop`."""
     while not stop.is_set():
-        await sleep_unless(stop, _SHARE_EVERY_S)
+        await sleep_or_stop(stop, _SHARE_EVERY_S)
         held = [session for session in sessions if session.is_held and not session.give_up.is_set()]
         if len(held) < 2:
             continue

@@ -12,7 +12,7 @@ from application.ports.coordination.locks import LockLost, Locks
 _log = structlog.get_logger(__name__)
 
 
-async def while_held(
+async def run_as_leader(
     locks: Locks, name: str, work: Callable[[], Awaitable[None]], *, stop: asyncio.Event
 ) -> None:
     """Do `work` under the lock `name` until it returns; where the lock is lost, take it again and begin anew.
@@ -37,7 +37,7 @@ async def while_held(
             return
 
 
-async def sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+async def sleep_or_stop(stop: asyncio.Event, seconds: float) -> None:
     """So many wall seconds, or until `stop`."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)

@@ -1,4 +1,4 @@
-"""Lanes: jobs in order within a lane, those of different lanes at once."""
+"""KeyedExecutor: jobs in order within a lane, those of different lanes at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 Job = Callable[[], Awaitable[None]]
 
 
-class Lanes:
+class KeyedExecutor:
     """At most `at_once` jobs run. A job that fails ends its lane: what stands behind it is never begun."""
 
     def __init__(self, at_once: int) -> None:

@@ -11,7 +11,7 @@ from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from application.telemetry.store_health import TelemetryHealth
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 WRITE_ERRORS_PCT = 1.0
 SLOW_S = 1.0
@@ -21,7 +21,7 @@ log = structlog.get_logger("telemetry")
 
 
 @dataclass
-class TelemetryWatch:
+class TelemetryMonitor:
     """Of one process; `process` is the subject of its alerts."""
 
     health: TelemetryHealth
@@ -38,7 +38,7 @@ class TelemetryWatch:
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.look()
-            await sleep_unless(stop, LOOK_EVERY_S)
+            await sleep_or_stop(stop, LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Too few calls to tell: the alert stays as it is."""

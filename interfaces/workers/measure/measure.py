@@ -37,7 +37,7 @@ from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import interval_start
 from domain.time_series.windows import IntervalSeries, TimeWindow
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from projections.deadlines import DeadlineRow
 from projections.queries.views import ReadModelsUnavailable
 
@@ -179,7 +179,7 @@ async def run(
 ) -> None:
     """Until `stop`. Of several workers one is active."""
     passes = [measuring] if remeasuring is None else [measuring, remeasuring]
-    await while_held(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
+    await run_as_leader(locks, LOCK, lambda: _measure(measuring.clock, passes, stop), stop=stop)
 
 
 async def _measure(clock: Clock, passes: Sequence[Pass], stop: asyncio.Event) -> None:
@@ -198,4 +198,4 @@ async def _again_and_again(clock: Clock, one: Pass, stop: asyncio.Event) -> None
                 _log.info("measured", commands=given, by=type(one).__name__)
         except PUTS_OFF as error:
             _log.warning("measuring put off", by=type(one).__name__, error=str(error))
-        await sleep_unless(stop, pause_s)
+        await sleep_or_stop(stop, pause_s)

@@ -12,7 +12,7 @@ from application.ports.clock import Clock
 from application.ports.event_store.event_log import EventLog, LogEntry, LogEntryUnreadable
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.workers.loops.leader_loop import sleep_unless
+from interfaces.workers.loops.leader_loop import sleep_or_stop
 
 ALERT = "relay_stopped"
 LOOK_AGAIN_S = 15.0
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass
-class StoppingLog:
+class HaltAtUnreadable:
     """An EventLog. At an entry that cannot be read there is nothing more to read, until all before it is done.
 
     Then it says so, raises the alert with the position, and raises LogEntryUnreadable: the reader ends, its lock is
@@ -80,6 +80,6 @@ async def run_again_when_readable(
         try:
             await run(stop)
         except LogEntryUnreadable:
-            await sleep_unless(stop, look_again_s)
+            await sleep_or_stop(stop, look_again_s)
         else:
             return

@@ -14,11 +14,11 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
-from application.command_bus.retry import patiently
+from application.command_bus.retry import retry_while_unavailable
 from application.commands.dispatch import DispatchCommand
-from application.dispatch.intent_publisher import INTENTS, Intents
+from application.dispatch.intent_publisher import INTENTS, IntentPublisher
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import WorkPublisher
 from application.ports.event_store.event_log import EventLog, LogEntry
@@ -32,8 +32,8 @@ from domain.dr_event import DREvent
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import followed_command_id
-from interfaces.workers.loops.leader_loop import while_held
-from interfaces.workers.relay.roads import Roads
+from interfaces.workers.loops.leader_loop import run_as_leader
+from interfaces.workers.relay.roads import RelayQueues
 
 READER = "relay"
 BATCH = 500
@@ -62,7 +62,7 @@ class Relay:
 
     event_log: EventLog
     positions: ReaderPositions
-    commands: GatheredCommands
+    commands: CommandBatcher
     publisher: WorkPublisher
     locks: Locks
     signal: Signal
@@ -72,15 +72,15 @@ class Relay:
     saga: DispatchSaga = field(default_factory=DispatchSaga)
 
     @property
-    def _intents(self) -> Intents:
-        return Intents(self.publisher, self.alerts, self.dead_letters, self.reached)
+    def _intents(self) -> IntentPublisher:
+        return IntentPublisher(self.publisher, self.alerts, self.dead_letters, self.reached)
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, READER, lambda: self._follow(stop), stop=stop)
+        await run_as_leader(self.locks, READER, lambda: self._follow(stop), stop=stop)
 
     async def relay(self, entry: LogEntry) -> None:
         """Everything that follows from one domain event; done again, it changes nothing."""
-        roads = Roads()
+        roads = RelayQueues()
         try:
             for task in self._begin(roads, [entry]):
                 await task
@@ -90,16 +90,16 @@ class Relay:
     async def _follow(self, stop: asyncio.Event) -> None:
         """Read ahead of what still runs; the position kept is the one before which all is done."""
         under_way: deque[tuple[int, list[asyncio.Future[None]]]] = deque()
-        roads, now = Roads(), asyncio.get_running_loop().time
+        roads, now = RelayQueues(), asyncio.get_running_loop().time
         position = partial(asyncio.to_thread, self.positions.position, READER)
-        read = kept = done = await patiently(position, stop=stop)
+        read = kept = done = await retry_while_unavailable(position, stop=stop)
         kept_at = now()
         try:
             while not stop.is_set():
                 entries: list[LogEntry] = []
                 if roads.unfinished < MOST_UNDER_WAY and len(under_way) < MOST_AHEAD:
                     newer = partial(asyncio.to_thread, self.event_log.read_after, read, BATCH)
-                    entries = await patiently(newer, stop=stop)
+                    entries = await retry_while_unavailable(newer, stop=stop)
                 for together in one_saves(entries):
                     under_way.append((together[-1].position, self._begin(roads, together)))
                     read = together[-1].position
@@ -115,10 +115,12 @@ class Relay:
             await roads.aclose()
 
     async def _keep(self, position: int, stop: asyncio.Event) -> int:
-        await patiently(partial(asyncio.to_thread, self.positions.move, READER, position), stop=stop)
+        await retry_while_unavailable(
+            partial(asyncio.to_thread, self.positions.move, READER, position), stop=stop
+        )
         return position
 
-    def _begin(self, roads: Roads, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
+    def _begin(self, roads: RelayQueues, entries: Sequence[LogEntry]) -> list[asyncio.Future[None]]:
         """Put what follows from domain events of one save into the lanes of those whom it concerns."""
         tasks = []
         for entry in entries:
@@ -143,7 +145,7 @@ class Relay:
         for index, command in commands.items():
             self.reached("relay.before_command", type(command).__name__)
             key = str(followed_command_id(cause, index))
-            await patiently(partial(self._command, command, domain_event, cause, key))
+            await retry_while_unavailable(partial(self._command, command, domain_event, cause, key))
             self.reached("relay.after_command", type(command).__name__)
 
     async def _command(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from interfaces.workers.loops.ordered_executor import Lanes
+from interfaces.workers.loops.ordered_executor import KeyedExecutor
 
 COMMANDS_AT_ONCE = 100
 """They are carried out together."""
 WORKS_AT_ONCE, CALLBACKS_AT_ONCE = 24, 8
 
 
-class Roads:
+class RelayQueues:
     """Each has places of its own: a queue that takes no callbacks holds up no building, and the first building is on
     its way while the commands for the last are still waiting."""
 
     def __init__(self) -> None:
-        self.commands = Lanes(COMMANDS_AT_ONCE)
-        self.works = Lanes(WORKS_AT_ONCE)
-        self.callbacks = Lanes(CALLBACKS_AT_ONCE)
+        self.commands = KeyedExecutor(COMMANDS_AT_ONCE)
+        self.works = KeyedExecutor(WORKS_AT_ONCE)
+        self.callbacks = KeyedExecutor(CALLBACKS_AT_ONCE)
 
     @property
     def unfinished(self) -> int:
@@ -34,5 +34,5 @@ class Roads:
             await lanes.aclose()
 
     @property
-    def _all(self) -> tuple[Lanes, ...]:
+    def _all(self) -> tuple[KeyedExecutor, ...]:
         return self.commands, self.works, self.callbacks

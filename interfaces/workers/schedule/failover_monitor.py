@@ -19,7 +19,7 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.database_server import DatabaseServer, ServerPlace
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from projections.dr_event.projection import DREventRow
 from projections.queries.all_rows import every_row
 from projections.queries.views import ReadModelsUnavailable, View
@@ -34,7 +34,7 @@ log = structlog.get_logger("schedule")
 
 
 @dataclass
-class FailoverWatch:
+class FailoverMonitor:
     """One is active per system; one that begins anew knows nothing of what was before it."""
 
     server: DatabaseServer
@@ -45,7 +45,7 @@ class FailoverWatch:
     _known: ServerPlace | None = field(default=None, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "failover-watch", lambda: self._look_on(stop), stop=stop)
+        await run_as_leader(self.locks, "failover-watch", lambda: self._look_on(stop), stop=stop)
 
     async def _look_on(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -53,7 +53,7 @@ class FailoverWatch:
                 await asyncio.to_thread(self.look)
             except (OperationsUnavailable, ReadModelsUnavailable) as error:
                 log.warning("the database is unavailable; looking again", why=str(error))
-            await sleep_unless(stop, LOOK_EVERY_S)
+            await sleep_or_stop(stop, LOOK_EVERY_S)
 
     def look(self) -> None:
         """Raise the alert where it moved during a DR event; clear it once none of that time is under way any more."""

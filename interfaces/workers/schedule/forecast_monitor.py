@@ -20,7 +20,7 @@ from application.ports.forecast.forecast_book import ForecastBook
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow, key_of
 from projections.queries.all_rows import every_row
@@ -34,7 +34,7 @@ log = structlog.get_logger("schedule")
 
 
 @dataclass(frozen=True)
-class ForecastWatch:
+class ForecastMonitor:
     """One is active per system; another takes over where it ends."""
 
     dr_events: View[DREventRow]
@@ -45,7 +45,7 @@ class ForecastWatch:
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "forecast-watch", lambda: self._look_on(stop), stop=stop)
+        await run_as_leader(self.locks, "forecast-watch", lambda: self._look_on(stop), stop=stop)
 
     async def _look_on(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -53,7 +53,7 @@ class ForecastWatch:
                 await asyncio.to_thread(self.look)
             except (OperationsUnavailable, ReadModelsUnavailable, EventStoreUnavailable) as error:
                 log.warning("the stores are unavailable; trying again", why=str(error))
-            await sleep_unless(stop, max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
+            await sleep_or_stop(stop, max(LEAST_WALL_S, self.clock.wall_seconds(LOOK_EVERY_S)))
 
     def look(self) -> None:
         now = self.clock.now()

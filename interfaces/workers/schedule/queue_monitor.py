@@ -15,7 +15,7 @@ from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkQueueFull
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import MOST_ROWS, ReadModelsUnavailable, View
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("schedule")
 
 
 @dataclass(frozen=True)
-class DoorWatch:
+class WebhookQueueMonitor:
     """Looks whether as many DR events wait to be planned as the door lets in. One is active per system.
 
     It sits beside the schedule and not at the door: what keeps DR events from being planned may keep utilities from
@@ -41,7 +41,7 @@ class DoorWatch:
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "door-watch", lambda: self._look_on(stop), stop=stop)
+        await run_as_leader(self.locks, "door-watch", lambda: self._look_on(stop), stop=stop)
 
     async def _look_on(self, stop: asyncio.Event) -> None:
         switch = AlertSwitch(self.alerts, self.clock, ALERT, DOOR)
@@ -50,7 +50,7 @@ class DoorWatch:
                 await self.look(switch)
             except ReadModelsUnavailable as error:
                 log.warning("the read models are unavailable; looking again", why=str(error))
-            await sleep_unless(stop, LOOK_EVERY_S)
+            await sleep_or_stop(stop, LOOK_EVERY_S)
 
     async def look(self, switch: AlertSwitch) -> None:
         waiting = await asyncio.to_thread(self._waiting)

@@ -14,7 +14,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.telemetry.retention import TelemetryRetention
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.retention_policy import ArchivedThrough, RetentionOutcome, RetentionPolicy, enforce
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 
 EVERY_S, AGAIN_S = 3_600.0, 60.0
 """Clock seconds between two rounds, and after one that could not do everything; at least LEAST_WALL_S on the wall."""
@@ -36,7 +36,7 @@ class Retention:
     """None: there is no archive to wait for."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "telemetry-retention", lambda: self._go_round(stop), stop=stop)
+        await run_as_leader(self.locks, "telemetry-retention", lambda: self._go_round(stop), stop=stop)
 
     async def _go_round(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -46,7 +46,7 @@ class Retention:
                 pause_s = AGAIN_S if outcome.busy else EVERY_S
             except (TelemetryStoreUnavailable, OperationsUnavailable) as error:
                 log.warning("retention is made up for", why=str(error))
-            await sleep_unless(stop, max(LEAST_WALL_S, self.clock.wall_seconds(pause_s)))
+            await sleep_or_stop(stop, max(LEAST_WALL_S, self.clock.wall_seconds(pause_s)))
 
     def round(self) -> RetentionOutcome:
         """Raises TelemetryStoreUnavailable or OperationsUnavailable."""

@@ -14,9 +14,9 @@ from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
-from application.ports.telemetry.rollup_lag import SettlingLag
+from application.ports.telemetry.rollup_lag import FinalizingLag
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 
 ALERT, SUBJECT = "settling_behind", "quarter-hours"
 BEHIND_S = 600.0
@@ -27,16 +27,16 @@ log = structlog.get_logger("schedule")
 
 
 @dataclass(frozen=True)
-class SettlingWatch:
+class RollupMonitor:
     """One is active per system."""
 
-    lag: SettlingLag
+    lag: FinalizingLag
     alerts: AlertRegistry
     clock: Clock
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "settling-watch", lambda: self._look_on(stop), stop=stop)
+        await run_as_leader(self.locks, "settling-watch", lambda: self._look_on(stop), stop=stop)
 
     async def _look_on(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -44,7 +44,7 @@ class SettlingWatch:
                 await asyncio.to_thread(self.look)
             except (TelemetryStoreUnavailable, OperationsUnavailable) as error:
                 log.warning("settling cannot be watched", why=str(error))
-            await sleep_unless(stop, LOOK_EVERY_S)
+            await sleep_or_stop(stop, LOOK_EVERY_S)
 
     def look(self) -> None:
         """Raises TelemetryStoreUnavailable or OperationsUnavailable."""

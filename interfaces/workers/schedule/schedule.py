@@ -20,7 +20,7 @@ from application.ports.coordination.locks import Locks
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.failpoints import Failpoint
 from domain.errors import DomainError
-from interfaces.workers.loops.leader_loop import while_held
+from interfaces.workers.loops.leader_loop import run_as_leader
 from projections.deadlines import DeadlineRow
 from projections.queries.views import ReadModelsUnavailable
 
@@ -42,7 +42,7 @@ class Schedule:
     reached: Failpoint
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "schedule", lambda: self._look_out(stop), stop=stop)
+        await run_as_leader(self.locks, "schedule", lambda: self._look_out(stop), stop=stop)
 
     async def _look_out(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

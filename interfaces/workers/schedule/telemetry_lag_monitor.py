@@ -18,7 +18,7 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.raw_archive.telemetry_log import RawLog
 from application.ports.telemetry.stream import StreamUnavailable
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers.loops.leader_loop import sleep_unless, while_held
+from interfaces.workers.loops.leader_loop import run_as_leader, sleep_or_stop
 from interfaces.workers.loops.telemetry_metrics import LAG_S
 from interfaces.workers.schedule.lag_alerts import LagAlerts
 
@@ -41,7 +41,7 @@ async def lags_s(log: RawLog, clock: Clock) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
-class LagWatch:
+class TelemetryLagMonitor:
     """Tells of lag. One is active per system, and nobody else tells."""
 
     log: RawLog
@@ -50,13 +50,13 @@ class LagWatch:
     locks: Locks
 
     async def run(self, stop: asyncio.Event) -> None:
-        await while_held(self.locks, "lag-watch", lambda: self._look_on(stop), stop=stop)
+        await run_as_leader(self.locks, "lag-watch", lambda: self._look_on(stop), stop=stop)
 
     async def _look_on(self, stop: asyncio.Event) -> None:
         told = {p: LagAlerts(self.alerts, self.clock, f"partition {p}") for p in ALL_PARTITIONS}
         while not stop.is_set():
             await self.look(told)
-            await sleep_unless(stop, LOOK_EVERY_S)
+            await sleep_or_stop(stop, LOOK_EVERY_S)
 
     async def look(self, told: dict[int, LagAlerts]) -> None:
         """A log that does not answer: the alerts stay as they are."""
@@ -77,7 +77,7 @@ async def show_lag(log: RawLog, clock: Clock, stop: asyncio.Event) -> None:
             except StreamUnavailable as error:
                 _log.warning("lag cannot be shown", why=str(error))
                 forget_lag()
-            await sleep_unless(stop, LOOK_EVERY_S)
+            await sleep_or_stop(stop, LOOK_EVERY_S)
     finally:
         forget_lag()
 

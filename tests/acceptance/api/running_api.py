@@ -19,8 +19,8 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.access.sessions import PostgresSessions
-from adapters.postgres.audit.stream_log import PostgresStoryLog
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.audit.stream_log import PostgresStreamLog
+from adapters.postgres.connection.pool import FastReconnectPool
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.log_listener import LogSignal
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
@@ -188,14 +188,14 @@ def running_door(
     """`data_dir` has the ledger's key."""
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
     # As the product opens its own: a connection that died with its server is replaced, not handed out.
-    with QuickPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
+    with FastReconnectPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
         bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
         _fill(bus)
         api_keys = PostgresApiKeys(pool)
         collaborators = WebCollaborators(
             bus=bus,
             read_models=PostgresReadModels(pool),
-            story_log=PostgresStoryLog(pool),
+            story_log=PostgresStreamLog(pool),
             api_keys=api_keys,
             sessions=PostgresSessions(pool),
             rate_limiter=CachedRateLimiter(rate_per_s, redis_url=redis_url, namespace=str(uuid4())),
@@ -233,7 +233,7 @@ def _ledger(pool: ConnectionPool[Any], data_dir: Path | None) -> StoredLedger:
         settings=Settings(data_dir=data_dir or Path("/nonexistent")),
         pool=pool,
         clock=CLOCK,
-        story_log=lambda: PostgresStoryLog(pool),
+        story_log=lambda: PostgresStreamLog(pool),
         alerts=lambda: PostgresAlerts(pool),
     )
     return StoredLedger(cast("Stores", stores))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.connection.pool import FastReconnectPool
 from tests import servers
 from tests.acceptance.cli.terminal import Terminal
 from tests.acceptance.degradation.asking import Callers
@@ -79,9 +79,9 @@ class Starting:
         self.processes.append(process)
         return process
 
-    def pool(self) -> QuickPool:
+    def pool(self) -> FastReconnectPool:
         """For what writes telemetry in the place of workers: it gives up soon, and tries again."""
-        pool = QuickPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
+        pool = FastReconnectPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
         self.stack.enter_context(pool)
         return pool
 

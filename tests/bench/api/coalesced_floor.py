@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from application.telemetry.rate_limited_reads import CurrentReads
+from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
 from tests.bench.api.floor import PlainApp, served
 from tests.bench.api.plain_stores import PlainStores, Refused
@@ -22,7 +22,7 @@ class GatheringApp(PlainApp):
 
     def __init__(self, stores: PlainStores, plan: PlainPlan) -> None:
         super().__init__(stores)
-        self._reads: CurrentReads | None = None
+        self._reads: RateLimitedCurrentValues | None = None
         self._plan = plan
 
     async def _current(self, caller: Any, facility_id: str) -> bytes:

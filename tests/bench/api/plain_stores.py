@@ -22,7 +22,7 @@ from application.access.api_keys import is_genuine, parse_token
 from application.ports.access.api_keys import ApiKey, StoredApiKey
 from application.telemetry.cached_reader import FRESH_S
 from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
-from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.caching.lookup_cache import REMEMBERED_S
 from interfaces.web.guard.access import READER
 from projections.engine.cursors import cursor_after
@@ -83,7 +83,7 @@ class PlainStores:
             plan.database_url, min_size=1, max_size=POOL_SIZE, open=False, kwargs={"autocommit": True}
         )
         self._keys: dict[str, tuple[float, StoredApiKey]] = {}
-        self._rates = KeyRates(READS_PER_S)
+        self._rates = PerKeyRateLimiter(READS_PER_S)
         self._since = plan.readings_since
         self._fresh_s = -1.0 if plan.is_never_fresh else FRESH_S
         self._stories = {story.dr_event_id: story for story in plan.stories}

@@ -24,7 +24,7 @@ from tests.bench.webhook.setup import cpu_s_of, facility_entry, free_port, runni
 
 if TYPE_CHECKING:
     from application.ports.clock import Clock
-    from application.telemetry.rate_limited_reads import CurrentReads
+    from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
     from interfaces.bootstrap.stores import Stores
 
 FILLING_THREADS = 32
@@ -113,16 +113,16 @@ class ApiStage:
             yield Server(tuple(ports), tuple(pids))
 
 
-def gathered_reads(plan: PlainPlan) -> tuple[CurrentReads, Clock]:
+def gathered_reads(plan: PlainPlan) -> tuple[RateLimitedCurrentValues, Clock]:
     """What the door reads current values with, for the running event loop; it ends with the process."""
-    from adapters.redis.shared_cache import RedisCurrentCache
+    from adapters.redis.shared_cache import RedisSharedCache
     from application.telemetry.current_values import CurrentValues
-    from application.telemetry.rate_limited_reads import CurrentReads
+    from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 
     stores = open_bench_stores(plan.database_url)
-    cache = RedisCurrentCache(plan.redis_url)
+    cache = RedisSharedCache(plan.redis_url)
     values = CurrentValues(stores.telemetry(), stores.clock, cache)
-    return CurrentReads(values, cache, every_s=1.0), stores.clock
+    return RateLimitedCurrentValues(values, cache, every_s=1.0), stores.clock
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def cycle_of(
     from application.event_store.forecasts import Forecasts
     from application.forecast.cycle import ForecastCycle
     from application.forecast.issue import ForecastIssuing
-    from application.forecast.model_registry import ModelShelf
+    from application.forecast.model_registry import ModelRegistry
 
     store = PostgresEventStore(Forecasts, database_url)
     clock = SystemClock()
@@ -104,7 +104,7 @@ def cycle_of(
         telemetry = PostgresTelemetryStore(pool, clock)
         known = sites(count)
         _remember(telemetry, [site.facility_id for site in known], at)
-        shelf = ModelShelf()
+        shelf = ModelRegistry()
         for number, site in enumerate(known):
             model = models[number % len(models)]
             # Parameters of its own, as in life: they are most of the memory.

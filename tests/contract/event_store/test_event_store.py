@@ -17,8 +17,8 @@ from application.ports.event_store.event_store import (
     IdempotencyKeyTaken,
     IdempotencyRecord,
     KeyWithoutDomainEvents,
+    SaveRequest,
     SaveTooLarge,
-    Saving,
     StreamNotFound,
     VersionConflict,
 )
@@ -319,12 +319,12 @@ def test_of_what_is_saved_together_each_has_its_own_outcome(store: Store) -> Non
 
     outcomes = store.save_each(
         [
-            Saving([winner], answer("k-1")),
-            Saving([loser], answer("k-2")),
-            Saving([nothing], answer("k-3")),
-            Saving([nothing]),
-            Saving([other, new], answer("k-4")),
-            Saving([keyed], answer("taken")),
+            SaveRequest([winner], answer("k-1")),
+            SaveRequest([loser], answer("k-2")),
+            SaveRequest([nothing], answer("k-3")),
+            SaveRequest([nothing]),
+            SaveRequest([other, new], answer("k-4")),
+            SaveRequest([keyed], answer("taken")),
         ]
     )
 
@@ -350,6 +350,6 @@ def test_of_what_is_saved_together_each_has_its_own_outcome(store: Store) -> Non
 def test_many_saves_at_once_are_all_there_in_their_order(store: Store) -> None:
     """More than a transaction holds."""
     ids = [f"fac-{number:04}" for number in range(700)]
-    assert set(store.save_each([Saving([registered(facility_id)]) for facility_id in ids])) == {None}
+    assert set(store.save_each([SaveRequest([registered(facility_id)]) for facility_id in ids])) == {None}
     recorded = [entry.domain_event.originator_id for entry in store.read_after(0, 1_000)]
     assert recorded == [facility_stream_id(facility_id) for facility_id in ids]

@@ -11,7 +11,7 @@ import pytest
 from adapters.clock import AcceleratedClock
 from adapters.weather import HttpWeatherSource, WeatherApiPlan, WeatherApiSource
 from application.ports.weather.source import WeatherSource, WeatherUnavailable
-from application.weather.cached_source import RememberedWeather
+from application.weather.cached_source import CachedWeatherSource
 from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather.service import SimulatedWeather, WeatherFaults, create_weather_app
@@ -70,7 +70,7 @@ async def source(kind: str, *, down: bool = False) -> AsyncIterator[WeatherSourc
             yield api
         return
     async with over_http(WeatherFaults(down=down)) as http:
-        yield RememberedWeather(http, Stopped()) if kind == "remembered" else http
+        yield CachedWeatherSource(http, Stopped()) if kind == "remembered" else http
 
 
 @pytest.fixture(params=["fake", "http", "remembered", "weatherapi"])

@@ -9,7 +9,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.idle_connection import check_idle
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.connection.pool import FastReconnectPool
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from tests.servers import Database, PostgresServer
@@ -31,7 +31,7 @@ def answers(pool: ConnectionPool[Any]) -> bool:
 
 
 def test_connections_that_the_server_ended_are_not_handed_out(database: Database) -> None:
-    with QuickPool(database.app_dsn, min_size=3, max_size=3, timeout=30) as pool:
+    with FastReconnectPool(database.app_dsn, min_size=3, max_size=3, timeout=30) as pool:
         pool.wait()
         for _ in range(3):
             terminate_all(database)
@@ -46,7 +46,7 @@ def test_however_many_died_with_their_server_nobody_waits_between_one_and_the_ne
 
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     try:
-        with QuickPool(database.app_dsn, min_size=4, max_size=4, timeout=30) as pool:
+        with FastReconnectPool(database.app_dsn, min_size=4, max_size=4, timeout=30) as pool:
             pool.wait()
             assert store.find_reply("scope", "key") is None
             monkeypatch.setattr(psycopg_pool.pool, "sleep", waited)
@@ -60,7 +60,7 @@ def test_however_many_died_with_their_server_nobody_waits_between_one_and_the_ne
 def test_a_server_that_was_killed_and_came_back_is_used_again(
     database: Database, postgres_server: PostgresServer
 ) -> None:
-    with QuickPool(database.app_dsn, min_size=2, max_size=2, timeout=60) as pool:
+    with FastReconnectPool(database.app_dsn, min_size=2, max_size=2, timeout=60) as pool:
         pool.wait()
         postgres_server.kill()
         postgres_server.start()

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from psycopg_pool import PoolTimeout
 
-from adapters.postgres.connection.pool import TRY_AGAIN_S, QuickPool
+from adapters.postgres.connection.pool import TRY_AGAIN_S, FastReconnectPool
 from tests.servers import Database, PostgresServer
 
 
-class Watched(QuickPool):
+class Watched(FastReconnectPool):
     """Tells what pauses it means to make."""
 
     pauses_s: list[float]

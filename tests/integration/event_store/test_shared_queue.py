@@ -16,7 +16,7 @@ import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
 from adapters.postgres.batching.batched_reads import SharedReads
-from adapters.postgres.batching.leader_follower import QueueFull, SharedTurns, Turn
+from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, QueueFull, Turn
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.event_store.demand_response import DemandResponse
@@ -62,7 +62,7 @@ def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None
             turn.is_done = True
         done.append(len(batch))
 
-    turns: SharedTurns[Asked] = SharedTurns(work, one)
+    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, one)
     with ThreadPoolExecutor(4) as threads:
         joined = [threads.submit(turns.join, Asked()) for _ in range(3)]
         until(lambda: len(turns._waiting) == 2)
@@ -81,7 +81,7 @@ def test_a_close_waits_for_those_that_wait_and_refuses_who_comes_later() -> None
 def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
     go = threading.Event()
     work = interrupted_once(go)
-    turns: SharedTurns[Asked] = SharedTurns(work, two)
+    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, two)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(turns.join, Asked())
         until(lambda: turns._is_led and not turns._waiting)
@@ -102,7 +102,7 @@ def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_no
         for turn in batch:
             turn.is_done = True
 
-    turns: SharedTurns[Asked] = SharedTurns(work, two, max_waiting=4)
+    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, two, max_waiting=4)
     with ThreadPoolExecutor(4) as threads:
         mine = [[Asked() for _ in range(4)] for _ in range(3)]
         for future in [threads.submit(turns.join_all, each) for each in mine]:
@@ -116,7 +116,7 @@ def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_no
 def test_one_caller_with_many_turns_that_is_interrupted_leaves_none_of_them_in_the_way() -> None:
     go = threading.Event()
     work = interrupted_once(go)
-    turns: SharedTurns[Asked] = SharedTurns(work, one)
+    turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, one)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(turns.join_all, [Asked() for _ in range(3)])
         until(lambda: turns._is_led and len(turns._waiting) == 2)

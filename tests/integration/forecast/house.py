@@ -15,7 +15,7 @@ from application.forecast.cycle import ForecastCycle
 from application.forecast.cycle_report import CycleReport
 from application.forecast.forecast_commands import ForecastSite
 from application.forecast.issue import ForecastIssuing
-from application.forecast.model_registry import ModelShelf
+from application.forecast.model_registry import ModelRegistry
 from application.ports.clock import Clock
 from application.ports.telemetry.store import ImportedIntervals
 from tests.fakes.clock import FakeClock
@@ -49,7 +49,7 @@ class House:
     )
 
     def cycle(
-        self, issuing: ForecastIssuing | None = None, models: ModelShelf | None = None
+        self, issuing: ForecastIssuing | None = None, models: ModelRegistry | None = None
     ) -> ForecastCycle:
         return ForecastCycle(
             facilities=lambda: self.sites,

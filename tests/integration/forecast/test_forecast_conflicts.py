@@ -11,7 +11,7 @@ import pytest
 from application.forecast.cycle_report import CycleReport
 from application.forecast.forecast_commands import ForecastSite
 from application.forecast.issue import ForecastIssuing, Standing
-from application.forecast.model_registry import ModelShelf
+from application.forecast.model_registry import ModelRegistry
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.load_forecaster import TrainedModel
 from application.ports.operations.unavailable import OperationsUnavailable
@@ -61,7 +61,7 @@ def test_a_cycle_that_is_made_again_with_models_trained_since_is_no_conflict(hou
     house.remember(ALL, 8)
     kept = FakeForecastModels()
     house.weather.available = False
-    older = house.cycle(models=ModelShelf(kept))
+    older = house.cycle(models=ModelRegistry(kept))
     house.stopped.moment = NOW - timedelta(minutes=15)
     house.run(older)
     house.stopped.moment = NOW
@@ -111,7 +111,7 @@ def test_who_has_made_no_whole_cycle_of_its_own_neither_raises_nor_clears_confli
 def reports_of_the_worker(
     house: House,
     monkeypatch: pytest.MonkeyPatch,
-    models: ModelShelf,
+    models: ModelRegistry,
     *,
     count: int,
     disturbed: Callable[[], None],
@@ -156,7 +156,7 @@ def test_a_cycle_that_is_tried_again_with_models_that_could_not_be_kept_is_no_co
                 raise OperationsUnavailable("away")
             super().keep(models)
 
-    models = ModelShelf(AwayOnce())
+    models = ModelRegistry(AwayOnce())
     house.stopped.moment = NOW - timedelta(hours=6)
     house.run(house.cycle(models=models))
     house.stopped.moment = NOW
@@ -188,7 +188,7 @@ def test_a_rivals_forecasts_of_the_cycle_after_one_that_was_broken_off_are_confl
     (report,) = reports_of_the_worker(
         house,
         monkeypatch,
-        ModelShelf(),
+        ModelRegistry(),
         count=1,
         disturbed=lambda: None,
         issuing=AwayUntilTheNextCycle(house.events, house.clock),
@@ -209,7 +209,9 @@ def test_a_worker_that_takes_its_lock_again_in_the_same_quarter_hour_makes_no_co
         house.remember(ALL[:1], 1, kw=140.0)
         house.locks.free_all()
 
-    first, again = reports_of_the_worker(house, monkeypatch, ModelShelf(), count=2, disturbed=lose_the_lock)
+    first, again = reports_of_the_worker(
+        house, monkeypatch, ModelRegistry(), count=2, disturbed=lose_the_lock
+    )
     assert (first.issued, first.cycle_start) == (ALL, again.cycle_start)
     assert (again.kept, again.unchanged, again.conflicts) == (ALL[:1], ALL[1:], [])
     assert ("forecast_conflicts", "forecasts") not in house.open_alerts()

@@ -11,7 +11,7 @@ import pytest
 from adapters.clock import AcceleratedClock
 from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from application.forecast import model_registry
-from application.forecast.model_registry import ModelShelf
+from application.forecast.model_registry import ModelRegistry
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.forecast import Forecast
 from interfaces.workers.forecast import forecast as forecast_worker
@@ -23,9 +23,9 @@ from tests.servers import Database, PostgresServer
 def test_a_scheduler_that_starts_again_goes_on_with_the_models_that_were_kept(house: House) -> None:
     house.remember(ALL, 42)
     kept = FakeForecastModels()
-    house.run(house.cycle(models=ModelShelf(kept)))
+    house.run(house.cycle(models=ModelRegistry(kept)))
     house.stopped.moment = NOW + timedelta(minutes=15)
-    report = house.run(house.cycle(models=ModelShelf(kept)))
+    report = house.run(house.cycle(models=ModelRegistry(kept)))
     assert report.issued == ALL
     newest = house.events.read_after(0, 100)[-1].domain_event
     assert isinstance(newest, Forecast.Issued)

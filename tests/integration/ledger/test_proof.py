@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
 from adapters.archive import ObjectArchive
-from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.ledger.store import PostgresLedgerStore
 from adapters.signing import signer_in
 from application.ledger.proof import NotProvable, ProofBroken, check_proof, prove
@@ -55,7 +55,7 @@ def told(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
         store_entries(database.admin_dsn, walk.entries)
         assert ledger.seal() is not None
         yield SimpleNamespace(
-            ledger=ledger, pool=pool, story_log=PostgresStoryLog(pool), dr_event_id=walk.dr_events[0].id
+            ledger=ledger, pool=pool, story_log=PostgresStreamLog(pool), dr_event_id=walk.dr_events[0].id
         )
 
 

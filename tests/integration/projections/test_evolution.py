@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from adapters.postgres.audit.stream_log import PostgresStoryLog
+from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store import event_mapper
 from application.event_store.demand_response import DemandResponse
@@ -21,10 +21,10 @@ from application.event_store.upcasters import UPCASTERS, Upcaster, UpcasterCycle
 from application.ports.event_store.event_log import LogEntry
 from application.sagas.dispatch import DispatchSaga
 from domain.dr_event import DREvent
-from projections.as_of.lists import PastLists
+from projections.as_of.lists import HistoricalLists
 from projections.audit.replay import audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.integration.projections.conftest import ReadSide
 from tests.integration.projections.stored_log import pool
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -119,13 +119,13 @@ def test_the_relay_follows_older_versions_with_the_same_commands(
 
 def test_a_story_is_found_under_its_older_topics(old_log: ReadSide, walk: PortfolioWalk) -> None:
     with pool(old_log.database.app_dsn) as connections:
-        log, in_memory = PostgresStoryLog(connections), FakeStoryLog(walk.entries)
+        log, in_memory = PostgresStreamLog(connections), FakeStreamLog(walk.entries)
         dr_event_id = walk.dr_events[0].id
         assert resolve_dr_event(log, "UTIL-1") == dr_event_id
         assert audit_document(log, dr_event_id) == audit_document(in_memory, dr_event_id)
         head = log.head()
-        assert PastLists(log).dr_events(head).rows.listed() == (
-            PastLists(in_memory).dr_events(head).rows.listed()
+        assert HistoricalLists(log).dr_events(head).rows.listed() == (
+            HistoricalLists(in_memory).dr_events(head).rows.listed()
         )
 
 

@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from adapters.postgres.connection.dsn import for_reading
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.connection.pool import FastReconnectPool
 from adapters.postgres.read_model import replica
 from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
 from adapters.postgres.read_model.view import reading
@@ -67,7 +67,7 @@ def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
 
 
 def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
-    pool = QuickPool(
+    pool = FastReconnectPool(
         for_reading("postgresql://nobody@127.0.0.1:9/none"), min_size=1, max_size=1, open=True, timeout=0.2
     )
     try:
@@ -79,7 +79,7 @@ def test_a_replica_that_never_answered_is_done_without(pair: Pair) -> None:
 
 
 def test_what_it_has_ages_without_a_look_and_the_best_look_counts(pair: Pair) -> None:
-    pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
+    pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
     seconds = [0.0]
     try:
         models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: seconds[0])
@@ -125,7 +125,7 @@ def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint
         standby.start()
         with standby.connect() as connection:
             assert connection.execute("SELECT pg_last_xact_replay_timestamp()").fetchone() == (None,)
-        pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
+        pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
         try:
             models = ReplicaReadModels(pool, pair.primary)
             models.look()
@@ -139,7 +139,7 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
 ) -> None:
     monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(replica, "LEFT_ALONE_S", 0.2)
-    pool = QuickPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
+    pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
     with read_from(pair, pool) as models, killed(pair.pair.primary):
         for pause in ("LOOK_EVERY_S", "LEFT_ALONE_S"):
             monkeypatch.setattr(replica, pause, 3600.0)

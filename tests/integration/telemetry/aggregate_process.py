@@ -9,7 +9,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.coordination.partition_assignment import PostgresPartitionShares
+from adapters.postgres.coordination.partition_assignment import PostgresPartitionAssignment
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import ALL_PARTITIONS
@@ -34,7 +34,7 @@ async def main(dsn: str, nats_url: str) -> None:
             clock=clock,
             stop=asyncio.Event(),
             rollups=PostgresTelemetryRollups(pool, clock),
-            shares=PostgresPartitionShares(dsn, ALL_PARTITIONS),
+            shares=PostgresPartitionAssignment(dsn, ALL_PARTITIONS),
         )
 
 

@@ -9,8 +9,8 @@ import nats
 from adapters.clock import SystemClock
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
-from adapters.postgres.coordination.lock_holders import PostgresTurnShares
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
+from adapters.postgres.coordination.lock_holders import PostgresLockHolders
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -22,7 +22,7 @@ def sessions_of(dsn: str, mqtt_url: str, count: int, worker: str) -> list[Ingest
         IngestSession(
             name=f"shared-{n}",
             feed=MqttMeterFeed(mqtt_url, client_id=f"shared-{n}", share="ingest", version="5"),
-            turn=PostgresExclusiveTurn(dsn, f"ingest shared-{n}", holder=worker),
+            turn=PostgresExclusiveLock(dsn, f"ingest shared-{n}", holder=worker),
         )
         for n in range(count)
     ]
@@ -36,7 +36,7 @@ async def main(dsn: str, nats_url: str, mqtt_url: str, count: str) -> None:
         stream=NatsTelemetryStream(client, ack_wait_s=1.0),
         alerts=FakeAlertRegistry(),
         clock=SystemClock(),
-        shares=PostgresTurnShares(dsn, "ingest "),
+        shares=PostgresLockHolders(dsn, "ingest "),
         worker=worker,
         stop=asyncio.Event(),
     )

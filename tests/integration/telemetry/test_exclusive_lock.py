@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
 from tests.servers import Database, PostgresServer
 
 NAME = "the only one"
@@ -14,7 +14,7 @@ NAME = "the only one"
 
 def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Database) -> None:
     async def story() -> None:
-        first, second = (PostgresExclusiveTurn(database.app_dsn, NAME) for _ in range(2))
+        first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
         async with AsyncExitStack() as waiting:
             async with first.held() as lost:
                 entering = asyncio.create_task(waiting.enter_async_context(second.held()))
@@ -29,9 +29,9 @@ def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Databa
 def test_turns_of_other_names_do_not_wait(database: Database) -> None:
     async def story() -> None:
         async with (
-            PostgresExclusiveTurn(database.app_dsn, NAME).held(),
+            PostgresExclusiveLock(database.app_dsn, NAME).held(),
             asyncio.timeout(10),
-            PostgresExclusiveTurn(database.app_dsn, "another").held(),
+            PostgresExclusiveLock(database.app_dsn, "another").held(),
         ):
             pass
 
@@ -40,7 +40,7 @@ def test_turns_of_other_names_do_not_wait(database: Database) -> None:
 
 def test_waiting_for_a_turn_can_be_given_up(database: Database) -> None:
     async def story() -> None:
-        first, second = (PostgresExclusiveTurn(database.app_dsn, NAME) for _ in range(2))
+        first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
         async with first.held():
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3), second.held():
@@ -64,7 +64,7 @@ def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connectio
 
 def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database: Database) -> None:
     async def story() -> None:
-        turn = PostgresExclusiveTurn(database.app_dsn, NAME)
+        turn = PostgresExclusiveLock(database.app_dsn, NAME)
         async with turn.held() as lost:
             (await asyncio.to_thread(_end_sessions, database, and_take_it=False)).close()
             await asyncio.sleep(4.0)
@@ -80,7 +80,7 @@ def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database:
 
 def test_a_holder_learns_that_somebody_else_took_its_turn(database: Database) -> None:
     async def story() -> None:
-        async with PostgresExclusiveTurn(database.app_dsn, NAME).held() as lost:
+        async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
             admin = await asyncio.to_thread(_end_sessions, database, and_take_it=True)
             await asyncio.wait_for(lost.wait(), 20)
             admin.close()
@@ -92,7 +92,7 @@ def test_a_holder_goes_on_while_the_database_is_away(
     database: Database, postgres_server: PostgresServer
 ) -> None:
     async def story() -> None:
-        async with PostgresExclusiveTurn(database.app_dsn, NAME).held() as lost:
+        async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
             await asyncio.to_thread(postgres_server.kill)
             try:
                 await asyncio.sleep(3.0)

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from adapters.postgres.coordination import lock_holders
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveTurn
-from adapters.postgres.coordination.lock_holders import PostgresTurnShares
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
+from adapters.postgres.coordination.lock_holders import PostgresLockHolders
 from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, audit
 from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
@@ -39,10 +39,10 @@ class Worker:
     def __init__(self, name: str, dsn: str) -> None:
         self.stop = asyncio.Event()
         self.sessions = [
-            IngestSession(f"s{n}", NoFeed(), PostgresExclusiveTurn(dsn, f"ingest s{n}", holder=name))
+            IngestSession(f"s{n}", NoFeed(), PostgresExclusiveLock(dsn, f"ingest s{n}", holder=name))
             for n in range(SESSIONS)
         ]
-        reading, shares = asyncio.Event(), PostgresTurnShares(dsn, "ingest ")
+        reading, shares = asyncio.Event(), PostgresLockHolders(dsn, "ingest ")
         self._tasks = [
             asyncio.create_task(read_in_turns(session, Taken(), self.sessions, reading, self.stop))
             for session in self.sessions
@@ -66,7 +66,7 @@ def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Databa
         await eventually(lambda: (first.held, second.held) == (2, 2), within_s=60)
         third = Worker("w3", database.app_dsn)
         await eventually(lambda: sorted((first.held, second.held, third.held)) == [1, 1, 2], within_s=60)
-        held = await PostgresTurnShares(database.app_dsn, "ingest ").held_by()
+        held = await PostgresLockHolders(database.app_dsn, "ingest ").held_by()
         assert held == {"w1": first.held, "w2": second.held, "w3": third.held}
         await first.end()
         await eventually(lambda: (second.held, third.held) == (2, 2), within_s=60)
@@ -80,18 +80,18 @@ def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Databa
 def test_turns_of_others_are_not_counted(database: Database) -> None:
     async def story() -> Mapping[str, int]:
         async with (
-            PostgresExclusiveTurn(database.app_dsn, "aggregate 1", holder="w1").held(),
-            PostgresExclusiveTurn(database.app_dsn, "ingest").held(),
-            PostgresExclusiveTurn(database.app_dsn, "ingest s1", holder="w2").held(),
+            PostgresExclusiveLock(database.app_dsn, "aggregate 1", holder="w1").held(),
+            PostgresExclusiveLock(database.app_dsn, "ingest").held(),
+            PostgresExclusiveLock(database.app_dsn, "ingest s1", holder="w2").held(),
         ):
-            return await PostgresTurnShares(database.app_dsn, "ingest ").held_by()
+            return await PostgresLockHolders(database.app_dsn, "ingest ").held_by()
 
     assert asyncio.run(story()) == {"w2": 1}
 
 
 def test_a_server_that_is_away_is_named() -> None:
     with pytest.raises(ConnectionError, match="does not say"):
-        asyncio.run(PostgresTurnShares("postgresql://127.0.0.1:1/none", "ingest ").held_by())
+        asyncio.run(PostgresLockHolders("postgresql://127.0.0.1:1/none", "ingest ").held_by())
 
 
 def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,21 +112,18 @@ def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) ->
             port = server.sockets[0].getsockname()[1]
             dsn = f"postgresql://x@127.0.0.1:{port}/none?sslmode=disable&gssencmode=disable"
             with pytest.raises(ConnectionError, match="does not say"):
-                await asyncio.wait_for(PostgresTurnShares(dsn, "ingest ").held_by(), 20)
+                await asyncio.wait_for(PostgresLockHolders(dsn, "ingest ").held_by(), 20)
 
     asyncio.run(story())
 
 
 @contextmanager
 def worker_process(path: TelemetryPath, mqtt_url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    program = (
-        "import sys, runpy, types; sys.path.insert(0, '.'); "
-        "tests = types.ModuleType('tests'); tests.__path__ = ['tests']; sys.modules['tests'] = tests; "
-        "runpy.run_module('tests.integration.telemetry.ingest_process', run_name='__main__')"
-    )
     arguments = [path.database.app_dsn, path.servers.nats_url, mqtt_url, "2"]
     worker = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "tests.integration.telemetry.ingest_process", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
     )
     try:
         yield worker
@@ -141,7 +138,7 @@ def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
     planned = LoadPlan(run=f"load{uuid4().hex[:6]}", meters=300, rate_per_s=300, started_at=path.clock.now())
 
     def held_by(dsn: str) -> list[int]:
-        return sorted(asyncio.run(PostgresTurnShares(dsn, "ingest ").held_by()).values())
+        return sorted(asyncio.run(PostgresLockHolders(dsn, "ingest ").held_by()).values())
 
     async def story(mqtt_url: str) -> None:
         dsn = path.database.app_dsn

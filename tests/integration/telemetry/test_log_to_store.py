@@ -64,12 +64,13 @@ async def all_done(stream: NatsTelemetryStream, *, within_s: float = 60) -> None
 
 
 def start_worker(path: TelemetryPath) -> "subprocess.Popen[bytes]":
-    program = (
-        "import sys, runpy, types; sys.path.insert(0, '.'); "
-        "tests = types.ModuleType('tests'); tests.__path__ = ['tests']; sys.modules['tests'] = tests; "
-        "runpy.run_module('tests.integration.telemetry.aggregate_process', run_name='__main__')"
-    )
-    command = [sys.executable, "-c", program, path.database.app_dsn, path.servers.nats_url]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.integration.telemetry.aggregate_process",
+        path.database.app_dsn,
+        path.servers.nats_url,
+    ]
     worker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert worker.stdout is not None
     assert worker.stdout.readline() == b"ready\n"

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from adapters.postgres.coordination import partition_assignment
-from adapters.postgres.coordination.partition_assignment import LOCK_CLASS, PostgresPartitionShares
+from adapters.postgres.coordination.partition_assignment import LOCK_CLASS, PostgresPartitionAssignment
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers.aggregate.partition_runner import work_on_share
+from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.test_log_to_store import (
     FACILITIES,
@@ -28,7 +28,7 @@ SELECT l.pid, l.objid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classi
 """
 
 
-async def rounds(members: list[PostgresPartitionShares], count: int = 8) -> list[frozenset[int]]:
+async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> list[frozenset[int]]:
     """Each asks `count` times in turn, and gives back at once what it is not to keep."""
     wanted: list[frozenset[int]] = []
     for _ in range(count):
@@ -48,7 +48,7 @@ def test_every_partition_is_held_once_and_nobody_holds_two_more_than_another(
     database: Database, workers: int
 ) -> None:
     async def story() -> None:
-        members = [PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
+        members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
         sizes = [len(one) for one in await rounds(members)]
         assert sum(sizes) == len(ALL_PARTITIONS)
         assert max(sizes) - min(sizes) <= 1
@@ -64,7 +64,7 @@ def test_every_partition_is_held_once_and_nobody_holds_two_more_than_another(
 
 def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(database: Database) -> None:
     async def story() -> None:
-        silent, one, other = (PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
+        silent, one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
         await rounds([one, other])
         await silent.wanted()  # joins, and holds nothing: all is taken
         async with asyncio.timeout(60):
@@ -94,7 +94,7 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
-        one = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
+        one = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         end_sessions(database)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
@@ -111,7 +111,7 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
 
 def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(database: Database) -> None:
     async def story() -> None:
-        members = [PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
+        members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
         before = await rounds(members)
         for order in (members, members[::-1]):
             end_sessions(database)
@@ -125,7 +125,7 @@ def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(data
 
 def test_whoever_loses_its_session_has_lost_what_another_takes_meanwhile(database: Database) -> None:
     async def story() -> None:
-        one, other = (PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
+        one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         assert await other.wanted() == frozenset()
         end_sessions(database, only_holders=True)
@@ -155,10 +155,14 @@ def test_work_is_ended_before_its_partition_is_given_back(database: Database) ->
 
     async def story() -> None:
         first_stop, second_stop = asyncio.Event(), asyncio.Event()
-        shares = [PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
-        first = asyncio.create_task(work_on_share(shares[0], work("first"), first_stop, ask_every_s=0.02))
+        shares = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
+        first = asyncio.create_task(
+            run_assigned_partitions(shares[0], work("first"), first_stop, ask_every_s=0.02)
+        )
         await eventually(lambda: len(seen) == len(ALL_PARTITIONS))
-        second = asyncio.create_task(work_on_share(shares[1], work("second"), second_stop, ask_every_s=0.02))
+        second = asyncio.create_task(
+            run_assigned_partitions(shares[1], work("second"), second_stop, ask_every_s=0.02)
+        )
         await eventually(lambda: len(shares[1]._held) >= len(ALL_PARTITIONS) // 2)
         first_stop.set()
         await first
@@ -176,9 +180,9 @@ def test_a_failure_on_one_partition_ends_the_worker(database: Database) -> None:
             raise RuntimeError("a mistake in the program")
         await ended.wait()
 
-    shares = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
+    shares = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
     with pytest.raises(RuntimeError, match="a mistake"):
-        asyncio.run(work_on_share(shares, fails, asyncio.Event()))
+        asyncio.run(run_assigned_partitions(shares, fails, asyncio.Event()))
 
 
 def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_ended(
@@ -197,11 +201,13 @@ def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_
         ended_on.add(partition)
 
     async def story() -> None:
-        shares = PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS)
+        shares = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
         with pytest.raises(RuntimeError, match="a mistake"):
-            await work_on_share(shares, one_fails, asyncio.Event(), ask_every_s=0.02)
+            await run_assigned_partitions(shares, one_fails, asyncio.Event(), ask_every_s=0.02)
         assert ended_on == set(ALL_PARTITIONS[1:])
-        assert await PostgresPartitionShares(database.app_dsn, ALL_PARTITIONS).wanted() == set(ALL_PARTITIONS)
+        assert await PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS).wanted() == set(
+            ALL_PARTITIONS
+        )
 
     asyncio.run(asyncio.wait_for(story(), 60))
 

@@ -246,13 +246,12 @@ def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPa
 
 
 def start_worker(path: TelemetryPath, folder: Path, place: str) -> "subprocess.Popen[bytes]":
-    program = (
-        "import sys, runpy, types; sys.path.insert(0, '.'); "
-        "tests = types.ModuleType('tests'); tests.__path__ = ['tests']; sys.modules['tests'] = tests; "
-        "runpy.run_module('tests.integration.telemetry.archive_process', run_name='__main__')"
-    )
     addresses = [path.database.app_dsn, path.servers.nats_url, str(folder), place]
-    worker = subprocess.Popen([sys.executable, "-c", program, *addresses], cwd=ROOT, stdout=subprocess.PIPE)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.telemetry.archive_process", *addresses],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
     assert worker.stdout is not None
     assert worker.stdout.readline() == b"ready\n"
     return worker

@@ -18,7 +18,7 @@ from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from adapters.redis import shared_cache
-from adapters.redis.shared_cache import RedisCurrentCache
+from adapters.redis.shared_cache import RedisSharedCache
 from application.ports.clock import Clock
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import FRESH_S
@@ -99,7 +99,7 @@ def test_a_dead_cache_is_no_stampede_on_the_store(
     how: str, store: CountedStore, cache_server: EmbeddedServers
 ) -> None:
     async def story() -> None:
-        cache = RedisCurrentCache(cache_server.redis_url)
+        cache = RedisSharedCache(cache_server.redis_url)
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
         began = monotonic()
         try:
@@ -123,7 +123,7 @@ def test_a_dead_cache_is_no_stampede_on_the_store(
 
 def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: CountedStore) -> None:
     async def story() -> None:
-        cache = RedisCurrentCache("redis://127.0.0.1:9/0")
+        cache = RedisSharedCache("redis://127.0.0.1:9/0")
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
         began = monotonic()
         await crowd.reads(10)
@@ -141,7 +141,7 @@ def test_a_cache_that_comes_back_is_used_again(
     monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.1)
 
     async def story() -> None:
-        cache = RedisCurrentCache(cache_server.redis_url)
+        cache = RedisSharedCache(cache_server.redis_url)
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
         cache_server.valkey.kill()
         await crowd.reads(2)
@@ -174,7 +174,7 @@ def test_with_cache_and_database_away_everybody_gets_the_last_known_value(
 
     async def story() -> None:
         clock = Later()
-        cache = RedisCurrentCache(cache_server.redis_url)
+        cache = RedisSharedCache(cache_server.redis_url)
         values = CurrentValues(store, clock, cache)
         await values.current(FACILITIES)
         cache_server.valkey.kill()

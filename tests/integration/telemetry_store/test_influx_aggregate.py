@@ -19,7 +19,7 @@ from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
 from interfaces.workers.aggregate.rollup_finalizing import PartitionSettling, SettlingTurn
-from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
+from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
@@ -136,7 +136,7 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
         await asyncio.to_thread(influxd.start)
         async with asyncio.timeout(60):
             await storing
-        watch = TelemetryWatch(path.health, path.alerts, path.clock, "aggregate")
+        watch = TelemetryMonitor(path.health, path.alerts, path.clock, "aggregate")
         await watch.look()
 
     asyncio.run(story())

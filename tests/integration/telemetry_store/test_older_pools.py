@@ -7,9 +7,9 @@ from tests.servers import Database
 
 PROGRAM = """
 import sys
-from adapters.postgres.connection.pool import QuickPool
+from adapters.postgres.connection.pool import FastReconnectPool
 
-with QuickPool(sys.argv[1], min_size=1, max_size=1) as pool:
+with FastReconnectPool(sys.argv[1], min_size=1, max_size=1) as pool:
     class Name(str):
         pass
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.rollups.lag import PostgresSettlingLag
+from adapters.postgres.telemetry.rollups.lag import PostgresFinalizingLag
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.workers.schedule.rollup_monitor import BEHIND_S, SettlingWatch
+from interfaces.workers.schedule.rollup_monitor import BEHIND_S, RollupMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -35,7 +35,7 @@ class Watched:
             conn.execute("UPDATE unsettled_quarters SET noted_at = clock_timestamp() - %s", (age,))
 
     def look(self) -> list[str]:
-        watch = SettlingWatch(PostgresSettlingLag(self.pool), self.alerts, self.clock, FakeLocks())
+        watch = RollupMonitor(PostgresFinalizingLag(self.pool), self.alerts, self.clock, FakeLocks())
         watch.look()
         return [alert.detail for alert in self.alerts.listed()]
 

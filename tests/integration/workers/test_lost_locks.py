@@ -9,7 +9,7 @@ import pytest
 
 from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
 from application.ports.coordination.locks import LockLost
-from interfaces.workers.loops.leader_loop import while_held
+from interfaces.workers.loops.leader_loop import run_as_leader
 from tests.servers import Database, PostgresServer
 
 PATIENCE_S = 60.0
@@ -60,7 +60,7 @@ def test_work_is_stopped_with_its_session_and_begun_anew(database: Database) -> 
         inside, stop = Inside(), asyncio.Event()
         processes = [AdvisoryLocks(database.app_dsn) for _ in range(2)]
         working = [
-            asyncio.create_task(while_held(locks, "relay", inside.stay, stop=stop)) for locks in processes
+            asyncio.create_task(run_as_leader(locks, "relay", inside.stay, stop=stop)) for locks in processes
         ]
         for visit in range(1, 4):
             await inside.until(lambda visit=visit: inside.visits >= visit and inside.now == 1)  # type: ignore[misc]
@@ -116,7 +116,7 @@ def test_a_lock_is_taken_again_after_postgres_was_killed(
     async def story() -> None:
         inside, stop = Inside(), asyncio.Event()
         locks = AdvisoryLocks(database.app_dsn)
-        working = asyncio.create_task(while_held(locks, "relay", inside.stay, stop=stop))
+        working = asyncio.create_task(run_as_leader(locks, "relay", inside.stay, stop=stop))
         await inside.until(lambda: inside.now == 1)
         await asyncio.to_thread(postgres_server.kill)
         await inside.until(lambda: inside.now == 0)
@@ -141,7 +141,7 @@ def test_who_waits_for_a_lock_gives_up_once_it_is_stopped(database: Database) ->
         inside, stop = Inside(), asyncio.Event()
         active, standby = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
         async with active.held("schedule"):
-            waiting = asyncio.create_task(while_held(standby, "schedule", inside.stay, stop=stop))
+            waiting = asyncio.create_task(run_as_leader(standby, "schedule", inside.stay, stop=stop))
             done, _ = await asyncio.wait([waiting], timeout=0.2)
             assert not done
             stop.set()

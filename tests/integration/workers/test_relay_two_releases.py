@@ -18,7 +18,7 @@ from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.dr_event import DREvent
 from interfaces.workers.relay.guarded_log import (
     ALERT,
-    StoppingLog,
+    HaltAtUnreadable,
     read_up_to_unreadable,
     run_again_when_readable,
 )
@@ -96,7 +96,7 @@ def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgr
 
     with pool(database.app_dsn) as connections:
         alerts, positions = PostgresAlerts(connections), PostgresReaderPositions(connections)
-        log = StoppingLog(store, READER, positions, alerts, FakeClock())
+        log = HaltAtUnreadable(store, READER, positions, alerts, FakeClock())
         relay = relay_of(world, event_log=log, positions=positions, saga=Following(followed, whole))
 
         async def story() -> None:
@@ -169,7 +169,7 @@ def test_everything_before_it_is_read_in_order_and_nothing_else(limit: int, unre
 
 def test_while_something_before_it_is_under_way_there_is_only_nothing_more_to_read() -> None:
     positions, alerts = FakeReaderPositions(), FakeAlertRegistry()
-    log = StoppingLog(PartlyUnreadable(5, 4), READER, positions, alerts, FakeClock())
+    log = HaltAtUnreadable(PartlyUnreadable(5, 4), READER, positions, alerts, FakeClock())
     assert [entry.position for entry in log.read_after(0, 500)] != []
     positions.move(READER, 2)
     assert log.read_after(3, 500) == []

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
 from projections.as_of.dr_event import dr_event_as_of
-from projections.as_of.lists import MOST_KEPT, FoldLimits, PastLists, PastNotFoldedYet, PastTooLarge
-from projections.audit.replay import UnknownStory, audit_document
-from projections.audit.stream_log import AsOf, PositionAhead, StoryEntry, StoryLogUnavailable
+from projections.as_of.lists import MOST_KEPT, FoldLimits, HistoricalLists, HistoryStillLoading, PastTooLarge
+from projections.audit.replay import DREventNotRecorded, audit_document
+from projections.audit.stream_log import AsOf, PositionAhead, StreamEntry, StreamLogUnavailable
 from projections.engine.memory_rows import Entry, MemoryRows
 from projections.facility import FacilityRow
 from projections.queries.memory_view import MemoryView
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import EPOCH, PortfolioWalk, logs
 
 
@@ -27,19 +27,19 @@ def _opened(entries: Iterable[Entry]) -> list[DREvent.Opened]:
     return [entry.domain_event for entry in entries if isinstance(entry.domain_event, DREvent.Opened)]
 
 
-def _agree(log: FakeStoryLog, prefix: list[LogEntry], as_of: AsOf) -> None:
+def _agree(log: FakeStreamLog, prefix: list[LogEntry], as_of: AsOf) -> None:
     """Everything that can be asked as of then says what read models of the prefix say."""
     models = FakeReadModels(prefix)
-    lists = PastLists(log)
+    lists = HistoricalLists(log)
     assert lists.dr_events(as_of).rows.listed() == models.dr_events.listed()
     assert lists.facilities(as_of).rows.listed() == models.facilities.listed()
     assert lists.portfolio(as_of).rows.listed() == models.portfolio.listed()
     for opened in _opened(log.entries):
         row = models.dr_events.get(str(opened.originator_id))
         if row is None:
-            with pytest.raises(UnknownStory, match="as of"):
+            with pytest.raises(DREventNotRecorded, match="as of"):
                 dr_event_as_of(log, opened.originator_id, as_of)
-            with pytest.raises(UnknownStory, match="as of"):
+            with pytest.raises(DREventNotRecorded, match="as of"):
                 audit_document(log, opened.originator_id, as_of=as_of)
             continue
         story = dr_event_as_of(log, opened.originator_id, as_of)
@@ -58,7 +58,7 @@ def test_as_of_a_position_is_the_fold_of_the_prefix_that_ends_there(
     entries: list[LogEntry], part: float
 ) -> None:
     position = round(part * entries[-1].position)
-    _agree(FakeStoryLog(entries), [entry for entry in entries if entry.position <= position], position)
+    _agree(FakeStreamLog(entries), [entry for entry in entries if entry.position <= position], position)
 
 
 @given(entries=logs(), moment=st.integers(0, 12 * 3600 * 10))
@@ -71,12 +71,12 @@ def test_as_of_a_moment_is_the_fold_of_the_longest_prefix_recorded_until_then(
         if entry.domain_event.recorded_at > as_of:
             break
         prefix.append(entry)
-    _agree(FakeStoryLog(entries), prefix, as_of)
+    _agree(FakeStreamLog(entries), prefix, as_of)
 
 
 @given(entries=logs())
 def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
-    log, latest = FakeStoryLog(entries), max(entry.domain_event.recorded_at for entry in entries)
+    log, latest = FakeStreamLog(entries), max(entry.domain_event.recorded_at for entry in entries)
     for now in (log.head(), latest):
         _agree(log, entries, now)
 
@@ -86,8 +86,8 @@ def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
 def test_however_often_and_in_whatever_order_the_past_is_asked_for_it_is_the_same(
     entries: list[LogEntry], parts: list[float], most: int
 ) -> None:
-    log = FakeStoryLog(entries)
-    kept, bounded = PastLists(log), PastLists(log, FoldLimits(domain_events=most, rows=10_000))
+    log = FakeStreamLog(entries)
+    kept, bounded = HistoricalLists(log), HistoricalLists(log, FoldLimits(domain_events=most, rows=10_000))
     for part in parts:
         position = round(part * entries[-1].position)
         models = FakeReadModels(entry for entry in entries if entry.position <= position)
@@ -96,13 +96,13 @@ def test_however_often_and_in_whatever_order_the_past_is_asked_for_it_is_the_sam
         assert insisted(bounded, position).listed() == models.facilities.listed()
 
 
-def insisted(lists: PastLists, position: int) -> MemoryView[FacilityRow]:
+def insisted(lists: HistoricalLists, position: int) -> MemoryView[FacilityRow]:
     """Asked for until it is folded; each time it comes further."""
     told: list[str] = []
     while True:
         try:
             rows = lists.facilities(position).rows
-        except PastNotFoldedYet as error:
+        except HistoryStillLoading as error:
             told.append(str(error))
             continue
         assert len(told) == len(set(told))
@@ -112,12 +112,12 @@ def insisted(lists: PastLists, position: int) -> MemoryView[FacilityRow]:
 
 def test_a_past_of_more_rows_than_are_kept_is_refused() -> None:
     walk = PortfolioWalk(facilities=9)
-    log = FakeStoryLog(walk.entries)
+    log = FakeStreamLog(walk.entries)
     with pytest.raises(PastTooLarge, match="ask for one by its id"):
-        PastLists(log, FoldLimits(domain_events=10_000, rows=8)).facilities(log.head())
+        HistoricalLists(log, FoldLimits(domain_events=10_000, rows=8)).facilities(log.head())
 
 
-class CountedLog(FakeStoryLog):
+class CountedLog(FakeStreamLog):
     """Counts what is read, and can be away after so many entries."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -125,10 +125,10 @@ class CountedLog(FakeStoryLog):
         self.read = self.ends = 0
         self.away_after: int | None = None
 
-    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StoryEntry]:
+    def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         for number, entry in enumerate(super().entries_about(topics, until=until, after=after)):
             if number == self.away_after:
-                raise StoryLogUnavailable
+                raise StreamLogUnavailable
             self.read += 1
             yield entry
 
@@ -147,11 +147,11 @@ def long() -> CountedLog:
 
 def test_a_past_comes_further_each_time_whatever_else_is_asked_for_between(long: CountedLog) -> None:
     head, most = long.head(), 10
-    lists = PastLists(long, FoldLimits(domain_events=most, rows=10_000))
-    PastLists(long).dr_events(head)
+    lists = HistoricalLists(long, FoldLimits(domain_events=most, rows=10_000))
+    HistoricalLists(long).dr_events(head)
     needed, long.read = long.read, 0
     for _ in range(needed // most):
-        with pytest.raises(PastNotFoldedYet):
+        with pytest.raises(HistoryStillLoading):
             lists.dr_events(head)
         for other in range(6):
             lists.dr_events(other)
@@ -159,21 +159,24 @@ def test_a_past_comes_further_each_time_whatever_else_is_asked_for_between(long:
 
 
 def test_what_was_folded_before_the_log_was_away_is_not_folded_again(long: CountedLog) -> None:
-    PastLists(long).dr_events(long.head())
+    HistoricalLists(long).dr_events(long.head())
     needed, long.read = long.read, 0
-    lists, long.away_after = PastLists(long), needed // 2
-    with pytest.raises(StoryLogUnavailable):
+    lists, long.away_after = HistoricalLists(long), needed // 2
+    with pytest.raises(StreamLogUnavailable):
         lists.dr_events(long.head())
     long.away_after = None
-    assert lists.dr_events(long.head()).rows.listed() == PastLists(long).dr_events(long.head()).rows.listed()
+    assert (
+        lists.dr_events(long.head()).rows.listed()
+        == HistoricalLists(long).dr_events(long.head()).rows.listed()
+    )
     assert long.read == 2 * needed
 
 
 def test_a_moment_is_looked_for_once_unless_something_may_still_be_recorded_in_it(long: CountedLog) -> None:
-    lists, latest = PastLists(long), max(entry.domain_event.recorded_at for entry in long.entries)
+    lists, latest = HistoricalLists(long), max(entry.domain_event.recorded_at for entry in long.entries)
     earlier = long.entries[20].domain_event.recorded_at
     for _ in range(3):
-        assert lists.facilities(earlier).position == FakeStoryLog(long.entries).prefix_end(earlier)
+        assert lists.facilities(earlier).position == FakeStreamLog(long.entries).prefix_end(earlier)
     assert long.ends == 1
     whole, long.entries = long.entries, long.entries[:-1]
     assert lists.facilities(latest).position == long.head()
@@ -192,7 +195,7 @@ def test_rows_of_a_past_are_put_in_order_once_for_all_pages(
         return listed(rows)
 
     monkeypatch.setattr(MemoryRows, "listed", counted)
-    lists, seen, cursor = PastLists(long), list[str](), None
+    lists, seen, cursor = HistoricalLists(long), list[str](), None
     while len(seen) < 9:
         page = lists.facilities(long.head()).rows.listed(cursor=cursor, limit=2)
         seen += [row.facility_id for row in page.rows]
@@ -205,8 +208,8 @@ def test_rows_of_a_past_are_put_in_order_once_for_all_pages(
 def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_take_no_more(
     long: CountedLog,
 ) -> None:
-    def kept(row_bytes: int) -> PastLists:
-        return PastLists(long, FoldLimits(domain_events=10_000, rows=10_000, row_bytes=row_bytes))
+    def kept(row_bytes: int) -> HistoricalLists:
+        return HistoricalLists(long, FoldLimits(domain_events=10_000, rows=10_000, row_bytes=row_bytes))
 
     with pytest.raises(PastTooLarge, match=r"more than 10000 rows or 500 bytes .*; ask for one by its id"):
         kept(500).dr_events(long.head())
@@ -223,9 +226,9 @@ def test_a_past_of_more_bytes_than_are_kept_is_refused_and_all_kept_together_tak
 def test_what_a_position_ahead_will_say_is_not_told() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
-    log = FakeStoryLog(walk.entries)
+    log = FakeStreamLog(walk.entries)
     ahead = log.head() + 1
     with pytest.raises(PositionAhead, match=f"ends at position {log.head()}"):
         dr_event_as_of(log, dr_event.id, ahead)
     with pytest.raises(PositionAhead, match=f"as of {ahead} nothing"):
-        PastLists(log).dr_events(ahead)
+        HistoricalLists(log).dr_events(ahead)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
-from projections.audit.replay import UnknownStory, audit_document, resolve_dr_event
+from projections.audit.replay import DREventNotRecorded, audit_document, resolve_dr_event
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import EPOCH, UTILITY, PortfolioWalk, logs
 
 
@@ -20,7 +20,7 @@ def _dr_events(entries: list[LogEntry]) -> list[DREvent.Opened]:
 
 @given(entries=logs())
 def test_the_steps_of_a_replay_are_the_rows_of_the_audit_trail(entries: list[LogEntry]) -> None:
-    models, log = FakeReadModels(entries), FakeStoryLog(entries)
+    models, log = FakeReadModels(entries), FakeStreamLog(entries)
     for opened in _dr_events(entries):
         document = audit_document(log, opened.originator_id)
         filters = {"dr_event_id": str(opened.originator_id)}
@@ -42,11 +42,11 @@ def test_as_of_is_the_fold_of_the_longest_prefix_recorded_until_then(
         if entry.domain_event.recorded_at > as_of:
             break
         prefix.append(entry)
-    models, log = FakeReadModels(prefix), FakeStoryLog(entries)
+    models, log = FakeReadModels(prefix), FakeStreamLog(entries)
     known = {opened.originator_id for opened in _dr_events(prefix)}
     for opened in _dr_events(entries):
         if opened.originator_id not in known:
-            with pytest.raises(UnknownStory, match="as of"):
+            with pytest.raises(DREventNotRecorded, match="as of"):
                 audit_document(log, opened.originator_id, as_of=as_of)
             continue
         document = audit_document(log, opened.originator_id, as_of=as_of)
@@ -67,7 +67,7 @@ def test_as_of_is_the_fold_of_the_longest_prefix_recorded_until_then(
 
 @given(entries=logs(60))
 def test_a_replay_at_the_end_and_at_the_last_moment_are_the_same(entries: list[LogEntry]) -> None:
-    log = FakeStoryLog(entries)
+    log = FakeStreamLog(entries)
     latest = max(entry.domain_event.recorded_at for entry in entries)
     for opened in _dr_events(entries):
         now = audit_document(log, opened.originator_id)
@@ -80,7 +80,7 @@ def test_every_step_says_who_what_why_and_caused_by_which() -> None:
     walk = PortfolioWalk()
     dr_event = walk.happy()
     walk.do(dr_event.request_callback, kind="completed", body="{}")
-    document = audit_document(FakeStoryLog(walk.entries), dr_event.id)
+    document = audit_document(FakeStreamLog(walk.entries), dr_event.id)
     first, accepted, *others = document.steps
     assert (first.who, first.topic) == (f"utility:{UTILITY}", "dr-event.opened.v1")
     assert first.caused_by.kind == "command"
@@ -102,21 +102,21 @@ def test_every_step_says_who_what_why_and_caused_by_which() -> None:
 def test_a_dr_event_is_found_by_our_id_and_by_the_utilitys() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
-    log = FakeStoryLog(walk.entries)
+    log = FakeStreamLog(walk.entries)
     assert resolve_dr_event(log, "UTIL-1") == dr_event.id
     assert resolve_dr_event(log, str(dr_event.id)) == dr_event.id
-    with pytest.raises(UnknownStory, match="dr-events list"):
+    with pytest.raises(DREventNotRecorded, match="dr-events list"):
         resolve_dr_event(log, "UTIL-2")
 
 
 def test_the_id_of_a_stream_of_another_kind_is_that_of_no_dr_event() -> None:
     walk = PortfolioWalk()
     dr_event = walk.happy()
-    log = FakeStoryLog(walk.entries)
+    log = FakeStreamLog(walk.entries)
     streams = {entry.domain_event.originator_id for entry in walk.entries} - {dr_event.id}
     assert len(streams) > 3
     for stream in streams:
-        with pytest.raises(UnknownStory):
+        with pytest.raises(DREventNotRecorded):
             audit_document(log, stream)
 
 
@@ -126,5 +126,5 @@ def test_an_id_that_two_utilities_use_must_be_ours() -> None:
     provenance = walk.provenance(tenant="util-2")
     second = DREvent.open(provenance, utility_id="util-2", utility_event_id="UTIL-1")
     walk.log.save(second)
-    with pytest.raises(UnknownStory, match=f"{first.id}, {second.id}"):
-        resolve_dr_event(FakeStoryLog(walk.entries), "UTIL-1")
+    with pytest.raises(DREventNotRecorded, match=f"{first.id}, {second.id}"):
+        resolve_dr_event(FakeStreamLog(walk.entries), "UTIL-1")

@@ -14,14 +14,14 @@ from domain.dr_event import DREvent
 from projections.as_of.what_if import Change, NothingPlanned, NotInThePlan, Remeasured, what_if
 from projections.as_of.what_if_document import Part
 from projections.audit.replay import AuditDocument, audit_document
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk, logs
 
 TOLERANCE_KW = 1e-6
 
 
 def _planned(entries: list[LogEntry]) -> list[AuditDocument]:
-    log = FakeStoryLog(entries)
+    log = FakeStreamLog(entries)
     opened = [e.domain_event.originator_id for e in entries if isinstance(e.domain_event, DREvent.Opened)]
     documents = [audit_document(log, dr_event_id) for dr_event_id in opened]
     return [document for document in documents if document.dr_event.targets]
@@ -93,7 +93,7 @@ def served() -> AuditDocument:
     """Three facilities of 12 kW headroom at 10.1 kW each; all served and measured."""
     walk = PortfolioWalk()
     dr_event = walk.happy()
-    return audit_document(FakeStoryLog(walk.entries), dr_event.id)
+    return audit_document(FakeStreamLog(walk.entries), dr_event.id)
 
 
 def part_of(document: AuditDocument, facility_id: str, change: Change, **others: Any) -> Part:
@@ -183,4 +183,4 @@ def test_what_cannot_be_asked_is_named(served: AuditDocument) -> None:
     dr_event = walk.open_dr_event()
     walk.accept(dr_event)
     with pytest.raises(NothingPlanned, match="is accepted and has no plan"):
-        what_if(audit_document(FakeStoryLog(walk.entries), dr_event.id), Change(policy="abort"))
+        what_if(audit_document(FakeStreamLog(walk.entries), dr_event.id), Change(policy="abort"))

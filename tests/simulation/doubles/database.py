@@ -14,7 +14,7 @@ from application.ports.event_store.event_store import (
     EventStoreUnavailable,
     IdempotencyRecord,
     SaveBounds,
-    Saving,
+    SaveRequest,
     ScopedKey,
     TAggregate,
     VersionConflict,
@@ -124,7 +124,7 @@ class Session:
         if mishaps.strikes("database.conflicts_with_itself", name):
             raise VersionConflict("simulated: committed, tried again by the recorder, and met its own events")
 
-    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+    def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:

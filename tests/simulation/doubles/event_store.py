@@ -18,7 +18,7 @@ from application.ports.event_store.event_store import (
     IdempotencyRecord,
     KeyWithoutDomainEvents,
     SaveBounds,
-    Saving,
+    SaveRequest,
     ScopedKey,
     StreamNotFound,
     TAggregate,
@@ -73,7 +73,7 @@ class MemoryEventStore:
         if idempotency is not None:
             self._replies[idempotency.scope, idempotency.key] = idempotency
 
-    def save_each(self, savings: Sequence[Saving]) -> list[Exception | None]:
+    def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:

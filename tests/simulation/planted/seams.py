@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from application.command_bus.bus import Handler
-from application.command_bus.decision_context import Deciding, Decision, IdempotencyKey
+from application.command_bus.decision_context import Decision, DecisionContext, IdempotencyKey
 from application.handlers.dr_event.completion import complete_dr_event
 from application.ports.dispatch.building_control import BmsConnection, CommandStatus, ZoneCommand
 from application.ports.dispatch.work_queue import BmsWork, WorkItem
@@ -115,7 +115,7 @@ class SagaWithout(DispatchSaga):
         return [c for c in super().follow(domain_event) if not isinstance(c, self._forgotten)]
 
 
-def commit_regardless(command: Any, deciding: Deciding) -> Decision:
+def commit_regardless(command: Any, deciding: DecisionContext) -> Decision:
     """`commit_dispatch` without a look at the DR event."""
     dispatch = deciding.dispatch(command.dr_event_id, command.facility_id)
     dispatch.fail_unprepared(deciding.provenance, reason="not prepared when the window began")
@@ -123,7 +123,7 @@ def commit_regardless(command: Any, deciding: Deciding) -> Decision:
     return Decision(dispatch)
 
 
-def complete_counting_everybody(command: Any, deciding: Deciding) -> Decision:
+def complete_counting_everybody(command: Any, deciding: DecisionContext) -> Decision:
     """`complete_dr_event`, in which every facility is released as having served."""
     counting = copy(deciding)
 
@@ -144,7 +144,7 @@ class _AlwaysServed(Around):
 def by_days_of_24_hours(handler: Handler) -> Handler:
     """A judging handler for which a local day has 24 hours, counted from its midnight."""
 
-    def judge(command: Any, deciding: Deciding) -> Decision:
+    def judge(command: Any, deciding: DecisionContext) -> Decision:
         counting = copy(deciding)
 
         def facilities(facility_ids: Iterable[str]) -> dict[str, Any]:

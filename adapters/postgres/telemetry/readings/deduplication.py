@@ -51,7 +51,7 @@ def _place(reading: MeterReading) -> tuple[str, str, datetime]:
     return reading.facility_id, reading.meter_id, reading.ts
 
 
-def make_one_word(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
+def deduplicate(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
     """Keep of each moment of a meter the word that counts, and no other. The caller holds the partition's lock."""
     spans = [
         Span(n, facility_id, start, start, start + INTERVAL)

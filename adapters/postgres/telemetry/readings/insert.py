@@ -21,11 +21,11 @@ from adapters.postgres.telemetry.readings.deduplication import new_to
 from adapters.postgres.telemetry.readings.recent import (
     RecentRow,
     add_recent,
-    are_alone,
     are_due,
+    is_buffered,
     recent_row,
+    record_drained,
     take,
-    tell_filed,
 )
 from domain.telemetry.facility_rollups import LOOK_AHEAD_S, SETTLED_AFTER
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
@@ -119,7 +119,7 @@ def batch_of(
 
 
 def _written(partition: int, readings: ReadingBlock) -> Written:
-    alone = are_alone(partition, readings)
+    alone = is_buffered(partition, readings)
     if not alone.any():
         return Written(chunks_of(readings), None)
     if alone.all():
@@ -158,7 +158,7 @@ def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> 
         note(conn, noting)
     if due is not None:
         adding.append(chunks_of(take(conn, due)))
-        tell_filed(conn, due, left=sum(len(one.firsts) for one in waiting.get(due, [])), at=at)
+        record_drained(conn, due, left=sum(len(one.firsts) for one in waiting.get(due, [])), at=at)
     _put(conn, adding, [one for rows in waiting.values() for one in rows])
     return found
 
@@ -174,7 +174,7 @@ def file_recent(conn: Connection, partition: int, *, at: datetime) -> None:
     """What waits of a partition becomes chunks. The caller holds its lock."""
     if conn.execute(_WAITS, (partition,)).fetchone() is not None:
         copy_chunks(conn, [chunks_of(take(conn, partition))])
-        tell_filed(conn, partition, left=0, at=at)
+        record_drained(conn, partition, left=0, at=at)
 
 
 def _moved(

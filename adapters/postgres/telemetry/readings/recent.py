@@ -83,7 +83,7 @@ class RecentRow(msgspec.Struct, frozen=True):
     """When it was measured, likewise."""
 
 
-def are_alone(partition: int, block: ReadingBlock) -> BoolArray:
+def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
     """Of each reading, whether it waits for others. Whose partition is another is found by nobody here."""
     few = block.counts < FEW
     if few.any():
@@ -95,7 +95,7 @@ def are_alone(partition: int, block: ReadingBlock) -> BoolArray:
 
 
 def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
-    """`block` holds what `are_alone` says of one partition, and is not empty."""
+    """`block` holds what `is_buffered` says of one partition, and is not empty."""
     count, facility_ids = len(block), block.facility_of_each()
     arrays = [
         (_INTEGER, elements_of(">i4", _signed(_places(facility_ids)))),
@@ -129,7 +129,7 @@ def take(conn: Connection, partition: int) -> ReadingBlock:
         return _block(cursor.execute(_TAKEN.encode(), (partition,)).fetchall())
 
 
-def tell_filed(conn: Connection, partition: int, *, left: int, at: datetime) -> None:
+def record_drained(conn: Connection, partition: int, *, left: int, at: datetime) -> None:
     """How many readings wait now that what waited before is filed."""
     conn.execute(_FILED, {"partition": partition, "left": left, "at": at})
 

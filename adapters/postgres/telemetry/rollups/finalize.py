@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from adapters.postgres.telemetry.dirty_intervals import due, forget
-from adapters.postgres.telemetry.readings.deduplication import make_one_word
+from adapters.postgres.telemetry.readings.deduplication import deduplicate
 from adapters.postgres.telemetry.readings.insert import file_recent
 from adapters.postgres.telemetry.rollups.compute import computed, read_for
 from adapters.postgres.telemetry.rollups.meter_presence import note_presence
@@ -43,7 +43,7 @@ def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: in
     keep_values(conn, found.newest, [quarters[n] for n in old])
     corrected = keep_rollups(conn, found, old, at)
     if found.repeated:
-        make_one_word(conn, found.repeated)
+        deduplicate(conn, found.repeated)
     forget(conn, quarters)
     conn.execute(_SETTLED_BY, {"at": at, "partition": partition})
     return Settled(quarters=len(quarters), corrected=corrected, more=len(quarters) < len(every))

@@ -18,7 +18,7 @@ FROM unsettled_quarters WHERE starts_at <= %(due)s ORDER BY waits_s DESC LIMIT 1
 """
 
 
-class PostgresSettlingLag:
+class PostgresFinalizingLag:
     """`pool`'s connections find the schema by their search_path."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from domain.dr_event import CallbackKind
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, past_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Listing
 
 
@@ -35,7 +35,7 @@ class CallbackController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], *, as_of: AsOfQuery = None
     ) -> Listing[CallbackDocument]:
         """None where the notification named no address. Each belongs to a step of the DR event, so they are few."""
-        row = (await story_of(request, dr_event_id, past_of(as_of))).dr_event
+        row = (await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event
         items = [
             CallbackDocument(callback_id=UUID(callback_id), **msgspec.structs.asdict(callback))
             for callback_id, callback in row.callbacks.items()

@@ -15,10 +15,10 @@ from application.commands.dr_event import CancelDREvent, Cancellation
 from interfaces.web.api.webhook.responses import ended
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, past_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, story_of
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
-from interfaces.web.requests.read_your_writes import when_caught_up
+from interfaces.web.requests.read_your_writes import wait_for_projections
 from projections.dispatch.projection import DispatchRow, MeasurementRow
 from projections.dr_event.projection import DREventRow
 
@@ -85,7 +85,7 @@ class DREventController(Controller):
     ) -> Response[Listing[DREventRow]]:
         return await shared_listing(
             edge_of(request),
-            await dr_events_of(request, past_of(as_of)),
+            await dr_events_of(request, parse_as_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility},
             tenant=request.user.utility_id,
             cursor=cursor,
@@ -97,8 +97,8 @@ class DREventController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[DREventRow]:
         """With `Prefer: wait=N` (s, at most 10) it knows all that was answered before if it says that it waited."""
-        headers = await when_caught_up(request, "dr_events")
-        return Response((await story_of(request, dr_event_id, past_of(as_of))).dr_event, headers=headers)
+        headers = await wait_for_projections(request, "dr_events")
+        return Response((await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event, headers=headers)
 
     @get("/{dr_event_id:uuid}/dispatches", summary="Each facility's part in it")
     async def dispatches(
@@ -111,10 +111,10 @@ class DREventController(Controller):
         as_of: AsOfQuery = None,
     ) -> Response[Listing[DispatchDocument]]:
         """`Prefer: wait=N` as for the DR event itself."""
-        headers = await when_caught_up(request, "dr_events", "dispatches")
+        headers = await wait_for_projections(request, "dr_events", "dispatches")
         answer = await shared_listing(
             edge_of(request),
-            (await story_of(request, dr_event_id, past_of(as_of))).dispatches,
+            (await story_of(request, dr_event_id, parse_as_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,
             cursor=cursor,

@@ -13,7 +13,7 @@ from domain.dr_event import Batch, DREventStatus, Outcome, SettlementStatus
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, past_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
 from projections.as_of.dr_event import measured_intervals
 from projections.dispatch.projection import DispatchRow, MeasurementRow, key_of
@@ -87,7 +87,7 @@ class PerformanceController(Controller):
         as_of: AsOfQuery = None,
     ) -> PerformanceDocument:
         """`status` is that of a facility's dispatch."""
-        story = await story_of(request, dr_event_id, past_of(as_of))
+        story = await story_of(request, dr_event_id, parse_as_of(as_of))
         page = await asyncio.to_thread(
             listing_of,
             story.dispatches,
@@ -107,7 +107,7 @@ class PerformanceController(Controller):
         *,
         as_of: AsOfQuery = None,
     ) -> FacilityPerformanceDocument:
-        past = past_of(as_of)
+        past = parse_as_of(as_of)
         story = await story_of(request, dr_event_id, past)
         key = key_of(dr_event_id, facility_id)
         row = await asyncio.to_thread(story.dispatches.get, key, tenant=request.user.utility_id)

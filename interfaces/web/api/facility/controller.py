@@ -9,7 +9,7 @@ from application.facility.portfolio_entries import FacilityEntry
 from interfaces.web.api.facility.registration import FacilityRegistration, registered
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, facilities_of, past_of
+from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
 from projections.as_of.dr_event import facility_as_of
@@ -33,7 +33,7 @@ class FacilityController(Controller):
         as_of: AsOfQuery = None,
     ) -> Response[Listing[FacilityRow]]:
         """A key of one facility sees that one alone."""
-        past = past_of(as_of)
+        past = parse_as_of(as_of)
         if request.user.facility_id is not None:
             return Response(Listing(items=(await _facility_of(request, request.user.facility_id, past),)))
         return await shared_listing(
@@ -57,7 +57,7 @@ class FacilityController(Controller):
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityRow:
         """Its zones, limits, programs and reservations; how its BMS does is at `/health`."""
-        return await _facility_of(request, facility_id, past_of(as_of))
+        return await _facility_of(request, facility_id, parse_as_of(as_of))
 
 
 async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None) -> FacilityRow:

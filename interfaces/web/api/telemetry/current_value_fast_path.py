@@ -45,7 +45,7 @@ class _Made(NamedTuple):
     body: bytes
 
 
-class LeanCurrent:
+class CurrentValueFastPath:
     """Over the same edge as the routes."""
 
     def __init__(self, edge: Edge, metrics: WebMetrics) -> None:

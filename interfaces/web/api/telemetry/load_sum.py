@@ -21,7 +21,7 @@ from domain.time_series.windows import TimeWindow
 from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
-from interfaces.web.requests.as_of import AsOfQuery, past_of, story_of
+from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Cursor, listing_of
 from projections.as_of.measured_load import MeasuredStep, measured_loads
 from projections.dispatch.projection import DispatchRow
@@ -112,7 +112,7 @@ class DREventLoadController(Controller):
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> DREventLoadDocument:
         """With `as_of`, readings up to then, as they are known today: telemetry is not rewound."""
-        past, collaborators = past_of(as_of), collaborators_of(request)
+        past, collaborators = parse_as_of(as_of), collaborators_of(request)
         row, dispatches = await story_of(request, dr_event_id, past)
         if row.starts_at is None or row.ends_at is None:
             raise Problem("not-found", "it has no window yet (then): only its cancellation has come")

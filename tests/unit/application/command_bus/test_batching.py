@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import Asked, CommandBus, Outcome
 from application.commands.facility import OptOutFacility, RegisterFacility, StartMaintenance
 from application.handlers import HANDLERS
@@ -44,7 +44,7 @@ def bus() -> CountingBus:
 
 def given_together(bus: CommandBus, *commands: Any) -> list[Any]:
     async def story() -> list[Any]:
-        gathered = GatheredCommands(bus)
+        gathered = CommandBatcher(bus)
         return await asyncio.gather(
             *(gathered.handle(command, CONTEXT) for command in commands), return_exceptions=True
         )
@@ -76,7 +76,7 @@ def test_what_ends_the_call_ends_every_command_of_it_and_the_next_one_is_carried
     bus: CountingBus,
 ) -> None:
     async def story() -> None:
-        gathered = GatheredCommands(bus)
+        gathered = CommandBatcher(bus)
         bus.error = EventStoreUnavailable("gone")
         ended = await asyncio.gather(
             *(gathered.handle(maintenance(f"fac-{number}"), CONTEXT) for number in range(2)),
@@ -92,7 +92,7 @@ def test_what_ends_the_call_ends_every_command_of_it_and_the_next_one_is_carried
 
 def test_a_caller_that_is_gone_keeps_no_other_from_its_answer(bus: CountingBus) -> None:
     async def story() -> None:
-        gathered = GatheredCommands(bus)
+        gathered = CommandBatcher(bus)
         gone = asyncio.create_task(gathered.handle(maintenance("fac-0"), CONTEXT))
         stays = asyncio.create_task(gathered.handle(maintenance("fac-1"), CONTEXT))
         await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from application.command_bus.bus import (
     TooManyConflicts,
     UnhandledCommand,
 )
-from application.command_bus.decision_context import CommandContext, Deciding, Decision, IdempotencyKey
+from application.command_bus.decision_context import CommandContext, Decision, DecisionContext, IdempotencyKey
 from application.commands.dr_event import Judgement
 from application.commands.facility import EndMaintenance, RegisterFacility, StartMaintenance
 from application.handlers import HANDLERS
@@ -144,7 +144,7 @@ def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
     """The other made the command superfluous: nothing is recorded any more."""
     store, bus = contested()
 
-    def overtaken(command: StartMaintenance, deciding: Deciding) -> Decision:
+    def overtaken(command: StartMaintenance, deciding: DecisionContext) -> Decision:
         decision = HANDLERS[StartMaintenance](command, deciding)
         if store.saves == 0:
             bus.handle(command, CONTEXT)
@@ -160,7 +160,7 @@ def test_after_a_lost_race_the_decision_is_made_on_what_won() -> None:
 def test_who_loses_a_race_for_the_key_gets_the_winners_answer() -> None:
     store, _ = contested()
 
-    def overtaken(command: StartMaintenance, deciding: Deciding) -> Decision:
+    def overtaken(command: StartMaintenance, deciding: DecisionContext) -> Decision:
         facility = deciding.store.load(Facility, facility_stream_id("fac-001"))
         facility.start_maintenance(deciding.provenance, reason=command.reason)
         if store.saves == 0:
@@ -174,7 +174,7 @@ def test_who_loses_a_race_for_the_key_gets_the_winners_answer() -> None:
     assert loser.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "winner"
 
 
-def _won(command: StartMaintenance, deciding: Deciding) -> Decision:
+def _won(command: StartMaintenance, deciding: DecisionContext) -> Decision:
     other = Facility.register(
         deciding.provenance, facility_id="fac-009", tz="UTC", latitude=0, longitude=0, weather_cell="c"
     )
@@ -192,7 +192,7 @@ def test_a_refusal_of_the_domain_reaches_the_caller_and_saves_nothing() -> None:
     assert store.saves == 0
 
 
-def _refuse(command: StartMaintenance, deciding: Deciding) -> Decision:
+def _refuse(command: StartMaintenance, deciding: DecisionContext) -> Decision:
     raise FacilityNotAvailable("no")
 
 

@@ -16,7 +16,7 @@ def test_a_check_waits_until_the_last_command_is_carried_out() -> None:
                 order.append(name)
 
         async def check() -> None:
-            await precedence.give_way(60.0)
+            await precedence.yield_to_commands(60.0)
             order.append("check")
 
         async with asyncio.TaskGroup() as tasks:
@@ -37,7 +37,7 @@ def test_a_check_waits_for_no_command_that_hangs() -> None:
     async def run() -> str:
         precedence = Precedence()
         with precedence.command():
-            await precedence.give_way(0.01)
+            await precedence.yield_to_commands(0.01)
             return "checked"
 
     assert asyncio.run(run()) == "checked"
@@ -50,7 +50,7 @@ def test_with_no_command_a_check_begins_at_once() -> None:
             with precedence.command():
                 raise RuntimeError("a command that ends by an error is over too")
         except RuntimeError:
-            waiting = asyncio.ensure_future(precedence.give_way(60.0))
+            waiting = asyncio.ensure_future(precedence.yield_to_commands(60.0))
             await asyncio.sleep(0.01)
             return waiting.done()
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
 from application.commands.dispatch import (
     AttemptBmsCommand,
@@ -22,7 +22,7 @@ from application.commands.dispatch import (
 )
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.dispatch.execution.command_execution import LONGEST_WAIT_S
-from application.dispatch.execution.executor import MAX_TRIES, BmsCalls
+from application.dispatch.execution.executor import MAX_TRIES, DispatchExecutor
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_entries import BmsProfile
 from application.ports.dispatch.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
@@ -74,9 +74,9 @@ class Rig:
     def build(self, profile: BmsProfile) -> None:
         self.building = Building("fac-001", ENTRY.zones, record=self.journal.append, profile=profile)
         self.control = FakeBuildingControl([self.building], clock=self.story.clock)
-        self.calls = BmsCalls(
+        self.calls = DispatchExecutor(
             store=self.story.store,
-            commands=GatheredCommands(self.story.bus),
+            commands=CommandBatcher(self.story.bus),
             control=self.control,
             clock=self.story.clock,
             dead_letters=self.dead_letters,
@@ -284,14 +284,14 @@ def test_a_stream_that_a_newer_release_wrote_to_is_no_fault_of_the_bms(
 ) -> None:
     """Nothing is given up: the work comes again, to a worker that can read it."""
     rig.fail_next("unreachable")
-    handle = GatheredCommands.handle
+    handle = CommandBatcher.handle
 
-    async def unreadable(commands: GatheredCommands, command: object, *context: object) -> object:
+    async def unreadable(commands: CommandBatcher, command: object, *context: object) -> object:
         if isinstance(command, AttemptBmsCommand):
             raise UnknownTopic("a newer release wrote it")
         return await handle(commands, command, *context)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(GatheredCommands, "handle", unreadable)
+    monkeypatch.setattr(CommandBatcher, "handle", unreadable)
     with pytest.raises(UnknownTopic):
         rig.carry_out("prepare")
     assert rig.recorded(Dispatch.BmsCommandGaveUp) == []
@@ -309,11 +309,11 @@ def test_a_busy_bms_is_left_alone_for_as_long_as_it_asks_in_reason(
             raise BmsBusy("HTTP 429", asked_s)
         return await executed(connection, command)
 
-    async def pause(_: BmsCalls, number: int, least: float = 0.0) -> None:
+    async def pause(_: DispatchExecutor, number: int, least: float = 0.0) -> None:
         waits.append(least)
 
     monkeypatch.setattr(rig.control, "execute", execute)
-    monkeypatch.setattr(BmsCalls, "pause", pause)
+    monkeypatch.setattr(DispatchExecutor, "pause", pause)
     rig.carry_out("prepare")
     assert waits == [least_s]
     assert rig.dispatch.status == "prepared"

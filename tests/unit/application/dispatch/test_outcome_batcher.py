@@ -9,7 +9,7 @@ import pytest
 
 from application.commands.dispatch import DispatchCommand, RecordBmsSuccess
 from application.commands.dispatch_batch import BmsSuccess, RecordBmsSuccesses
-from application.dispatch.execution.outcome_batcher import Successes
+from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Setpoint
 
@@ -53,8 +53,10 @@ class Log:
             self.saves.append([command.command_id.int])
         self.changed.set()
 
-    def successes(self, company_s: float) -> Successes:
-        return Successes(WORK, self.record, lambda _, text: self.reached.append(text), company_s=company_s)
+    def successes(self, company_s: float) -> OutcomeBatcher:
+        return OutcomeBatcher(
+            WORK, self.record, lambda _, text: self.reached.append(text), company_s=company_s
+        )
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from application.command_bus.batching import GatheredCommands
+from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
 from application.commands.dr_event import ModifyDREvent, PlanDREvent, StartDREvent
 from application.handlers import HANDLERS
@@ -36,7 +36,7 @@ def drawing(there: InProcess, *drawn: int) -> Story:
     story.bus = CommandBus(
         story.store, story.clock, HANDLERS, forecasts=story.forecasts, draw_s=lambda most: left.pop(0)
     )
-    there.relay = type(there.relay)(**{**vars(there.relay), "commands": GatheredCommands(story.bus)})
+    there.relay = type(there.relay)(**{**vars(there.relay), "commands": CommandBatcher(story.bus)})
     return story
 
 

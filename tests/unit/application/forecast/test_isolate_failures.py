@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from application.forecast.cycle_weather import WeatherDesk
-from application.forecast.isolate_failures import each_alone
+from application.forecast.cycle_weather import CycleWeather
+from application.forecast.isolate_failures import map_isolating_failures
 from application.ports.weather.source import WeatherReport
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.weather.source import FakeWeatherSource
@@ -17,11 +17,11 @@ def test_who_cannot_be_answered_is_told_why_and_the_others_are_answered() -> Non
     def halves(numbers: Sequence[int]) -> list[float]:
         return [1 / number for number in numbers]
 
-    found = each_alone([2, 0, 4], halves)
+    found = map_isolating_failures([2, 0, 4], halves)
     assert [found[0], found[2]] == [0.5, 0.25]
     assert isinstance(found[1], ZeroDivisionError)
-    assert each_alone([1, 2], halves) == [1.0, 0.5]
-    assert each_alone([], halves) == []
+    assert map_isolating_failures([1, 2], halves) == [1.0, 0.5]
+    assert map_isolating_failures([], halves) == []
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_an_answer_that_no_adapter_understood_is_no_weather_for_its_cell_alone(e
                 raise error
             return await super().hourly(cell, starts_at, ends_at)
 
-    desk = WeatherDesk(Nonsense(issued_at=NOON), FakeClock())
+    desk = CycleWeather(Nonsense(issued_at=NOON), FakeClock())
     found = asyncio.run(desk.ask(["bad", "good"], NOON, NOON.replace(hour=20)))
     assert found["bad"].report is None
     assert "not understood" in (found["bad"].problem or "")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from application.forecast.model_registry import NEW_AT_ONCE, ModelShelf
+from application.forecast.model_registry import NEW_AT_ONCE, ModelRegistry
 from application.ports.forecast.load_forecaster import TrainedModel
 from tests.fakes.forecast.models import FakeForecastModels
 
@@ -18,7 +18,7 @@ def model(at: datetime, *, uses_weather: bool = True) -> TrainedModel:
 
 
 def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
-    shelf, ids = ModelShelf(), ["a", "b", "c"]
+    shelf, ids = ModelRegistry(), ["a", "b", "c"]
     assert shelf.new(ids, START) == ids
     assert shelf.due(ids, START) == []
     for one in ids:
@@ -28,14 +28,14 @@ def test_who_has_no_model_is_trained_at_once_and_then_once_a_day() -> None:
 
 
 def test_a_model_without_weather_is_tried_again_sooner() -> None:
-    shelf = ModelShelf()
+    shelf = ModelRegistry()
     shelf.put({"a": model(START, uses_weather=False)})
     assert shelf.due(["a"], START + timedelta(hours=5)) == []
     assert shelf.due(["a"], START + timedelta(hours=6)) == ["a"]
 
 
 def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after_it() -> None:
-    shelf, ids = ModelShelf(), [f"fac-{number:04}" for number in range(2_000)]
+    shelf, ids = ModelRegistry(), [f"fac-{number:04}" for number in range(2_000)]
     trained: Counter[int] = Counter()
     latest: dict[str, datetime] = {}
     for cycle in range(3 * 96):
@@ -52,7 +52,7 @@ def test_thousands_that_were_trained_at_one_start_are_spread_over_the_days_after
 
 
 def test_new_facilities_do_not_wait_for_old_ones() -> None:
-    shelf, ids = ModelShelf(), [f"fac-{number:04}" for number in range(500)]
+    shelf, ids = ModelRegistry(), [f"fac-{number:04}" for number in range(500)]
     for one in ids:
         shelf.put({one: model(START)})
     assert shelf.new([*ids, "new"], START) == ["new"]
@@ -60,9 +60,9 @@ def test_new_facilities_do_not_wait_for_old_ones() -> None:
 
 def test_another_process_goes_on_with_the_models_of_this_one() -> None:
     kept = FakeForecastModels()
-    ModelShelf(kept).put({"a": model(START), "b": model(START)})
+    ModelRegistry(kept).put({"a": model(START), "b": model(START)})
     kept.keep({"c": msgspec.structs.replace(model(START), version="0")})
-    other = ModelShelf(kept, readable=lambda one: one.version == "1")
+    other = ModelRegistry(kept, readable=lambda one: one.version == "1")
     other.recall(["a", "b", "c", "d"], START)
     assert other.new(["a", "b", "c", "d"], START) == ["c", "d"]
     assert other.get("a") == model(START)
@@ -71,13 +71,13 @@ def test_another_process_goes_on_with_the_models_of_this_one() -> None:
 def test_a_cycle_of_the_past_knows_no_model_that_was_trained_later() -> None:
     kept = FakeForecastModels()
     kept.keep({"a": model(START), "b": model(START + CYCLE)})
-    shelf = ModelShelf(kept)
+    shelf = ModelRegistry(kept)
     shelf.recall(["a", "b"], START)
     assert shelf.new(["a", "b"], START) == ["b"]
 
 
 def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
-    shelf = ModelShelf()
+    shelf = ModelRegistry()
     ids = [f"fac-{number:04}" for number in range(NEW_AT_ONCE + 10)]
     first = shelf.new(ids, START)
     assert first == ids[:NEW_AT_ONCE]
@@ -85,7 +85,7 @@ def test_facilities_that_cannot_be_trained_keep_nobody_waiting() -> None:
 
 
 def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> None:
-    shelf = ModelShelf()
+    shelf = ModelRegistry()
     shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
     soon, later = START + CYCLE * 3, START + CYCLE * 4
     assert shelf.new(["a", "b"], soon) == ["b"]
@@ -97,7 +97,7 @@ def test_who_could_not_be_trained_is_left_alone_for_an_hour_and_told_why() -> No
 
 
 def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again() -> None:
-    shelf = ModelShelf()
+    shelf = ModelRegistry()
     shelf.put({"b": model(START), "c": model(START, uses_weather=False)})
     shelf.tried_in_vain({"a": "12 hours of load are known of a"}, START)
     back = START - CYCLE
@@ -110,7 +110,7 @@ def test_after_a_clock_was_set_back_nobody_is_left_alone_until_it_is_there_again
 
 def test_models_that_cannot_be_trained_again_keep_nobody_elses_from_it() -> None:
     """Their histories are gone; they stay the oldest ones."""
-    shelf = ModelShelf()
+    shelf = ModelRegistry()
     gone = [f"gone-{number}" for number in range(20)]
     shelf.put({one: model(START) for one in [*gone, "new", "newer"]})
     tried: set[str] = set()

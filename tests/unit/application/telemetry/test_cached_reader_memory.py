@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.telemetry.cached_reader import LEAST_BYTES, FreshAnswers
+from application.telemetry.cached_reader import LEAST_BYTES, ReadThroughCache
 from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -21,7 +21,7 @@ class House:
 
     def __init__(self, remembered_bytes: int) -> None:
         self.asked: list[str] = []
-        self.answers = FreshAnswers(
+        self.answers = ReadThroughCache(
             "text",
             self._load,
             Text,

@@ -14,7 +14,7 @@ from application.telemetry.cached_reader import FRESH_S
 from application.telemetry.current_values import CurrentValues, WriteThrough
 from domain.telemetry.meter_reading import MeterReading
 from tests.fakes.clock import FakeClock
-from tests.fakes.shared_cache import FakeCurrentCache
+from tests.fakes.shared_cache import FakeSharedCache
 from tests.fakes.telemetry.store import FakeTelemetryStore
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ class House:
     def __init__(self, shared: "House | None" = None, *, has_cache: bool = True) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
         self.store: CountingStore = shared.store if shared else CountingStore()
-        self.cache: FakeCurrentCache = shared.cache if shared else FakeCurrentCache()
+        self.cache: FakeSharedCache = shared.cache if shared else FakeSharedCache()
         self.values = CurrentValues(self.store, self.clock, self.cache if has_cache else None)
 
     def reading(self, facility: str = "a", kw: float = 10.0) -> None:

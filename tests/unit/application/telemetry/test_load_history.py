@@ -13,7 +13,7 @@ from application.telemetry.load_history import HistorySources, HistoryTooLong, L
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.clock import FakeClock
-from tests.fakes.shared_cache import FakeCurrentCache
+from tests.fakes.shared_cache import FakeSharedCache
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
@@ -38,7 +38,7 @@ class House:
     def __init__(self, shared: "House | None" = None) -> None:
         self.clock: FakeClock = shared.clock if shared else FakeClock(NOW)
         self.store: CountingStore = shared.store if shared else CountingStore()
-        self.cache: FakeCurrentCache = shared.cache if shared else FakeCurrentCache()
+        self.cache: FakeSharedCache = shared.cache if shared else FakeSharedCache()
         rollups = FakeTelemetryRollups(self.store, self.clock)
         self.sources = HistorySources(self.store, rollups, FakeMeterPowers(self.store))
         self.histories = LoadHistories(self.sources, self.clock, self.cache)

@@ -7,19 +7,19 @@ import pytest
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.cached_reader import FRESH_S
 from application.telemetry.current_values import CurrentValues
-from application.telemetry.rate_limited_reads import CurrentReads
+from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from tests.unit.application.telemetry.test_current_values import House, settled
 
 
-def reads_of(house: House, *, remembered: int | None = None) -> CurrentReads:
+def reads_of(house: House, *, remembered: int | None = None) -> RateLimitedCurrentValues:
     values = house.values
     if remembered is not None:
         values = CurrentValues(house.store, house.clock, house.cache)
         values._current._most_remembered = remembered
-    return CurrentReads(values, house.cache, every_s=1e-9)
+    return RateLimitedCurrentValues(values, house.cache, every_s=1e-9)
 
 
-async def source_of(reads: CurrentReads, facility_id: str = "a") -> tuple[str, float | None]:
+async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> tuple[str, float | None]:
     read = await reads.read("key", facility_id)
     await settled()
     assert read.answer is not None

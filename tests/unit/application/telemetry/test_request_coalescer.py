@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from application.telemetry.request_coalescer import JoinedAsks
+from application.telemetry.request_coalescer import RequestCoalescer
 
 
 class Slow:
@@ -31,7 +31,7 @@ class Slow:
 def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
     async def story() -> None:
         slow = Slow()
-        asks = JoinedAsks(slow)
+        asks = RequestCoalescer(slow)
         tasks = [asyncio.create_task(asks.get(["a"])) for _ in range(1_000)]
         await asyncio.sleep(0)
         slow.let.set()
@@ -44,7 +44,7 @@ def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
 def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
     async def story() -> None:
         slow = Slow()
-        asks = JoinedAsks(slow, most=3)
+        asks = RequestCoalescer(slow, most=3)
         tasks = [asyncio.create_task(asks.get([name])) for name in "abcdef"]
         await asyncio.sleep(0)
         tasks.append(asyncio.create_task(asks.get(["a", "g"])))
@@ -61,7 +61,7 @@ def test_questions_that_follow_each_other_may_be_kept_apart() -> None:
     async def story() -> None:
         slow = Slow()
         slow.let.set()
-        asks = JoinedAsks(slow, begins_every_s=0.2)
+        asks = RequestCoalescer(slow, begins_every_s=0.2)
         assert await asks.get(["a"]) == {"a": "A"}
         later = []
         for name in "abc":
@@ -76,7 +76,7 @@ def test_questions_that_follow_each_other_may_be_kept_apart() -> None:
 def test_at_most_so_many_questions_are_under_way() -> None:
     async def story() -> None:
         slow = Slow()
-        asks = JoinedAsks(slow, most=1, at_once=2)
+        asks = RequestCoalescer(slow, most=1, at_once=2)
         tasks = []
         for name in "abcd":
             tasks.append(asyncio.create_task(asks.get([name])))
@@ -92,7 +92,7 @@ def test_a_question_starts_in_the_very_step_in_which_the_one_before_ended() -> N
     async def story() -> None:
         slow = Slow()
         slow.let.set()
-        asks = JoinedAsks(slow)
+        asks = RequestCoalescer(slow)
         for _ in range(50):
             async with asyncio.timeout(10):
                 assert await asks.get(["a"]) == {"a": "A"}
@@ -105,7 +105,7 @@ def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
         slow = Slow()
         slow.failing = True
         slow.let.set()
-        asks = JoinedAsks(slow)
+        asks = RequestCoalescer(slow)
         answers = await asyncio.gather(*(asks.get(["a"]) for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [ConnectionError] * 3
         slow.failing = False
@@ -117,7 +117,7 @@ def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
 def test_who_stops_waiting_disturbs_nobody() -> None:
     async def story() -> None:
         slow = Slow()
-        asks = JoinedAsks(slow)
+        asks = RequestCoalescer(slow)
         impatient, patient = (asyncio.create_task(asks.get(["a"])) for _ in range(2))
         await asyncio.sleep(0)
         impatient.cancel()
@@ -133,7 +133,7 @@ def test_what_is_not_known_is_left_out_and_nothing_asked_is_no_question() -> Non
     async def story() -> None:
         slow = Slow()
         slow.let.set()
-        asks = JoinedAsks(slow)
+        asks = RequestCoalescer(slow)
         assert await asks.get(["unknown", "a"]) == {"a": "A"}
         assert await asks.get([]) == {}
         assert len(slow.asked) == 1

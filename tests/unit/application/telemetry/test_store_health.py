@@ -18,7 +18,7 @@ from application.telemetry.store_health import (
 )
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.loops.telemetry_monitor import TelemetryWatch
+from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
@@ -72,7 +72,7 @@ def test_what_is_long_ago_counts_no_more() -> None:
 def test_alerts_are_raised_and_cleared_by_process() -> None:
     alerts, clock, hand = FakeAlertRegistry(), FakeClock(), Hand()
     health = health_of([True] * 95 + [False] * 5, [3.0] * 50, hand)
-    watch = TelemetryWatch(health=health, alerts=alerts, clock=clock, process="aggregate")
+    watch = TelemetryMonitor(health=health, alerts=alerts, clock=clock, process="aggregate")
     asyncio.run(watch.look())
     assert {(alert.name, alert.subject) for alert in alerts.listed()} == {
         ("telemetry_write_errors", "aggregate"),

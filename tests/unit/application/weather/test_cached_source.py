@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from application.forecast.cycle_weather import WeatherDesk
+from application.forecast.cycle_weather import CycleWeather
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
-from application.weather.cached_source import RememberedWeather, hours_of
+from application.weather.cached_source import CachedWeatherSource, hours_of
 from domain.forecast import data_quality
 from domain.time_series.windows import IntervalSeries
 from tests.fakes.clock import FakeClock
-from tests.fakes.shared_cache import FakeCurrentCache
+from tests.fakes.shared_cache import FakeSharedCache
 
 START = datetime(2026, 7, 14, 20, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -51,7 +51,7 @@ def service(clock: FakeClock) -> Told:
 
 
 async def asked_at(
-    weather: RememberedWeather, clock: FakeClock, *, back: timedelta = 8 * DAY
+    weather: CachedWeatherSource, clock: FakeClock, *, back: timedelta = 8 * DAY
 ) -> WeatherReport:
     hour = clock.moment.replace(minute=0)
     return await weather.hourly("cell-1", hour - back, hour + HORIZON + HOUR)
@@ -59,7 +59,7 @@ async def asked_at(
 
 def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: Told) -> None:
     async def story() -> None:
-        weather = RememberedWeather(service, clock)
+        weather = CachedWeatherSource(service, clock)
         for _ in range(4):
             report = await asked_at(weather, clock)
             assert np.isfinite(report.temp_c.values).all()
@@ -74,7 +74,7 @@ def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: Told) -
 
 def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, service: Told) -> None:
     async def story() -> None:
-        weather = RememberedWeather(service, clock)
+        weather = CachedWeatherSource(service, clock)
         for _ in range(49):
             report = await asked_at(weather, clock)
             assert report.temp_c.values.tolist() == [
@@ -90,7 +90,7 @@ def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, servic
 
 def test_a_longer_past_than_is_known_is_asked_for(clock: FakeClock, service: Told) -> None:
     async def story() -> None:
-        weather = RememberedWeather(service, clock)
+        weather = CachedWeatherSource(service, clock)
         await asked_at(weather, clock)
         report = await asked_at(weather, clock, back=42 * DAY)
         assert np.isfinite(report.temp_c.values).all()
@@ -102,8 +102,8 @@ def test_a_longer_past_than_is_known_is_asked_for(clock: FakeClock, service: Tol
 
 def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None:
     async def story() -> None:
-        cache = FakeCurrentCache()
-        one, other = (RememberedWeather(service, clock, cache) for _ in range(2))
+        cache = FakeSharedCache()
+        one, other = (CachedWeatherSource(service, clock, cache) for _ in range(2))
         mine, theirs = await asked_at(one, clock), await asked_at(other, clock)
         assert len(service.asked) == 1
         assert theirs.issued_at == mine.issued_at
@@ -114,9 +114,9 @@ def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None
 
 def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, service: Told) -> None:
     async def story() -> None:
-        cache = FakeCurrentCache()
+        cache = FakeSharedCache()
         cache.available = False
-        weather = RememberedWeather(service, clock, cache)
+        weather = CachedWeatherSource(service, clock, cache)
         await asked_at(weather, clock)
         await asked_at(weather, clock)
         assert len(service.asked) == 1
@@ -126,9 +126,9 @@ def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, s
 
 def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: Told) -> None:
     async def story() -> None:
-        cache = FakeCurrentCache()
+        cache = FakeSharedCache()
         await cache.put_many({"weather:cell-1": b"[1, 2]"}, kept_wall_s=60.0)
-        assert (await asked_at(RememberedWeather(service, clock, cache), clock)).issued_at == START
+        assert (await asked_at(CachedWeatherSource(service, clock, cache), clock)).issued_at == START
 
     asyncio.run(story())
 
@@ -137,12 +137,12 @@ def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
     clock: FakeClock, service: Told
 ) -> None:
     async def story() -> None:
-        cache = FakeCurrentCache()
-        await asked_at(RememberedWeather(service, clock, cache), clock)
+        cache = FakeSharedCache()
+        await asked_at(CachedWeatherSource(service, clock, cache), clock)
         service.away = True
         clock.moment += 5 * HOUR
         # A new process, which only the cache can tell of it.
-        report = await asked_at(RememberedWeather(service, clock, cache), clock)
+        report = await asked_at(CachedWeatherSource(service, clock, cache), clock)
         assert clock.moment - report.issued_at == 5 * HOUR
 
     asyncio.run(story())
@@ -152,7 +152,7 @@ def test_with_nothing_known_an_absent_service_is_named(clock: FakeClock, service
     async def story() -> None:
         service.away = True
         with pytest.raises(WeatherUnavailable, match="away"):
-            await asked_at(RememberedWeather(service, clock), clock)
+            await asked_at(CachedWeatherSource(service, clock), clock)
 
     asyncio.run(story())
 
@@ -162,7 +162,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
 ) -> None:
     """Each state by the quality that a forecast has in it."""
 
-    async def quality(desk: WeatherDesk) -> tuple[str, str, str | None]:
+    async def quality(desk: CycleWeather) -> tuple[str, str, str | None]:
         found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
         told = np.full(24, np.nan)
         if found.report is not None:
@@ -185,7 +185,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
         )
 
     async def story() -> None:
-        desk = WeatherDesk(RememberedWeather(service, clock), clock)
+        desk = CycleWeather(CachedWeatherSource(service, clock), clock)
         assert await quality(desk) == ("right", "", "full")
         service.away = True
         clock.moment += 2 * HOUR
@@ -211,7 +211,7 @@ def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
 
     async def story() -> None:
         service.ahead = timedelta(hours=8)
-        desk = WeatherDesk(service, clock)
+        desk = CycleWeather(service, clock)
         found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
         assert (found.is_usable, found.age_s) == (False, 0.0)
         assert "see what the contract covers" in (found.problem or "")

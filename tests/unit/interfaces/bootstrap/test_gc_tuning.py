@@ -5,9 +5,9 @@ import sys
 
 PROGRAM = """
 import gc
-from interfaces.bootstrap.gc_tuning import FULL_COLLECTION_ONE_IN, spare_what_is_there
+from interfaces.bootstrap.gc_tuning import FULL_COLLECTION_ONE_IN, freeze_startup_objects
 there = len(gc.get_objects())
-spare_what_is_there("http://127.0.0.1:1")
+freeze_startup_objects("http://127.0.0.1:1")
 assert gc.isenabled()
 assert gc.get_freeze_count() > 0.9 * there, (gc.get_freeze_count(), there)
 assert len(gc.get_objects()) < 0.1 * there, "what a full collection walks"

@@ -24,7 +24,7 @@ from interfaces.cli import dr_events, facilities, main
 from interfaces.cli.audit import commands
 from interfaces.web.guard.access import ACCESS
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.unit.interfaces.web.edge import Edge
 
@@ -102,7 +102,7 @@ class System:
 
     def __init__(self, entries: list[LogEntry], still_open: ExitStack) -> None:
         self._open = still_open
-        self.models, self.log = FakeReadModels(entries), FakeStoryLog(entries)
+        self.models, self.log = FakeReadModels(entries), FakeStreamLog(entries)
 
     @cached_property
     def _door(self) -> tuple[TestClient[Litestar], dict[str, str]]:

@@ -13,13 +13,13 @@ from click.testing import CliRunner, Result
 
 from interfaces.cli import projections
 from interfaces.cli.audit import commands
-from projections.audit.replay import UnknownStory
+from projections.audit.replay import DREventNotRecorded
 from projections.engine.maintenance import RebuildReport, VerifyReport, compared
 from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import stored_form
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
 
 
@@ -53,7 +53,7 @@ def walk() -> PortfolioWalk:
 def models(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> FakeReadModels:
     made = FakeReadModels(walk.entries)
     stores = SimpleNamespace(
-        story_log=lambda: FakeStoryLog(walk.entries),
+        story_log=lambda: FakeStreamLog(walk.entries),
         read_models=lambda: made,
         events=walk.log,
         projection_maintenance=lambda: FakeMaintenance(walk, made),
@@ -104,7 +104,7 @@ def test_as_of_a_moment_the_state_is_that_of_the_moment(walk: PortfolioWalk, mod
 
 def test_a_replay_of_an_unknown_dr_event_says_what_to_do(models: FakeReadModels) -> None:
     result = run(commands.audit_group, "replay", "UTIL-404")
-    assert isinstance(result.exception, UnknownStory)
+    assert isinstance(result.exception, DREventNotRecorded)
     assert "gridproof dr-events list" in str(result.exception)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.broadcast.message import Audience
-from interfaces.web.broadcast.subscriber import LiveWatcher
+from interfaces.web.broadcast.subscriber import Subscriber
 from tests.fakes.live_feed import FakeLiveLog, FakeLogSignal
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.unit.interfaces.web.edge import SettableClock
@@ -73,11 +73,11 @@ class Live:
 
     def watcher(
         self, *, after: int | None = None, audience: Audience | None = None, may_stay: bool = True
-    ) -> LiveWatcher:
+    ) -> Subscriber:
         async def stays() -> bool:
             return may_stay
 
-        watcher = LiveWatcher(self.feed, audience or Audience(), after=after, may_stay=stays)
+        watcher = Subscriber(self.feed, audience or Audience(), after=after, may_stay=stays)
         self.feed.watchers.add(watcher)
         return watcher
 
@@ -103,7 +103,7 @@ async def running(log: FakeLiveLog | None = None, **options: Any) -> AsyncIterat
         await asyncio.wait({feeding})
 
 
-async def taken(watcher: LiveWatcher, *, until: int | None = None, parsed: Parsed | None = None) -> Parsed:
+async def taken(watcher: Subscriber, *, until: int | None = None, parsed: Parsed | None = None) -> Parsed:
     """What comes, up to that position (a heartbeat counts); without one, to the end of the stream."""
     parsed = parsed or Parsed()
     async with asyncio.timeout(WITHIN_S):

@@ -13,7 +13,7 @@ from projections.dr_event.projection import key_of as dr_event_key
 from projections.facility import key_of
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
@@ -38,7 +38,7 @@ class Watched:
             "meter_powers": FakeMeterPowers(store),
             "past_forecasts": past,
             "forecast_scores": FakeForecastScores(),
-            "story_log": FakeStoryLog(),
+            "story_log": FakeStreamLog(),
         }
         store.write_readings(0, 1, [*_drawing("fac-001", 12.0, 60), *_drawing("fac-002", 20.0, 30)])
         for facility_id, kw in (("fac-001", 11.0), ("fac-002", 19.0)):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.unit.interfaces.web.edge import Edge, problem_of
 
@@ -18,7 +18,7 @@ class Measured:
         self.dr_event = walk.happy()
         walk._tell(self.dr_event, 0)
         walk._tell(self.dr_event, 0)
-        self.edge = Edge(others={"story_log": FakeStoryLog(walk.entries)})
+        self.edge = Edge(others={"story_log": FakeStreamLog(walk.entries)})
         self.models = FakeReadModels(walk.entries)
         self.edge.read_models = self.models  # type: ignore[assignment]
 

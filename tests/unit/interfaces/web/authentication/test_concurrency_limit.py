@@ -5,7 +5,7 @@ from threading import Barrier, Event, Lock
 
 import pytest
 
-from interfaces.web.authentication.concurrency_limit import JudgingTurns
+from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit
 from interfaces.web.problems import Problem
 
 PATIENCE_S = 30.0
@@ -24,7 +24,7 @@ def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
             inside -= 1
 
     async def story() -> None:
-        turns = JudgingTurns(3)
+        turns = ConcurrencyLimit(3)
         await asyncio.gather(*(turns.judged(judge) for _ in range(12)))
 
     asyncio.run(story())
@@ -33,7 +33,7 @@ def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
 
 def test_turns_are_taken_in_the_order_of_asking() -> None:
     async def story() -> list[int]:
-        turns, order = JudgingTurns(1), list[int]()
+        turns, order = ConcurrencyLimit(1), list[int]()
         await asyncio.gather(*(turns.judged(order.append, number) for number in range(20)))
         return order
 
@@ -45,7 +45,7 @@ def test_one_that_is_refused_gives_its_turn_back() -> None:
         raise RuntimeError("refused")
 
     async def story() -> None:
-        turns = JudgingTurns(1)
+        turns = ConcurrencyLimit(1)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="refused"):
                 await turns.judged(refuse)
@@ -55,7 +55,7 @@ def test_one_that_is_refused_gives_its_turn_back() -> None:
 
 def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
     async def story() -> None:
-        turns, go_on = JudgingTurns(1, within_s=0.0), Event()
+        turns, go_on = ConcurrencyLimit(1, within_s=0.0), Event()
         first = asyncio.create_task(turns.judged(go_on.wait, PATIENCE_S))
         await asyncio.sleep(0)
         with pytest.raises(Problem) as refusal:
@@ -70,7 +70,7 @@ def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
 
 def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> None:
     async def story() -> None:
-        turns, begun, go_on = JudgingTurns(1), Event(), Event()
+        turns, begun, go_on = ConcurrencyLimit(1), Event(), Event()
 
         def judge() -> None:
             begun.set()

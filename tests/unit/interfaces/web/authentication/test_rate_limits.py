@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from interfaces.web.authentication.rate_limit import KeyRates
+from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.edge import ReadRates
 from projections.facility import key_of
-from tests.fakes.shared_cache import FakeCurrentCache
+from tests.fakes.shared_cache import FakeSharedCache
 from tests.unit.interfaces.web.api.test_facility_values import Watched
 from tests.unit.interfaces.web.api.test_reads import facility
 from tests.unit.interfaces.web.edge import codes_of, problem_of
@@ -16,7 +16,7 @@ from tests.unit.interfaces.web.edge import codes_of, problem_of
 CURRENT = "/api/facilities/fac-001/current"
 
 
-def watched(*, cache: FakeCurrentCache | None = None, current_per_s: float = 0.05) -> Watched:
+def watched(*, cache: FakeSharedCache | None = None, current_per_s: float = 0.05) -> Watched:
     made = Watched()
     made.reading()
     made.edge.others["cache"] = cache
@@ -27,7 +27,7 @@ def watched(*, cache: FakeCurrentCache | None = None, current_per_s: float = 0.0
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_key_reads_a_facility_once_and_then_is_told_when_again(cached: bool) -> None:
-    made = watched(cache=FakeCurrentCache() if cached else None)
+    made = watched(cache=FakeSharedCache() if cached else None)
     other = made.edge.key("dashboard")
     with made.edge.client() as client:
         assert client.get(CURRENT, headers=made.key).status_code == 200
@@ -41,7 +41,7 @@ def test_a_key_reads_a_facility_once_and_then_is_told_when_again(cached: bool) -
 
 
 def test_the_turns_are_shared_by_all_processes_of_a_cache() -> None:
-    cache = FakeCurrentCache()
+    cache = FakeSharedCache()
     made = watched(cache=cache)
     with made.edge.client() as first, made.edge.client() as second:
         assert first.get(CURRENT, headers=made.key).status_code == 200
@@ -49,7 +49,7 @@ def test_the_turns_are_shared_by_all_processes_of_a_cache() -> None:
 
 
 def test_while_the_cache_is_away_each_process_counts_for_itself() -> None:
-    cache = FakeCurrentCache()
+    cache = FakeSharedCache()
     cache.available = False
     made = watched(cache=cache)
     with made.edge.client() as client:
@@ -58,7 +58,7 @@ def test_while_the_cache_is_away_each_process_counts_for_itself() -> None:
 
 
 def test_a_turn_comes_again() -> None:
-    made = watched(cache=FakeCurrentCache(), current_per_s=20.0)
+    made = watched(cache=FakeSharedCache(), current_per_s=20.0)
     deadline = time.monotonic() + 20
     with made.edge.client() as client:
         assert client.get(CURRENT, headers=made.key).status_code == 200
@@ -67,7 +67,7 @@ def test_a_turn_comes_again() -> None:
 
 
 def test_a_cached_value_is_answered_the_short_way_as_the_long_way() -> None:
-    made = watched(cache=FakeCurrentCache(), current_per_s=1e9)
+    made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     with made.edge.client() as client:
         answers = [client.get(CURRENT, headers=made.key) for _ in range(3)]
     documents = [answer.json() for answer in answers]
@@ -82,7 +82,7 @@ def test_a_cached_value_is_answered_the_short_way_as_the_long_way() -> None:
 
 
 def test_the_short_way_is_counted_as_the_long_way() -> None:
-    made = watched(cache=FakeCurrentCache(), current_per_s=1e9)
+    made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     with made.edge.client() as client:
         for _ in range(3):
             client.get(CURRENT, headers=made.key)
@@ -95,7 +95,7 @@ def test_the_short_way_is_counted_as_the_long_way() -> None:
 
 @pytest.mark.parametrize("kind", ["none", "wrong", "utility", "another facility"])
 def test_the_short_way_lets_in_nobody_whom_the_long_way_does_not(kind: str) -> None:
-    made = watched(cache=FakeCurrentCache(), current_per_s=1e9)
+    made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     wrong = made.key["Authorization"][:-3] + "abc"
     keys: dict[str, tuple[dict[str, str], int]] = {
         "none": ({}, 401),
@@ -125,7 +125,7 @@ def test_all_else_is_limited_amply_by_key() -> None:
 
 def test_a_bucket_fills_again_and_holds_no_more_than_two_seconds() -> None:
     now = [100.0]
-    rates = KeyRates(10.0, monotonic=lambda: now[0])
+    rates = PerKeyRateLimiter(10.0, monotonic=lambda: now[0])
     assert [rates.wait_s("k") for _ in range(20)] == [0.0] * 20
     assert rates.wait_s("k") == pytest.approx(0.1)
     now[0] += 0.11
@@ -142,7 +142,7 @@ def many(client: Any, made: Watched, query: str) -> dict[str, Any]:
 
 
 def test_many_values_come_in_one_answer_and_one_round_trip() -> None:
-    cache = FakeCurrentCache()
+    cache = FakeSharedCache()
     made = watched(cache=cache)
     with made.edge.client() as client:
         first = many(client, made, "?ids=fac-002,fac-001,fac-404,fac-001")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from application.ports.live_feed import SERVING, LiveLogUnavailable, News
 from interfaces.web.broadcast import feed, ring_buffer, subscriber
 from interfaces.web.broadcast.message import Audience
-from interfaces.web.broadcast.subscriber import LiveWatcher
+from interfaces.web.broadcast.subscriber import Subscriber
 from tests.fakes.live_feed import FakeLiveLog, positions_of
 from tests.unit.interfaces.web.edge import NOW
 from tests.unit.interfaces.web.live import Live, Parsed, running, taken, until
@@ -61,7 +61,7 @@ def test_resumed_at_every_position_each_happening_comes_once(
     async def story() -> None:
         log = recorded(before)
         async with running(log, heartbeat_s=0.0) as live:
-            live.feed.ring = ring_buffer.LiveRing(0, most=kept)
+            live.feed.ring = ring_buffer.RingBuffer(0, most=kept)
             for gap in later:
                 log.record(gap=gap)
             for after in range(log.head + 1):
@@ -185,7 +185,7 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
     async def story() -> None:
         async with running() as live:
             await live.told_until(0)
-            live.feed.ring = ring_buffer.LiveRing(0, most=20)
+            live.feed.ring = ring_buffer.RingBuffer(0, most=20)
             slow, parsed = live.watcher(), Parsed()
             pieces = slow.pieces()
             for _ in range(2):
@@ -210,7 +210,7 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
         async with running() as live:
             await live.told_until(0)
             assert live.feed.ring is not None
-            live.feed.ring = ring_buffer.LiveRing(0, most=50)
+            live.feed.ring = ring_buffer.RingBuffer(0, most=50)
             slow = [live.watcher() for _ in range(5)]
             begun = [watcher.pieces() for watcher in slow]
             for pieces in begun:
@@ -229,14 +229,14 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
     asyncio.run(story())
 
 
-Ending = Callable[[Live, LiveWatcher], Awaitable[None]]
+Ending = Callable[[Live, Subscriber], Awaitable[None]]
 
 
-async def the_server_ends(live: Live, _: LiveWatcher) -> None:
+async def the_server_ends(live: Live, _: Subscriber) -> None:
     live.feed.end()
 
 
-async def the_key_is_revoked(live: Live, watcher: LiveWatcher) -> None:
+async def the_key_is_revoked(live: Live, watcher: Subscriber) -> None:
     watcher._check_at = 0.0
     live.log.record()
 
@@ -362,7 +362,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
         async with running(heartbeat_s=1_000) as live:
             live.feed._is_due = lambda *_: True  # type: ignore[method-assign]
             await live.told_until(0)
-            live.feed.ring = ring_buffer.LiveRing(0, most=kept)
+            live.feed.ring = ring_buffer.RingBuffer(0, most=kept)
             live.watcher()  # the feed looks while somebody watches
             await until(lambda: _subjects(live) == set())
             for number, step in enumerate(steps):

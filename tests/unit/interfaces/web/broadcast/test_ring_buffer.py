@@ -7,7 +7,7 @@ import pytest
 from application.ports.live_feed import LiveEntry
 from interfaces.web.broadcast import ring_buffer
 from interfaces.web.broadcast.message import Audience, LiveMessage, alert_message, heartbeat, log_message
-from interfaces.web.broadcast.ring_buffer import LiveRing
+from interfaces.web.broadcast.ring_buffer import RingBuffer
 
 EVERYTHING = Audience()
 
@@ -18,8 +18,8 @@ def of_log(position: int, facility_id: str | None = None) -> LiveMessage:
     )
 
 
-def filled(*positions: int, most: int = 100) -> LiveRing:
-    ring = LiveRing(0, most=most)
+def filled(*positions: int, most: int = 100) -> RingBuffer:
+    ring = RingBuffer(0, most=most)
     for position in positions:
         ring.publish([of_log(position)], position)
     return ring
@@ -40,7 +40,7 @@ def test_a_piece_is_bounded_and_the_next_goes_on_after_it(monkeypatch: pytest.Mo
 
 
 def test_what_does_not_concern_somebody_is_passed_over() -> None:
-    ring, dr_event_id = LiveRing(0), uuid4()
+    ring, dr_event_id = RingBuffer(0), uuid4()
     mine = of_log(2, "fac-001")
     ring.publish([of_log(1, "fac-002"), mine, of_log(3), alert_message(1, [], []), heartbeat(3)], 3)
     assert (
@@ -64,7 +64,7 @@ def test_what_is_no_longer_kept_cannot_be_gone_on_from() -> None:
 
 
 def test_positions_without_messages_count_as_told() -> None:
-    ring = LiveRing(0)
+    ring = RingBuffer(0)
     ring.publish([], 7)
     assert (ring.position, ring.last, ring.cursor_at(7)) == (7, 0, 0)
 

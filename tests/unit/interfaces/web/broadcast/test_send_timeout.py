@@ -2,12 +2,12 @@
 
 import asyncio
 
-from interfaces.web.broadcast.send_timeout import SendLimit
+from interfaces.web.broadcast.send_timeout import SendTimeout
 
 
 def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
     async def streaming(stuck: asyncio.Event) -> bool:
-        limit = SendLimit(0.2)
+        limit = SendTimeout(0.2)
         try:
             for _ in range(40):  # several times as long as the limit
                 limit.begin()
@@ -35,10 +35,10 @@ def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
 
 def test_who_is_cancelled_from_outside_is_told_apart() -> None:
     async def story() -> None:
-        begun, limits = asyncio.Event(), list[SendLimit]()
+        begun, limits = asyncio.Event(), list[SendTimeout]()
 
         async def streaming() -> None:
-            limits.append(SendLimit(60))
+            limits.append(SendTimeout(60))
             limits[0].begin()
             begun.set()
             await asyncio.sleep(60)

@@ -9,11 +9,11 @@ import pytest
 
 from domain.dr_event import DREvent
 from interfaces.web.caching import audit_cache
-from interfaces.web.caching.audit_cache import AuditAnswers
+from interfaces.web.caching.audit_cache import AuditDocumentCache
 from projections.audit import replay as audit_replay
-from projections.audit.replay import UnknownStory, audit_document
-from projections.audit.stream_log import StoryEntry, StoryLogUnavailable, ToldStory
-from tests.fakes.stream_log import FakeStoryLog
+from projections.audit.replay import DREventNotRecorded, audit_document
+from projections.audit.stream_log import StreamEntry, StreamLogUnavailable, StreamSlice
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
 
 
@@ -30,7 +30,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counted: list[int] = []
     replay: Callable[..., Any] = audit_replay.replay
 
-    def counting(entries: list[StoryEntry], *others: Any, **named: Any) -> Any:
+    def counting(entries: list[StreamEntry], *others: Any, **named: Any) -> Any:
         counted.append(len(entries))
         return replay(entries, *others, **named)
 
@@ -41,9 +41,9 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_same_log_is_folded_once_and_what_was_added_is_told(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
-    log = FakeStoryLog(walk.entries)
-    answers, dr_event = AuditAnswers(log), walk.dr_events[0]
-    shorter = FakeStoryLog(walk.entries[:-1])
+    log = FakeStreamLog(walk.entries)
+    answers, dr_event = AuditDocumentCache(log), walk.dr_events[0]
+    shorter = FakeStreamLog(walk.entries[:-1])
     log.entries, whole = shorter.entries, log.entries
     for _ in range(3):
         assert answers.encoded(dr_event.id, as_of=None) == expected(log, dr_event)
@@ -51,7 +51,7 @@ def test_the_same_log_is_folded_once_and_what_was_added_is_told(
     log.entries = whole
     assert answers.encoded(dr_event.id, as_of=None) == expected(log, dr_event)
     walk.open_dr_event()  # of another one: the position that it was taken at moves all the same
-    log.entries = FakeStoryLog(walk.entries).entries
+    log.entries = FakeStreamLog(walk.entries).entries
     told = msgspec.json.decode(answers.encoded(dr_event.id, as_of=None))
     assert told["position"] == log.head() > whole[-1].position
     assert answers.encoded(dr_event.id, as_of=None) == expected(log, dr_event)
@@ -60,13 +60,13 @@ def test_the_same_log_is_folded_once_and_what_was_added_is_told(
 def test_an_entry_that_was_tampered_with_is_told_as_it_stands_in_the_log(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
-    log = FakeStoryLog(walk.entries)
-    answers, dr_event = AuditAnswers(log), walk.dr_events[0]
+    log = FakeStreamLog(walk.entries)
+    answers, dr_event = AuditDocumentCache(log), walk.dr_events[0]
     assert b'"actor":"mallory"' not in answers.encoded(dr_event.id, as_of=None)
     place = next(n for n, e in enumerate(log.entries) if isinstance(e.domain_event, DREvent.Accepted))
     entry = log.entries[place]
     changed = msgspec.structs.replace(entry.domain_event, actor="mallory")
-    log.entries[place] = StoryEntry(entry.position, changed)
+    log.entries[place] = StreamEntry(entry.position, changed)
     told = answers.encoded(dr_event.id, as_of=None)
     assert told == expected(log, dr_event)
     assert b"mallory" in told
@@ -74,11 +74,11 @@ def test_an_entry_that_was_tampered_with_is_told_as_it_stands_in_the_log(
 
 
 def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, folds: list[int]) -> None:
-    log = FakeStoryLog(walk.entries)
+    log = FakeStreamLog(walk.entries)
     positions = [
         entry.position for entry in log.entries if entry.domain_event.originator_id == walk.dr_events[0].id
     ]
-    answers = AuditAnswers(log, most_entries=len(log.entries))
+    answers = AuditDocumentCache(log, most_entries=len(log.entries))
     for position in positions + positions[::-1]:
         told = answers.encoded(walk.dr_events[0].id, as_of=position)
         assert msgspec.json.decode(told)["position"] == position
@@ -90,15 +90,15 @@ def test_moments_are_remembered_apart_and_within_bounds(walk: PortfolioWalk, fol
 def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
     walk: PortfolioWalk, folds: list[int]
 ) -> None:
-    log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
+    log, dr_event = FakeStreamLog(walk.entries), walk.dr_events[0].id
     positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
     whole, once = positions[-1], positions[:5]
     for position in (whole, *once):
-        AuditAnswers(log).encoded(dr_event, as_of=position)
+        AuditDocumentCache(log).encoded(dr_event, as_of=position)
     most, *others = folds
     assert sum(others) > max(others) + 1
     folds.clear()
-    answers = AuditAnswers(log, most_entries=most + max(others) + 2 * len(walk.facilities) + 1)
+    answers = AuditDocumentCache(log, most_entries=most + max(others) + 2 * len(walk.facilities) + 1)
     for position in once:
         answers.encoded(dr_event, as_of=whole)
         answers.encoded(dr_event, as_of=position)
@@ -108,9 +108,9 @@ def test_what_is_asked_for_again_and_again_outlives_what_is_asked_for_once(
 
 
 def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, folds: list[int]) -> None:
-    log, dr_event = FakeStoryLog(walk.entries), walk.dr_events[0].id
+    log, dr_event = FakeStreamLog(walk.entries), walk.dr_events[0].id
     positions = [e.position for e in log.entries if e.domain_event.originator_id == dr_event]
-    answers = AuditAnswers(log, most_entries=1 + len(walk.facilities))
+    answers = AuditDocumentCache(log, most_entries=1 + len(walk.facilities))
     for position in (positions[0], positions[-1], positions[0]):
         answers.encoded(dr_event, as_of=position)
     assert len(folds) == 2
@@ -118,7 +118,7 @@ def test_one_too_large_to_be_remembered_drives_nothing_out(walk: PortfolioWalk, 
 
 def test_a_story_is_read_at_once_while_it_is_told_where_it_was_before(walk: PortfolioWalk) -> None:
     log, dr_event = CountedLog(walk.entries), walk.dr_events[0]
-    whole, answers = log.entries, AuditAnswers(log)
+    whole, answers = log.entries, AuditDocumentCache(log)
 
     def reads(as_of: int | None) -> int:
         log.reads = 0
@@ -137,28 +137,28 @@ def test_a_story_is_read_at_once_while_it_is_told_where_it_was_before(walk: Port
     assert [reads(None), reads(None)] == [2, 1]
 
 
-class CountedLog(FakeStoryLog):
+class CountedLog(FakeStreamLog):
     reads = 0
 
-    def told_of(self, *args: Any, **named: Any) -> ToldStory:
+    def told_of(self, *args: Any, **named: Any) -> StreamSlice:
         self.reads += 1
         return super().told_of(*args, **named)
 
 
 def test_without_the_log_nothing_is_told(walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = FakeStoryLog(walk.entries)
-    answers = AuditAnswers(log)
+    log = FakeStreamLog(walk.entries)
+    answers = AuditDocumentCache(log)
     answers.encoded(walk.dr_events[0].id, as_of=None)
-    with pytest.raises(UnknownStory):
+    with pytest.raises(DREventNotRecorded):
         answers.encoded(uuid4(), as_of=None)
 
     def unavailable(*_: Any, **__: Any) -> Any:
-        raise StoryLogUnavailable
+        raise StreamLogUnavailable
 
     monkeypatch.setattr(log, "told_of", unavailable)
-    with pytest.raises(StoryLogUnavailable):
+    with pytest.raises(StreamLogUnavailable):
         answers.encoded(walk.dr_events[0].id, as_of=None)
 
 
-def expected(log: FakeStoryLog, dr_event: DREvent) -> bytes:
+def expected(log: FakeStreamLog, dr_event: DREvent) -> bytes:
     return msgspec.json.encode(audit_document(log, dr_event.id))

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from interfaces.web.caching import coalescing
-from interfaces.web.caching.coalescing import JoinedReads, JoinedRows, SharedReads
-from projections.audit.replay import UnknownStory
+from interfaces.web.caching.coalescing import BatchLoader, RowLoader, SharedReads
+from projections.audit.replay import DREventNotRecorded
 from projections.queries.views import ReadModelsUnavailable
 
 Story = Callable[[], Coroutine[Any, Any, None]]
@@ -120,7 +120,7 @@ def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() 
             number = gate.read(sorted(keys))
             return {key: f"{key} of read {number}" for key in keys if key != "none"}
 
-        joined = JoinedReads(read, most=3)
+        joined = BatchLoader(read, most=3)
         first = asyncio.create_task(joined.get("a"))
         await gate.has_begun(1)
         # "a" again as well: it was asked for after that read had begun.
@@ -148,7 +148,7 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
         def read(keys: Collection[str]) -> dict[str, int]:
             return dict.fromkeys(keys, gate.read())
 
-        joined = JoinedReads(read)
+        joined = BatchLoader(read)
         gate.open.release(2)
         results = await asyncio.gather(joined.get("a"), joined.get("b"), return_exceptions=True)
         assert [type(result) for result in results] == [ReadModelsUnavailable, ReadModelsUnavailable]
@@ -177,7 +177,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
     async def story_of_many() -> None:
         gate = Gate()
         gate.failing = {0}
-        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()))
+        joined: BatchLoader[str, int] = BatchLoader(lambda keys: dict.fromkeys(keys, gate.read()))
         asking = [asyncio.create_task(joined.get("a"))]
         await gate.has_begun(1)
         asking += [asyncio.create_task(joined.get(key)) for key in ("a", "b")]
@@ -199,26 +199,26 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
 
     async def story() -> None:
         gate, shared = Gate(), SharedReads()
-        gate.failing, gate.error = {0}, UnknownStory
+        gate.failing, gate.error = {0}, DREventNotRecorded
         first = asyncio.create_task(shared.read("audit", gate.read))
         await gate.has_begun(1)
         later = asyncio.create_task(shared.read("audit", gate.read))
         await asyncio.sleep(0.1)
         gate.open.release(2)
-        with pytest.raises(UnknownStory):
+        with pytest.raises(DREventNotRecorded):
             await first
         assert await later == 1
 
     async def story_of_many() -> None:
         gate = Gate()
-        gate.failing, gate.error = {0}, UnknownStory
-        joined: JoinedReads[str, int] = JoinedReads(lambda keys: dict.fromkeys(keys, gate.read()))
+        gate.failing, gate.error = {0}, DREventNotRecorded
+        joined: BatchLoader[str, int] = BatchLoader(lambda keys: dict.fromkeys(keys, gate.read()))
         first = asyncio.create_task(joined.get("a"))
         await gate.has_begun(1)
         later = asyncio.create_task(joined.get("b"))
         await asyncio.sleep(0.1)
         gate.open.release(2)
-        with pytest.raises(UnknownStory):
+        with pytest.raises(DREventNotRecorded):
             await first
         assert await later == 1
 
@@ -236,7 +236,7 @@ def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
         return {key: key.upper() for key in keys}
 
     async def story() -> None:
-        joined = JoinedReads(among, most=200)
+        joined = BatchLoader(among, most=200)
         names = [f"row-{number}" for number in range(199)]
         names.insert(70, "undecodable")
         results = await asyncio.gather(*map(joined.get, names), return_exceptions=True)
@@ -268,7 +268,7 @@ def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], mo
         return {key: f"row {key}" for key in keys}
 
     async def story() -> None:
-        joined = JoinedReads(among, most=200)
+        joined = BatchLoader(among, most=200)
         results = await asyncio.gather(*map(joined.get, range(200)), return_exceptions=True)
         for key, result in enumerate(results):
             if key in undecodable:
@@ -291,7 +291,7 @@ def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -
         raise msgspec.ValidationError("undecodable")
 
     async def story() -> None:
-        joined = JoinedReads(among, most=200)
+        joined = BatchLoader(among, most=200)
         names = [f"row-{number}" for number in range(200)]
         results = await asyncio.gather(*map(joined.get, names), return_exceptions=True)
         assert {type(result) for result in results} == {msgspec.ValidationError}
@@ -338,7 +338,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         def among(keys: Collection[str]) -> dict[str, int]:
             return dict.fromkeys(keys, gate.read(sorted(keys)))
 
-        joined = JoinedReads(among, begins_every_s=0.3)
+        joined = BatchLoader(among, begins_every_s=0.3)
         gate.open.release(2)
         assert await joined.get("a") == 0
         later = []
@@ -361,7 +361,7 @@ class OneRow:
 
 def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
     async def story() -> None:
-        rows: Any = JoinedRows()
+        rows: Any = RowLoader()
         views = [OneRow() for _ in range(20)]
         gone = [weakref.ref(view) for view in views]
         assert await asyncio.gather(*(rows.get(view, "a") for view in views)) == ["row a"] * 20

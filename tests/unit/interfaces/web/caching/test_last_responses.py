@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from interfaces.web import app
-from interfaces.web.caching.last_responses import KEPT_S, MOST_OF_ONE, OVERHEAD, Asked, LastAnswers
+from interfaces.web.caching.last_responses import KEPT_S, MOST_OF_ONE, OVERHEAD, Asked, StaleIfErrorCache
 from projections.facility import key_of
 from projections.queries.views import RowsVersion
 from tests.unit.interfaces.web.api.test_reads import facility
@@ -27,7 +27,7 @@ class Seconds:
 
 def test_what_is_remembered_is_bounded_and_ends() -> None:
     seconds = Seconds()
-    answers = LastAnswers(most_bytes=5_000, monotonic=seconds)
+    answers = StaleIfErrorCache(most_bytes=5_000, monotonic=seconds)
     asked = [Asked("key", f"/{number}", b"") for number in range(10)]
     for number, one in enumerate(asked):
         answers.keep(one, b"%d" % number * 1_000, JSON)
@@ -40,7 +40,7 @@ def test_what_is_remembered_is_bounded_and_ends() -> None:
 
 
 def test_a_body_that_many_were_given_counts_once_and_each_of_them_finds_it() -> None:
-    answers = LastAnswers(most_bytes=1_000_000)
+    answers = StaleIfErrorCache(most_bytes=1_000_000)
     asked = [Asked(f"key-{number}", "/api/facilities", b"limit=500") for number in range(1_000)]
     for one in asked:
         answers.keep(one, b"x" * 300_000, JSON)
@@ -58,7 +58,7 @@ def test_what_is_kept_is_what_was_asked_for_last_as_far_as_it_fits(
     said: list[tuple[int, int, bool]], most: int
 ) -> None:
     """Beside a list of all that is kept, each time summed up anew. An answer is kept, or only looked for."""
-    answers = LastAnswers(most_bytes=most)
+    answers = StaleIfErrorCache(most_bytes=most)
     kept: OrderedDict[Asked, bytes] = OrderedDict()
     for key, size, is_new in said:
         asked = Asked(f"key-{key}", "/", b"")
@@ -83,8 +83,8 @@ def _bytes_of(kept: OrderedDict[Asked, bytes]) -> int:
 def test_a_page_of_five_hundred_facilities_is_known_to_all_who_saw_it_and_kept_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = LastAnswers()
-    monkeypatch.setattr(app, "LastAnswers", lambda: answers)
+    answers = StaleIfErrorCache()
+    monkeypatch.setattr(app, "StaleIfErrorCache", lambda: answers)
     edge = Edge()
     ids = [f"fac-{number:03}" for number in range(500)]
     meters = tuple(f"meter-{number:02}" for number in range(30))

@@ -11,7 +11,7 @@ import pytest
 
 from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.caching import lookup_cache
-from interfaces.web.caching.lookup_cache import ASKED_ANEW_S, REMEMBERED_S, USED_S, RememberedLookups
+from interfaces.web.caching.lookup_cache import ASKED_ANEW_S, REMEMBERED_S, USED_S, LookupCache
 
 WITHIN_S = 20.0
 
@@ -48,9 +48,9 @@ def store() -> Store:
     return Store()
 
 
-async def known_at(store: Store, clock: Clock) -> RememberedLookups[str, str]:
+async def known_at(store: Store, clock: Clock) -> LookupCache[str, str]:
     """The name was looked up at 0, and half of the time is over; the store answers slowly from here."""
-    lookups = RememberedLookups[str, str](store.look_up, monotonic=clock)
+    lookups = LookupCache[str, str](store.look_up, monotonic=clock)
     store.go_on.set()
     assert await lookups.find("key") == "first"
     store.go_on.clear()
@@ -59,7 +59,7 @@ async def known_at(store: Store, clock: Clock) -> RememberedLookups[str, str]:
     return lookups
 
 
-async def is_out(lookups: RememberedLookups[str, str], store: Store) -> bool:
+async def is_out(lookups: LookupCache[str, str], store: Store) -> bool:
     """Once the store goes on, and says that it knows nobody of the name."""
     store.go_on.set()
     await until(lambda: lookups.remembered("key") is None)
@@ -138,7 +138,7 @@ def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nob
 def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
     async def story() -> None:
         clock = Clock()
-        lookups = RememberedLookups[str, str](store.look_up, monotonic=clock)
+        lookups = LookupCache[str, str](store.look_up, monotonic=clock)
         store.go_on.set()
         names = [f"key-{number}" for number in range(100)]
         await asyncio.gather(*map(lookups.find, names))
@@ -175,7 +175,7 @@ def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minut
 def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Store) -> None:
     async def story() -> None:
         clock, store.word = Clock(), None
-        lookups = RememberedLookups[str, str](store.look_up, monotonic=clock)
+        lookups = LookupCache[str, str](store.look_up, monotonic=clock)
         store.go_on.set()
         assert await lookups.find("guessed") is None
         clock.now = ASKED_ANEW_S
@@ -198,7 +198,7 @@ def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
     async def story() -> None:
         clock, wanted = Clock(), failing.copy()
         failing.clear()
-        lookups = RememberedLookups[str, str](look_up, monotonic=clock)
+        lookups = LookupCache[str, str](look_up, monotonic=clock)
         await asyncio.gather(*map(lookups.find, ("key-1", "key-2")))
         clock.now = ASKED_ANEW_S
         failing.update(wanted)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from interfaces.web.caching.coalescing import SharedReads
-from interfaces.web.caching.page_cache import OVERHEAD, KnownPages
+from interfaces.web.caching.page_cache import OVERHEAD, PageCache
 from interfaces.web.requests.paging import shared_listing
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
@@ -24,7 +24,7 @@ VIEW = object()
 
 
 def test_another_version_or_none_is_not_known() -> None:
-    pages = KnownPages()
+    pages = PageCache()
     pages.keep("page", VIEW, VERSION, b"[]")
     assert pages.find("page", VIEW, RowsVersion(1, 10, AT)) == b"[]"
     for other in (
@@ -41,7 +41,7 @@ def test_another_version_or_none_is_not_known() -> None:
 
 
 def test_what_is_kept_has_an_upper_bound() -> None:
-    pages = KnownPages(most_bytes=3 * (100 + getsizeof(9) + OVERHEAD))
+    pages = PageCache(most_bytes=3 * (100 + getsizeof(9) + OVERHEAD))
     for number in range(10):
         pages.keep(number, VIEW, VERSION, b"x" * 100)
         pages.find(0, VIEW, VERSION)
@@ -52,7 +52,7 @@ def test_what_is_kept_has_an_upper_bound() -> None:
 
 
 def test_what_callers_write_into_a_name_counts_too() -> None:
-    pages = KnownPages(most_bytes=20_000)
+    pages = PageCache(most_bytes=20_000)
     for number in range(10):
         pages.keep((1, (("status", "x" * 4_000),), f"{number}"), VIEW, VERSION, b"[]")
     assert len(pages._pages) == 4
@@ -62,7 +62,7 @@ def test_the_same_rows_in_another_form_are_another_page() -> None:
     view: ListedRows[FacilityRow] = ListedRows({"fac-001": facility("fac-001")}, rows_version=VERSION)
 
     class Pages:
-        shared, pages = SharedReads(), KnownPages()
+        shared, pages = SharedReads(), PageCache()
 
     async def listed(**form: Callable[[FacilityRow], object]) -> list[object]:
         asked: dict[str, Any] = {"filters": {}, "tenant": None, "cursor": None, "limit": 10, **form}

@@ -4,12 +4,12 @@ from typing import Any
 
 from application.commands.dr_event import Judgement
 from domain.identifiers import dr_event_id
-from interfaces.web.caching.response_cache import MOST_REMEMBERED, UNSIGNED_S, RememberedAnswers
+from interfaces.web.caching.response_cache import MOST_REMEMBERED, UNSIGNED_S, IdempotentResponseCache
 from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, accepting, notification
 
 
-def kept(now: list[float]) -> RememberedAnswers:
-    answers = RememberedAnswers(monotonic=lambda: now[0])
+def kept(now: list[float]) -> IdempotentResponseCache:
+    answers = IdempotentResponseCache(monotonic=lambda: now[0])
     answers.note_unsigned("util-1")
     answers.keep("util-1", None, b"{}", b"answer", "/there")
     return answers

@@ -20,7 +20,7 @@ from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
@@ -70,7 +70,7 @@ class House:
         store = FakeTelemetryStore()
         edge = self.edge = Edge()
         edge.others = {
-            "story_log": FakeStoryLog(self.walk.entries),
+            "story_log": FakeStreamLog(self.walk.entries),
             "dead_letters": FakeDeadLetters(),
             "telemetry": store,
             "rollups": FakeTelemetryRollups(store, edge.clock),

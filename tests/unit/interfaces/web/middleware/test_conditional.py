@@ -10,7 +10,7 @@ from interfaces.web.middleware import conditional
 from interfaces.web.middleware.conditional import MOST_CODINGS
 from projections.facility import key_of
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStoryLog
+from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.unit.interfaces.web.api.test_facility_values import Watched
 from tests.unit.interfaces.web.api.test_reads import facility
@@ -25,7 +25,7 @@ def walk() -> PortfolioWalk:
 
 
 def shown(walk: PortfolioWalk) -> Edge:
-    edge = Edge(others={"story_log": FakeStoryLog(walk.entries)})
+    edge = Edge(others={"story_log": FakeStreamLog(walk.entries)})
     edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
     return edge
 

@@ -17,7 +17,7 @@ from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from interfaces.workers.aggregate import batch_lease
 from interfaces.workers.aggregate import rollup_finalizing as settling
 from interfaces.workers.aggregate.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
-from interfaces.workers.aggregate.maintenance import keep_house
+from interfaces.workers.aggregate.maintenance import maintain_storage
 from interfaces.workers.aggregate.rollup_finalizing import (
     FEWEST_SETTLED,
     FIRST_SETTLED,
@@ -462,7 +462,7 @@ def test_a_log_that_fills_up_is_trimmed_of_what_is_stored(body_bytes: int, left:
         await stream.publish(0, b"x" * body_bytes, message_id="1")
         (batch,) = await stream.pull(0, limit=1, timeout_s=1)
         await stream.acknowledge(batch)
-        house = asyncio.create_task(keep_house(stream, FakeTelemetryStore(), FakeClock(T0), stop))
+        house = asyncio.create_task(maintain_storage(stream, FakeTelemetryStore(), FakeClock(T0), stop))
         await asyncio.sleep(0.2)
         stop.set()
         await house

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.workers.dispatch.breaker_alerts import BreakerWatch
+from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.made_up import NOW
@@ -18,7 +18,7 @@ class Two:
 
     def __init__(self) -> None:
         self.clock, self.alerts = FakeClock(NOW), FakeAlertRegistry()
-        self.one, self.other = (BreakerWatch(self.clock, self.alerts) for _ in range(2))
+        self.one, self.other = (BreakerAlerts(self.clock, self.alerts) for _ in range(2))
 
     def told(self) -> list[str]:
         """After a second, and a look of both."""
@@ -55,7 +55,7 @@ def test_a_bms_that_is_left_alone_is_told_until_it_answers_again(two: Two) -> No
 def test_an_answer_to_another_process_ends_it_too(two: Two, outcome: str) -> None:
     two.other.call_ended("fac-001", "answered")
     opened(two)
-    two.one = BreakerWatch(two.clock, two.alerts)  # it was killed, and its breakers with it
+    two.one = BreakerAlerts(two.clock, two.alerts)  # it was killed, and its breakers with it
     assert two.told() == ["fac-001"], "that answer was before"
     two.other.call_ended("fac-001", outcome)
     assert two.told() == []

@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Calls:
-    """Stands for BmsCalls: counts, and may take its time or fail."""
+    """Stands for DispatchExecutor: counts, and may take its time or fail."""
 
     waiting = 0
 

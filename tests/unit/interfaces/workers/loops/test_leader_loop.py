@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from application.ports.telemetry.rollup_lag import SettlingBehind
-from interfaces.workers.schedule.dead_letter_monitor import OverdueLetters
-from interfaces.workers.schedule.forecast_monitor import ForecastWatch
-from interfaces.workers.schedule.rollup_monitor import SettlingWatch
+from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
+from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
+from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.forecast.forecast_book import FakeForecastBook
@@ -28,13 +28,13 @@ class NothingWaits:
         return None
 
 
-def overdue_letters() -> OverdueLetters:
-    return OverdueLetters(FakeDeadLetters(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks(), sla_s=900.0)
+def overdue_letters() -> DeadLetterMonitor:
+    return DeadLetterMonitor(FakeDeadLetters(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks(), sla_s=900.0)
 
 
-def forecast_watch() -> ForecastWatch:
+def forecast_watch() -> ForecastMonitor:
     read_models = FakeReadModels([])
-    return ForecastWatch(
+    return ForecastMonitor(
         dr_events=read_models.dr_events,
         facilities=read_models.facilities,
         book=FakeForecastBook(),
@@ -44,15 +44,15 @@ def forecast_watch() -> ForecastWatch:
     )
 
 
-def settling_watch() -> SettlingWatch:
-    return SettlingWatch(NothingWaits(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks())
+def settling_watch() -> RollupMonitor:
+    return RollupMonitor(NothingWaits(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks())
 
 
 @pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch, settling_watch])
 def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], Any]) -> None:
     async def story() -> None:
         looked, stop = asyncio.Event(), asyncio.Event()
-        watching = cast("OverdueLetters | ForecastWatch | SettlingWatch", watcher())
+        watching = cast("DeadLetterMonitor | ForecastMonitor | RollupMonitor", watcher())
         loop, look = asyncio.get_running_loop(), watching.look
 
         def looking() -> None:

@@ -1,4 +1,4 @@
-"""Lanes keep the order of what concerns the same, and no other."""
+"""KeyedExecutor keep the order of what concerns the same, and no other."""
 
 import asyncio
 from collections import defaultdict
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.workers.loops.ordered_executor import Job, Lanes
+from interfaces.workers.loops.ordered_executor import Job, KeyedExecutor
 
 PATIENCE_S = 20.0
 
@@ -21,7 +21,7 @@ def test_a_lane_keeps_its_order_and_no_more_run_than_allowed(
     jobs: list[tuple[str, int]], at_once: int
 ) -> None:
     async def story() -> None:
-        lanes, done, running, most = Lanes(at_once), defaultdict[str, list[int]](list), 0, 0
+        lanes, done, running, most = KeyedExecutor(at_once), defaultdict[str, list[int]](list), 0, 0
 
         def job(lane: str, number: int, turns: int) -> Job:
             async def run() -> None:
@@ -47,7 +47,7 @@ def test_a_lane_keeps_its_order_and_no_more_run_than_allowed(
 
 def test_a_job_that_fails_ends_its_lane_and_no_other() -> None:
     async def story() -> None:
-        lanes, done = Lanes(2), list[str]()
+        lanes, done = KeyedExecutor(2), list[str]()
 
         async def fails() -> None:
             raise RuntimeError("a bug")
@@ -68,7 +68,7 @@ def test_a_job_that_fails_ends_its_lane_and_no_other() -> None:
 
 def test_once_closed_nothing_that_waits_is_begun() -> None:
     async def story() -> None:
-        lanes, begun, forever = Lanes(1), list[str](), asyncio.Event()
+        lanes, begun, forever = KeyedExecutor(1), list[str](), asyncio.Event()
 
         async def waits() -> None:
             begun.append("first")

@@ -9,7 +9,7 @@ import pytest
 from application.commands.dr_event import CancelDREvent
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
-from interfaces.workers.schedule.failover_monitor import ALERT, FailoverWatch
+from interfaces.workers.schedule.failover_monitor import ALERT, FailoverMonitor
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.database_server import FakeDatabaseServer
@@ -27,8 +27,8 @@ class Watched:
     def __post_init__(self) -> None:
         self.watch = self.fresh()
 
-    def fresh(self) -> FailoverWatch:
-        return FailoverWatch(
+    def fresh(self) -> FailoverMonitor:
+        return FailoverMonitor(
             server=self.server,
             dr_events=self._models().dr_events,
             alerts=self.alerts,

@@ -8,7 +8,7 @@ import pytest
 from application.commands.dr_event import CancelDREvent
 from application.commands.facility import OptOutFacility
 from application.forecast.degraded_alert import AHEAD, DEGRADED
-from interfaces.workers.schedule.forecast_monitor import ForecastWatch
+from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
@@ -36,7 +36,7 @@ class Watched:
         if at is not None:
             self.there.story.at(at)
         read_models = FakeReadModels(self.there.story.store.read_after(0, 10_000))
-        watch = ForecastWatch(
+        watch = ForecastMonitor(
             dr_events=read_models.dr_events,
             facilities=read_models.facilities,
             book=self.there.story.forecasts,

@@ -14,8 +14,8 @@ from interfaces.workers.schedule.queue_monitor import (
     CALLBACKS,
     COMMANDS,
     DOOR,
-    DoorWatch,
     TellingPublisher,
+    WebhookQueueMonitor,
 )
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
@@ -43,7 +43,7 @@ class Door:
         self.there.story.after(PlanDREvent(dr_event_id=dr_event_id(UTILITY, f"U-{number}")))
 
     def look(self) -> list[str]:
-        watch = DoorWatch(
+        watch = WebhookQueueMonitor(
             dr_events=FakeReadModels(self.there.story.store.read_after(0, 10_000)).dr_events,
             depth=self.depth,
             alerts=self.alerts,

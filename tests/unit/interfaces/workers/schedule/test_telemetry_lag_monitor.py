@@ -9,7 +9,7 @@ import pytest
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.schedule import telemetry_lag_monitor
 from interfaces.workers.schedule.lag_alerts import LagAlerts
-from interfaces.workers.schedule.telemetry_lag_monitor import LagWatch
+from interfaces.workers.schedule.telemetry_lag_monitor import TelemetryLagMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -25,8 +25,8 @@ class Watched:
         self.log, self.alerts, self.clock = FakeRawLog(), FakeAlertRegistry(), FakeClock(T0, speed)
         self.board = LockBoard()
 
-    def watch(self) -> LagWatch:
-        return LagWatch(self.log, self.alerts, self.clock, FakeLocks(self.board))
+    def watch(self) -> TelemetryLagMonitor:
+        return TelemetryLagMonitor(self.log, self.alerts, self.clock, FakeLocks(self.board))
 
     def open(self) -> list[tuple[str, str]]:
         return sorted((alert.name, alert.subject) for alert in self.alerts.listed())
