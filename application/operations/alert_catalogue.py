@@ -24,7 +24,7 @@ ALERTS: dict[str, AlertDefinition] = {
         "page", "the oldest unprocessed meter message is older than 150 s"
     ),
     "telemetry_lag_rising": AlertDefinition(
-        "critical", "meter messages wait over 15 s, and ever longer, for half a minute"
+        "critical", "meter messages have waited over 15 s, and longer and longer, for half a minute"
     ),
     "telemetry_backpressure": AlertDefinition(
         "critical", "JetStream has refused readings, or not kept up, for a minute"
@@ -38,10 +38,10 @@ ALERTS: dict[str, AlertDefinition] = {
         "warning", "the 99th percentile of queries of the telemetry store takes longer than 1 s"
     ),
     "retention_held_back": AlertDefinition(
-        "warning", "readings are due to be let go of, and the archive does not hold them yet"
+        "warning", "readings are due for removal, and the archive does not hold them yet"
     ),
     "settling_behind": AlertDefinition(
-        "critical", "a quarter-hour of telemetry that is over has waited for 10 minutes to be settled"
+        "critical", "a quarter-hour of telemetry that is over has waited for 10 minutes to be finalized"
     ),
     "raw_archive_behind": AlertDefinition(
         "critical",
@@ -54,7 +54,7 @@ ALERTS: dict[str, AlertDefinition] = {
     ),
     "forecast_drift": AlertDefinition(
         "warning",
-        "a facility's forecasts err 1.5 times their usual in a week, or their intervals cover too little",
+        "a facility's forecast error of a week is 1.5 times the usual, or its intervals cover too little or too much",
     ),
     "forecast_conflicts": AlertDefinition(
         "warning", "over 0.1 % of a day's forecasts were refused as conflicting"
@@ -74,12 +74,12 @@ ALERTS: dict[str, AlertDefinition] = {
     "dead_letter_overdue": AlertDefinition(
         "page", "nobody has acted on a dead-lettered command or callback in the time allowed"
     ),
-    "callback_undeliverable": AlertDefinition("warning", "the utility could not be told"),
+    "callback_undeliverable": AlertDefinition("warning", "a callback could not be delivered to the utility"),
     "queue_full": AlertDefinition(
-        "critical", "a bounded queue is full: the door turns new DR events away, or intents wait in the log"
+        "critical", "a bounded queue is full: the webhook refuses new DR events, or intents wait in the log"
     ),
     "database_failover": AlertDefinition(
-        "critical", "the database went on on another server while a DR event was under way"
+        "critical", "the database failed over to another server while a DR event was active"
     ),
     "projection_stopped": AlertDefinition("critical", "a projection met a domain event it cannot fold"),
     "relay_stopped": AlertDefinition(
@@ -87,10 +87,8 @@ ALERTS: dict[str, AlertDefinition] = {
     ),
     "projection_lag": AlertDefinition("warning", "a read model is far behind the log"),
     "ledger_mismatch": AlertDefinition(
-        "page", "the log is not what was sealed, or the ledger contradicts itself"
+        "page", "the log differs from what was sealed, or the ledger contradicts itself"
     ),
-    "ledger_unsealed": AlertDefinition(
-        "warning", "domain events have not come under a checkpoint for a minute"
-    ),
+    "ledger_unsealed": AlertDefinition("warning", "no checkpoint has covered new domain events for a minute"),
     "worker_restarted": AlertDefinition("warning", "a worker process ended unexpectedly and was restarted"),
 }
