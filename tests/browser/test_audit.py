@@ -56,7 +56,7 @@ async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path
 def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
     database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
-    async def story(url: str, key: str, dr_event: str, effect: dict[str, int], moment: str) -> None:
+    async def scenario(url: str, key: str, dr_event: str, effect: dict[str, int], moment: str) -> None:
         async with opened_page(debian_command("chromium"), tmp_path, url) as page:
             await page.sign_in(key)
             await page.go(f"#/audit/{dr_event}")
@@ -74,7 +74,7 @@ def test_an_address_leads_to_a_moment_and_a_cause_to_the_step_that_it_names(
         steps = steps_of(door, dr_event)
         found = next(step for step in steps if step["caused_by"]["position"])
         effect = {"position": found["position"], "cause": found["caused_by"]["position"]}
-        asyncio.run(story(door.url, door.key("auditor"), dr_event, effect, steps[0]["recorded_at"]))
+        asyncio.run(scenario(door.url, door.key("auditor"), dr_event, effect, steps[0]["recorded_at"]))
 
 
 def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
@@ -83,7 +83,7 @@ def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
     folder = tmp_path / "saved"
     folder.mkdir()
 
-    async def story(url: str, key: str, dr_event: str, second: int) -> None:
+    async def scenario(url: str, key: str, dr_event: str, second: int) -> None:
         async with opened_page(debian_command("chromium"), tmp_path / "browser", url) as page:
             await page.sign_in(key)
             await page.go(f"#/audit/{dr_event}")
@@ -104,4 +104,4 @@ def test_the_trail_is_saved_as_json_and_as_csv_that_runs_no_formula(
     with running_door(database) as door:
         dr_event = cancelled_dr_event(door)
         steps = steps_of(door, dr_event)
-        asyncio.run(story(door.url, door.key("auditor"), dr_event, steps[1]["position"]))
+        asyncio.run(scenario(door.url, door.key("auditor"), dr_event, steps[1]["position"]))

@@ -35,14 +35,14 @@ def opened(demo: KeptDemo, tmp_path: Path, debian_command: Callable[[str], Path]
     return lambda address: opened_page(debian_command("chromium"), tmp_path, f"{demo.url}/{address}")
 
 
-def told(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+def told(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
 
 
 def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
     demo: KeptDemo, opened: Opened
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened("") as page:
             assert await page.axe_findings() == []
             await page.keep_picture("sign-in")
@@ -63,7 +63,7 @@ def test_every_view_is_drawn_in_both_themes_and_axe_finds_nothing_serious(
             refused = [one for one in page.complaints if "Content Security" in one or "exception" in one]
             assert refused == []
 
-    told(story())
+    told(scenario())
 
 
 async def shown_then(page: Page) -> tuple[str, dict[str, str], int]:
@@ -95,7 +95,7 @@ def spoken(status: str) -> str:
 
 
 def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo, opened: Opened) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened(f"#/audit/{demo.dr_event}") as page:
             await page.sign_in(demo.keys["auditor"])
             await page.shows("completed", "#state-then")
@@ -121,14 +121,14 @@ def test_the_slider_shows_at_each_moment_what_the_api_says_of_it(demo: KeptDemo,
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
     topics = ("dr-event.accepted.v1", "dispatch.committed.v1", "dr-event.ended.v1")
     moments = [next(step["position"] for step in steps if step["topic"] == topic) for topic in topics]
-    told(story())
+    told(scenario())
 
 
 def test_printed_the_audit_view_holds_every_step_and_no_button(demo: KeptDemo, opened: Opened) -> None:
     steps = demo.get(f"/api/audit/dr-events/{demo.dr_event}")["steps"]
     assert len(steps) > 40
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened(f"#/audit/{demo.dr_event}") as page:
             await page.sign_in(demo.keys["auditor"])
             await page.until("document.querySelectorAll('.audit-step').length === 40")
@@ -141,7 +141,7 @@ def test_printed_the_audit_view_holds_every_step_and_no_button(demo: KeptDemo, o
             )
             assert await page.value(f"{seen}.length") == 0
 
-    told(story())
+    told(scenario())
 
 
 async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
@@ -175,7 +175,7 @@ def given_by_operator(demo: KeptDemo, dr_event: str) -> dict[str, str]:
 def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a_reason(
     demo: KeptDemo, opened: Opened
 ) -> None:
-    async def story() -> str:
+    async def scenario() -> str:
         async with opened("#/dr-events") as page:
             dr_event = await asked_live(page, demo, "UTIL-2026-0050", in_hours=10)
             await page.shows("blocked", "main table")
@@ -190,14 +190,14 @@ def test_an_operator_sees_a_dr_event_come_and_approves_a_blocked_facility_with_a
             lambda: demo.get(f"/api/facilities/{FACILITY}/forecast")["counts_as"] != "full",
             "a stale forecast",
         )
-        dr_event = asyncio.run(story())
+        dr_event = asyncio.run(scenario())
     assert given_by_operator(demo, dr_event) == {"dispatch.forecast-overridden.v1": "the meter is back"}
 
 
 def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_takes_nothing_back(
     demo: KeptDemo, opened: Opened
 ) -> None:
-    async def story() -> str:
+    async def scenario() -> str:
         async with opened("#/dr-events") as page:
             dr_event = await asked_live(page, demo, "UTIL-2026-0052", in_hours=12)
             cancel = "[...document.querySelectorAll('main button')].find(b => b.innerText === 'Cancel…')"
@@ -215,14 +215,14 @@ def test_an_operator_cancels_a_dr_event_with_a_reason_and_escape_takes_nothing_b
             await page.until("document.activeElement.tagName === 'H1'")
             return dr_event
 
-    dr_event = asyncio.run(story())
+    dr_event = asyncio.run(scenario())
     assert given_by_operator(demo, dr_event) == {"dr-event.cancelled.v1": "the grid is calm"}
 
 
 def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
     demo: KeptDemo, opened: Opened
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened("") as page:
             await page.sign_in(demo.keys["dashboard"])
             await page.shows("Live", ".bar")
@@ -234,13 +234,13 @@ def test_that_the_server_is_away_is_said_at_once_and_so_is_that_it_is_back(
             await page.until("!document.querySelector('.banner')")
             await page.shows("Live", ".bar")
 
-    told(story())
+    told(scenario())
 
 
 def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
     demo: KeptDemo, opened: Opened
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened("#/dr-events") as page:
             await page.call("Network.setBlockedURLs", urls=["*/api/stream*"])
             await page.call("Page.addScriptToEvaluateOnNewDocument", source=HALF_MINUTES)
@@ -252,13 +252,13 @@ def test_without_the_stream_it_asks_again_every_half_minute_and_says_so(
             await page.shows("UTIL-2026-0051", "main table")
             assert await page.value("document.querySelectorAll('.banner').length") == 0
 
-    told(story())
+    told(scenario())
 
 
 def test_a_keyboard_alone_reaches_everything_and_the_focus_is_always_seen(
     demo: KeptDemo, opened: Opened
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened("") as page:
             await page.sign_in(demo.keys["admin"])
             await page.value(KEYBOARD)
@@ -272,4 +272,4 @@ def test_a_keyboard_alone_reaches_everything_and_the_focus_is_always_seen(
                 assert await page.value("unreached()") == [], view.name
                 assert await page.value("unseen") == [], view.name
 
-    told(story())
+    told(scenario())

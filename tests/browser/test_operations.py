@@ -45,7 +45,7 @@ def operations_opened(tmp_path: Path, debian_command: Callable[[str], Path]) -> 
 
 
 def test_on_a_phone_the_head_of_a_column_moves_with_it(database: Database, operations_opened: Opened) -> None:
-    async def story(url: str, key: str) -> None:
+    async def scenario(url: str, key: str) -> None:
         async with operations_opened(url, key) as page:
             await page.size(390, 844)
             await page.shows("Every building is slow", "main table")
@@ -56,13 +56,13 @@ def test_on_a_phone_the_head_of_a_column_moves_with_it(database: Database, opera
 
     with running_door(database) as door:
         PostgresAlerts(door.pool).raise_alert("bms_slow", "all", "Every building is slow", at=CLOCK.now())
-        asyncio.run(story(door.url, door.key("operator")))
+        asyncio.run(scenario(door.url, door.key("operator")))
 
 
 def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_reason_and_a_confirmation(
     database: Database, operations_opened: Opened
 ) -> None:
-    async def story(url: str, key: str) -> None:
+    async def scenario(url: str, key: str) -> None:
         async with operations_opened(url, key) as page:
             await page.shows("HTTP 500 <b>from</b> the utility", "main")
             await page.click("main button", "Replay…")
@@ -87,7 +87,7 @@ def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_re
 
     with running_door(database) as door:
         park(door)
-        asyncio.run(story(door.url, door.key("operator")))
+        asyncio.run(scenario(door.url, door.key("operator")))
         decided = door.get(f"/api/dead-letters/{LETTER}", "operator").json()
         assert (decided["status"], decided["decision_reason"]) == ("discarded", "told by telephone")
 
@@ -95,7 +95,7 @@ def test_a_dead_letter_outlives_a_refused_replay_and_is_discarded_only_with_a_re
 def test_a_view_that_is_for_another_role_says_for_which(
     database: Database, operations_opened: Opened
 ) -> None:
-    async def story(url: str, key: str) -> None:
+    async def scenario(url: str, key: str) -> None:
         async with operations_opened(url, key) as page:
             await page.shows("Your role does not read operations", "main")
             await page.go("#/audit")
@@ -104,4 +104,4 @@ def test_a_view_that_is_for_another_role_says_for_which(
             assert await page.value("document.querySelectorAll('main .problem').length") == 0
 
     with running_door(database) as door:
-        asyncio.run(story(door.url, door.key("dashboard")))
+        asyncio.run(scenario(door.url, door.key("dashboard")))

@@ -15,7 +15,7 @@ def test_once_the_database_answers_again_what_was_refused_is_read_by_itself(
     tmp_path: Path,
     debian_command: Callable[[str], Path],
 ) -> None:
-    async def story(page: Page, key: str) -> None:
+    async def scenario(page: Page, key: str) -> None:
         await page.sign_in(key)
         await page.shows("Live", ".bar")
         await page.shows("DR event", "main")
@@ -32,7 +32,7 @@ def test_once_the_database_answers_again_what_was_refused_is_read_by_itself(
 
     async def whole(url: str, key: str) -> None:
         async with opened_page(debian_command("chromium"), tmp_path, f"{url}/#/dr-events") as page:
-            await story(page, key)
+            await scenario(page, key)
 
     with running_door(database) as door:
         door.project()

@@ -6,7 +6,7 @@ from tests.chromium import Page
 
 
 def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value("stands(1, 'opened'); refused(2); show('#/audit/1?as_of=1')")
         await page.shows("opened", "#state-then")
         for following in ("2", "3"):
@@ -23,32 +23,32 @@ def test_a_moment_that_cannot_be_read_leaves_what_is_shown_under_its_own_moment(
         await page.shows("accepted", "#state-then")
         assert await page.value("document.querySelector('#past .problem')") is None
 
-    told(AUDIT, story)
+    told(AUDIT, scenario)
 
 
 def test_a_moment_that_cannot_be_read_is_not_called_now_where_nothing_is_shown_yet(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value("refused(2); show('#/audit/1?as_of=2')")
         await page.shows("A store is away", "main .problem")
         assert "trail, printed" in await page.value("document.querySelector('.printed').textContent")
 
-    told(AUDIT, story)
+    told(AUDIT, scenario)
 
 
 def test_a_meter_that_says_nothing_new_grows_older_on_the_page(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.shows("5 s old", "main .figures")
         await page.value("again('/api/facilities/fac-001/current')")
         await page.until("asked.filter(path => path.endsWith('/current')).length === 2")
         await page.shows("6 s old", "main .figures")
 
-    told(FACILITY, story)
+    told(FACILITY, scenario)
 
 
 def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fast_as_it_did(
     told: Told,
 ) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value("noted(0, 1000); noted(10, 1010)")
         assert await page.value("then(10)") == 1010
         await page.value("noted(20, 1010); noted(30, 1005)")
@@ -56,11 +56,11 @@ def test_the_servers_clock_goes_on_when_it_says_the_same_moment_again_and_as_fas
         await page.value("noted(40, 1640); noted(50, 1840)")
         assert await page.value("then(60)") == 2040
 
-    told(CLOCK, story)
+    told(CLOCK, scenario)
 
 
 def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
         await page.shows("Stale for 12 s", ".banner")
@@ -69,11 +69,11 @@ def test_what_was_read_while_it_was_stale_is_read_again_when_it_no_longer_is(tol
         await page.shows("two", "main p")
         await page.until("!document.querySelector('.banner')")
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value("said('open'); said('alive', {}, '7')")
         await page.value("""(() => {
           const now = Date.now;
@@ -90,13 +90,13 @@ def test_a_stream_that_says_nothing_more_is_opened_again_where_it_broke(told: To
         await page.value("said('open'), 0")
         assert await page.value("looked(0)") == 2
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(told: Told) -> None:
     unavailable = '{ type: "/problems/unavailable", title: "A store is away" }'
 
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value(f"answers['/api/rows'] = [503, {unavailable}], said('reset', {{}}), 0")
         await page.shows("A store cannot be reached. The page tries again by itself.", "main .problem")
@@ -111,13 +111,13 @@ def test_a_refusal_that_may_pass_is_asked_again_by_itself_and_another_is_not(tol
         await page.value("new Promise(done => setTimeout(done, 15000))")
         assert await page.value("many()") == refused
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_what_nothing_is_heard_of_is_not_called_as_usual(told: Told) -> None:
     state = "td:nth-last-child(2)"
 
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.shows("not known now", state)
         away = '[503, { type: "/problems/unavailable", title: "A store is away" }]'
         await page.value(f"answers['/api/facilities/fac-001/health'] = {away}; again('health of')")
@@ -128,11 +128,11 @@ def test_what_nothing_is_heard_of_is_not_called_as_usual(told: Told) -> None:
         await page.shows("as usual", state)
         assert await page.value("document.querySelector('[aria-labelledby=panel-zones] .problem')") is None
 
-    told(FACILITY, story)
+    told(FACILITY, scenario)
 
 
 def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.click("dialog button", "Cancel it")
         await page.shows("Sending", "dialog")
         for _ in range(3):
@@ -143,29 +143,29 @@ def test_a_question_whose_command_is_on_its_way_waits_for_the_answer(told: Told)
         await page.press("Escape")
         await page.until("!document.querySelector('dialog')")
 
-    told(SENDING, story)
+    told(SENDING, scenario)
 
 
 def test_a_failure_that_comes_after_its_view_has_gone_is_said_all_the_same(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.click("dialog button", "Cancel it")
         await page.shows("Sending", "dialog")
         await page.value("show(false), fails('too late'), 0")
         await page.shows("Cancel?: too late", ".toasts")
 
-    told(SENDING, story)
+    told(SENDING, scenario)
 
 
 def test_a_page_opened_during_an_outage_at_an_address_that_cannot_be_decoded_says_why_it_waits(
     told: Told,
 ) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.shows("Loading", "#app")
         await page.shows("A store cannot be reached. The page tries again by itself.", "#app .problem")
         await page.value("answers['/api/session'] = [200, { role: 'dashboard' }]; 0")
         await page.until("document.title.startsWith('100% · DR events')")
 
-    told(WHOLE, story)
+    told(WHOLE, scenario)
 
 
 CHART = "[aria-labelledby=panel-load-against-forecast]"
@@ -181,7 +181,7 @@ async def _as_table(page: Page) -> str:
 
 
 def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value(LOAD.format("", "part(3, 'next')") + LOAD.format("&cursor=next", "part(4, null, 1)"))
         await page.value("show()")
         table = await _as_table(page)
@@ -190,14 +190,14 @@ def test_without_a_forecast_the_load_is_drawn_as_the_sum_of_its_parts(told: Told
         assert "21:00:00" not in table
         await page.shows("Not found", f"{CHART} .problem")
 
-    told(PORTFOLIO, story)
+    told(PORTFOLIO, scenario)
 
 
 def test_without_a_load_the_forecast_is_drawn_and_why_there_is_no_load_is_said(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value(FORESEEN + "answers['/api/portfolio/load'] = [400, { title: 'Too many' }]; show()")
         assert "7.0" in await _as_table(page)
         await page.shows("Too many", f"{CHART} .problem")
         await page.shows("Not found", "[aria-labelledby=panel-facilities-by-state] .problem")
 
-    told(PORTFOLIO, story)
+    told(PORTFOLIO, scenario)

@@ -18,7 +18,7 @@ FACILITY = "fac-003"
 def test_a_picture_of_every_view_in_both_themes_wide_and_narrow_is_small(
     tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
-    async def story(demo: KeptDemo) -> None:
+    async def scenario(demo: KeptDemo) -> None:
         async with opened_page(debian_command("chromium"), tmp_path / "browser", demo.url) as page:
             taken = []
             await size(page, "wide")
@@ -39,4 +39,4 @@ def test_a_picture_of_every_view_in_both_themes_wide_and_narrow_is_small(
 
     (tmp_path / "browser").mkdir()
     with kept_demo(tmp_path) as demo:
-        asyncio.run(story(demo))
+        asyncio.run(scenario(demo))

@@ -43,7 +43,7 @@ async def show(page: Page, *paths: str) -> None:
 
 
 def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await answer(page, OTHERS, stale("old", "last_known", 45))
         await answer(page, MORE, "[200, { told: 'new' }]")
         await show(page, OTHERS)
@@ -55,11 +55,11 @@ def test_an_answer_of_now_leaves_the_label_of_another_that_is_not(told: Told) ->
         await page.shows("newest", "main p")
         await page.until(NO_BANNER)
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_the_label_of_what_is_no_longer_shown_goes_with_it(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await answer(page, OTHERS, stale("old", "last_known", 45))
         await answer(page, MORE, stale("older", "replica", 7))
         await show(page, OTHERS, MORE)
@@ -69,7 +69,7 @@ def test_the_label_of_what_is_no_longer_shown_goes_with_it(told: Told) -> None:
         await show(page, ROWS)
         await page.until(NO_BANNER)
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_why_figures_are_old_is_what_their_answer_says(told: Told) -> None:
@@ -80,7 +80,7 @@ def test_why_figures_are_old_is_what_their_answer_says(told: Told) -> None:
         None: "A store does not answer",
     }
 
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         for n, (source, reason) in enumerate(reasons.items()):
             await answer(page, f"{ROWS}/{n}", stale("old", source, 9))
             await show(page, f"{ROWS}/{n}")
@@ -88,22 +88,22 @@ def test_why_figures_are_old_is_what_their_answer_says(told: Told) -> None:
         await page.value("said('state', { stale: true, age_s: 12, reason: 'database' })")
         await page.shows("The database does not answer", BANNER)
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_what_a_stream_said_of_staleness_ends_with_it(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.shows("one", "main p")
         await page.value("said('open'), said('state', { stale: true, age_s: 12, reason: 'projections' })")
         await page.shows("Stale for 12 s", BANNER)
         await page.value("streams.at(-1).onerror(), 0")
         await page.until(NO_BANNER)
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_what_is_not_of_now_is_asked_for_again_until_it_is(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value("said('open')")
         await answer(page, OTHERS, stale("old", "last_known", 90))
         await show(page, OTHERS)
@@ -114,11 +114,11 @@ def test_what_is_not_of_now_is_asked_for_again_until_it_is(told: Told) -> None:
         await page.value("new Promise(done => setTimeout(done, 15000))")
         assert await page.value(f"many('{OTHERS}')") == asked
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_it_has(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")
         await page.value("written('two'), 0")
@@ -127,11 +127,11 @@ def test_what_a_replica_does_not_have_yet_when_it_is_told_of_is_read_again_once_
         await page.value("new Promise(done => setTimeout(done, 40000))")
         assert await page.value("many()") <= asked + 1
 
-    told(LIVE, story)
+    told(LIVE, scenario)
 
 
 def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(told: Told) -> None:
-    async def story(page: Page) -> None:
+    async def scenario(page: Page) -> None:
         await page.value(f"{HASTE}, {REPLICA}, show('{ROWS}')")
         await page.shows("one", "main p")
         await page.value(
@@ -140,4 +140,4 @@ def test_what_is_looked_at_after_it_was_told_of_is_read_again_too(told: Told) ->
         await page.shows("two", "main p")
         assert await page.value(f"many('{OTHERS}')") > 1
 
-    told(LIVE, story)
+    told(LIVE, scenario)

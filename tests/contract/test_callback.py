@@ -74,7 +74,7 @@ class Rigs:
 
     def run(
         self,
-        story: Callable[[Rig], Awaitable[None]],
+        scenario: Callable[[Rig], Awaitable[None]],
         *,
         faults: UtilityFaults | None = None,
         secret: bytes | None = SECRET,
@@ -83,7 +83,7 @@ class Rigs:
     ) -> None:
         async def whole() -> None:
             async with self._opened(faults, secret, allow_private, StoppedClock(speed)) as rig:
-                await story(rig)
+                await scenario(rig)
 
         asyncio.run(whole())
 
@@ -115,93 +115,93 @@ def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Rigs:
 
 
 def test_a_told_utility_has_the_body_as_it_was_recorded(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         assert await rig.tell() == Told(status_code=200)
         [callback] = rig.received
         assert (callback.kind, callback.dr_event_id) == ("started", "42")
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 def test_a_callback_is_signed_at_the_clocks_moment(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.tell()
         [callback] = rig.received
         assert (callback.signature_ok, callback.signature_age_s) == (True, 0.0)
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 def test_a_wrong_secret_is_a_definite_refusal(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackRefused) as refused:
             await rig.tell("impostor")
         assert refused.value.status_code == 401
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 def test_a_utility_without_a_secret_is_told_unsigned(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         assert await rig.tell("old-power") == Told(status_code=200)
 
-    rigs.run(story, secret=None)
+    rigs.run(scenario, secret=None)
 
 
 def test_a_secret_that_cannot_be_had_is_waited_for(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed, match="secret"):
             await rig.tell("broken")
         assert rig.received == []
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 def test_a_failing_utility_is_told_again(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed, match="HTTP 503"):
             await rig.tell()
         assert await rig.tell() == Told(status_code=200)
         assert [callback.status for callback in rig.received] == [503, 200]
 
-    rigs.run(story, faults=UtilityFaults(fail_first=1))
+    rigs.run(scenario, faults=UtilityFaults(fail_first=1))
 
 
 def test_a_body_that_is_no_document_is_refused(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackRefused) as refused:
             await rig.tell(body="[]")
         assert refused.value.status_code == 400
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 def test_nobody_at_the_address_is_a_failure_to_try_again(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackFailed):
             await rig.tell(url="http://127.0.0.1:1/callbacks")
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 @pytest.mark.parametrize(
     "address", ["ftp://127.0.0.1/x", "127.0.0.1/x", "http://", "http://me:pw@127.0.0.1/x", "http://[::1/x"]
 )
 def test_what_is_no_http_address_is_refused(rigs: Rigs, address: str) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackAddressRefused):
             await rig.tell(url=address)
         assert rig.received == []
 
-    rigs.run(story)
+    rigs.run(scenario)
 
 
 def test_a_private_address_is_refused_unless_allowed(rigs: Rigs) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(CallbackAddressRefused):
             await rig.tell()
         with pytest.raises(CallbackAddressRefused):
             await rig.tell(url=rig.url.replace("127.0.0.1", "localhost"))
         assert rig.received == []
 
-    rigs.run(story, allow_private=False)
+    rigs.run(scenario, allow_private=False)

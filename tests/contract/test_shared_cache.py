@@ -31,53 +31,53 @@ async def opened(redis_url: str) -> AsyncIterator[RedisSharedCache]:
 def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
     """Runs a story on a cache, with a prefix of its own for keys."""
 
-    async def on_valkey(story: Story) -> None:
+    async def on_valkey(scenario: Story) -> None:
         server: EmbeddedServers = request.getfixturevalue("valkey_server")
         async with opened(server.redis_url) as cache:
-            await story(cache, f"{uuid4()}:")
+            await scenario(cache, f"{uuid4()}:")
 
     if request.param == "fake":
-        return lambda story: asyncio.run(story(FakeSharedCache(), ""))
-    return lambda story: asyncio.run(on_valkey(story))
+        return lambda scenario: asyncio.run(scenario(FakeSharedCache(), ""))
+    return lambda scenario: asyncio.run(on_valkey(scenario))
 
 
 def test_what_was_put_is_found_in_the_order_asked(tell: Callable[[Story], None]) -> None:
-    async def story(cache: SharedCache, prefix: str) -> None:
+    async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
         assert await cache.get_many([f"{prefix}b", f"{prefix}none", f"{prefix}a"]) == [b"", None, b"\x00\xff"]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> None:
-    async def story(cache: SharedCache, prefix: str) -> None:
+    async def scenario(cache: SharedCache, prefix: str) -> None:
         for answer in (b"1", b"2"):
             await cache.put_many({f"{prefix}a": answer}, kept_wall_s=60.0)
         assert await cache.get_many([f"{prefix}a"]) == [b"2"]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_what_is_kept_no_longer_is_not_found(tell: Callable[[Story], None]) -> None:
-    async def story(cache: SharedCache, prefix: str) -> None:
+    async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"1"}, kept_wall_s=0.05)
         async with asyncio.timeout(20):
             while await cache.get_many([f"{prefix}a"]) != [None]:  # noqa: ASYNC110 - the cache says when
                 await asyncio.sleep(0.01)
 
-    tell(story)
+    tell(scenario)
 
 
 def test_nothing_asked_and_nothing_put_is_fine(tell: Callable[[Story], None]) -> None:
-    async def story(cache: SharedCache, prefix: str) -> None:
+    async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({}, kept_wall_s=1.0)
         assert await cache.get_many([]) == []
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[[Story], None]) -> None:
-    async def story(cache: SharedCache, prefix: str) -> None:
+    async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"\x92\x00\xff", f"{prefix}b": b""}, kept_wall_s=60.0)
         turns = [
             Turn(f"{prefix}{caller}", f"{prefix}{key}")
@@ -90,11 +90,11 @@ def test_a_caller_has_one_turn_in_so_long_and_with_it_the_answer(tell: Callable[
         assert 25.0 < again[0].wait_s <= 30.0
         assert await cache.take_turns([], every_wall_s=1.0) == []
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[Story], None]) -> None:
-    async def story(cache: SharedCache, prefix: str) -> None:
+    async def scenario(cache: SharedCache, prefix: str) -> None:
         turn = Turn(f"{prefix}k", f"{prefix}a")
         await cache.take_turns([turn], every_wall_s=0.2)
         refused = 0
@@ -104,11 +104,11 @@ def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[S
                 await asyncio.sleep(0.01)
         assert refused
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         async with opened(DEAD_CACHE) as cache:
             said = []
             for _ in range(shared_cache.FAILURES + 2):
@@ -117,7 +117,7 @@ def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.Monke
                 said.append("left alone" in str(raised.value))
             return [str(alone) for alone in said]
 
-    assert asyncio.run(story()) == ["False", "False", "True", "True"]
+    assert asyncio.run(scenario()) == ["False", "False", "True", "True"]
 
 
 def test_a_cache_that_came_back_is_asked_again(
@@ -125,7 +125,7 @@ def test_a_cache_that_came_back_is_asked_again(
 ) -> None:
     monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with opened(valkey_server.redis_url) as cache:
             await cache.put_many({"back": b"1"}, kept_wall_s=600.0)
             valkey_server.valkey.kill()
@@ -144,4 +144,4 @@ def test_a_cache_that_came_back_is_asked_again(
                     else:
                         return
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -14,7 +14,7 @@ def test_a_person_with_a_key_sees_the_dr_events_as_text(
 ) -> None:
     hostile = "<img src=x onerror=document.title='owned'>"
 
-    async def story(url: str, key: str) -> None:
+    async def scenario(url: str, key: str) -> None:
         async with opened_page(debian_command("chromium"), tmp_path, url) as page:
             await page.type("#key", key)
             await page.press("Enter")
@@ -38,13 +38,13 @@ def test_a_person_with_a_key_sees_the_dr_events_as_text(
         assert door.post(notification(starts_at=day(3), facility_ids=["fac-404"])).status_code == 422
         door.project()
         key = door.key("dashboard")
-        asyncio.run(story(door.url, key))
+        asyncio.run(scenario(door.url, key))
 
 
 def test_a_wrong_key_is_refused_with_the_next_step_and_not_kept(
     database: Database, tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
-    async def story(url: str) -> None:
+    async def scenario(url: str) -> None:
         async with opened_page(debian_command("chromium"), tmp_path, url) as page:
             await page.type("#key", "gpk_000000000000_wrong")
             await page.press("Enter")
@@ -53,4 +53,4 @@ def test_a_wrong_key_is_refused_with_the_next_step_and_not_kept(
             assert await page.value("sessionStorage.length") == 0
 
     with running_door(database) as door:
-        asyncio.run(story(door.url))
+        asyncio.run(scenario(door.url))

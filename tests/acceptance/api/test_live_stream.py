@@ -66,7 +66,7 @@ def maintain(door: Door, action: str) -> None:
 def test_a_thousand_screens_each_hear_everything_once_and_end_with_the_server(database: Database) -> None:
     raise_open_files()
 
-    async def story(door: Door) -> list[Screen]:
+    async def scenario(door: Door) -> list[Screen]:
         async with screens(door.url, door.header("dashboard"), WATCHERS) as watching:
             assert {screen.answer.status for screen in watching} == {200}
             assert all("content-encoding" not in screen.answer.headers for screen in watching)
@@ -86,7 +86,7 @@ def test_a_thousand_screens_each_hear_everything_once_and_end_with_the_server(da
             return watching
 
     with running_door(database) as door, projecting(door):
-        found = asyncio.run(story(door))
+        found = asyncio.run(scenario(door))
     assert {screen.parsed.comments[-1].split(";")[0] for screen in found} == {"the server ends"}
 
 
@@ -96,7 +96,7 @@ def raise_open_files() -> None:
 
 
 def test_resumed_at_every_position_of_the_log_each_happening_comes_once(database: Database) -> None:
-    async def story(door: Door) -> None:
+    async def scenario(door: Door) -> None:
         positions = log_positions(database)
         head = positions[-1]
         for after in [0, *positions[:: max(1, len(positions) // 40)], head]:
@@ -109,13 +109,13 @@ def test_resumed_at_every_position_of_the_log_each_happening_comes_once(database
     with running_door(database) as door:
         assert door.post(notification()).status_code == 202
         door.project()
-        asyncio.run(story(door))
+        asyncio.run(scenario(door))
 
 
 def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
     postgres_server: PostgresServer, database: Database
 ) -> None:
-    async def story(door: Door) -> None:
+    async def scenario(door: Door) -> None:
         async with screens(door.url, door.header("dashboard")) as (screen,):
             await until(lambda: bool(screen.parsed.last_event_id))
             began = int(screen.parsed.last_event_id)
@@ -137,7 +137,7 @@ def test_through_the_death_of_postgresql_nobody_leaves_and_nothing_is_lost(
     with running_door(database) as door:
         door.project()
         with projecting(door):
-            asyncio.run(story(door))
+            asyncio.run(scenario(door))
 
 
 def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
@@ -145,7 +145,7 @@ def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
 ) -> None:
     monkeypatch.setattr(live_feed, "SEND_WITHIN_S", 0.5)
 
-    async def story(door: Door) -> None:
+    async def scenario(door: Door) -> None:
         key = door.header("dashboard")
         deaf = connected(door, key)
         async with screens(door.url, key) as (screen,):
@@ -160,7 +160,7 @@ def test_one_who_reads_nothing_is_dropped_and_the_others_do_not_notice(
 
     with running_door(database) as door:
         door.project()
-        asyncio.run(story(door))
+        asyncio.run(scenario(door))
 
 
 def connected(door: Door, key: dict[str, str]) -> socket.socket:
@@ -213,7 +213,7 @@ def test_who_asks_for_one_facility_hears_of_that_one_alone_and_utilities_may_not
         door.project()
         assert door.get("/api/stream", "utility", "util-1").status_code == 403
 
-        async def story() -> None:
+        async def scenario() -> None:
             query = "?facility_id=fac-002&last_event_id=0"
             async with screens(door.url, door.header("auditor"), query=query) as (screen,):
                 await until(lambda: bool(screen.parsed.positions()))
@@ -221,11 +221,11 @@ def test_who_asks_for_one_facility_hears_of_that_one_alone_and_utilities_may_not
                 assert screen.parsed.named("dr-event") == []
                 assert screen.parsed.named("program") == []
 
-        asyncio.run(story())
+        asyncio.run(scenario())
 
 
 def test_more_than_a_process_bears_are_sent_away_until_one_leaves(database: Database) -> None:
-    async def story(door: Door) -> None:
+    async def scenario(door: Door) -> None:
         key = door.header("dashboard")
         async with screens(door.url, key, 2) as watching:
             assert [screen.answer.status for screen in watching] == [200, 200]
@@ -237,11 +237,11 @@ def test_more_than_a_process_bears_are_sent_away_until_one_leaves(database: Data
             assert screen.answer.status == 200
 
     with running_door(database, stream_clients=2) as door:
-        asyncio.run(story(door))
+        asyncio.run(scenario(door))
 
 
 def test_one_key_has_its_share_of_a_process_and_the_others_find_room(database: Database) -> None:
-    async def story(door: Door) -> None:
+    async def scenario(door: Door) -> None:
         key = door.header("dashboard")
         async with screens(door.url, key, 2) as watching:
             assert [screen.answer.status for screen in watching] == [200, 200]
@@ -256,13 +256,13 @@ def test_one_key_has_its_share_of_a_process_and_the_others_find_room(database: D
             assert screen.answer.status == 200
 
     with running_door(database, stream_clients=3, stream_clients_per_key=2) as door:
-        asyncio.run(story(door))
+        asyncio.run(scenario(door))
 
 
 def test_the_cookie_of_a_session_opens_the_stream(database: Database) -> None:
     with running_door(database) as door:
 
-        async def story() -> None:
+        async def scenario() -> None:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
                 async with session.post(f"{door.url}/api/session", headers=door.header("operator")) as begun:
                     assert begun.status == 201
@@ -271,4 +271,4 @@ def test_the_cookie_of_a_session_opens_the_stream(database: Database) -> None:
                     assert answer.content_type == "text/event-stream"
                     assert (await answer.content.readany()).startswith(b"retry: ")
 
-        asyncio.run(story())
+        asyncio.run(scenario())

@@ -53,7 +53,7 @@ def archive_two_hours(terminal: Terminal) -> None:
             body = pack(ReadingBatch(received_at=at, readings=readings[first : first + 60]))
             log.append(partition_of(facility), body, at=at)
 
-    async def story() -> None:
+    async def scenario() -> None:
         archive = ObjectArchive((terminal.folder / "data" / "archive").as_uri())
         for partition in ALL_PARTITIONS:
             archiver = PartitionArchiver(log, archive, log_id=log.id, partition=partition)
@@ -61,7 +61,7 @@ def archive_two_hours(terminal: Terminal) -> None:
             while await archiver.archive_next() is not None:
                 pass
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def tell_progress(pool: ConnectionPool[Any], *, told_at: datetime) -> None:

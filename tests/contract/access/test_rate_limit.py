@@ -42,39 +42,39 @@ def test_calls_within_the_rate_are_allowed(make: MakeLimiter) -> None:
 
 
 def test_a_call_over_the_rate_is_refused_with_the_time_to_wait(make: MakeLimiter) -> None:
-    async def story() -> RateDecision:
+    async def scenario() -> RateDecision:
         limiter = make(3)
         while True:  # until four calls really fell into one second
             last = (await hits(limiter, "k", 4))[-1]
             if not last.allowed:
                 return last
 
-    refused = asyncio.run(story())
+    refused = asyncio.run(scenario())
     assert 0.0 <= refused.retry_after_s <= 1.0
 
 
 def test_keys_do_not_disturb_each_other(make: MakeLimiter) -> None:
-    async def story() -> bool:
+    async def scenario() -> bool:
         limiter = make(2)
         await hits(limiter, "busy", 10)
         return (await limiter.hit("quiet")).allowed
 
-    assert asyncio.run(story())
+    assert asyncio.run(scenario())
 
 
 def test_it_says_whether_it_counts_for_itself_alone(
     make: MakeLimiter, request: pytest.FixtureRequest
 ) -> None:
-    async def story() -> bool:
+    async def scenario() -> bool:
         limiter = make(2)
         await limiter.hit("k")
         return limiter.is_degraded
 
-    assert asyncio.run(story()) is ("dead_cache" in request.node.callspec.id)
+    assert asyncio.run(scenario()) is ("dead_cache" in request.node.callspec.id)
 
 
 def test_after_the_time_to_wait_a_call_is_allowed(make: MakeLimiter) -> None:
-    async def story() -> bool:
+    async def scenario() -> bool:
         limiter = make(1)
         refused = RateDecision(allowed=True)
         while refused.allowed:
@@ -82,17 +82,17 @@ def test_after_the_time_to_wait_a_call_is_allowed(make: MakeLimiter) -> None:
         await asyncio.sleep(refused.retry_after_s + 0.05)
         return (await limiter.hit("k")).allowed
 
-    assert asyncio.run(story())
+    assert asyncio.run(scenario())
 
 
 def test_fifty_at_once_are_not_more_than_the_rate(make: MakeLimiter) -> None:
-    async def story() -> int:
+    async def scenario() -> int:
         limiter = make(10)
         decisions = await asyncio.gather(*(limiter.hit("k") for _ in range(50)))
         return sum(decision.allowed for decision in decisions)
 
     # Two seconds' worth at most, should the burst straddle the end of a second.
-    assert 10 <= asyncio.run(story()) <= 20
+    assert 10 <= asyncio.run(scenario()) <= 20
 
 
 def test_two_processes_share_one_limit_over_the_cache(
@@ -100,7 +100,7 @@ def test_two_processes_share_one_limit_over_the_cache(
 ) -> None:
     monkeypatch.setattr(rate_limit, "CACHE_TIMEOUT_S", 20.0)  # a busy machine is no cache that failed
 
-    async def story() -> int:
+    async def scenario() -> int:
         namespace = f"test-{uuid4()}"
         first, second = (
             CachedRateLimiter(0.01, redis_url=valkey_server.redis_url, namespace=namespace) for _ in range(2)
@@ -110,7 +110,7 @@ def test_two_processes_share_one_limit_over_the_cache(
         await second.aclose()
         return sum(decision.allowed for decision in decisions)
 
-    assert asyncio.run(story()) == 1
+    assert asyncio.run(scenario()) == 1
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_cache_killed_in_between_leaves_a_local_limit_and_is_used_again_later(
 ) -> None:
     now = [0.0]
 
-    async def story() -> tuple[list[bool], list[bool], list[bool]]:
+    async def scenario() -> tuple[list[bool], list[bool], list[bool]]:
         limiter = CachedRateLimiter(0.01, redis_url=mortal_cache.redis_url, monotonic=lambda: now[0])
         shared = await hits(limiter, "k", 2)
         await asyncio.to_thread(mortal_cache.valkey.kill)
@@ -143,7 +143,7 @@ def test_a_cache_killed_in_between_leaves_a_local_limit_and_is_used_again_later(
             [decision.allowed for decision in again],
         )
 
-    assert asyncio.run(story()) == ([True, False], [True, False, False], [True, False])
+    assert asyncio.run(scenario()) == ([True, False], [True, False, False], [True, False])
 
 
 def test_a_dead_cache_is_asked_once_and_then_left_alone() -> None:
@@ -154,14 +154,14 @@ def test_a_dead_cache_is_asked_once_and_then_left_alone() -> None:
 
 @pytest.mark.parametrize(("rate_per_s", "window_s"), [(0.1, 10), (0.3, 4), (1.0, 1), (10.0, 1)])
 def test_a_rate_below_one_is_one_call_in_a_longer_window(rate_per_s: float, window_s: int) -> None:
-    async def story() -> RateDecision:
+    async def scenario() -> RateDecision:
         limiter = CachedRateLimiter(rate_per_s)
         decision = RateDecision(allowed=True)
         while decision.allowed:
             decision = await limiter.hit("k")
         return decision
 
-    assert window_s - 1 < asyncio.run(story()).retry_after_s <= window_s
+    assert window_s - 1 < asyncio.run(scenario()).retry_after_s <= window_s
 
 
 def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
@@ -175,7 +175,7 @@ def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
     monkeypatch.setattr("redis.utils.get_lib_version", looked_up)
     monkeypatch.setattr(rate_limit, "CACHE_TIMEOUT_S", 30.0)
 
-    async def story() -> tuple[bool, int]:
+    async def scenario() -> tuple[bool, int]:
         limiter = CachedRateLimiter(1_000, redis_url=valkey_server.redis_url, namespace=f"test-{uuid4()}")
         await asyncio.gather(*(limiter.hit("k") for _ in range(200)))
         assert limiter._connections is not None
@@ -184,6 +184,6 @@ def test_a_burst_opens_few_connections_and_looks_up_no_package_for_them(
         await limiter.aclose()
         return is_degraded, opened
 
-    is_degraded, opened = asyncio.run(story())
+    is_degraded, opened = asyncio.run(scenario())
     assert not is_degraded
     assert 0 < opened <= MOST_CONNECTIONS

@@ -46,29 +46,29 @@ async def at_once(locks: list[Any], name: str, visits: int) -> int:
 
 
 def test_of_many_tasks_and_processes_one_is_inside(process: Process) -> None:
-    async def story() -> int:
+    async def scenario() -> int:
         locks = [process(), process(), process()]
         most = await at_once(locks, "bms:fac-001", 4)
         for mine in locks:
             await mine.aclose()
         return most
 
-    assert asyncio.run(story()) == 1
+    assert asyncio.run(scenario()) == 1
 
 
 def test_different_names_do_not_wait_for_each_other(process: Process) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         mine, other = process(), process()
         async with asyncio.timeout(PATIENCE_S), mine.held("a"), mine.held("b"), other.held("c"):
             pass
         await mine.aclose()
         await other.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_lock_is_free_after_its_block_also_after_an_error(process: Process) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         mine, other = process(), process()
         with pytest.raises(ZeroDivisionError):
             async with mine.held("a"):
@@ -80,11 +80,11 @@ def test_a_lock_is_free_after_its_block_also_after_an_error(process: Process) ->
         await mine.aclose()
         await other.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_waits_is_told_at_each_try(process: Process) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         mine, other = process(), process()
         tries = asyncio.Event()
         async with mine.held("a"):
@@ -97,7 +97,7 @@ def test_who_waits_is_told_at_each_try(process: Process) -> None:
         await mine.aclose()
         await other.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 async def _enter(locks: Any, name: str, told: Callable[[], object]) -> None:
@@ -106,7 +106,7 @@ async def _enter(locks: Any, name: str, told: Callable[[], object]) -> None:
 
 
 def test_a_dead_process_holds_nothing(process: Process) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         dying, heir = process(), process()
         inside = asyncio.Event()
         holder = asyncio.create_task(_hold_for_ever(dying, inside))
@@ -120,7 +120,7 @@ def test_a_dead_process_holds_nothing(process: Process) -> None:
         await heir.aclose()
         await dying.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 async def _hold_for_ever(locks: Any, inside: asyncio.Event) -> None:
@@ -135,7 +135,7 @@ def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
 ) -> None:
     """A storm's holder is as the fake, but may notice later: the worst that can happen until it would."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         mine: Any = (
             FakeLocks() if kind == "fake" else AdvisoryLocks(request.getfixturevalue("database").app_dsn)
         )
@@ -150,18 +150,18 @@ def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
                 pass
         await mine.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_time_out_of_the_block_itself_is_no_lost_lock(process: Process) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         mine = process()
         with pytest.raises(TimeoutError):
             async with mine.held("a"):
                 raise TimeoutError
         await mine.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_key_of_a_name_is_the_same_in_every_release() -> None:
@@ -173,7 +173,7 @@ def test_the_key_of_a_name_is_the_same_in_every_release() -> None:
 def test_who_gives_up_waiting_leaves_the_lock_to_others(process: Process) -> None:
     """Also where the answer comes at the very moment of giving up."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         mine, other = process(), process()
         async with asyncio.timeout(PATIENCE_S):
             for pauses in range(12):
@@ -189,4 +189,4 @@ def test_who_gives_up_waiting_leaves_the_lock_to_others(process: Process) -> Non
         await mine.aclose()
         await other.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -15,7 +15,7 @@ def told(request: pytest.FixtureRequest) -> Told:
 
 
 def test_prepare_reports_the_present_setpoint_and_changes_no_load(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         command = order("prepare")
         receipt = await rig.control.execute(rig.connection, command)
         assert (receipt.command_id, receipt.zone_id, receipt.phase) == (command.command_id, "hall", "prepare")
@@ -24,11 +24,11 @@ def test_prepare_reports_the_present_setpoint_and_changes_no_load(told: Told) ->
         assert receipt.executed_at.tzinfo is not None
         assert rig.building.shed_kw(CLOCK.now()) == 0.0
 
-    told(story)
+    told(scenario)
 
 
 def test_commit_curtails_and_restore_returns_to_the_given_setpoint(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         commit = order("commit")
         assert (await rig.control.execute(rig.connection, commit)).setpoint.value == 24.0
@@ -42,11 +42,11 @@ def test_commit_curtails_and_restore_returns_to_the_given_setpoint(told: Told) -
         state = await rig.control.zone_state(rig.connection, "hall")
         assert (state.curtailed, state.active_command_id, state.setpoint.value) == (False, None, 21.5)
 
-    told(story)
+    told(scenario)
 
 
 def test_a_shed_level_zone_is_commanded_in_percent(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         level = {"zone_id": "lights", "strategy": "shed_level", "magnitude": 25.0}
         found = await rig.control.execute(rig.connection, order("prepare", **level))
         commit = order("commit", previous=found.setpoint, **level)
@@ -54,20 +54,20 @@ def test_a_shed_level_zone_is_commanded_in_percent(told: Told) -> None:
         assert receipt.setpoint == Setpoint(value=25.0, unit="percent")
         assert rig.building.shed_kw(CLOCK.now()) == pytest.approx(20.0)
 
-    told(story)
+    told(scenario)
 
 
 def test_an_unknown_zone_has_no_state(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(BmsRefused) as refused:
             await rig.control.zone_state(rig.connection, "cellar")
         assert refused.value.code == "unknown_zone"
 
-    told(story)
+    told(scenario)
 
 
 def test_preparing_again_still_reports_the_setpoint_before_the_curtailment(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
         again = await rig.control.execute(
@@ -77,50 +77,50 @@ def test_preparing_again_still_reports_the_setpoint_before_the_curtailment(told:
         deeper = await rig.control.execute(rig.connection, order("commit", plan_revision=2, magnitude=3.0))
         assert deeper.setpoint.value == 25.0
 
-    told(story)
+    told(scenario)
 
 
 def test_a_curtailed_zone_is_not_aborted(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
         with pytest.raises(BmsRefused) as refused:
             await rig.control.execute(rig.connection, order("abort"))
         assert refused.value.code == "curtailed"
 
-    told(story)
+    told(scenario)
 
 
 def test_restoring_twice_does_no_harm(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         for round_ in (0, 1):
             receipt = await rig.control.execute(rig.connection, order("restore", round=round_))
             assert receipt.setpoint.value == 22.0
 
-    told(story)
+    told(scenario)
 
 
 def test_a_restore_without_a_setpoint_is_the_callers_error(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         with pytest.raises(ValueError, match="restore_to"):
             await rig.control.execute(rig.connection, order("restore", restore_to=None))
         assert rig.journal == []
 
-    told(story)
+    told(scenario)
 
 
 def test_where_no_bms_answers_nothing_was_done(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         nowhere = BmsConnection(facility_id="fac-009", address="http://127.0.0.1:1/bms")
         with pytest.raises(BmsUnreachable):
             await rig.control.execute(nowhere, order("prepare", facility_id="fac-009"))
 
-    told(story)
+    told(scenario)
 
 
 @pytest.mark.parametrize("phase", ["commit", "restore"])
 def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(told: Told, phase: str) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         commit, restore = order("commit"), order("restore", restore_to=Setpoint(value=21.0, unit="celsius"))
         command = {"commit": commit, "restore": restore}[phase]
@@ -132,11 +132,11 @@ def test_the_status_says_that_a_command_was_carried_out_only_after_it_was(told: 
         after = await rig.control.command_status(rig.connection, command)
         assert (after.state, after.receipt) == ("executed", receipt)
 
-    told(story)
+    told(scenario)
 
 
 def test_a_repeated_commit_or_restore_does_nothing_again(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         for command in (order("commit"), order("restore")):
             first = await rig.control.execute(rig.connection, command)
@@ -145,11 +145,11 @@ def test_a_repeated_commit_or_restore_does_nothing_again(told: Told) -> None:
             assert again == msgspec.structs.replace(first, repeated=again.repeated)
             assert len(rig.journal) == done
 
-    told(story)
+    told(scenario)
 
 
 def test_a_refused_commit_has_done_nothing(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         done = len(rig.journal)
         for changes in ({"magnitude": 3.5}, {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}):
@@ -161,13 +161,13 @@ def test_a_refused_commit_has_done_nothing(told: Told) -> None:
         assert len(rig.journal) == done
         assert rig.building.shed_kw(CLOCK.now()) == 0.0
 
-    told(story)
+    told(scenario)
 
 
 def test_a_commit_with_a_later_expiry_renews_it(told: Told) -> None:
     """The window was extended: the building hears it before it would have restored itself."""
 
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
         later = datetime.now(UTC) + timedelta(hours=5)
@@ -180,11 +180,11 @@ def test_a_commit_with_a_later_expiry_renews_it(told: Told) -> None:
             "expired",
         ]
 
-    told(story)
+    told(scenario)
 
 
 def test_a_zone_that_somebody_turned_up_again_is_seen_and_can_be_committed_anew(told: Told) -> None:
-    async def story(rig: Rig) -> None:
+    async def scenario(rig: Rig) -> None:
         await rig.control.execute(rig.connection, order("prepare"))
         await rig.control.execute(rig.connection, order("commit"))
         rig.building.override("hall", 21.0, CLOCK.now())
@@ -193,4 +193,4 @@ def test_a_zone_that_somebody_turned_up_again_is_seen_and_can_be_committed_anew(
         await rig.control.execute(rig.connection, order("commit", round=2))
         assert (await rig.control.zone_state(rig.connection, "hall")).curtailed
 
-    told(story)
+    told(scenario)

@@ -50,17 +50,17 @@ class Counted:
 
 
 def test_no_more_hold_a_slot_than_there_are_and_everybody_is_served(opened: Opened) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slots, counted = opened(3), Counted()
         async with closing(slots):
             await asyncio.gather(*(counted.hold(slots) for _ in range(60)))
         assert (counted.most, counted.served) == (3, 60)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_caller_that_gave_up_waiting_takes_no_slot_with_it(opened: Opened) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slots, counted = opened(1), Counted()
         async with closing(slots):
             async with slots.held():
@@ -72,11 +72,11 @@ def test_a_caller_that_gave_up_waiting_takes_no_slot_with_it(opened: Opened) -> 
             await counted.hold(slots)
         assert (counted.most, counted.served) == (1, 2)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_that_fails_inside_gives_its_slot_back(opened: Opened) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slots, counted = opened(1), Counted()
         async with closing(slots):
             for _ in range(3):
@@ -86,22 +86,22 @@ def test_one_that_fails_inside_gives_its_slot_back(opened: Opened) -> None:
             await counted.hold(slots)
         assert counted.served == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_slots_count_for_all_processes_together(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         both, counted = [PostgresCallSlots(database.app_dsn, 4) for _ in range(2)], Counted()
         async with closing(*both):
             for _ in range(5):
                 await asyncio.gather(*(counted.hold(both[number % 2]) for number in range(60)))
         assert (counted.most, counted.served) == (4, 300)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_process_that_ends_leaves_its_slots_to_the_others(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         dying, living = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
         counted = Counted()
         async with closing(living), dying.held():
@@ -112,11 +112,11 @@ def test_a_process_that_ends_leaves_its_slots_to_the_others(database: Database) 
             await waiting
         assert counted.served == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_is_not_urgent_lets_the_urgent_of_its_process_go_first(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slots = PostgresCallSlots(database.app_dsn, 1)
         order: list[str] = []
 
@@ -133,11 +133,11 @@ def test_who_is_not_urgent_lets_the_urgent_of_its_process_go_first(database: Dat
             await asyncio.gather(*polls, *commands)
         assert order == ["command", "command", "poll", "poll"]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_goes_on_is_served_before_who_begins(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slots = PostgresCallSlots(database.app_dsn, 1)
         order: list[str] = []
 
@@ -154,4 +154,4 @@ def test_who_goes_on_is_served_before_who_begins(database: Database) -> None:
             await asyncio.gather(*first, *following)
         assert order == ["next zone", "next zone", "first zone", "first zone"]
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -93,16 +93,16 @@ async def next_number(queue: Queue, facility_id: str, *, wait_s: float = LONG_S)
     return decoded.command_id.int, item
 
 
-def told(story: Callable[[Connect], Awaitable[None]], system: Any) -> None:
+def told(scenario: Callable[[Connect], Awaitable[None]], system: Any) -> None:
     async def run() -> None:
         async with asyncio.timeout(60), system() as connect:
-            await story(connect)
+            await scenario(connect)
 
     asyncio.run(run())
 
 
 def test_what_is_published_is_delivered_whole_and_in_order(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         publisher, worker, where = await connect(), await connect(), facility()
         for number in (1, 2, 3):
             await publisher.publish_bms(work(where, number), message_id=f"{where}:{number}")
@@ -113,11 +113,11 @@ def test_what_is_published_is_delivered_whole_and_in_order(system: Any) -> None:
             await item.done()
         assert await worker.next_bms(where, wait_s=SOON_S) is None
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_the_same_message_id_again_changes_nothing_even_when_the_first_is_done(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         first, second, where = await connect(), await connect(), facility()
         for publisher in (first, first, second):
             await publisher.publish_bms(work(where), message_id=f"{where}:1")
@@ -126,11 +126,11 @@ def test_the_same_message_id_again_changes_nothing_even_when_the_first_is_done(s
         await first.publish_bms(work(where), message_id=f"{where}:1")
         assert await second.next_bms(where, wait_s=SOON_S) is None
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         silent, other, where = await connect(), await connect(), facility()
         await silent.publish_bms(work(where), message_id=f"{where}:1")
         _, lost = await next_number(silent, where)
@@ -141,11 +141,11 @@ def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
         await found.done()
         assert await other.next_bms(where, wait_s=REDELIVERY_S + SOON_S) is None
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_a_facility_has_one_piece_of_work_out_at_a_time(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         one, two, where = await connect(), await connect(), facility()
         for number in (1, 2):
             await one.publish_bms(work(where, number), message_id=f"{where}:{number}")
@@ -158,11 +158,11 @@ def test_a_facility_has_one_piece_of_work_out_at_a_time(system: Any) -> None:
         assert number == 2
         await item.done()
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         queue, slow, quick = await connect(), facility(), facility()
         await queue.publish_bms(work(slow), message_id=f"{slow}:1")
         await queue.publish_bms(work(quick), message_id=f"{quick}:1")
@@ -171,11 +171,11 @@ def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
         await item.done()
         await kept.done()
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         worker, other, where = await connect(), await connect(), facility()
         await worker.publish_bms(work(where), message_id=f"{where}:1")
         _, item = await next_number(worker, where)
@@ -186,11 +186,11 @@ def test_who_says_that_it_still_works_keeps_its_work(system: Any) -> None:
         assert await waiting is None
         await item.done()
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_what_is_given_back_comes_again_later(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         worker, where = await connect(), facility()
         await worker.publish_bms(work(where), message_id=f"{where}:1")
         _, item = await next_number(worker, where)
@@ -201,11 +201,11 @@ def test_what_is_given_back_comes_again_later(system: Any) -> None:
         assert again.deliveries == 2
         await again.done()
 
-    told(story, system)
+    told(scenario, system)
 
 
 def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -> None:
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         one, two = await connect(), await connect()
         sent = {uuid4() for _ in range(6)}
         for callback_id in sent:
@@ -224,7 +224,7 @@ def test_callbacks_are_delivered_to_one_of_the_workers_until_done(system: Any) -
         mine = [callback_id for callback_id in found if callback_id in sent]
         assert sorted(mine) == sorted(sent)
 
-    told(story, system)
+    told(scenario, system)
 
 
 def callback(callback_id: UUID) -> CallbackWork:

@@ -60,14 +60,14 @@ Story = Callable[[RawLog, Append], Awaitable[None]]
 Tell = Callable[[Story], None]
 
 
-async def _on_nats(url: str, story: Story) -> None:
+async def _on_nats(url: str, scenario: Story) -> None:
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     try:
         with suppress(nats.js.errors.NotFoundError):  # the first test of the session
             await client.jetstream().delete_stream(STREAM)
         stream = NatsTelemetryStream(client)
         await stream.ensure()
-        await story(NatsRawLog(client, answer_within_s=2.0), _ToNats(stream))
+        await scenario(NatsRawLog(client, answer_within_s=2.0), _ToNats(stream))
     finally:
         await client.close()
 
@@ -77,17 +77,17 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     """Run a story on the log."""
     if request.param == "fake":
 
-        async def on_fake(story: Story) -> None:
+        async def on_fake(scenario: Story) -> None:
             log = FakeRawLog()
-            await story(log, _ToFake(log))
+            await scenario(log, _ToFake(log))
 
-        return lambda story: asyncio.run(on_fake(story))
+        return lambda scenario: asyncio.run(on_fake(scenario))
     server: EmbeddedServers = request.getfixturevalue("nats_server")
-    return lambda story: asyncio.run(_on_nats(server.nats_url, story))
+    return lambda scenario: asyncio.run(_on_nats(server.nats_url, scenario))
 
 
 def test_a_partition_is_read_from_any_sequence_on_and_as_often_as_wanted(tell: Tell) -> None:
-    async def story(log: RawLog, append: Append) -> None:
+    async def scenario(log: RawLog, append: Append) -> None:
         assert await log.read(2, 0, limit=9) == []
         seqs = []
         for n in range(6):
@@ -103,11 +103,11 @@ def test_a_partition_is_read_from_any_sequence_on_and_as_often_as_wanted(tell: T
         later = await append(2, b"later", "later")
         assert [m.stream_seq for m in await log.read(2, seqs[-1], limit=9)] == [later]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_what_waits_is_counted_and_dated(tell: Tell) -> None:
-    async def story(log: RawLog, append: Append) -> None:
+    async def scenario(log: RawLog, append: Append) -> None:
         assert await log.waiting(1, 0) is None
         before = datetime.now(UTC) - timedelta(seconds=1)
         first = await append(1, b"a", "a")
@@ -122,11 +122,11 @@ def test_what_waits_is_counted_and_dated(tell: Tell) -> None:
         assert behind_first.messages == 1
         assert await log.waiting(1, last) is None
 
-    tell(story)
+    tell(scenario)
 
 
 def test_what_comes_while_nothing_is_read_is_counted_too(tell: Tell) -> None:
-    async def story(log: RawLog, append: Append) -> None:
+    async def scenario(log: RawLog, append: Append) -> None:
         first = await append(1, b"a", "a")
         assert len(await log.read(1, 0, limit=9)) == 1
         for n in range(3):
@@ -136,11 +136,11 @@ def test_what_comes_while_nothing_is_read_is_counted_too(tell: Tell) -> None:
             assert waiting.messages == n + 1
         assert len(await log.read(1, first, limit=9)) == 3
 
-    tell(story)
+    tell(scenario)
 
 
 def test_the_oldest_that_is_not_processed_is_dated_whoever_is_or_is_not_at_work(tell: Tell) -> None:
-    async def story(log: RawLog, append: Append) -> None:
+    async def scenario(log: RawLog, append: Append) -> None:
         assert await log.oldest_unprocessed(1) is None
         for n in range(3):
             await append(1, b"a", f"a{n}")
@@ -152,33 +152,33 @@ def test_the_oldest_that_is_not_processed_is_dated_whoever_is_or_is_not_at_work(
         (of_another, *_) = await log.read(2, 0, limit=9)
         assert await log.oldest_unprocessed(2) == of_another.logged_at
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_log_keeps_its_id(tell: Tell) -> None:
-    async def story(log: RawLog, append: Append) -> None:
+    async def scenario(log: RawLog, append: Append) -> None:
         before = await log.log_id()
         await append(1, b"a", "a")
         assert await log.log_id() == before
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_log_that_was_made_anew_has_another_id(nats_server: EmbeddedServers) -> None:
     ids: list[str] = []
 
-    async def story(log: RawLog, _: Append) -> None:
+    async def scenario(log: RawLog, _: Append) -> None:
         ids.append(await log.log_id())
 
     for _ in range(2):
-        asyncio.run(_on_nats(nats_server.nats_url, story))
+        asyncio.run(_on_nats(nats_server.nats_url, scenario))
     assert len(set(ids)) == 2
 
 
 def test_a_server_that_was_stopped_in_between_is_waited_for_and_nothing_is_skipped(
     nats_server: EmbeddedServers,
 ) -> None:
-    async def story(log: RawLog, append: Append) -> None:
+    async def scenario(log: RawLog, append: Append) -> None:
         for n in range(8):
             await append(4, bytes([n]), f"m{n}")
         found = list(await log.read(4, 0, limit=3))
@@ -197,4 +197,4 @@ def test_a_server_that_was_stopped_in_between_is_waited_for_and_nothing_is_skipp
                 break
         assert [m.body for m in found] == [bytes([n]) for n in range(8)]
 
-    asyncio.run(_on_nats(nats_server.nats_url, story))
+    asyncio.run(_on_nats(nats_server.nats_url, scenario))

@@ -19,7 +19,7 @@ Tell = Callable[[Story], None]
 MAX_BYTES = 100_000
 
 
-async def _on_nats(url: str, story: Story) -> None:
+async def _on_nats(url: str, scenario: Story) -> None:
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     try:
         stream = NatsTelemetryStream(client, max_bytes=MAX_BYTES, ack_wait_s=0.5, answer_within_s=2.0)
@@ -27,7 +27,7 @@ async def _on_nats(url: str, story: Story) -> None:
             await client.jetstream().delete_stream(STREAM)
         await stream.ensure()
         await stream.ensure()
-        await story(stream)
+        await scenario(stream)
         await client.jetstream().delete_stream(STREAM)  # its size would stay
     finally:
         await client.close()
@@ -38,16 +38,16 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     """Run a story on the stream."""
     if request.param == "fake":
 
-        async def on_fake(story: Story) -> None:
-            await story(FakeTelemetryStream(max_bytes=MAX_BYTES))
+        async def on_fake(scenario: Story) -> None:
+            await scenario(FakeTelemetryStream(max_bytes=MAX_BYTES))
 
-        return lambda story: asyncio.run(on_fake(story))
+        return lambda scenario: asyncio.run(on_fake(scenario))
     server: EmbeddedServers = request.getfixturevalue("nats_server")
-    return lambda story: asyncio.run(_on_nats(server.nats_url, story))
+    return lambda scenario: asyncio.run(_on_nats(server.nats_url, scenario))
 
 
 def test_a_partition_comes_in_order_and_alone(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         seqs = [await stream.publish(2, bytes([n]), message_id=f"m{n}") for n in range(5)]
         await stream.publish(MALFORMED, b"other", message_id="other")
         batches = await _pulled(stream, 2, 3)
@@ -57,31 +57,31 @@ def test_a_partition_comes_in_order_and_alone(tell: Tell) -> None:
         assert {(b.partition, b.deliveries) for b in batches} == {(2, 1)}
         assert [b.body for b in await stream.pull(MALFORMED, limit=9, timeout_s=2)] == [b"other"]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_each_message_says_how_many_of_its_partition_are_left(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         for n in range(5):
             await stream.publish(2, bytes([n]), message_id=f"m{n}")
         await stream.publish(3, b"other", message_id="other")
         batches = [*await _pulled(stream, 2, 3), *await _pulled(stream, 2, 2)]
         assert [batch.left for batch in batches] == [4, 3, 2, 1, 0]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_the_same_message_id_is_kept_once(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         first = await stream.publish(0, b"x", message_id="same")
         assert await stream.publish(0, b"x", message_id="same") == first
         assert (await stream.fill()).messages == 1
 
-    tell(story)
+    tell(scenario)
 
 
 def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         for name in ("a", "b"):
             await stream.publish(0, name.encode(), message_id=name)
         first, _ = await _pulled(stream, 0, 2)
@@ -92,11 +92,11 @@ def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(tell: Tell) -
         assert (await stream.fill()).unprocessed == 0
         assert await stream.pull(0, limit=2, timeout_s=1) == []
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         await stream.publish(0, b"slow", message_id="slow")
         (batch,) = await stream.pull(0, limit=1, timeout_s=2)
         for _ in range(6):
@@ -105,11 +105,11 @@ def test_a_batch_that_is_worked_on_is_not_handed_out_again(tell: Tell) -> None:
         assert await stream.pull(0, limit=1, timeout_s=0.1) == []
         assert len(await stream.pull(0, limit=1, timeout_s=5)) == 1
 
-    tell(story)
+    tell(scenario)
 
 
 def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         await stream.publish(0, b"mine", message_id="mine")
         (batch,) = await stream.pull(0, limit=1, timeout_s=2)
         for deliveries in range(2, 12):  # ten waits would be longer than any of them
@@ -119,11 +119,11 @@ def test_what_is_handed_back_is_handed_out_again_without_a_wait(tell: Tell) -> N
         await stream.acknowledge(batch)
         assert (await stream.fill()).unprocessed == 0
 
-    tell(story)
+    tell(scenario)
 
 
 def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         for n in range(4):
             await stream.publish(0, bytes([n]), message_id=f"m{n}")
         (first,) = await stream.pull(0, limit=1, timeout_s=2)
@@ -136,11 +136,11 @@ def test_what_is_let_go_before_it_was_pulled_is_handed_out_again_without_a_wait(
         assert sorted(bodies) == [b"\1", b"\2", b"\3"]
         assert (await stream.fill()).unprocessed == 0
 
-    tell(story)
+    tell(scenario)
 
 
 def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         body = b"x" * 20_000
         count = await _published_until_full(stream, body)
         await stream.trim()
@@ -153,7 +153,7 @@ def test_a_full_log_refuses_and_trimming_what_is_done_makes_room(tell: Tell) -> 
         assert (fill.messages, fill.unprocessed, fill.max_bytes) == (count - 2, count - 2, MAX_BYTES)
         await stream.publish(0, body, message_id="there is room")
 
-    tell(story)
+    tell(scenario)
 
 
 async def _pulled(stream: TelemetryStream, partition: int, count: int) -> list[StreamedBatch]:
@@ -176,7 +176,7 @@ async def _published_until_full(stream: TelemetryStream, body: bytes) -> int:
 
 
 def test_a_stopped_server_is_named_as_unavailable(nats_server: EmbeddedServers) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         await stream.publish(0, b"before", message_id="before")
         await asyncio.to_thread(nats_server.nats.kill)
         try:
@@ -190,7 +190,7 @@ def test_a_stopped_server_is_named_as_unavailable(nats_server: EmbeddedServers) 
         bodies = [b.body for b in await stream.pull(0, limit=9, timeout_s=5)]
         assert bodies in ([b"before", b"after"], [b"before", b"while", b"after"])
 
-    asyncio.run(_on_nats(nats_server.nats_url, story))
+    asyncio.run(_on_nats(nats_server.nats_url, scenario))
 
 
 async def _until_published(stream: TelemetryStream) -> None:
@@ -205,7 +205,7 @@ async def _until_published(stream: TelemetryStream) -> None:
 
 
 def test_trimming_stops_at_what_is_archived(tell: Tell) -> None:
-    async def story(stream: TelemetryStream) -> None:
+    async def scenario(stream: TelemetryStream) -> None:
         seqs = [await stream.publish(p, b"x", message_id=f"{p}-{n}") for n in range(4) for p in (0, 1)]
         for partition in (0, 1):
             for batch in await stream.pull(partition, limit=3, timeout_s=2):
@@ -214,4 +214,4 @@ def test_trimming_stops_at_what_is_archived(tell: Tell) -> None:
         left = {0: 2, 1: 1}  # of 0 two are archived, of 1 one is not acknowledged
         assert (await stream.fill()).messages == sum(left.values())
 
-    tell(story)
+    tell(scenario)

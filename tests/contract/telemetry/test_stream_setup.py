@@ -18,7 +18,7 @@ from adapters.nats.work_queue import BMS_STREAM, NatsWorkQueue
 GIVEN = 5_000_000
 
 
-def told(url: str, story: Callable[[Client, JetStreamContext], Awaitable[None]]) -> None:
+def told(url: str, scenario: Callable[[Client, JetStreamContext], Awaitable[None]]) -> None:
     async def run() -> None:
         client = await nats.connect(url)
         jetstream = client.jetstream()
@@ -26,7 +26,7 @@ def told(url: str, story: Callable[[Client, JetStreamContext], Awaitable[None]])
             for name in (STREAM, BMS_STREAM):
                 with suppress(nats.js.errors.NotFoundError):
                     await jetstream.delete_stream(name)
-            await story(client, jetstream)
+            await scenario(client, jetstream)
         finally:
             for name in (STREAM, BMS_STREAM):
                 with suppress(nats.js.errors.NotFoundError):
@@ -44,7 +44,7 @@ async def changed_by_the_operator(jetstream: JetStreamContext, name: str) -> Non
 
 
 def test_the_telemetry_log_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
-    async def story(client: Client, jetstream: JetStreamContext) -> None:
+    async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await NatsTelemetryStream(client).ensure()
         await changed_by_the_operator(jetstream, STREAM)
         later = NatsTelemetryStream(client, archived=True)
@@ -56,22 +56,22 @@ def test_the_telemetry_log_keeps_the_size_that_an_operator_gave_it(nats_url: str
         await NatsTelemetryStream(client, max_bytes=2 * GIVEN).ensure()
         assert (await later.fill()).max_bytes == 2 * GIVEN, "a setting counts"
 
-    told(nats_url, story)
+    told(nats_url, scenario)
 
 
 def test_the_work_queue_keeps_the_size_that_an_operator_gave_it(nats_url: str) -> None:
-    async def story(client: Client, jetstream: JetStreamContext) -> None:
+    async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
         await changed_by_the_operator(jetstream, BMS_STREAM)
         await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
         config = (await jetstream.stream_info(BMS_STREAM)).config
         assert (config.max_bytes, config.description) == (GIVEN, "ours")
 
-    told(nats_url, story)
+    told(nats_url, scenario)
 
 
 def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
-    async def story(client: Client, jetstream: JetStreamContext) -> None:
+    async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await NatsTelemetryStream(client).ensure()
         config = (await jetstream.stream_info(STREAM)).config
         await jetstream.update_stream(config.evolve(max_bytes=-1))
@@ -79,7 +79,7 @@ def test_a_log_without_any_limit_gets_one(nats_url: str) -> None:
         await later.ensure()
         assert (await later.fill()).max_bytes == DEFAULT_MAX_BYTES
 
-    told(nats_url, story)
+    told(nats_url, scenario)
 
 
 class Cluster:

@@ -46,7 +46,7 @@ async def allowed_of(quota: WeatherQuota, tries: int) -> int:
 
 
 def test_a_tenth_of_the_quota_may_go_at_once_and_then_a_call_waits(make: Make) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         quota = make()
         assert await allowed_of(quota, AT_ONCE - 1) == AT_ONCE - 1
         for _ in range(3):
@@ -57,12 +57,12 @@ def test_a_tenth_of_the_quota_may_go_at_once_and_then_a_call_waits(make: Make) -
         assert (refused.allowed, refused.used, refused.quota) == (False, AT_ONCE, QUOTA)
         assert refused.retry_after_s == pytest.approx(MONTH_S / (QUOTA - AT_ONCE))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("make", ["memory", "valkey", "dead_cache"], indirect=True)
 def test_it_fills_with_time_and_the_count_begins_anew_with_the_month(make: Make, clock: FakeClock) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         quota = make()
         await allowed_of(quota, AT_ONCE)
         clock.moment += timedelta(seconds=3.5 * MONTH_S / (QUOTA - AT_ONCE))
@@ -70,11 +70,11 @@ def test_it_fills_with_time_and_the_count_begins_anew_with_the_month(make: Make,
         clock.moment = datetime(2026, 8, 10, tzinfo=UTC)
         assert (await quota.take()).used == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_processes_share_one_bucket(valkey_server: EmbeddedServers, clock: FakeClock) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         namespace = f"test-{uuid4()}"
         one, other = (
             CachedWeatherQuota(QUOTA, clock, redis_url=valkey_server.redis_url, namespace=namespace)
@@ -83,13 +83,13 @@ def test_processes_share_one_bucket(valkey_server: EmbeddedServers, clock: FakeC
         taken = await asyncio.gather(*(quota.take() for _ in range(AT_ONCE) for quota in (one, other)))
         assert sum(use.allowed for use in taken) == AT_ONCE
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: FakeClock) -> None:
     wall = [0.0]
 
-    async def story() -> None:
+    async def scenario() -> None:
         with servers.valkey_server() as server:
             quota = CachedWeatherQuota(QUOTA, clock, redis_url=server.redis_url, monotonic=lambda: wall[0])
             assert (await quota.take()).shared
@@ -103,7 +103,7 @@ def test_calls_made_while_the_cache_was_away_are_counted_once_it_is_back(clock: 
             assert back.shared
             assert back.used >= 5
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @given(

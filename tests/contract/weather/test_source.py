@@ -79,7 +79,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def test_every_hour_asked_for_is_there_with_the_time_of_issue(kind: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with source(kind) as weather:
             report = await weather.hourly("cell-1", HOUR - timedelta(days=42), HOUR + timedelta(hours=25))
         assert report.cell == "cell-1"
@@ -90,38 +90,38 @@ def test_every_hour_asked_for_is_there_with_the_time_of_issue(kind: str) -> None
         assert past == pytest.approx(21.0)
         assert np.isfinite(report.temp_c.values).all()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_source_that_is_away_is_named(kind: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with source(kind, down=True) as weather:
             with pytest.raises(WeatherUnavailable):
                 await weather.hourly("cell-1", HOUR, HOUR + timedelta(hours=24))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_empty_range_is_refused(kind: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with source(kind) as weather:
             with pytest.raises(WeatherUnavailable):
                 await weather.hourly("cell-1", HOUR, HOUR)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_failure_that_passes_is_tried_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with over_http(WeatherFaults(fail_first=2)) as http:
             report = await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
         assert len(report.temp_c.values) == 3
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_after_five_failures_the_source_is_left_alone() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with over_http(WeatherFaults(fail_first=6)) as http:
             for _ in range(3):  # three tries each: the sixth would still fail, the seventh would not
                 with pytest.raises(WeatherUnavailable):
@@ -129,18 +129,18 @@ def test_after_five_failures_the_source_is_left_alone() -> None:
             with pytest.raises(WeatherUnavailable, match="left alone"):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_used_up_quota_is_not_tried_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with over_http(WeatherFaults(quota_per_day=2)) as http:
             for _ in range(2):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
             with pytest.raises(WeatherUnavailable, match="429"):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 async def _answering(raw: bytes, *, hang: bool = False) -> tuple[asyncio.Server, str]:
@@ -200,18 +200,18 @@ HOURS = b'[{"at":"2026-07-14T20:00:00Z","temp_c":%s}]'
     ],
 )
 def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(answer: bytes, why: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         server, url = await _answering(answer)
         async with server:
             http = HttpWeatherSource(url, Stopped())
             with pytest.raises(WeatherUnavailable, match=why):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_source_that_never_answers_is_given_up() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         server, url = await _answering(b"", hang=True)
         fast = AcceleratedClock(epoch=NOW, started_at=datetime.now(UTC), speed=1_000)
         async with server:
@@ -220,4 +220,4 @@ def test_a_source_that_never_answers_is_given_up() -> None:
             with pytest.raises(WeatherUnavailable, match="no complete answer"):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
 
-    asyncio.run(story())
+    asyncio.run(scenario())

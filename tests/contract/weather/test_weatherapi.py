@@ -74,14 +74,14 @@ async def recorded(status: int, body: bytes) -> AsyncIterator[str]:
 
 
 def test_one_call_covers_today_and_the_days_ahead() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with simulated() as (url, api):
             report = await source_at(url).hourly("cell-1", HOUR, HOUR + timedelta(hours=24))
         assert api.asked == [{"q": "37.7700,-122.4200", "days": "2", "aqi": "no", "alerts": "no"}]
         assert np.isfinite(report.temp_c.values).all()
         assert report.issued_at == NOW
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_one_call_covers_today_and_the_days_ahead() -> None:
 def test_days_that_are_over_are_asked_one_by_one_or_a_month_at_once(
     days_back: int, calls: list[tuple[str, str | None]]
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         midnight = datetime(2026, 7, 14, 7, tzinfo=UTC)
         async with simulated() as (url, api):
             source = source_at(url, plan=WeatherApiPlan(history_days=365))
@@ -104,11 +104,11 @@ def test_days_that_are_over_are_asked_one_by_one_or_a_month_at_once(
         assert np.isfinite(report.temp_c.values).all()
         assert report.temp_c.values[0] == pytest.approx(10.0 + 7)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_the_contract_does_not_cover_is_missing_and_not_asked_for() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with simulated(plan_days=1) as (url, api):
             source = source_at(url, plan=WeatherApiPlan(forecast_days=1, history_days=0))
             report = await source.hourly("cell-1", HOUR - DAY * 3, HOUR + DAY)
@@ -117,11 +117,11 @@ def test_what_the_contract_does_not_cover_is_missing_and_not_asked_for() -> None
         assert known.sum() == 24
         assert not known[:59].any()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_contract_without_history_leaves_the_past_unknown_and_says_so() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with simulated(history_days=0) as (url, _):
             source = source_at(url, plan=WeatherApiPlan(history_days=7))
             with capture_logs() as logs:
@@ -130,11 +130,11 @@ def test_a_contract_without_history_leaves_the_past_unknown_and_says_so() -> Non
         assert "2009" in logs[0]["why"]
         assert np.isfinite(report.temp_c.values[24:]).all()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_where_hours_begin_at_the_half_the_temperature_lies_between_two() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with simulated(WeatherPlace(latitude=28.6, longitude=77.2, tz="Asia/Kolkata")) as (url, _):
             source = WeatherApiSource(
                 url,
@@ -147,18 +147,18 @@ def test_where_hours_begin_at_the_half_the_temperature_lies_between_two() -> Non
             report = await source.hourly("cell-1", HOUR, HOUR + timedelta(hours=1))
         assert report.temp_c.values.tolist() == pytest.approx([29.5], abs=0.1)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_recorded_forecast_is_read_with_what_it_says_besides() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         body = (FIXTURES / "forecast.json").read_bytes()
         async with recorded(200, body) as url:
             report = await source_at(url).hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
         assert report.temp_c.values.tolist() == [22.4, 22.9, 23.1]
         assert report.issued_at == datetime(2026, 7, 14, 20, 15, tzinfo=UTC)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 CODES = [
@@ -177,7 +177,7 @@ CODES = [
 def test_a_refusal_is_told_by_its_code_with_the_next_step_and_is_not_tried_again(
     status: int, code: int
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         body = json.dumps({"error": {"code": code, "message": f"said of {KEY}"}}).encode()
         quota = FakeWeatherQuota(10_000)
         async with recorded(status, body) as url:
@@ -186,11 +186,11 @@ def test_a_refusal_is_told_by_its_code_with_the_next_step_and_is_not_tried_again
                 await source.hourly("cell-1", HOUR, HOUR + DAY)
         assert quota.used == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_internal_error_is_tried_again_and_each_try_counts() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         quota = FakeWeatherQuota(10_000)
         async with recorded(
             400, b'{"error": {"code": 9999, "message": "Internal application error."}}'
@@ -200,11 +200,11 @@ def test_an_internal_error_is_tried_again_and_each_try_counts() -> None:
                 await source.hourly("cell-1", HOUR, HOUR + DAY)
         assert quota.used == 3
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_without_a_token_no_call_is_made() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with simulated() as (url, api):
             source = source_at(url, quota=10)
             await source.hourly("cell-1", HOUR, HOUR + DAY)
@@ -212,7 +212,7 @@ def test_without_a_token_no_call_is_made() -> None:
                 await source.hourly("cell-1", HOUR, HOUR + DAY)
         assert len(api.asked) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 HEAD = b'{"location":{"tz_id":"UTC","localtime_epoch":1},"current":{"last_updated_epoch":%d},"forecast":'
@@ -233,12 +233,12 @@ DAYS = b'{"forecastday":[{"date":"x","hour":[{"time_epoch":1784059200,"temp_c":4
     ids=["html", "no age", "future", "fahrenheit", "no text", "age of no year", "hour of no year"],
 )
 def test_an_answer_that_makes_no_sense_is_refused_with_the_reason(body: bytes, why: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with recorded(200, body) as url:
             with pytest.raises(WeatherUnavailable, match=why):
                 await source_at(url).hourly("cell-1", HOUR, HOUR + DAY)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[::1"])
@@ -259,10 +259,10 @@ def test_a_cell_lies_in_the_middle_of_its_facilities() -> None:
 
 
 def test_a_cell_without_facilities_lies_nowhere() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with simulated() as (url, api):
             with pytest.raises(WeatherUnavailable, match="no facility is in the weather cell cell-2"):
                 await source_at(url).hourly("cell-2", HOUR, HOUR + DAY)
         assert api.asked == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())

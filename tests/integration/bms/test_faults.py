@@ -20,7 +20,7 @@ from tests.integration.bms.rig import order, served_building
 
 
 def test_a_bms_that_never_answers_times_out_and_did_nothing() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             served.fault("time_out", times=1)
             command = order()
@@ -30,11 +30,11 @@ def test_a_bms_that_never_answers_times_out_and_did_nothing() -> None:
             assert status.state == "unknown"
             assert served.journal == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_ordered_refusal_is_a_definite_no() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             served.fault("refuse")
             with pytest.raises(BmsRefused) as refused:
@@ -42,21 +42,21 @@ def test_an_ordered_refusal_is_a_definite_no() -> None:
             assert refused.value.code == "local_override"
             assert served.journal == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_slow_answer_within_the_limit_is_an_answer() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             served.fault("slow", delay_s=10.0)
             receipt = await served.control.execute(served.connection, order())
             assert not receipt.repeated
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_slow_answer_beyond_the_limit_times_out_although_the_work_was_done() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             served.fault("slow", delay_s=300.0, phase="prepare")
             command = order()
@@ -65,12 +65,12 @@ def test_a_slow_answer_beyond_the_limit_times_out_although_the_work_was_done() -
             status = await served.control.command_status(served.connection, command)
             assert status.state == "executed"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("profile", ["two_phase", "two_phase_no_dedup"])
 def test_after_a_lost_answer_the_status_says_that_the_work_was_done(profile: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building(profile) as served:  # type: ignore[arg-type]
             served.fault("lost_answer_once", phase="prepare")
             command = order()
@@ -81,7 +81,7 @@ def test_after_a_lost_answer_the_status_says_that_the_work_was_done(profile: str
             assert status.receipt is not None
             assert status.receipt.setpoint.value == 22.0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_repeating_after_a_lost_answer_is_a_duplicate_only_where_the_bms_does_not_deduplicate() -> None:
@@ -99,7 +99,7 @@ def test_repeating_after_a_lost_answer_is_a_duplicate_only_where_the_bms_does_no
 
 
 def test_an_answer_outside_the_contract_is_no_success() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             served.fault("invalid_answer", times=1)
             command = order()
@@ -107,25 +107,25 @@ def test_an_answer_outside_the_contract_is_no_success() -> None:
                 await served.control.execute(served.connection, command)
             assert (await served.control.execute(served.connection, command)).repeated
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_wrong_credentials_are_a_refusal() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             served.server._passwords = {"fac-001": b"other"}
             with pytest.raises(BmsRefused) as refused:
                 await served.control.execute(served.connection, order())
             assert refused.value.code == "unauthorized"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_bms_whose_credentials_cannot_be_had_is_not_called_and_does_not_end_the_worker() -> None:
     def gone(_: str) -> bytes:
         raise SecretNotFound("the secret env:HALL is not in the environment; set HALL")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             control = SoapBuildingControl(clock=served.clock, secret=gone)
             with pytest.raises(BmsUnreachable, match=r"credentials cannot be had: .*env:HALL"):
@@ -133,11 +133,11 @@ def test_a_bms_whose_credentials_cannot_be_had_is_not_called_and_does_not_end_th
             await control.aclose()
             assert served.journal == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_breaker_opens_after_five_time_outs_and_closes_after_its_window() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         changes: list[tuple[str, str]] = []
         limits = SoapLimits(total_floor_s=0.05, total_s=5.0, breaker_open_s=60.0)
         async with served_building(
@@ -155,11 +155,11 @@ def test_the_breaker_opens_after_five_time_outs_and_closes_after_its_window() ->
             await served.control.execute(served.connection, order())
             assert changes == [("fac-001", "opened"), ("fac-001", "half-opened"), ("fac-001", "closed")]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         limits = SoapLimits(total_floor_s=0.05, total_s=5.0)
         async with served_building(limits=limits) as served:
             for _ in range(3):
@@ -171,11 +171,11 @@ def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
                     await served.control.zone_state(served.connection, "cellar")
             assert (await served.control.zone_state(served.connection, "hall")).curtailed is False
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_silent_bms_does_not_hold_up_another_even_when_called_many_times() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         limits = SoapLimits(breaker_threshold=100)
         async with served_building(limits=limits, slots=LocalCallSlots(2)) as served:
             served.fault("time_out")
@@ -194,11 +194,11 @@ def test_one_silent_bms_does_not_hold_up_another_even_when_called_many_times() -
                 task.cancel()
             await asyncio.wait(silent)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_bms_gets_one_call_at_a_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served:
             at_once, most = 0, 0
             original = served.server.answer
@@ -215,11 +215,11 @@ def test_a_bms_gets_one_call_at_a_time() -> None:
             await asyncio.gather(*(served.control.zone_state(served.connection, "hall") for _ in range(8)))
             assert most == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_faults_and_overrides_are_ordered_over_http() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with served_building() as served, aiohttp.ClientSession(served.url) as admin:
             refusal = [{"facility_id": "fac-001", "kind": "refuse"}]
             assert (await admin.put("/buildings/fac-001/faults", json=refusal)).status == 204
@@ -237,4 +237,4 @@ def test_faults_and_overrides_are_ordered_over_http() -> None:
             assert (await admin.put("/buildings/fac-001/faults", json=bad)).status == 400
             assert (await admin.put("/buildings/fac-009/faults", json=[])).status == 404
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -119,7 +119,7 @@ ANSWERS: dict[str, tuple[bytes, type[BmsError], str]] = {
 def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], object]) -> BmsError:
     """The error that a prepare ends with."""
 
-    async def story() -> BmsError:
+    async def scenario() -> BmsError:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", limits=limits)
         async with raw_server(answer) as connection:  # type: ignore[arg-type]
             with pytest.raises(BmsError) as raised:
@@ -127,7 +127,7 @@ def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], ob
         await control.aclose()
         return raised.value
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("case", sorted(ANSWERS))
@@ -146,13 +146,13 @@ def test_the_answer_these_cases_depart_from_is_a_good_one() -> None:
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(http(reply(RECEIPT)))
 
-    async def story() -> None:
+    async def scenario() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         async with raw_server(answer) as connection:
             assert (await control.execute(connection, COMMAND)).command_id == COMMAND.command_id
         await control.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_dripping_server_is_cut_off_in_total_time() -> None:
@@ -190,7 +190,7 @@ def test_an_endless_body_is_cut_off_by_size() -> None:
 
 
 def test_a_command_that_the_contract_cannot_express_is_never_sent() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         reached = False
 
@@ -205,4 +205,4 @@ def test_a_command_that_the_contract_cannot_express_is_never_sent() -> None:
         assert not reached
         await control.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -48,11 +48,11 @@ async def called(http: BmsHttp, address: str) -> HttpAnswer:
     return await http.post(address, b"<x></x>", {}, credentials=None, limits=LIMITS)
 
 
-def run(story: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
+def run(scenario: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
     async def in_time() -> None:
         http = BmsHttp()
         async with asyncio.timeout(PATIENCE_S):
-            await story(Bms(), http)
+            await scenario(Bms(), http)
             await http.aclose()
 
     asyncio.run(in_time())
@@ -61,30 +61,30 @@ def run(story: Callable[[Bms, BmsHttp], Awaitable[None]]) -> None:
 def test_zone_after_zone_goes_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "KEPT_S", 15.0)
 
-    async def story(bms: Bms, http: BmsHttp) -> None:
+    async def scenario(bms: Bms, http: BmsHttp) -> None:
         async with bms as address:
             for _ in range(3):
                 assert (await called(http, address)).xml == b"<a/>"
         assert (bms.connections, bms.calls) == (1, 3)
 
-    run(story)
+    run(scenario)
 
 
 def test_it_is_closed_when_no_call_follows() -> None:
-    async def story(bms: Bms, http: BmsHttp) -> None:
+    async def scenario(bms: Bms, http: BmsHttp) -> None:
         async with bms as address:
             await called(http, address)
             await bms.closed.wait()
             assert bms.open == 0
 
-    run(story)
+    run(scenario)
 
 
 def test_a_call_on_a_kept_connection_that_was_lost_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have arrived: that is for the caller to ask."""
     monkeypatch.setattr(transport, "KEPT_S", 15.0)
 
-    async def story(bms: Bms, http: BmsHttp) -> None:
+    async def scenario(bms: Bms, http: BmsHttp) -> None:
         bms.drops_call = 2
         async with bms as address:
             await called(http, address)
@@ -94,4 +94,4 @@ def test_a_call_on_a_kept_connection_that_was_lost_is_not_made_again(monkeypatch
             await called(http, address)
         assert (bms.connections, bms.calls) == (2, 3)
 
-    run(story)
+    run(scenario)

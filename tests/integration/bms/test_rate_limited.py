@@ -20,7 +20,7 @@ def test_a_rate_limit_is_an_open_outcome_and_opens_no_breaker() -> None:
         asked += 1
         writer.write(http(b"slow down", status="429 Too Many Requests", extra="Retry-After: 60\r\n"))
 
-    async def story() -> None:
+    async def scenario() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         async with raw_server(answer) as connection:
             for _ in range(MORE_THAN_THE_BREAKER_BEARS):
@@ -29,5 +29,5 @@ def test_a_rate_limit_is_an_open_outcome_and_opens_no_breaker() -> None:
                 assert busy.value.wait_s == 60.0
         await control.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert asked == MORE_THAN_THE_BREAKER_BEARS

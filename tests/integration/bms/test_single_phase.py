@@ -23,16 +23,16 @@ NORMAL = Setpoint(value=22.0, unit="celsius")
 COMMIT = {"previous": NORMAL}
 
 
-def told(story: Callable[[ServedBuilding], Awaitable[None]]) -> None:
+def told(scenario: Callable[[ServedBuilding], Awaitable[None]]) -> None:
     async def run() -> None:
         async with served_building("single_phase") as served:
-            await story(served)
+            await scenario(served)
 
     asyncio.run(run())
 
 
 def test_after_a_lost_answer_the_setpoint_says_that_the_write_was_done() -> None:
-    async def story(served: ServedBuilding) -> None:
+    async def scenario(served: ServedBuilding) -> None:
         served.fault("lost_answer_once", phase="commit")
         command = order("commit", **COMMIT)
         with pytest.raises(BmsTimedOut):
@@ -41,11 +41,11 @@ def test_after_a_lost_answer_the_setpoint_says_that_the_write_was_done() -> None
         assert status.receipt is not None
         assert (status.state, status.receipt.setpoint.value) == ("executed", 24.0)
 
-    told(story)
+    told(scenario)
 
 
 def test_writing_again_after_a_lost_answer_does_nothing_again() -> None:
-    async def story(served: ServedBuilding) -> None:
+    async def scenario(served: ServedBuilding) -> None:
         served.fault("lost_answer_once", phase="commit")
         command = order("commit", **COMMIT)
         with pytest.raises(BmsTimedOut):
@@ -54,11 +54,11 @@ def test_writing_again_after_a_lost_answer_does_nothing_again() -> None:
         assert duplicate_actions(served.journal) == {}
         assert [entry.action for entry in served.journal] == ["commit"]
 
-    told(story)
+    told(scenario)
 
 
 def test_a_write_that_never_arrived_is_unknown_and_can_be_made_again() -> None:
-    async def story(served: ServedBuilding) -> None:
+    async def scenario(served: ServedBuilding) -> None:
         served.fault("time_out", phase="commit", times=1)
         command = order("commit", **COMMIT)
         with pytest.raises(BmsTimedOut):
@@ -66,39 +66,39 @@ def test_a_write_that_never_arrived_is_unknown_and_can_be_made_again() -> None:
         assert (await served.control.command_status(served.connection, command)).state == "unknown"
         assert (await served.control.execute(served.connection, command)).setpoint.value == 24.0
 
-    told(story)
+    told(scenario)
 
 
 def test_a_read_back_that_fails_leaves_the_outcome_open() -> None:
-    async def story(served: ServedBuilding) -> None:
+    async def scenario(served: ServedBuilding) -> None:
         served.fault("time_out", phase="state", times=1)
         command = order("commit", **COMMIT)
         with pytest.raises(BmsTimedOut):
             await served.control.execute(served.connection, command)
         assert (await served.control.command_status(served.connection, command)).state == "executed"
 
-    told(story)
+    told(scenario)
 
 
 def test_a_refused_write_is_a_definite_no() -> None:
-    async def story(served: ServedBuilding) -> None:
+    async def scenario(served: ServedBuilding) -> None:
         served.fault("refuse", phase="commit")
         with pytest.raises(BmsRefused) as refused:
             await served.control.execute(served.connection, order("commit", **COMMIT))
         assert (refused.value.code, served.journal) == ("local_override", [])
 
-    told(story)
+    told(scenario)
 
 
 def test_a_commit_that_the_building_hears_no_more_of_expires_by_itself() -> None:
-    async def story(served: ServedBuilding) -> None:
+    async def scenario(served: ServedBuilding) -> None:
         command = order("commit", **COMMIT)
         await served.control.execute(served.connection, command)
         served.building.advance(command.expires_at)
         assert [entry.action for entry in served.journal] == ["commit", "expired"]
         assert served.building.read_setpoint("hall", command.expires_at).setpoint == NORMAL
 
-    told(story)
+    told(scenario)
 
 
 def _envelope(content: str, before: str = "") -> bytes:
@@ -142,7 +142,7 @@ def prepared_against(answers: Callable[[bytes], bytes], phase: str = "prepare") 
     async def answer(body: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(http(answers(body)))
 
-    async def story() -> BmsError:
+    async def scenario() -> BmsError:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         control._dialects["single_phase"]._wall_seconds = lambda seconds: seconds / 1000  # type: ignore[attr-defined]
         async with raw_server(answer) as connection:
@@ -152,7 +152,7 @@ def prepared_against(answers: Callable[[bytes], bytes], phase: str = "prepare") 
         await control.aclose()
         return raised.value
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("case", sorted(HOSTILE))
@@ -179,7 +179,7 @@ def test_a_write_that_does_not_show_in_the_read_backs_is_no_success() -> None:
 
 
 def test_a_profile_that_nobody_speaks_is_refused_before_anything_is_sent() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"")
         unknown = BmsConnection(facility_id="fac-001", address="http://127.0.0.1:1/bms", profile="modbus")
         with pytest.raises(BmsRefused) as refused:
@@ -187,4 +187,4 @@ def test_a_profile_that_nobody_speaks_is_refused_before_anything_is_sent() -> No
         assert refused.value.code == "unknown_profile"
         await control.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

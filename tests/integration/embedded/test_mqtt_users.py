@@ -74,7 +74,7 @@ def test_a_meter_cannot_publish_elsewhere(servers: EmbeddedServers) -> None:
 
 
 def test_ingest_receives_what_a_meter_published_at_qos_1(servers: EmbeddedServers) -> None:
-    async def story() -> tuple[str, bytes]:
+    async def scenario() -> tuple[str, bytes]:
         received: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
 
         async def on_message(client: Client, topic: str, payload: bytes, qos: int, properties: object) -> int:
@@ -93,11 +93,11 @@ def test_ingest_receives_what_a_meter_published_at_qos_1(servers: EmbeddedServer
         await ingest.disconnect()
         return first
 
-    assert asyncio.run(story()) == (_TOPIC, b'{"kw": 1.5}')
+    assert asyncio.run(scenario()) == (_TOPIC, b'{"kw": 1.5}')
 
 
 def test_a_meter_reads_nobodys_readings(servers: EmbeddedServers) -> None:
-    async def story() -> list[bytes]:
+    async def scenario() -> list[bytes]:
         overheard: list[bytes] = []
 
         async def on_message(client: Client, topic: str, payload: bytes, qos: int, properties: object) -> int:
@@ -113,7 +113,7 @@ def test_a_meter_reads_nobodys_readings(servers: EmbeddedServers) -> None:
         await spy.disconnect()
         return overheard
 
-    assert asyncio.run(story()) == []
+    assert asyncio.run(scenario()) == []
 
 
 def test_nobody_enters_without_a_password(servers: EmbeddedServers) -> None:
@@ -146,7 +146,7 @@ def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
     """Seen from a session at QoS 1, as ingest's is. Each on a connection of its own: it may be closed for it."""
     url = _login(servers, f"fac-00{qos + 3}")
 
-    async def story() -> list[tuple[str, bytes]]:
+    async def scenario() -> list[tuple[str, bytes]]:
         received: list[tuple[str, bytes]] = []
         last = asyncio.Event()
 
@@ -171,14 +171,14 @@ def test_the_login_of_a_facility_publishes_for_that_facility_and_no_other(
         return received
 
     _wait_until_it_may_log_in(url)
-    assert asyncio.run(story()) == [(f"meters/{urlsplit(url).username}/m-1/readings", b"last")]
+    assert asyncio.run(scenario()) == [(f"meters/{urlsplit(url).username}/m-1/readings", b"last")]
 
 
 def test_logins_are_given_and_taken_back_while_the_server_runs(servers: EmbeddedServers) -> None:
     kept = _login(servers, "fac-008")
     _wait_until_it_may_log_in(kept)  # while the broker reads its users anew it may refuse any of them
 
-    async def story() -> None:
+    async def scenario() -> None:
         ingest = await _connected(servers.mqtt_url, "ingest-2")
         left = asyncio.Event()
         ingest.on_disconnect = lambda *_: left.set()
@@ -196,7 +196,7 @@ def test_logins_are_given_and_taken_back_while_the_server_runs(servers: Embedded
         await ingest.disconnect()
         assert not await _may_log_in(url)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     servers.nats.kill()
     servers.nats.start()
     assert asyncio.run(_may_log_in(kept))

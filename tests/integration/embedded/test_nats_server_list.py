@@ -69,9 +69,9 @@ async def _doctor_looks(stores: Stores, stop: asyncio.Event) -> None:
 def test_it_starts_where_the_first_server_of_the_list_is_dead(
     stores: Stores, start: Callable[[Stores, asyncio.Event], Awaitable[None]]
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         stop.set()
         await asyncio.wait_for(start(stores, stop), 30)
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -131,13 +131,13 @@ def reports_of_the_worker(
     monkeypatch.setattr(forecast_worker, "tell", told)
     cycle = house.cycle(issuing, models)
 
-    async def story() -> None:
+    async def scenario() -> None:
         locks = FakeLocks(house.locks)
         await asyncio.wait_for(
             forecast_worker.run(cycle=cycle, clock=house.clock, locks=locks, stop=stop), 60
         )
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     return found
 
 

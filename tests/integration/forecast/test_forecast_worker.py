@@ -68,12 +68,12 @@ def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
         await asyncio.to_thread(_wait_until, lambda: len(cycles()) >= 3)
         stop.set()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
             await asyncio.wait_for(asyncio.gather(worker, watch()), 60)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     found = cycles()
     assert found[0] == CYCLE_START
     assert all(start.minute % 15 == 0 for start in found)
@@ -90,13 +90,13 @@ def test_the_worker_waits_for_a_database_that_is_away(
         await asyncio.to_thread(_wait_until, lambda: _head(house) > 0)
         stop.set()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = forecast_worker.run(cycle=house.cycle(), clock=house.clock, locks=locks, stop=stop)
             await asyncio.wait_for(asyncio.gather(worker, trouble()), 60)
 
     postgres_server.kill()
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert set(house.book.newest_of(ALL, at=NOW)) == set(ALL)
 
 

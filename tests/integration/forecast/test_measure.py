@@ -243,12 +243,12 @@ def test_the_worker_measures_on_its_own_and_stops_when_asked(house: House, datab
         await asyncio.to_thread(_wait_until, lambda: house.dispatch("fac-002").measured)
         stop.set()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = measure.run(measuring=house.measuring, locks=locks, stop=stop)
             await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert house.dispatch("fac-001").delivered_kw == pytest.approx(90.0)
 
 

@@ -283,13 +283,13 @@ def test_the_worker_measures_again_on_its_own(house: House, database: Database) 
                 await asyncio.sleep(0.05)
         stop.set()
 
-    async def story() -> None:
+    async def scenario() -> None:
         measuring = Measuring(lambda now: [], house.store, house.telemetry, house.bus, house.clock)
         async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
             worker = measure.run(measuring=measuring, remeasuring=house.remeasuring(), locks=locks, stop=stop)
             await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert isinstance(house.facts()[-1], Dispatch.Remeasured)
 
 

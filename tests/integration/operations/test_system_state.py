@@ -29,7 +29,7 @@ def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
 def test_a_lock_is_held_while_somebody_holds_it(pool: ConnectionPool[Any], database: Database) -> None:
     state = PostgresSystemState(pool)
 
-    async def story() -> tuple[frozenset[str], frozenset[str]]:
+    async def scenario() -> tuple[frozenset[str], frozenset[str]]:
         locks = AdvisoryLocks(database.app_dsn)
         try:
             async with locks.held("relay"), locks.held("measure"):
@@ -38,7 +38,7 @@ def test_a_lock_is_held_while_somebody_holds_it(pool: ConnectionPool[Any], datab
         finally:
             await locks.aclose()
 
-    assert asyncio.run(story()) == (frozenset({"relay", "measure"}), frozenset())
+    assert asyncio.run(scenario()) == (frozenset({"relay", "measure"}), frozenset())
 
 
 def test_sessions_are_counted_by_the_name_they_give_themselves(
@@ -83,7 +83,7 @@ def callback() -> CallbackWork:
 
 
 def test_what_waits_in_a_queue_is_counted_and_how_long_the_oldest_has(nats_url: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         depths, name = NatsQueueDepths(nats_url), str(uuid4())
         queue = await NatsWorkQueue.connect(nats_url, redelivery_s=5.0, name="test")
         client = await nats.connect(nats_url)
@@ -111,15 +111,15 @@ def test_what_waits_in_a_queue_is_counted_and_how_long_the_oldest_has(nats_url: 
             await client.close()
             await queue.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_queues_that_cannot_be_asked_say_so_in_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         depths = NatsQueueDepths("nats://127.0.0.1:1")
         with pytest.raises(QueuesUnavailable):
             async with asyncio.timeout(10):
                 await depths.depths()
         await depths.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -273,7 +273,7 @@ def test_the_worker_runs_every_projection_until_it_is_stopped(
 ) -> None:
     read_side.store(entries)
 
-    async def story() -> list[ProjectionPosition]:
+    async def scenario() -> list[ProjectionPosition]:
         stop = asyncio.Event()
         runners = [read_side.runner(projection) for projection in PROJECTIONS]
         worker = asyncio.create_task(project.run(projections=runners, stop=stop))
@@ -282,7 +282,7 @@ def test_the_worker_runs_every_projection_until_it_is_stopped(
         await worker
         return await asyncio.to_thread(read_side.models.positions)
 
-    positions = asyncio.run(asyncio.wait_for(story(), 60))
+    positions = asyncio.run(asyncio.wait_for(scenario(), 60))
     assert {position.position for position in positions} == {entries[-1].position}
 
 

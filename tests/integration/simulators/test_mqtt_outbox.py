@@ -72,7 +72,7 @@ async def delivered(broker: MomentaryBroker, outbox: MqttOutbox, count: int) -> 
 
 
 def test_what_a_broker_took_without_acknowledging_is_sent_again_in_order() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         broker = MomentaryBroker(silent=2, drop_after=7)
         async with listening(broker) as url:
             outbox = MqttOutbox(url, "outbox-test", window=10)
@@ -86,11 +86,11 @@ def test_what_a_broker_took_without_acknowledging_is_sent_again_in_order() -> No
         assert outbox.connections == 3
         assert outbox.dropped == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_broker_that_is_not_there_yet_is_awaited() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         broker = MomentaryBroker(silent=0, drop_after=0)
         async with listening(broker) as url:
             pass
@@ -104,11 +104,11 @@ def test_a_broker_that_is_not_there_yet_is_awaited() -> None:
         server.close()
         assert broker.acknowledged == {b"1"}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_full_outbox_drops_the_oldest_and_counts_it() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         broker = MomentaryBroker(silent=0, drop_after=0)
         async with listening(broker) as url:
             outbox = MqttOutbox(url, "outbox-test", capacity=3)
@@ -118,4 +118,4 @@ def test_a_full_outbox_drops_the_oldest_and_counts_it() -> None:
             await delivered(broker, outbox, 3)
         assert broker.taken == [[b"2", b"3", b"4"]]
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -95,7 +95,7 @@ def command(entry: FacilityEntry, phase: str) -> ZoneCommand:
 def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
     nats_server: EmbeddedServers, tmp_path: Path
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         readings: dict[str, list[dict[str, Any]]] = {}
         heard = asyncio.Event()
 
@@ -147,12 +147,12 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
             expected_kw = entry.zones[0].curtailable_kw if is_curtailed else 0.0
             assert missing == pytest.approx(expected_kw, abs=0.01)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert [entry.action for entry in read_journal(tmp_path / "bms-journal.jsonl")] == ["prepare", "commit"]
 
 
 def test_no_reading_is_lost_when_the_broker_is_killed_and_comes_back(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with nats_server() as servers:
             watcher = await nats.connect(servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
             stream = watcher.jetstream()
@@ -174,11 +174,11 @@ def test_no_reading_is_lost_when_the_broker_is_killed_and_comes_back(tmp_path: P
             assert sorted(seqs) == list(range(min(seqs), max(seqs) + 1))
             assert len(seqs) > 25
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_silent_meters_publish_nothing_at_all(nats_server: EmbeddedServers, tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         heard: list[str] = []
 
         async def note(message: Msg) -> None:
@@ -194,7 +194,7 @@ def test_silent_meters_publish_nothing_at_all(nats_server: EmbeddedServers, tmp_
         await watcher.close()
         assert heard == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
@@ -206,7 +206,7 @@ def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_200(tmp_path: Path) -> None:
     body = b'{"kind": "accepted", "dr_event_id": "e-1", "callback_id": "c-1"}'
 
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         async with (
             world(tmp_path, utility=UtilityFaults(fail_first=1)) as found,
             aiohttp.ClientSession() as session,
@@ -219,7 +219,7 @@ def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_2
                 statuses.append(answer.status)
             return statuses
 
-    assert asyncio.run(story()) == [503, 200, 401, 401, 400]
+    assert asyncio.run(scenario()) == [503, 200, 401, 401, 400]
     received = read_callbacks(tmp_path / "callbacks.jsonl")
     assert [callback.signature_ok for callback in received] == [True, True, False, False, True]
     assert {(c.kind, c.dr_event_id, c.callback_id) for c in received[:4]} == {("accepted", "e-1", "c-1")}
@@ -227,7 +227,7 @@ def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_2
 
 
 def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_future(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             world(tmp_path, weather=WeatherFaults(fail_first=1, quota_per_day=4)) as found,
             aiohttp.ClientSession(found.weather_url) as session,
@@ -262,11 +262,11 @@ def test_the_weather_service_tells_what_the_buildings_feel_and_errs_about_the_fu
         assert max(error for at, error in errors.items() if at > issued_at) > 0.1
         assert max(errors.values()) < 4.0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_port_that_is_taken_ends_the_world_with_what_to_do(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with world(tmp_path) as found:
             other = tmp_path / "other"
             other.mkdir()
@@ -275,11 +275,11 @@ def test_a_port_that_is_taken_ends_the_world_with_what_to_do(tmp_path: Path) -> 
                 raise AssertionError("two worlds on one port")
 
     with pytest.raises(Exception, match="choose another port"):
-        asyncio.run(story())
+        asyncio.run(scenario())
 
 
 def test_an_expired_curtailment_is_journaled_although_nobody_asks(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with world(tmp_path) as found:
             entry = read_portfolio(tmp_path / "portfolio.json").facilities[0]
             connection = BmsConnection(
@@ -295,7 +295,7 @@ def test_an_expired_curtailment_is_journaled_although_nobody_asks(tmp_path: Path
             await control.aclose()
             await until(lambda: read_journal(journal)[-1].action == "expired")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ NAME = "the only one"
 
 
 def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
         async with AsyncExitStack() as waiting:
             async with first.held() as lost:
@@ -23,11 +23,11 @@ def test_the_next_in_line_gets_the_turn_when_its_holder_lets_go(database: Databa
                 assert not lost.is_set()
             await asyncio.wait_for(entering, 10)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_turns_of_other_names_do_not_wait(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             PostgresExclusiveLock(database.app_dsn, NAME).held(),
             asyncio.timeout(10),
@@ -35,11 +35,11 @@ def test_turns_of_other_names_do_not_wait(database: Database) -> None:
         ):
             pass
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_waiting_for_a_turn_can_be_given_up(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
         async with first.held():
             with pytest.raises(TimeoutError):
@@ -48,7 +48,7 @@ def test_waiting_for_a_turn_can_be_given_up(database: Database) -> None:
         async with asyncio.timeout(10), second.held():
             pass
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connection[tuple[object, ...]]:
@@ -63,7 +63,7 @@ def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connectio
 
 
 def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         turn = PostgresExclusiveLock(database.app_dsn, NAME)
         async with turn.held() as lost:
             (await asyncio.to_thread(_end_sessions, database, and_take_it=False)).close()
@@ -75,23 +75,23 @@ def test_a_holder_whose_session_broke_keeps_the_turn_if_nobody_took_it(database:
                 ).fetchone()
             assert row == (False,)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_holder_learns_that_somebody_else_took_its_turn(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
             admin = await asyncio.to_thread(_end_sessions, database, and_take_it=True)
             await asyncio.wait_for(lost.wait(), 20)
             admin.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_holder_goes_on_while_the_database_is_away(
     database: Database, postgres_server: PostgresServer
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
             await asyncio.to_thread(postgres_server.kill)
             try:
@@ -102,4 +102,4 @@ def test_a_holder_goes_on_while_the_database_is_away(
             await asyncio.sleep(3.0)
             assert not lost.is_set()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

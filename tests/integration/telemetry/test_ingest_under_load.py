@@ -42,7 +42,7 @@ def plan(meters: int, rate: float, gateway: int = 1) -> LoadPlan:
 def test_every_reading_of_the_load_is_stored_once(path: TelemetryPath, gateway: int) -> None:
     planned = plan(meters=400, rate=1_000, gateway=gateway)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             path.stream() as stream,
             path.aggregating(stream),
@@ -54,14 +54,14 @@ def test_every_reading_of_the_load_is_stored_once(path: TelemetryPath, gateway: 
             await eventually(lambda: not audit(planned, report.messages, path.stored_readings).lost)
         assert audit(planned, report.messages, path.stored_readings).is_exact
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_broker_and_an_ingest_worker_killed_under_load_lose_nothing(path: TelemetryPath) -> None:
     planned = plan(meters=300, rate=600)
     client_id = f"ingest-{uuid4().hex[:8]}"
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream, path.aggregating(stream):
             async with path.ingesting(stream, client_id=client_id):
                 load = MeterLoad(planned, path.servers.meters_mqtt_url, connections=2)
@@ -80,7 +80,7 @@ def test_a_broker_and_an_ingest_worker_killed_under_load_lose_nothing(path: Tele
                 )
         assert audit(planned, report.messages, path.stored_readings).is_exact
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class Held(NatsTelemetryStream):
@@ -130,7 +130,7 @@ def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_
     planned = plan(meters=200, rate=1_000)
     alert = ("telemetry_backpressure", "ingest")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as plain:
             stream = Held(plain._client, ack_wait_s=1.0)
             async with path.ingesting(stream, client_id=f"ingest-{uuid4().hex[:8]}"):
@@ -149,7 +149,7 @@ def test_while_jetstream_takes_nothing_little_is_held_and_afterwards_nothing_is_
                         found.update((reading.meter_id, reading.seq) for reading in readings)
         assert len(found) == report.readings == 4_000
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def garbage(number: int) -> bytes:
@@ -250,7 +250,7 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
     expected = Counter(what for _, _, what in messages)
     huge = [(b"meters/storm-1/m1/readings", b'{"huge":%d,"x":"' % n + b"x" * 10_000_000) for n in range(2)]
 
-    async def story(url: str, meters_url: str) -> tuple[list[MeterReading], list[MalformedReading]]:
+    async def scenario(url: str, meters_url: str) -> tuple[list[MeterReading], list[MalformedReading]]:
         async with path.stream() as stream:
             alerts = FakeAlertRegistry()
             feed = MqttMeterFeed(url, client_id=f"ingest-{uuid4().hex[:8]}")
@@ -285,14 +285,14 @@ def test_of_a_storm_of_malformed_messages_each_is_accounted_for(
             return readings, malformed
 
     if kind == "nats":
-        readings, malformed = asyncio.run(story(path.servers.mqtt_url, path.servers.meters_mqtt_url))
+        readings, malformed = asyncio.run(scenario(path.servers.mqtt_url, path.servers.meters_mqtt_url))
     else:
         command: DebianCommand = request.getfixturevalue("debian_command")
         # As docs/guides/operator.md has it: by itself Mosquitto drops what is over 1,000 messages behind.
         settings = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 4000")
         with mosquitto(command("mosquitto"), tmp_path, *settings) as port:
             url = f"mqtt://127.0.0.1:{port}"
-            readings, malformed = asyncio.run(story(url, url))
+            readings, malformed = asyncio.run(scenario(url, url))
         oversized = [m for m in malformed if m.body.startswith(b'{"huge"')]
         assert len(oversized) == 2
         assert all(len(m.body) == 65_536 and m.reason.startswith("the message has 10000") for m in oversized)

@@ -59,7 +59,7 @@ class Worker:
 
 
 def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         first = Worker("w1", database.app_dsn)
         await eventually(lambda: first.held == SESSIONS)
         second = Worker("w2", database.app_dsn)
@@ -74,11 +74,11 @@ def test_workers_that_come_and_go_share_the_sessions_out_evenly(database: Databa
         await eventually(lambda: third.held == SESSIONS)
         await third.end()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_turns_of_others_are_not_counted(database: Database) -> None:
-    async def story() -> Mapping[str, int]:
+    async def scenario() -> Mapping[str, int]:
         async with (
             PostgresExclusiveLock(database.app_dsn, "aggregate 1", holder="w1").held(),
             PostgresExclusiveLock(database.app_dsn, "ingest").held(),
@@ -86,7 +86,7 @@ def test_turns_of_others_are_not_counted(database: Database) -> None:
         ):
             return await PostgresLockHolders(database.app_dsn, "ingest ").held_by()
 
-    assert asyncio.run(story()) == {"w2": 1}
+    assert asyncio.run(scenario()) == {"w2": 1}
 
 
 def test_a_server_that_is_away_is_named() -> None:
@@ -107,14 +107,14 @@ def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) ->
         for client in clients:  # the second asks to cancel what the first waits for
             client.close()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with await asyncio.start_server(welcome_and_say_nothing, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             dsn = f"postgresql://x@127.0.0.1:{port}/none?sslmode=disable&gssencmode=disable"
             with pytest.raises(ConnectionError, match="does not say"):
                 await asyncio.wait_for(PostgresLockHolders(dsn, "ingest ").held_by(), 20)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
     def held_by(dsn: str) -> list[int]:
         return sorted(asyncio.run(PostgresLockHolders(dsn, "ingest ").held_by()).values())
 
-    async def story(mqtt_url: str) -> None:
+    async def scenario(mqtt_url: str) -> None:
         dsn = path.database.app_dsn
         async with path.stream() as stream, path.aggregating(stream):
             with worker_process(path, mqtt_url) as first, worker_process(path, mqtt_url):
@@ -157,4 +157,4 @@ def test_a_worker_killed_under_load_is_succeeded_and_no_reading_is_lost(
 
     settings = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 0")
     with mosquitto(debian_command("mosquitto"), tmp_path, *settings) as port:
-        asyncio.run(story(f"mqtt://127.0.0.1:{port}"))
+        asyncio.run(scenario(f"mqtt://127.0.0.1:{port}"))

@@ -36,7 +36,7 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
     def told() -> set[tuple[str, str]]:
         return {(one.name, one.subject) for one in stores.alerts().listed()}
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         async with path.stream() as stream:
             watching = asyncio.create_task(watch_lag(stores, stop))
@@ -47,13 +47,13 @@ def test_messages_that_no_worker_is_there_for_are_alerted_until_one_is(
             await end(watching, stop)
 
     with closing(stores):
-        asyncio.run(story())
+        asyncio.run(scenario())
 
 
 def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path: TelemetryPath) -> None:
     stores = open_stores(read_settings(settings(path, "nats://127.0.0.1:1")), pool_size=2)
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         watching = asyncio.create_task(watch_lag(stores, stop))
         await asyncio.sleep(0.3)
@@ -61,4 +61,4 @@ def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_told_to_stop(path
         await end(watching, stop)
 
     with closing(stores):
-        asyncio.run(story())
+        asyncio.run(scenario())

@@ -24,7 +24,7 @@ async def restarted(path: TelemetryPath, client: Client) -> None:
 
 
 def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         client = await nats.connect(path.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
         stream = NatsTelemetryStream(client, answer_within_s=NEVER_S)
         await stream.publish(0, b"first", message_id="first")
@@ -40,13 +40,13 @@ def test_a_publish_that_died_with_its_server_is_tried_again_at_once(path: Teleme
         assert await stream.publish(0, b"x", message_id="x") == 2
         await client.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_acknowledgement_of_what_an_earlier_server_handed_out_waits_for_no_answer(
     path: TelemetryPath,
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         client = await nats.connect(path.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
         stream = NatsTelemetryStream(client, ack_wait_s=0.5, answer_within_s=NEVER_S)
         for name in ("a", "b"):
@@ -64,4 +64,4 @@ def test_an_acknowledgement_of_what_an_earlier_server_handed_out_waits_for_no_an
                         await again.acknowledge_all(batches)
         await client.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

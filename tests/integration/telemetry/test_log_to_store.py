@@ -80,7 +80,7 @@ def start_worker(path: TelemetryPath) -> "subprocess.Popen[bytes]":
 def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: TelemetryPath) -> None:
     """kill -9, each time when the store has grown since the start: in the middle of the work."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream:
             assert await publish_all(stream, size=1) == 240 * len(FACILITIES)
             kills_in_flight = 0
@@ -98,23 +98,23 @@ def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: 
                 await all_done(stream)
         assert_exact(path)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert path.dead_letters.listed() == []
 
 
 def test_two_workers_share_the_partitions_and_count_nothing_twice(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as one, path.stream() as other:
             await publish_all(one)
             async with path.aggregating(one), path.aggregating(other):
                 await all_done(one)
         assert_exact(path)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_replaying_the_whole_log_changes_nothing(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream:
             await publish_all(stream)
             async with path.aggregating(stream):
@@ -129,7 +129,7 @@ def test_replaying_the_whole_log_changes_nothing(path: TelemetryPath) -> None:
                 await all_done(stream)
         assert rows(path) == before
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def went_on(path: TelemetryPath, before: int) -> bool:
@@ -145,7 +145,7 @@ def rows(path: TelemetryPath) -> list[object]:
 
 
 def test_a_late_reading_corrects_its_interval(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         readings = quarter_hours("fac-001")
         late = MeterReading("fac-001", "m1", START + timedelta(seconds=7), 71.0, None)
         async with path.stream() as stream, path.aggregating(stream):
@@ -155,11 +155,11 @@ def test_a_late_reading_corrects_its_interval(path: TelemetryPath) -> None:
             await all_done(stream)
         assert path.store.interval_series("fac-001", HOUR).values.tolist() == [11.0, 10.0, 10.0, 10.0]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_poison_is_parked_with_its_reason_and_the_partition_moves_on(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         poisoned = [MeterReading("fac-001", "m\0", START, 1.0, None)]
         async with path.stream() as stream:
             await publish(stream, 5, quarter_hours("fac-001")[:120], "before")
@@ -182,11 +182,11 @@ def test_poison_is_parked_with_its_reason_and_the_partition_moves_on(path: Telem
         assert letters[1].body == b"\xc1 no batch"
         assert ("poison_batch", "partition 5") in path.open_alerts()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_stopped_database_is_waited_for_and_nothing_is_parked(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream, path.aggregating(stream):
             await publish(stream, 1, quarter_hours("fac-000"), "before")
             await all_done(stream)
@@ -202,11 +202,11 @@ def test_a_stopped_database_is_waited_for_and_nothing_is_parked(path: TelemetryP
         assert_exact(path)
         assert path.dead_letters.listed() == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_batch_that_ends_its_worker_again_and_again_is_parked(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream:
             await publish(stream, 5, quarter_hours("fac-001")[:1], "crasher")
             await publish(stream, 5, quarter_hours("fac-001")[1:2], "innocent")
@@ -228,4 +228,4 @@ def test_a_batch_that_ends_its_worker_again_and_again_is_parked(path: TelemetryP
         assert "without being finished" in letter.reason
         assert path.count("meter_readings") == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())

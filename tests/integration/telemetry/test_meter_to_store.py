@@ -26,7 +26,7 @@ def send(outbox: MqttOutbox, facility: str, number: int, **changes: object) -> N
 
 
 def test_every_reading_arrives_once_and_becomes_the_current_value(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             path.stream() as stream,
             path.aggregating(stream),
@@ -41,7 +41,7 @@ def test_every_reading_arrives_once_and_becomes_the_current_value(path: Telemetr
         assert {c.measured_at for c in current} == {NOW}
         assert path.open_alerts() == set()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def fresh() -> str:
@@ -49,7 +49,7 @@ def fresh() -> str:
 
 
 def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             path.stream() as stream,
             path.aggregating(stream),
@@ -75,13 +75,13 @@ def test_malformed_messages_are_parked_with_their_reason_and_the_rest_is_used(pa
             flags = conn.execute("SELECT kw IS NULL, incomplete FROM meter_readings ORDER BY ts").fetchall()
         assert flags == [(True, True), (False, False)]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) -> None:
     client_id = fresh()
 
-    async def story() -> None:
+    async def scenario() -> None:
         refusing = FakeTelemetryStream()
         refusing.available = False
         async with path.meters() as outbox, path.ingesting(refusing, client_id=client_id):
@@ -97,11 +97,11 @@ def test_nothing_is_acknowledged_before_the_log_holds_it(path: TelemetryPath) ->
         ):
             await eventually(lambda: path.count("meter_readings") == 20)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_broker_killed_in_between_loses_nothing(path: TelemetryPath) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             path.stream() as stream,
             path.aggregating(stream),
@@ -120,13 +120,13 @@ def test_a_broker_killed_in_between_loses_nothing(path: TelemetryPath) -> None:
             assert fill.stored_bytes > 0
         assert path.dead_letters.listed() == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_second_ingest_waits_for_its_turn_and_takes_over(path: TelemetryPath) -> None:
     client_id = fresh()
 
-    async def story() -> None:
+    async def scenario() -> None:
         first, second = FakeTelemetryStream(), FakeTelemetryStream()
         async with path.meters() as outbox:
             async with (
@@ -141,4 +141,4 @@ def test_a_second_ingest_waits_for_its_turn_and_takes_over(path: TelemetryPath) 
                 await eventually(lambda: len(second.kept) == 1)
         assert len(first.kept) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -59,7 +59,7 @@ def fresh() -> str:
 
 
 def test_what_was_kept_does_not_come_again_and_what_was_not_does(broker: Broker) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         client_id = fresh()
         first, second = Taken(), Taken()
         async with reading(broker.feed(client_id), first):
@@ -74,11 +74,11 @@ def test_what_was_kept_does_not_come_again_and_what_was_not_does(broker: Broker)
             await eventually(lambda: set(second.payloads) >= {b"3", b"4", b"5"})
         assert not set(second.payloads) & {b"1", b"2"}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_kept_while_it_stops_is_still_acknowledged(broker: Broker) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         client_id = fresh()
         first, second = Taken(withholds=True), Taken()
         async with reading(broker.feed(client_id), first):
@@ -90,13 +90,13 @@ def test_what_is_kept_while_it_stops_is_still_acknowledged(broker: Broker) -> No
             await eventually(lambda: b"3" in second.payloads)
         assert second.payloads == [b"3"]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_nothing_more_is_taken_than_there_is_room_for(broker: Broker) -> None:
     payloads = [str(n).encode() for n in range(200)]
 
-    async def story() -> None:
+    async def scenario() -> None:
         taken = Taken(withholds=True, room=10)
         async with reading(broker.feed(fresh()), taken):
             await broker.publish(*payloads)
@@ -108,13 +108,13 @@ def test_nothing_more_is_taken_than_there_is_room_for(broker: Broker) -> None:
                 await asyncio.sleep(0.01)
             assert most <= 10
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None:
     """However long that takes: what stands before the broker's answer is not read until there is room."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         client_id = fresh()
         with capture_logs() as logs:
             full = Taken(room=0)
@@ -133,7 +133,7 @@ def test_without_room_it_connects_all_the_same_and_waits(broker: Broker) -> None
             await running
         assert [log for log in logs if log["log_level"] == "warning"] == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
@@ -153,7 +153,7 @@ def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
             )
         writer.close()
 
-    async def story() -> None:
+    async def scenario() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         taken = Taken(withholds=True)
@@ -168,16 +168,16 @@ def test_acknowledgements_go_out_in_the_order_of_the_messages() -> None:
         assert acknowledged == [b"\0\1", b"\0\2", b"\0\3"]
         server.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_reader_without_the_right_to_read_is_told_so(nats_server: EmbeddedServers) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         feed = MqttMeterFeed(nats_server.meters_mqtt_url, client_id=fresh())
         await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
 
     with pytest.raises(MqttSubscriptionRefused, match="right to subscribe"):
-        asyncio.run(story())
+        asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
@@ -186,7 +186,7 @@ def test_a_broker_that_only_has_qos_0_is_not_read_from(
 ) -> None:
     """It keeps nothing for us, and asks for no acknowledgement: whatever we hold at a kill would be lost."""
 
-    async def story(port: int) -> None:
+    async def scenario(port: int) -> None:
         feed = MqttMeterFeed(f"mqtt://127.0.0.1:{port}", client_id=fresh(), version=version)
         await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
 
@@ -194,7 +194,7 @@ def test_a_broker_that_only_has_qos_0_is_not_read_from(
         mosquitto(debian_command("mosquitto"), tmp_path, "allow_anonymous true", "max_qos 0") as port,
         pytest.raises(MqttSubscriptionRefused, match="QoS 1"),
     ):
-        asyncio.run(story(port))
+        asyncio.run(scenario(port))
 
 
 @pytest.mark.parametrize(("code", "is_read"), [(0, False), (1, True), (2, True)])
@@ -209,7 +209,7 @@ def test_what_the_broker_grants_must_be_acknowledged(code: int, is_read: bool) -
         await reader.read(1_000)
         writer.close()
 
-    async def story() -> None:
+    async def scenario() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         feed = MqttMeterFeed(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         try:
@@ -222,14 +222,14 @@ def test_what_the_broker_grants_must_be_acknowledged(code: int, is_read: bool) -
         finally:
             server.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
     debian_command: DebianCommand, tmp_path: Path, version: Version
 ) -> None:
-    async def story(port: int) -> None:
+    async def scenario(port: int) -> None:
         broker = Broker(f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}", version)
         takers = [Taken(), Taken()]
         feeds = [broker.feed(f"share-{n}", share="ingest") for n in range(2)]
@@ -240,7 +240,7 @@ def test_sessions_that_share_the_feed_have_every_message_dealt_out_once(
         assert min(len(taken.messages) for taken in takers) > 50
 
     with mosquitto(debian_command("mosquitto"), tmp_path) as port:
-        asyncio.run(story(port))
+        asyncio.run(scenario(port))
 
 
 def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
@@ -248,7 +248,7 @@ def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
 ) -> None:
     """A worker dies with messages in its hands, and others come meanwhile: none is lost."""
 
-    async def story(port: int) -> None:
+    async def scenario(port: int) -> None:
         broker = Broker(f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{port}", "5")
         takers = [Taken(), Taken(withholds=True)]
         async with reading(broker.feed("share-0", share="ingest"), takers[0]):
@@ -265,7 +265,7 @@ def test_a_shared_sessions_messages_wait_for_whoever_takes_it_over(
                 )
 
     with mosquitto(debian_command("mosquitto"), tmp_path) as port:
-        asyncio.run(story(port))
+        asyncio.run(scenario(port))
 
 
 def test_a_broker_gives_a_facility_no_other_facilitys_topic(
@@ -277,7 +277,7 @@ def test_a_broker_gives_a_facility_no_other_facilitys_topic(
     users.write_text("")
     users.chmod(0o600)
 
-    async def story(port: int) -> None:
+    async def scenario(port: int) -> None:
         taken = Taken()
         async with reading(MqttMeterFeed(f"mqtt://ingest:x@127.0.0.1:{port}", version="5"), taken):
             for facility in (b"fac-001", b"fac-002"):
@@ -294,4 +294,4 @@ def test_a_broker_gives_a_facility_no_other_facilitys_topic(
 
     settings = ("allow_anonymous true", f"acl_file {acl}")
     with mosquitto(debian_command("mosquitto"), tmp_path, *settings) as port:
-        asyncio.run(story(port))
+        asyncio.run(scenario(port))

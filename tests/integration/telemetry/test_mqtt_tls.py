@@ -59,14 +59,14 @@ def test_a_client_certificate_opens_the_feed(broker: SecureBroker, version: Vers
     cert, key = broker.client
     tls = tls_context(ca_file=broker.authority.file, cert_file=cert, key_file=key, alpn="mqtt")
 
-    async def story() -> None:
+    async def scenario() -> None:
         taken = Taken()
         async with reading(feed(broker, tls, version), taken):
             await broker.publish("1")
             await eventually(lambda: taken.payloads == [b"1"])
         assert taken.messages[0].traceparent == ("00-trace" if version == "5" else None)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 async def _problem(refused: MqttMeterFeed) -> str:
@@ -85,7 +85,7 @@ def test_what_is_wrong_with_a_connection_is_said_in_words(broker: SecureBroker, 
     stranger = Authority(tmp_path / "strangers", "stranger")
     strange_cert, strange_key = stranger.issue("ingest")
 
-    async def story() -> None:
+    async def scenario() -> None:
         ca = broker.authority.file
         untrusted = await _problem(
             feed(broker, tls_context(ca_file=stranger.file, cert_file=cert, key_file=key))
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_a_connection_is_said_in_words(broker: SecureBroker, 
         plain = MqttMeterFeed(f"mqtt://127.0.0.1:{broker.port}", connect_within_s=5)
         assert "closed the connection before it answered" in await _problem(plain)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_files_that_cannot_be_used_are_named_before_anything_is_connected(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> 
 def test_every_partition_is_held_once_and_nobody_holds_two_more_than_another(
     database: Database, workers: int
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
         sizes = [len(one) for one in await rounds(members)]
         assert sum(sizes) == len(ALL_PARTITIONS)
@@ -59,11 +59,11 @@ def test_every_partition_is_held_once_and_nobody_holds_two_more_than_another(
                 await asyncio.sleep(0.02)
         await members[0].aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         silent, one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
         await rounds([one, other])
         await silent.wanted()  # joins, and holds nothing: all is taken
@@ -76,7 +76,7 @@ def test_one_that_hangs_and_takes_nothing_does_not_keep_the_others_from_it(datab
         for member in (silent, one, other):
             await member.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def end_sessions(database: Database, *, only_holders: bool = False, connection_limit: int = -1) -> None:
@@ -93,7 +93,7 @@ def end_sessions(database: Database, *, only_holders: bool = False, connection_l
 def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         end_sessions(database)
@@ -106,11 +106,11 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         await one.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
         before = await rounds(members)
         for order in (members, members[::-1]):
@@ -120,11 +120,11 @@ def test_after_an_outage_each_takes_what_it_worked_on_whoever_is_back_first(data
         for member in members:
             await member.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_whoever_loses_its_session_has_lost_what_another_takes_meanwhile(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         assert await other.wanted() == frozenset()
@@ -134,7 +134,7 @@ def test_whoever_loses_its_session_has_lost_what_another_takes_meanwhile(databas
         await one.aclose()
         await other.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_work_is_ended_before_its_partition_is_given_back(database: Database) -> None:
@@ -153,7 +153,7 @@ def test_work_is_ended_before_its_partition_is_given_back(database: Database) ->
 
         return on
 
-    async def story() -> None:
+    async def scenario() -> None:
         first_stop, second_stop = asyncio.Event(), asyncio.Event()
         shares = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
         first = asyncio.create_task(
@@ -170,7 +170,7 @@ def test_work_is_ended_before_its_partition_is_given_back(database: Database) ->
         second_stop.set()
         await second
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
     assert set(working.values()) == {0}
 
 
@@ -200,7 +200,7 @@ def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_
         await asyncio.sleep(0.02)
         ended_on.add(partition)
 
-    async def story() -> None:
+    async def scenario() -> None:
         shares = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
         with pytest.raises(RuntimeError, match="a mistake"):
             await run_assigned_partitions(shares, one_fails, asyncio.Event(), ask_every_s=0.02)
@@ -209,7 +209,7 @@ def test_after_a_failure_all_is_given_back_but_only_once_work_on_the_others_has_
             ALL_PARTITIONS
         )
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def holders(path: TelemetryPath) -> dict[int, set[int]]:
@@ -224,7 +224,7 @@ def test_a_worker_killed_with_kill_9_hands_its_partitions_over(path: TelemetryPa
     """Two processes share the log; one dies in the middle of the work, the other finishes it."""
     workers: list[subprocess.Popen[bytes]] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream:
             workers.extend([await asyncio.to_thread(start_worker, path) for _ in range(2)])
             await eventually(lambda: sorted(len(held) for held in holders(path).values()) == [4, 5])
@@ -237,7 +237,7 @@ def test_a_worker_killed_with_kill_9_hands_its_partitions_over(path: TelemetryPa
             assert count == 240 * len(FACILITIES)
 
     try:
-        asyncio.run(story())
+        asyncio.run(scenario())
         assert_exact(path)
     finally:
         for worker in workers:

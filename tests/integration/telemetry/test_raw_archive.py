@@ -175,7 +175,7 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
     """Also where the quarter-hours have so many readings that few of them are settled at once."""
     archive = s3.archive("raw", "system-1") if place == "s3" else ObjectArchive(tmp_path.as_uri())
 
-    async def story() -> int:
+    async def scenario() -> int:
         async with path.stream() as stream:
             async with path.aggregating(stream):
                 messages = await publish_a_morning(stream)
@@ -183,7 +183,7 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
             await archive_all(stream, archive)
             return messages
 
-    messages = asyncio.run(story())
+    messages = asyncio.run(scenario())
     report = verify_archive(archive)
     assert report.verified
     assert sum(one.messages for one in report.partitions) == messages
@@ -214,12 +214,12 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
 def test_only_the_range_and_the_facilities_asked_for_come_back(path: TelemetryPath, tmp_path: Path) -> None:
     archive = ObjectArchive(tmp_path.as_uri())
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as stream:
             await publish_a_morning(stream)
             await archive_all(stream, archive)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     hour = Wanted(
         starts_at=START + timedelta(minutes=30),
         ends_at=START + timedelta(minutes=90),
@@ -309,7 +309,7 @@ def test_two_workers_at_once_and_one_that_is_killed_hand_over(path: TelemetryPat
         for n in range(first, first + 50):
             await stream.publish(n % PARTITIONS, f"{n}".encode(), message_id=str(n))
 
-    async def story() -> None:
+    async def scenario() -> None:
         workers = [await asyncio.to_thread(start_worker, path, tmp_path, "") for _ in range(2)]
         try:
             async with path.stream() as stream:
@@ -323,7 +323,7 @@ def test_two_workers_at_once_and_one_that_is_killed_hand_over(path: TelemetryPat
                 worker.kill()
                 worker.wait()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert archived_seqs(archive) == list(range(1, 101))
     assert verify_archive(archive).verified
 
@@ -333,7 +333,7 @@ def test_a_log_that_is_archived_trims_nothing_that_the_archive_does_not_hold(
 ) -> None:
     archive = ObjectArchive(tmp_path.as_uri())
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with path.stream() as unarchived:
             client = unarchived._client
             stream = NatsTelemetryStream(client, archived=True)
@@ -354,7 +354,7 @@ def test_a_log_that_is_archived_trims_nothing_that_the_archive_does_not_hold(
             await stream.trim({5: 10})
             assert (await stream.fill()).messages == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_compressed_is_a_fraction_and_memory_is_bounded_by_an_object() -> None:

@@ -30,7 +30,7 @@ def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
 def test_load_is_sent_counted_and_found_in_the_store(path: TelemetryPath) -> None:
     arguments = ("--load", "200", "--rate", "400", "--gateway", "10", "--seconds", "1.5", "--audit", "--json")
 
-    async def story() -> "subprocess.CompletedProcess[str]":
+    async def scenario() -> "subprocess.CompletedProcess[str]":
         async with (
             path.stream() as stream,
             path.aggregating(stream),
@@ -39,7 +39,7 @@ def test_load_is_sent_counted_and_found_in_the_store(path: TelemetryPath) -> Non
             settings = {"DATABASE_URL": path.database.app_dsn, "MQTT_URL": path.servers.meters_mqtt_url}
             return await asyncio.to_thread(run, *arguments, **settings)
 
-    done = asyncio.run(story())
+    done = asyncio.run(scenario())
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["sent"]["readings"] == 600
@@ -61,7 +61,7 @@ def test_a_portfolios_meters_publish_until_they_are_told_to_stop(path: Telemetry
     portfolio.write_text(yaml.safe_dump(PORTFOLIO), encoding="utf-8")
     facility = PORTFOLIO["facilities"][0]["facility_id"]
 
-    async def story() -> int:
+    async def scenario() -> int:
         taken = Taken()
         feed = MqttMeterFeed(path.servers.mqtt_url, client_id=f"feed-{uuid4().hex[:8]}")
         async with reading(feed, taken):
@@ -73,7 +73,7 @@ def test_a_portfolios_meters_publish_until_they_are_told_to_stop(path: Telemetry
             meters.terminate()
             return await meters.wait()
 
-    assert asyncio.run(story()) == 0
+    assert asyncio.run(scenario()) == 0
 
 
 def test_a_portfolio_or_a_number_must_be_given() -> None:

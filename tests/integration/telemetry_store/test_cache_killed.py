@@ -98,7 +98,7 @@ def expected_at_most(began: float) -> int:
 def test_a_dead_cache_is_no_stampede_on_the_store(
     how: str, store: CountedStore, cache_server: EmbeddedServers
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cache = RedisSharedCache(cache_server.redis_url)
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
         began = monotonic()
@@ -118,11 +118,11 @@ def test_a_dead_cache_is_no_stampede_on_the_store(
         assert store.facilities <= expected_at_most(began)
         assert store.most_under_way == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: CountedStore) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cache = RedisSharedCache("redis://127.0.0.1:9/0")
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
         began = monotonic()
@@ -132,7 +132,7 @@ def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: Count
         assert store.queries <= len(FACILITIES)
         assert store.most_under_way == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_cache_that_comes_back_is_used_again(
@@ -140,7 +140,7 @@ def test_a_cache_that_comes_back_is_used_again(
 ) -> None:
     monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         cache = RedisSharedCache(cache_server.redis_url)
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
         cache_server.valkey.kill()
@@ -160,7 +160,7 @@ def test_a_cache_that_comes_back_is_used_again(
             assert (fresh.sources["cache"], store.queries) == (READERS, queries)
         await cache.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_with_cache_and_database_away_everybody_gets_the_last_known_value(
@@ -172,7 +172,7 @@ def test_with_cache_and_database_away_everybody_gets_the_last_known_value(
         def now(self) -> Any:
             return super().now() + self.ahead
 
-    async def story() -> None:
+    async def scenario() -> None:
         clock = Later()
         cache = RedisSharedCache(cache_server.redis_url)
         values = CurrentValues(store, clock, cache)
@@ -186,7 +186,7 @@ def test_with_cache_and_database_away_everybody_gets_the_last_known_value(
         assert set(crowd.sources) == {"last_known"}
         assert store.most_under_way == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def _stop(cache_server: EmbeddedServers, how: str) -> None:

@@ -87,11 +87,11 @@ def path(influxd: InfluxServer, database: Database, monkeypatch: pytest.MonkeyPa
 def test_what_influxdb_refuses_for_good_is_a_dead_letter_and_the_next_goes_in(
     path: Path, influxd: InfluxServer
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await path.publish([MeterReading("a", "m\n", T0, 99.0, None)], quarter(10.0))
         await path.store()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     (letter,) = path.dead_letters.listed()
     assert (letter.queue, letter.reason[:15]) == ("telemetry_batch", "ReadingsRefused")
     assert [alert.name for alert in path.alerts.listed()] == ["poison_batch"]
@@ -126,7 +126,7 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(store_health, "LEAST", 1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await path.publish(quarter(10.0)[:30], quarter(10.0)[30:])
         influxd.kill()
         storing = asyncio.create_task(path.store())
@@ -139,7 +139,7 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
         watch = TelemetryMonitor(path.health, path.alerts, path.clock, "aggregate")
         await watch.look()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert path.dead_letters.listed() == []
     assert path.mean_kw() == 10.0
     assert path.influx.position(0) == 2
@@ -147,12 +147,12 @@ def test_an_influxdb_that_is_killed_is_waited_for_and_nothing_is_lost(
 
 
 def test_a_passing_refusal_is_no_poison(path: Path, influxd: InfluxServer) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await path.publish(quarter(10.0))
         influxd.shim.faults.statuses = [503] * connections.TRIES * (MAX_TRIES + 1)
         async with asyncio.timeout(60):
             await path.store()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert path.dead_letters.listed() == []
     assert path.mean_kw() == 10.0

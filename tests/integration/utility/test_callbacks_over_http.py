@@ -106,7 +106,7 @@ OK = answering("HTTP/1.1 204 No Content\r\n\r\n")
 
 
 def test_the_call_carries_the_id_the_trace_and_the_signature() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             assert await tell(notifier(), f"http://127.0.0.1:{server.port}/in?x=1") == Told(status_code=204)
             [request] = server.requests
@@ -120,11 +120,11 @@ def test_the_call_carries_the_id_the_trace_and_the_signature() -> None:
         assert headers["content-type"] == "application/json"
         assert body == "{}"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_name_that_turned_private_is_not_connected_to() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             resolver = TurningResolver(["127.0.0.1"])
             with pytest.raises(CallbackAddressRefused, match=r"127\.0\.0\.1"):
@@ -133,13 +133,13 @@ def test_a_name_that_turned_private_is_not_connected_to() -> None:
                 )
             assert (resolver.asked, server.requests) == (1, [])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
     """A resolver that answers publicly first and privately afterwards is asked only once a call."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             resolver = TurningResolver(["192.0.2.1", "127.0.0.1"])
             sender = notifier(allow_private=True, resolver=resolver)
@@ -147,7 +147,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
                 await tell(sender, f"http://u.example:{server.port}/")
             assert (resolver.asked, server.requests) == (1, [])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_the_address_that_was_checked_is_the_one_that_is_called() -> None:
     ],
 )  # fmt: skip
 def test_no_way_of_writing_a_private_address_is_called(host: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(OK).listening() as server:
             with pytest.raises(CallbackAddressRefused):
                 await tell(notifier(allow_private=False), f"http://{host}:{server.port}/")
             assert server.requests == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111"])
@@ -174,7 +174,7 @@ def test_public_addresses_pass(address: str) -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(OK).listening() as target:
             away = answering(
                 f"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:{target.port}/\r\nContent-Length: 0\r\n\r\n"
@@ -185,19 +185,19 @@ def test_a_redirect_is_not_followed() -> None:
             assert refused.value.status_code == 307
             assert target.requests == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_not_now_is_not_a_refusal(status: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(
             answering(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")
         ).listening() as server:
             with pytest.raises(CallbackFailed, match=str(status)):
                 await tell(notifier(), f"http://127.0.0.1:{server.port}/")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_a_refusal_says_is_kept_short_and_plain() -> None:
@@ -207,14 +207,14 @@ def test_what_a_refusal_says_is_kept_short_and_plain() -> None:
             writer.write(b"x" * 65_536)
             await writer.drain()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(endless).listening() as server:
             with pytest.raises(CallbackRefused) as refused:
                 await tell(notifier(), f"http://127.0.0.1:{server.port}/")
         assert str(refused.value).startswith("HTTP 422: no [31m such event")
         assert len(str(refused.value)) < 250
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_dripping_answer_ends_at_the_limit() -> None:
@@ -224,16 +224,16 @@ def test_a_dripping_answer_ends_at_the_limit() -> None:
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with RawServer(drip).listening() as server:
             with pytest.raises(CallbackFailed, match="within the limit"):
                 await tell(notifier(), f"http://127.0.0.1:{server.port}/")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_host_that_keeps_failing_is_left_alone_and_others_are_not() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         down = answering("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
         async with RawServer(down).listening() as server, RawServer(OK).listening() as other:
             sender = notifier()
@@ -245,11 +245,11 @@ def test_a_host_that_keeps_failing_is_left_alone_and_others_are_not() -> None:
             assert len(server.requests) == BREAKER_FAILURES
             assert (await tell(sender, f"http://127.0.0.1:{other.port}/")).status_code == 204
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_no_more_calls_than_allowed_are_out_at_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         waiting = asyncio.Event()
         out = most = 0
 
@@ -270,4 +270,4 @@ def test_no_more_calls_than_allowed_are_out_at_once() -> None:
         assert {answer.status_code for answer in told} == {204}
         assert most == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -154,7 +154,7 @@ def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
     journal = CallbackJournal(rig.folder / "callbacks.jsonl")
     utility = SimulatedUtility(clock=SystemClock(), journal=journal, secret=SECRET.encode())
 
-    async def story() -> CallbackWork:
+    async def scenario() -> CallbackWork:
         async with hosted(create_utility_app(utility), "127.0.0.1:0") as url:
             work = await asyncio.to_thread(rig.requested, f"{url}/callbacks")
             queue = await NatsWorkQueue.connect(
@@ -171,7 +171,7 @@ def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
                     await asyncio.sleep(0.1)
             return work
 
-    work = asyncio.run(story())
+    work = asyncio.run(scenario())
     journal.close()
 
     assert str(work.callback_id) in struck.read_text()

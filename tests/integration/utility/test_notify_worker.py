@@ -345,14 +345,14 @@ def test_what_passes_is_waited_for_and_costs_no_try(rig: Rig, error: Exception) 
     item = Item(msgspec.json.encode(work))
     calls = replace(rig.calls, store=cast("EventStore", FailingStore(rig.store, failures=2, error=error)))
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         worker = asyncio.create_task(NotifyWorker(OneItem(item), calls).run(stop))
         await until(lambda: item.is_done)
         stop.set()
         await worker
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert item.pauses == []
     assert delivered(rig, [work]) == [work]
 
@@ -360,14 +360,14 @@ def test_what_passes_is_waited_for_and_costs_no_try(rig: Rig, error: Exception) 
 def test_a_body_nested_without_end_is_parked_and_the_worker_lives(rig: Rig) -> None:
     item = Item(b"[" * 100_000)
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         worker = asyncio.create_task(NotifyWorker(OneItem(item), rig.calls).run(stop))
         await until(lambda: item.is_done)
         stop.set()
         await worker
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     [letter] = rig.letters.listed()
     assert "not a callback" in letter.reason
 
@@ -387,7 +387,7 @@ def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url
     rig.notifier.fail_next("refuse", "time_out", "lost_answer")
     works = [rig.requested(utility_event_id=f"Q-{number}") for number in range(3)]
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
         await queue._js.purge_stream(CALLBACK_STREAM)  # what other tests of this session left
         for number, work in enumerate(works):
@@ -405,7 +405,7 @@ def test_callbacks_travel_through_the_queue_until_they_arrive(rig: Rig, nats_url
         await worker
         await queue.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     [replayed] = rig.letters.listed(status="replayed")
     refused = msgspec.json.decode(replayed.body, type=CallbackWork)
     assert replayed.dead_letter_id == dead_letter_id(refused)

@@ -28,7 +28,7 @@ def test_a_request_under_way_is_answered_before_the_worker_ends() -> None:
         await asyncio.sleep(0.3)
         return "done"
 
-    async def story() -> str:
+    async def scenario() -> str:
         stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(
             run(
@@ -47,7 +47,7 @@ def test_a_request_under_way_is_answered_before_the_worker_ends() -> None:
         await asyncio.wait_for(serving, 10)
         return answer
 
-    assert asyncio.run(story()) == "done"
+    assert asyncio.run(scenario()) == "done"
 
 
 def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
@@ -66,7 +66,7 @@ def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
     async def in_a_thread() -> None:
         await asyncio.to_thread(work)
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
         app = Litestar([in_a_thread], openapi_config=None)
         serving = asyncio.create_task(
@@ -78,7 +78,7 @@ def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
         stop.set()
         await serving
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert 6 < most <= THREADS
 
 

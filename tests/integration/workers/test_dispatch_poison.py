@@ -38,7 +38,7 @@ def test_poison_is_parked_and_the_building_is_served() -> None:
     assert isinstance(requested, Dispatch.BmsCommandRequested)
     bodies = [b"\xffno JSON at all", b'{"task": "dance"}', b'{"x":' * 100_000]
 
-    async def story(url: str) -> None:
+    async def scenario(url: str) -> None:
         queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
         client = await nats.connect(url)
         for body in bodies:
@@ -60,7 +60,7 @@ def test_poison_is_parked_and_the_building_is_served() -> None:
         await queue.aclose()
 
     with nats_server() as servers:
-        asyncio.run(asyncio.wait_for(story(servers.nats_url), PATIENCE_S))
+        asyncio.run(asyncio.wait_for(scenario(servers.nats_url), PATIENCE_S))
     assert world.dispatch().status == "prepared"
     letters = world.dead_letters.listed(queue="bms_command")
     assert {letter.subject for letter in letters} == {"fac-001"}

@@ -47,7 +47,7 @@ async def listening(database: Database) -> None:
 
 
 def test_a_save_wakes_whoever_waits(database: Database, signal: LogSignal) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         waiting = asyncio.create_task(signal.wait(NEVER_S))
         await listening(database)
@@ -58,11 +58,11 @@ def test_a_save_wakes_whoever_waits(database: Database, signal: LogSignal) -> No
         store.close()
         await signal.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogSignal) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         await signal.wait(0.01)
         await asyncio.to_thread(register, store, "fac-001")
@@ -71,22 +71,22 @@ def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogS
         store.close()
         await signal.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_without_news_it_returns_after_the_heartbeat(signal: LogSignal) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         before = monotonic()
         async with asyncio.timeout(PATIENCE_S):
             await signal.wait(0.1)
         assert monotonic() - before >= 0.1
         await signal.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_after_its_connection_was_killed_it_listens_again(database: Database, signal: LogSignal) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         await signal.wait(0.01)
         with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
@@ -103,16 +103,16 @@ def test_after_its_connection_was_killed_it_listens_again(database: Database, si
         store.close()
         await signal.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_while_the_database_cannot_be_reached_it_only_waits() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         nowhere = LogSignal("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", CHANNEL)
         async with asyncio.timeout(PATIENCE_S):
             await nowhere.wait(0.1)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 AUTHENTICATED = b"R\x00\x00\x00\x08\x00\x00\x00\x00"
@@ -155,7 +155,7 @@ def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
 ) -> None:
     monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", 0.2)
 
-    async def story() -> None:
+    async def scenario() -> None:
         silent = Silent()
         async with silent.at() as address:
             signal = LogSignal(address, CHANNEL)
@@ -166,7 +166,7 @@ def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
             assert silent.came == 2, "nobody asked for the statement to be cancelled"
             await signal.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_none_behind(
@@ -175,7 +175,7 @@ def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_n
     monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", NEVER_S)
     monkeypatch.setattr(log_listener, "CONNECTED_SOON_S", 0.1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         silent = Silent()
         async with silent.at() as address:
             signal = LogSignal(address, CHANNEL)
@@ -188,7 +188,7 @@ def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_n
             await signal.aclose()
             await until_gone(silent, 1)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_save_while_a_connection_was_made_is_not_missed(
@@ -197,11 +197,11 @@ def test_a_save_while_a_connection_was_made_is_not_missed(
     """Nobody has heard of it: it says so by returning, and the caller reads the log."""
     monkeypatch.setattr(log_listener, "CONNECTED_SOON_S", 0.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await signal.wait(0.0)
         assert signal._connecting is not None
         async with asyncio.timeout(PATIENCE_S):
             await signal.wait(NEVER_S)
         await signal.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

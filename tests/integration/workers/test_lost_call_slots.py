@@ -17,10 +17,10 @@ POLL_S = 0.02
 Story = Callable[[], Awaitable[None]]
 
 
-def run(story: Story) -> None:
+def run(scenario: Story) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(PATIENCE_S):
-            await story()
+            await scenario()
 
     asyncio.run(in_time())
 
@@ -69,7 +69,7 @@ def test_a_session_that_falls_silent_is_replaced_and_its_callers_are_served(
 ) -> None:
     monkeypatch.setattr(call_slots, "ANSWER_WITHIN_S", 0.5)
 
-    async def story() -> None:
+    async def scenario() -> None:
         link = Link(database.app_dsn)
         async with link.opened():
             slots = PostgresCallSlots(link.dsn, 2)
@@ -83,7 +83,7 @@ def test_a_session_that_falls_silent_is_replaced_and_its_callers_are_served(
                 pass
             await slots.aclose()
 
-    run(story)
+    run(scenario)
 
 
 def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
@@ -92,7 +92,7 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
     monkeypatch.setattr(call_slots, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(call_slots, "KEPT_S", PATIENCE_S)
 
-    async def story() -> None:
+    async def scenario() -> None:
         mine, theirs = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
         inside: list[str] = []
 
@@ -123,18 +123,18 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
         await mine.aclose()
         await theirs.aclose()
 
-    run(story)
+    run(scenario)
 
 
 def test_what_no_new_session_mends_is_told_to_who_waits(database: Database) -> None:
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         admin.execute("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC")
 
-    async def story() -> None:
+    async def scenario() -> None:
         slots = PostgresCallSlots(database.app_dsn, 1)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             async with slots.held():
                 pass
         await slots.aclose()
 
-    run(story)
+    run(scenario)

@@ -16,10 +16,10 @@ PATIENCE_S = 60.0
 Story = Callable[[], Awaitable[None]]
 
 
-def run(story: Story) -> None:
+def run(scenario: Story) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(PATIENCE_S):
-            await story()
+            await scenario()
 
     asyncio.run(in_time())
 
@@ -56,7 +56,7 @@ class Inside:
 
 
 def test_work_is_stopped_with_its_session_and_begun_anew(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
         processes = [AdvisoryLocks(database.app_dsn) for _ in range(2)]
         working = [
@@ -73,11 +73,11 @@ def test_work_is_stopped_with_its_session_and_begun_anew(database: Database) -> 
         for locks in processes:
             await locks.aclose()
 
-    run(story)
+    run(scenario)
 
 
 def test_all_locks_of_the_session_are_lost_with_it_and_the_others_are_not(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         mine, other = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
 
         async def hold(locks: AdvisoryLocks, name: str, entered: asyncio.Event) -> None:
@@ -107,13 +107,13 @@ def test_all_locks_of_the_session_are_lost_with_it_and_the_others_are_not(databa
         await mine.aclose()
         await other.aclose()
 
-    run(story)
+    run(scenario)
 
 
 def test_a_lock_is_taken_again_after_postgres_was_killed(
     database: Database, postgres_server: PostgresServer
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
         locks = AdvisoryLocks(database.app_dsn)
         working = asyncio.create_task(run_as_leader(locks, "relay", inside.stay, stop=stop))
@@ -127,7 +127,7 @@ def test_a_lock_is_taken_again_after_postgres_was_killed(
         await asyncio.gather(working, return_exceptions=True)
         await locks.aclose()
 
-    run(story)
+    run(scenario)
 
 
 def is_free(database: Database, name: str) -> bool:
@@ -137,7 +137,7 @@ def is_free(database: Database, name: str) -> bool:
 
 
 def test_who_waits_for_a_lock_gives_up_once_it_is_stopped(database: Database) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
         active, standby = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
         async with active.held("schedule"):
@@ -150,4 +150,4 @@ def test_who_waits_for_a_lock_gives_up_once_it_is_stopped(database: Database) ->
         for locks in (active, standby):
             await locks.aclose()
 
-    run(story)
+    run(scenario)

@@ -35,7 +35,7 @@ def test_a_full_stream_is_told_and_nothing_in_it_is_lost(monkeypatch: pytest.Mon
     def told() -> list[tuple[str, str]]:
         return [(alert.name, alert.subject) for alert in alerts.listed()]
 
-    async def story(url: str) -> None:
+    async def scenario(url: str) -> None:
         queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
         publisher = TellingPublisher.of(queue, alerts, FakeClock())
         taken = await _filled(publisher)
@@ -49,4 +49,4 @@ def test_a_full_stream_is_told_and_nothing_in_it_is_lost(monkeypatch: pytest.Mon
         await queue.aclose()
 
     with nats_server() as servers:
-        asyncio.run(asyncio.wait_for(story(servers.nats_url), 60))
+        asyncio.run(asyncio.wait_for(scenario(servers.nats_url), 60))

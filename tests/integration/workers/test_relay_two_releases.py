@@ -99,7 +99,7 @@ def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgr
         log = HaltAtUnreadable(store, READER, positions, alerts, FakeClock())
         relay = relay_of(world, event_log=log, positions=positions, saga=Following(followed, whole))
 
-        async def story() -> None:
+        async def scenario() -> None:
             stop = asyncio.Event()
             old = asyncio.create_task(run_again_when_readable(relay.run, stop, look_again_s=0.05))
             await eventually(lambda: bool(open_alerts(alerts)), old)
@@ -117,7 +117,7 @@ def test_it_stops_at_the_exact_position_with_an_alert_and_goes_on_after_the_upgr
             await old
 
         event_mapper._decoding.cache_clear()
-        asyncio.run(story())
+        asyncio.run(scenario())
     assert sorted(set(followed)) == [entry.position for entry in whole]
 
 

@@ -38,7 +38,7 @@ async def next_item(queue: NatsWorkQueue) -> tuple[int, WorkItem]:
 
 
 def test_work_that_was_not_done_comes_again_after_the_broker_died() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await NatsWorkQueue.connect(nats.nats_url, redelivery_s=30.0, name="test")
         for number in (1, 2, 3):
             await queue.publish_bms(work(number), message_id=f"{number}")
@@ -60,4 +60,4 @@ def test_work_that_was_not_done_comes_again_after_the_broker_died() -> None:
         await queue.aclose()
 
     with servers.nats_server() as nats:
-        asyncio.run(story())
+        asyncio.run(scenario())

@@ -147,7 +147,7 @@ def test_an_object_holds_one_hour_and_is_named_by_it_and_its_first_sequence() ->
 def test_two_that_archive_at_once_leave_one_object_though_one_saw_more() -> None:
     log, archive = two_hours()
 
-    async def story() -> None:
+    async def scenario() -> None:
         slow, quick = (PartitionArchiver(log, archive, log_id=log.id, partition=3) for _ in range(2))
         await slow.open()
         await quick.open()
@@ -161,14 +161,14 @@ def test_two_that_archive_at_once_leave_one_object_though_one_saw_more() -> None
             pass
         assert (slow.position, slow.newest) == (quick.position, quick.newest)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert [seq for seq, _ in what_is_in(archive)] == list(range(1, 26))
 
 
 def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -> None:
     log, archive = two_hours()
 
-    async def story() -> None:
+    async def scenario() -> None:
         by_two_hours = PartitionArchiver(
             log, archive, log_id=log.id, partition=3, period=timedelta(hours=2), reached=_die_after_object
         )
@@ -176,7 +176,7 @@ def test_an_object_of_another_period_is_taken_as_it_is_and_not_written_again() -
         with pytest.raises(Killed):
             await by_two_hours.archive_next()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     asyncio.run(archived(log, archive))
     assert [seq for seq, _ in what_is_in(archive)] == list(range(1, 25))
     assert verify_archive(archive).not_entered == ()

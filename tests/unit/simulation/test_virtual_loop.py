@@ -11,10 +11,10 @@ from tests.simulation.runtime.processes import Process
 from tests.simulation.runtime.virtual_loop import OWNER, Killed, Stuck, VirtualLoop
 
 
-def run(story: Coroutine[Any, Any, Any], seed: int = 1) -> Any:
+def run(scenario: Coroutine[Any, Any, Any], seed: int = 1) -> Any:
     loop = VirtualLoop(seed)
     try:
-        return loop.run_until_complete(story)
+        return loop.run_until_complete(scenario)
     finally:
         loop.wind_up()
 
@@ -31,15 +31,15 @@ def started(process: Process, work: Coroutine[Any, Any, None]) -> asyncio.Task[N
 
 
 def test_time_jumps_to_what_happens_next() -> None:
-    async def story() -> float:
+    async def scenario() -> float:
         await asyncio.sleep(86_400)
         return loop_now().time()
 
-    assert run(story()) == pytest.approx(86_400)
+    assert run(scenario()) == pytest.approx(86_400)
 
 
 def test_the_order_of_what_is_ready_is_the_seeds() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         done: list[int] = []
 
         async def one(number: int) -> None:
@@ -50,22 +50,22 @@ def test_the_order_of_what_is_ready_is_the_seeds() -> None:
         await asyncio.gather(*(one(number) for number in range(6)))
         return done
 
-    orders = {seed: run(story(), seed) for seed in range(8)}
+    orders = {seed: run(scenario(), seed) for seed in range(8)}
     assert len({tuple(order) for order in orders.values()}) > 1
-    assert all(run(story(), seed) == order for seed, order in orders.items())
+    assert all(run(scenario(), seed) == order for seed, order in orders.items())
 
 
 def test_a_call_in_a_thread_runs_inline_and_raises_to_its_caller() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         assert await asyncio.to_thread(lambda: 7) == 7
         with pytest.raises(ZeroDivisionError):
             await asyncio.to_thread(lambda: 1 // 0)
 
-    run(story())
+    run(scenario())
 
 
 def test_others_go_on_inside_a_call_that_takes_its_time() -> None:
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         happened: list[str] = []
 
         def slow() -> None:
@@ -80,11 +80,11 @@ def test_others_go_on_inside_a_call_that_takes_its_time() -> None:
         await asyncio.gather(asyncio.to_thread(slow), other())
         return happened
 
-    assert run(story()) == ["loaded", "another", "saved"]
+    assert run(scenario()) == ["loaded", "another", "saved"]
 
 
 def test_of_a_killed_process_nothing_runs_any_more_not_even_what_cleans_up() -> None:
-    async def story() -> list[str]:
+    async def scenario() -> list[str]:
         happened: list[str] = []
         process = Process("worker", 1)
 
@@ -101,11 +101,11 @@ def test_of_a_killed_process_nothing_runs_any_more_not_even_what_cleans_up() -> 
         await asyncio.sleep(100)
         return list(happened)
 
-    assert run(story()) == []
+    assert run(scenario()) == []
 
 
 def test_a_stopped_process_goes_on_where_it_was() -> None:
-    async def story() -> list[float]:
+    async def scenario() -> list[float]:
         woke: list[float] = []
         process = Process("worker", 1)
 
@@ -122,11 +122,11 @@ def test_a_stopped_process_goes_on_where_it_was() -> None:
         await asyncio.sleep(1)
         return woke
 
-    assert run(story()) == [pytest.approx(65)]
+    assert run(scenario()) == [pytest.approx(65)]
 
 
 def test_a_call_that_dies_with_its_process_answers_nobody() -> None:
-    async def story() -> bool:
+    async def scenario() -> bool:
         def dies() -> None:
             raise Killed
 
@@ -134,7 +134,7 @@ def test_a_call_that_dies_with_its_process_answers_nobody() -> None:
         await asyncio.sleep(10)
         return task.done()
 
-    assert run(story()) is False
+    assert run(scenario()) is False
 
 
 def test_a_story_that_cannot_go_on_is_named() -> None:

@@ -59,13 +59,13 @@ def publish(payload: bytes) -> bytes:
     return bytes((0x30, len(body))) + body
 
 
-def tell(story: Callable[[Connection, Taker, Transport], Awaitable[None]]) -> None:
+def tell(scenario: Callable[[Connection, Taker, Transport], Awaitable[None]]) -> None:
     async def run() -> None:
         taker, transport = Taker(), Transport()
         connection = Connection(taker, "3.1.1")
         connection.connection_made(transport)
         try:
-            await story(connection, taker, transport)
+            await scenario(connection, taker, transport)
         finally:
             connection.close()
 
@@ -73,7 +73,7 @@ def tell(story: Callable[[Connection, Taker, Transport], Awaitable[None]]) -> No
 
 
 def test_after_a_large_read_it_goes_on_at_once() -> None:
-    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         one = publish(b"a" * 96)
         many = connections.LARGE_READ_BYTES // len(one)
         connection.data_received(one * (many + 1))
@@ -81,31 +81,31 @@ def test_after_a_large_read_it_goes_on_at_once() -> None:
         connection.data_received(one * many)
         assert (len(taker.taken), transport.told) == (2 * many + 1, ["pause"])
 
-    tell(story)
+    tell(scenario)
 
 
 def test_after_a_large_read_for_which_there_was_no_room_it_waits_for_room() -> None:
-    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         taker.room = False
         connection.data_received(publish(b"a" * 96) * connections.LARGE_READ_BYTES)
         assert (taker.taken, transport.told, connection.is_paused) == ([], ["pause"], True)
 
-    tell(story)
+    tell(scenario)
 
 
 def test_after_each_small_read_it_rests_and_goes_on() -> None:
-    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         for n in (1, 2):
             connection.data_received(publish(b"a") + publish(b"b"))
             assert (taker.taken, transport.told[-1]) == ([b"a", b"b"] * n, "pause")
             told = ["pause", "resume"] * n
             await eventually(lambda told=told: transport.told == told)  # type: ignore[misc]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_without_room_it_reads_nothing_until_there_is_some() -> None:
-    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         taker.room = False
         connection.data_received(publish(b"a"))
         await asyncio.sleep(3 * connections.RESTS_S)
@@ -114,14 +114,14 @@ def test_without_room_it_reads_nothing_until_there_is_some() -> None:
         await eventually(lambda: transport.told == ["pause", "resume"])
         assert taker.taken == [b"a"]
 
-    tell(story)
+    tell(scenario)
 
 
 def test_one_that_finishes_while_it_rests_reads_no_more() -> None:
-    async def story(connection: Connection, taker: Taker, transport: Transport) -> None:
+    async def scenario(connection: Connection, taker: Taker, transport: Transport) -> None:
         connection.data_received(PINGRESP)
         await connection.finish(1.0)
         await asyncio.sleep(3 * connections.RESTS_S)
         assert transport.told == ["pause", "over"]
 
-    tell(story)
+    tell(scenario)

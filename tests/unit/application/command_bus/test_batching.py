@@ -43,13 +43,13 @@ def bus() -> CountingBus:
 
 
 def given_together(bus: CommandBus, *commands: Any) -> list[Any]:
-    async def story() -> list[Any]:
+    async def scenario() -> list[Any]:
         gathered = CommandBatcher(bus)
         return await asyncio.gather(
             *(gathered.handle(command, CONTEXT) for command in commands), return_exceptions=True
         )
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def maintenance(facility_id: str) -> StartMaintenance:
@@ -75,7 +75,7 @@ def test_commands_on_the_same_stream_are_both_carried_out(bus: CountingBus) -> N
 def test_what_ends_the_call_ends_every_command_of_it_and_the_next_one_is_carried_out(
     bus: CountingBus,
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gathered = CommandBatcher(bus)
         bus.error = EventStoreUnavailable("gone")
         ended = await asyncio.gather(
@@ -86,12 +86,12 @@ def test_what_ends_the_call_ends_every_command_of_it_and_the_next_one_is_carried
         bus.error = None
         await gathered.handle(maintenance("fac-0"), CONTEXT)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert bus._store.load(Facility, facility_stream_id("fac-0")).state.status == "maintenance"
 
 
 def test_a_caller_that_is_gone_keeps_no_other_from_its_answer(bus: CountingBus) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gathered = CommandBatcher(bus)
         gone = asyncio.create_task(gathered.handle(maintenance("fac-0"), CONTEXT))
         stays = asyncio.create_task(gathered.handle(maintenance("fac-1"), CONTEXT))
@@ -99,5 +99,5 @@ def test_a_caller_that_is_gone_keeps_no_other_from_its_answer(bus: CountingBus) 
         gone.cancel()
         await stays
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert bus._store.load(Facility, facility_stream_id("fac-1")).state.status == "maintenance"

@@ -47,14 +47,14 @@ async def relayed(world: InProcess) -> None:
 def taken(world: InProcess) -> list[BmsWork]:
     """All that waits for the building."""
 
-    async def story() -> list[BmsWork]:
+    async def scenario() -> list[BmsWork]:
         found = []
         while (item := await world.queue.next_bms("fac-001", wait_s=0)) is not None:
             found.append(msgspec.json.decode(item.body, type=BmsWork))
             await item.done()
         return found
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def committed(world: InProcess) -> list[str]:

@@ -59,16 +59,16 @@ class Log:
         )
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(PATIENCE_S):
-            await story()
+            await scenario()
 
     asyncio.run(in_time())
 
 
 def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = Log()
         successes = log.successes(company_s=3_600.0)
         for number in (1, 2, 3):
@@ -78,11 +78,11 @@ def test_zones_that_answer_one_after_the_other_share_a_save() -> None:
         assert log.saves == [[1, 2, 3]]
         assert log.reached == ["1", "2", "3"]
 
-    run(story)
+    run(scenario)
 
 
 def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = Log()
         successes = log.successes(company_s=0.01)
         successes.add(success(1), "1")
@@ -92,11 +92,11 @@ def test_an_outcome_does_not_wait_for_a_zone_that_takes_its_time() -> None:
         await successes.recorded()
         assert log.saves == [[1], [2]]
 
-    run(story)
+    run(scenario)
 
 
 def test_what_kept_it_from_the_log_is_told() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = Log()
         log.is_down = True
         successes = log.successes(company_s=3_600.0)
@@ -105,13 +105,13 @@ def test_what_kept_it_from_the_log_is_told() -> None:
             await successes.recorded()
         assert log.reached == []
 
-    run(story)
+    run(scenario)
 
 
 def test_without_any_outcome_nothing_is_recorded() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = Log()
         await log.successes(company_s=3_600.0).recorded()
         assert log.saves == []
 
-    run(story)
+    run(scenario)

@@ -27,7 +27,7 @@ from tests.made_up import (
 
 
 @pytest.fixture
-def story() -> Story:
+def scenario() -> Story:
     """Two facilities of 100 kW each."""
     return given().after(*portfolio_commands(facility_entry("fac-001"), facility_entry("fac-002")))
 
@@ -36,8 +36,8 @@ def codes(judgement: Judgement) -> list[tuple[str, str | None]]:
     return [(reason.code, reason.facility_id) for reason in judgement.reasons]
 
 
-def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(story: Story) -> None:
-    outcome = story.when(judge())
+def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(scenario: Story) -> None:
+    outcome = scenario.when(judge())
     window = {"dr_event_id": DR_EVENT_ID, "starts_at": STARTS_AT, "ends_at": ENDS_AT}
     outcome.then(
         fact(DREvent.Opened, utility_id=UTILITY, utility_event_id=UTILITY_EVENT),
@@ -55,20 +55,20 @@ def test_a_feasible_notice_is_accepted_and_its_facilities_reserved_at_once(story
     assert (outcome.reply.status, outcome.reply.dr_event_id) == ("accepted", DR_EVENT_ID)
 
 
-def test_capacity_comes_from_the_forecasts_where_they_reach(story: Story) -> None:
-    story.with_forecasts(forecast("fac-001", 60.0), forecast("fac-002", 5_000.0))
-    outcome = story.when(judge())
+def test_capacity_comes_from_the_forecasts_where_they_reach(scenario: Story) -> None:
+    scenario.with_forecasts(forecast("fac-001", 60.0), forecast("fac-002", 5_000.0))
+    outcome = scenario.when(judge())
     assert (outcome.reply.capacity_kw, outcome.reply.capacity_source) == (160.0, "forecast")
 
 
-def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(story: Story) -> None:
-    outcome = story.when(judge(target_kw=240.0))
+def test_between_the_acceptable_share_and_the_target_the_shortfall_is_stated(scenario: Story) -> None:
+    outcome = scenario.when(judge(target_kw=240.0))
     assert (outcome.reply.status, outcome.reply.shortfall_kw) == ("accepted", 40.0)
 
 
-def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing(story: Story) -> None:
-    story.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
-    outcome = story.when(judge(facility_ids=("fac-001", "fac-002", "fac-404", "fac-001")))
+def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing(scenario: Story) -> None:
+    scenario.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
+    outcome = scenario.when(judge(facility_ids=("fac-001", "fac-002", "fac-404", "fac-001")))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected, reasons=outcome.reply.reasons))
 
     assert outcome.reply.status == "rejected"
@@ -93,23 +93,23 @@ def test_an_infeasible_notice_is_rejected_with_every_reason_and_reserves_nothing
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_infeasibility_has_its_own_name(story: Story, changes: dict[str, Any], code: str) -> None:
-    outcome = story.when(judge(**changes))
+def test_each_infeasibility_has_its_own_name(scenario: Story, changes: dict[str, Any], code: str) -> None:
+    outcome = scenario.when(judge(**changes))
     outcome.then(fact(DREvent.Opened), fact(DREvent.Rejected))
     assert code in {name for name, _ in codes(outcome.reply)}
 
 
-def test_the_program_of_another_utility_is_unknown(story: Story) -> None:
+def test_the_program_of_another_utility_is_unknown(scenario: Story) -> None:
     stranger = JudgeNotification(utility_id="util-2", utility_event_id="x", notice=notice())
-    assert codes(story.when(stranger).reply) == [("unknown_program", None)]
+    assert codes(scenario.when(stranger).reply) == [("unknown_program", None)]
 
 
-def test_a_facility_serves_one_dr_event_at_a_time(story: Story) -> None:
-    story.after(judge())
-    second = story.when(judge("second", facility_ids=("fac-002",), target_kw=50.0))
+def test_a_facility_serves_one_dr_event_at_a_time(scenario: Story) -> None:
+    scenario.after(judge())
+    second = scenario.when(judge("second", facility_ids=("fac-002",), target_kw=50.0))
     assert codes(second.reply) == [("overlap", "fac-002")]
 
-    half_open = story.when(
+    half_open = scenario.when(
         judge(
             "third",
             facility_ids=("fac-002",),
@@ -121,20 +121,20 @@ def test_a_facility_serves_one_dr_event_at_a_time(story: Story) -> None:
     assert half_open.reply.status == "accepted"
 
 
-def test_a_cancelled_dr_event_gives_its_facilities_to_the_next(story: Story) -> None:
-    story.after(judge(), CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
-    assert story.when(judge("second")).reply.status == "accepted"
+def test_a_cancelled_dr_event_gives_its_facilities_to_the_next(scenario: Story) -> None:
+    scenario.after(judge(), CancelDREvent(dr_event_id=DR_EVENT_ID, reason="rain"))
+    assert scenario.when(judge("second")).reply.status == "accepted"
 
 
 def test_the_limit_of_a_day_is_counted_on_the_facilitys_own_days() -> None:
     """21:00 UTC is 17:00 in New York; 03:00 UTC of the next day is still that day there."""
-    story = given().after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
+    scenario = given().after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
     one: dict[str, Any] = {"facility_ids": ("fac-001",), "target_kw": 50.0}
-    story.after(judge(**one))
+    scenario.after(judge(**one))
     same_day = {"starts_at": ENDS_AT + timedelta(hours=4), "ends_at": ENDS_AT + timedelta(hours=5)}
-    assert codes(story.when(judge("second", **one, **same_day)).reply) == [("daily_limit", "fac-001")]
+    assert codes(scenario.when(judge("second", **one, **same_day)).reply) == [("daily_limit", "fac-001")]
     next_day = {"starts_at": ENDS_AT + timedelta(hours=6), "ends_at": ENDS_AT + timedelta(hours=7)}
-    assert story.when(judge("third", **one, **next_day)).reply.status == "accepted"
+    assert scenario.when(judge("third", **one, **next_day)).reply.status == "accepted"
 
 
 @pytest.mark.parametrize(
@@ -159,40 +159,40 @@ def test_the_limit_of_a_day_is_counted_on_the_facilitys_own_days() -> None:
 def test_the_limit_of_a_day_is_counted_on_days_of_23_and_25_hours(
     first: datetime, second: datetime, refused: list[tuple[str, str]]
 ) -> None:
-    story = given().at(first - timedelta(days=1))
-    story.after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
+    scenario = given().at(first - timedelta(days=1))
+    scenario.after(*portfolio_commands(facility_entry("fac-001", dr_events_per_day=1)))
 
     def asked(name: str, starts_at: datetime) -> Judgement:
         ends_at = starts_at + timedelta(minutes=30)
         one = judge(name, facility_ids=("fac-001",), target_kw=50.0, starts_at=starts_at, ends_at=ends_at)
-        reply: Judgement = story.when(one).reply
+        reply: Judgement = scenario.when(one).reply
         return reply
 
     assert asked("first", first).status == "accepted"
     assert codes(asked("second", second)) == refused
 
 
-def test_a_repeated_notification_changes_nothing_and_says_so(story: Story) -> None:
-    story.after(judge())
-    again = story.when(judge(target_kw=1.0))
+def test_a_repeated_notification_changes_nothing_and_says_so(scenario: Story) -> None:
+    scenario.after(judge())
+    again = scenario.when(judge(target_kw=1.0))
     again.then()
     assert (again.reply.status, again.reply.capacity_kw) == ("already_known", 200.0)
 
 
-def test_a_rejected_dr_event_is_judged_afresh(story: Story) -> None:
-    story.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
-    assert story.when(judge()).reply.status == "rejected"
+def test_a_rejected_dr_event_is_judged_afresh(scenario: Story) -> None:
+    scenario.after(StartMaintenance(facility_id="fac-002", reason="boiler"))
+    assert scenario.when(judge()).reply.status == "rejected"
 
-    outcome = story.when(judge(facility_ids=("fac-001",), target_kw=80.0))
+    outcome = scenario.when(judge(facility_ids=("fac-001",), target_kw=80.0))
     outcome.then(
         fact(DREvent.Accepted, originator_id=DR_EVENT_ID, capacity_kw=100.0), fact(Facility.Reserved)
     )
-    state = story.store.load(DREvent, DR_EVENT_ID).state
+    state = scenario.store.load(DREvent, DR_EVENT_ID).state
     assert (state.status, state.reasons) == ("accepted", ())
 
 
-def test_rejected_twice_is_recorded_twice_each_with_its_reasons(story: Story) -> None:
-    story.when(judge(facility_ids=("fac-404",)))
-    outcome = story.when(judge(target_kw=9_999.0))
+def test_rejected_twice_is_recorded_twice_each_with_its_reasons(scenario: Story) -> None:
+    scenario.when(judge(facility_ids=("fac-404",)))
+    outcome = scenario.when(judge(target_kw=9_999.0))
     outcome.then(fact(DREvent.Rejected, originator_version=3))
     assert codes(outcome.reply) == [("insufficient_capacity", None)]

@@ -40,12 +40,12 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     return Workers()
 
 
-def told(story: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
+def told(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_what_one_that_starts_has_cleared_is_raised_again_by_the_one_it_is_true_for(workers: Workers) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cut_off, fresh = workers.new(), workers.new()
         await workers.turn(cut_off, on=True)
         await workers.turn(fresh, on=False)
@@ -53,11 +53,11 @@ def test_what_one_that_starts_has_cleared_is_raised_again_by_the_one_it_is_true_
         await workers.turn(cut_off, on=True)
         assert workers.is_open
 
-    told(story)
+    told(scenario)
 
 
 def test_an_alert_that_is_told_again_is_left_by_those_it_is_not_true_for(workers: Workers) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         healthy, cut_off = workers.new(), workers.new()
         await workers.turn(healthy, on=False)
         for _ in range(5):
@@ -65,11 +65,11 @@ def test_an_alert_that_is_told_again_is_left_by_those_it_is_not_true_for(workers
             await workers.turn(healthy, on=False)
             assert workers.is_open
 
-    told(story)
+    told(scenario)
 
 
 def test_an_alert_of_a_worker_that_is_gone_for_good_is_cleared_by_another(workers: Workers) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         healthy, gone = workers.new(), workers.new()
         await workers.turn(healthy, on=False)
         await workers.turn(gone, on=True)
@@ -78,17 +78,17 @@ def test_an_alert_of_a_worker_that_is_gone_for_good_is_cleared_by_another(worker
         await workers.turn(healthy, on=False)
         assert not workers.is_open
 
-    told(story)
+    told(scenario)
 
 
 def test_between_two_tellings_the_register_is_not_asked() -> None:
     workers = Workers()
 
-    async def story() -> None:
+    async def scenario() -> None:
         raised = workers.new()
         await workers.turn(raised, on=True)
         workers.alerts.clear(NAME, SUBJECT, at=workers.clock.now())
         await workers.turn(raised, on=True)
         assert not workers.is_open
 
-    told(story)
+    told(scenario)

@@ -37,7 +37,7 @@ def archive_hours(log: FakeRawLog, archive: FakeArchive, hours: range) -> list[M
     for hour in hours:
         log.append(3, b"body", at=T0 + hour * HOUR)
 
-    async def story() -> list[ManifestEntry]:
+    async def scenario() -> list[ManifestEntry]:
         archiver = PartitionArchiver(log, archive, log_id=log.id, partition=3)
         await archiver.open()
         made = []
@@ -45,7 +45,7 @@ def archive_hours(log: FakeRawLog, archive: FakeArchive, hours: range) -> list[M
             made.append(entry)
         return made
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def test_the_manifest_is_listed_once_and_what_is_entered_later_is_known() -> None:

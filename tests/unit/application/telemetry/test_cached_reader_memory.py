@@ -37,12 +37,12 @@ class House:
     def ask(self, *keys: str) -> list[str]:
         """One after the other; those that the store was asked for."""
 
-        async def story() -> None:
+        async def scenario() -> None:
             for key in keys:
                 await self.answers.get(key)
 
         self.asked = []
-        asyncio.run(story())
+        asyncio.run(scenario())
         return self.asked
 
 

@@ -59,12 +59,12 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
 
 
 def test_the_store_is_asked_once_in_ten_seconds_by_all_processes_together() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one = House()
         other = House(one)
         one.reading()
@@ -77,11 +77,11 @@ def test_the_store_is_asked_once_in_ten_seconds_by_all_processes_together() -> N
         assert await other.kw() == (10.0, "store")
         assert len(one.store.asked) == 2
 
-    run(story())
+    run(scenario())
 
 
 def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         names = [f"f{n}" for n in range(200)]
         for name in names[:150]:
@@ -90,29 +90,29 @@ def test_many_facilities_are_one_round_trip_to_the_cache_and_one_to_the_store() 
         assert [answers[name].value is None for name in names] == [False] * 150 + [True] * 50
         assert (len(house.cache.asked), len(house.store.asked)) == (1, 1)
 
-    run(story())
+    run(scenario())
 
 
 def test_a_thousand_readers_of_one_facility_are_one_query() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House(has_cache=False)
         house.reading()
         await asyncio.gather(*(house.values.current(["a"]) for _ in range(1_000)))
         assert house.store.asked == [("a",)]
 
-    run(story())
+    run(scenario())
 
 
 def test_a_facility_nobody_knows_is_not_asked_for_again_and_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         assert [await house.kw("nobody"), await house.kw("nobody")] == [(None, "store"), (None, "cache")]
 
-    run(story())
+    run(scenario())
 
 
 def test_without_the_cache_answers_are_remembered_here_as_long() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.cache.available = False
         house.reading()
@@ -120,11 +120,11 @@ def test_without_the_cache_answers_are_remembered_here_as_long() -> None:
         house.clock.advance(seconds=FRESH_S)
         assert await house.kw() == (10.0, "store")
 
-    run(story())
+    run(scenario())
 
 
 def test_what_the_cache_said_is_still_known_when_cache_and_store_are_away() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one = House()
         other = House(one)
         one.reading()
@@ -135,21 +135,21 @@ def test_what_the_cache_said_is_still_known_when_cache_and_store_are_away() -> N
         answer = (await other.values.current(["a"]))["a"]
         assert (answer.source, answer.read_at, answer.value is not None) == ("last_known", NOW, True)
 
-    run(story())
+    run(scenario())
 
 
 def test_a_value_known_nowhere_is_an_error_not_a_guess() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.store.available = False
         with pytest.raises(TelemetryStoreUnavailable):
             await house.values.current(["a"])
 
-    run(story())
+    run(scenario())
 
 
 def test_a_store_that_failed_is_left_alone_by_those_who_can_do_without() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.reading()
         await house.kw()
@@ -159,13 +159,13 @@ def test_a_store_that_failed_is_left_alone_by_those_who_can_do_without() -> None
             assert await house.kw() == (10.0, "last_known")
         assert len(house.store.asked) == 2
 
-    run(story())
+    run(scenario())
 
 
 def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached_reader, "STORE_WITHIN_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.reading()
         await house.kw()
@@ -176,21 +176,21 @@ def test_a_store_that_hangs_holds_up_nobody_who_has_an_old_answer(monkeypatch: p
         assert len(house.store.asked) == 2
         house.store.goes_on.set()
 
-    run(story())
+    run(scenario())
 
 
 def test_an_answer_of_another_shape_in_the_cache_is_passed_by() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.reading()
         await house.cache.put_many({"current:a": b"\xc1 not ours"}, kept_wall_s=60.0)
         assert await house.kw() == (10.0, "store")
 
-    run(story())
+    run(scenario())
 
 
 def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         through = WriteThrough(house.store, house.clock, house.cache)
         house.reading("a", 10.0)
@@ -203,11 +203,11 @@ def test_what_was_stored_is_in_the_cache_before_anybody_asks() -> None:
         assert await house.kw() == (20.0, "cache")
         assert await through.write() == 0
 
-    run(story())
+    run(scenario())
 
 
 def test_keeping_the_cache_warm_has_its_bounds_and_its_failures_hurt_nobody() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         through = WriteThrough(house.store, house.clock, house.cache)
         through.note([f"f{n}" for n in range(20_000)])
@@ -218,4 +218,4 @@ def test_keeping_the_cache_warm_has_its_bounds_and_its_failures_hurt_nobody() ->
         house.store.available = False
         assert await through.write() == 0
 
-    run(story())
+    run(scenario())

@@ -57,12 +57,12 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
 
 
 def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.every_15_s(0, 900, 8.0)
         asks = (house.histories.history(name, HOUR, 900) for name in ("a", "b", "a") for _ in range(10))
@@ -76,12 +76,12 @@ def test_histories_of_one_window_are_one_query_and_come_from_the_cache_then() ->
         assert again.series.starts_at == HOUR.starts_at
         assert again.series.coverage_pct.tolist() == [100.0, 0.0, 0.0, 0.0]
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize("step_s", [15, 60, 900, 3_600])
 def test_a_history_is_given_as_last_known_when_the_store_is_away(step_s: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         await house.histories.history("a", HOUR, step_s)
         house.clock.advance(seconds=60)
@@ -90,11 +90,11 @@ def test_a_history_is_given_as_last_known_when_the_store_is_away(step_s: int) ->
         with pytest.raises(TelemetryStoreUnavailable):
             await house.histories.history("b", HOUR, step_s)
 
-    run(story())
+    run(scenario())
 
 
 def test_a_window_of_no_whole_steps_is_refused_alone() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         odd = TimeWindow(HOUR.starts_at, HOUR.ends_at + timedelta(minutes=7))
         answers = await asyncio.gather(
@@ -105,7 +105,7 @@ def test_a_window_of_no_whole_steps_is_refused_alone() -> None:
         assert isinstance(answers[0], NotAligned)
         assert not isinstance(answers[1], BaseException)
 
-    run(story())
+    run(scenario())
 
 
 def test_every_resolution_tells_of_the_same_load() -> None:

@@ -27,7 +27,7 @@ async def source_of(reads: RateLimitedCurrentValues, facility_id: str = "a") -> 
 
 
 def test_whatever_is_in_the_cache_it_is_asked_once_a_read() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         house.reading()
         reads = reads_of(house)
@@ -38,11 +38,11 @@ def test_whatever_is_in_the_cache_it_is_asked_once_a_read() -> None:
         house.cache.available = False
         assert await source_of(reads) == ("cache", 10.0)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_away() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         house = House()
         for name in ("a", "b", "c"):
             house.reading(name)
@@ -57,4 +57,4 @@ def test_a_process_that_only_saw_it_in_the_cache_still_has_it_when_the_store_is_
         with pytest.raises(TelemetryStoreUnavailable):
             await reads.read("key", "never seen")
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -29,7 +29,7 @@ class Slow:
 
 
 def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow)
         tasks = [asyncio.create_task(asks.get(["a"])) for _ in range(1_000)]
@@ -38,11 +38,11 @@ def test_a_thousand_who_ask_for_one_key_are_one_question() -> None:
         assert await asyncio.gather(*tasks) == [{"a": "A"}] * 1_000
         assert slow.asked == [("a",)]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow, most=3)
         tasks = [asyncio.create_task(asks.get([name])) for name in "abcdef"]
@@ -54,11 +54,11 @@ def test_what_is_asked_meanwhile_goes_out_together_afterwards() -> None:
         assert [len(keys) for keys in slow.asked] == [3, 3, 1]
         assert slow.most_under_way == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_questions_that_follow_each_other_may_be_kept_apart() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         slow.let.set()
         asks = RequestCoalescer(slow, begins_every_s=0.2)
@@ -70,11 +70,11 @@ def test_questions_that_follow_each_other_may_be_kept_apart() -> None:
         await asyncio.gather(*later)
         assert slow.asked == [("a",), ("a", "b", "c")]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_at_most_so_many_questions_are_under_way() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow, most=1, at_once=2)
         tasks = []
@@ -85,11 +85,11 @@ def test_at_most_so_many_questions_are_under_way() -> None:
         await asyncio.gather(*tasks)
         assert (slow.most_under_way, len(slow.asked)) == (2, 4)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_question_starts_in_the_very_step_in_which_the_one_before_ended() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         slow.let.set()
         asks = RequestCoalescer(slow)
@@ -97,11 +97,11 @@ def test_a_question_starts_in_the_very_step_in_which_the_one_before_ended() -> N
             async with asyncio.timeout(10):
                 assert await asks.get(["a"]) == {"a": "A"}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         slow.failing = True
         slow.let.set()
@@ -111,11 +111,11 @@ def test_a_failure_reaches_everyone_who_waits_and_nobody_later() -> None:
         slow.failing = False
         assert await asks.get(["a"]) == {"a": "A"}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_stops_waiting_disturbs_nobody() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         asks = RequestCoalescer(slow)
         impatient, patient = (asyncio.create_task(asks.get(["a"])) for _ in range(2))
@@ -126,11 +126,11 @@ def test_who_stops_waiting_disturbs_nobody() -> None:
         slow.let.set()
         assert await patient == {"a": "A"}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_not_known_is_left_out_and_nothing_asked_is_no_question() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
         slow.let.set()
         asks = RequestCoalescer(slow)
@@ -138,4 +138,4 @@ def test_what_is_not_known_is_left_out_and_nothing_asked_is_no_question() -> Non
         assert await asks.get([]) == {}
         assert len(slow.asked) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())

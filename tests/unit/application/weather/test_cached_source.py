@@ -58,7 +58,7 @@ async def asked_at(
 
 
 def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         for _ in range(4):
             report = await asked_at(weather, clock)
@@ -69,11 +69,11 @@ def test_four_cycles_of_an_hour_cost_one_call(clock: FakeClock, service: Told) -
         await asked_at(weather, clock)
         assert len(service.asked) == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         for _ in range(49):
             report = await asked_at(weather, clock)
@@ -85,11 +85,11 @@ def test_the_past_is_asked_for_once_and_then_once_a_day(clock: FakeClock, servic
         since = START.replace(minute=0)
         assert past == [since - 8 * DAY, since - DAY, since]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_longer_past_than_is_known_is_asked_for(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         weather = CachedWeatherSource(service, clock)
         await asked_at(weather, clock)
         report = await asked_at(weather, clock, back=42 * DAY)
@@ -97,11 +97,11 @@ def test_a_longer_past_than_is_known_is_asked_for(clock: FakeClock, service: Tol
         await asked_at(weather, clock, back=42 * DAY)
         assert len(service.asked) == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cache = FakeSharedCache()
         one, other = (CachedWeatherSource(service, clock, cache) for _ in range(2))
         mine, theirs = await asked_at(one, clock), await asked_at(other, clock)
@@ -109,11 +109,11 @@ def test_processes_share_what_was_asked(clock: FakeClock, service: Told) -> None
         assert theirs.issued_at == mine.issued_at
         assert theirs.temp_c.values.tolist() == mine.temp_c.values.tolist()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cache = FakeSharedCache()
         cache.available = False
         weather = CachedWeatherSource(service, clock, cache)
@@ -121,22 +121,22 @@ def test_without_the_cache_each_process_remembers_for_itself(clock: FakeClock, s
         await asked_at(weather, clock)
         assert len(service.asked) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_another_release_left_in_the_cache_is_passed_over(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cache = FakeSharedCache()
         await cache.put_many({"weather:cell-1": b"[1, 2]"}, kept_wall_s=60.0)
         assert (await asked_at(CachedWeatherSource(service, clock, cache), clock)).issued_at == START
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
     clock: FakeClock, service: Told
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cache = FakeSharedCache()
         await asked_at(CachedWeatherSource(service, clock, cache), clock)
         service.away = True
@@ -145,16 +145,16 @@ def test_while_the_service_is_away_the_old_report_is_given_out_with_its_age(
         report = await asked_at(CachedWeatherSource(service, clock, cache), clock)
         assert clock.moment - report.issued_at == 5 * HOUR
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_with_nothing_known_an_absent_service_is_named(clock: FakeClock, service: Told) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         service.away = True
         with pytest.raises(WeatherUnavailable, match="away"):
             await asked_at(CachedWeatherSource(service, clock), clock)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
@@ -184,7 +184,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
             ),
         )
 
-    async def story() -> None:
+    async def scenario() -> None:
         desk = CycleWeather(CachedWeatherSource(service, clock), clock)
         assert await quality(desk) == ("right", "", "full")
         service.away = True
@@ -201,7 +201,7 @@ def test_an_outage_goes_from_fresh_to_stale_to_yesterday_to_none_and_back(
         service.away = False
         assert await quality(desk) == ("right", "", "full")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
@@ -209,7 +209,7 @@ def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
 ) -> None:
     """As where the contract covers one day alone: yesterday's temperature would pass as a forecast of full quality."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         service.ahead = timedelta(hours=8)
         desk = CycleWeather(service, clock)
         found = (await desk.ask(["cell-1"], clock.moment - DAY, clock.moment + HORIZON))["cell-1"]
@@ -218,4 +218,4 @@ def test_a_fresh_report_that_ends_too_early_is_told_and_not_made_up_for(
         assert found.report is not None
         assert np.isfinite(hours_of(found.report.temp_c, START.replace(minute=0), START + HORIZON)).sum() == 9
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -23,38 +23,38 @@ def test_as_many_are_judged_at_once_as_may_and_no_more() -> None:
         with counting:
             inside -= 1
 
-    async def story() -> None:
+    async def scenario() -> None:
         turns = ConcurrencyLimit(3)
         await asyncio.gather(*(turns.judged(judge) for _ in range(12)))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert most == 3
 
 
 def test_turns_are_taken_in_the_order_of_asking() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         turns, order = ConcurrencyLimit(1), list[int]()
         await asyncio.gather(*(turns.judged(order.append, number) for number in range(20)))
         return order
 
-    assert asyncio.run(story()) == list(range(20))
+    assert asyncio.run(scenario()) == list(range(20))
 
 
 def test_one_that_is_refused_gives_its_turn_back() -> None:
     def refuse() -> None:
         raise RuntimeError("refused")
 
-    async def story() -> None:
+    async def scenario() -> None:
         turns = ConcurrencyLimit(1)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="refused"):
                 await turns.judged(refuse)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         turns, go_on = ConcurrencyLimit(1, within_s=0.0), Event()
         first = asyncio.create_task(turns.judged(go_on.wait, PATIENCE_S))
         await asyncio.sleep(0)
@@ -65,11 +65,11 @@ def test_who_gets_no_turn_in_time_is_told_when_to_come_back() -> None:
         assert await first
         assert await turns.judged(len, "free") == 4
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         turns, begun, go_on = ConcurrencyLimit(1), Event(), Event()
 
         def judge() -> None:
@@ -88,4 +88,4 @@ def test_a_caller_that_goes_away_keeps_its_turn_until_its_thread_has_ended() -> 
         go_on.set()
         assert await following
 
-    asyncio.run(story())
+    asyncio.run(scenario())

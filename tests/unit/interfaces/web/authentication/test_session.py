@@ -187,7 +187,7 @@ async def reading_on() -> None:
 
 
 def test_a_thousand_people_who_come_at_once_are_looked_up_in_few_looks() -> None:
-    async def story() -> int:
+    async def scenario() -> int:
         edge = Edge()
         edge.key("operator")
         [key_id] = [key.key_id for key in edge.api_keys.listed()]
@@ -199,7 +199,7 @@ def test_a_thousand_people_who_come_at_once_are_looked_up_in_few_looks() -> None
         assert {api_key.key_id for api_key in found} == {key_id}
         return edge.sessions.looks
 
-    assert asyncio.run(story()) <= 10
+    assert asyncio.run(scenario()) <= 10
 
 
 def test_a_revoked_key_does_not_read_on_while_the_store_is_away() -> None:

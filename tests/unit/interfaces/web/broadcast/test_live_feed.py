@@ -58,7 +58,7 @@ def test_resumed_at_every_position_each_happening_comes_once(
 ) -> None:
     """Out of the log where it is old, out of memory where it is new, and over the seam between them."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         log = recorded(before)
         async with running(log, heartbeat_s=0.0) as live:
             live.feed.ring = ring_buffer.RingBuffer(0, most=kept)
@@ -70,11 +70,11 @@ def test_resumed_at_every_position_each_happening_comes_once(
                 assert parsed.positions() == expected, after
                 assert parsed.named("reset") == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_happens_while_one_catches_up_comes_once_too() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = recorded([0] * 30)
         async with running(log, heartbeat_s=0.0) as live:
             await live.told_until(30)
@@ -88,11 +88,11 @@ def test_what_happens_while_one_catches_up_comes_once_too() -> None:
                     break
             assert parsed.positions() == list(range(1, 61))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_without_a_position_it_begins_now_and_knows_where_that_is() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(recorded([0] * 5)) as live:
             await live.told_until(5)
             watcher, parsed = live.watcher(), Parsed()
@@ -104,11 +104,11 @@ def test_without_a_position_it_begins_now_and_knows_where_that_is() -> None:
             while parsed.positions() != [6]:
                 parsed.take(await anext(pieces))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_happening_is_told_once_the_read_models_know_it() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = recorded([0] * 4)
         log.positions = dict.fromkeys(SERVING, 4) | {"dispatches": 2}
         async with running(log, heartbeat_s=0.0) as live:
@@ -119,7 +119,7 @@ def test_a_happening_is_told_once_the_read_models_know_it() -> None:
             log.positions["dispatches"] = 4
             assert (await resumed(live, 2, 4)).positions() == [3, 4]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("after", "reason"), [(0, "too_old"), (99, "ahead")])
@@ -128,7 +128,7 @@ def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
 ) -> None:
     monkeypatch.setattr(subscriber, "MOST_RESUMED", 5)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(recorded([0] * 10)) as live:
             await live.told_until(10)
             watcher, parsed = live.watcher(after=after), Parsed()
@@ -141,11 +141,11 @@ def test_a_position_too_old_or_not_yet_there_is_said_so_and_the_stream_goes_on(
             while parsed.positions() != [11]:
                 parsed.take(await anext(pieces))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_who_was_told_more_by_another_process_waits_and_hears_nothing_twice() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = recorded([0] * 6)
         log.positions = dict.fromkeys(SERVING, 3)
         async with running(log, heartbeat_s=0.0) as live:
@@ -158,11 +158,11 @@ def test_one_who_was_told_more_by_another_process_waits_and_hears_nothing_twice(
             assert parsed.positions() == [6]
             assert parsed.named("reset") == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(recorded([0] * 6), heartbeat_s=1_000) as live:
             await live.told_until(6)
             watcher, parsed = live.watcher(), Parsed()
@@ -174,7 +174,7 @@ def test_a_log_that_is_shorter_than_it_was_resets_everybody() -> None:
                 parsed.take(await anext(pieces))
             assert parsed.last_event_id == "3"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it_was(
@@ -182,7 +182,7 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
 ) -> None:
     monkeypatch.setattr(feed, "PACE_S", 0.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as live:
             await live.told_until(0)
             live.feed.ring = ring_buffer.RingBuffer(0, most=20)
@@ -200,13 +200,13 @@ def test_one_who_does_not_take_what_comes_is_sent_away_and_goes_on_from_where_it
             again = await resumed(live, int(parsed.last_event_id), 30)
             assert parsed.positions() + again.positions() == list(range(1, 31))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "PACE_S", 0.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as live:
             await live.told_until(0)
             assert live.feed.ring is not None
@@ -226,7 +226,7 @@ def test_what_is_kept_does_not_grow_with_those_who_are_slow(monkeypatch: pytest.
                     parsed.take(piece)
             assert [watcher.was_too_slow for watcher in slow] == [True] * 5
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 Ending = Callable[[Live, Subscriber], Awaitable[None]]
@@ -245,7 +245,7 @@ async def the_key_is_revoked(live: Live, watcher: Subscriber) -> None:
     ("ending", "said"), [(the_server_ends, "the server ends"), (the_key_is_revoked, "signed out")]
 )
 def test_it_is_said_why_a_stream_ends(ending: Ending, said: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as live:
             watcher = live.watcher(may_stay=False)
             watching = asyncio.create_task(taken(watcher))
@@ -253,13 +253,13 @@ def test_it_is_said_why_a_stream_ends(ending: Ending, said: str) -> None:
             await ending(live, watcher)
             assert (await watching).comments[-1].startswith(said)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_database_that_is_away_is_told_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "STATE_EVERY_S", 0.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(recorded([0])) as live:
             await live.told_until(1)
             watcher, parsed = live.watcher(), Parsed()
@@ -276,7 +276,7 @@ def test_a_database_that_is_away_is_told_and_nothing_is_lost(monkeypatch: pytest
             await watching
             assert parsed.positions() == [2, 3]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class OneConnectionDies(FakeLiveLog):
@@ -292,7 +292,7 @@ class OneConnectionDies(FakeLiveLog):
 
 
 def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log, away = OneConnectionDies(), list[bool]()
         async with running(log) as live:
             live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
@@ -301,11 +301,11 @@ def test_a_connection_that_dies_alone_is_no_database_that_is_away() -> None:
             assert not log.is_broken
         assert away == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_read_models_that_are_behind_are_told_with_their_age() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log = recorded([0, 0])
         log.positions = dict.fromkeys(SERVING, 2) | {"portfolio": 1}
         async with running(log) as live:
@@ -316,14 +316,14 @@ def test_read_models_that_are_behind_are_told_with_their_age() -> None:
             assert live.feed.state.behind_s("portfolio", "dr_events") == 60.0
             assert live.feed.state.behind_s("dr_events") == 0.0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ALERTS_EVERY_S", "TELEMETRY_EVERY_S"):
         monkeypatch.setattr(feed, name, 0.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running() as live:
             await live.told_until(0)
             live.alerts.raise_alert("bms_slow", "fac-001", "slow", at=NOW)
@@ -349,7 +349,7 @@ def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pyt
             assert raised == [{"name": "batch_below_80_percent", "subject": "E-1"}]
             assert cleared == [{"name": "bms_slow", "subject": "fac-001"}]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @settings(max_examples=20)
@@ -357,7 +357,7 @@ def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pyt
 def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[str], kept: int) -> None:
     """At whatever position, also where what changed was told right after it, or is not kept any more."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         opened: list[str] = []
         async with running(heartbeat_s=1_000) as live:
             live.feed._is_due = lambda *_: True  # type: ignore[method-assign]
@@ -382,7 +382,7 @@ def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[
 
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(feed, "ALERTS_EVERY_S", 0.0)
-        asyncio.run(story())
+        asyncio.run(scenario())
 
 
 def _subjects(live: Live) -> set[str] | None:
@@ -402,7 +402,7 @@ async def caught_up(live: Live, after: int | None) -> Parsed:
 
 
 def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         dr_event_id = uuid4()
         log = FakeLiveLog()
         async with running(log, heartbeat_s=0.0) as live:
@@ -416,13 +416,13 @@ def test_a_filter_gives_what_it_names_and_its_place_moves_with_the_log() -> None
             assert parsed.positions() == [1, 4, 7]
             assert parsed.last_event_id == "9"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "BEGIN_AGAIN_S", 0.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         log = FakeLiveLog()
         asked, real = [0], log.news
 
@@ -439,4 +439,4 @@ def test_a_defect_in_the_feed_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -
             await live.told_until(1)
             assert asked[0] > 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -59,7 +59,7 @@ def whoever_connects_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         log = Stopped()
         async with running(log) as live:
             await live.told_until(0)
@@ -71,7 +71,7 @@ def test_a_database_that_hangs_is_away_until_it_goes_on(monkeypatch: pytest.Monk
             await live.told_until(log.record())
             assert not live.feed.state.is_away
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class Slow(FakeLiveLog):
@@ -88,7 +88,7 @@ def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
     whoever_connects_is_answered(monkeypatch)
     monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         log, away = Slow(), list[bool]()
         async with running(log) as live:
             live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
@@ -96,11 +96,11 @@ def test_a_database_that_is_slow_is_not_away_and_what_it_says_is_told(
                 await live.told_until(log.record())
         assert away == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         log, away = DeadConnections(), list[bool]()
         async with running(log) as live:
             live.feed.state.away = lambda: away.append(True)  # type: ignore[method-assign]
@@ -112,7 +112,7 @@ def test_connections_that_died_close_no_door_while_a_new_one_is_answered() -> No
             await live.told_until(log.record())
         assert away == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class HangsAlone(Stopped):
@@ -141,7 +141,7 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
     if how == "one hangs alone":
         monkeypatch.setattr(feed, "ANSWER_WITHIN_S", 0.2)
 
-    async def story() -> None:
+    async def scenario() -> None:
         hanging, unreadable = HangsAlone(), CannotBeRead()
         log: FakeLiveLog = hanging if how == "one hangs alone" else unreadable
 
@@ -170,6 +170,6 @@ def test_a_log_that_is_not_heard_of_makes_what_is_told_stale_though_who_connects
             await until(lambda: not told().stale)
 
     with capture_logs() as logged:
-        asyncio.run(story())
+        asyncio.run(scenario())
     warned = [entry for entry in logged if entry["log_level"] == "warning"]
     assert [entry["is_away"] for entry in warned] == [False], "once"

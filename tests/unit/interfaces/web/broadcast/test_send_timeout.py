@@ -23,18 +23,18 @@ def test_pieces_that_are_taken_never_end_it_and_one_that_is_not_does() -> None:
             limit.close()
         return limit.is_over
 
-    async def story() -> None:
+    async def scenario() -> None:
         stuck = asyncio.Event()
         task = asyncio.create_task(streaming(stuck))
         await asyncio.wait_for(stuck.wait(), 30)
         assert not task.done()
         assert await asyncio.wait_for(task, 30)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_is_cancelled_from_outside_is_told_apart() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         begun, limits = asyncio.Event(), list[SendTimeout]()
 
         async def streaming() -> None:
@@ -51,4 +51,4 @@ def test_who_is_cancelled_from_outside_is_told_apart() -> None:
         assert not limits[0].is_over
         limits[0].close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -46,12 +46,12 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def told(story: Story) -> None:
-    asyncio.run(asyncio.wait_for(story(), 60))
+def told(scenario: Story) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads()
         first = asyncio.create_task(shared.read("page", gate.read))
         await gate.has_begun(1)
@@ -65,11 +65,11 @@ def test_all_who_ask_while_a_read_is_under_way_share_the_next_one() -> None:
         assert await shared.read("page", gate.read) == 2
         assert (shared._running, shared._next) == ({}, {})
 
-    told(story)
+    told(scenario)
 
 
 def test_another_name_waits_for_nobody() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate, other, shared = Gate(), Gate(), SharedReads()
         first = asyncio.create_task(shared.read(("page", "utility-1"), gate.read))
         await gate.has_begun(1)
@@ -78,11 +78,11 @@ def test_another_name_waits_for_nobody() -> None:
         gate.open.release()
         assert await first == 0
 
-    told(story)
+    told(scenario)
 
 
 def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads()
         gate.failing = {1}
         first = asyncio.create_task(shared.read("page", gate.read))
@@ -94,11 +94,11 @@ def test_a_read_that_fails_is_told_to_those_who_share_it_and_to_nobody_else() ->
         assert [type(result) for result in results] == [ReadModelsUnavailable] * 3
         assert await shared.read("page", gate.read) == 2
 
-    told(story)
+    told(scenario)
 
 
 def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads()
         impatient = asyncio.create_task(shared.read("page", gate.read))
         patient = asyncio.create_task(shared.read("page", gate.read))
@@ -109,11 +109,11 @@ def test_who_stops_waiting_takes_the_read_away_from_nobody() -> None:
         gate.open.release()
         assert await patient == 0
 
-    told(story)
+    told(scenario)
 
 
 def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate()
 
         def read(keys: Collection[str]) -> dict[str, str]:
@@ -137,11 +137,11 @@ def test_single_things_that_are_asked_for_meanwhile_go_together_and_each_once() 
         ]
         assert gate.begun == [["a"], ["a", "b", "none"], ["z"]]
 
-    told(story)
+    told(scenario)
 
 
 def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate()
         gate.failing = {0}
 
@@ -154,13 +154,13 @@ def test_a_failed_read_of_many_is_told_to_each_and_the_next_goes_on() -> None:
         assert [type(result) for result in results] == [ReadModelsUnavailable, ReadModelsUnavailable]
         assert await joined.get("a") == 1
 
-    told(story)
+    told(scenario)
 
 
 def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coalescing, "LONG_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads()
         gate.failing = {0}
         asking = [asyncio.create_task(shared.read("page", gate.read))]
@@ -188,7 +188,7 @@ def test_who_waits_for_a_store_that_hangs_does_not_wait_twice(monkeypatch: pytes
         gate.open.release()
         assert await joined.get("b") == 1
 
-    told(story)
+    told(scenario)
     told(story_of_many)
 
 
@@ -197,7 +197,7 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
 ) -> None:
     monkeypatch.setattr(coalescing, "LONG_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads()
         gate.failing, gate.error = {0}, DREventNotRecorded
         first = asyncio.create_task(shared.read("audit", gate.read))
@@ -222,7 +222,7 @@ def test_a_slow_answer_that_there_is_nothing_is_told_to_nobody_who_asked_later(
             await first
         assert await later == 1
 
-    told(story)
+    told(scenario)
     told(story_of_many)
 
 
@@ -235,7 +235,7 @@ def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
             raise msgspec.ValidationError("undecodable")
         return {key: key.upper() for key in keys}
 
-    async def story() -> None:
+    async def scenario() -> None:
         joined = BatchLoader(among, most=200)
         names = [f"row-{number}" for number in range(199)]
         names.insert(70, "undecodable")
@@ -243,7 +243,7 @@ def test_one_that_cannot_be_read_fails_nobody_who_asked_for_another() -> None:
         assert isinstance(results.pop(70), msgspec.ValidationError)
         assert results == [name.upper() for name in names if name != "undecodable"]
 
-    told(story)
+    told(scenario)
     assert len(read) <= 17
 
 
@@ -267,7 +267,7 @@ def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], mo
             raise msgspec.ValidationError(str(undecodable.intersection(keys)))
         return {key: f"row {key}" for key in keys}
 
-    async def story() -> None:
+    async def scenario() -> None:
         joined = BatchLoader(among, most=200)
         results = await asyncio.gather(*map(joined.get, range(200)), return_exceptions=True)
         for key, result in enumerate(results):
@@ -277,7 +277,7 @@ def test_however_many_cannot_be_read_nobody_else_fails(undecodable: set[int], mo
             else:
                 assert result == f"row {key}"
 
-    told(story)
+    told(scenario)
     assert read[0] == 200
     assert len(read) <= most_reads
 
@@ -290,13 +290,13 @@ def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -
         read.append(len(keys))
         raise msgspec.ValidationError("undecodable")
 
-    async def story() -> None:
+    async def scenario() -> None:
         joined = BatchLoader(among, most=200)
         names = [f"row-{number}" for number in range(200)]
         results = await asyncio.gather(*map(joined.get, names), return_exceptions=True)
         assert {type(result) for result in results} == {msgspec.ValidationError}
 
-    told(story)
+    told(scenario)
     assert read[0] == 200
     assert len(read) <= 17
 
@@ -304,7 +304,7 @@ def test_where_nothing_can_be_read_each_is_told_and_few_reads_are_made_of_it() -
 def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coalescing, "LONG_S", 0.05)
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads()
         first = asyncio.create_task(shared.read("page", gate.read))
         await gate.has_begun(1)
@@ -313,13 +313,13 @@ def test_after_a_slow_read_that_went_well_the_next_one_is_read(monkeypatch: pyte
         gate.open.release(2)
         assert (await first, await second) == (0, 1)
 
-    told(story)
+    told(scenario)
 
 
 def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> None:
     """What is asked for a moment after a short read makes up one more with what comes soon after it, not one each."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate, shared = Gate(), SharedReads(begins_every_s=0.3)
         gate.open.release(3)
         assert await shared.read("page", gate.read) == 0
@@ -348,7 +348,7 @@ def test_reads_of_one_kind_do_not_follow_each_other_faster_than_they_may() -> No
         assert await asyncio.gather(*later) == [1] * 3
         assert gate.begun == [["a"], ["a", "b", "c"]]
 
-    told(story)
+    told(scenario)
     told(story_of_many)
 
 
@@ -360,7 +360,7 @@ class OneRow:
 
 
 def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         rows: Any = RowLoader()
         views = [OneRow() for _ in range(20)]
         gone = [weakref.ref(view) for view in views]
@@ -377,4 +377,4 @@ def test_a_view_is_forgotten_with_the_last_who_waits_for_a_row_of_it() -> None:
         gc.collect()
         assert [view() for view in gone] == [None] * 20
 
-    told(story)
+    told(scenario)

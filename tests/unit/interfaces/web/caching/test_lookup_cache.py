@@ -78,7 +78,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: Store) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = Clock()
         lookups = await known_at(store, clock)
         store.word = "second"
@@ -90,21 +90,21 @@ def test_who_comes_again_and_again_is_looked_up_beside_and_never_waits(store: St
         clock.now = ASKED_ANEW_S + REMEMBERED_S - 0.1
         await until(lambda: store.asked == 3)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_that_the_store_knows_no_more_is_out_once_it_was_looked_up_beside(store: Store) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         lookups = await known_at(store, Clock())
         store.word = None
         lookups.remembered("key")
         assert await is_out(lookups, store)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(store: Store) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         lookups = await known_at(store, Clock())
         lookups.remembered("key")
         assert await asyncio.to_thread(store.begun.wait, WITHIN_S)
@@ -112,13 +112,13 @@ def test_what_was_forgotten_is_not_remembered_by_a_look_up_that_began_before(sto
         lookups.forget("key")
         assert await is_out(lookups, store)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nobody_after_that(
     store: Store,
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = Clock()
         lookups = await known_at(store, clock)
         store.is_away = True
@@ -132,11 +132,11 @@ def test_a_store_that_is_away_disturbs_nobody_who_is_still_known_and_lets_in_nob
         with pytest.raises(ApiKeysUnavailable):
             await lookups.find("key")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = Clock()
         lookups = LookupCache[str, str](store.look_up, monotonic=clock)
         store.go_on.set()
@@ -148,13 +148,13 @@ def test_many_who_are_due_are_looked_up_in_one_read(store: Store) -> None:
         assert store.asked == asked + 1
         assert {lookups.remembered(name) for name in names} == {"second"}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minute_is_left(
     store: Store,
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = Clock()
         lookups = await known_at(store, clock)
         store.go_on.set()
@@ -169,11 +169,11 @@ def test_who_came_lately_is_looked_up_anew_before_coming_again_and_after_a_minut
         assert await lookups.find("key") == "first"
         assert store.asked == asked + 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Store) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock, store.word = Clock(), None
         lookups = LookupCache[str, str](store.look_up, monotonic=clock)
         store.go_on.set()
@@ -182,7 +182,7 @@ def test_a_name_that_the_store_does_not_know_is_not_looked_up_beside(store: Stor
         assert await lookups.find("guessed") is None
         assert (store.asked, lookups._keeping) == (1, None)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
@@ -195,7 +195,7 @@ def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
             raise ValueError("undecodable")
         return dict.fromkeys(names, "second" if failing else "first")
 
-    async def story() -> None:
+    async def scenario() -> None:
         clock, wanted = Clock(), failing.copy()
         failing.clear()
         lookups = LookupCache[str, str](look_up, monotonic=clock)
@@ -207,5 +207,5 @@ def test_after_a_look_up_that_failed_the_others_are_looked_up_all_the_same(
         await asyncio.sleep(0.1)
         assert lookups.remembered("key-1") == "first"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert capsys.readouterr().out.count("undecodable") == 1, "told once, not all the time"

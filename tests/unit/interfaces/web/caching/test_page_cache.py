@@ -70,11 +70,11 @@ def test_the_same_rows_in_another_form_are_another_page() -> None:
         items: list[object] = msgspec.json.decode(body)["items"]
         return items
 
-    async def story() -> None:
+    async def scenario() -> None:
         whole, names = await listed(), await listed(as_item=name_of)
         assert (names, await listed()) == (["fac-001"], whole)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def name_of(row: FacilityRow) -> str:

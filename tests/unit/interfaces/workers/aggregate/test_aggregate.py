@@ -94,7 +94,7 @@ class Aggregating:
 
 @pytest.mark.parametrize("refusals", [0, 3])
 def test_what_was_pulled_together_is_stored_in_one_transaction_after_an_outage_too(refusals: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         outage = [TelemetryStoreUnavailable("away") for _ in range(refusals)]
         told = Aggregating(store := FailingStore(*outage))
         await told.publish(1, 2, 3)
@@ -102,11 +102,11 @@ def test_what_was_pulled_together_is_stored_in_one_transaction_after_an_outage_t
         assert (store.calls, store.position(0), len(store.readings)) == (refusals + 1, 3, 3)
         assert (await told.stream.fill()).unprocessed == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_absent_store_is_waited_for_however_often_it_refuses() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         outage = [TelemetryStoreUnavailable("away") for _ in range(MAX_TRIES + 3)]
         told = Aggregating(store := FailingStore(*outage))
         await told.publish(1, 2)
@@ -115,11 +115,11 @@ def test_an_absent_store_is_waited_for_however_often_it_refuses() -> None:
         assert told.dead_letters.listed() == []
         assert (await told.stream.fill()).unprocessed == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_batch_that_keeps_failing_is_parked_after_its_tries_and_the_next_goes_in() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         together, alone = 1, MAX_TRIES
         told = Aggregating(
             store := FailingStore(*[ValueError("no such thing") for _ in range(together + alone)])
@@ -132,28 +132,28 @@ def test_a_batch_that_keeps_failing_is_parked_after_its_tries_and_the_next_goes_
         assert told.open() == [("poison_batch", "partition 0")]
         assert (await told.stream.fill()).unprocessed == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_replayed_batch_that_fails_again_is_a_new_dead_letter() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(FakeTelemetryStore())
         for message_id in ("first", "replay"):
             await told.stream.publish(0, b"\xc1", message_id=message_id)
             await told.aggregator().store(await told.pull(), asyncio.Event())
         assert len(told.dead_letters.listed()) == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_failure_that_passes_parks_nothing() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(store := FailingStore(*[ValueError("for now")] * MAX_TRIES))
         await told.publish(1)
         await told.aggregator().store(await told.pull(), asyncio.Event())
         assert (len(store.readings), told.dead_letters.listed()) == (1, [])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class HeldStore(FakeTelemetryStore):
@@ -176,7 +176,7 @@ def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
 ) -> None:
     monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.02)
 
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(store := HeldStore())
         await told.publish(1, 2)
         batches = [msgspec.structs.replace(batch, deliveries=deliveries) for batch in await told.pull()]
@@ -188,7 +188,7 @@ def test_while_a_write_goes_on_nobody_else_is_handed_what_is_written(
         assert others == []
         assert (len(store.readings), (await told.stream.fill()).unprocessed) == (2, 0)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_the_batches(
@@ -196,7 +196,7 @@ def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_
 ) -> None:
     monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.02)
 
-    async def story() -> None:
+    async def scenario() -> None:
         told, given_up = Aggregating(store := HeldStore()), asyncio.Event()
         await told.publish(1)
         storing = asyncio.create_task(told.aggregator().store(await told.pull(), given_up))
@@ -207,13 +207,13 @@ def test_of_a_write_that_hangs_when_its_partition_is_given_up_others_are_handed_
         await storing
         assert [batch.deliveries for batch in others] == [2]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_lease, "SAY_SO_EVERY_S", 0.01)
 
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(store := HeldStore())
         await told.publish(1)
         batches = await told.pull()
@@ -226,11 +226,11 @@ def test_a_write_ends_though_the_log_is_away_meanwhile(monkeypatch: pytest.Monke
             await storing
         assert len(store.readings) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_stop_in_the_middle_of_an_outage_hands_the_batches_back_for_others_to_take_at_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = FailingStore()
         store.available = False
         told = Aggregating(store)
@@ -244,11 +244,11 @@ def test_a_stop_in_the_middle_of_an_outage_hands_the_batches_back_for_others_to_
         again = await told.stream.pull(0, limit=64, timeout_s=0.0)
         assert [batch.stream_seq for batch in again] == [1, 2]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_come() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(FakeTelemetryStore(), partition=MALFORMED)
         one = MalformedReading("meters/a/b/readings", "not JSON", b"\xff\0")
         for number, after_s in enumerate((0, 1, 3_600)):
@@ -262,11 +262,11 @@ def test_malformed_messages_become_dead_letters_once_an_hour_however_often_they_
         assert letter.parked_at == T0
         assert (await told.stream.fill()).unprocessed == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_over_is_settled_beside_the_writing() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = FailingStore()
         told = Aggregating(store, partition=partition_of("fac-001"))
         rollups = FakeTelemetryRollups(store, told.clock)
@@ -281,7 +281,7 @@ def test_what_is_over_is_settled_beside_the_writing() -> None:
         await working
         assert list(rollups.settled) == [("fac-001", T0)]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_so_many_quarter_hours_are_settled_at_once_as_hold_up_no_reading_for_long() -> None:
@@ -299,7 +299,7 @@ def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
             self.left -= 1
             return Settled(quarters=1, more=self.left > 0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(FailingStore())
         rollups = Large(FailingStore(), told.clock)
         settling = PartitionSettling(0, rollups, SettlingTurn())
@@ -307,7 +307,7 @@ def test_what_was_left_for_its_many_readings_is_settled_at_once() -> None:
             await settling.settle_if_due(7.0)
             assert rollups.left == left
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
@@ -319,13 +319,13 @@ def test_no_more_are_looked_at_than_their_readings_let_be_settled() -> None:
             time.sleep(settling.SETTLING_LASTS_S)
             return Settled(quarters=min(limit, 12 if len(self.limits) < 3 else 1), more=True)
 
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(FailingStore())
         partition = PartitionSettling(0, Large(FailingStore(), told.clock), SettlingTurn())
         for _ in range(4):
             await partition.settle_if_due(7.0)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     first, second, third, fourth = Large.limits
     assert first == FIRST_SETTLED
     assert FEWEST_SETTLED <= second <= 12, "half as many where it took long"
@@ -341,7 +341,7 @@ def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no
             self.calls += 1
             return Settled()
 
-    async def story() -> None:
+    async def scenario() -> None:
         told = Aggregating(FailingStore())
         rollups = Counted(FailingStore(), told.clock)
         partition = PartitionSettling(0, rollups, SettlingTurn())
@@ -361,7 +361,7 @@ def test_nothing_is_settled_while_readings_are_caught_up_with_unless_that_has_no
         await partition.settle_if_due(now_s + settling.HELD_AT_MOST_S + 50.0)
         assert rollups.calls == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() -> None:
@@ -371,7 +371,7 @@ def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() ->
         def note(self, *, is_behind: bool) -> None:
             self.noted.append(is_behind)
 
-    async def story() -> None:
+    async def scenario() -> None:
         store = FakeTelemetryStore()
         told = Aggregating(store, partition=partition_of("fac-001"))
         aggregator, stop = told.aggregator(FakeTelemetryRollups(store, told.clock)), asyncio.Event()
@@ -384,7 +384,7 @@ def test_a_partition_of_which_more_is_left_than_is_pulled_at_once_is_behind() ->
         await working
         assert Noting.noted[:2] == [True, False]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_error_while_settling_holds_up_no_reading() -> None:
@@ -395,7 +395,7 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
             self.calls += 1
             raise ArithmeticError("a quarter-hour that nobody foresaw")
 
-    async def story() -> None:
+    async def scenario() -> None:
         store = FailingStore()
         told = Aggregating(store, partition=partition_of("fac-001"))
         rollups = Failing(store, told.clock)
@@ -413,7 +413,7 @@ def test_an_error_while_settling_holds_up_no_reading() -> None:
             await again.settle_if_due(now_s + after_s)
             assert rollups.calls == calls, "it waits before it tries again"
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() -> None:
@@ -428,7 +428,7 @@ def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() 
             self.at_once -= 1
             return Settled()
 
-    async def story() -> None:
+    async def scenario() -> None:
         told, turn = Aggregating(FailingStore()), SettlingTurn()
         rollups = Slow(FailingStore(), told.clock)
         partitions = [PartitionSettling(partition, rollups, turn) for partition in range(4)]
@@ -439,25 +439,25 @@ def test_one_partition_settles_at_a_time_and_what_is_being_written_goes_first() 
         await asyncio.gather(*waiting)
         assert (rollups.calls, rollups.most_at_once) == (4, 1)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_worker_that_always_writes_settles_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "WAITS_FOR_WRITES_S", 0.01)
 
-    async def story() -> None:
+    async def scenario() -> None:
         turn, done = SettlingTurn(), False
         with turn.writing():
             async with turn.settling():
                 done = True
         assert done
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("body_bytes", "left"), [(700, 1), (1_100, 0)])
 def test_a_log_that_fills_up_is_trimmed_of_what_is_stored(body_bytes: int, left: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         stream, stop = FakeTelemetryStream(max_bytes=1_250), asyncio.Event()
         await stream.publish(0, b"x" * body_bytes, message_id="1")
         (batch,) = await stream.pull(0, limit=1, timeout_s=1)
@@ -468,4 +468,4 @@ def test_a_log_that_fills_up_is_trimmed_of_what_is_stored(body_bytes: int, left:
         await house
         assert (await stream.fill()).messages == left
 
-    asyncio.run(story())
+    asyncio.run(scenario())

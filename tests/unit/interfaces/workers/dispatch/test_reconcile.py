@@ -52,7 +52,7 @@ async def taken(queue: FakeWorkQueue, facility_id: str) -> list[BmsWork]:
 
 
 def test_each_curtailed_building_is_asked_once_a_minute() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock, queue = FakeClock(NOW), FakeWorkQueue()
         polling = reconciler("fac-001", "fac-002", clock=clock, queue=queue)
         for _ in range(3):
@@ -67,7 +67,7 @@ def test_each_curtailed_building_is_asked_once_a_minute() -> None:
                 NOW + timedelta(seconds=120),
             ]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 async def eventually(there: Callable[[], Awaitable[bool]]) -> None:
@@ -77,7 +77,7 @@ async def eventually(there: Callable[[], Awaitable[bool]]) -> None:
 
 
 def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         board = LockBoard()
         rounds: list[str] = []
 
@@ -106,11 +106,11 @@ def test_of_two_reconcilers_one_works_and_the_next_takes_over() -> None:
         stops[1].set()
         await asyncio.gather(*tasks)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         answers: list[object] = [ReadModelsUnavailable("away"), [Curtailed(facility_id="fac-001")]]
 
         def curtailed() -> list[Curtailed]:
@@ -130,7 +130,7 @@ def test_a_round_that_the_stores_refuse_is_made_up_for() -> None:
         stop.set()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def poll(world: InProcess, *, stale: bool = False) -> None:

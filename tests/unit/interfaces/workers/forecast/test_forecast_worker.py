@@ -104,7 +104,7 @@ def test_taken_over_are_the_cycle_of_the_lock_and_those_that_were_broken_off(
 ) -> None:
     monkeypatch.setattr(forecast_worker, "RETRY_WALL_S", 0.0)
 
-    async def story() -> BrokenOffCycle:
+    async def scenario() -> BrokenOffCycle:
         stop, clock = asyncio.Event(), JumpingClock()
         cycle = BrokenOffCycle(clock, stop)
         worker = forecast_worker.run(
@@ -113,7 +113,7 @@ def test_taken_over_are_the_cycle_of_the_lock_and_those_that_were_broken_off(
         await asyncio.wait_for(worker, 10)
         return cycle
 
-    cycle = asyncio.run(story())
+    cycle = asyncio.run(scenario())
     first, quarter = NOW.replace(second=0), timedelta(minutes=15)
     assert cycle.starts == [first, first + quarter, first + 2 * quarter]
     assert cycle.taken_over == [first, first, first + quarter]

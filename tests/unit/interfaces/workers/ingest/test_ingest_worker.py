@@ -35,13 +35,13 @@ class Ingesting:
     kept: list[bytes] = field(default_factory=list)
     budget: MalformedBudget = field(default_factory=MalformedBudget)
 
-    def tell(self, story: Callable[[MeterIngest], Awaitable[None]]) -> None:
+    def tell(self, scenario: Callable[[MeterIngest], Awaitable[None]]) -> None:
         async def run() -> None:
             packer = ReadingPacker(self.stream, flush_after_s=0.001)
             stop = asyncio.Event()
             running = asyncio.create_task(packer.run(stop))
             try:
-                await story(MeterIngest(packer, self.alerts, self.clock, self.budget))
+                await scenario(MeterIngest(packer, self.alerts, self.clock, self.budget))
             finally:
                 stop.set()
                 await running
@@ -63,7 +63,7 @@ class Ingesting:
 def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are_over() -> None:
     told = Ingesting()
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         told.send(ingest, b"?")
         told.send(ingest, GOOD, "meters/fac-002/m1/readings")
         await ingest.check_alerts()
@@ -73,34 +73,34 @@ def test_a_facility_with_malformed_messages_is_alerted_and_cleared_when_they_are
         await ingest.check_alerts()
         assert told.open() == []
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_one_malformed_message_in_two_hundred_is_no_alert() -> None:
     told = Ingesting()
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         for _ in range(199):
             told.send(ingest, GOOD)
         told.send(ingest, b"?")
         await ingest.check_alerts()
         assert told.open() == []
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("application.operations.alert_switch.TELL_AGAIN_S", 0.0)
     told = Ingesting()
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         told.send(ingest, b"?")
         await ingest.check_alerts()
         told.alerts.clear("malformed_readings", "fac-001", at=T0)
         await ingest.check_alerts()
         assert told.open() == [("malformed_readings", "fac-001")]
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
@@ -109,13 +109,13 @@ def test_of_more_suspects_than_are_watched_the_longest_suspected_is_cleared(
     monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 2)
     told = Ingesting()
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         for facility in ("fac-001", "fac-002", "fac-003"):
             told.send(ingest, b"?", f"meters/{facility}/m1/readings")
             await ingest.check_alerts()
         assert {subject for _, subject in told.open()} == {"fac-002", "fac-003"}
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
@@ -136,7 +136,7 @@ def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
     loop: asyncio.AbstractEventLoop
     meanwhile: Callable[[], None]
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         nonlocal loop, meanwhile
 
         def errs() -> None:
@@ -149,7 +149,7 @@ def test_a_suspect_that_is_forgotten_while_the_register_is_told_ends_nothing(
         await ingest.check_alerts()
         assert told.open() == [("malformed_readings", "fac-002")]
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others() -> None:
@@ -159,7 +159,7 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
     )
     flood = [b"?%05d" % n + b"x" * 10_000 for n in range(100)]
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         for payload in flood:
             told.send(ingest, payload)
         told.send(ingest, GOOD, "meters/fac-002/m1/readings")
@@ -175,7 +175,7 @@ def test_the_garbage_of_one_facility_leaves_room_for_the_readings_of_the_others(
         assert reason.startswith("96 more malformed messages")
         assert json.loads(counted)["omitted_messages"] == 96
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 class Garbage:
@@ -210,12 +210,12 @@ class OurTurn:
 def test_what_was_not_kept_is_counted_before_a_worker_ends_in_good_order() -> None:
     stream = FakeTelemetryStream(max_bytes=100_000_000)
 
-    async def story() -> None:
+    async def scenario() -> None:
         clock, stop = FakeClock(T0, speed=1_000), asyncio.Event()
         session = IngestSession("meters", Garbage(stop), OurTurn())
         await run(sessions=[session], stream=stream, alerts=FakeAlertRegistry(), clock=clock, stop=stop)
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
     letters = parked(stream)
     whole = [body for _, body in letters if body.startswith(b"?")]
     counted = [json.loads(body)["omitted_messages"] for _, body in letters if not body.startswith(b"?")]
@@ -232,25 +232,25 @@ def parked(stream: FakeTelemetryStream) -> list[tuple[str, bytes]]:
 def test_of_a_list_beyond_the_budget_the_readings_are_kept() -> None:
     told = Ingesting(budget=MalformedBudget(Allowance(10.0, 0.0)))
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         told.send(ingest, b"[" + GOOD + b',{"kw": 1}]')
         await told.until_kept(1)
         assert ingest.counts == IngestCounts(messages=1, readings=1, malformed=1, omitted=1)
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_every_message_is_counted_by_what_became_of_it() -> None:
     told = Ingesting()
     gateway = b"[" + GOOD + b',{"kw": 1},' + GOOD + b"]"
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         for payload in (GOOD, b"?", gateway):
             told.send(ingest, payload)
         assert ingest.counts == IngestCounts(messages=3, readings=3, malformed=2)
         await told.until_kept(3)
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 @pytest.mark.parametrize(
@@ -279,11 +279,11 @@ def test_a_trace_is_carried_on_only_as_w3c_writes_it_and_the_body_goes_before_th
 
     told = Ingesting(stream=Traced())
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         ingest.take(MeterMessage(TOPIC, payload, len(payload), transport), lambda: told.kept.append(b""))
         await told.until_kept(1)
 
-    told.tell(story)
+    told.tell(scenario)
     assert traces == [carried]
 
 
@@ -292,19 +292,19 @@ def test_a_new_worker_clears_what_an_earlier_one_raised() -> None:
     told.alerts.raise_alert("malformed_readings", "fac-001", "earlier", at=T0 - timedelta(hours=1))
     told.alerts.raise_alert("telemetry_backpressure", "ingest", "earlier", at=T0 - timedelta(hours=1))
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         await ingest.adopt_open_alerts()
         await ingest.check_alerts()
         assert told.open() == []
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> None:
     told = Ingesting()
     told.alerts.raise_alert("telemetry_backpressure", "ingest", "of the other", at=T0)
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         stop = asyncio.Event()
         watching = asyncio.create_task(ingest.watch(asyncio.Event(), stop))
         await asyncio.sleep(0.05)
@@ -312,7 +312,7 @@ def test_a_worker_that_stands_by_leaves_the_alerts_of_the_one_that_reads() -> No
         await watching
         assert told.open() == [("telemetry_backpressure", "ingest")]
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +326,7 @@ def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.M
                 await asyncio.sleep(0.01)
                 await ingest.check_alerts()
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         told.send(ingest, GOOD)
         await ingest.check_alerts()
         assert told.open() == []
@@ -336,7 +336,7 @@ def test_a_log_that_takes_nothing_is_alerted_until_it_does(monkeypatch: pytest.M
         await told.until_kept(1)
         await checked_until(ingest, [])
 
-    told.tell(story)
+    told.tell(scenario)
 
 
 def test_an_absent_alert_register_does_not_stop_the_readings() -> None:
@@ -346,11 +346,11 @@ def test_an_absent_alert_register_does_not_stop_the_readings() -> None:
 
     told = Ingesting(alerts=Absent())
 
-    async def story(ingest: MeterIngest) -> None:
+    async def scenario(ingest: MeterIngest) -> None:
         told.send(ingest, b"?")
         await ingest.check_alerts()
         told.send(ingest, GOOD)
         await told.until_kept(2)
 
-    told.tell(story)
+    told.tell(scenario)
     assert len(told.stream.kept) == 2

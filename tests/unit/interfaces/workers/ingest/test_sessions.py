@@ -43,7 +43,7 @@ def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.Mon
     sessions = [IngestSession(f"s{n}", NoFeed(), FreeTurn(), is_held=True) for n in range(held)]
     names: list[str] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         sharing = asyncio.create_task(share_out(sessions, shares, "us", stop))
         async with asyncio.timeout(20):
@@ -56,7 +56,7 @@ def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.Mon
         stop.set()
         await sharing
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     return names
 
 

@@ -50,7 +50,7 @@ def settling_watch() -> RollupMonitor:
 
 @pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch, settling_watch])
 def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], Any]) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         looked, stop = asyncio.Event(), asyncio.Event()
         watching = cast("DeadLetterMonitor | ForecastMonitor | RollupMonitor", watcher())
         loop, look = asyncio.get_running_loop(), watching.look
@@ -65,4 +65,4 @@ def test_a_watcher_between_two_looks_is_stopped_at_once(watcher: Callable[[], An
         stop.set()
         await asyncio.wait_for(running, PATIENCE_S)
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -30,7 +30,7 @@ class SlowToLetGo:
 
 
 def test_a_cancellation_that_comes_while_the_delivery_is_let_go_is_not_lost() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         item = SlowToLetGo()
 
         async def work() -> None:
@@ -44,4 +44,4 @@ def test_a_cancellation_that_comes_while_the_delivery_is_let_go_is_not_lost() ->
         await asyncio.wait({working}, timeout=20)
         assert working.cancelled()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

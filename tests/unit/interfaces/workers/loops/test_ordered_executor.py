@@ -20,7 +20,7 @@ PATIENCE_S = 20.0
 def test_a_lane_keeps_its_order_and_no_more_run_than_allowed(
     jobs: list[tuple[str, int]], at_once: int
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         lanes, done, running, most = KeyedExecutor(at_once), defaultdict[str, list[int]](list), 0, 0
 
         def job(lane: str, number: int, turns: int) -> Job:
@@ -42,11 +42,11 @@ def test_a_lane_keeps_its_order_and_no_more_run_than_allowed(
         for lane, numbers in done.items():
             assert numbers == [n for n, (of, _) in enumerate(jobs) if of == lane]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_job_that_fails_ends_its_lane_and_no_other() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         lanes, done = KeyedExecutor(2), list[str]()
 
         async def fails() -> None:
@@ -63,11 +63,11 @@ def test_a_job_that_fails_ends_its_lane_and_no_other() -> None:
         assert (done, behind.done()) == (["done"], False)
         await lanes.aclose()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_once_closed_nothing_that_waits_is_begun() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         lanes, begun, forever = KeyedExecutor(1), list[str](), asyncio.Event()
 
         async def waits() -> None:
@@ -84,4 +84,4 @@ def test_once_closed_nothing_that_waits_is_begun() -> None:
         await lanes.aclose()
         assert begun == ["first"]
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -49,7 +49,7 @@ def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
             while tuple(served("lag_seconds", partition=p) for p in ("3", "4")) != lags:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         showing = asyncio.create_task(telemetry_lag_monitor.show_lag(log, clock, stop))
         await until(12.5, 0.0)
@@ -62,7 +62,7 @@ def test_the_lag_is_shown_as_the_log_has_it_and_not_while_the_log_is_away(
         await showing
         await until(None, None)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_worker_serves_them_where_the_settings_say() -> None:

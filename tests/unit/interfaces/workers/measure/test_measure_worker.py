@@ -41,9 +41,9 @@ def test_what_passes_puts_it_off_until_the_next_pass(error: Exception) -> None:
 
     measuring = Measuring()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with asyncio.timeout(20):
             await measure.run(measuring=cast("Any", measuring), locks=FakeLocks(), stop=stop)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert measuring.passes == 2

@@ -50,7 +50,7 @@ def relay_of(world: InProcess, **changes: Any) -> Relay:
 def test_while_the_store_is_away_it_stops_when_told_to(method: str) -> None:
     world = InProcess.accepted("fac-001")
 
-    async def story() -> None:
+    async def scenario() -> None:
         port = "event_log" if method == "read_after" else "positions"
         inside = world.relay.event_log if port == "event_log" else FakeReaderPositions()
         away = Away(inside, method, EventStoreUnavailable("gone"), times=1_000_000)
@@ -61,7 +61,7 @@ def test_while_the_store_is_away_it_stops_when_told_to(method: str) -> None:
             stop.set()
             await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str
     [told] = [alert for alert in world.alerts.listed() if alert.name == "batch_below_80_percent"]
     world.alerts.clear(told.name, told.subject, at=told.raised_at)
 
-    async def story() -> None:
+    async def scenario() -> None:
         away = Away(getattr(world.relay, port), method, error, times=2)
         away.loop, stop = asyncio.get_running_loop(), asyncio.Event()
         relay = relay_of(world, **{port: away})
@@ -90,5 +90,5 @@ def test_what_passes_is_waited_out_and_nothing_is_skipped(port: str, method: str
         await running
         assert away.left == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert "batch_below_80_percent" in {alert.name for alert in world.alerts.listed()}

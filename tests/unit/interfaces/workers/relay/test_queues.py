@@ -76,7 +76,7 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
     monkeypatch.setattr(relay_module, "MOST_UNDER_WAY", 4)  # fewer than there are callbacks
     world, entries = log
 
-    async def story() -> None:
+    async def scenario() -> None:
         publisher, stop = Publisher(), asyncio.Event()
         relay = relay_over(world, publisher, entries)
         running = asyncio.create_task(relay.run(stop))
@@ -92,7 +92,7 @@ def test_a_queue_that_takes_no_callbacks_holds_up_no_building(
         assert len(publisher.callbacks) == len(entries) - 1
         assert len(publisher.works) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
@@ -105,9 +105,9 @@ def test_what_fails_ends_the_relay_also_behind_what_is_not_done(
         async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
             raise RuntimeError("a bug")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(RuntimeError, match="a bug"):
                 await relay_over(world, Broken(), entries).run(asyncio.Event())
 
-    asyncio.run(story())
+    asyncio.run(scenario())

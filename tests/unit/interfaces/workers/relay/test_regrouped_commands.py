@@ -65,9 +65,9 @@ def test_a_command_published_alone_is_read_again_together_with_the_next_and_neit
             await item.done()
         return found
 
-    async def story() -> set[UUID]:
+    async def scenario() -> set[UUID]:
         await relayed(first)
         await relayed(first, second)
         return await published()
 
-    assert asyncio.run(story()) == {first.command.command_id, second.command.command_id}
+    assert asyncio.run(scenario()) == {first.command.command_id, second.command.command_id}

@@ -75,7 +75,7 @@ def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> 
     positions = FakeReaderPositions()
     relay = relay_of(world, positions=positions)
 
-    async def story() -> None:
+    async def scenario() -> None:
         world.queue.is_down = True
         stop = asyncio.Event()
         running = asyncio.create_task(relay.run(stop))
@@ -92,7 +92,7 @@ def test_while_the_queue_is_down_its_position_does_not_move_past_an_intent() -> 
         await running
         assert await world.queue.next_callback(wait_s=0) is not None
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def _position_of(world: InProcess, domain_event: Any) -> int:
@@ -132,7 +132,7 @@ def test_of_two_relays_one_works_and_the_other_waits() -> None:
     reached: list[str] = []
     second = relay_of(world, reached=lambda name, _: reached.append(name), positions=FakeReaderPositions())
 
-    async def story() -> None:
+    async def scenario() -> None:
         stop = asyncio.Event()
         async with world.relay.locks.held(READER):
             waiting = asyncio.create_task(second.run(stop))
@@ -142,7 +142,7 @@ def test_of_two_relays_one_works_and_the_other_waits() -> None:
         async with asyncio.timeout(PATIENCE_S):
             await waiting
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_intent_on_the_queue_carries_where_it_came_from() -> None:

@@ -120,7 +120,7 @@ def test_a_work_queue_without_room_is_told_until_it_takes_something_again() -> N
     def told() -> set[str]:
         return {alert.subject for alert in door.alerts.listed() if alert.name == ALERT}
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue.full = frozenset({"bms", "callback"})
         with pytest.raises(WorkQueueFull):
             await publisher.publish_bms(COMMAND, message_id="a")
@@ -134,4 +134,4 @@ def test_a_work_queue_without_room_is_told_until_it_takes_something_again() -> N
         await publisher.publish_bms(COMMAND, message_id="a")
         assert told() == set()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -137,9 +137,9 @@ def test_lost_races_are_run_again_and_do_not_end_it() -> None:
         reached=lambda name, in_flight: None,
     )
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with asyncio.timeout(20):
             await schedule.run(stop)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert bus.asked == 2

@@ -42,7 +42,7 @@ def alerts_of(watched: Watched) -> dict[int, LagAlerts]:
 
 
 def test_messages_that_nobody_takes_are_told_of_by_degrees_until_they_are_stored() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         there = Watched()
         watch, told = there.watch(), alerts_of(there)
         there.log.append(2, b"", at=T0)
@@ -62,25 +62,25 @@ def test_messages_that_nobody_takes_are_told_of_by_degrees_until_they_are_stored
         await watch.look(told)
         assert there.open() == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_accelerated_clock_is_measured_on_the_wall() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         there = Watched(speed=60.0)
         there.log.append(2, b"", at=T0 - timedelta(minutes=14))
         assert (await telemetry_lag_monitor.lags_s(there.log, there.clock))[2] == pytest.approx(14.0)
         there.log.append(3, b"", at=T0 + timedelta(seconds=5))
         assert (await telemetry_lag_monitor.lags_s(there.log, there.clock))[3] == 0.0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def watching(there: Watched, story: Callable[[], Awaitable[None]], *, watches: int = 1) -> None:
+def watching(there: Watched, scenario: Callable[[], Awaitable[None]], *, watches: int = 1) -> None:
     async def run() -> None:
         stop = asyncio.Event()
         running = [asyncio.create_task(there.watch().run(stop)) for _ in range(watches)]
-        await story()
+        await scenario()
         stop.set()
         await asyncio.wait_for(asyncio.gather(*running), 20)
 
@@ -93,17 +93,17 @@ def test_who_takes_the_watch_over_clears_what_a_dead_one_raised(monkeypatch: pyt
     there.alerts.raise_alert(LAG, "partition 4", "raised by one who died", at=T0)
     there.log.append(6, b"", at=T0 - timedelta(seconds=20))
 
-    async def story() -> None:
+    async def scenario() -> None:
         await there.until((LAG, "partition 6"))
 
-    watching(there, story, watches=2)
+    watching(there, scenario, watches=2)
 
 
 def test_it_is_stopped_between_two_looks() -> None:
     there = Watched()
     there.log.append(6, b"", at=T0 - timedelta(seconds=20))
 
-    async def story() -> None:
+    async def scenario() -> None:
         await there.until((LAG, "partition 6"))
 
-    watching(there, story)
+    watching(there, scenario)
