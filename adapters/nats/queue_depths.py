@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import nats
 import nats.errors
 from nats.aio.client import Client
 
-from adapters.nats.server_list import servers_of
+from adapters.nats.connection import connect
 from adapters.nats.telemetry_stream import STREAM as TELEMETRY_STREAM
 from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
 from application.ports.operations.system_state import QueueDepth, QueueName, QueuesUnavailable
@@ -32,7 +31,7 @@ class NatsQueueDepths:
     """Connects at first use, and anew after a failure. Of one event loop."""
 
     def __init__(self, nats_url: str) -> None:
-        self._servers = servers_of(nats_url)
+        self._nats_url = nats_url
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
@@ -55,9 +54,7 @@ class NatsQueueDepths:
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
                 await self.aclose()
-                self._client = await nats.connect(
-                    self._servers, name="operations", connect_timeout=1, allow_reconnect=False
-                )
+                self._client = await connect(self._nats_url, name="operations", keep_trying=False)
             return self._client
 
     async def _depth(self, client: Client, name: QueueName, stream: str) -> QueueDepth | None:

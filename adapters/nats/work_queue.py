@@ -7,16 +7,14 @@ import contextlib
 from dataclasses import dataclass
 
 import msgspec
-import nats
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType
 
-from adapters.nats.server_list import servers_of
+from adapters.nats.connection import connect
 from adapters.nats.stream_setup import set_up_stream
 from application.ports.dispatch.work_queue import (
     BmsWork,
@@ -37,7 +35,6 @@ STORE_FAILED = 10077
 """JetStream's error code where a stream that discards the new is full."""
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_WITHIN_S = 10.0
-log = structlog.get_logger("work_queue")
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 
@@ -86,16 +83,8 @@ class NatsWorkQueue:
         """Connect and set up the streams; None leaves theirs as many replicas as they have. Raises
         WorkQueueUnavailable."""
         try:
-            # Once connected it reconnects for ever; nats-py would also try for ever to connect at all.
             async with asyncio.timeout(CONNECT_WITHIN_S):
-                client = await nats.connect(
-                    servers_of(nats_url),
-                    name=name,
-                    connect_timeout=5,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,
-                    error_cb=_tell,
-                )
+                client = await connect(nats_url, name=name)
             queue = cls(client, redelivery_s=redelivery_s)
             await queue._set_up(replicas)
         except _FAILURES as error:
@@ -174,8 +163,3 @@ class NatsWorkQueue:
             self._subscriptions.pop(durable, None)
             raise WorkQueueUnavailable(f"JetStream gives no work: {error}") from error
         return NatsWorkItem(messages[0]) if messages else None
-
-
-async def _tell(error: Exception) -> None:
-    """What the client meets between our calls: it goes on by itself."""
-    log.warning("nats", why=repr(error))

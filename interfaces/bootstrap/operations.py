@@ -55,15 +55,12 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
 
     @asynccontextmanager
     async def stream() -> AsyncIterator[TelemetryStream]:
-        import nats
         import nats.errors
 
-        from adapters.nats.server_list import servers_of
+        from adapters.nats.connection import connect
         from application.ports.telemetry.stream import StreamUnavailable
 
-        connecting = nats.connect(
-            servers_of(_nats_url(stores)), name="replay", max_reconnect_attempts=1, reconnect_time_wait=0.1
-        )
+        connecting = connect(_nats_url(stores), name="replay", keep_trying=False)
         try:
             client = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)
         except (nats.errors.Error, OSError, TimeoutError) as error:

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     """Until `stop`; where the settings want no archive, it only waits."""
-    import nats
-
+    from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
-    from adapters.nats.server_list import servers_of
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers.archive import ArchiveWorker
 
@@ -31,7 +29,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     if not settings.telemetry_archive:
         await stop.wait()
         return
-    client = await nats.connect(servers_of(str(settings.nats_url)), name="archive", max_reconnect_attempts=-1)
+    client = await connect(str(settings.nats_url), name="archive")
     worker = ArchiveWorker(
         raw_log=NatsRawLog(client, clock_time=clock_time(settings)),
         stream=telemetry_log(client, settings),

@@ -77,10 +77,8 @@ def settling_watch(stores: Stores) -> RollupMonitor:
 
 async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
     """Until `stop`; the log may come later. Without an address of one nothing is watched."""
-    import nats
-
+    from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
-    from adapters.nats.server_list import servers_of
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.schedule.telemetry_lag_monitor import TelemetryLagMonitor
@@ -88,9 +86,7 @@ async def watch_lag(stores: Stores, stop: asyncio.Event) -> None:
     settings = stores.settings
     if settings.nats_url is None:
         return
-    connecting = asyncio.ensure_future(
-        nats.connect(servers_of(str(settings.nats_url)), name="lag watch", max_reconnect_attempts=-1)
-    )
+    connecting = asyncio.ensure_future(connect(settings.nats_url, name="lag watch"))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -139,21 +135,14 @@ def telemetry_retention(stores: Stores) -> Retention | None:
 
 
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
-    import nats
-
+    from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
-    from adapters.nats.server_list import servers_of
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.ingest import ingest
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
 
     serve_telemetry_metrics(stores.settings)
-    client = await nats.connect(
-        servers_of(str(stores.settings.nats_url)),
-        name="ingest",
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
-    )
+    client = await connect(str(stores.settings.nats_url), name="ingest")
     worker = uuid4().hex[:8]
     sessions = ingest_sessions(stores, worker)
     raw_log = NatsRawLog(client, clock_time=clock_time(stores.settings))
@@ -224,20 +213,13 @@ def _turn_shares(stores: Stores) -> LockHolders:
 
 
 async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
-    import nats
-
-    from adapters.nats.server_list import servers_of
+    from adapters.nats.connection import connect
     from adapters.postgres.coordination.partition_assignment import PostgresPartitionAssignment
     from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers.aggregate import aggregate
 
     serve_telemetry_metrics(stores.settings)
-    client = await nats.connect(
-        servers_of(str(stores.settings.nats_url)),
-        name="aggregate",
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
-    )
+    client = await connect(str(stores.settings.nats_url), name="aggregate")
     async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
         await aggregate.run(
             stream=telemetry_log(client, stores.settings),

@@ -175,16 +175,9 @@ def _alerts(alerts: list[Any]) -> str:
 
 
 async def _nats(url: str) -> str:
-    import nats
+    from adapters.nats.connection import connect
 
-    from adapters.nats.server_list import servers_of
-
-    client = await nats.connect(
-        servers_of(url),
-        name="doctor",
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0.1,
-    )
+    client = await connect(url, name="doctor", keep_trying=False)
     try:
         account = await client.jetstream(timeout=3).account_info()
         version = client.connected_server_version

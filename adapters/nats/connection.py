@@ -1,0 +1,71 @@
+"""Connections to NATS: the one function that opens them, with the same options for every process (ADR 0054)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from nats.aio.client import Client
+
+log = structlog.get_logger("nats")
+
+CONNECT_TIMEOUT_S = 2.0
+"""For one server; a server that hangs accepts the TCP connection and then sends nothing."""
+RECONNECT_WAIT_S = 0.25
+"""Between two attempts at the same server."""
+PING_INTERVAL_S = 5.0
+MAX_OUTSTANDING_PINGS = 2
+"""A server that hangs is noticed after three intervals: 15 s."""
+
+
+async def connect(urls: str, *, name: str, keep_trying: bool = True) -> Client:
+    """Connect to one of the servers in `urls`, a list separated by commas; `name` is shown by the server.
+
+    With `keep_trying` this waits until a server answers, and the client reconnects for as long as it lives. Without,
+    every server gets two attempts, for a caller that reports the failure: raises nats.errors.NoServersError.
+    """
+    client = Client()
+    events = _ConnectionLog(client, name, failures_logged=keep_trying)
+    options: dict[str, Any] = {
+        "name": name,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "reconnect_time_wait": RECONNECT_WAIT_S,
+        "max_reconnect_attempts": -1 if keep_trying else 1,
+        "ping_interval": PING_INTERVAL_S,
+        "max_outstanding_pings": MAX_OUTSTANDING_PINGS,
+        "error_cb": events.failed,
+        "disconnected_cb": events.disconnected,
+        "reconnected_cb": events.reconnected,
+    }
+    await client.connect([url.strip() for url in urls.split(",")], **options)
+    events.connected()
+    return client
+
+
+class _ConnectionLog:
+    """Logs what happens to a connection between the calls of the code that uses it."""
+
+    def __init__(self, client: Client, name: str, *, failures_logged: bool) -> None:
+        self._client = client
+        self._log = log.bind(client=name)
+        self._failures_logged = failures_logged
+        self._logged_error = ""
+        self._earlier_error: Exception | None = None
+
+    async def failed(self, error: Exception) -> None:
+        """Logs the same error once per outage: every attempt to reconnect reports it again."""
+        if self._failures_logged and repr(error) != self._logged_error:
+            self._logged_error = repr(error)
+            self._log.warning("nats error", error=repr(error))
+
+    async def disconnected(self) -> None:
+        """Says nothing where the owner closed the client."""
+        if not self._client.is_closed or self._client.last_error is not self._earlier_error:
+            self._log.warning("disconnected from nats", closed=self._client.is_closed)
+
+    async def reconnected(self) -> None:
+        self.connected()
+        self._log.info("reconnected to nats")
+
+    def connected(self) -> None:
+        self._logged_error, self._earlier_error = "", self._client.last_error
