@@ -1,0 +1,140 @@
+"""The data of an older release in a new database and a new data folder, as `make_dump.py` wrote it."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from click.testing import CliRunner, Result
+from psycopg import sql
+
+from interfaces.cli import main
+from tests.servers import Database, PostgresServer, fresh_database
+
+_READ_MODELS = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'gridproof' AND c.relkind = 'p' AND c.relname LIKE 'rm\\_%' ORDER BY c.relname
+"""
+Rows = dict[str, list[dict[str, Any]]]
+"""Table -> rows, in order."""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A folder that `make_dump.py` wrote."""
+
+    folder: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads((self.folder / "facts.json").read_text())
+        return facts
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """Path -> what the release answered to an administrator."""
+        answers: dict[str, Any] = json.loads(self.unpacked("answers.json"))
+        return answers
+
+    @property
+    def clock_at(self) -> datetime:
+        """What the system's clock read when the dump was made: a system that goes on starts there."""
+        return datetime.fromisoformat(self.facts["clock_at"])
+
+    def key(self, role: str) -> str:
+        return str(self.facts["keys"][role]["key"])
+
+    def unpacked(self, name: str) -> bytes:
+        return lzma.decompress((self.folder / f"{name}.xz").read_bytes())
+
+
+@dataclass(frozen=True)
+class RestoredRelease:
+    """What an operator of the older release has, on the code of this tree."""
+
+    dump: Dump
+    database: Database
+    data: Path
+    rows: Rows
+    """Of the read models, as they were dumped."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "GRIDPROOF_DATABASE_URL": self.database.app_dsn,
+            "GRIDPROOF_MIGRATION_DATABASE_URL": self.database.owner_dsn,
+            "GRIDPROOF_DATA_DIR": str(self.data),
+        }
+
+    def run(self, *arguments: object, environ: Mapping[str, str] | None = None) -> Result:
+        runner = CliRunner(env=self.environ | dict(environ or {}))
+        return runner.invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+    def document(self, *arguments: object, environ: Mapping[str, str] | None = None) -> Any:
+        """The JSON document of a command that succeeds."""
+        result = self.run(*arguments, "--json", environ=environ)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@contextmanager
+def restored(server: PostgresServer, dump: Dump, data: Path) -> Iterator[RestoredRelease]:
+    """In a database of its own; not migrated."""
+    data.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(dump.unpacked("data_folder.tar"))) as tar:
+        tar.extractall(data, filter="data")
+    with fresh_database(server, migrated=False) as database:
+        with psycopg.connect(database.admin_dsn, autocommit=True) as connection:
+            _restore(connection, dump.unpacked("database.sql"))
+        yield RestoredRelease(dump, database, data, read_model_rows(database))
+
+
+def read_model_rows(database: Database) -> Rows:
+    """The newest generation of every read model, as JSON documents."""
+    with psycopg.connect(database.admin_dsn) as connection:
+        return {
+            str(table): [
+                row
+                for (row,) in connection.execute(
+                    sql.SQL(
+                        "SELECT to_jsonb(t) - 'generation' FROM gridproof.{0} t "
+                        "WHERE generation = (SELECT max(generation) FROM gridproof.{0}) ORDER BY to_jsonb(t)"
+                    ).format(sql.Identifier(str(table)))
+                )
+            ]
+            for (table,) in connection.execute(_READ_MODELS.encode()).fetchall()
+        }
+
+
+def covers(new: Any, old: Any) -> bool:
+    """Whether `new` says all that `old` says; it may have more fields."""
+    if isinstance(old, dict):
+        return isinstance(new, dict) and all(name in new and covers(new[name], old[name]) for name in old)
+    if isinstance(old, list):
+        return isinstance(new, list) and len(new) == len(old) and all(map(covers, new, old))
+    return bool(new == old)
+
+
+def _restore(connection: psycopg.Connection, script: bytes) -> None:
+    """Run SQL text of pg_dump, with its COPY blocks."""
+    statements: list[bytes] = []
+    lines = iter(script.splitlines(keepends=True))
+    for line in lines:
+        statements.append(line)
+        if line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
+            connection.execute(b"".join(statements[:-1]))
+            statements = []
+            with connection.cursor().copy(line) as copy:
+                for row in iter(lambda: next(lines), b"\\.\n"):
+                    copy.write(row)
+    connection.execute(b"".join(statements))

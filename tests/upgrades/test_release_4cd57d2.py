@@ -1,0 +1,272 @@
+"""Data that release 4cd57d2 wrote, under the code of this tree. README.md says how it was made.
+
+The tests stand in the order in which an operator upgrades; those before the last only add to what the dump holds.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import PostgresServer
+from tests.upgrades.restored_release import Dump, RestoredRelease, covers, read_model_rows, restored
+from tests.upgrades.resumed_system import ResumedSystem, resumed_system, until
+
+FOLDER = Path(__file__).resolve().parent / "release_4cd57d2"
+MOST_BYTES = 3_000_000
+COMPLETED, BLOCKED, NEW = "UTIL-2026-0042", "UTIL-2026-0043", "UTIL-2026-0044"
+FACILITIES = [f"fac-{number:03}" for number in range(1, 6)]
+IN_MAINTENANCE = "fac-005"
+QUARTER = timedelta(minutes=15)
+LEAD = timedelta(minutes=12)
+"""A little more than the program's notice."""
+WINDOW = timedelta(minutes=30)
+TARGET_KW = 150.0
+ALLOWED: dict[str, dict[str, int]] = {
+    "utility": {"/api/dr-events": 200, "/api/portfolio": 403, "/api/operations": 403},
+    "operator": {"/api/portfolio": 200, "/api/dead-letters": 200, "/api/operations": 200},
+    "auditor": {"/api/portfolio": 200, "/api/audit/ledger": 200, "/api/operations": 403},
+    "dashboard": {"/api/facilities/fac-001": 200, "/api/facilities/fac-002": 404, "/api/dr-events": 403},
+    "admin": {"/api/portfolio": 200, "/api/audit/ledger": 200, "/api/operations": 200},
+}
+"""Role -> path -> the status of its answer."""
+
+
+@pytest.fixture(scope="module")
+def release(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RestoredRelease]:
+    """Restored and migrated."""
+    data = tmp_path_factory.mktemp("release") / "data"
+    with restored(postgres_server, Dump(FOLDER), data) as found:
+        found.document("migrate")
+        yield found
+
+
+def test_the_dump_is_small() -> None:
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= MOST_BYTES
+
+
+def test_nothing_is_wrong_with_the_schema(release: RestoredRelease) -> None:
+    """What takes something away from older releases stays pending until an operator allows it."""
+    checked = json.loads(release.run("migrate", "--check", "--json").stdout)
+    assert (checked["problems"], checked["ahead"]) == ([], [])
+    assert set(checked["pending"]) == set(checked["needs"])
+
+
+def test_rebuilt_read_models_are_those_that_were_dumped(release: RestoredRelease) -> None:
+    before = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
+    release.document("projections", "rebuild", "--all")
+    after = {one["name"]: one for one in release.document("projections", "verify", "--all")["verified"]}
+    for name, expected in release.dump.facts["read_models"].items():
+        assert covers(before[name], {**expected, "equal": True}), name
+        assert covers(after[name], {**expected, "equal": True}), name
+    rows = read_model_rows(release.database)
+    assert any(release.rows.values())
+    for table, dumped in release.rows.items():
+        assert covers(rows[table], dumped), table
+
+
+def test_the_ledger_holds_with_its_archive(release: RestoredRelease) -> None:
+    expected = release.dump.facts["ledger"]
+    verified = release.document("audit", "verify")
+    assert (verified["verified"], verified["findings"]) == (True, [])
+    assert verified["public_key"] == expected["public_key"]
+    assert verified["checkpoints"] == expected["checkpoints"]
+    assert {log["log"]: log["domain_events"] for log in verified["logs"]} == {
+        log["log"]: log["size"] for log in expected["logs"]
+    }
+    assert not any(log["unsealed"] for log in verified["logs"])
+    newest = max((release.data / "archive" / "ledger" / "checkpoints").iterdir())
+    heads = json.loads(newest.read_text())["checkpoint"]["heads"]
+    assert covers(heads, [{name: log[name] for name in ("log", "size", "root")} for log in expected["logs"]])
+
+
+@pytest.mark.parametrize("reference", [COMPLETED, BLOCKED])
+def test_an_old_proof_holds_and_a_new_one_has_the_same_domain_events(
+    release: RestoredRelease, tmp_path: Path, reference: str
+) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_bytes(release.dump.unpacked(f"proof_{reference}.json"))
+    release.run("audit", "prove", reference, "--out", new)
+    checked = [
+        release.document("audit", "check", proof, "--public-key", release.data / "ledger.pub")
+        for proof in (old, new)
+    ]
+    assert [proven["holds"] for proven in checked] == [True, True]
+    assert checked[0]["domain_events"] == checked[1]["domain_events"] > 0
+    assert json.loads(old.read_text())["domain_events"] == json.loads(new.read_text())["domain_events"]
+
+
+def test_a_changed_proof_does_not_hold(release: RestoredRelease, tmp_path: Path) -> None:
+    proof = tmp_path / "changed.json"
+    proof.write_bytes(
+        release.dump.unpacked(f"proof_{COMPLETED}.json").replace(b'"number":', b'"number":1', 1)
+    )
+    assert release.run("audit", "check", proof, "--json").exit_code == 3
+
+
+def test_the_raw_archive_is_what_was_put_there(release: RestoredRelease) -> None:
+    assert release.run("telemetry", "archive", "verify").exit_code == 0
+
+
+def test_the_command_line_shows_what_the_release_showed(release: RestoredRelease) -> None:
+    facts = release.dump.facts
+    assert covers(release.document("keys", "list")["keys"], facts["listed_keys"])
+    assert {key["role"] for key in facts["listed_keys"]} == set(ALLOWED)
+    letters = release.document("dead-letters", "list")["dead_letters"]
+    assert covers(letters, facts["dead_letters"])
+    assert {letter["status"] for letter in letters} == {"open"}
+    for letter in letters:
+        assert release.document("dead-letters", "show", letter["dead_letter_id"])["body"]
+    assert covers(release.document("dr-events", "list")["dr_events"], facts["dr_events"])
+    dispatches = release.document("dr-events", "show", BLOCKED)["dispatches"]
+    assert {one["facility_id"]: one["status"] for one in dispatches} == dict.fromkeys(
+        facts["blocked"]["facility_ids"], "blocked"
+    )
+
+
+def test_imported_intervals_are_there(release: RestoredRelease) -> None:
+    imported = release.dump.facts["imported"]
+    found = release.document(
+        "telemetry", "history", imported["facility_id"], "--from", imported["from"], "--to", imported["to"]
+    )
+    assert [step["kwh"] for step in found["steps"]] == imported["kwh"]
+    assert sum(imported["kwh"]) > 0
+
+
+@pytest.fixture(scope="module")
+def system(release: RestoredRelease, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResumedSystem]:
+    with resumed_system(release, tmp_path_factory.mktemp("world")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("role", sorted(ALLOWED))
+def test_every_key_still_has_its_role(system: ResumedSystem, role: str) -> None:
+    begun = system.request(role, "POST", "/api/session")
+    assert (begun.status_code, begun.json()["role"]) == (201, role)
+    session = httpx.get(f"{system.url}/api/session", cookies=begun.cookies, timeout=60)
+    assert (session.status_code, session.json()["role"]) == (200, role)
+    for path, status in ALLOWED[role].items():
+        assert system.request(role, "GET", path).status_code == status, path
+
+
+def test_the_interface_answers_what_the_release_answered(system: ResumedSystem) -> None:
+    for path, answer in system.release.dump.answers.items():
+        assert covers(system.get(path), answer), path
+
+
+def test_a_blocked_dispatch_is_overridden_and_a_dead_letter_discarded(system: ResumedSystem) -> None:
+    blocked = system.release.dump.facts["blocked"]
+    path, [facility_id, other] = f"/api/dr-events/{blocked['dr_event_id']}", blocked["facility_ids"]
+
+    def statuses() -> dict[str, str]:
+        return {row["facility_id"]: row["status"] for row in system.get(f"{path}/dispatches")["items"]}
+
+    assert statuses() == {facility_id: "blocked", other: "blocked"}
+    body = {"facility_id": facility_id, "reason": "the meter is exchanged"}
+    assert system.request("auditor", "POST", f"{path}/overrides", body).status_code == 403
+    assert system.request("operator", "POST", f"{path}/overrides", body).status_code == 202
+    until(lambda: statuses() == {facility_id: "planned", other: "blocked"}, "the dispatch goes on")
+
+    letters = system.get("/api/dead-letters")["items"]
+    letter = f"/api/dead-letters/{letters[0]['dead_letter_id']}"
+    answer = system.request("operator", "POST", f"{letter}/discard", {"reason": "done by hand"})
+    assert answer.status_code == 200, answer.text
+    assert system.get(letter)["status"] == "discarded"
+
+
+def test_a_new_dr_event_completes_and_the_ledger_holds(system: ResumedSystem, tmp_path: Path) -> None:
+    body = {"action": "end"}
+    path = f"/api/facilities/{IN_MAINTENANCE}/maintenance"
+    assert system.request("operator", "POST", path, body).status_code == 200
+    import_what_meters_missed(system, tmp_path / "missed.csv")
+    until(lambda: all(map(partial(is_forecast_fully, system), FACILITIES)), "forecasts of full quality")
+
+    starts_at = next_quarter(system.now() + LEAD)
+    notification = {
+        "notification_id": "n-upgraded",
+        "event_id": NEW,
+        "program": "summer-peak",
+        "starts_at": starts_at.isoformat(),
+        "ends_at": (starts_at + WINDOW).isoformat(),
+        "target_reduction_kw": TARGET_KW,
+        "facility_ids": FACILITIES,
+        "callback_url": system.callback_url,
+    }
+    answer = system.request("utility", "POST", "/webhooks/utility/dr-notification", notification)
+    assert answer.status_code == 202, answer.text
+    path = f"/api/dr-events/{answer.json()['dr_event_id']}"
+    until(lambda: is_over(system, path), "the DR event is completed, measured and reported")
+
+    row, dispatches = system.get(path), system.get(f"{path}/dispatches")["items"]
+    assert row["delivered_kw"] > 0
+    assert {one["facility_id"]: one["status"] for one in dispatches} == dict.fromkeys(FACILITIES, "restored")
+    assert {one["state"] for one in system.get(f"{path}/callbacks")["items"]} == {"delivered"}
+    done = [json.loads(line) for line in system.journal.read_text().splitlines()]
+    last = {(one["facility_id"], one["zone_id"]): one for one in done}
+    assert {facility_id for facility_id, _ in last} == set(FACILITIES)
+    assert not any(one["curtailed"] for one in last.values())
+
+    def is_sealed() -> bool:
+        verified = system.document("audit", "verify")
+        assert verified["verified"], verified["findings"]
+        return not any(log["unsealed"] for log in verified["logs"])
+
+    until(is_sealed, "everything is sealed")
+    proof = tmp_path / "proof.json"
+    assert system.release.run("audit", "prove", NEW, "--out", proof, environ=system.environ).exit_code == 0
+    assert system.document("audit", "check", proof)["holds"]
+    assert all(one["equal"] for one in system.document("projections", "verify", "--all")["verified"])
+
+
+def import_what_meters_missed(system: ResumedSystem, file: Path) -> None:
+    """Nothing was metered between the dump and the start; forecasts need nine tenths of the last day."""
+    last = next_quarter(system.now()) - QUARTER
+    first = next_quarter(system.release.dump.clock_at - timedelta(hours=2))
+    span = ["--from", first - timedelta(hours=1), "--to", last]
+    with file.open("w", newline="") as content:
+        rows = csv.writer(content)
+        rows.writerow(["facility", "timestamp", "load_kwh"])
+        for facility_id in FACILITIES:
+            steps = system.document("telemetry", "history", facility_id, *map(text, span))["steps"]
+            kwh = next(step["kwh"] for step in steps if step["kwh"])
+            rows.writerows(
+                [facility_id, (first + QUARTER * number).isoformat(), kwh]
+                for number in range((last - first) // QUARTER)
+            )
+    system.document("telemetry", "import", file)
+
+
+def is_forecast_fully(system: ResumedSystem, facility_id: str) -> bool:
+    answer = system.request("admin", "GET", f"/api/facilities/{facility_id}/forecast")
+    return answer.status_code == 200 and answer.json()["data_quality"] == "full"
+
+
+def is_over(system: ResumedSystem, path: str) -> bool:
+    answer = system.request("admin", "GET", path)
+    if answer.status_code != 200:
+        return False  # the read model is not that far yet
+    row = answer.json()
+    callbacks = row["callbacks"].values()
+    return (
+        (row["status"], row["settlement_status"]) == ("completed", "measured")
+        and any(callback["kind"] == "measured" for callback in callbacks)
+        and all(callback["state"] != "requested" for callback in callbacks)
+    )
+
+
+def next_quarter(moment: datetime) -> datetime:
+    quarter_s = int(QUARTER.total_seconds())
+    return datetime.fromtimestamp(-(-int(moment.timestamp()) // quarter_s) * quarter_s, tz=UTC)
+
+
+def text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
