@@ -81,7 +81,7 @@ class AttemptSkippingBus(OneByOneBus):
 
     def handle(self, command: msgspec.Struct, context: CommandContext, **kwargs: Any) -> Any:
         if isinstance(command, AttemptBmsCommand | AttemptBmsCommands):
-            return self._handler(command)(command, self._deciding(context, self._store)).reply
+            return self._handler(command)(command, self._decision_context(context, self._store)).reply
         return super().handle(command, context, **kwargs)
 
 

@@ -88,20 +88,25 @@ class CommandBus:
         *,
         key: IdempotencyKey | None = None,
         reply_type: type[TReply] | None = None,
+        admit: Callable[[], None] | None = None,
     ) -> TReply | Any:
-        """Run `command`; the same `key` again gives the first answer and changes nothing.
+        """Run `command`. The same `key` again returns the first reply and changes nothing.
 
+        `admit` runs once, after the look-up of the key and before the handler. A repeated key skips it, so a repeat is
+        answered even while new commands are refused. Whatever `admit` raises refuses the command.
         Raises the domain's refusals, IdempotencyMismatch, TooManyConflicts or UnhandledCommand.
         """
         handler = self._handler(command)
-        for _ in range(MAX_ATTEMPTS):
-            if (known := self._answered(key)) is not None:
-                return _first_answer(known, key, reply_type)
-            decision = handler(command, self._deciding(context, self._store))
+        for attempt in range(MAX_ATTEMPTS):
+            if (stored := self._stored_reply(key)) is not None:
+                return _decode_reply(stored, key, reply_type)
+            if admit is not None and attempt == 0:
+                admit()
+            decision = handler(command, self._decision_context(context, self._store))
             record = _record(key, decision)
-            # DecisionContext nothing may come of a twin that was saved since the look-up: its answer is the answer.
-            if record is None and (known := self._answered(key)) is not None:
-                return _first_answer(known, key, reply_type)
+            # No domain events: a request with the same key may have been saved since the look-up. Its reply counts.
+            if record is None and (stored := self._stored_reply(key)) is not None:
+                return _decode_reply(stored, key, reply_type)
             try:
                 self._store.save(decision.aggregates, idempotency=record, bounds=_bounds(command))
             except (VersionConflict, IdempotencyKeyTaken):
@@ -150,7 +155,7 @@ class CommandBus:
             if stream is None or stream not in written:
                 found[number] = self._tried(one, ahead, known)
             written.add(stream)
-        # DecisionContext nothing may come of a twin that was saved since the look-up: its answer is the answer.
+        # No domain events: a request with the same key may have been saved since the look-up. Its reply counts.
         unsaved = [
             (number, _scoped(key))
             for number, one in found.items()
@@ -172,17 +177,12 @@ class CommandBus:
     ) -> Outcome | Decision:
         try:
             if asked.key is not None and (record := known.get(_scoped(asked.key))) is not None:
-                return Outcome(_first_answer(record, asked.key, None))
-            return self._handler(asked.command)(asked.command, self._deciding(asked.context, streams))
+                return Outcome(_decode_reply(record, asked.key, None))
+            return self._handler(asked.command)(asked.command, self._decision_context(asked.context, streams))
         except Exception as error:  # noqa: BLE001 - raised where that command was given
             return Outcome(error=error)
 
-    def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None:
-        """The answer that `key` was given before, if it was. Raises IdempotencyMismatch."""
-        known = self._answered(key)
-        return None if known is None else _first_answer(known, key, reply_type)
-
-    def _answered(self, key: IdempotencyKey | None) -> IdempotencyRecord | None:
+    def _stored_reply(self, key: IdempotencyKey | None) -> IdempotencyRecord | None:
         return None if key is None else self._store.find_reply(key.scope, key.key)
 
     def _handler(self, command: msgspec.Struct) -> Handler:
@@ -191,7 +191,7 @@ class CommandBus:
             raise UnhandledCommand(f"no handler for {type(command).__name__}; add it to application.handlers")
         return handler
 
-    def _deciding(self, context: CommandContext, streams: EventStreams) -> DecisionContext:
+    def _decision_context(self, context: CommandContext, streams: EventStreams) -> DecisionContext:
         return DecisionContext(store=streams, clock=self._clock, context=context, **self._collaborators)
 
 
@@ -216,7 +216,7 @@ def _record(key: IdempotencyKey | None, decision: Decision) -> IdempotencyRecord
     )
 
 
-def _first_answer(
+def _decode_reply(
     known: IdempotencyRecord, key: IdempotencyKey | None, reply_type: type[TReply] | None
 ) -> TReply | Any:
     if key is not None and known.body_hash != key.body_hash:

@@ -62,9 +62,8 @@ class Commands(Protocol):
         *,
         key: IdempotencyKey | None = None,
         reply_type: type[TReply] | None = None,
+        admit: Callable[[], None] | None = None,
     ) -> TReply | Any: ...
-
-    def first_answer(self, key: IdempotencyKey, reply_type: type[TReply]) -> TReply | None: ...
 
 
 class Replaying(Protocol):

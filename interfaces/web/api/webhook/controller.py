@@ -139,16 +139,19 @@ def _judge(
         key=key or notification.body.notification_id,
         body_hash=notification.body_hash,
     )
-    known: Judgement | None = web.bus.first_answer(idempotency, Judgement)
-    if known is not None:  # also when the queue is full: a repeat adds nothing to it
-        return known
-    _check_queue(web)
     command = JudgeNotification(
         utility_id=utility_id,
         utility_event_id=notification.body.event_id,
         notice=notification.body.notice(),
     )
-    judgement: Judgement = web.bus.handle(command, context_of(request), key=idempotency, reply_type=Judgement)
+    judgement: Judgement = web.bus.handle(
+        command,
+        context_of(request),
+        key=idempotency,
+        reply_type=Judgement,
+        # Not for a repeat, which adds nothing to the queue: it is answered also while the queue is full.
+        admit=lambda: _check_queue(web),
+    )
     return judgement
 
 

@@ -243,3 +243,49 @@ def test_deciding_nothing_because_a_twin_was_saved_first_gives_the_twins_answer(
     handlers: dict[type, Handler] = {StartMaintenance: lambda command, deciding: Decision(reply="known")}
     bus = CommandBus(store, FakeClock(), handlers, forecasts=FakeForecastBook())
     assert bus.handle(MAINTENANCE, CONTEXT, key=KEY, reply_type=str) == "the first answer"
+
+
+class CountingStore(FakeEventStore):
+    """Counts the look-ups of idempotency keys."""
+
+    lookups = 0
+
+    def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
+        self.lookups += 1
+        return super().find_reply(scope, key)
+
+
+def test_a_key_is_looked_up_once_for_each_command() -> None:
+    store = CountingStore()
+    bus = bus_over(store)
+    bus.handle(RegisterFacility(entry=facility_entry()), CONTEXT)
+    admitted: list[int] = []
+
+    def admit() -> None:
+        admitted.append(store.lookups)
+
+    bus.handle(MAINTENANCE, CONTEXT, key=KEY, admit=admit)
+    assert (store.lookups, admitted) == (1, [1])
+    bus.handle(MAINTENANCE, CONTEXT, key=KEY, admit=admit)
+    assert (store.lookups, admitted) == (2, [1])
+
+
+def test_what_is_not_admitted_saves_nothing_and_a_repeat_is_answered_all_the_same() -> None:
+    store, bus = contested()
+
+    def refuse() -> None:
+        raise FacilityNotAvailable("the queue is full")
+
+    with pytest.raises(FacilityNotAvailable):
+        bus.handle(MAINTENANCE, CONTEXT, key=KEY, admit=refuse)
+    assert store.saves == 0
+    first = bus.handle(MAINTENANCE, CONTEXT, key=KEY)
+    assert bus.handle(MAINTENANCE, CONTEXT, key=KEY, admit=refuse) == first
+
+
+def test_a_command_that_lost_a_race_is_admitted_only_once() -> None:
+    store, bus = contested()
+    store.lose_next = 2
+    admitted: list[int] = []
+    bus.handle(MAINTENANCE, CONTEXT, key=KEY, admit=lambda: admitted.append(store.saves))
+    assert (admitted, store.saves) == ([0], 3)

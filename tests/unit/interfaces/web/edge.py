@@ -66,12 +66,12 @@ class RecordedCommands:
         *,
         key: IdempotencyKey | None = None,
         reply_type: Any = None,
+        admit: Callable[[], None] | None = None,
     ) -> Any:
+        if admit is not None:
+            admit()
         self.given.append((command, context, key))
         return self.answer(command)
-
-    def first_answer(self, key: Any, reply_type: Any) -> Any:
-        return None
 
 
 @dataclass
