@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ import pytest
 from tests.architecture.source_tree import PACKAGES, ROOT, imported_modules, parsed, place, python_files
 
 LINTER = Path(sys.executable).parent / "lint-imports"
+
+
+def closed_to_commands_and_ports() -> set[str]:
+    """The modules of application that the contract `commands-and-ports` forbids."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = (one for one in linter["contracts"] if one["id"] == "commands-and-ports")
+    return set(contract["forbidden_modules"])
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -21,7 +29,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_import_contracts_hold() -> None:
     outcome = lint(ROOT)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert "6 kept, 0 broken" in outcome.stdout
+    assert "7 kept, 0 broken" in outcome.stdout
 
 
 @pytest.fixture
@@ -29,7 +37,8 @@ def a_small_house(tmp_path: Path) -> Path:
     """Our contracts over five almost empty packages."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     modules = ["application/commands", "application/handlers", "application/ports", "application/sagas"]
-    modules += [*PACKAGES, "adapters/weather", "adapters/postgres", "interfaces/web"]
+    modules += [*PACKAGES, "adapters/weather", "adapters/postgres", "interfaces/web", "application/facility"]
+    modules += [module.replace(".", "/") for module in sorted(closed_to_commands_and_ports())]
     for module in modules:
         (tmp_path / module).mkdir(parents=True, exist_ok=True)
         (tmp_path / module / "__init__.py").touch()
@@ -49,6 +58,13 @@ def test_a_small_house_in_order_passes(a_small_house: Path) -> None:
         ("application/bus.py", "projections", "Imports point down"),
         ("application/ports/weather.py", "application.handlers", "Inside application"),
         ("application/handlers/facility.py", "application.sagas", "Inside application"),
+        ("application/ports/weather.py", "application.weather", "Commands and ports"),
+        (
+            "application/commands/facility.py",
+            "application.facility.portfolio_validation",
+            "Commands and ports",
+        ),
+        ("application/commands/program.py", "application.command_bus", "Commands and ports"),
         ("interfaces/web/facilities.py", "adapters.weather", "Only interfaces.bootstrap"),
         ("adapters/weather/client.py", "adapters.postgres", "Adapters do not know each other"),
         ("application/store.py", "psycopg", "No technology"),
@@ -62,6 +78,24 @@ def test_a_breach_breaks_its_contract(a_small_house: Path, module: str, imported
     assert outcome.returncode != 0
     verdicts = [line for line in outcome.stdout.splitlines() if line.endswith(" BROKEN")]
     assert any(line.startswith(broken) for line in verdicts), outcome.stdout
+
+
+def test_commands_and_ports_may_import_the_portfolio_entries(a_small_house: Path) -> None:
+    (a_small_house / "application/facility/portfolio_entries.py").touch()
+    for module in ("application/commands/facility.py", "application/ports/facility.py"):
+        (a_small_house / module).write_text("import application.facility.portfolio_entries\n")
+    assert lint(a_small_house).returncode == 0
+
+
+def test_the_contract_of_commands_and_ports_names_every_other_module_of_application() -> None:
+    packages = {path.stem for path in (ROOT / "application").iterdir() if not path.name.startswith("_")}
+    packages -= {"commands", "ports", "facility"}
+    facility = {path.stem for path in (ROOT / "application/facility").glob("[!_]*.py")} - {
+        "portfolio_entries"
+    }
+    expected = {f"application.{name}" for name in packages}
+    expected |= {f"application.facility.{name}" for name in facility}
+    assert closed_to_commands_and_ports() == expected
 
 
 def test_a_cycle_between_siblings_is_a_breach(a_small_house: Path) -> None:
