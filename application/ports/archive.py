@@ -1,28 +1,28 @@
-"""The archive: files that are written once and never changed (a folder, or S3 with object lock)."""
+"""The archive port: files that are written once and never changed (a folder, or S3 with object lock)."""
 
 from typing import Protocol
 
 
 class AlreadyArchived(Exception):
-    """There is a file of that name; it stays as it is."""
+    """A file of that name exists; it stays as it is."""
 
 
 class NotArchived(LookupError):
-    """There is no file of that name."""
+    """No file has that name."""
 
 
 class ArchiveUnavailable(Exception):
-    """The archive cannot be reached, or refuses."""
+    """The archive cannot be reached, or refuses the request."""
 
 
 class Archive(Protocol):
-    """Files by name; a name is a path of plain segments, as `ledger/tiles/0001` (synchronous).
+    """Files by name. A name is a path of plain segments, such as `ledger/tiles/0001` (synchronous).
 
     All methods raise ArchiveUnavailable.
     """
 
     def put_once(self, name: str, content: bytes) -> None:
-        """Durable when it returns. Raises AlreadyArchived, whatever the content."""
+        """Store a file durably before returning. Raises AlreadyArchived, even when the content is the same."""
         ...
 
     def get(self, name: str) -> bytes:

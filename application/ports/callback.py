@@ -1,4 +1,4 @@
-"""Telling a utility how its DR event goes, by a signed call to the address that it gave."""
+"""The callback port: report the state of a DR event to its utility by a signed call to the address it gave."""
 
 from typing import Protocol
 from uuid import UUID
@@ -6,17 +6,17 @@ from uuid import UUID
 import msgspec
 
 RETRYABLE_STATUS = frozenset({408, 429})
-"""Refusals that only mean "not now"."""
+"""Refusals that are worth a retry."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """The utility took the callback."""
+    """The utility accepted the callback."""
 
     status_code: int
 
 
 class CallbackRefused(Exception):
-    """The utility answered that it does not want this; sending it again as it is would not help."""
+    """The utility refused the callback. Sending the same callback again would not help."""
 
     def __init__(self, status_code: int, detail: str = "") -> None:
         super().__init__(f"HTTP {status_code}{detail and f': {detail}'}")
@@ -24,7 +24,7 @@ class CallbackRefused(Exception):
 
 
 class CallbackAddressRefused(Exception):
-    """We do not call that address: it is no HTTP address, or not a public one."""
+    """The address is not called: it is not an HTTP address, or not a public one."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,8 @@ class CallbackAddressRefused(Exception):
 
 
 class CallbackFailed(Exception):
-    """Nobody knows whether the utility has it; send it again later, under the same callback id."""
+    """It is unknown whether the utility received the callback. Send it again later under the same callback
+    id."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -40,7 +41,7 @@ class CallbackFailed(Exception):
 
 
 class UtilityNotifier(Protocol):
-    """Calls utilities. What a call carries is fixed: the body as recorded, the id, a signature, the trace."""
+    """Calls utilities. A call carries the body as recorded, the callback id, a signature and the trace."""
 
     async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
         """One call to `url`. Raises CallbackRefused, CallbackAddressRefused or CallbackFailed."""
@@ -50,9 +51,9 @@ class UtilityNotifier(Protocol):
 
 
 def judged(status_code: int, detail: str = "") -> Told:
-    """What the answer's status means. Raises CallbackRefused or CallbackFailed.
+    """What the status code of the response means. Raises CallbackRefused or CallbackFailed.
 
-    A redirect is a refusal: following it would call an address that nobody gave us.
+    A redirect counts as a refusal: following it would call an address that the utility did not give.
     """
     if 200 <= status_code < 300:
         return Told(status_code=status_code)

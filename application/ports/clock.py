@@ -1,11 +1,11 @@
-"""The clock port: the only way time enters the application."""
+"""The clock port: the only way in which time enters the application."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time as data. One clock (epoch and speed) is shared by all processes of a system."""
+    """Time as data. All processes of a system share one clock (epoch and speed)."""
 
     def now(self) -> datetime:
         """The present moment, UTC-aware."""

@@ -1,4 +1,4 @@
-"""Utilities: whom we serve, and by which references their secrets are found."""
+"""Utilities: whom we serve, and the references to their secrets."""
 
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +10,7 @@ class Utilities(Protocol):
     """The utilities of the portfolio (synchronous). Every method raises OperationsUnavailable."""
 
     def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
-        """Make a utility known as `entry` states it; False if it was known so already."""
+        """Store a utility as `entry` states it. False if it was stored like this already."""
         ...
 
     def find(self, utility_id: str) -> UtilityEntry | None: ...

@@ -1,7 +1,7 @@
-"""Readings files: a history of load and temperature as somebody hands it over (CSV, Parquet or Green Button XML).
+"""Readings files: a history of load and temperature from outside (CSV, Parquet or Green Button XML).
 
-CSV and Parquet have the columns `facility,timestamp,load_kwh[,temp_c]`: the start of an interval with its UTC offset,
-the energy in it, and the outdoor temperature. An empty or NaN value is missing.
+CSV and Parquet have the columns `facility,timestamp,load_kwh[,temp_c]`: the start of an interval with its UTC
+offset, the energy in it, and the outdoor temperature. An empty or NaN value is missing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,15 +20,15 @@ from domain.time_series.windows import FloatArray, IntervalSeries
 TimeArray = NDArray[np.datetime64]
 LineArray = NDArray[np.int64]
 OnRead = Callable[[int], None]
-"""Told how many rows are read so far."""
+"""Called with the number of rows read so far."""
 
 
 QUALITIES = ("measured", "estimated", "questionable", "projected")
-"""What a file may say of a row; a projected one is no measurement, and missing."""
+"""The quality that a file may state for a row. A projected row is not a measurement and counts as missing."""
 
 
 class ClockChange(NamedTuple):
-    """A moment at which local clocks are put forward (or back, below 0)."""
+    """A moment at which local clocks are put forward (or back, if negative)."""
 
     at: datetime
     """UTC."""
@@ -36,7 +36,7 @@ class ClockChange(NamedTuple):
 
 
 class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
-    """Some rows of a file, as they stand there; every array has shape (n,)."""
+    """Some rows of a file, unchanged; every array has shape (n,)."""
 
     facility_ids: NDArray[np.str_]
     starts_at: TimeArray
@@ -45,14 +45,14 @@ class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
     """NaN where missing."""
     temp_c: FloatArray
     lines: LineArray
-    """The line (CSV, the header is 1; XML) or row (Parquet, the first is 1) each one stands on."""
+    """The line (CSV, the header is 1; XML) or row (Parquet, the first is 1) of each row in the file."""
     quality: NDArray[np.int8] | None = None
-    """Into QUALITIES; None: the file says nothing of it."""
+    """Index into QUALITIES; None: the file states no quality."""
     duration_s: LineArray | None = None
-    """How long each row says that its interval is; None: it says nothing."""
+    """The stated length of each row's interval; None: the file states none."""
 
     def rows(self, chosen: NDArray[Any]) -> "ReadingsBatch":
-        """Those rows: a mask, or indices."""
+        """The chosen rows: a mask, or indices."""
         return ReadingsBatch(
             self.facility_ids[chosen],
             self.starts_at[chosen],
@@ -65,7 +65,7 @@ class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def joined(cls, parts: "Sequence[ReadingsBatch]") -> "ReadingsBatch":
-        """One after the other, at least one; quality and duration only where every part has them."""
+        """One batch after the other, at least one. Quality and duration only where every part has them."""
         quality = [part.quality for part in parts if part.quality is not None]
         duration_s = [part.duration_s for part in parts if part.duration_s is not None]
         return cls(
@@ -79,7 +79,7 @@ class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
         )
 
     def by_facility(self) -> "Iterator[tuple[str, ReadingsBatch]]":
-        """The rows of each facility, in the order they stand in."""
+        """The rows of each facility, in their order."""
         ids, which = np.unique(self.facility_ids, return_inverse=True)
         order = np.argsort(which, kind="stable")
         for facility_id, chosen in zip(ids, np.split(order, np.cumsum(np.bincount(which))[:-1]), strict=True):
@@ -92,7 +92,7 @@ class FacilityReadings(msgspec.Struct, frozen=True, eq=False):
     facility_id: str
     step_s: int
     starts_at: TimeArray
-    """datetime64[us], UTC, shape (n,); rows that are not in the file are not here either."""
+    """datetime64[us], UTC, shape (n,); rows that are missing in the file are missing here too."""
     load_kwh: FloatArray
     temp_c: FloatArray
 
@@ -114,7 +114,8 @@ class FacilityReadings(msgspec.Struct, frozen=True, eq=False):
 
 
 class ReadingsFileError(ValueError):
-    """Something in a readings file cannot be used; the message begins with the file and, where known, the line."""
+    """Part of a readings file cannot be used. The message begins with the file and, where available, the
+    line."""
 
     def __init__(self, path: Path, line: int | None, problem: str) -> None:
         super().__init__(f"{path}:{line}: {problem}" if line is not None else f"{path}: {problem}")
@@ -122,7 +123,7 @@ class ReadingsFileError(ValueError):
 
 
 class UnreadableFile(ReadingsFileError):
-    """The file is absent, or is not what its name's ending says."""
+    """The file is absent, or its content does not match its extension."""
 
 
 class UnknownFileKind(ReadingsFileError):
@@ -130,7 +131,7 @@ class UnknownFileKind(ReadingsFileError):
 
 
 class MissingColumn(ReadingsFileError):
-    """A column that must be there is not."""
+    """A required column is missing."""
 
 
 class BadTimestamp(ReadingsFileError):
@@ -150,7 +151,7 @@ class DuplicateReading(ReadingsFileError):
 
 
 class IrregularStep(ReadingsFileError):
-    """The rows of a facility do not stand on regular steps, or are too few to tell."""
+    """The rows of a facility are not on regular steps, or are too few to tell."""
 
 
 class UnknownTimeZone(ReadingsFileError):
@@ -158,66 +159,66 @@ class UnknownTimeZone(ReadingsFileError):
 
 
 class FacilityNotInFile(ReadingsFileError):
-    """A facility that was asked for has no row."""
+    """A requested facility has no row."""
 
 
 class FileChanged(ReadingsFileError):
-    """The file is not any more what was read of it."""
+    """The file has changed since it was read."""
 
 
 class NoRoomToSort(ReadingsFileError):
-    """There is no room on disk to put its rows in order."""
+    """The disk has too little space to sort the rows."""
 
 
 class TooManyFacilities(ReadingsFileError):
-    """It has more facilities than can be told apart."""
+    """The file has more facilities than supported."""
 
 
 class OrderedReadings(Protocol):
-    """The rows of a file in order, as they stood there when it was read; may be larger than memory."""
+    """The rows of a file in order, as they were when it was read; may be larger than memory."""
 
     @property
     def path(self) -> Path: ...
 
     @property
     def facility_ids(self) -> Sequence[str]:
-        """Of which there is a row, in order."""
+        """The facilities that have a row, sorted."""
         ...
 
     def rows_of(self, facility_id: str) -> Iterator[ReadingsBatch]:
-        """In order of time, those of one moment in the file's order; may be asked for any number of times."""
+        """In order of time; rows of one moment in the file's order. May be called any number of times."""
         ...
 
     def refuse_if_changed(self) -> None:
-        """Raises FileChanged where the file is no longer what was read, UnreadableFile where it is gone."""
+        """Raises FileChanged where the file has changed since it was read, UnreadableFile where it is gone."""
         ...
 
 
 class ReadingsFile(Protocol):
-    """One file. Every method reads it anew, in batches, and raises a ReadingsFileError."""
+    """One file. Every method reads it from the start, in batches, and raises a ReadingsFileError."""
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
-        """The rows of those facilities (None: of all) in the file's order; duplicates are not looked for."""
+        """The rows of the given facilities (None: of all) in the file's order; duplicates are not checked."""
         ...
 
     def ordered(
         self, facility_ids: Collection[str] | None = None, *, on_read: OnRead = lambda _rows: None
     ) -> AbstractContextManager[OrderedReadings]:
-        """The rows of `batches`, put in order, in bounded memory; duplicates are not looked for."""
+        """The rows of `batches`, sorted in bounded memory; duplicates are not checked."""
         ...
 
     def read(self, facility_ids: Collection[str] | None = None) -> Mapping[str, FacilityReadings]:
-        """Each facility's rows, ordered and checked, by id in the order of ids; all in memory."""
+        """Each facility's rows, sorted and checked, by id in order; all in memory."""
         ...
 
     def time_zones(self) -> Mapping[str, ZoneInfo]:
-        """What a `facilities.csv` beside the file says; empty without one."""
+        """The time zones that a `facilities.csv` beside the file states; empty without one."""
         ...
 
     def clock_changes(self, first_year: int, last_year: int) -> Mapping[str, list[ClockChange]]:
-        """When clocks change where the facilities are, as far as the file or the one beside it says; in order."""
+        """When clocks change at the facilities, as far as the file or the one beside it says; in order."""
         ...
 
     def exporters(self) -> frozenset[str]:
-        """Facilities of which the file also has what they feed into the grid: their load may be below 0."""
+        """Facilities for which the file also has the energy fed into the grid: their load may be negative."""
         ...

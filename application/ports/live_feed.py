@@ -1,4 +1,4 @@
-"""The log as people watch it: what happened, to which DR event and facility, once the read models know it too."""
+"""The log as live views read it: what happened to which DR event and facility, once the read models show it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,11 +8,12 @@ from uuid import UUID
 import msgspec
 
 SERVING = ("dr_events", "dispatches", "facilities", "portfolio")
-"""The projections whose rows people read."""
+"""The projections whose rows are served."""
 
 
 class LiveEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain event, as far as somebody needs it who reads the rows anew. Any release's: nothing else is decoded."""
+    """A domain event, reduced to what a client needs to reload rows. Works for every release: nothing else is
+    decoded."""
 
     position: int
     topic: str
@@ -27,28 +28,28 @@ class ReadModelState(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     position: int
     is_stopped: bool = False
-    """It met what it cannot fold, and stays where it is until somebody acts."""
+    """The projection met an event that it cannot apply, and waits for an operator."""
     behind_since: datetime | None = None
-    """When the oldest domain event that it has not folded was recorded; None at the head of the log."""
+    """When the oldest unapplied domain event was recorded; None at the head of the log."""
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the log and its read models, and what is new."""
+    """The state of the log and its read models, with the new entries."""
 
     head: int
     read_models: tuple[ReadModelState, ...]
-    """Of SERVING."""
+    """Those in SERVING."""
     entries: tuple[LiveEntry, ...] = ()
     """In order, up to `served_until` at most."""
 
     @property
     def served_until(self) -> int:
-        """Up to there every read model knows the log, apart from those that have stopped."""
+        """The position up to which every read model has applied the log; stopped read models do not count."""
         return served_until(self.read_models, self.head)
 
 
 def served_until(read_models: Sequence[ReadModelState], head: int) -> int:
-    """Up to there whoever reads the rows sees what happened. A stopped read model holds nobody up."""
+    """The position up to which the rows show the log. Stopped read models do not count."""
     return min((state.position for state in read_models if not state.is_stopped), default=head)
 
 
@@ -57,10 +58,11 @@ class LiveLogUnavailable(ConnectionError):
 
 
 class LiveLog(Protocol):
-    """Synchronous. Every method raises LiveLogUnavailable, also where nothing answers: none waits for good."""
+    """Synchronous. Every method is bounded in time and raises LiveLogUnavailable when the database does not
+    answer."""
 
     def news(self, after: int | None, *, limit: int) -> News:
-        """What is new after that position, `limit` entries at most; None: only how things stand."""
+        """The entries after that position, at most `limit`; None: only the state."""
         ...
 
     def entries(self, after: int, until: int, *, limit: int) -> list[LiveEntry]:
@@ -68,13 +70,13 @@ class LiveLog(Protocol):
         ...
 
     def readings_stored_at(self) -> datetime | None:
-        """When readings were stored last; None: never."""
+        """When readings were last stored; None: never."""
         ...
 
     def check(self) -> None:
-        """Whether the database answers, over a connection made for this alone: one of before may have died, or hang."""
+        """Check that the database answers, over a new connection: an existing one may be dead or blocked."""
         ...
 
     def close(self) -> None:
-        """Nothing is asked any more."""
+        """Close the connections. The object cannot be used afterwards."""
         ...

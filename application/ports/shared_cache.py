@@ -1,4 +1,5 @@
-"""A shared memory of answers that are asked for again and again. It may forget, and it may be away."""
+"""A shared cache of frequently requested responses. Entries may expire at any time, and the cache may be
+unavailable."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,18 +8,20 @@ import msgspec
 
 
 class CacheUnavailable(ConnectionError):
-    """The cache did not answer in time, or is left alone for a while because it did not before."""
+    """The cache did not answer in time, or its circuit breaker is open."""
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A caller's wish for one answer; `caller` names who asks for what, so that each may ask so often."""
+    """A rate-limited request for one entry; `caller` names who asks for what, and has a rate limit of its
+    own."""
 
     caller: str
     key: str
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What came of it. `wait_s` is 0 where it was the caller's turn, else wall seconds until it is."""
+    """The result of a rate-limited request. `wait_s` is 0 where it was allowed, else the wall seconds until
+    it is."""
 
     wait_s: float
     answer: bytes | None
@@ -28,16 +31,18 @@ class SharedCache(Protocol):
     """Asynchronous. Every method is one round trip, and raises CacheUnavailable."""
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """In the order asked; None for what is not there."""
+        """The entries in the order of `keys`; None for a missing one."""
         ...
 
     async def take_turns(self, turns: Sequence[Turn], *, every_wall_s: float) -> list[Taken]:
-        """In the order asked: each caller has one turn in so many wall seconds, and with it what is kept under the key.
+        """The results in the order of `requests`. Each caller is allowed one request in `every_wall_s`, and
+        gets the entry under its key with it.
 
-        A turn refused does not count, and gets no answer. Two of one caller in one call are two.
+        A refused request does not count, and returns no entry. Two requests of one caller in one call count
+        as two.
         """
         ...
 
     async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
-        """Keep them for so long, over what was kept under the same keys."""
+        """Store entries for `kept_wall_s` seconds, replacing those under the same keys."""
         ...

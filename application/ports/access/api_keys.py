@@ -1,4 +1,4 @@
-"""API keys: who may call, in which role; the secret itself is never stored."""
+"""API keys: who may call, and in which role. The secret itself is never stored."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -10,14 +10,14 @@ Role = Literal["utility", "operator", "auditor", "dashboard", "admin"]
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as it may be shown: without anything of its secret."""
+    """An API key without its secret, as it may be shown."""
 
     key_id: str
     role: Role
     utility_id: str | None = None
-    """The utility it speaks for; given with the role `utility` and no other."""
+    """The utility that the key belongs to; set for the role `utility` only."""
     facility_id: str | None = None
-    """With the role `dashboard`: it sees this facility and nothing else."""
+    """For the role `dashboard`: the only facility that the key may see."""
     created_at: datetime
     revoked_at: datetime | None = None
 
@@ -34,7 +34,7 @@ class ApiKeyNotFound(LookupError):
 
 
 class ApiKeyTaken(ValueError):
-    """An API key with that id is there already; draw another id."""
+    """An API key with that id already exists; draw another id."""
 
 
 class ApiKeysUnavailable(ConnectionError):
@@ -45,7 +45,7 @@ class ApiKeys(Protocol):
     """The store of API keys (synchronous). Every method raises ApiKeysUnavailable when it cannot answer."""
 
     def add(self, stored: StoredApiKey) -> None:
-        """Keep a new key. Raises ApiKeyTaken."""
+        """Store a new key. Raises ApiKeyTaken."""
         ...
 
     def find(self, key_id: str) -> StoredApiKey | None:
@@ -53,7 +53,7 @@ class ApiKeys(Protocol):
         ...
 
     def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
-        """By id, those of the named keys that there are, revoked or not; one round trip."""
+        """Those of the given keys that exist, by id, revoked or not; one round trip."""
         ...
 
     def listed(self) -> list[ApiKey]:
@@ -61,5 +61,5 @@ class ApiKeys(Protocol):
         ...
 
     def revoke(self, key_id: str, *, at: datetime) -> ApiKey:
-        """Revoke a key for good; a second time changes nothing. Raises ApiKeyNotFound."""
+        """Revoke a key permanently. A second call changes nothing. Raises ApiKeyNotFound."""
         ...

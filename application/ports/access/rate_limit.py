@@ -6,7 +6,7 @@ import msgspec
 
 
 class RateDecision(msgspec.Struct, frozen=True):
-    """Whether one more call is allowed now; if not, in how many wall seconds one will be."""
+    """Whether one more call is allowed now; if not, the wall seconds until the next one is."""
 
     allowed: bool
     retry_after_s: float = 0.0
@@ -17,9 +17,9 @@ class RateLimiter(Protocol):
 
     @property
     def is_degraded(self) -> bool:
-        """Whether it counts in this process only, because what the processes share is down."""
+        """Whether it counts in this process only, because the shared counter is unavailable."""
         ...
 
     async def hit(self, key: str) -> RateDecision:
-        """Count a call of `key`, if it is allowed. Never raises for an outside system that is down."""
+        """Count a call of `key` if it is allowed. Never raises when an external system is unavailable."""
         ...

@@ -1,4 +1,4 @@
-"""The exclusive turn: work that only one process of the system may do at a time."""
+"""The exclusive lock port: work that only one process of the system may do at a time."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -6,8 +6,9 @@ from typing import Protocol
 
 
 class ExclusiveLock(Protocol):
-    """One turn, known by a name that was given to the adapter."""
+    """One lock. Its name is given to the adapter."""
 
     def held(self) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Wait for the turn and keep it for the block. The event is set when somebody else has it."""
+        """Wait for the lock and hold it inside the block. The event is set when the lock is lost to another
+        process."""
         ...

@@ -1,4 +1,4 @@
-"""Locks between processes: whoever holds one is the only one, and a dead process holds none."""
+"""Locks between processes. A lock has at most one holder, and a dead process holds none."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -6,7 +6,8 @@ from typing import Protocol
 
 
 class LockLost(Exception):
-    """What held the lock is gone: somebody else may hold it now. What was done under it was stopped."""
+    """The connection that held the lock is gone, so another process may hold it now. The work under it was
+    stopped."""
 
 
 class Locks(Protocol):
@@ -15,8 +16,8 @@ class Locks(Protocol):
     def held(
         self, name: str, *, while_waiting: Callable[[], object] | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """Wait for the lock, hold it inside the block. `while_waiting` is called at each try.
+        """Wait for the lock and hold it inside the block. `while_waiting` is called at each try.
 
-        The block is cancelled within seconds after the lock was lost, and LockLost is raised in its place.
+        When the lock is lost, the block is cancelled within seconds and LockLost is raised instead.
         """
         ...

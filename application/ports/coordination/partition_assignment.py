@@ -1,23 +1,25 @@
-"""How the partitions of the telemetry log are shared out among the processes that want to work on them."""
+"""How the partitions of the telemetry log are assigned to the processes that work on them."""
 
 from typing import Protocol
 
 
 class PartitionAssignment(Protocol):
-    """One process's share. Each partition is held by one process at a time; a dead one holds none."""
+    """The assignment of one process. Each partition is held by one process at a time; a dead process holds
+    none."""
 
     async def wanted(self) -> frozenset[int]:
-        """What this process is to work on now: asked every second, it takes what is free up to a fair share.
+        """The partitions that this process shall work on now. Call it every second: each call acquires free
+        partitions up to a fair share.
 
-        What it was to work on before and is not any more is still held until it is given back, or is lost.
-        Never raises: where nobody can say who holds what, it is nothing.
+        A partition that is no longer assigned stays held until it is released or lost. Never raises: while
+        the holders cannot be determined, the result is empty.
         """
         ...
 
     async def give_back(self, partition: int) -> None:
-        """Work on it has ended; another process may take it."""
+        """End work on a partition, so that another process may acquire it."""
         ...
 
     async def aclose(self) -> None:
-        """Give everything back."""
+        """Release all partitions."""
         ...

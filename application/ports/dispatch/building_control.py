@@ -1,8 +1,9 @@
-"""Building control: what Gridproof asks of a facility's building management system (BMS).
+"""The building control port: what Gridproof asks of a facility's building management system (BMS).
 
-Every command has a deterministic id. A two-phase BMS remembers the ids it has carried out and answers a repeat with
-the first answer; a single-phase one knows no ids, and what became of a command is read off its setpoints. Either way a
-caller that does not know an outcome asks `command_status`, or sends the same again.
+Every command has a deterministic id. A two-phase BMS stores the ids of executed commands and answers a repeat
+with its first answer. A single-phase BMS has no command ids, so the outcome of a command is derived from its
+setpoints. In both cases a caller that does not know an outcome calls `command_status`, or sends the same
+command again.
 """
 
 from datetime import datetime
@@ -17,19 +18,19 @@ ControlStrategy = Literal["setpoint_offset", "shed_level"]
 
 
 class BmsConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a facility's BMS is, and how it behaves."""
+    """The address of a facility's BMS, and its protocol profile."""
 
     facility_id: str
     address: str
     profile: str = "two_phase"
-    """`two_phase`; `two_phase_no_dedup`: it carries out a repeated command again; `single_phase`: it only knows how to
-    read and write setpoints."""
+    """`two_phase`; `two_phase_no_dedup`: executes a repeated command again; `single_phase`: can only read and
+    write setpoints."""
     credentials_ref: str | None = None
-    """Names where the secret is kept (`env:NAME`, `file:/path`); never the secret itself."""
+    """Names where the secret is stored (`env:NAME`, `file:/path`); never the secret itself."""
 
 
 class Setpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a zone is set to: a temperature, or the shed level in percent (0: nothing shed)."""
+    """The setting of a zone: a temperature, or the shed level in percent (0: nothing shed)."""
 
     value: float
     unit: SetpointUnit
@@ -50,28 +51,29 @@ class ZoneCommand(msgspec.Struct, frozen=True, kw_only=True):
     magnitude: float
     """Kelvin (`setpoint_offset`) or percent (`shed_level`); 0 for abort and restore."""
     restore_to: Setpoint | None = None
-    """Only for restore: the setpoint that prepare reported."""
+    """For restore only: the setpoint that prepare reported."""
     previous: Setpoint | None = None
-    """The setpoint that prepare reported, where it is known: what a single-phase BMS's setpoint is counted from."""
+    """The setpoint that prepare reported, where it is available; a single-phase setpoint is computed from
+    it."""
     expires_at: datetime
-    """When the BMS restores the zone by itself if it hears nothing (UTC)."""
+    """When the BMS restores the zone by itself if it receives no further command (UTC)."""
 
 
 class CommandReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The BMS carried the command out."""
+    """The BMS executed the command."""
 
     command_id: UUID
     zone_id: str
     phase: Phase
     executed_at: datetime
     setpoint: Setpoint
-    """Prepare: the setpoint to be kept and restored later. Other phases: the one now in force."""
+    """Prepare: the setpoint to store and restore later. Other phases: the setpoint now in force."""
     repeated: bool = False
-    """True: answered from the BMS's memory, nothing was done again."""
+    """True: answered from the BMS's stored commands; nothing was executed again."""
 
 
 class CommandStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the BMS knows of a command id: `executed` with its receipt, or `unknown` (never carried out)."""
+    """The state of a command id in the BMS: `executed` with its receipt, or `unknown` (never executed)."""
 
     command_id: UUID
     state: Literal["executed", "unknown"]
@@ -79,21 +81,21 @@ class CommandStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
-    """A zone as the BMS sees it at this moment."""
+    """A zone as the BMS reports it at this moment."""
 
     zone_id: str
     setpoint: Setpoint
     curtailed: bool
     active_command_id: UUID | None = None
-    """The commit in force, or the prepare waiting for its commit; None where the BMS knows no ids."""
+    """The commit in force, or the prepare that waits for its commit; None where the BMS has no command ids."""
 
 
 class BmsError(Exception):
-    """A BMS call did not end with a valid answer; the subclass says what is known of the outcome."""
+    """A BMS call did not end with a valid answer. The subclass says what is certain about the outcome."""
 
 
 class BmsRefused(BmsError):
-    """A definite no: the BMS did nothing, and remembers nothing. A new round may follow."""
+    """The BMS refused: it did nothing and stored nothing. A new round may follow."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"the BMS refused: {code}: {reason}")
@@ -102,7 +104,7 @@ class BmsRefused(BmsError):
 
 
 class BmsUnreachable(BmsError):
-    """No connection was made (or the breaker is open): nothing was sent, so nothing was done."""
+    """No connection was made (or the circuit breaker is open): nothing was sent, so nothing was done."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the BMS could not be reached: {reason}")
@@ -110,7 +112,7 @@ class BmsUnreachable(BmsError):
 
 
 class BmsTimedOut(BmsError):
-    """Sent, but no answer came: the outcome is unknown. Ask `command_status`."""
+    """The command was sent and no answer came: the outcome is unknown. Call `command_status`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the BMS did not answer: {reason}")
@@ -118,7 +120,7 @@ class BmsTimedOut(BmsError):
 
 
 class BmsAnswerInvalid(BmsError):
-    """It answered something that is no valid answer: the outcome is unknown. Ask `command_status`."""
+    """The BMS answered with an invalid message: the outcome is unknown. Call `command_status`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the BMS answered nonsense: {reason}")
@@ -126,7 +128,7 @@ class BmsAnswerInvalid(BmsError):
 
 
 class BmsBusy(BmsAnswerInvalid):
-    """It says that it has too much to do (HTTP 429 or 503); ask again when `wait_s` clock seconds are over."""
+    """The BMS is overloaded (HTTP 429 or 503); ask again after `wait_s` clock seconds."""
 
     def __init__(self, reason: str, wait_s: float) -> None:
         super().__init__(reason)
@@ -137,25 +139,26 @@ class BuildingControl(Protocol):
     """The BMS of every facility. Calls never retry by themselves; the caller decides."""
 
     async def execute(self, connection: BmsConnection, command: ZoneCommand) -> CommandReceipt:
-        """Carry out `command`.
+        """Execute `command`.
 
         Raises BmsRefused (nothing done), BmsUnreachable (nothing sent), BmsTimedOut or BmsAnswerInvalid
-        (outcome unknown); ValueError for a command that cannot be expressed (a restore without `restore_to`, a
-        single-phase commit without `previous`).
+        (outcome unknown); ValueError for a command that cannot be expressed (a restore without `restore_to`,
+        a single-phase commit without `previous`).
         """
         ...
 
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
-        """Whether the BMS carried out `command`; a two-phase BMS goes by its id alone.
+        """Whether the BMS executed `command`. A two-phase BMS looks at the id only.
 
-        Raises BmsUnreachable, BmsTimedOut, BmsAnswerInvalid, and BmsRefused where the BMS does not know the zone.
+        Raises BmsUnreachable, BmsTimedOut or BmsAnswerInvalid; BmsRefused where the BMS does not know the
+        zone.
         """
         ...
 
     async def zone_state(self, connection: BmsConnection, zone_id: str) -> ZoneState:
-        """The zone now. Raises BmsRefused(`unknown_zone`), BmsUnreachable, BmsTimedOut, BmsAnswerInvalid."""
+        """The zone now. Raises BmsRefused(`unknown_zone`), BmsUnreachable, BmsTimedOut or BmsAnswerInvalid."""
         ...
 
     async def aclose(self) -> None:
-        """Close the connections; the object is of no use afterwards."""
+        """Close the connections. The object cannot be used afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""Call slots: how many BMS calls may run at once in the whole system."""
+"""Call slots: a limit on the BMS calls that run at the same time in the whole system."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -8,10 +8,13 @@ class CallSlots(Protocol):
     """At most a fixed number of blocks hold a slot at a time; a dead process holds none."""
 
     def held(self, *, urgent: bool = True, goes_on: bool = False) -> AbstractAsyncContextManager[None]:
-        """Wait for a slot, hold it inside the block. Who is not urgent lets the urgent of its process go first, and of
-        the urgent those who begin something let those go first who go on with it."""
+        """Wait for a slot and hold it inside the block.
+
+        Within a process, urgent calls get a slot before the others. Of the urgent ones, those that continue a
+        piece of work (`goes_on`) get a slot before those that begin one.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Give back what is held; the object is of no use afterwards."""
+        """Release all slots. The object cannot be used afterwards."""
         ...

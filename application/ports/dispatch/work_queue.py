@@ -1,7 +1,7 @@
-"""The work queue: recorded intents on their way to the workers that act on them.
+"""The work queue: delivers recorded intents to the workers that act on them.
 
-The queue is a road, not a memory: what it carries is in the log, and a message that comes twice finds the
-outcome recorded.
+The queue is transport, not storage. Everything it carries is in the event log, and a repeated message finds
+its outcome recorded.
 """
 
 from datetime import datetime
@@ -16,17 +16,17 @@ BmsTask = Literal["command", "verify", "reconcile"]
 
 
 class BmsWork(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to ask of a facility's BMS: recorded commands, or the state of its zones: after a commit, or once more
-    while the DR event runs."""
+    """A request to a facility's BMS: execute recorded commands, or report the state of its zones after a
+    commit or while the DR event runs."""
 
     task: BmsTask
     dr_event_id: UUID
     facility_id: str
     command_id: UUID | None
     more: tuple[UUID, ...] = ()
-    """Commands to the same BMS that were requested with it, to be carried out after it, in this order."""
+    """Commands to the same BMS that were requested together with it, to be executed after it in this order."""
     stale_after: datetime | None = None
-    """From then on not worth doing any more; None: always."""
+    """From this moment the work is obsolete; None: it never is."""
     correlation_id: UUID
     causation_id: UUID
     tenant: str | None
@@ -34,7 +34,7 @@ class BmsWork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackWork(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to tell a utility, as it was recorded."""
+    """A callback to a utility, as it was recorded."""
 
     dr_event_id: UUID
     callback_id: UUID
@@ -48,15 +48,15 @@ class CallbackWork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkQueueUnavailable(Exception):
-    """The queue did not take or give a message; nothing is lost, try again."""
+    """The queue did not accept or deliver a message. Nothing is lost; try again."""
 
 
 class WorkQueueFull(WorkQueueUnavailable):
-    """It holds as much as it may: it takes something again once what waits in it is done."""
+    """The queue has reached its size limit. It accepts messages again once waiting work is done."""
 
 
 class WorkPublisher(Protocol):
-    """Publishing the same `message_id` again changes nothing."""
+    """Publishing the same `message_id` again has no effect."""
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
         """Raises WorkQueueUnavailable."""
@@ -68,31 +68,32 @@ class WorkPublisher(Protocol):
 
 
 class WorkItem(Protocol):
-    """One delivery. Until `done`, it comes again to somebody once its time is out."""
+    """One delivery. Until `done` is called, it is delivered again after its time-out."""
 
     @property
     def body(self) -> bytes: ...
 
     @property
     def deliveries(self) -> int:
-        """1 the first time; more after a worker died or was too slow."""
+        """1 for the first delivery; higher after a worker died or was too slow."""
         ...
 
     async def done(self) -> None:
-        """Confirmed: it will not come again. Raises WorkQueueUnavailable, also for what was given back."""
+        """Acknowledge the delivery: it is not delivered again. Raises WorkQueueUnavailable, also after it was
+        returned."""
         ...
 
     async def still_working(self) -> None:
-        """Asks for as much time again."""
+        """Restart the time-out of this delivery."""
         ...
 
     async def again_after(self, wall_s: float) -> None:
-        """Give it back, to be delivered again after that long."""
+        """Return it, to be delivered again after `wall_s` seconds."""
         ...
 
 
 class WorkSource(Protocol):
-    """Where workers take their work: one delivery at a time per facility."""
+    """The consumer side of the queue: one delivery at a time per facility."""
 
     async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
         """The next piece of work for that facility's BMS; None if none came within `wait_s` (wall)."""
@@ -104,5 +105,5 @@ class WorkSource(Protocol):
 
     @property
     def redelivery_s(self) -> float:
-        """How long (wall) a delivery stays with a silent worker."""
+        """Wall seconds after which an unacknowledged delivery is delivered again."""
         ...

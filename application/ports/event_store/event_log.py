@@ -1,4 +1,4 @@
-"""The log in total order, as relays and projections read it."""
+"""The event log in total order, as relays and projections read it."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 
 
 class LogEntry(msgspec.Struct, frozen=True):
-    """A domain event and its position. Positions rise; gaps mean nothing."""
+    """A domain event and its position. Positions rise; gaps have no meaning."""
 
     position: int
     topic: str
@@ -16,10 +16,11 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """One application's log (synchronous)."""
+    """The log of one application (synchronous)."""
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
-        """Up to `limit` entries after `position`, in order. An undecodable entry raises LogEntryUnreadable."""
+        """Up to `limit` entries after `position`, in order. Raises LogEntryUnreadable at an entry that cannot
+        be decoded."""
         ...
 
     def head(self) -> int:
@@ -28,7 +29,7 @@ class EventLog(Protocol):
 
 
 class LogEntryUnreadable(Exception):
-    """An entry's topic or state cannot be decoded by this release."""
+    """This release cannot decode the topic or the state of an entry."""
 
     def __init__(self, position: int, topic: str, why: str) -> None:
         super().__init__(f"log entry {position} ({topic}) cannot be read: {why}")

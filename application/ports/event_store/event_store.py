@@ -1,4 +1,5 @@
-"""The event store as the write side uses it: load aggregates, save them together with an idempotency key."""
+"""The event store as the write side uses it: load aggregates, and save them together with an idempotency
+key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -10,11 +11,11 @@ from domain.event_sourcing.aggregate import Aggregate
 
 TAggregate = TypeVar("TAggregate", bound=Aggregate[Any])
 ScopedKey = tuple[str, str]
-"""Of an idempotency key: (scope, key)."""
+"""(scope, key) of an idempotency key."""
 
 
 class IdempotencyRecord(msgspec.Struct, frozen=True):
-    """The first answer to a key, stored in the same transaction as the domain events."""
+    """The first reply to a key, stored in the same transaction as the domain events."""
 
     scope: str
     key: str
@@ -23,19 +24,21 @@ class IdempotencyRecord(msgspec.Struct, frozen=True):
 
 
 class VersionConflict(Exception):
-    """Another process saved to one of the streams first; nothing was saved. Load again and decide again."""
+    """Another process saved to one of the streams first. Nothing was saved. Load the aggregates and decide
+    again."""
 
 
 class IdempotencyKeyTaken(Exception):
-    """Another process stored that key first; nothing was saved. Its answer is the answer."""
+    """Another process stored that key first. Nothing was saved. Return the reply it stored."""
 
 
 class KeyWithoutDomainEvents(ValueError):
-    """An idempotency key was to be stored alone: the aggregates have nothing pending. Load them again."""
+    """An idempotency key was to be stored without domain events: the aggregates have nothing pending. Load
+    them again."""
 
 
 class SaveBounds(NamedTuple):
-    """The most that one save may hold."""
+    """The largest allowed save."""
 
     domain_events: int
     byte_count: int
@@ -43,12 +46,12 @@ class SaveBounds(NamedTuple):
 
 ONE_DECISION = SaveBounds(500, 128 * 1024)
 WHOLE_DR_EVENT = SaveBounds(5_000, 8 * 1024 * 1024)
-"""A decision over every facility of a DR event cannot be split: one over 2,000 facilities, the most that the door
-takes, is accepted, planned and modified in one save each."""
+"""A decision over all facilities of a DR event cannot be split. A DR event over 2,000 facilities, the most
+that the webhook accepts, is accepted, planned and modified in one save each."""
 
 
 class SaveTooLarge(ValueError):
-    """More domain events or bytes in one save than the store takes at once; nothing was saved. Split the command."""
+    """One save holds more domain events or bytes than allowed. Nothing was saved. Split the command."""
 
 
 class StreamNotFound(LookupError):
@@ -56,11 +59,12 @@ class StreamNotFound(LookupError):
 
 
 class EventStoreUnavailable(Exception):
-    """The event store cannot be reached, or did not answer in time; nothing is known to be saved."""
+    """The event store cannot be reached, or did not answer in time. It is unknown whether anything was
+    saved."""
 
 
 class SaveRequest(NamedTuple):
-    """What `save` is asked for."""
+    """The arguments of one `save`."""
 
     aggregates: Sequence[Aggregate[Any]]
     idempotency: IdempotencyRecord | None = None
@@ -74,11 +78,11 @@ NOT_SAVED = (
     SaveTooLarge,
     EventStoreUnavailable,
 )
-"""What `save` raises."""
+"""The errors that `save` raises."""
 
 
 class EventStreams(Protocol):
-    """Streams of domain events, to be read (synchronous)."""
+    """Read access to streams of domain events (synchronous)."""
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
         """The aggregate as recorded. Raises StreamNotFound."""
@@ -87,12 +91,13 @@ class EventStreams(Protocol):
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
-        """As `load`, of many streams at one moment and in one round trip; those never recorded are left out."""
+        """Like `load`, for many streams at one moment and in one round trip. Streams that do not exist are
+        left out."""
         ...
 
 
 class EventStore(EventStreams, Protocol):
-    """Streams of domain events, and the keys that are stored with them (synchronous)."""
+    """Streams of domain events, and the idempotency keys that are stored with them (synchronous)."""
 
     def save(
         self,
@@ -103,29 +108,29 @@ class EventStore(EventStreams, Protocol):
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 
-        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge or EventStoreUnavailable.
-        A failed save has emptied the aggregates: load them again.
+        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge or
+        EventStoreUnavailable. A failed save empties the aggregates: load them again.
         """
         ...
 
     def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
-        """Each as by `save` and whatever becomes of the others, in as few transactions as may be.
+        """Save each request like `save`, independently of the others, in as few transactions as possible.
 
-        What `save` would have raised for each, or None where it was saved.
+        The result has, for each request, the error that `save` would have raised, or None if it was saved.
         """
         ...
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
-        """The first answer to that key, if there is one."""
+        """The stored reply of that key, if there is one."""
         ...
 
     def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
-        """At least those of `keys` that have one, in one round trip."""
+        """The stored replies of at least those of `keys` that have one; one round trip."""
         ...
 
 
 def saved_one_by_one(store: EventStore, savings: Sequence[SaveRequest]) -> list[Exception | None]:
-    """`save_each` of a store that has no better way."""
+    """`save_each` for a store that has no batched save."""
     return [_refusal(store, saving) for saving in savings]
 
 

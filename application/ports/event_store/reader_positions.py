@@ -1,4 +1,4 @@
-"""How far a reader that acts on a log has come."""
+"""The position up to which a reader has processed a log."""
 
 from typing import Protocol
 
@@ -7,9 +7,9 @@ class ReaderPositions(Protocol):
     """One position per reader (synchronous)."""
 
     def position(self, reader: str) -> int:
-        """0 before the first."""
+        """The last processed position; 0 before the first."""
         ...
 
     def move(self, reader: str, position: int) -> None:
-        """Remember that everything up to `position` was acted on; never moves back."""
+        """Record that everything up to `position` was processed. A position never moves back."""
         ...

@@ -1,4 +1,4 @@
-"""The forecasts as planning reads them: the newest issued for a facility, from the forecasts' own log."""
+"""The newest forecast issued for a facility, from the forecasts' own log, as planning reads it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ class ForecastStep(msgspec.Struct, frozen=True):
 
 
 class IssuedForecast(msgspec.Struct, frozen=True, kw_only=True):
-    """A forecast as issued, with where it stands in the forecasts' log."""
+    """A forecast as issued, with its position in the forecasts' log."""
 
     forecast_id: UUID
     position: int
@@ -33,7 +33,7 @@ class IssuedForecast(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def steps(self) -> tuple[ForecastStep, ...]:
-        """The same one by one, with their times."""
+        """The steps one by one, with their times."""
         whole, step = self.quantiles, timedelta(seconds=self.quantiles.step_s)
         return tuple(
             ForecastStep(whole.starts_at + step * number, whole.starts_at + step * (number + 1), *kw)
@@ -42,12 +42,12 @@ class IssuedForecast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForecastBook(Protocol):
-    """Finds forecasts by decision, not by read model (synchronous)."""
+    """Finds the forecasts that a decision uses. Reads the log, not a read model (synchronous)."""
 
     def newest(self, facility_id: str, *, at: datetime) -> IssuedForecast | None:
         """The newest forecast issued at or before `at`, looking back a few cycles; None if there is none."""
         ...
 
     def newest_of(self, facility_ids: Sequence[str], *, at: datetime) -> dict[str, IssuedForecast]:
-        """As `newest`, of many facilities in one round trip; those without a forecast are left out."""
+        """Like `newest`, for many facilities in one round trip. Facilities without a forecast are left out."""
         ...

@@ -1,4 +1,5 @@
-"""Forecasts of load: train a model on a facility's history now and then, forecast from it every cycle."""
+"""The load forecaster port: train a model on a facility's history occasionally, forecast from it every
+cycle."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,19 +10,19 @@ import msgspec
 from domain.time_series.windows import FloatArray, IntervalSeries
 
 RECENT_DAYS = 8
-"""How many days of history before the origin a forecast from a trained model looks at."""
+"""Days of history before the origin that a forecast from a trained model uses."""
 
 
 NAIVE = "naive"
-"""The name of models of facilities with little history, which know no weather by design."""
+"""The name of models for facilities with little history. They do not use weather."""
 
 
 class TooLittleHistory(ValueError):
-    """Less than a day of load is known: a forecast would be a guess. The message says how much there is."""
+    """Less than a day of load is available, too little for a forecast. The message says how much there is."""
 
 
 class FacilityHistory(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is known of a facility's load up to the end of the series; NaN where missing."""
+    """A facility's load and temperature up to the end of the series; NaN where missing."""
 
     facility_id: str
     tz: str
@@ -31,16 +32,17 @@ class FacilityHistory(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     temp_c: IntervalSeries
     """Outdoor temperature per step of 15 minutes or an hour, degrees Celsius."""
     region: str | None = None
-    """Country and, after a hyphen, region (ISO 3166: "US-CA"), for public holidays; None: as the time zone says."""
+    """Country and, after a hyphen, region (ISO 3166: "US-CA"), for public holidays; None: derived from the
+    time zone."""
 
     def with_load(self, mean_kw: FloatArray) -> "FacilityHistory":
-        """The same with other loads in the same steps."""
+        """A copy with other loads in the same steps."""
         series = IntervalSeries(self.mean_kw.starts_at, self.mean_kw.step_s, mean_kw)
         return msgspec.structs.replace(self, mean_kw=series)
 
 
 class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What training found out; `parameters` is the adapter's own, and the same for the same history."""
+    """The result of training. `parameters` is opaque to the application, and equal for equal histories."""
 
     name: str
     version: str
@@ -48,7 +50,7 @@ class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
     uses_weather: bool
     parameters: bytes
     known_until: datetime | None = None
-    """Where the history that `parameters` remember ends; a forecast needs what came since."""
+    """The end of the history that `parameters` contain; a forecast also needs the load since then."""
     notes: tuple[str, ...] = ()
     """What was left out of the history, and why, for people."""
 
@@ -69,7 +71,7 @@ class LoadQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class RecentBlock(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is known of several facilities before an origin, on one grid; NaN where missing."""
+    """The recent history of several facilities before an origin, on one grid; NaN where missing."""
 
     facility_ids: tuple[str, ...]
     tz: tuple[str, ...]
@@ -81,31 +83,31 @@ class RecentBlock(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Shape (facilities, steps)."""
     temp_c: FloatArray
     coverage: tuple[float, ...] = ()
-    """The share of the last day that sensors told of, 0 to 1; empty: as `mean_kw` says."""
+    """The share of the last day that sensors reported, 0 to 1; empty: derived from `mean_kw`."""
 
 
 class TemperaturesAhead(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Hourly temperatures foreseen for several facilities; a row that is not known well enough is not used."""
+    """Hourly temperature forecasts of several facilities. A row with too many gaps is not used."""
 
     starts_at: datetime
     temp_c: FloatArray
     """Shape (facilities, hours), NaN where unknown."""
     stale: tuple[bool, ...] = ()
-    """Whose are old: their forecasts are less sure. Empty: nobody's."""
+    """Which rows are old, so that their forecasts are less certain. Empty: none."""
 
 
 class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """As LoadQuantiles, of several facilities."""
+    """Like LoadQuantiles, for several facilities."""
 
     kw: FloatArray
     """Shape (3, facilities, steps): p10, p50, p90."""
     used_weather: tuple[bool, ...]
     ages_h: tuple[int, ...]
-    """Whole hours before the start of which nothing is known, a meter that stands still counting as silent."""
+    """Whole hours before the start without usable load. A meter that repeats one value counts as silent."""
     left_out: tuple[int, ...]
-    """Steps of the last day that leapt out of all that the facility draws, and were not used."""
+    """Steps of the last day that were rejected as spikes and not used."""
     unheard: tuple[int, ...]
-    """Steps since the last reading that was used, where the newest ones leapt; else 0."""
+    """Steps since the last used reading, where the newest readings are spikes; else 0."""
 
     def of(self, row: int) -> LoadQuantiles:
         return LoadQuantiles(
@@ -120,16 +122,16 @@ class BlockQuantiles(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class LoadForecaster(Protocol):
-    """Synchronous, and deterministic: the same arguments give the same answer."""
+    """Synchronous and deterministic: equal arguments give equal results."""
 
     def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:
-        """A model of `history`, noted as trained at `at`. Raises TooLittleHistory."""
+        """Train a model on `history`; `at` is recorded as its training time. Raises TooLittleHistory."""
         ...
 
     def train_many(
         self, histories: Sequence[FacilityHistory], *, at: datetime
     ) -> list[TrainedModel | TooLittleHistory]:
-        """As `train`, of many at once, in their order; best of such that reach back equally far."""
+        """Like `train`, for many histories in their order. Most efficient when they reach back equally far."""
         ...
 
     def forecast(
@@ -141,11 +143,11 @@ class LoadForecaster(Protocol):
         steps: int,
         temperatures: IntervalSeries | None,
     ) -> LoadQuantiles:
-        """`steps` steps (of the length of `recent.mean_kw`) from `starts_at`, at most 48 hours of them.
+        """Forecast `steps` steps (of the length of `recent.mean_kw`) from `starts_at`, at most 48 hours.
 
-        `recent` should hold what came since `model.known_until`, and the last day before `starts_at`; of what is
-        older than RECENT_DAYS, and of what it holds from `starts_at` on, nothing is looked at. `temperatures` are
-        those expected, degrees Celsius; without them, or where they do not cover the horizon, the forecast is made
+        `recent` should hold the load since `model.known_until` and the last day before `starts_at`. Data
+        older than RECENT_DAYS, and data from `starts_at` on, is ignored. `temperatures` is the weather
+        forecast in degrees Celsius. Without it, or where it does not cover the horizon, the forecast is made
         without weather and says so.
         """
         ...
@@ -159,5 +161,5 @@ class LoadForecaster(Protocol):
         steps: int,
         temperatures: TemperaturesAhead | None,
     ) -> BlockQuantiles:
-        """As `forecast`, of the facilities of `recent` at once; `models` in their order."""
+        """Like `forecast`, for the facilities of `recent` together; `models` in their order."""
         ...

@@ -1,4 +1,4 @@
-"""Where trained models are kept between processes: their parameters, a few kilobytes a facility."""
+"""Storage for trained models: their parameters, a few kilobytes per facility."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,12 +7,12 @@ from application.ports.forecast.load_forecaster import TrainedModel
 
 
 class ForecastModels(Protocol):
-    """Synchronous. The notes of a model are for whoever trained it, and are not kept. Raises OperationsUnavailable."""
+    """Synchronous. The notes of a model are not stored. Every method raises OperationsUnavailable."""
 
     def of(self, facility_ids: Sequence[str]) -> dict[str, TrainedModel]:
-        """The newest model kept of each; those without one are left out."""
+        """The newest stored model of each facility; facilities without one are left out."""
         ...
 
     def keep(self, models: Mapping[str, TrainedModel]) -> None:
-        """By facility; an older one is replaced, a newer one is not."""
+        """Store models by facility. An older model is replaced, a newer one is not."""
         ...

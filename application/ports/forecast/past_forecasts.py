@@ -1,4 +1,4 @@
-"""Forecasts as they were issued, for people who ask and for scoring: whole, and however old."""
+"""Forecasts as they were issued, in full and of any age, for queries and for scoring."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -8,7 +8,7 @@ from domain.forecast import ForecastState
 
 
 class ForecastPlace(NamedTuple):
-    """What a forecast is of: a facility, and the cycle that it was made in."""
+    """The key of a forecast: a facility, and the cycle that it was made in."""
 
     facility_id: str
     cycle_start: datetime
@@ -20,7 +20,8 @@ class PastForecasts(Protocol):
     def standing(
         self, places: Collection[ForecastPlace], *, at: datetime
     ) -> dict[ForecastPlace, ForecastState]:
-        """Of each place the forecast that stood at `at`, reissues by then included; places without one are left out.
+        """The forecast of each key that was in force at `at`, including reissues by then. Keys without a
+        forecast are left out.
 
         Raises EventStoreUnavailable.
         """

@@ -13,22 +13,22 @@ from domain.time_series.windows import FloatArray
 HORIZON_H = 48
 
 WeatherAhead = Literal["forecast", "yesterday", "none"]
-"""What is known ahead: the temperatures that came, with errors as a weather forecast has them; those of the day
-before; nothing."""
+"""Which temperatures are available ahead: the actual ones with the errors of a weather forecast, those of the
+day before, or none."""
 
 
 class BacktestConditions(msgspec.Struct, frozen=True, kw_only=True):
-    """Under what the forecasts are made."""
+    """The conditions that the forecasts are made under."""
 
     weather: WeatherAhead = "forecast"
     weather_error_k: float = 1.7
-    """The standard deviation of the made-up weather forecast's error, kelvin."""
+    """The standard deviation of the simulated weather forecast's error, kelvin."""
     stale_h: int = 0
-    """How old the newest reading is at each origin, hours."""
+    """The age of the newest reading at each origin, hours."""
     days: int = 365
-    """At most so many of the last days are tried."""
+    """The most days, counted from the last one, that are tested."""
     learn_days: int = 120
-    """Days of history before the first origin, at least."""
+    """The fewest days of history before the first origin."""
 
 
 class FacilityRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -36,23 +36,23 @@ class FacilityRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     facility_id: str
     model: str
-    """As of the last origin."""
+    """At the last origin."""
     origins_s: NDArray[np.int64]
     """Seconds since 1970: local midnights, shape (origins,)."""
     kw: FloatArray
-    """Shape (3, origins, steps of 48 h): p10, p50 and p90, in the history's own steps."""
+    """Shape (3, origins, steps of 48 h): p10, p50 and p90, in the steps of the history."""
     notes: tuple[str, ...] = ()
 
 
 class RollingForecasts(Protocol):
-    """Synchronous, and deterministic."""
+    """Synchronous and deterministic."""
 
     def runs(
         self, histories: Sequence[FacilityHistory], conditions: BacktestConditions
     ) -> Iterator[FacilityRun]:
-        """One for each facility that has enough history, in any order.
+        """One run for each facility that has enough history, in any order.
 
-        A forecast rests on nothing that was measured at its origin or later, but for the temperatures that
+        A forecast uses nothing that was measured at its origin or later, except for the temperatures that
         `conditions` allow.
         """
         ...

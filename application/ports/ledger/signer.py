@@ -1,4 +1,4 @@
-"""Who signs checkpoints of the ledger."""
+"""The port for signing checkpoints of the ledger."""
 
 from typing import Protocol
 

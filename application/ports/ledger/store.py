@@ -1,4 +1,4 @@
-"""The logs as they are stored, and the ledger's own tables beside them."""
+"""The stored event logs, and the ledger's own tables beside them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,11 +13,11 @@ class LedgerUnavailable(Exception):
 
 
 class LedgerMoved(Exception):
-    """Another process appended to the ledger; nothing was appended. Look again how far it is."""
+    """Another process appended to the ledger. Nothing was appended. Read its size again."""
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """How far the ledger's table has come with one log."""
+    """How far the ledger's table covers one log."""
 
     size: int
     position: int
@@ -26,17 +26,18 @@ class Appended(msgspec.Struct, frozen=True):
 class LedgerStore(Protocol):
     """Everything of the ledger that a database administrator could change (synchronous).
 
-    `log` is one of `domain.ledger.entries.LOGS`; entries are packed as there. All methods raise LedgerUnavailable.
+    `log` is one of `domain.ledger.entries.LOGS`; entries are packed as there. All methods raise
+    LedgerUnavailable.
     """
 
     def entries_of_log(self, log: str, *, after: int, up_to: int, limit: int | None = None) -> bytes:
-        """Entries made anew from the rows of the log, `after` < position <= `up_to`, in order."""
+        """Entries computed again from the rows of the log, `after` < position <= `up_to`, in order."""
         ...
 
     def row(self, log: str, position: int) -> LogRow | None: ...
 
     def rows(self, log: str, positions: Sequence[int]) -> list[LogRow]:
-        """Those that there are, in order."""
+        """The existing rows among these positions, in order."""
         ...
 
     def head(self, log: str) -> int:
@@ -44,13 +45,14 @@ class LedgerStore(Protocol):
         ...
 
     def count_after(self, log: str, position: int) -> int:
-        """How many rows of the log are after that position."""
+        """The number of rows of the log after that position."""
         ...
 
     def appended(self, log: str) -> Appended: ...
 
     def append(self, log: str, size: int, entries: bytes) -> Appended:
-        """Append to the table that has `size` entries, entries and position in one transaction. Raises LedgerMoved."""
+        """Append entries to the table that has `size` entries, with the position, in one transaction. Raises
+        LedgerMoved."""
         ...
 
     def entries(self, log: str, first: int, count: int) -> bytes:
@@ -58,7 +60,7 @@ class LedgerStore(Protocol):
         ...
 
     def keep_checkpoint(self, number: int, signed: bytes) -> None:
-        """A copy beside the archive's; one that is kept stays as it is."""
+        """Store a copy of the archive's checkpoint. An existing copy is not changed."""
         ...
 
     def checkpoint(self, number: int) -> bytes | None: ...

@@ -1,4 +1,4 @@
-"""Alerts: what a person should know, raised and cleared by name and subject."""
+"""Alerts for operators, raised and cleared by name and subject."""
 
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
@@ -24,14 +24,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertPlace(NamedTuple):
-    """Where an alert stands in the list; it never moves."""
+    """The position of an alert in the list; it never changes."""
 
     raised_at: datetime
     alert_id: int
 
 
 class AlertRegistry(Protocol):
-    """The one register of alerts, used by every module (synchronous)."""
+    """The only register of alerts, used by every module (synchronous)."""
 
     def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
         """Open the alert, or refresh the open one. An unknown name raises KeyError."""
@@ -42,15 +42,15 @@ class AlertRegistry(Protocol):
         ...
 
     def open_by_name(self) -> dict[str, int]:
-        """How many are open of each name that has one."""
+        """The number of open alerts of each name that has one."""
         ...
 
     def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
-        """Open ones about `subject` or a part of it (`subject/part`), the newest first."""
+        """Open alerts about `subject` or a part of it (`subject/part`), the newest first."""
         ...
 
     def listed(
         self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
     ) -> list[Alert]:
-        """The newest first; `after`: the last of the page before."""
+        """The newest first; `after`: the last entry of the previous page."""
         ...

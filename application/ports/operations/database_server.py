@@ -1,4 +1,4 @@
-"""Which server the database is on: after a failover it is another one."""
+"""Which server the database runs on: it changes with a failover."""
 
 from typing import Protocol
 
@@ -6,12 +6,12 @@ import msgspec
 
 
 class ServerPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where writes go to. Two places are equal exactly if nothing failed over in between."""
+    """The server that takes writes. Two identities are equal exactly if no failover happened in between."""
 
     address: str
-    """Host and port as the server itself knows them."""
+    """Host and port as the server itself reports them."""
     timeline: int
-    """Counted up with each promotion of a standby."""
+    """Incremented by each promotion of a standby."""
 
 
 class DatabaseServer(Protocol):

@@ -1,4 +1,4 @@
-"""Dead letters: work that could not be done, kept with its reason until a person decides."""
+"""Dead letters: work that could not be done, stored with its reason until a person decides."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ DeadLetterStatus = Literal["open", "replayed", "discarded"]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One parked piece of work. `dead_letter_id` is derived from the work, so parking twice keeps one."""
+    """One parked piece of work. `dead_letter_id` is derived from the work, so parking it twice stores one."""
 
     dead_letter_id: UUID
     queue: DeadLetterQueue
@@ -28,14 +28,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LetterPlace(NamedTuple):
-    """Where a letter stands in the list; it never moves."""
+    """The position of a dead letter in the list; it never changes."""
 
     parked_at: datetime
     dead_letter_id: UUID
 
 
 class OpenLetters(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of one queue nobody has decided yet."""
+    """The undecided dead letters of one queue."""
 
     queue: DeadLetterQueue
     open: int
@@ -51,14 +51,14 @@ class DeadLetterDecided(ValueError):
 
 
 class DeadLetters(Protocol):
-    """The one store of dead letters, used by every module (synchronous)."""
+    """The only store of dead letters, used by every module (synchronous)."""
 
     def park(self, letter: DeadLetter) -> None:
-        """Keep `letter`; parking the same id again changes nothing."""
+        """Store `letter`. Parking the same id again changes nothing."""
         ...
 
     def park_all(self, letters: Sequence[DeadLetter]) -> None:
-        """As `park` of each of them, at the cost of one; all of them are kept, or none."""
+        """Like `park` for each of them, at the cost of one. Stores all of them, or none."""
         ...
 
     def listed(
@@ -69,7 +69,7 @@ class DeadLetters(Protocol):
         limit: int = 100,
         after: LetterPlace | None = None,
     ) -> list[DeadLetter]:
-        """The newest first; `after`: the last of the page before."""
+        """The newest first; `after`: the last entry of the previous page."""
         ...
 
     def open_before(
@@ -80,14 +80,14 @@ class DeadLetters(Protocol):
         after: DeadLetter | None = None,
         limit: int = 1_000,
     ) -> list[DeadLetter]:
-        """Those of `queues` parked at `moment` or before that nobody has decided yet; the oldest first.
+        """Undecided dead letters of `queues` parked at `moment` or before; the oldest first.
 
-        `after`: the last of the page before, decided meanwhile or not.
+        `after`: the last entry of the previous page, even if it was decided in the meantime.
         """
         ...
 
     def open_by_queue(self) -> list[OpenLetters]:
-        """Of every queue that has any, by name."""
+        """Every queue that has undecided dead letters, by name."""
         ...
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:

@@ -1,4 +1,4 @@
-"""What can be asked about a running system: queues, rebuilds, sessions and locks."""
+"""The state of a running system: queues, rebuilds, sessions and locks."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ QueueName = Literal["bms_commands", "callbacks", "telemetry"]
 
 
 class QueuesUnavailable(ConnectionError):
-    """The queues cannot be asked now."""
+    """The queues cannot be queried now."""
 
 
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,27 +18,28 @@ class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
 
     name: QueueName
     waiting: int
-    """Messages that nobody has acknowledged yet, those in somebody's hands included."""
+    """Unacknowledged messages, including those that are being processed."""
     bytes: int
-    """What the stream holds; of telemetry also what waits only for the archive."""
+    """The size of the stream; for telemetry including messages that only wait for the archive."""
     most_bytes: int | None
-    """Where it is full; None: unbounded."""
+    """The size limit; None: unbounded."""
     oldest_s: float | None
-    """Wall seconds for which the oldest waits; None: nothing waits, or the queue does not know."""
+    """The age of the oldest waiting message in wall seconds; None: nothing waits, or the age is not
+    available."""
 
 
 class Queues(Protocol):
     async def depths(self) -> tuple[QueueDepth, ...]:
-        """Those that there are. Raises QueuesUnavailable."""
+        """The queues that exist. Raises QueuesUnavailable."""
         ...
 
 
 class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
-    """A read model that is being made anew, beside the live one."""
+    """A read model that is being rebuilt beside the live one."""
 
     name: str
     position: int
-    """How far the log is folded."""
+    """How far the log is applied."""
     up_to: int
     domain_events: int
     rows: int
@@ -49,13 +50,13 @@ class SystemState(Protocol):
     """Synchronous. Every method raises OperationsUnavailable."""
 
     def rebuilds(self) -> list[Rebuild]:
-        """Those begun and not ended, be it that they wait for somebody to go on with them."""
+        """Rebuilds that were begun and have not ended, including interrupted ones."""
         ...
 
     def sessions(self) -> Mapping[str, int]:
-        """How many sessions of ours the database has, by the name that they give themselves."""
+        """The number of our database sessions, by application name."""
         ...
 
     def held(self, locks: Collection[str]) -> frozenset[str]:
-        """Those of the named locks (application.ports.coordination.locks) that somebody holds."""
+        """Those of the named locks (application.ports.coordination.locks) that are held."""
         ...

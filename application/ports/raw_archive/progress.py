@@ -1,4 +1,4 @@
-"""How far the raw archive is, told to those who cannot ask the log and the archive themselves."""
+"""The progress of the raw archive, reported to processes that cannot query the log and the archive."""
 
 from datetime import datetime
 from typing import Protocol
@@ -7,14 +7,14 @@ import msgspec
 
 
 class ArchiveProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one partition; derived from manifest and log, so that it may be lost."""
+    """The progress of one partition. It is derived from manifest and log, so it may be lost."""
 
     partition: int
     log_id: str
     stream_seq: int
     """Archived up to here."""
     archived_through: datetime
-    """Everything that the log took before is in the archive."""
+    """Everything that the log received before this moment is in the archive."""
     waiting: int
     """Messages that are not archived yet."""
     objects: int
@@ -31,5 +31,5 @@ class RawArchiveProgress(Protocol):
         ...
 
     def archived_through(self) -> datetime | None:
-        """Up to when everything that was received is in the archive; None: nothing is known to be."""
+        """The moment up to which everything received is in the archive; None: nothing is archived."""
         ...

@@ -1,4 +1,4 @@
-"""The telemetry log as those see it who take nothing off it: every message as it stands there, from any sequence on."""
+"""Read-only access to the telemetry log: every message, from any sequence on."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,35 +12,36 @@ class RawMessage(msgspec.Struct, frozen=True, array_like=True):
 
     stream_seq: int
     logged_at: datetime
-    """When the log took it, by the system's clock, UTC."""
+    """When the log received it, by the system's clock, UTC."""
     message_id: str | None
     traceparent: str | None
     body: bytes
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """What stands in one partition behind a sequence."""
+    """The messages of one partition after a sequence."""
 
     messages: int
     oldest_at: datetime
-    """When the log took the first of them."""
+    """When the log received the first of them."""
 
 
 class RawLog(Protocol):
     """Partitions are numbered as in domain.telemetry.meter_reading. Every method raises StreamUnavailable."""
 
     async def log_id(self) -> str:
-        """Another one once the log was made anew and its sequences begin again."""
+        """Changes when the log is created again and its sequences restart."""
         ...
 
     async def waiting(self, partition: int, after_seq: int) -> Waiting | None:
-        """None: nothing stands behind `after_seq`."""
+        """The messages after `after_seq`; None: there are none."""
         ...
 
     async def oldest_unprocessed(self, partition: int) -> datetime | None:
-        """When the log took the oldest message that no aggregate worker has acknowledged; None: there is none."""
+        """When the log received the oldest message that no aggregate worker has acknowledged; None: there is
+        none."""
         ...
 
     async def read(self, partition: int, after_seq: int, *, limit: int) -> Sequence[RawMessage]:
-        """The next messages behind `after_seq`, in order and without a gap; none at the end of the log."""
+        """The next messages after `after_seq`, in order and without a gap; empty at the end of the log."""
         ...

@@ -1,4 +1,4 @@
-"""The meter feed: where meters' messages come from."""
+"""The meter feed port: the source of meters' messages."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,43 +7,43 @@ from typing import Protocol
 import msgspec
 
 MAX_PAYLOAD_BYTES = 65_536
-"""A feed hands over no more of a longer message, and keeps no more of it in memory."""
+"""A feed hands over at most this much of a longer message, and holds no more of it in memory."""
 
 Kept = Callable[[], None]
-"""Says that a message is kept for good; called at most once, from the feed's own event loop."""
+"""Confirms that a message is stored durably; called at most once, from the feed's own event loop."""
 
 
 class MeterMessage(msgspec.Struct, frozen=True, gc=False):
-    """One message as it came."""
+    """One message as received."""
 
     topic: str
     payload: bytes
-    """Cut off somewhere beyond MAX_PAYLOAD_BYTES where the message is longer."""
+    """Truncated somewhere beyond MAX_PAYLOAD_BYTES where the message is longer."""
     size: int
-    """Of the whole payload, in bytes."""
+    """Size of the whole payload, in bytes."""
     traceparent: str | None = None
     """As the transport carried it, beside the payload."""
 
 
 class MessageTaker(Protocol):
-    """Who takes the messages of a feed."""
+    """The consumer of a feed's messages."""
 
     def has_room(self) -> bool:
-        """Whether another message may be handed over now. It is asked before each."""
+        """Whether another message may be handed over now. The feed calls it before each message."""
         ...
 
     def take(self, message: MeterMessage, kept: Kept) -> None:
-        """Returns at once; `kept` is called once the message is kept for good, or never."""
+        """Returns at once; `kept` is called once the message is stored durably, or never."""
         ...
 
 
 class MeterFeed(Protocol):
-    """Acknowledges a message to its sender only after it was called kept."""
+    """Acknowledges a message to its sender only after its consumer confirmed it."""
 
     async def run(self, taker: MessageTaker, stop: asyncio.Event) -> None:
-        """Hand every message to `taker` until `stop`; reconnects by itself.
+        """Hand every message to `taker` until `stop` is set; reconnects by itself.
 
-        While `taker` has no room nothing is read, so that what waits stays with the broker. A message that was not
-        kept is sent again by the broker later; one that was kept may be, too.
+        While `taker` has no room nothing is read, so that messages wait in the broker. The broker sends an
+        unconfirmed message again later; it may repeat a confirmed one too.
         """
         ...

@@ -1,4 +1,4 @@
-"""What single meters said of their power, for those who look closer than rollups do."""
+"""The power values of single meters, for queries that are finer than rollups."""
 
 from typing import Protocol
 
@@ -7,9 +7,10 @@ from domain.time_series.windows import TimeWindow
 
 
 class MeterPowersView(Protocol):
-    """Synchronous. As old as raw readings are kept."""
+    """Synchronous. Reaches back as far as raw readings are retained."""
 
     def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
-        """Of each meter that said anything from a day before `window` to its end: its usable powers from LOOK_BACK_S
-        (domain.telemetry.facility_rollups) before the window to its end. Raises TelemetryStoreUnavailable."""
+        """For each meter with readings from a day before `window` to its end: its usable power values from
+        LOOK_BACK_S (domain.telemetry.facility_rollups) before the window to its end. Raises
+        TelemetryStoreUnavailable."""
         ...

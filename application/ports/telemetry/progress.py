@@ -1,7 +1,8 @@
-"""What must change together while telemetry is stored, kept for stores that have no transactions of their own.
+"""Telemetry progress for stores that have no transactions: the data that must change together.
 
-Such a store takes the rows first: writing the same rows again does no harm. What follows from them is told here, at
-once and last; whoever dies in between has stored rows that nobody knows of, and the log hands them out again.
+Such a store writes the rows first; writing the same rows again does no harm. Progress is recorded last, in
+one transaction. A process that dies in between has stored rows without recording them, and the log delivers
+them again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Quarter = tuple[str, datetime]
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """A quarter-hour that became another after it was settled; None: not known."""
+    """A quarter-hour that changed after it was finalized; None: not available."""
 
     facility_id: str
     starts_at: datetime
@@ -29,22 +30,22 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionProgress(Protocol):
-    """Of one partition, inside a block of TelemetryProgress.moving."""
+    """The progress of one partition, inside a block of TelemetryProgress.moving."""
 
     def note(self, quarters: Sequence[Quarter]) -> None:
-        """These have news in them."""
+        """Mark these quarter-hours as dirty: they have readings that are not in their rollups yet."""
         ...
 
     def move(self, stream_seq: int) -> None:
-        """Stored up to there; it never moves back."""
+        """Record that everything up to `stream_seq` is stored. A position never moves back."""
         ...
 
     def due(self, started_before: datetime, *, limit: int) -> list[Quarter]:
-        """Those with news in them that started then or before, the oldest first."""
+        """Dirty quarter-hours that started at `started_before` or earlier, the oldest first."""
         ...
 
     def settled(self, quarters: Sequence[Quarter], corrected: Sequence[Correction], *, at: datetime) -> None:
-        """These have no more news in them, and some became others."""
+        """Mark these quarter-hours as finalized, with the corrections among them."""
         ...
 
 
@@ -52,18 +53,18 @@ class TelemetryProgress(Protocol):
     """Synchronous. Every method raises TelemetryStoreUnavailable."""
 
     def position(self, partition: int) -> int:
-        """The last sequence stored, 0 before the first."""
+        """The last stored sequence; 0 before the first."""
         ...
 
     def moving(self, partition: int) -> AbstractContextManager[PartitionProgress]:
-        """The only block of all processes that writes or settles `partition`. What it tells holds once it has ended
-        without an error, all of it at once."""
+        """The only block, over all processes, that writes or finalizes `partition`. Its changes take effect
+        together when the block ends without an error."""
         ...
 
     def unsettled(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> list[Quarter]:
-        """The facilities' quarter-hours with news in them that start in a time."""
+        """The facilities' dirty quarter-hours that start within a time range."""
         ...
 
     def corrections_after(self, correction_id: int, *, limit: int) -> list[CorrectedInterval]:

@@ -1,4 +1,4 @@
-"""What a telemetry store holds of single readings, counted: for those who know what it should hold."""
+"""Counts of single readings in a telemetry store, to compare with what it should hold."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,12 +8,13 @@ import msgspec
 
 
 class MeterSeqs(msgspec.Struct, frozen=True, kw_only=True):
-    """The readings of one meter, as rows and as distinct sequence numbers. Rows without a number do not count."""
+    """The readings of one meter, as rows and as distinct sequence numbers. Rows without a number do not
+    count."""
 
     facility_id: str
     meter_id: str
     rows: int
-    """A repeat may stand beside its reading until their quarter-hour is settled, and is no row until then."""
+    """Until its quarter-hour is finalized, a repeated reading may be stored twice; only one of them counts."""
     distinct_seqs: int
     lowest_seq: int
     highest_seq: int
@@ -25,18 +26,18 @@ class RolledUp(msgspec.Struct, frozen=True, kw_only=True):
     facility_id: str
     starts_at: datetime
     moments: int
-    """Of its meters, that something is stored of: each is one reading, however often it came."""
+    """The distinct times at which its meters have a stored reading; a repeated reading counts once."""
     counted: int
-    """Readings that its rollups say they are made of, as a reader is told."""
+    """The readings that its rollups contain, as a reader sees them."""
 
 
 class StoredReadings(Protocol):
-    """Synchronous; a count takes as long as reading the rows does. Every method raises TelemetryStoreUnavailable."""
+    """Synchronous. A count takes as long as reading the rows. Every method raises TelemetryStoreUnavailable."""
 
     def seqs(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[MeterSeqs]:
-        """Of every meter of the facilities whose ids begin so: readings with `since` <= ts <= `until`."""
+        """Every meter of the facilities with this id prefix: readings with `since` <= ts <= `until`."""
         ...
 
     def rolled_up(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[RolledUp]:
-        """Of the facilities whose ids begin so: the quarter-hours that `since` .. `until` lie in, as a whole."""
+        """The whole quarter-hours that `since` .. `until` touch, of the facilities with this id prefix."""
         ...

@@ -1,4 +1,4 @@
-"""How far settling is behind: quarter-hours with news in them that are over, and not written down yet."""
+"""The delay of rollup finalization: dirty quarter-hours that are over and not finalized yet."""
 
 from datetime import datetime
 from typing import Protocol
@@ -7,12 +7,12 @@ import msgspec
 
 
 class SettlingBehind(msgspec.Struct, frozen=True, kw_only=True):
-    """The quarter-hour that has waited longest, and how many wait."""
+    """The quarter-hour that has waited longest, and the number that wait."""
 
     facility_id: str
     starts_at: datetime
     waits_s: float
-    """Wall seconds since it could have been settled: it was over then, and its news had come."""
+    """Wall seconds since it could have been finalized: it was over, and its readings had arrived."""
     waiting: int
 
 
@@ -20,7 +20,8 @@ class FinalizingLag(Protocol):
     """Synchronous."""
 
     def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
-        """None where nothing waits. `wall_s_per_s` is how long a second of the clock that says `now` takes on the wall.
+        """None where nothing waits. `wall_s_per_s` is the length in wall seconds of one second of the clock
+        of `now`.
 
         Raises TelemetryStoreUnavailable.
         """

@@ -1,4 +1,4 @@
-"""What readings are rolled up to: power and energy of facilities by minute, quarter-hour and hour, in UTC."""
+"""Rollups of readings: power and energy of facilities by minute, quarter-hour and hour, in UTC."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,13 +13,13 @@ STEPS_S = (60, 900, 3600)
 
 
 class CorrectedInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """A quarter-hour of a facility that became another after it had been settled, or was settled long after its end.
+    """A quarter-hour of a facility that changed after it was finalized, or was finalized long after its end.
 
-    None: the mean or the energy is not known.
+    None: the mean or the energy is not available.
     """
 
     correction_id: int
-    """Rises; the order in which they became true."""
+    """Rises in the order in which the corrections took effect."""
     facility_id: str
     starts_at: datetime
     old_mean_kw: float | None
@@ -30,35 +30,35 @@ class CorrectedInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round of settling did, in quarter-hours of facilities."""
+    """The result of one finalizing round, in quarter-hours of facilities."""
 
     quarters: int = 0
     corrected: int = 0
     more: bool = False
-    """Whether others were left for their many readings: they are due at once."""
+    """Whether some were left out because of their many readings: they are due at once."""
 
 
 class TelemetryRollups(Protocol):
     """Synchronous. Every method raises TelemetryStoreUnavailable when the store cannot answer.
 
-    Readers see each stored reading at once: quarter-hours with news in them are computed when somebody asks. Settling
-    writes them down once nothing more is to be expected, and again after late and corrected readings.
+    Readers see each stored reading at once: dirty quarter-hours are computed on request. Finalizing stores
+    the rollups once no more readings are expected, and again after late and corrected readings.
     """
 
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
-        """The rollups that lie in `window`, of 60, 900 or 3,600 s, in order; a step without any reading is left out.
+        """The rollups within `window`, of 60, 900 or 3,600 s, in order. A step without readings is left out.
 
         Raises NotAligned for another step.
         """
         ...
 
     def settle(self, partition: int, *, limit: int) -> Settled:
-        """Write down at most `limit` quarter-hours of the partition's facilities that are over and have news.
+        """Store the rollups of at most `limit` dirty quarter-hours of the partition that are over.
 
         Fewer where these have more readings than one transaction may hold.
         """
         ...
 
     def corrections_after(self, correction_id: int, *, limit: int) -> Sequence[CorrectedInterval]:
-        """What was corrected since, the oldest first."""
+        """Corrections after `correction_id`, the oldest first."""
         ...

@@ -15,11 +15,11 @@ from domain.time_series.windows import IntervalSeries, TimeWindow
 
 
 class TelemetryStoreUnavailable(ConnectionError):
-    """The store cannot be reached or is not set up; the same call may succeed later."""
+    """The store cannot be reached or is not set up. The same call may succeed later."""
 
 
 class ReadingsRefused(ValueError):
-    """The store will never take these rows as they are; the text says why."""
+    """The store will never accept these rows. The text says why."""
 
 
 class MeterValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,18 +34,18 @@ class MeterValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurrentValue(msgspec.Struct, frozen=True, kw_only=True):
-    """What a facility draws now, as far as its meters say; a meter silent for a day is left out."""
+    """The present power of a facility by its meters. A meter that was silent for a day is left out."""
 
     facility_id: str
     kw: float | None
-    """Sum over its meters; None while one of them has not said its power."""
+    """Sum over its meters; None while one of them has not reported its power."""
     measured_at: datetime
-    """Of the oldest value in the sum; without a sum, of the newest reading."""
+    """The time of the oldest value in the sum; without a sum, of the newest reading."""
     meters: tuple[MeterValue, ...]
 
     @classmethod
     def of(cls, facility_id: str, meters: Sequence[MeterValue]) -> Self:
-        """Out of its meters' values, at least one."""
+        """Combine the values of its meters, at least one."""
         newest = max(m.newest_reading_at for m in meters)
         active = tuple(m for m in meters if m.newest_reading_at >= newest - RETIRED_AFTER)
         known = [(m.kw, m.measured_at) for m in active if m.kw is not None and m.measured_at is not None]
@@ -56,11 +56,11 @@ class CurrentValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedIntervals(msgspec.Struct, frozen=True, eq=False):
-    """History in columns of one length; (facility, start, step) is unique."""
+    """Imported history in columns of one length; (facility, start, step) is unique."""
 
     facility_ids: tuple[str, ...]
     facility_index: NDArray[np.int64]
-    """Into `facility_ids`."""
+    """Index into `facility_ids`."""
     starts_at_s: NDArray[np.int64]
     """Unix seconds, start of the interval."""
     step_s: NDArray[np.int64]
@@ -74,7 +74,7 @@ class ImportedIntervals(msgspec.Struct, frozen=True, eq=False):
 
 
 class ImportOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did to the store, in intervals."""
+    """The effect of an import on the store, in intervals."""
 
     added: int
     changed: int
@@ -85,13 +85,13 @@ class TelemetryStore(Protocol):
     """Synchronous. Every method raises TelemetryStoreUnavailable when the store cannot answer."""
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
-        """Store what is not yet known by (time, meter), correct intervals and current values, and note that `partition`
-        is stored up to `stream_seq`: all in one transaction.
+        """Store readings that are new by (time, meter), update intervals and current values, and record that
+        `partition` is stored up to `stream_seq`; all in one transaction.
 
-        The number of readings added. A repeat changes nothing for any reader; one of a quarter-hour that is not settled
-        yet may be counted.
+        Returns the number of readings added. A repeated reading changes nothing for any reader; in a
+        quarter-hour that is not finalized it may be counted.
 
-        Raises ReadingsRefused when the store will never take them.
+        Raises ReadingsRefused when the store will never accept them.
         """
         ...
 
@@ -100,22 +100,24 @@ class TelemetryStore(Protocol):
         ...
 
     def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
-        """In the order asked; facilities without any reading are left out."""
+        """In the order of `facility_ids`; facilities without any reading are left out."""
         ...
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
-        """When each facility's data ends (reading, or end of an imported value); none known: left out."""
+        """The end of each facility's data (a reading, or the end of an imported value). Facilities without
+        data are left out."""
         ...
 
     def newest_reading_at(self, facility_id: str) -> datetime | None:
-        """As `newest_readings_at`, for one."""
+        """Like `newest_readings_at`, for one facility."""
         ...
 
     def interval_series_of(
         self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
     ) -> IntervalBlock:
-        """Mean kW, temperature and coverage of many facilities in one round trip (domain.time_series.interval_block
-        says which stored interval counts). Raises NotAligned where the window is no whole number of steps."""
+        """Mean kW, temperature and coverage of many facilities in one round trip
+        (domain.time_series.interval_block says which stored interval counts). Raises NotAligned where the
+        window is not a whole number of steps."""
         ...
 
     def interval_series(
@@ -125,16 +127,16 @@ class TelemetryStore(Protocol):
         ...
 
     def coverage(self, facility_id: str, window: TimeWindow) -> float:
-        """The share of `window` that is covered by readings, %; whole quarter-hours. Raises NotAligned."""
+        """The share of `window` that readings cover, in %; whole quarter-hours. Raises NotAligned."""
         ...
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
-        """Store history beside what meters said, never over it; the same import again changes nothing.
+        """Store imported history beside the metered data, never over it. Repeating an import changes nothing.
 
         Raises ReadingsRefused.
         """
         ...
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
-        """Make room for readings of the UTC days from `days_from` through `days_to`."""
+        """Create storage for readings of the UTC days from `days_from` through `days_to`."""
         ...

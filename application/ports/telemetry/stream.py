@@ -1,4 +1,5 @@
-"""The telemetry log: packed readings between ingest and aggregate, one ordered partition per few facilities.
+"""The telemetry log: packed readings between ingest and aggregate, in ordered partitions of a few facilities
+each.
 
 Partitions are numbered as in domain.telemetry.meter_reading, `MALFORMED` included.
 """
@@ -10,11 +11,11 @@ import msgspec
 
 
 class StreamUnavailable(ConnectionError):
-    """The log cannot be reached, or did not confirm in time; publish again with the same message id."""
+    """The log cannot be reached, or did not confirm in time. Publish again with the same message id."""
 
 
 class StreamFull(StreamUnavailable):
-    """The log refuses more: what it holds is not yet stored."""
+    """The log refuses more messages until those in it are stored."""
 
 
 class StreamedBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,14 +24,14 @@ class StreamedBatch(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     stream_seq: int
     deliveries: int
-    """How often it was handed out, this time included."""
+    """The number of deliveries, including this one."""
     body: bytes
     reply_to: str
-    """Where its acknowledgement goes."""
+    """The subject that its acknowledgement is sent to."""
     left: int = 0
-    """How many messages of the partition were still to be handed out after it, when it was."""
+    """The number of later messages of the partition that were undelivered at its delivery."""
     connection: int = 0
-    """Over which of our connections it came: the adapter's own numbers."""
+    """The connection that it came over, by the adapter's own numbering."""
 
 
 class StreamFill(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,33 +50,35 @@ class TelemetryStream(Protocol):
     async def publish(
         self, partition: int, body: bytes, *, message_id: str, traceparent: str | None = None
     ) -> int:
-        """Append; returns only once the log holds it, with its sequence. The same id again (within two
-        minutes) is kept once. Raises StreamFull."""
+        """Append a message; returns its sequence once the log has stored it. The same id again (within two
+        minutes) is stored once. Raises StreamFull."""
         ...
 
     async def pull(self, partition: int, *, limit: int, timeout_s: float) -> Sequence[StreamedBatch]:
-        """The next messages of `partition` in order, none after `timeout_s` wall seconds. What is not
-        acknowledged is handed out again."""
+        """The next messages of `partition` in order; empty after `timeout_s` wall seconds. Unacknowledged
+        messages are delivered again."""
         ...
 
     async def let_go(self, partition: int) -> None:
-        """Take nothing more of it: what was handed out to here and not pulled yet is handed out to others at once."""
+        """Stop consuming a partition. Messages delivered to this process and not pulled yet go to other
+        processes at once."""
         ...
 
     async def acknowledge(self, batch: StreamedBatch) -> None:
-        """Done with `batch`: it is not handed out again."""
+        """Finish `batch`: it is not delivered again."""
         ...
 
     async def acknowledge_all(self, batches: Sequence[StreamedBatch]) -> None:
-        """As `acknowledge`, for several at the cost of one; where it raises, some of them may come again."""
+        """Like `acknowledge`, for several at the cost of one. Where it raises, some of them may be delivered
+        again."""
         ...
 
     async def still_working(self, batch: StreamedBatch) -> None:
-        """Keep `batch` from being handed out again yet."""
+        """Restart the time-out of `batch`, so that it is not delivered again yet."""
         ...
 
     async def hand_back(self, batch: StreamedBatch) -> None:
-        """Nobody works on `batch` here any more: it is handed out again at once."""
+        """Return `batch` unprocessed: it is delivered again at once."""
         ...
 
     async def fill(self) -> StreamFill:
@@ -83,6 +86,6 @@ class TelemetryStream(Protocol):
         ...
 
     async def trim(self, archived: Mapping[int, int] | None = None) -> None:
-        """Drop the messages that every consumer has acknowledged, to make room; where `archived` says up to which
-        sequence each partition is in the archive, none behind it. A log that is archived drops nothing without."""
+        """Delete messages that every consumer has acknowledged. `archived` limits this to the archived
+        sequence of each partition. A log that is archived deletes nothing without it."""
         ...

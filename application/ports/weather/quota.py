@@ -6,17 +6,17 @@ import msgspec
 
 
 class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of asking for one call."""
+    """The result of asking for one call."""
 
     allowed: bool
     retry_after_s: float = 0.0
-    """Clock seconds until one will be allowed; 0 where it is."""
+    """Clock seconds until a call is allowed; 0 where one is allowed now."""
     used: int
-    """Calls of this calendar month (UTC), one that was allowed just now among them."""
+    """Calls of this calendar month (UTC), including one that was just allowed."""
     quota: int
     """Calls a month that the contract allows."""
     shared: bool = True
-    """Whether all processes were counted; False while what they share is down."""
+    """Whether the calls of all processes were counted; False while the shared counter is unavailable."""
 
     @property
     def used_share(self) -> float:
@@ -24,12 +24,12 @@ class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeatherQuota(Protocol):
-    """A token bucket below the quota: never more calls in any 31 days than it allows."""
+    """A token bucket below the quota: never more calls in any 31 days than the quota allows."""
 
     async def take(self) -> QuotaUse:
-        """Ask for one call, before every try. Never raises for an outside system that is down."""
+        """Ask for one call, before every try. Never raises when an external system is unavailable."""
         ...
 
     async def standing(self) -> QuotaUse:
-        """What `take` would say now, without taking anything; likewise never raises."""
+        """What `take` would return now, without taking a call. Never raises either."""
         ...
