@@ -54,7 +54,7 @@ test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile -m "not chaos and not slow" $(TESTS)
 
 quick: $(VENV)/.tests
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadfile -m "not chaos and not slow and not servers" \
+	IN_SMALL=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not chaos and not slow" \
 		tests/unit tests/property tests/architecture
 
 bench: $(VENV)/.tests

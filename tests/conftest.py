@@ -12,13 +12,15 @@ from tests import servers
 from tests.debian_packages import debian_command_path
 from tests.influxdb_server import InfluxServer, influxdb_server
 from tests.servers import Database, PostgresServer
+from tests.sizes import IN_SMALL, examples
 
 DebianCommand = Callable[[str], Path]
 
 # Deadlines of single examples would be timing asserts; CI draws the same examples every time.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+settings.register_profile("small", deadline=None, derandomize=True, max_examples=examples(100))
+settings.load_profile("small" if IN_SMALL else "ci" if os.environ.get("CI") else "dev")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from domain.baseline import TooFewBaselineDays, compute_baseline, rule_named
 from domain.time_series.windows import IntervalSeries, TimeWindow
+from tests.sizes import examples
 
 ZONES = ("UTC", "Europe/London", "America/Los_Angeles", "Asia/Kolkata", "Australia/Sydney")
 Table = dict[tuple[date, int], float | None]
@@ -53,7 +54,7 @@ def reference(
     return days, [mean([(d, h) for d in days]) for h in event_hours], factor
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
     day=st.dates(date(2025, 3, 1), date(2026, 12, 28)),
@@ -93,7 +94,7 @@ def test_it_agrees_with_a_table_of_local_days_and_hours(
             assert interval.delivered_kw == pytest.approx(interval.adjusted_kw - interval.metered_kw)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     scale=st.floats(0.01, 1_000),
     method=st.sampled_from(["caiso-10-in-10", "high-4-of-5", "high-5-of-10", "mid-8-of-10", "x-of-y"]),
@@ -114,7 +115,7 @@ def test_a_meter_in_other_units_gives_the_same_days_and_a_scaled_baseline(
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_happens_after_the_window_or_in_it_does_not_move_the_baseline(seed: int) -> None:
     uniform = np.random.default_rng(seed).uniform

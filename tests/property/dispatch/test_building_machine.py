@@ -12,6 +12,7 @@ from application.facility.portfolio_entries import ZoneEntry
 from application.ports.dispatch.building_control import Phase, Setpoint, ZoneCommand
 from interfaces.simulators.bms.building import Building, Refusal
 from interfaces.simulators.bms.journal import JournalEntry, curtailed_zones, duplicate_actions
+from tests.sizes import examples
 
 START = datetime(2026, 7, 14, 12, tzinfo=UTC)
 NORMAL = Setpoint(value=22.0, unit="celsius")
@@ -133,4 +134,4 @@ class BuildingMachine(RuleBasedStateMachine):
 
 
 TestBuildingMachine = BuildingMachine.TestCase
-TestBuildingMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBuildingMachine.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

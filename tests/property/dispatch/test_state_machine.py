@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from domain.dispatch import DispatchStatus
 from domain.dr_event import DREventStatus
 from domain.errors import DomainError
+from tests.sizes import examples
 from tests.walks import DispatchWalk, DREventWalk, Walk, dispatch_walk, dr_event_walk
 
 DR_EVENT_TABLE = """
@@ -435,6 +436,6 @@ class DispatchRandomWalk(RandomWalk):
 
 
 TestDREventRandomWalk = DREventRandomWalk.TestCase
-TestDREventRandomWalk.settings = settings(max_examples=60, stateful_step_count=30)
+TestDREventRandomWalk.settings = settings(max_examples=examples(60), stateful_step_count=30)
 TestDispatchRandomWalk = DispatchRandomWalk.TestCase
-TestDispatchRandomWalk.settings = settings(max_examples=100, stateful_step_count=40)
+TestDispatchRandomWalk.settings = settings(max_examples=examples(100), stateful_step_count=40)

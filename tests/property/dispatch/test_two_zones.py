@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from domain.dispatch import CommandRecord, DispatchState, Phase, Setpoint
 from domain.errors import DomainError
+from tests.sizes import examples
 from tests.walks import DispatchWalk, dispatch_walk
 
 ZONES = ("hall", "roof")
@@ -109,4 +110,4 @@ class TwoZones(RuleBasedStateMachine):
 
 
 TestTwoZones = TwoZones.TestCase
-TestTwoZones.settings = settings(max_examples=150, stateful_step_count=40)
+TestTwoZones.settings = settings(max_examples=examples(150), stateful_step_count=40)

@@ -16,6 +16,7 @@ from domain.event_sourcing.snapshot import Snapshot, state_type
 from domain.facility import Facility
 from tests.architecture.topics import current_topics
 from tests.made_up import NOW
+from tests.sizes import examples
 from tests.strategies import MOMENTS, structs_of
 
 AGGREGATES = (*demand_response.AGGREGATES, *forecasts.AGGREGATES)
@@ -30,7 +31,7 @@ def written_and_read(stored: Any) -> Any:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_a_domain_event_is_read_back_as_it_was(topic: str, data: st.DataObject) -> None:
     drawn = data.draw(structs_of(resolve_topic(topic)))
@@ -41,7 +42,7 @@ def test_a_domain_event_is_read_back_as_it_was(topic: str, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(data=st.data())
 def test_its_place_stands_beside_it_and_not_in_it(topic: str, data: st.DataObject) -> None:
     """The stream and the version are columns; the rest is one JSON object with every other field."""
@@ -52,7 +53,7 @@ def test_its_place_stands_beside_it_and_not_in_it(topic: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("kind", AGGREGATES, ids=lambda kind: kind.__name__)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_a_snapshot_gives_back_the_state(kind: Any, data: st.DataObject) -> None:
     """Every field with its type: what is a datetime stays one, what is a set stays one."""

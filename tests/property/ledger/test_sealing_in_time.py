@@ -19,6 +19,7 @@ from domain.ledger.entries import DEMAND_RESPONSE, LOGS, LogRow
 from tests.fakes.archive import FakeArchive
 from tests.fakes.ledger.signer import FakeCheckpointSigner
 from tests.fakes.ledger.store import FakeLedgerStore
+from tests.sizes import examples
 
 SEAL_WITHIN_S = 10.0
 HEARTBEAT_S = 1.0
@@ -100,7 +101,7 @@ class Simulation:
     slow_s=st.floats(0.001, MOST_SLOW_S),
     batch=st.sampled_from([1, 7, 5_000]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_whatever_is_recorded_is_sealed_within_ten_seconds(
     arrivals: list[float], slow_s: float, batch: int
 ) -> None:
@@ -118,7 +119,7 @@ def test_whatever_is_recorded_is_sealed_within_ten_seconds(
 
 
 @given(slow_s=st.floats(0.001, MOST_SLOW_S))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_while_something_is_recorded_checkpoints_are_at_most_ten_seconds_apart(slow_s: float) -> None:
     simulation = Simulation(slow_s, 5_000)
     simulation.run([number * 0.25 for number in range(400)], until_s=100.0)
@@ -137,7 +138,7 @@ def test_where_nothing_is_recorded_nothing_is_signed() -> None:
 
 
 @given(away=st.tuples(st.floats(0.0, 60.0), st.floats(1.0, 60.0)), arrivals=st.lists(st.floats(0.0, 120.0)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_an_archive_that_was_away_is_made_up_for_at_once(
     away: tuple[float, float], arrivals: list[float]
 ) -> None:

@@ -23,6 +23,7 @@ from tests.fakes.archive import FakeArchive
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger.signer import FakeCheckpointSigner
 from tests.fakes.ledger.store import FakeLedgerStore
+from tests.sizes import examples
 
 SIGNER = FakeCheckpointSigner()
 OF_DOMAIN_EVENTS = {"changed", "removed", "inserted", "moved"}
@@ -118,7 +119,7 @@ def of_domain_events(report: LedgerReport) -> list[Finding]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_every_change_is_found_at_its_position_and_nothing_else_is(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     assert ledger.verify().findings == ()
@@ -141,7 +142,7 @@ def test_every_change_is_found_at_its_position_and_nothing_else_is(data: st.Data
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_two_that_changed_places_are_found_at_both(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     log = data.draw(st.sampled_from(LOGS))
@@ -163,7 +164,7 @@ def test_two_that_changed_places_are_found_at_both(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_where_the_tiles_are_gone_too_the_interval_is_named(data: st.DataObject) -> None:
     ledger = data.draw(sealed_logs())
     log = data.draw(st.sampled_from(LOGS))

@@ -21,6 +21,7 @@ from projections.queries.memory_view import MemoryView
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import EPOCH, PortfolioWalk, logs
+from tests.sizes import examples
 
 
 def _opened(entries: Iterable[Entry]) -> list[DREvent.Opened]:
@@ -81,7 +82,7 @@ def test_as_of_now_is_the_live_row(entries: list[LogEntry]) -> None:
         _agree(log, entries, now)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(entries=logs(), parts=st.lists(st.floats(0, 1), min_size=2, max_size=4), most=st.integers(5, 40))
 def test_however_often_and_in_whatever_order_the_past_is_asked_for_it_is_the_same(
     entries: list[LogEntry], parts: list[float], most: int

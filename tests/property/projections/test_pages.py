@@ -17,6 +17,7 @@ from projections.engine.cursors import InvalidCursor, cursor_after, read_cursor
 from projections.engine.projection import sortable
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.sizes import examples
 from tests.unit.interfaces.web.edge import NOW, Edge
 
 Add = Callable[[Edge, int, int], str]
@@ -50,7 +51,7 @@ def test_each_row_that_was_there_is_given_once_while_others_are_added(path: str,
     key = edge.key("operator")
     with edge.client() as client:
 
-        @settings(max_examples=25)
+        @settings(max_examples=examples(25))
         @given(there=SECONDS, added=st.lists(SECONDS, max_size=6), limit=st.integers(1, 5))
         def followed(there: list[int], added: list[list[int]], limit: int) -> None:
             _emptied(edge, client.app)

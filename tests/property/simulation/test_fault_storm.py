@@ -4,8 +4,9 @@ import pytest
 
 from tests.simulation.runs import SeedResult, run_seeds
 from tests.simulation.wiring import storm_setting
+from tests.sizes import examples
 
-SEEDS = range(500)
+SEEDS = range(examples(500))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from application.ports.history_import import (
     UnreadableFile,
 )
 from tests.green_button import MARCH_RULE, NOVEMBER_RULE, Feed, Interval, Meter, Point, one_meter, seconds
+from tests.sizes import examples
 
 T0 = seconds(2026, 7, 14)
 
@@ -42,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 values = st.integers(-(10**9), 10**9) | st.none()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     days=st.lists(st.lists(values, min_size=1, max_size=8), min_size=1, max_size=4),
     step_s=st.sampled_from([60, 300, 900, 1_800, 3_600]),
@@ -84,7 +85,7 @@ def test_every_interval_that_was_written_is_read_as_it_was_meant(
 WHOLE = one_meter(*(Interval(T0 + 900 * n, 100 + n) for n in range(4))).xml().encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     at=st.integers(0, len(WHOLE) - 1),
     length=st.integers(0, 40),

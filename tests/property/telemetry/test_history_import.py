@@ -20,6 +20,7 @@ from application.history_import.spike_detection import Median
 from application.ports.history_import import ReadingsFile, ReadingsFileError
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point, seconds
+from tests.sizes import examples
 
 LONDON_PUTS_CLOCKS_BACK = datetime(2026, 10, 24, tzinfo=UTC)
 NOWHERE = Path("nowhere.csv")
@@ -65,7 +66,7 @@ def outcome(file: ReadingsFile, path: Path, chunk_rows: int) -> tuple[Any, ...]:
             return inspected, type(error), str(error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(rows=tables(), batch_rows=st.integers(1, 9), chunk_rows=st.integers(1, 9), at_once=st.integers(1, 9))
 def test_pieces_of_any_size_come_to_the_same_as_the_whole(
     rows: list[str], batch_rows: int, chunk_rows: int, at_once: int
@@ -82,7 +83,7 @@ def test_pieces_of_any_size_come_to_the_same_as_the_whole(
 numbers = st.lists(st.integers(0, 60), max_size=60, unique=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(delivered=numbers, fed_in=numbers, again=st.booleans(), pieces=st.integers(1, 9))
 def test_what_stands_apart_is_netted_the_same_in_pieces_of_any_size(
     delivered: list[int], fed_in: list[int], again: bool, pieces: int
@@ -100,7 +101,7 @@ def test_what_stands_apart_is_netted_the_same_in_pieces_of_any_size(
         assert repr(outcome(GreenButtonFile(path), path, pieces)) == repr(whole)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     keys=st.lists(st.tuples(st.integers(0, 3), st.integers(-4, 4)), max_size=80),
     at_once=st.integers(1, 30),

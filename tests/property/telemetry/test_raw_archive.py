@@ -19,6 +19,7 @@ from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading
 from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.sizes import examples
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 PARTITIONS = (0, 3, MALFORMED)
@@ -93,7 +94,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(steps=steps, most=st.integers(1, 6))
 def test_killed_anywhere_every_message_is_archived_exactly_once(steps: list[Step], most: int) -> None:
     log, archive, now = FakeRawLog(), DyingArchive(), T0
@@ -187,7 +188,7 @@ def _die_after_object(name: str, _in_flight: str) -> None:
         raise Killed
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(at=st.integers(0, 400), length=st.integers(0, 30), instead=st.binary(max_size=10))
 def test_a_damaged_object_is_named_as_such(at: int, length: int, instead: bytes) -> None:
     log, archive = two_hours()

@@ -14,6 +14,7 @@ from interfaces.web.broadcast import feed, ring_buffer, subscriber
 from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.subscriber import Subscriber
 from tests.fakes.live_feed import FakeLiveLog, positions_of
+from tests.sizes import examples
 from tests.unit.interfaces.web.edge import NOW
 from tests.unit.interfaces.web.live import Live, Parsed, running, taken, until
 
@@ -47,7 +48,7 @@ async def resumed(live: Live, after: int, until: int) -> Parsed:
     return parsed
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(
     before=st.lists(st.integers(0, 2), min_size=1, max_size=25),
     later=st.lists(st.integers(0, 2), max_size=25),
@@ -352,7 +353,7 @@ def test_alerts_and_readings_are_told_to_those_who_may_see_them(monkeypatch: pyt
     asyncio.run(scenario())
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(steps=st.lists(st.sampled_from(["log", "raise", "clear"]), max_size=12), kept=st.integers(1, 8))
 def test_whoever_comes_or_comes_back_knows_how_many_alerts_are_open(steps: list[str], kept: int) -> None:
     """At whatever position, also where what changed was told right after it, or is not kept any more."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interfaces.workers.loops.ordered_executor import Job, KeyedExecutor
+from tests.sizes import examples
 
 PATIENCE_S = 20.0
 
@@ -16,7 +17,7 @@ PATIENCE_S = 20.0
     jobs=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=40),
     at_once=st.integers(1, 4),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_lane_keeps_its_order_and_no_more_run_than_allowed(
     jobs: list[tuple[str, int]], at_once: int
 ) -> None:
