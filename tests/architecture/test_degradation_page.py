@@ -4,12 +4,10 @@ import re
 
 import pytest
 
-from interfaces.web.guard.access import ACCESS
-from interfaces.web.middleware.replica_routing import OF_REPLICA
-from interfaces.web.middleware.stale_responses import SERVED_FROM
 from tests.acceptance.degradation.degradation_table import ALWAYS, COLUMNS, LIKE, NOT_OF_A_REPLICA, ROWS
 from tests.architecture.source_tree import ROOT
 from tests.architecture.test_failure_scenarios import TEST, functions_in, left_out_of_ci
+from tests.unit.interfaces.web.policies import POLICIES
 
 PAGE = (ROOT / "docs/degradation.md").read_text()
 CODE = re.compile(r"`([^`]+)`")
@@ -60,7 +58,7 @@ def test_the_columns_are_the_routes_that_the_tests_ask_and_those_that_go_the_sam
 def test_every_route_stands_in_one_column_or_depends_on_nothing() -> None:
     asked = [route for routes in (*COLUMNS.values(), *LIKE.values(), ALWAYS) for route in routes]
     assert len(asked) == len(set(asked))
-    assert set(asked) == set(ACCESS)
+    assert set(asked) == set(POLICIES)
     told = " ".join(PAGE.split())
     assert all(f"`{route}`" in told for route in ALWAYS)
 
@@ -77,17 +75,20 @@ def routes_told(row: str, word: str) -> set[str]:
 
 
 def test_what_is_answered_again_is_what_the_middleware_remembers() -> None:
-    assert routes_told("PostgreSQL", "last_known") == set(SERVED_FROM)
+    assert routes_told("PostgreSQL", "last_known") == {
+        route for route, policy in POLICIES.items() if policy.cache != "now"
+    }
 
 
 def test_what_a_replica_answers_is_what_is_read_there_and_the_page_names_what_is_not() -> None:
-    assert routes_told("PostgreSQL, with a replica", "replica") == OF_REPLICA.union(NOT_OF_A_REPLICA)
-    assert OF_REPLICA.isdisjoint(NOT_OF_A_REPLICA)
+    of_replica = {route for route, policy in POLICIES.items() if policy.cache == "replica"}
+    assert routes_told("PostgreSQL, with a replica", "replica") == of_replica.union(NOT_OF_A_REPLICA)
+    assert of_replica.isdisjoint(NOT_OF_A_REPLICA)
     (told,) = (row[1] for row in table("word") if row[0] == "`replica`")
     assert set(CODE.findall(told)) >= {*NOT_OF_A_REPLICA, "last_known"}
 
 
 def test_what_is_labelled_while_projections_stand_still_is_what_comes_out_of_them() -> None:
     assert routes_told("worker project", "read_models") == {
-        route for route, projections in SERVED_FROM.items() if projections
+        route for route, policy in POLICIES.items() if policy.projections
     }

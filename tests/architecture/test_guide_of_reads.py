@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from interfaces.web.guard.access import ACCESS
 from tests.architecture.source_tree import ROOT
+from tests.unit.interfaces.web.policies import POLICIES
 
 PAGE = (ROOT / "docs/guides/api.md").read_text()
 NAMED = {re.sub(r"\{\w+\}", "{}", path) for path in re.findall(r"`(?:GET )?(/api/[^`?]*)", PAGE)}
 ELSEWHERE = "/api/audit/"
 """In auditor.md, which the guide names."""
 READS = sorted(
-    route[4:] for route in ACCESS if route.startswith("GET /api/") and not route[4:].startswith(ELSEWHERE)
+    route[4:] for route in POLICIES if route.startswith("GET /api/") and not route[4:].startswith(ELSEWHERE)
 )
 
 

@@ -13,6 +13,7 @@ from application.ledger.status import LedgerStatus
 from interfaces.web.edge import collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of
+from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
 from projections.audit.replay import AuditDocument
 
 
@@ -20,7 +21,11 @@ class AuditController(Controller):
     path = "/api/audit"
     tags = ("audit",)
 
-    @get("/dr-events/{dr_event_id:uuid}", summary="Every step of a DR event, and its state as of a moment")
+    @get(
+        "/dr-events/{dr_event_id:uuid}",
+        summary="Every step of a DR event, and its state as of a moment",
+        policy=RoutePolicy(roles=AUDITOR),
+    )
     async def replay(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[AuditDocument]:
@@ -43,6 +48,7 @@ class AuditController(Controller):
                 description="The file, byte for byte as it is checked",
             )
         },
+        policy=RoutePolicy(roles=AUDITOR),
     )
     async def proof(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> Response[bytes]:
         """It has what the newest checkpoint signs; what was recorded after that is not in it."""
@@ -53,7 +59,11 @@ class AuditController(Controller):
             headers={"Content-Disposition": f'attachment; filename="{proof_file_name(document)}"'},
         )
 
-    @get("/ledger", summary="How far both logs are sealed, and the newest signed checkpoint")
+    @get(
+        "/ledger",
+        summary="How far both logs are sealed, and the newest signed checkpoint",
+        policy=RoutePolicy(roles=AUDITOR | OPERATOR),
+    )
     async def ledger(self, request: ApiRequest) -> LedgerStatus:
         return await asyncio.to_thread(collaborators_of(request).ledger.status)
 

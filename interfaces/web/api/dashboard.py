@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from interfaces.web.middleware.conditional import holds, wants_gzip
 from interfaces.web.middleware.raw_headers import list_header_of
 from interfaces.web.problems import Problem
+from interfaces.web.route_policy import ANYONE, RoutePolicy
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -72,11 +73,19 @@ class DashboardController(Controller):
     include_in_schema = False
     tags = ("dashboard",)
 
-    @get("/", sync_to_thread=False)
+    @get(
+        "/",
+        sync_to_thread=False,
+        policy=RoutePolicy(roles=ANYONE),
+    )
     def page(self, request: Request[Any, Any, State]) -> Response[bytes]:
         return _served("index.html", request)
 
-    @get("/static/{name:path}", sync_to_thread=False)
+    @get(
+        "/static/{name:path}",
+        sync_to_thread=False,
+        policy=RoutePolicy(roles=ANYONE),
+    )
     def static(self, request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
         return _served(name.removeprefix("/"), request)
 

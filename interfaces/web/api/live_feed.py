@@ -18,10 +18,11 @@ from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.send_timeout import SendTimeout, send_of
 from interfaces.web.broadcast.subscriber import Subscriber
 from interfaces.web.edge import edge_of
-from interfaces.web.guard.access import ACCESS, ApiRequest
+from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Filter
+from interfaces.web.route_policy import ALERT_READER, READER, RoutePolicy
 
 MEDIA_TYPE = "text/event-stream"
 SEND_WITHIN_S = 10.0
@@ -47,7 +48,14 @@ class StreamController(Controller):
     path = "/api/stream"
     tags = ("live",)
 
-    @get("/", summary="What happens, as it happens (Server-Sent Events)", media_type=MEDIA_TYPE)
+    @get(
+        "/",
+        summary="What happens, as it happens (Server-Sent Events)",
+        media_type=MEDIA_TYPE,
+        policy=RoutePolicy(
+            roles=READER, one_facility=True, needs_store=False, has_etag=False, rate_limit="none"
+        ),
+    )
     async def watch(
         self,
         request: ApiRequest,
@@ -107,8 +115,7 @@ def _position(written: str | None) -> int | None:
 
 
 def _sees_alerts(request: ApiRequest) -> bool:
-    allowed = ACCESS["GET /api/alerts"] or frozenset()
-    return request.user.role in allowed and request.user.facility_id is None
+    return request.user.role in ALERT_READER and request.user.facility_id is None
 
 
 class WatcherResponse(Response[None]):

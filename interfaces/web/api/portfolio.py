@@ -17,6 +17,7 @@ from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, portfolio_of
+from interfaces.web.route_policy import READER, RoutePolicy
 from projections.portfolio.projection import KEY, PortfolioRow
 from projections.queries.all_rows import every_row
 
@@ -25,13 +26,21 @@ class PortfolioController(Controller):
     path = "/api/portfolio"
     tags = ("portfolio",)
 
-    @get("/", summary="Available, committed and delivered kW")
+    @get(
+        "/",
+        summary="Available, committed and delivered kW",
+        policy=RoutePolicy(roles=READER, cache="replica", projections=("portfolio",)),
+    )
     async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioRow:
         """An empty one before the first facility is imported."""
         row = await edge_of(request).rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
         return row or PortfolioRow()
 
-    @get("/forecast", summary="What all facilities will draw together")
+    @get(
+        "/forecast",
+        summary="What all facilities will draw together",
+        policy=RoutePolicy(roles=READER, cache="primary", projections=("facilities",), ignores_as_of=True),
+    )
     async def forecast(self, request: ApiRequest, *, as_of: AsOfMoment = None) -> PortfolioForecastDocument:
         """Not the sum of the quantiles: the intervals are as wide as the errors of the last weeks went together.
 

@@ -10,6 +10,7 @@ from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.authentication.session_cookie import cookie_of, token_of
 from interfaces.web.edge import edge_of
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.route_policy import EVERY_KEY, RoutePolicy
 
 
 class SessionDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +27,11 @@ class SessionController(Controller):
     path = "/api/session"
     tags = ("sign-in",)
 
-    @post("/", summary="Sign in with an API key: sets a cookie for 8 hours at most")
+    @post(
+        "/",
+        summary="Sign in with an API key: sets a cookie for 8 hours at most",
+        policy=RoutePolicy(roles=EVERY_KEY, one_facility=True, rate_limit="sign_in"),
+    )
     async def begin(self, request: ApiRequest) -> Response[SessionDocument]:
         """The session ends with its key. To change something, the cookie is taken from a page of this origin alone."""
         session, token = await edge_of(request).signed_in.begin(request.user)
@@ -35,7 +40,11 @@ class SessionController(Controller):
             cookies=[cookie_of(request, token, lasts_s=session.lasts_s)],
         )
 
-    @get("/", summary="Who is signed in, and until when")
+    @get(
+        "/",
+        summary="Who is signed in, and until when",
+        policy=RoutePolicy(roles=EVERY_KEY, one_facility=True, needs_store=False),
+    )
     async def current(self, request: ApiRequest) -> SessionDocument:
         token = token_of(request)
         if token is None:
@@ -43,7 +52,11 @@ class SessionController(Controller):
         session = await edge_of(request).signed_in.session(token, only_reads=True)
         return _document(request.user, session.expires_at)
 
-    @delete("/", summary="Sign out")
+    @delete(
+        "/",
+        summary="Sign out",
+        policy=RoutePolicy(roles=EVERY_KEY, one_facility=True),
+    )
     async def end(self, request: ApiRequest) -> Response[None]:
         token = token_of(request)
         if token is not None:

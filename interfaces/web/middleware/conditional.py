@@ -18,6 +18,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from interfaces.web.middleware.raw_headers import RawHeaders, header_of, list_header_of
+from interfaces.web.route_policy import policy_in
 
 LEAST_BYTES = 1_024
 """Shorter answers fit into a packet or two as they are."""
@@ -40,14 +41,13 @@ _CONTENT = (
     b"text/css",
     b"text/javascript",
 )
-_ALWAYS_NEW = ("/health", "/ready", "/metrics", "/api/stream")
 
 
 class ConditionalMiddleware(ASGIMiddleware):
     """Of whole answers to GET; what is streamed, and what is no 200, passes as it is."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        if scope.get("method") != "GET" or scope["path"].startswith(_ALWAYS_NEW):
+        if scope.get("method") != "GET" or not policy_in(scope).has_etag:
             await next_app(scope, receive, send)
             return
         held: Message | None = None

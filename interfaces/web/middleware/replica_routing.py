@@ -10,22 +10,10 @@ from litestar.types import Scope
 from application.ports.clock import Clock
 from interfaces.web.broadcast.freshness import LiveState
 from interfaces.web.middleware.raw_headers import list_header_of
-from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
+from interfaces.web.route_policy import RoutePolicy
+from interfaces.web.routes import names_a_past
 from projections.queries.replica import ReplicatedReadModels
 
-OF_REPLICA = frozenset(
-    {
-        "GET /api/dr-events",
-        f"GET {DR_EVENT}",
-        f"GET {DR_EVENT}/dispatches",
-        f"GET {DR_EVENT}/performance",
-        f"GET {DR_EVENT}/callbacks",
-        "GET /api/facilities",
-        f"GET {FACILITY}",
-        "GET /api/portfolio",
-    }
-)
-"""What comes out of read models alone. The past and all proofs are in the log, which is read of the primary."""
 _IS_AWAY = "gridproof.is_away"
 _ALONE = "gridproof.replica_alone"
 
@@ -51,10 +39,10 @@ def prefers_newest(scope: Scope) -> bool:
 
 
 def may_read_alone(
-    replica: ReplicatedReadModels | None, state: LiveState, clock: Clock, scope: Scope, route: str
+    replica: ReplicatedReadModels | None, state: LiveState, clock: Clock, scope: Scope, policy: RoutePolicy
 ) -> bool:
     """Whether the replica has what is asked for. How old that is at most is known to `age_alone_s` from now on."""
-    if replica is None or route not in OF_REPLICA or names_a_past(scope.get("query_string", b"")):
+    if replica is None or policy.cache != "replica" or names_a_past(scope.get("query_string", b"")):
         return False
     age_wall_s = replica.age_s()
     if age_wall_s is None:

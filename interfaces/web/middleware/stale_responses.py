@@ -20,43 +20,15 @@ from interfaces.web.broadcast.freshness import BEHIND_S, LiveState
 from interfaces.web.caching.last_responses import Asked, StaleIfErrorCache
 from interfaces.web.middleware.replica_routing import age_alone_s, prefers_newest
 from interfaces.web.middleware.stale_headers import stale_headers
-from interfaces.web.routes import DR_EVENT, FACILITY, names_a_past
+from interfaces.web.route_policy import RoutePolicy, policy_in
+from interfaces.web.routes import names_a_past
 from projections.queries.replica import ReplicatedReadModels
-
-SERVED_FROM: dict[str, tuple[str, ...]] = {
-    "GET /api/dr-events": ("dr_events",),
-    f"GET {DR_EVENT}": ("dr_events",),
-    f"GET {DR_EVENT}/dispatches": ("dr_events", "dispatches"),
-    f"GET {DR_EVENT}/performance": ("dr_events", "dispatches"),
-    f"GET {DR_EVENT}/performance/{{facility_id}}": ("dr_events", "dispatches"),
-    f"GET {DR_EVENT}/callbacks": ("dr_events",),
-    f"GET {DR_EVENT}/load": ("dr_events", "dispatches"),
-    "GET /api/facilities": ("facilities",),
-    f"GET {FACILITY}": ("facilities",),
-    f"GET {FACILITY}/health": ("facilities", "dispatches"),
-    f"GET {FACILITY}/current": (),
-    f"GET {FACILITY}/history": (),
-    f"GET {FACILITY}/forecast": (),
-    f"GET {FACILITY}/forecast/accuracy": (),
-    "GET /api/portfolio": ("portfolio",),
-    "GET /api/portfolio/current": (),
-    "GET /api/portfolio/forecast": ("facilities",),
-    "GET /api/portfolio/load": ("facilities",),
-    "GET /api/alerts": (),
-}
-"""Route -> the projections whose rows it gives. What proves something, or is work to do, is of now or not at all."""
-
-ALWAYS_OF_NOW = frozenset({"GET /api/portfolio/forecast"})
-"""With `as_of` they give rows of now all the same; all others are folded from the log then, whoever is behind it."""
-
-OF_PRIMARY = frozenset({"GET /api/portfolio/forecast", "GET /api/portfolio/load"})
-"""These never read their rows of a replica."""
 
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class _Answered(NamedTuple):
-    template: str
+    policy: RoutePolicy
     began: float
     """Of the monotonic clock."""
     start: HTTPResponseStartEvent
@@ -88,8 +60,8 @@ class StaleReads(ASGIMiddleware):
         self._clock = clock
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        template = f"{scope.get('method')} {scope.get('path_template')}"
-        if template not in SERVED_FROM:
+        policy = policy_in(scope)
+        if policy.cache == "now":
             await next_app(scope, receive, send)
             return
         began = time.monotonic()
@@ -106,17 +78,17 @@ class StaleReads(ASGIMiddleware):
             pieces.append(message["body"])
             if not message["more_body"]:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._answer(scope, _Answered(template, began, start[0], body), send)
+                await self._answer(scope, _Answered(policy, began, start[0], body), send)
 
         await next_app(scope, receive, held)
 
     async def _answer(self, scope: Scope, answered: _Answered, send: Send) -> None:
-        template, began, start, body = answered
+        policy, began, start, body = answered
         asked = _asked(scope)
         alone_s = age_alone_s(scope, self._clock)
         if asked is not None and start["status"] == 200:
             if alone_s is None:
-                late = self._late(scope, template)
+                late = self._late(scope, policy)
                 # It was read after that, and nobody here knows when.
                 kept_age_s = self._age_wall_s(start, late) + time.monotonic() - began
                 self._answers.keep(asked, body, _header(start, b"content-type"), age_s=kept_age_s)
@@ -139,9 +111,9 @@ class StaleReads(ASGIMiddleware):
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _late(self, scope: Scope, template: str) -> _Late:
-        projections, lag_s = _projections_of(scope, template), 0.0
-        may_be_of_replica = projections and template not in OF_PRIMARY and not prefers_newest(scope)
+    def _late(self, scope: Scope, policy: RoutePolicy) -> _Late:
+        projections, lag_s = _projections_of(scope, policy), 0.0
+        may_be_of_replica = projections and policy.cache != "primary" and not prefers_newest(scope)
         if self._replica is not None and may_be_of_replica:
             lag_s = self._replica.source().lag_s
         return _Late(self._state.behind_s(*projections), lag_s)
@@ -201,11 +173,11 @@ def _older(item: Any, since_s: float) -> Any:
     return {**item, "age_s": item["age_s"] + since_s, "stale": True, "source": "last_known"}
 
 
-def _projections_of(scope: Scope, template: str) -> tuple[str, ...]:
+def _projections_of(scope: Scope, policy: RoutePolicy) -> tuple[str, ...]:
     """None of a past state: it lacks nothing that any of them has yet to fold."""
-    if template not in ALWAYS_OF_NOW and names_a_past(scope.get("query_string", b"")):
+    if not policy.ignores_as_of and names_a_past(scope.get("query_string", b"")):
         return ()
-    return SERVED_FROM[template]
+    return policy.projections
 
 
 def _asked(scope: Scope) -> Asked | None:

@@ -5,24 +5,23 @@ JSON only: the usual pages around it load their scripts from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from application.ports.access.api_keys import Role
 from interfaces.as_of import MOST_DIGITS
 from interfaces.web.api.webhook.body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.api.webhook.responses import ModificationAnswer, NotificationAnswer
 from interfaces.web.authentication.session_cookie import COOKIE
-from interfaces.web.guard.access import ACCESS, STREAM
 from interfaces.web.openapi.examples import add_examples, problem_example
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
+from interfaces.web.route_policy import ANYONE, RoutePolicy, route_policies
 from interfaces.web.routes import AS_OF, FACILITY, WEBHOOK
 
 _REFERENCE = "#/components/schemas/"
@@ -67,7 +66,12 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Gridproof",
         version="0.1.0",
-        path="/schema",
+        openapi_router=Router(
+            path="/schema",
+            route_handlers=[],
+            include_in_schema=False,
+            opt={"policy": RoutePolicy(roles=ANYONE)},
+        ),
         render_plugins=[_WholeDocument()],
         security=[{"api_key": []}, {"session": []}],
         components=Components(
@@ -86,7 +90,9 @@ class _WholeDocument(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         if self._encoded is None:
-            self._encoded = msgspec.json.encode(completed(openapi_schema, _bodies_of(request.app)))
+            self._encoded = msgspec.json.encode(
+                completed(openapi_schema, _bodies_of(request.app), route_policies(request.app))
+            )
         return self._encoded
 
 
@@ -97,7 +103,9 @@ def _bodies_of(app: Litestar) -> list[Any]:
     return sorted({field.annotation for field in fields if field is not None}, key=str)
 
 
-def completed(document: dict[str, Any], bodies: Collection[Any]) -> dict[str, Any]:
+def completed(
+    document: dict[str, Any], bodies: Collection[Any], policies: Mapping[str, RoutePolicy]
+) -> dict[str, Any]:
     """With what the framework cannot know of each operation.
 
     It leaves out that bodies are refused for a field too many, and what is asked of the items of a list: `bodies` are
@@ -114,12 +122,12 @@ def completed(document: dict[str, Any], bodies: Collection[Any]) -> dict[str, An
         for method in _METHODS:
             if method in item:
                 route = f"{method.upper()} {path}"
-                _complete(item[method], route, ACCESS.get(route))
+                _complete(item[method], route, policies[route])
     return document
 
 
-def _complete(operation: dict[str, Any], route: str, roles: frozenset[Role] | None) -> None:
-    responses = operation["responses"]
+def _complete(operation: dict[str, Any], route: str, policy: RoutePolicy) -> None:
+    roles, responses = policy.roles, operation["responses"]
     responses.pop("400", None)  # the framework's own form of an error is answered nowhere
     if roles is None:
         operation["security"] = []
@@ -127,7 +135,7 @@ def _complete(operation: dict[str, Any], route: str, roles: frozenset[Role] | No
         operation["x-roles"] = sorted(roles)
         for status in (401, 403, 429):
             responses[str(status)] = _refusal(status)
-    if route.startswith("GET ") and "200" in responses and "/api/" in route and route != STREAM:
+    if route.startswith("GET ") and "200" in responses and "/api/" in route and policy.has_etag:
         responses["304"] = {"description": "What `If-None-Match` names still holds"}
     responses["default"] = {
         "description": "A problem document; its `type` answers for itself",

@@ -25,10 +25,10 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.settings.settings import PREFIX, read_settings
-from interfaces.web.guard.access import ACCESS
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
 from tests.bench.webhook.setup import free_port, running_server
 from tests.servers import PostgresServer, fresh_database
+from tests.unit.interfaces.web.policies import POLICIES
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 OF_THE_EXAMPLES = "UTIL-1"
@@ -117,7 +117,9 @@ def test_every_operation_of_the_application_is_in_the_document(served: Served) -
     document = httpx.get(f"{served.url}/schema/openapi.json", timeout=30).json()
     described = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
     undescribed = ("GET /static/", "GET /schema")  # files, and the document itself
-    assert described == {route for route in ACCESS if route != "GET /" and not route.startswith(undescribed)}
+    assert described == {
+        route for route in POLICIES if route != "GET /" and not route.startswith(undescribed)
+    }
 
 
 def test_each_example_of_the_document_is_taken_and_answered_as_it_says(served: Served) -> None:

@@ -24,7 +24,7 @@ from application.telemetry.cached_reader import FRESH_S
 from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
 from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.caching.lookup_cache import REMEMBERED_S
-from interfaces.web.guard.access import READER
+from interfaces.web.route_policy import READER
 from projections.engine.cursors import cursor_after
 from tests.bench.api.setup import PlainPlan
 

@@ -12,6 +12,7 @@ from domain.dr_event import CallbackKind
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Listing
+from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 
 
 class CallbackDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +31,11 @@ class CallbackController(Controller):
     path = "/api/dr-events/{dr_event_id:uuid}/callbacks"
     tags = ("DR events",)
 
-    @get("/", summary="Each callback to the utility, in the order asked for")
+    @get(
+        "/",
+        summary="Each callback to the utility, in the order asked for",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events",)),
+    )
     async def listed(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], *, as_of: AsOfQuery = None
     ) -> Listing[CallbackDocument]:

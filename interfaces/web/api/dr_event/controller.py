@@ -19,6 +19,7 @@ from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, 
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.read_your_writes import wait_for_projections
+from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
 from projections.dispatch.projection import DispatchRow, MeasurementRow
 from projections.dr_event.projection import DREventRow
 
@@ -71,7 +72,11 @@ class DREventController(Controller):
     path = "/api/dr-events"
     tags = ("DR events",)
 
-    @get("/", summary="The newest first")
+    @get(
+        "/",
+        summary="The newest first",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events",)),
+    )
     async def listed(
         self,
         request: ApiRequest,
@@ -92,7 +97,11 @@ class DREventController(Controller):
             limit=limit,
         )
 
-    @get("/{dr_event_id:uuid}", summary="One DR event")
+    @get(
+        "/{dr_event_id:uuid}",
+        summary="One DR event",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events",)),
+    )
     async def one(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[DREventRow]:
@@ -100,7 +109,11 @@ class DREventController(Controller):
         headers = await wait_for_projections(request, "dr_events")
         return Response((await story_of(request, dr_event_id, parse_as_of(as_of))).dr_event, headers=headers)
 
-    @get("/{dr_event_id:uuid}/dispatches", summary="Each facility's part in it")
+    @get(
+        "/{dr_event_id:uuid}/dispatches",
+        summary="Each facility's part in it",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events", "dispatches")),
+    )
     async def dispatches(
         self,
         request: ApiRequest,
@@ -128,6 +141,7 @@ class DREventController(Controller):
         "/{dr_event_id:uuid}/cancellation",
         status_code=200,
         summary="Cancel, before the start or while it runs",
+        policy=RoutePolicy(roles=OPERATOR),
     )
     async def cancel(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[CancellationBody]
@@ -141,7 +155,12 @@ class DREventController(Controller):
             raise ended(dr_event_id, reply.status, "be cancelled")
         return reply
 
-    @post("/{dr_event_id:uuid}/overrides", status_code=202, summary="Override a degraded forecast")
+    @post(
+        "/{dr_event_id:uuid}/overrides",
+        status_code=202,
+        summary="Override a degraded forecast",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def override(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
     ) -> None:
@@ -152,6 +171,7 @@ class DREventController(Controller):
         "/{dr_event_id:uuid}/restored-by-hand",
         status_code=202,
         summary="Say that a building whose restore failed was restored by hand",
+        policy=RoutePolicy(roles=OPERATOR),
     )
     async def restored_by_hand(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[RestoredByHandBody]

@@ -15,6 +15,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
+from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.dr_event import measured_intervals
 from projections.dispatch.projection import DispatchRow, MeasurementRow, key_of
 from projections.dr_event.projection import DREventRow
@@ -75,7 +76,11 @@ class PerformanceController(Controller):
     path = "/api/dr-events/{dr_event_id:uuid}/performance"
     tags = ("DR events",)
 
-    @get("/", summary="What was asked and what was delivered, in sum and by facility")
+    @get(
+        "/",
+        summary="What was asked and what was delivered, in sum and by facility",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="replica", projections=("dr_events", "dispatches")),
+    )
     async def whole(
         self,
         request: ApiRequest,
@@ -98,7 +103,11 @@ class PerformanceController(Controller):
         )
         return _document(story.dr_event, page.rows, page.next_cursor)
 
-    @get("/{facility_id:str}", summary="One facility's part, interval by interval")
+    @get(
+        "/{facility_id:str}",
+        summary="One facility's part, interval by interval",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="stale", projections=("dr_events", "dispatches")),
+    )
     async def one(
         self,
         request: ApiRequest,

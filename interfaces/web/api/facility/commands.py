@@ -20,6 +20,7 @@ from interfaces.web.api.dr_event.controller import Text
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.command_context import context_of
+from interfaces.web.route_policy import OPERATOR, RoutePolicy
 
 
 class MaintenanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +40,12 @@ class FacilityCommandController(Controller):
     path = "/api/facilities"
     tags = ("facilities",)
 
-    @post("/{facility_id:str}/maintenance", status_code=200, summary="Start or end maintenance")
+    @post(
+        "/{facility_id:str}/maintenance",
+        status_code=200,
+        summary="Start or end maintenance",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def maintain(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[MaintenanceBody]
     ) -> None:
@@ -50,7 +56,12 @@ class FacilityCommandController(Controller):
         )
         await asyncio.to_thread(collaborators_of(request).bus.handle, command, context_of(request))
 
-    @post("/{facility_id:str}/opt-out", status_code=200, summary="It does not serve: restored at once")
+    @post(
+        "/{facility_id:str}/opt-out",
+        status_code=200,
+        summary="It does not serve: restored at once",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def opt_out(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:
@@ -60,7 +71,12 @@ class FacilityCommandController(Controller):
             OptOutFacility(facility_id=facility_id, dr_event_id=data.dr_event_id, reason=data.reason),
         )
 
-    @post("/{facility_id:str}/opt-in", status_code=200, summary="It serves again")
+    @post(
+        "/{facility_id:str}/opt-in",
+        status_code=200,
+        summary="It serves again",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def opt_in(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[OptingBody]
     ) -> OptingOut:

@@ -12,6 +12,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
+from interfaces.web.route_policy import OPERATOR, READER, RoutePolicy
 from projections.as_of.dr_event import facility_as_of
 from projections.audit.stream_log import AsOf
 from projections.facility import FacilityRow
@@ -21,7 +22,11 @@ class FacilityController(Controller):
     path = "/api/facilities"
     tags = ("facilities",)
 
-    @get("/", summary="By facility id")
+    @get(
+        "/",
+        summary="By facility id",
+        policy=RoutePolicy(roles=READER, one_facility=True, cache="replica", projections=("facilities",)),
+    )
     async def listed(
         self,
         request: ApiRequest,
@@ -45,14 +50,23 @@ class FacilityController(Controller):
             limit=limit,
         )
 
-    @post("/", status_code=200, summary="Make a facility known, or change what is agreed with it")
+    @post(
+        "/",
+        status_code=200,
+        summary="Make a facility known, or change what is agreed with it",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def register(
         self, request: ApiRequest, data: JSONBody[FacilityEntry]
     ) -> Response[FacilityRegistration]:
         """One entry of a portfolio file. Again is the same as once: only differences are recorded."""
         return await registered(request, data)
 
-    @get("/{facility_id:str}", summary="One facility")
+    @get(
+        "/{facility_id:str}",
+        summary="One facility",
+        policy=RoutePolicy(roles=READER, one_facility=True, cache="replica", projections=("facilities",)),
+    )
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityRow:

@@ -15,6 +15,7 @@ from domain.dispatch import DispatchStatus
 from interfaces.web.edge import WebCollaborators, collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
+from interfaces.web.route_policy import READER, RoutePolicy
 from projections.dispatch.projection import DispatchRow
 from projections.dispatch.projection import key_of as dispatch_key_of
 from projections.facility import FacilityRow
@@ -55,7 +56,13 @@ class FacilityHealthController(Controller):
     path = "/api/facilities/{facility_id:str}/health"
     tags = ("facilities",)
 
-    @get("/", summary="How its BMS is, and what is wrong there")
+    @get(
+        "/",
+        summary="How its BMS is, and what is wrong there",
+        policy=RoutePolicy(
+            roles=READER, one_facility=True, cache="stale", projections=("facilities", "dispatches")
+        ),
+    )
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityHealthDocument:
         row = await visible_facility(request, facility_id)
         return await asyncio.to_thread(_health, collaborators_of(request), row)

@@ -11,6 +11,7 @@ from application.forecast.accuracy import FacilityAccuracy, facility_accuracies
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
+from interfaces.web.route_policy import READER, RoutePolicy
 
 Days = Annotated[int, QueryParameter(ge=1, le=97, description="The last so many UTC days, today among them")]
 
@@ -19,7 +20,11 @@ class ForecastAccuracyController(Controller):
     path = "/api/facilities/{facility_id:str}/forecast/accuracy"
     tags = ("facilities",)
 
-    @get("/", summary="How its forecasts turned out")
+    @get(
+        "/",
+        summary="How its forecasts turned out",
+        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale"),
+    )
     async def one(
         self, request: ApiRequest, facility_id: FromPath[str], *, days: Days = 28
     ) -> FacilityAccuracy:

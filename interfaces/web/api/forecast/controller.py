@@ -20,6 +20,7 @@ from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.visibility import visible_facility
+from interfaces.web.route_policy import READER, RoutePolicy
 
 STEP_S = 900
 
@@ -45,7 +46,11 @@ class ForecastController(Controller):
     path = "/api/facilities/{facility_id:str}/forecast"
     tags = ("facilities",)
 
-    @get("/", summary="What it will draw: the newest forecast, or as foreseen so long ahead")
+    @get(
+        "/",
+        summary="What it will draw: the newest forecast, or as foreseen so long ahead",
+        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale"),
+    )
     async def one(
         self,
         request: ApiRequest,

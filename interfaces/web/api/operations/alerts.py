@@ -9,6 +9,7 @@ from application.ports.operations.alerts import Alert, AlertPlace
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
+from interfaces.web.route_policy import ALERT_READER, RoutePolicy
 from projections.engine.cursors import not_ours
 
 LISTED = "alerts"
@@ -19,7 +20,11 @@ class AlertController(Controller):
     path = "/api/alerts"
     tags = ("operations",)
 
-    @get("/", summary="The newest first")
+    @get(
+        "/",
+        summary="The newest first",
+        policy=RoutePolicy(roles=ALERT_READER, cache="stale"),
+    )
     async def listed(
         self,
         request: ApiRequest,

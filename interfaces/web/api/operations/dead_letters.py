@@ -21,6 +21,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.command_context import actor_of
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
+from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.engine.cursors import not_ours
 
 LISTED = "dead_letters"
@@ -50,7 +51,11 @@ class DeadLetterController(Controller):
     path = "/api/dead-letters"
     tags = ("operations",)
 
-    @get("/", summary="The newest first")
+    @get(
+        "/",
+        summary="The newest first",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def listed(
         self,
         request: ApiRequest,
@@ -71,13 +76,22 @@ class DeadLetterController(Controller):
         )
         return Listing(items=tuple(map(_document, letters)), next_cursor=following)
 
-    @get("/{dead_letter_id:uuid}", summary="One dead letter with its body")
+    @get(
+        "/{dead_letter_id:uuid}",
+        summary="One dead letter with its body",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def one(self, request: ApiRequest, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
         letter = await asyncio.to_thread(collaborators_of(request).dead_letters.get, dead_letter_id)
         text = letter.body.decode("utf-8", errors="replace")[:MOST_BODY_CHARACTERS]
         return msgspec.structs.replace(_document(letter), body=text)
 
-    @post("/{dead_letter_id:uuid}/discard", status_code=200, summary="Decide that it is not done any more")
+    @post(
+        "/{dead_letter_id:uuid}/discard",
+        status_code=200,
+        summary="Decide that it is not done any more",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def discard(
         self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:
@@ -93,7 +107,12 @@ class DeadLetterController(Controller):
         )
         return _document(decided)
 
-    @post("/{dead_letter_id:uuid}/replay", status_code=200, summary="Have it done again")
+    @post(
+        "/{dead_letter_id:uuid}/replay",
+        status_code=200,
+        summary="Have it done again",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def replay(
         self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:

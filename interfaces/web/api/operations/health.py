@@ -13,6 +13,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.edge import ReadinessProbe, collaborators_of, edge_of
 from interfaces.web.middleware.metrics import WebMetrics, metrics_of
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
+from interfaces.web.route_policy import ANYONE, RoutePolicy
 from projections.queries.views import ReadModelsUnavailable
 
 PROBE_DEADLINE_S = 2.0
@@ -50,11 +51,19 @@ class PlatformController(Controller):
     path = "/"
     tags = ("platform",)
 
-    @get("/health", summary="Alive; depends on nothing")
+    @get(
+        "/health",
+        summary="Alive; depends on nothing",
+        policy=RoutePolicy(roles=ANYONE, has_etag=False),
+    )
     async def health(self) -> Liveness:
         return Liveness()
 
-    @get("/ready", summary="Ready to serve; names each dependency")
+    @get(
+        "/ready",
+        summary="Ready to serve; names each dependency",
+        policy=RoutePolicy(roles=ANYONE, has_etag=False),
+    )
     async def ready(self, request: PlatformRequest) -> Response[Readiness]:
         probes = collaborators_of(request).probes
         states = tuple(await asyncio.gather(*map(_state_of, probes)))
@@ -67,7 +76,12 @@ class PlatformController(Controller):
             readiness, status_code=503 if not_ready else 200, headers={"Cache-Control": "no-store"}
         )
 
-    @get("/metrics", summary="Prometheus text format", media_type=METRICS_TYPE)
+    @get(
+        "/metrics",
+        summary="Prometheus text format",
+        media_type=METRICS_TYPE,
+        policy=RoutePolicy(roles=ANYONE, has_etag=False),
+    )
     async def metrics(self, request: PlatformRequest) -> bytes:
         metrics, edge = metrics_of(request), edge_of(request)
         collaborators = edge.collaborators
@@ -92,7 +106,11 @@ class PlatformController(Controller):
             metrics.note_alerts(open_by_name)
         return _shown(metrics)
 
-    @get("/problems/{name:str}", summary="What a problem's type means")
+    @get(
+        "/problems/{name:str}",
+        summary="What a problem's type means",
+        policy=RoutePolicy(roles=ANYONE),
+    )
     async def problem_type(self, name: FromPath[str]) -> ProblemTypeDocument:
         found = PROBLEM_TYPES.get(name)
         if found is None:

@@ -9,6 +9,7 @@ from litestar import Controller, get
 from interfaces.web.edge import collaborators_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.paging import Listing
+from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.queries.views import ProjectionPosition
 
 
@@ -29,7 +30,11 @@ class ProjectionController(Controller):
     path = "/api/projections"
     tags = ("operations",)
 
-    @get("/", summary="Position, lag and health of each")
+    @get(
+        "/",
+        summary="Position, lag and health of each",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
     async def listed(self, request: ApiRequest) -> Listing[ProjectionDocument]:
         found = await asyncio.to_thread(collaborators_of(request).read_models.positions)
         return Listing(items=tuple(map(_document, found)))

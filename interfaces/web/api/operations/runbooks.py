@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from application.operations.alert_catalogue import ALERTS
 from interfaces.web.problems import Problem
+from interfaces.web.route_policy import ANYONE, RoutePolicy
 
 INSTALLED = "runbooks"
 """Beside this file in a wheel; in a source tree they are in docs/."""
@@ -34,6 +35,7 @@ class RunbookController(Controller):
         summary="The runbook of an alert, as Markdown",
         media_type=MEDIA_TYPE,
         sync_to_thread=False,
+        policy=RoutePolicy(roles=ANYONE),
     )
     def runbook(self, alert: FromPath[str]) -> str:
         return runbook(alert)

@@ -30,6 +30,7 @@ from application.ports.operations.system_state import QueueDepth, QueuesUnavaila
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.edge import Edge, WebCollaborators, edge_of
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 
 PART_WITHIN_S = 3.0
@@ -78,7 +79,11 @@ class OperationsController(Controller):
     path = "/api/operations"
     tags = ("operations",)
 
-    @get("/", summary="What waits, what is stopped, what is open")
+    @get(
+        "/",
+        summary="What waits, what is stopped, what is open",
+        policy=RoutePolicy(roles=OPERATOR, needs_store=False),
+    )
     async def whole(self, request: ApiRequest) -> OperationsDocument:
         edge, unknown = edge_of(request), dict[str, str]()
         web = edge.collaborators

@@ -18,12 +18,15 @@ from interfaces.web.middleware.stale_headers import headers_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Cursor, Limit, listing_of
 from interfaces.web.requests.visibility import check_visible
+from interfaces.web.route_policy import READER, RoutePolicy
 from projections.queries.views import MOST_ROWS
 
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15."""
 READ_BEFORE = "gridproof.current"
 """Where lean_current.py leaves what it read, or what it failed with: the turn is taken, and is not taken twice."""
+
+CURRENT_VALUE = RoutePolicy(roles=READER, one_facility=True, cache="stale", needs_store=False)
 
 Ids = Annotated[
     str | None,
@@ -61,7 +64,11 @@ class CurrentController(Controller):
     path = "/api/facilities/{facility_id:str}/current"
     tags = ("facilities",)
 
-    @get("/", summary="What it draws now")
+    @get(
+        "/",
+        summary="What it draws now",
+        policy=CURRENT_VALUE,
+    )
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> Response[CurrentDocument]:
         """A key has one read of a facility a second; many at once are at /api/portfolio/current."""
         edge = edge_of(request)
@@ -86,7 +93,11 @@ class CurrentOfAllController(Controller):
     path = "/api/portfolio/current"
     tags = ("portfolio",)
 
-    @get("/", summary="What many facilities draw now, in one answer")
+    @get(
+        "/",
+        summary="What many facilities draw now, in one answer",
+        policy=RoutePolicy(roles=READER, cache="stale"),
+    )
     async def listed(
         self, request: ApiRequest, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
     ) -> Response[CurrentListing]:

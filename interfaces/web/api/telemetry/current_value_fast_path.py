@@ -15,9 +15,14 @@ from litestar.types import Scope, Send
 from application.ports.access.api_keys import ApiKey, ApiKeysUnavailable
 from application.ports.telemetry.store import CurrentValue, TelemetryStoreUnavailable
 from application.telemetry.cached_reader import Answer
-from interfaces.web.api.telemetry.current_value import READ_BEFORE, CurrentDocument, current_document, tag_of
+from interfaces.web.api.telemetry.current_value import (
+    CURRENT_VALUE,
+    READ_BEFORE,
+    CurrentDocument,
+    current_document,
+    tag_of,
+)
 from interfaces.web.edge import Edge
-from interfaces.web.guard.access import ACCESS
 from interfaces.web.middleware.conditional import KEPT, VARY, holds
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.raw_headers import RawHeaders, header_of, list_header_of
@@ -30,7 +35,7 @@ from interfaces.web.routes import FACILITY, names_a_past
 
 PATH = f"{FACILITY}/current"
 _BEFORE, _, _AFTER = PATH.partition("{facility_id}")
-_ROLES = ACCESS[f"GET {PATH}"] or frozenset()
+_ROLES = CURRENT_VALUE.roles or frozenset()
 _JSON = (b"content-type", b"application/json")
 _HEADERS = (*UNTOUCHED, (b"cache-control", KEPT), (b"vary", VARY))
 MOST_TAGS = 10_000

@@ -27,6 +27,7 @@ from interfaces.web.middleware.stale_headers import headers_of
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.paging import Cursor
 from interfaces.web.requests.visibility import check_visible
+from interfaces.web.route_policy import READER, RoutePolicy
 
 Resolution = Literal["15s", "1m", "15m", "1h"]
 STEPS_S: dict[Resolution, int] = {"15s": 15, "1m": 60, "15m": 900, "1h": 3_600}
@@ -40,7 +41,11 @@ class LoadHistoryController(Controller):
     path = "/api/facilities"
     tags = ("facilities",)
 
-    @get("/{facility_id:str}/history", summary="Load by 15 s, minute, quarter-hour or hour")
+    @get(
+        "/{facility_id:str}/history",
+        summary="Load by 15 s, minute, quarter-hour or hour",
+        policy=RoutePolicy(roles=READER, one_facility=True, cache="stale", needs_store=False),
+    )
     async def history(
         self,
         request: ApiRequest,

@@ -23,6 +23,7 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, story_of
 from interfaces.web.requests.paging import Cursor, listing_of
+from interfaces.web.route_policy import READER, READER_OR_UTILITY, RoutePolicy
 from projections.as_of.measured_load import MeasuredStep, measured_loads
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
@@ -77,7 +78,11 @@ class PortfolioLoadController(Controller):
     path = "/api/portfolio/load"
     tags = ("portfolio",)
 
-    @get("/", summary="What all facilities drew together")
+    @get(
+        "/",
+        summary="What all facilities drew together",
+        policy=RoutePolicy(roles=READER, cache="primary", projections=("facilities",)),
+    )
     async def whole(
         self, request: ApiRequest, *, hours: Hours = 6, cursor: Cursor = None, limit: Part = None
     ) -> PortfolioLoadDocument:
@@ -107,7 +112,11 @@ class DREventLoadController(Controller):
     path = "/api/dr-events/{dr_event_id:uuid}/load"
     tags = ("DR events",)
 
-    @get("/", summary="What its facilities drew together, what was foreseen, and what is measured")
+    @get(
+        "/",
+        summary="What its facilities drew together, what was foreseen, and what is measured",
+        policy=RoutePolicy(roles=READER_OR_UTILITY, cache="stale", projections=("dr_events", "dispatches")),
+    )
     async def one(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> DREventLoadDocument:

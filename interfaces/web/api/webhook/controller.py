@@ -40,6 +40,7 @@ from interfaces.web.edge import WebCollaborators, collaborators_of, edge_of
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.problems import try_again
 from interfaces.web.requests.command_context import context_of
+from interfaces.web.route_policy import UTILITY, RoutePolicy
 from interfaces.web.routes import WEBHOOK
 
 ROUTE = f"POST {WEBHOOK}"
@@ -53,7 +54,10 @@ class NotificationController(Controller):
     tags = ("utilities",)
 
     @post(
-        status_code=202, summary="Ask for load to be shed in a window", operation_class=NotificationOperation
+        status_code=202,
+        summary="Ask for load to be shed in a window",
+        operation_class=NotificationOperation,
+        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def notify(self, request: ApiRequest) -> Response[bytes]:
         """Judged at once: 202 accepted, 422 infeasible with every reason. The same again: the same answer."""
@@ -75,6 +79,7 @@ class NotificationController(Controller):
         status_code=202,
         summary="Ask for something else: a new window, target or list of facilities",
         operation_class=ModificationOperation,
+        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
         """The whole notification anew, with a higher `modification_number`. What is refused leaves the old standing."""
@@ -86,6 +91,7 @@ class NotificationController(Controller):
         "/{utility_event_id:str}",
         status_code=200,
         summary="Cancel a DR event, also one that runs, and one not notified yet",
+        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
     async def cancel(
         self,

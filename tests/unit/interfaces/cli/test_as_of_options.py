@@ -22,11 +22,11 @@ from litestar.testing import TestClient
 from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import dr_events, facilities, main
 from interfaces.cli.audit import commands
-from interfaces.web.guard.access import ACCESS
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.unit.interfaces.web.edge import Edge
+from tests.unit.interfaces.web.policies import POLICIES
 
 HTTP_READS = (
     "/api/dr-events",
@@ -64,7 +64,7 @@ def test_every_read_over_http_takes_as_of() -> None:
     """Red? A new read of a DR event takes `as_of: AsOfQuery` (interfaces/web/requests/as_of.py), and a line above."""
     reads = {
         route.partition(" ")[2]
-        for route in ACCESS
+        for route in POLICIES
         if route.startswith("GET ") and ("dr-events" in route or "dr_event" in route)
     }
     assert reads == {path for path in (*HTTP_READS, *HTTP_OTHERWISE) if "dr-events" in path}

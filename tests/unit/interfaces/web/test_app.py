@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import chain
 from typing import Any
 
 import pytest
-from litestar.routes import HTTPRoute
 
 from application.operations.alert_catalogue import ALERTS
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.api.webhook.body import MOST_FACILITIES
 from interfaces.web.edge import ReadinessProbe
-from interfaces.web.guard.access import ACCESS
 from interfaces.web.problems import PROBLEM_TYPES
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
@@ -26,20 +23,6 @@ def plain() -> Iterator[Any]:
     """A client of an edge of which no test changes anything."""
     with Edge().client() as client:
         yield client
-
-
-def routes() -> set[str]:
-    found = [route for route in Edge().app().routes if isinstance(route, HTTPRoute)]
-    return {
-        f"{method} {route.path_format}"
-        for route in found
-        for method in set(chain.from_iterable(handler.http_methods for handler in route.route_handlers))
-        if method not in {"OPTIONS", "HEAD"}
-    }
-
-
-def test_every_route_stands_in_the_table_of_access_and_the_table_holds_no_other() -> None:
-    assert routes() == set(ACCESS)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from litestar.testing import TestClient
 
 from application.ports.live_feed import SERVING
 from interfaces.web.broadcast.freshness import BEHIND_S
-from interfaces.web.guard.access import ACCESS
-from interfaces.web.middleware.stale_responses import SERVED_FROM, aged, labelled
+from interfaces.web.middleware.stale_responses import aged, labelled
 from projections.portfolio.projection import PortfolioRow
 from projections.queries.views import ReadModelsUnavailable
 from tests.unit.interfaces.web.api.test_forecast import Foreseen
@@ -19,12 +18,6 @@ from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
 def unavailable(*_: Any, **__: Any) -> Any:
     raise ReadModelsUnavailable("away")
-
-
-def test_every_route_of_the_table_is_a_read_that_there_is() -> None:
-    assert set(SERVED_FROM) <= set(ACCESS)
-    assert all(route.startswith("GET ") for route in SERVED_FROM)
-    assert {name for names in SERVED_FROM.values() for name in names} <= set(SERVING)
 
 
 def test_while_the_store_is_away_the_same_key_gets_its_last_answer_with_its_age() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from interfaces.web.guard.access import ACCESS
 from interfaces.web.openapi.examples import examples
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.web.guard.test_access_matrix import House
+from tests.unit.interfaces.web.policies import POLICIES
 
 PARAMETERS, ROUTES = examples()
 BODIES = sorted(route for route, example in ROUTES.items() if "body" in example)
@@ -31,7 +31,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_each_operation_says_who_may_and_that_errors_are_problems(document: dict[str, Any]) -> None:
     for route, operation in operations(document).items():
-        roles = ACCESS[route]
+        roles = POLICIES[route].roles
         assert operation.get("x-roles") == (None if roles is None else sorted(roles)), route
         assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"], route
         assert ("401" in operation["responses"]) == (roles is not None), route
@@ -39,7 +39,7 @@ def test_each_operation_says_who_may_and_that_errors_are_problems(document: dict
 
 def test_what_a_tag_may_still_hold_for_is_a_read_that_ends(document: dict[str, Any]) -> None:
     unchanged = {route for route, told in operations(document).items() if "304" in told["responses"]}
-    reads = {route for route in ACCESS if route.startswith("GET /api/")}
+    reads = {route for route in POLICIES if route.startswith("GET /api/")}
     assert unchanged == reads - {"GET /api/stream"}
 
 

@@ -15,15 +15,15 @@ from application.commands.dr_event import Modification, ModifyDREvent
 from application.commands.facility import OptInFacility, OptingOut, OptOutFacility, RegisterFacility
 from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
-from interfaces.web.guard.access import ACCESS
 from tests.unit.interfaces.web.edge import accepting
 from tests.unit.interfaces.web.guard.test_access_matrix import House
+from tests.unit.interfaces.web.policies import POLICIES
 
 EXAMPLES_EACH = 5
 """More are drawn against the running door, in tests/acceptance/api/test_schema.py."""
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 NOT_DESCRIBED = ("GET /static", "GET /schema")
-ROUTES = sorted(route for route in ACCESS if route != "GET /" and not route.startswith(NOT_DESCRIBED))
+ROUTES = sorted(route for route in POLICIES if route != "GET /" and not route.startswith(NOT_DESCRIBED))
 BEYOND_A_SCHEMA = ("positive_data_acceptance",)
 """A window may be too long, a reason blank, a moment none: that is said by a problem, and no schema says it."""
 UNKNOWN_QUERY = {"DELETE /webhooks/utility/dr-notification/{utility_event_id}": "negative_data_rejection"}

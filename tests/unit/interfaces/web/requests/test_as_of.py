@@ -8,14 +8,13 @@ import pytest
 
 from application.ports.live_feed import SERVING
 from interfaces.web import app
-from interfaces.web.guard.access import ACCESS
-from interfaces.web.middleware.stale_responses import ALWAYS_OF_NOW, SERVED_FROM
 from projections.as_of.lists import FoldLimits
 from tests.unit.interfaces.web.api.test_forecast import Foreseen
 from tests.unit.interfaces.web.edge import NOW, problem_of
 from tests.unit.interfaces.web.guard.test_access_matrix import QUERIES, House
 from tests.unit.interfaces.web.guard.test_store_outage import away
 from tests.unit.interfaces.web.middleware.test_stale_responses import followed
+from tests.unit.interfaces.web.policies import POLICIES
 
 WITH_A_PAST = {
     "GET /api/dr-events",
@@ -32,7 +31,7 @@ WITH_A_PAST = {
     "GET /api/portfolio/forecast",
     "GET /api/audit/dr-events/{dr_event_id}",
 }
-READ = sorted(route for route in ACCESS if route.startswith("GET /api/"))
+READ = sorted(route for route in POLICIES if route.startswith("GET /api/"))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,9 @@ def test_each_read_has_a_past_or_says_that_none_is_kept(house: House, client: An
         assert problem_of(answer)["status"] == 400
 
 
-FOLDED = sorted(route for route in WITH_A_PAST if SERVED_FROM.get(route) and route not in ALWAYS_OF_NOW)
+FOLDED = sorted(
+    route for route in WITH_A_PAST if POLICIES[route].projections and not POLICIES[route].ignores_as_of
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,88 @@
+"""Each handler declares a policy, which is sound; a handler without one is closed to everybody."""
+
+from typing import Any
+
+import pytest
+from litestar import Litestar, get
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
+
+from application.ports.access.api_keys import Role
+from application.ports.live_feed import SERVING
+from interfaces.web.guard.access import admit
+from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
+from interfaces.web.route_policy import CLOSED, OPERATOR, RoutePolicy, route_policies
+from tests.unit.interfaces.web.edge import Edge
+from tests.unit.interfaces.web.guard.test_access_matrix import ROLES
+from tests.unit.interfaces.web.policies import POLICIES
+
+HANDLERS = sorted(
+    (
+        (f"{method} {route.path_format}", handler)
+        for route in Edge().app().routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in sorted(handler.http_methods)
+        if method != "OPTIONS"
+    ),
+    key=lambda pair: pair[0],
+)
+
+
+@pytest.mark.parametrize(("route", "handler"), HANDLERS, ids=[route for route, _ in HANDLERS])
+def test_every_handler_of_the_application_declares_a_policy(route: str, handler: HTTPRouteHandler) -> None:
+    """Red? Declare one beside the new handler: `@get("/", policy=RoutePolicy(...))`."""
+    assert isinstance(handler.opt.get("policy"), RoutePolicy)
+    assert POLICIES[route] is not CLOSED
+
+
+@pytest.mark.parametrize("route", [route for route, policy in POLICIES.items() if policy.cache != "now"])
+def test_only_reads_are_cached_and_their_projections_are_watched(route: str) -> None:
+    assert route.startswith("GET ")
+    assert set(POLICIES[route].projections) <= set(SERVING)
+
+
+@pytest.mark.parametrize("route", [route for route, policy in POLICIES.items() if policy.cache == "now"])
+def test_who_is_of_now_names_no_projection(route: str) -> None:
+    assert POLICIES[route].projections == ()
+
+
+def test_what_the_replica_serves_or_the_primary_alone_comes_out_of_read_models() -> None:
+    of_rows = {route for route, policy in POLICIES.items() if policy.cache in {"replica", "primary"}}
+    assert all(POLICIES[route].projections for route in of_rows)
+
+
+@get("/undeclared")
+async def undeclared() -> str:
+    return "never said"
+
+
+@get("/declared", policy=RoutePolicy(roles=OPERATOR))
+async def declared() -> str:
+    return "said"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_route_without_a_policy_is_closed_to_every_role(role: Role) -> None:
+    edge = Edge()
+    key = edge.key(role, utility="u" if role == "utility" else None)
+    state: dict[str, Any] = {"edge": edge.app().state["edge"]}
+    app = Litestar(
+        [undeclared, declared],
+        guards=[admit],
+        exception_handlers=EXCEPTION_HANDLERS,
+        state=State(state),
+        openapi_config=None,
+    )
+    assert route_policies(app) == {
+        "GET /undeclared": CLOSED,
+        "GET /declared": RoutePolicy(roles=OPERATOR),
+    }
+    with TestClient(app) as client:
+        assert client.get("/undeclared").status_code == 401
+        refused = client.get("/undeclared", headers=key)
+        answer = client.get("/declared", headers=key)
+    assert (refused.status_code, refused.json()["detail"][-7:]) == (403, " nobody")
+    assert answer.status_code == (200 if role in OPERATOR else 403)
