@@ -7,16 +7,14 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from uuid import UUID
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
 from yarl import URL
 
+from adapters.resilience import BreakerOpen, NamedBreakers, guarded
 from application.ports.callback import (
     CallbackAddressRefused,
     CallbackFailed,
@@ -30,7 +28,8 @@ CONNECT_S, TOTAL_S = 10.0, 30.0
 LEAST_WALL_S = 1.0
 """On an accelerated clock a call still takes what a network takes."""
 BREAKER_FAILURES, BREAKER_OPEN_S = 5, 60.0
-MOST_HOSTS = 1_000
+MAX_HOSTS = 1_000
+"""With a breaker; utilities name hosts as they like."""
 DETAIL_BYTES, DETAIL_CHARACTERS = 2_048, 200
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -38,7 +37,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class HttpUtilityNotifier:
-    """At most `concurrent_calls` at once; a host that keeps failing is left alone for a minute.
+    """At most `concurrent_calls` at once; a host that fails five times in a row is not called for a minute.
 
     `secret_of` gives the secret that signs a utility's callbacks: None where none was agreed, ValueError where it
     cannot be had. `resolver` replaces the system's name resolution.
@@ -58,7 +57,9 @@ class HttpUtilityNotifier:
         self._allow_private = allow_private
         self._calls = asyncio.Semaphore(concurrent_calls)
         self._resolver = resolver
-        self._breakers = _HostBreakers(open_wall_s=self._wall_s(BREAKER_OPEN_S))
+        self._breakers = NamedBreakers(
+            threshold=BREAKER_FAILURES, open_s=self._wall_s(BREAKER_OPEN_S), max_names=MAX_HOSTS
+        )
         self._session: aiohttp.ClientSession | None = None
 
     async def tell(self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str) -> Told:
@@ -71,8 +72,15 @@ class HttpUtilityNotifier:
             "traceparent": f"00-{trace_id}-{callback_id.hex[:16]}-01",
             **await self._signature(utility_id, body.encode()),
         }
-        async with self._calls, self._breakers.guarding(f"{target.host}:{target.port}"):
-            return await self._post(target, body.encode(), headers)
+        host = f"{target.host}:{target.port}"
+        async with self._calls:
+            try:
+                with guarded(self._breakers.of(host), failures=(CallbackFailed,)):
+                    return await self._post(target, body.encode(), headers)
+            except BreakerOpen as error:
+                raise CallbackFailed(
+                    f"breaker open: {host} failed too often, wait before trying again"
+                ) from error
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -143,40 +151,6 @@ class PublicResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
-
-
-class _HostBreakers:
-    """One circuit breaker per host; opens after BREAKER_FAILURES failures in a row."""
-
-    def __init__(self, *, open_wall_s: float) -> None:
-        self._open_wall_s = open_wall_s
-        self._hosts: set[str] = set()
-        self._factory = self._fresh()
-
-    def _fresh(self) -> AsyncCircuitBreakerFactory:
-        return AsyncCircuitBreakerFactory(default_threshold=BREAKER_FAILURES, default_ttl=self._open_wall_s)
-
-    @asynccontextmanager
-    async def guarding(self, host: str) -> AsyncIterator[None]:
-        """Runs the block unless the host's breaker is open: then raises CallbackFailed, and nothing was sent."""
-        if len(self._hosts) >= MOST_HOSTS and host not in self._hosts:  # utilities name hosts as they like
-            self._hosts, self._factory = set(), self._fresh()
-        self._hosts.add(host)
-        breaker = await self._factory.get_breaker(host)
-        try:
-            await breaker.__aenter__()
-        except OpenedState as error:
-            raise CallbackFailed(f"breaker open: {host} failed too often, it is left alone") from error
-        try:
-            yield
-        except CallbackFailed as error:
-            await breaker.__aexit__(type(error), error, error.__traceback__)
-            raise
-        except Exception:
-            await breaker.__aexit__(None, None, None)  # an answer, even if it is no
-            raise
-        else:
-            await breaker.__aexit__(None, None, None)
 
 
 def check_public(address: Address) -> None:

@@ -7,7 +7,6 @@ InfluxDB is left alone for a while, and every call fails at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -20,10 +19,10 @@ from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
-from purgatory import SyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
 
 from adapters.influxdb.influxql import QueryRefused, Series, read_answer
+from adapters.resilience import BreakerOpen, guarded
+from application.circuit_breaker import CircuitBreaker
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 RAW, ROLLUPS = "raw", "rollups"
@@ -31,13 +30,13 @@ RAW, ROLLUPS = "raw", "rollups"
 
 TRIES = 3
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 1.0
-FAILURES = 5
-LEFT_ALONE_S = 5.0
+BREAKER_FAILURES = 5
+BREAKER_OPEN_S = 5.0
 CONNECT_WITHIN_MS, ANSWER_WITHIN_MS = 3_000, 30_000
 LINES_AT_ONCE = 5_000
-_PASSING = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT_STATUSES = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same call may succeed."""
-_KEYS_AT_FAULT = frozenset({401, 403, 404})
+_ACCESS_STATUSES = frozenset({401, 403, 404})
 """InfluxDB is not set up for us: that is for people to mend, and the rows can wait."""
 
 _MICROSECONDS = cast("WritePrecision", WritePrecision.US)
@@ -45,7 +44,7 @@ _MICROSECONDS = cast("WritePrecision", WritePrecision.US)
 TAnswer = TypeVar("TAnswer")
 
 
-class _Passing(Exception):
+class _Transient(Exception):
     """The same call may succeed later."""
 
 
@@ -59,7 +58,7 @@ class InfluxConnection:
         )
         # The client's own batching and retries would hold rows in memory of which we say that they are stored.
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
-        self._breakers = SyncCircuitBreakerFactory(default_threshold=FAILURES, default_ttl=LEFT_ALONE_S)
+        self._breaker = CircuitBreaker(threshold=BREAKER_FAILURES, open_s=BREAKER_OPEN_S)
 
     def write(self, policy: str, lines: Sequence[str]) -> None:
         """All of them, in the order given. Raises TelemetryStoreUnavailable: perhaps some are stored, and the same
@@ -68,9 +67,9 @@ class InfluxConnection:
         for n in range(0, len(lines), LINES_AT_ONCE):
             body = "\n".join(lines[n : n + LINES_AT_ONCE]).encode()
             try:
-                self._tried(partial(self._writer.write, bucket, record=body, write_precision=_MICROSECONDS))
+                self._retried(partial(self._writer.write, bucket, record=body, write_precision=_MICROSECONDS))
             except InfluxDBError as error:
-                raise ReadingsRefused(f"InfluxDB refused the rows: {_said(error)}") from error
+                raise ReadingsRefused(f"InfluxDB refused the rows: {_message(error)}") from error
 
     def query(self, policy: str, statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """The series of each statement, in one round trip. Raises TelemetryStoreUnavailable."""
@@ -108,7 +107,7 @@ class InfluxConnection:
             _, _, headers = client.call_api("/ping", "GET", _preload_content=False)  # type: ignore[no-untyped-call]
             return str(headers.get(header, ""))
 
-        return self._tried(ask)
+        return self._retried(ask)
 
     def close(self) -> None:
         self._writer.close()  # type: ignore[no-untyped-call]
@@ -117,9 +116,9 @@ class InfluxConnection:
     def _answered(self, parameters: dict[str, str], statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """Raises TelemetryStoreUnavailable or QueryRefused."""
         try:
-            return read_answer(self._tried(partial(self._ask, parameters, statements)))
+            return read_answer(self._retried(partial(self._ask, parameters, statements)))
         except InfluxDBError as error:
-            raise QueryRefused(_said(error)) from error
+            raise QueryRefused(_message(error)) from error
         except msgspec.MsgspecError as error:
             raise QueryRefused(f"what it says is no answer: {error}") from error
 
@@ -135,10 +134,10 @@ class InfluxConnection:
         )
         return bytes(response.data)
 
-    def _tried(self, call: Callable[[], TAnswer]) -> TAnswer:
+    def _retried(self, call: Callable[[], TAnswer]) -> TAnswer:
         """Raises TelemetryStoreUnavailable, or the client's error where the request itself is at fault."""
         waits = stamina.retry_context(
-            _Passing,
+            _Transient,
             attempts=TRIES,
             wait_initial=FIRST_WAIT_S,
             wait_max=LONGEST_WAIT_S,
@@ -147,42 +146,43 @@ class InfluxConnection:
         )
         try:
             for attempt in waits:
-                with attempt, self._guarded():
-                    return call()
-        except _Passing as error:
+                with attempt:
+                    return self._guarded(call)
+        except _Transient as error:
             raise TelemetryStoreUnavailable(f"InfluxDB: {error}") from error
         raise AssertionError("stamina ends with an answer or an error")
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Passing errors count against InfluxDB; that it refused something shows that it is there."""
-        refused: InfluxDBError | None = None
+    def _guarded(self, call: Callable[[], TAnswer]) -> TAnswer:
+        """Transient errors count as failures; a refusal shows that InfluxDB answers."""
         try:
-            with self._breakers.get_breaker("influxdb"):
-                try:
-                    yield
-                except InfluxDBError as error:
-                    status = _status(error)
-                    if status in _PASSING:
-                        raise _Passing(_said(error)) from error
-                    refused = error
-                except (urllib3.exceptions.HTTPError, OSError) as error:
-                    raise _Passing(f"{type(error).__name__}: {error}") from error
-        except OpenedState as error:
-            raise TelemetryStoreUnavailable("InfluxDB failed lately and is left alone for a while") from error
-        if refused is not None:
-            if _status(refused) in _KEYS_AT_FAULT:
-                raise TelemetryStoreUnavailable(
-                    f"InfluxDB does not let us: {_said(refused)}; run `gridproof migrate`, check the token"
-                ) from refused
-            raise refused
+            with guarded(self._breaker, failures=(_Transient,)):
+                return _classified(call)
+        except BreakerOpen as error:
+            raise TelemetryStoreUnavailable("breaker open: InfluxDB failed too often") from error
+
+
+def _classified(call: Callable[[], TAnswer]) -> TAnswer:
+    """Raises _Transient, TelemetryStoreUnavailable where access is refused, or else the client's InfluxDBError."""
+    try:
+        return call()
+    except InfluxDBError as error:
+        status = _status(error)
+        if status in _TRANSIENT_STATUSES:
+            raise _Transient(_message(error)) from error
+        if status in _ACCESS_STATUSES:
+            raise TelemetryStoreUnavailable(
+                f"InfluxDB refuses access: {_message(error)}; run `gridproof migrate`, check the token"
+            ) from error
+        raise
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _Transient(f"{type(error).__name__}: {error}") from error
 
 
 def _status(error: InfluxDBError) -> int:
     return int(getattr(error, "status", None) or 0)
 
 
-def _said(error: InfluxDBError) -> str:
+def _message(error: InfluxDBError) -> str:
     body = getattr(error, "body", None)
     words = body.decode(errors="replace") if isinstance(body, bytes) else str(body or error.message or error)
     return f"{_status(error)} {words.strip()[:500]}"

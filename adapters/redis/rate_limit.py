@@ -18,13 +18,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
+from application.circuit_breaker import CircuitBreaker
 from application.ports.access.rate_limit import RateDecision
 
 log = structlog.get_logger("rate_limit")
 
 CACHE_TIMEOUT_S = 0.25
-LEFT_ALONE_S = 5.0
-"""How long a cache that failed is not asked again, so that a dead one costs nothing."""
+BREAKER_OPEN_S = 5.0
+"""How long the cache is not called after a failure."""
 MOST_CONNECTIONS = 16
 """A call takes a fraction of a millisecond: a burst does better to wait for one of these than to open its own."""
 
@@ -44,35 +45,34 @@ class CachedRateLimiter:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._item = _item(rate_per_s, namespace)
-        self._monotonic = monotonic
         self._local = MovingWindowRateLimiter(MemoryStorage())
         self._connections = None if redis_url is None else _connections(redis_url)
         self._shared: MovingWindowRateLimiter | None = None
         if self._connections is not None:
             self._shared = MovingWindowRateLimiter(_storage(self._connections))
-        self._alone_until = 0.0
+        self._breaker = CircuitBreaker(open_s=BREAKER_OPEN_S, monotonic=monotonic)
 
     @property
     def is_degraded(self) -> bool:
-        return self._shared is not None and self._monotonic() < self._alone_until
+        return self._shared is not None and self._breaker.is_open
 
     async def hit(self, key: str) -> RateDecision:
         if self._shared is not None and not self.is_degraded:
             try:
                 return await self._decide(self._shared, key)
             except StorageError as error:
-                self._leave_alone(error)
+                self._shared_failed(error)
         return await self._decide(self._local, key)
 
-    def _leave_alone(self, error: StorageError) -> None:
-        """Of calls that were under way together only the first says so."""
+    def _shared_failed(self, error: StorageError) -> None:
+        """Of concurrent calls that fail together only the first is logged."""
         if not self.is_degraded:
             log.warning(
-                "the cache failed: rates are counted locally for a while",
-                seconds=LEFT_ALONE_S,
+                "the cache failed: rates are counted in this process",
+                seconds=BREAKER_OPEN_S,
                 error=type(error.storage_error).__name__,
             )
-        self._alone_until = self._monotonic() + LEFT_ALONE_S
+        self._breaker.record_failure()
 
     async def aclose(self) -> None:
         """Close the connections to the cache."""

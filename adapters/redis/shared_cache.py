@@ -1,28 +1,27 @@
-"""Remembered answers in Redis or Valkey, behind a breaker: one that is away or hangs is not asked for a while."""
+"""The shared cache in Redis or Valkey, behind a circuit breaker."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import structlog
-from purgatory import AsyncCircuitBreakerFactory, ContextChanged, Event
-from purgatory.domain.model import OpenedState
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from adapters.resilience import BreakerOpen, guarded, loop_time
+from application.circuit_breaker import BreakerState, CircuitBreaker
 from application.ports.shared_cache import CacheUnavailable, Taken, Turn
 
 log = structlog.get_logger("cache")
 
 ANSWER_WITHIN_S = 0.25
-FAILURES = 2
-LEFT_ALONE_S = 5.0
-"""After so many failures in a row it is not asked for so long; then one call tries it."""
+BREAKER_FAILURES = 2
+BREAKER_OPEN_S = 5.0
 _NAMESPACE = "gridproof:answers:"
 _TURNS = "gridproof:turns:"
 # One reply for all: the client would read every element of an array by itself. Of each turn: how long to wait (ms), the
@@ -56,13 +55,14 @@ class RedisSharedCache:
             max_connections=16,
         )
         self._take_turns = self._redis.register_script(_TAKE_TURNS)
-        self._breakers = AsyncCircuitBreakerFactory(default_threshold=FAILURES, default_ttl=LEFT_ALONE_S)
-        self._breakers.add_listener(_log_change)
+        self._breaker = CircuitBreaker(
+            threshold=BREAKER_FAILURES, open_s=BREAKER_OPEN_S, monotonic=loop_time, on_change=_log_change
+        )
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         if not keys:
             return []
-        async with self._guarded():
+        with self._guarded():
             found = await self._redis.mget([_NAMESPACE + key for key in keys])
         return cast("list[bytes | None]", found)
 
@@ -70,14 +70,14 @@ class RedisSharedCache:
         if not turns:
             return []
         keys = [name for turn in turns for name in (_TURNS + turn.caller, _NAMESPACE + turn.key)]
-        async with self._guarded():
+        with self._guarded():
             packed = await self._take_turns(keys=keys, args=[max(1, int(every_wall_s * 1000))])
         return list(_unpacked(cast("bytes", packed)))
 
     async def put_many(self, answers: Mapping[str, bytes], *, kept_wall_s: float) -> None:
         if not answers:
             return
-        async with self._guarded():
+        with self._guarded():
             pipeline = self._redis.pipeline(transaction=False)
             for key, answer in answers.items():
                 pipeline.set(_NAMESPACE + key, answer, px=max(1, int(kept_wall_s * 1000)))
@@ -87,14 +87,15 @@ class RedisSharedCache:
         """Close the connections."""
         await self._redis.aclose()
 
-    @asynccontextmanager
-    async def _guarded(self) -> AsyncIterator[None]:
-        breaker = await self._breakers.get_breaker("cache")
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
         try:
-            async with breaker:
+            with guarded(self._breaker, failures=(Exception,)):
                 yield
-        except OpenedState as error:
-            raise CacheUnavailable("the cache failed lately and is left alone for a while") from error
+        except BreakerOpen as error:
+            raise CacheUnavailable(
+                f"breaker open: the cache failed, it is not called for {BREAKER_OPEN_S:g} s"
+            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             raise CacheUnavailable(f"the cache: {type(error).__name__}: {error}") from error
 
@@ -109,6 +110,6 @@ def _unpacked(packed: bytes) -> Iterator[Taken]:
         place = end
 
 
-def _log_change(name: str, kind: str, change: Event) -> None:
-    if kind == "state_changed" and isinstance(change, ContextChanged) and change.state != "half-opened":
-        log.warning("the cache is left alone" if change.state == "opened" else "the cache answers again")
+def _log_change(state: BreakerState) -> None:
+    if state != "half-opened":
+        log.warning("cache breaker opened" if state == "opened" else "cache breaker closed")

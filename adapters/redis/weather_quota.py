@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.weather.quota import QuotaUse
 from application.weather.token_bucket import Bucket, BucketRule
@@ -19,7 +20,8 @@ from application.weather.token_bucket import Bucket, BucketRule
 log = structlog.get_logger("weather_quota")
 
 ANSWER_WITHIN_S = 0.25
-LEFT_ALONE_S = 5.0
+BREAKER_OPEN_S = 5.0
+"""How long the shared quota is not called after a failure."""
 KEPT_WALL_S = 63 * 86_400
 
 # The bucket of application/weather/token_bucket.py, in one step. ARGV: now, capacity, per second, month,
@@ -58,7 +60,6 @@ class CachedWeatherQuota:
         self._key = f"{namespace}:weather-quota"
         self._rule = BucketRule.under(quota_per_month)
         self._clock = clock
-        self._monotonic = monotonic
         self._redis = None if redis_url is None else _client(redis_url)
         self._script = None if self._redis is None else self._redis.register_script(_TAKE)
         self._bucket = Bucket(tokens=self._rule.capacity, at_s=clock.now().timestamp())
@@ -66,7 +67,7 @@ class CachedWeatherQuota:
         self._month, self._used = "", 0
         self._owed = 0
         """Calls allowed here that what is shared does not know of yet."""
-        self._alone_until = 0.0
+        self._breaker = CircuitBreaker(open_s=BREAKER_OPEN_S, monotonic=monotonic)
         self._one_by_one = asyncio.Lock()
         """So that what is owed is told once, over one connection."""
 
@@ -81,11 +82,11 @@ class CachedWeatherQuota:
             return await self._ask(calls)
 
     async def _ask(self, calls: int) -> QuotaUse:
-        if self._script is not None and self._monotonic() >= self._alone_until:
+        if self._script is not None and not self._breaker.is_open:
             try:
                 return await self._ask_shared(calls)
             except (RedisError, OSError, TimeoutError) as error:
-                self._alone_until = self._monotonic() + LEFT_ALONE_S
+                self._breaker.record_failure()
                 log.warning("the weather quota is counted in this process", why=type(error).__name__)
         return self._ask_here(calls)
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import aiohttp
 import stamina
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
 
+from adapters.resilience import BreakerOpen, guarded, loop_time
+from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.weather.source import WeatherUnavailable
 
@@ -49,10 +49,10 @@ class BoundedGet:
         self.total_s = max(clock.wall_seconds(TOTAL_S), LEAST_TOTAL_WALL_S)
         self._before_try = before_try
         self._may_pass = may_pass
-        self._breakers = AsyncCircuitBreakerFactory(
-            default_threshold=BREAKER_FAILURES,
-            default_ttl=max(clock.wall_seconds(BREAKER_OPEN_S), LEAST_OPEN_WALL_S),
-            exclude=[(WeatherUnavailable, lambda error: not isinstance(error, TryAgain))],
+        self._breaker = CircuitBreaker(
+            threshold=BREAKER_FAILURES,
+            open_s=max(clock.wall_seconds(BREAKER_OPEN_S), LEAST_OPEN_WALL_S),
+            monotonic=loop_time,
         )
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=ATTEMPTS, timeout=self.total_s * ATTEMPTS, wait_initial=0.1, wait_max=1.0
@@ -64,13 +64,11 @@ class BoundedGet:
 
     async def _guarded(self, url: str, query: Mapping[str, str]) -> Answered:
         try:
-            async with await self._breakers.get_breaker("weather"):
+            with guarded(self._breaker, failures=(TryAgain,)):
                 await self._before_try()
                 return await self._get(url, query)
-        except OpenedState as error:
-            raise WeatherUnavailable(
-                "the weather source failed too often; it is left alone for a while"
-            ) from error
+        except BreakerOpen as error:
+            raise WeatherUnavailable("breaker open: the weather source failed too often") from error
 
     async def _get(self, url: str, query: Mapping[str, str]) -> Answered:
         """The library's errors may hold the address, and that a key: they are not handed on."""

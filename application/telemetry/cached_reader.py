@@ -10,12 +10,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from time import monotonic
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 import structlog
 
+from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.telemetry.store import TelemetryStoreUnavailable
@@ -97,7 +97,7 @@ class ReadThroughCache(Generic[TValue]):
         self._from_store = RequestCoalescer(
             self._ask_store, most=500, at_once=loads_at_once, begins_every_s=STORE_ASKED_EVERY_S
         )
-        self._store_alone_until = 0.0
+        self._store_breaker = CircuitBreaker(open_s=STORE_LEFT_ALONE_S)
         self._putting: set[asyncio.Task[None]] = set()
 
     async def get(self, key: str) -> Answer[TValue]:
@@ -195,7 +195,7 @@ class ReadThroughCache(Generic[TValue]):
             return None
 
     async def _loaded(self, keys: Sequence[str], *, can_do_without: bool) -> dict[str, _Kept[TValue]]:
-        if can_do_without and monotonic() < self._store_alone_until:
+        if can_do_without and self._store_breaker.is_open:
             raise TelemetryStoreUnavailable("the store failed just now")
         if not can_do_without:
             return await self._from_store.get(keys)
@@ -203,7 +203,7 @@ class ReadThroughCache(Generic[TValue]):
             async with asyncio.timeout(STORE_WITHIN_S):
                 return await self._from_store.get(keys)
         except TimeoutError as error:
-            self._leave_store_alone()
+            self._store_breaker.trip()
             raise TelemetryStoreUnavailable(f"no answer in {STORE_WITHIN_S:g} s") from error
 
     async def _ask_store(self, keys: Sequence[str]) -> dict[str, _Kept[TValue]]:
@@ -211,7 +211,7 @@ class ReadThroughCache(Generic[TValue]):
         try:
             found = await asyncio.to_thread(self._load, keys)
         except TelemetryStoreUnavailable:
-            self._leave_store_alone()
+            self._store_breaker.trip()
             raise
         kept = {key: _Kept(found.get(key), read_at) for key in keys}
         self._remember(kept)
@@ -221,9 +221,6 @@ class ReadThroughCache(Generic[TValue]):
             self._putting.add(task)
             task.add_done_callback(self._putting.discard)
         return kept
-
-    def _leave_store_alone(self) -> None:
-        self._store_alone_until = monotonic() + STORE_LEFT_ALONE_S
 
     def _remember(self, kept: Mapping[str, _Kept[TValue]]) -> None:
         for key, one in kept.items():

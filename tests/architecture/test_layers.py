@@ -67,6 +67,7 @@ def test_a_small_house_in_order_passes(a_small_house: Path) -> None:
         ("application/commands/program.py", "application.command_bus", "Commands and ports"),
         ("interfaces/web/facilities.py", "adapters.weather", "Only interfaces.bootstrap"),
         ("adapters/weather/client.py", "adapters.postgres", "Adapters do not know each other"),
+        ("adapters/resilience.py", "adapters.postgres", "Adapters do not know each other"),
         ("application/store.py", "psycopg", "No technology"),
         ("projections/page.py", "litestar", "No technology"),
         ("domain/fit.py", "statsmodels.api", "No technology"),
@@ -96,6 +97,13 @@ def test_the_contract_of_commands_and_ports_names_every_other_module_of_applicat
     expected = {f"application.{name}" for name in packages}
     expected |= {f"application.facility.{name}" for name in facility}
     assert closed_to_commands_and_ports() == expected
+
+
+def test_every_adapter_may_use_the_circuit_breakers(a_small_house: Path) -> None:
+    (a_small_house / "adapters/resilience.py").touch()
+    (a_small_house / "adapters/weather/client.py").write_text("import adapters.resilience\n")
+    (a_small_house / "adapters/postgres/client.py").write_text("import adapters.resilience\n")
+    assert lint(a_small_house).returncode == 0
 
 
 def test_a_cycle_between_siblings_is_a_breach(a_small_house: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every cache of answers does: Valkey's and the fake's; and how a dead one is left alone."""
+"""What every cache of answers does: Valkey's and the fake's; and the breaker of the Valkey one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -107,15 +107,15 @@ def test_a_turn_comes_again_and_one_refused_did_not_put_it_off(tell: Callable[[S
     tell(scenario)
 
 
-def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_breaker_opens_after_two_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> list[str]:
         async with opened(DEAD_CACHE) as cache:
             said = []
-            for _ in range(shared_cache.FAILURES + 2):
+            for _ in range(shared_cache.BREAKER_FAILURES + 2):
                 with pytest.raises(CacheUnavailable) as raised:
                     await cache.get_many(["a"])
-                said.append("left alone" in str(raised.value))
-            return [str(alone) for alone in said]
+                said.append("breaker open" in str(raised.value))
+            return [str(open_now) for open_now in said]
 
     assert asyncio.run(scenario()) == ["False", "False", "True", "True"]
 
@@ -123,14 +123,14 @@ def test_a_dead_cache_is_left_alone_after_two_failures(monkeypatch: pytest.Monke
 def test_a_cache_that_came_back_is_asked_again(
     valkey_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.05)
+    monkeypatch.setattr(shared_cache, "BREAKER_OPEN_S", 0.05)
 
     async def scenario() -> None:
         async with opened(valkey_server.redis_url) as cache:
             await cache.put_many({"back": b"1"}, kept_wall_s=600.0)
             valkey_server.valkey.kill()
             try:
-                for _ in range(shared_cache.FAILURES + 1):
+                for _ in range(shared_cache.BREAKER_FAILURES + 1):
                     with pytest.raises(CacheUnavailable):
                         await cache.get_many(["back"])
             finally:

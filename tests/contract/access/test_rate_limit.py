@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from adapters.embedded import EmbeddedServers
 from adapters.redis import rate_limit
-from adapters.redis.rate_limit import LEFT_ALONE_S, MOST_CONNECTIONS, CachedRateLimiter
+from adapters.redis.rate_limit import BREAKER_OPEN_S, MOST_CONNECTIONS, CachedRateLimiter
 from application.ports.access.rate_limit import RateDecision, RateLimiter
 from tests import servers
 from tests.fakes.access.rate_limit import FakeRateLimiter
@@ -131,7 +131,7 @@ def test_a_cache_killed_in_between_leaves_a_local_limit_and_is_used_again_later(
         await asyncio.to_thread(mortal_cache.valkey.kill)
         local = await hits(limiter, "k", 3)
         await asyncio.to_thread(mortal_cache.valkey.start)
-        now[0] += LEFT_ALONE_S
+        now[0] += BREAKER_OPEN_S
         again = await hits(limiter, "other", 1)
         elsewhere = CachedRateLimiter(0.01, redis_url=mortal_cache.redis_url)
         again += await hits(elsewhere, "other", 1)

@@ -120,13 +120,13 @@ def test_a_failure_that_passes_is_tried_again() -> None:
     asyncio.run(scenario())
 
 
-def test_after_five_failures_the_source_is_left_alone() -> None:
+def test_after_five_failures_the_breaker_opens() -> None:
     async def scenario() -> None:
         async with over_http(WeatherFaults(fail_first=6)) as http:
             for _ in range(3):  # three tries each: the sixth would still fail, the seventh would not
                 with pytest.raises(WeatherUnavailable):
                     await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
-            with pytest.raises(WeatherUnavailable, match="left alone"):
+            with pytest.raises(WeatherUnavailable, match="breaker open"):
                 await http.hourly("cell-1", HOUR, HOUR + timedelta(hours=3))
 
     asyncio.run(scenario())

@@ -138,7 +138,7 @@ def test_a_cache_that_was_dead_from_the_start_is_no_stampede_either(store: Count
 def test_a_cache_that_comes_back_is_used_again(
     store: CountedStore, cache_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_cache, "LEFT_ALONE_S", 0.1)
+    monkeypatch.setattr(shared_cache, "BREAKER_OPEN_S", 0.1)
 
     async def scenario() -> None:
         cache = RedisSharedCache(cache_server.redis_url)

@@ -73,7 +73,7 @@ def quarter(kw: float) -> list[MeterReading]:
 @pytest.fixture
 def path(influxd: InfluxServer, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(connections, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(connections, "LEFT_ALONE_S", 0.1)
+    monkeypatch.setattr(connections, "BREAKER_OPEN_S", 0.1)
     with (
         ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool,
         influx_connection(influxd) as connection,

@@ -109,24 +109,24 @@ def test_rows_at_fault_are_refused_at_once_and_open_no_breaker(
 ) -> None:
     influx.write(RAW, [row()])
     server.shim.faults.writes = 0
-    for _ in range(connections.FAILURES + 1):
+    for _ in range(connections.BREAKER_FAILURES + 1):
         with pytest.raises(ReadingsRefused, match="kw"):
             influx.write(RAW, [line("readings", {}, {"kw": "a text"}, microseconds(NOW))])
-    assert server.shim.faults.writes == connections.FAILURES + 1
+    assert server.shim.faults.writes == connections.BREAKER_FAILURES + 1
     influx.write(RAW, [row(2.5, at=NOW + timedelta(seconds=1))])
 
 
-def test_after_failures_in_a_row_it_is_left_alone_and_then_asked_again(
+def test_after_failures_in_a_row_the_breaker_opens_and_later_closes(
     influx: InfluxConnection, server: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "LEFT_ALONE_S", 0.2)
+    monkeypatch.setattr(connections, "BREAKER_OPEN_S", 0.2)
     again = InfluxConnection(server.url, influx.database)
     server.kill()
     said = []
-    for _ in range(connections.FAILURES):
+    for _ in range(connections.BREAKER_FAILURES):
         with pytest.raises(TelemetryStoreUnavailable) as raised:
             again.write(RAW, [row()])
-        said.append("left alone" in str(raised.value))
+        said.append("breaker open" in str(raised.value))
     assert said[0] is False
     assert said[-1] is True
     server.start()

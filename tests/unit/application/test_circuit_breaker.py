@@ -1,0 +1,95 @@
+"""The circuit breaker: when it opens, for how long, and what closes it."""
+
+import pytest
+
+from application.circuit_breaker import BreakerState, CircuitBreaker
+
+OPEN_S = 10.0
+
+
+class Breaker(CircuitBreaker):
+    """Of three failures in a row; `now` is its clock, `changes` what its listener got."""
+
+    def __init__(self, *, threshold: int = 3) -> None:
+        self.now = 100.0
+        self.changes: list[BreakerState] = []
+        super().__init__(
+            threshold=threshold, open_s=OPEN_S, monotonic=lambda: self.now, on_change=self.changes.append
+        )
+
+    def fail(self, times: int) -> None:
+        for _ in range(times):
+            self.record_failure()
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker()
+
+
+def test_it_opens_at_failures_in_a_row(breaker: Breaker) -> None:
+    breaker.fail(2)
+    breaker.record_success()
+    breaker.fail(2)
+    assert breaker.allows_call()
+    breaker.fail(1)
+    assert breaker.is_open
+    assert not breaker.allows_call()
+    assert breaker.changes == ["opened"]
+
+
+def test_it_is_open_until_its_period_is_over(breaker: Breaker) -> None:
+    breaker.fail(3)
+    breaker.now += OPEN_S - 0.001
+    assert not breaker.allows_call()
+    breaker.now += 0.001
+    assert not breaker.is_open
+    assert breaker.allows_call()
+    assert breaker.changes == ["opened", "half-opened"]
+
+
+def test_half_open_one_success_closes_it_and_the_count_starts_again(breaker: Breaker) -> None:
+    breaker.fail(3)
+    breaker.now += OPEN_S
+    assert breaker.allows_call()
+    breaker.record_success()
+    breaker.fail(2)
+    assert breaker.allows_call()
+    assert breaker.changes == ["opened", "half-opened", "closed"]
+
+
+def test_half_open_one_failure_opens_it_again_for_a_whole_period(breaker: Breaker) -> None:
+    breaker.fail(3)
+    breaker.now += OPEN_S
+    assert breaker.allows_call()
+    breaker.fail(1)
+    breaker.now += OPEN_S - 0.001
+    assert not breaker.allows_call()
+    assert breaker.changes == ["opened", "half-opened", "opened"]
+
+
+def test_the_end_of_an_earlier_call_neither_closes_it_nor_prolongs_its_period(breaker: Breaker) -> None:
+    breaker.fail(3)
+    breaker.now += OPEN_S / 2
+    breaker.fail(3)
+    breaker.record_success()
+    assert breaker.is_open
+    breaker.now += OPEN_S / 2
+    assert breaker.allows_call()
+
+
+def test_of_threshold_one_a_failure_after_the_period_opens_it_without_a_question() -> None:
+    breaker = Breaker(threshold=1)
+    breaker.fail(1)
+    breaker.now += OPEN_S
+    breaker.fail(1)
+    assert breaker.is_open
+
+
+def test_a_trip_opens_it_at_once_and_starts_the_period_again(breaker: Breaker) -> None:
+    breaker.trip()
+    breaker.now += OPEN_S - 1
+    breaker.trip()
+    breaker.now += OPEN_S - 1
+    assert breaker.is_open
+    assert breaker.changes == ["opened"]
