@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.deadline_pool import BoundedPool
 from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.single_statements import single_statements
+from adapters.postgres.connection.pool import single_statements
 from application.event_store.event_mapper import recorded_at_of
 from application.ports.live_feed import (
     SERVING,

@@ -130,7 +130,7 @@ def migrate_database(
 
 def read_release(written: str) -> str:
     """The release as it was written. Raises ValueError for what is none."""
-    from adapters.postgres.schema.migration_header import release_of
+    from adapters.postgres.schema.migrate import release_of
 
     release_of(written)
     return written

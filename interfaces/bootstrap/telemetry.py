@@ -207,7 +207,7 @@ def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _turn_shares(stores: Stores) -> LockHolders:
-    from adapters.postgres.coordination.lock_holders import PostgresLockHolders
+    from adapters.postgres.coordination.exclusive_lock import PostgresLockHolders
 
     return PostgresLockHolders(stores.database_url, "ingest ")
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.single_statements import single_statements
+from adapters.postgres.connection.pool import single_statements
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,

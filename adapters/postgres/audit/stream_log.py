@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.audit.decoded_entry_cache import DecodedEntries
 from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.single_statements import single_statements
+from adapters.postgres.connection.pool import single_statements
 from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.upcasters import stored_topics

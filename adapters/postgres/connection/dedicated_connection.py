@@ -12,8 +12,8 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from adapters.postgres.connection.idle_connection import check_idle
 from adapters.postgres.connection.pipeline import PipelinedStatements
+from adapters.postgres.connection.pool import check_idle
 
 STATEMENT_TIMEOUT_S = 10
 TRANSACTION_TIMEOUT_S = 15

@@ -7,14 +7,16 @@ restarted, its check waits a second, then two, then four.
 
 from __future__ import annotations
 
+import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from psycopg_pool.base import AttemptWithBackoff
-
-from adapters.postgres.connection.idle_connection import check_idle
 
 TRY_AGAIN_S = 0.5
 
@@ -41,3 +43,32 @@ class FastReconnectPool(ConnectionPool[Any]):
 
     def _add_connection(self, attempt: AttemptWithBackoff | None, growing: bool = False) -> None:
         super()._add_connection(attempt or ConstantBackoff(timeout=float("inf")), growing=growing)
+
+
+@contextmanager
+def single_statements(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of `pool`, which others get back as it was. Two statements on it may see two states."""
+    with pool.connection() as connection:
+        connection.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not connection.closed:
+                connection.autocommit = False
+
+
+def check_idle(connection: Connection[Any]) -> None:
+    """For a pool's `check`. Raises OperationalError where the server, or what is between, has closed the connection.
+
+    What is to be read on an idle connection is the server's farewell. One that vanished without a word is found by its
+    time-outs when it is used.
+    """
+    if connection.closed or _has_something_to_read(connection):
+        connection.close()  # else the pool takes it back as a good one, and hands it out again
+        raise psycopg.OperationalError("the server closed the connection while it was idle")
+
+
+def _has_something_to_read(connection: Connection[Any]) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -12,13 +12,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.batching.batched_reads import SharedReads
 from adapters.postgres.event_store.errors import named, named_failures
-from adapters.postgres.event_store.idempotency_keys import KeyLoader
 from adapters.postgres.event_store.library_factory import StoreFactory
+from adapters.postgres.event_store.loaders import KeyLoader, Known, StreamLoader
 from adapters.postgres.event_store.log_reader import LogReader, LogRow
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
-from adapters.postgres.event_store.stream_loader import Known, StreamLoader
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (

@@ -1,18 +1,20 @@
 """The rows of one read model in PostgreSQL, and the buffer through which a batch is folded into them."""
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from typing import Any, Generic
 
 import msgspec
 import psycopg
 from psycopg import sql
 
+from adapters.postgres.read_model.audit_layout import AUDIT_LAYOUT
 from adapters.postgres.read_model.row_encoding import Stored, text_array
-from adapters.postgres.read_model.row_layout import RowLayout
-from adapters.postgres.read_model.row_layouts import layout_of
+from adapters.postgres.read_model.row_layout import RowLayout, json_layout
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
 from domain.event_sourcing.json_decoders import json_decoder
-from projections.engine.projection import Projection, RowsUnavailable, TRow
+from projections.audit.trail import AuditTrailProjection
+from projections.engine.projection import AnyProjection, Projection, RowsUnavailable, TRow
 from projections.engine.stored_row import stored_form
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -26,6 +28,15 @@ _ALL = "SELECT {key}, {row} FROM {table} WHERE generation = %s"
 
 class RowUnreadable(Exception):
     """A stored row is not one of this release."""
+
+
+def layout_of(projection: AnyProjection) -> RowLayout:
+    return _layout_named(projection.name)
+
+
+@cache
+def _layout_named(name: str) -> RowLayout:
+    return AUDIT_LAYOUT if name == AuditTrailProjection.name else json_layout(name)
 
 
 def copy_blocks_in(

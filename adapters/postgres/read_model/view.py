@@ -9,9 +9,8 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.single_statements import single_statements
-from adapters.postgres.read_model.row_layouts import layout_of
-from adapters.postgres.read_model.row_table import Connection
+from adapters.postgres.connection.pool import single_statements
+from adapters.postgres.read_model.row_table import Connection, layout_of
 from domain.event_sourcing.json_decoders import json_decoder
 from projections.engine.cursors import checked_filters, cursor_after, read_cursor
 from projections.engine.projection import AnyProjection

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from adapters.postgres.schema import migrate
-from adapters.postgres.schema.migration_header import Kind, label_of
+from adapters.postgres.schema.migrate import Kind, label_of
 
 LABELLED_FROM = 6
 """From this number on every file says in its first line what it is."""

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from importlib.resources import files
+from typing import Literal
 
 import msgspec
 import psycopg
-
-from adapters.postgres.schema.migration_header import label_of, release_of
 
 LOCK_KEY = 7_214_001
 APP_ROLE = "gridproof_app"
@@ -24,6 +23,9 @@ CREATE TABLE IF NOT EXISTS gridproof.migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 """
+Kind = Literal["expand", "contract"]
+_LABEL = re.compile(r"-- (expand|contract: needs release (\d+\.\d+(?:\.\d+)?))\s*$")
+_RELEASE = re.compile(r"\d+(\.\d+){1,2}")
 
 
 class MigrationError(Exception):
@@ -149,3 +151,25 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str, sql: s
 
 def digest_of(sql: str) -> str:
     return sha256(sql.encode()).hexdigest()
+
+
+class Label(msgspec.Struct, frozen=True):
+    kind: Kind
+    needs_release: str | None = None
+    """Every process of the system is of this release or a newer one before it is applied."""
+
+
+def label_of(sql: str) -> Label | None:
+    """What the first line says; None where it says nothing."""
+    found = _LABEL.match(sql.partition("\n")[0])
+    if found is None:
+        return None
+    return Label("expand") if found[1] == "expand" else Label("contract", found[2])
+
+
+def release_of(written: str) -> tuple[int, ...]:
+    """`1.2` or `1.2.3`, to be compared; 1.2 is 1.2.0. Raises ValueError."""
+    if _RELEASE.fullmatch(written) is None:
+        raise ValueError(f"{written!r} is no release, such as 1.2 or 1.2.3")
+    numbers = tuple(map(int, written.split(".")))
+    return numbers + (0,) * (3 - len(numbers))

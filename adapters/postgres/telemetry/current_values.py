@@ -13,9 +13,9 @@ from typing import Any
 
 import psycopg
 
+from adapters.postgres.telemetry.readings.chunk_query import Span
 from adapters.postgres.telemetry.readings.latest import NOTHING, VALUES, Meters, Newest, look_back, newest_in
 from adapters.postgres.telemetry.readings.recent import newest_of, recent_readings
-from adapters.postgres.telemetry.readings.time_ranges import Span
 from adapters.postgres.wire_format.array_parameters import moments, texts
 from application.ports.telemetry.store import CurrentValue, MeterValue
 from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER, interval_start

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.readings.chunk_query import readings_in
+from adapters.postgres.telemetry.readings.chunk_query import readings_in, spans_between
 from adapters.postgres.telemetry.readings.recent import recent_readings
-from adapters.postgres.telemetry.readings.time_ranges import spans_between
 from adapters.postgres.telemetry.transaction import telemetry_connection
 from adapters.postgres.wire_format.copy_format import unix_seconds
 from domain.telemetry.facility_rollups import LOOK_BACK_S

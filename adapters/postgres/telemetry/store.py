@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.batching.grouped_writes import GroupedWrites
 from adapters.postgres.telemetry.current_values import current_values
-from adapters.postgres.telemetry.day_partitions import days_between, days_of
 from adapters.postgres.telemetry.imported_intervals import put_imported, stored_intervals
 from adapters.postgres.telemetry.readings.insert import (
     Batch,
@@ -65,6 +65,7 @@ LEFT JOIN LATERAL (
 ) i ON true
 WHERE greatest(m.newest_at, r.ts, i.ends_at) IS NOT NULL
 """
+_DAY_S = 86_400
 
 
 class PostgresTelemetryStore:
@@ -86,7 +87,7 @@ class PostgresTelemetryStore:
             block = ReadingBlock.of(readings)
         except UnjoinableId as error:
             raise ReadingsRefused(str(error)) from error
-        self._prepare(sorted(days_of(block) - self._days_ready))
+        self._prepare(sorted(_days_of(block) - self._days_ready))
         notes = self._notes.setdefault(partition, QuarterNotes())
         by = self._settled_by.get(partition) or self._clock.now()
         batch = batch_of(partition, stream_seq, block, notes, at=by)
@@ -172,7 +173,7 @@ class PostgresTelemetryStore:
             return put_imported(conn, intervals, at=self._clock.now())
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
-        self._prepare([day for day in days_between(days_from, days_to) if day not in self._days_ready])
+        self._prepare([day for day in _days_between(days_from, days_to) if day not in self._days_ready])
 
     def _prepare(self, days: Sequence[datetime]) -> None:
         if days:
@@ -184,3 +185,21 @@ class PostgresTelemetryStore:
 
     def _connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         return telemetry_connection(self._pool)
+
+
+def _days_of(readings: ReadingBlock) -> set[datetime]:
+    """The UTC days, as midnights, that `readings` fall on."""
+    return {
+        datetime.fromtimestamp(day * _DAY_S, UTC)
+        for day in np.unique(readings.ts_us // (_DAY_S * 1_000_000)).tolist()
+    }
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _days_between(first: datetime, last: datetime) -> list[datetime]:
+    """The UTC midnights from the day of `first` through the day of `last`."""
+    start = _midnight(first)
+    return [start + timedelta(days=n) for n in range((_midnight(last) - start).days + 1)]

@@ -33,7 +33,7 @@ class ReadSide:
     _clock: Any
 
     def table_of(self, projection: AnyProjection) -> str:
-        from adapters.postgres.read_model.row_layouts import layout_of
+        from adapters.postgres.read_model.row_table import layout_of
 
         return f"gridproof.rm_{layout_of(projection).stem}"
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.idle_connection import check_idle
+from adapters.postgres.connection.pool import check_idle
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.forecast import forecast_book
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.idle_connection import check_idle
+from adapters.postgres.connection.pool import check_idle
 from adapters.postgres.operations.database_server import PostgresDatabaseServer
 from application.ports.operations.database_server import DatabaseServer, ServerPlace
 from application.ports.operations.unavailable import OperationsUnavailable

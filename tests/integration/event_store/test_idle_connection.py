@@ -8,8 +8,7 @@ import psycopg_pool.pool
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.idle_connection import check_idle
-from adapters.postgres.connection.pool import FastReconnectPool
+from adapters.postgres.connection.pool import FastReconnectPool, check_idle
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from tests.servers import Database, PostgresServer

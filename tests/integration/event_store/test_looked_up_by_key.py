@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from adapters.postgres.event_store.stream_loader import StreamLoader
+from adapters.postgres.event_store.loaders import StreamLoader
 from tests.integration.event_store.recorded import TABLE, datastore
 from tests.servers import Database
 

@@ -5,8 +5,7 @@ import pytest
 
 from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.schema.compatibility_check import check_schema, file_problems, taken_away
-from adapters.postgres.schema.migrate import migrate, migration_files
-from adapters.postgres.schema.migration_header import Label, label_of
+from adapters.postgres.schema.migrate import Label, label_of, migrate, migration_files
 from tests.servers import Database
 
 FILES = migration_files()

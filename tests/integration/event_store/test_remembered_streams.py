@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from adapters.postgres.event_store import stream_loader
+from adapters.postgres.event_store import loaders
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import StreamNotFound
@@ -70,7 +70,7 @@ def test_a_new_session_begins_with_nothing_remembered(
 
 
 def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_loader, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(loaders, "MOST_REMEMBERED", 3)
     names = [f"fac-{number:03}" for number in range(8)]
     stores[0].save([registered(name) for name in names])
     for name in names * 2:
@@ -82,7 +82,7 @@ def test_the_memory_is_bounded_in_bytes_too(
     stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of large aggregates fewer are remembered: one that outgrows the memory alone is read anew each time."""
-    monkeypatch.setattr(stream_loader, "MOST_REMEMBERED_BYTES", 4_000)
+    monkeypatch.setattr(loaders, "MOST_REMEMBERED_BYTES", 4_000)
     names = [f"fac-{number:03}" for number in range(40)]
     stores[0].save([registered(name) for name in names])
     for name in names * 2:

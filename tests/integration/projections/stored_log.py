@@ -8,7 +8,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store.event_store import PostgresEventStore
-from adapters.postgres.read_model.row_layouts import layout_of
+from adapters.postgres.read_model.row_table import layout_of
 from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import encode_state
 from application.ports.event_store.event_log import LogEntry

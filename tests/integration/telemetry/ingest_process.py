@@ -9,8 +9,7 @@ import nats
 from adapters.clock import SystemClock
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
-from adapters.postgres.coordination.lock_holders import PostgresLockHolders
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, PostgresLockHolders
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.operations.alerts import FakeAlertRegistry

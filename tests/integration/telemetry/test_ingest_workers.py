@@ -10,9 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.postgres.coordination import lock_holders
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
-from adapters.postgres.coordination.lock_holders import PostgresLockHolders
+from adapters.postgres.coordination import exclusive_lock
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, PostgresLockHolders
 from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, audit
 from interfaces.workers.ingest.sessions import IngestSession, read_in_turns, share_out
@@ -95,7 +94,7 @@ def test_a_server_that_is_away_is_named() -> None:
 
 
 def test_a_server_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_holders, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(exclusive_lock, "HOLDERS_WITHIN_S", 0.2)
     clients: list[asyncio.StreamWriter] = []
 
     async def welcome_and_say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,10 +15,9 @@ from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.schema.migrate import migrate, migration_files
 from adapters.postgres.telemetry.readings import deduplication
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
-from adapters.postgres.telemetry.readings.chunk_query import readings_in
+from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in
 from adapters.postgres.telemetry.readings.deduplication import new_to
 from adapters.postgres.telemetry.readings.insert import QuarterNotes
-from adapters.postgres.telemetry.readings.time_ranges import Span
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import TelemetryStoreUnavailable

@@ -15,10 +15,9 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
 from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 from adapters.postgres.telemetry.readings import chunk_query, recent
-from adapters.postgres.telemetry.readings.chunk_query import readings_in
+from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in
 from adapters.postgres.telemetry.readings.deduplication import new_to
 from adapters.postgres.telemetry.readings.insert import file_recent
-from adapters.postgres.telemetry.readings.time_ranges import Span
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from adapters.postgres.telemetry.transaction import telemetry_connection

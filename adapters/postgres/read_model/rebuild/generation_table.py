@@ -9,8 +9,7 @@ from typing import Any
 import psycopg
 
 from adapters.postgres.read_model.row_encoding import Stored
-from adapters.postgres.read_model.row_layouts import layout_of
-from adapters.postgres.read_model.row_table import RowTable, copy_blocks_in
+from adapters.postgres.read_model.row_table import RowTable, copy_blocks_in, layout_of
 from projections.engine.projection import AnyProjection, RowsUnavailable
 from projections.engine.rebuild_rows import FoldedRows
 

@@ -12,7 +12,7 @@ import psycopg
 
 from adapters.postgres.read_model.log_copy import ignored_topics
 from adapters.postgres.read_model.positions import LivePosition
-from adapters.postgres.read_model.row_layouts import layout_of
+from adapters.postgres.read_model.row_table import layout_of
 from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]

@@ -25,8 +25,7 @@ from adapters.postgres.read_model.rebuild.parallel import fold_parts
 from adapters.postgres.read_model.rebuild.plan_barrier import wait_for_older_readers
 from adapters.postgres.read_model.rebuild.progress import Overtaken, RebuildProgress
 from adapters.postgres.read_model.rebuild.verify import verified
-from adapters.postgres.read_model.row_layouts import layout_of
-from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable
+from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable, layout_of
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import LogEntryUnreadable
 from projections.engine.maintenance import (

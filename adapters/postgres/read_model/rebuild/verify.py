@@ -11,8 +11,7 @@ from psycopg import sql
 
 from adapters.postgres.read_model.log_copy import ProjectedLog
 from adapters.postgres.read_model.positions import LivePosition, live_position
-from adapters.postgres.read_model.row_layouts import layout_of
-from adapters.postgres.read_model.row_table import RowTable
+from adapters.postgres.read_model.row_table import RowTable, layout_of
 from projections.engine.maintenance import Progress, VerifyReport, compared
 from projections.engine.memory_rows import MemoryRows, fold_entry
 from projections.engine.projection import AnyProjection

@@ -9,17 +9,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.postgres.telemetry.readings.time_ranges import Span
 from adapters.postgres.wire_format.binary_arrays import ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES
-from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH_S, received
-from domain.telemetry.intervals import INTERVAL
+from adapters.postgres.wire_format.copy_format import received
 from domain.telemetry.reading_arrays import MOST_TRUSTED, IntArray, ReadingColumns, standing
-from domain.telemetry.reading_block import SEPARATOR, ReadingBlock, microseconds
+from domain.telemetry.reading_block import SEPARATOR
 
 _HEADER_WORDS, _ELEMENT_WORDS, _LENGTH_WORDS = (
     size // 4 for size in (ARRAY_HEADER_BYTES, EIGHT_BYTE_ELEMENT, LENGTH_BYTES)
 )
-_EPOCH_US = POSTGRES_EPOCH_S * 1_000_000
 _EIGHTS = (">i8", ">f8", ">f8", ">i8")
 """ts, kw, kwh_total and seq."""
 
@@ -60,52 +57,12 @@ def plain(rows: Sequence[Any]) -> Part:
         counts,
         [
             *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
-            *_usual(readings),
+            *usual(readings),
         ],
     )  # fmt: skip
 
 
-def waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
-    """What waits in spans; of a facility that none of them is about, nothing."""
-    whose = block.facility_of_each()
-    number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(whose))}
-    spans = [span for span in spans if span.facility_id in number]
-    if not spans:
-        return Part([], [], np.empty(0, dtype=np.int64), [column[:0] for column in _columns(block)])
-    # One order of facility and time, so that a span is a range however much its facility said.
-    first_us = int(block.ts_us.min())
-    width = int(block.ts_us.max()) - first_us + 1
-    key = np.array([number[one] for one in whose], dtype=np.int64) * (width + 1) + block.ts_us - first_us
-    order = np.argsort(key, kind="stable")
-    begins, ends = (
-        np.searchsorted(
-            key[order],
-            np.array([number[span.facility_id] for span in spans], dtype=np.int64) * (width + 1)
-            + np.clip(microseconds(bounds) - first_us, 0, width),
-        )
-        for bounds in (
-            [max(span.low, span.quarter) for span in spans],
-            [min(span.high, span.quarter + INTERVAL) for span in spans],
-        )
-    )
-    counts = np.maximum(ends - begins, 0)
-    place = order[np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - begins, counts)]
-    meters = block.meter_of_each()
-    some = np.flatnonzero(counts).tolist()
-    names = [[meters[n] for n in order[begins[one] : ends[one]].tolist()] for one in some]
-    return Part(
-        [spans[one].owner for one in some],
-        names,
-        counts[some],
-        [column[place] for column in _columns(block)],
-    )
-
-
-def _columns(block: ReadingBlock) -> list[NDArray[Any]]:
-    return [block.ts_us - _EPOCH_US, block.kw, block.kwh_total, block.seq, *_usual(len(block))]
-
-
-def _usual(count: int) -> list[NDArray[Any]]:
+def usual(count: int) -> list[NDArray[Any]]:
     """trust, revision, incomplete, extra of readings with nothing odd about them."""
     return [
         np.full(count, MOST_TRUSTED),

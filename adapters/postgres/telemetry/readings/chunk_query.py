@@ -8,19 +8,30 @@ taking chunks one by one costs ten times as much, and their names are most of it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 
-from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings, merged, plain, waiting, whole
+from adapters.postgres.telemetry.readings.chunk_decoder import (
+    Part,
+    StoredReadings,
+    merged,
+    plain,
+    usual,
+    whole,
+)
 from adapters.postgres.telemetry.readings.recent import recent_readings
-from adapters.postgres.telemetry.readings.time_ranges import Span
 from adapters.postgres.wire_format.array_parameters import integers, moments, texts
+from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH_S
+from domain.telemetry.intervals import INTERVAL, interval_start
 from domain.telemetry.reading_arrays import MOST_TRUSTED
-from domain.telemetry.reading_block import ReadingBlock
+from domain.telemetry.reading_block import ReadingBlock, microseconds
 
 Connection = psycopg.Connection[Any]
+_EPOCH_US = POSTGRES_EPOCH_S * 1_000_000
 
 # The constant bounds let the planner skip the partitions of other days. OFFSET 0 has it look into the index for each
 # span: of a table that it knows little of, as each is at its beginning, it would read all facilities' chunks.
@@ -54,6 +65,24 @@ WHERE is_odd GROUP BY t.owner
 _COUNTS = f"SELECT t.owner, sum(cardinality(c.ts)) {_SPANS} GROUP BY t.owner"
 
 
+class Span(NamedTuple):
+    """Chunks of one quarter-hour of a facility that begin in a time. Spans with one `owner` are read as one."""
+
+    owner: int
+    facility_id: str
+    quarter: datetime
+    low: datetime
+    high: datetime
+
+
+def spans_between(owner: int, facility_id: str, starts_from: datetime, ends_at: datetime) -> list[Span]:
+    """Of a facility's chunks that hold readings in a time; they may hold others of the same minutes."""
+    first = interval_start(starts_from)
+    number = -(-(ends_at - first) // INTERVAL)
+    low = starts_from.astimezone(UTC).replace(second=0, microsecond=0)
+    return [Span(owner, facility_id, first + INTERVAL * n, low, ends_at) for n in range(number)]
+
+
 def readings_in(
     conn: Connection, spans: Sequence[Span], recent: ReadingBlock | None = None
 ) -> StoredReadings:
@@ -65,7 +94,7 @@ def readings_in(
     rare = {row[0] for row in rows if row[-1]}
     parts = [plain([row for row in rows if row[2] is not None])]
     if len(recent):
-        parts.append(waiting(recent, spans))
+        parts.append(_waiting(recent, spans))
     if rare:
         parts.append(whole(_asked(conn, _WHOLE, [span for span in spans if span.owner in rare])))
     return merged(parts)
@@ -90,3 +119,43 @@ def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:
     bounds = {"first": min(quarters), "last": max(quarters)}
     with conn.cursor(binary=True) as cursor:
         return cursor.execute(query.encode(), {**params, **bounds}).fetchall()
+
+
+def _waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
+    """What waits in spans; of a facility that none of them is about, nothing."""
+    whose = block.facility_of_each()
+    number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(whose))}
+    spans = [span for span in spans if span.facility_id in number]
+    if not spans:
+        return Part([], [], np.empty(0, dtype=np.int64), [column[:0] for column in _columns(block)])
+    # One order of facility and time, so that a span is a range however much its facility said.
+    first_us = int(block.ts_us.min())
+    width = int(block.ts_us.max()) - first_us + 1
+    key = np.array([number[one] for one in whose], dtype=np.int64) * (width + 1) + block.ts_us - first_us
+    order = np.argsort(key, kind="stable")
+    begins, ends = (
+        np.searchsorted(
+            key[order],
+            np.array([number[span.facility_id] for span in spans], dtype=np.int64) * (width + 1)
+            + np.clip(microseconds(bounds) - first_us, 0, width),
+        )
+        for bounds in (
+            [max(span.low, span.quarter) for span in spans],
+            [min(span.high, span.quarter + INTERVAL) for span in spans],
+        )
+    )
+    counts = np.maximum(ends - begins, 0)
+    place = order[np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - begins, counts)]
+    meters = block.meter_of_each()
+    some = np.flatnonzero(counts).tolist()
+    names = [[meters[n] for n in order[begins[one] : ends[one]].tolist()] for one in some]
+    return Part(
+        [spans[one].owner for one in some],
+        names,
+        counts[some],
+        [column[place] for column in _columns(block)],
+    )
+
+
+def _columns(block: ReadingBlock) -> list[NDArray[Any]]:
+    return [block.ts_us - _EPOCH_US, block.kw, block.kwh_total, block.seq, *usual(len(block))]

@@ -11,8 +11,7 @@ import psycopg
 
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
 from adapters.postgres.telemetry.readings.chunk_encoder import chunks_of, copy_chunks
-from adapters.postgres.telemetry.readings.chunk_query import readings_in
-from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in
 from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH
 from domain.telemetry.intervals import INTERVAL, interval_start
 from domain.telemetry.meter_reading import TRUST, MeterReading, precedence

@@ -12,8 +12,7 @@ import psycopg
 from msgspec.structs import replace
 
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
-from adapters.postgres.telemetry.readings.chunk_query import readings_in
-from adapters.postgres.telemetry.readings.time_ranges import Span, spans_between
+from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in, spans_between
 from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH
 from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER
 from domain.telemetry.reading_arrays import IntArray, usable

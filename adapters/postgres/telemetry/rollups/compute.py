@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from adapters.postgres.telemetry.dirty_intervals import unsettled
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
-from adapters.postgres.telemetry.readings.chunk_query import counts_in, readings_in
-from adapters.postgres.telemetry.readings.time_ranges import Span
+from adapters.postgres.telemetry.readings.chunk_query import Span, counts_in, readings_in
 from adapters.postgres.wire_format.copy_format import timestamps
 from application.ports.telemetry.progress import Quarter
 from domain.telemetry.active_meters import MeterPresence, day_number, days_before, quarter_number

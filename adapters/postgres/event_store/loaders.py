@@ -21,8 +21,9 @@ from adapters.postgres.connection.dedicated_connection import DedicatedConnectio
 from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.errors import translated
 from adapters.postgres.wire_format import binary_arrays
-from adapters.postgres.wire_format.binary_arrays import BIGINT, array, bigint, bigint_of, element
+from adapters.postgres.wire_format.binary_arrays import BIGINT, TEXT, array, bigint, bigint_of, element
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
+from application.ports.event_store.event_store import IdempotencyRecord, ScopedKey
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 
@@ -42,6 +43,11 @@ SELECT s.originator_id, s.originator_version, s.topic, s.state FROM unnest($1::u
 LATERAL (
     SELECT * FROM gridproof.{table} WHERE originator_id = wanted.id ORDER BY originator_version DESC LIMIT 1
 ) s
+"""
+
+_KEYS = b"""
+SELECT k.scope, k.key, k.body_hash, k.reply FROM unnest($1::text[], $2::text[]) AS wanted (scope, key)
+JOIN gridproof.idempotency_keys k ON k.scope = wanted.scope AND k.key = wanted.key
 """
 
 _Row = tuple[UUID, int, str, bytes]
@@ -177,3 +183,30 @@ def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, Known]:
         if isinstance(snapshot, Snapshot) and snapshot.is_readable:
             found[stream_id] = _known(snapshot.mutate(None), len(state))
     return found
+
+
+class KeyLoader:
+    """Over a connection of its own; not for two threads at once."""
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        self._own = DedicatedConnection(datastore, "keys", {b"find": _KEYS})
+
+    def load(self, wanted: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+        """Those that are stored. Raises the library's errors."""
+        scopes = array(TEXT, [element(scope.encode()) for scope, _ in wanted])
+        keys = array(TEXT, [element(key.encode()) for _, key in wanted])
+        try:
+            [answer] = self._own.session().statements.run((b"find", (scopes, keys)))
+        except psycopg.Error as error:
+            self.close()
+            raise translated(error) from error
+        found = {}
+        for row in range(answer.ntuples):
+            scope, key, body_hash, reply = (answer.get_value(row, column) or b"" for column in range(4))
+            record = IdempotencyRecord(scope.decode(), key.decode(), body_hash.decode(), reply)
+            found[record.scope, record.key] = record
+        return found
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._own.close()
