@@ -12,9 +12,9 @@ import msgspec
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.deadline_pool import BoundedPool
-from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.pool import single_statements
+from adapters.postgres.connection.deadline_pool import DeadlinePool
+from adapters.postgres.connection.errors import translate_errors
+from adapters.postgres.connection.pool import autocommit_connection
 from application.event_store.event_mapper import recorded_at_of
 from application.ports.live_feed import (
     SERVING,
@@ -73,7 +73,7 @@ class PostgresLiveLog:
     def at(cls, dsn: str) -> PostgresLiveLog:
         """Few connections of its own, so that it waits for no other reader, and hears soon that the server is gone."""
         return cls(
-            BoundedPool(
+            DeadlinePool(
                 dsn,
                 answer_within_s=ANSWER_WITHIN_S,
                 min_size=1,
@@ -105,7 +105,7 @@ class PostgresLiveLog:
         found = self._pool.conninfo
         address = found if isinstance(found, str) else found()
         with (
-            named(LiveLogUnavailable, "the log"),
+            translate_errors(LiveLogUnavailable, "the log"),
             psycopg.connect(address, autocommit=True, connect_timeout=int(CONNECT_WITHIN_S)),
         ):
             pass  # who is let in was answered by the server itself, and by a process that it has just started
@@ -115,7 +115,7 @@ class PostgresLiveLog:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with named(LiveLogUnavailable, "the log"), single_statements(self._pool) as connection:
+        with translate_errors(LiveLogUnavailable, "the log"), autocommit_connection(self._pool) as connection:
             yield connection
 
 

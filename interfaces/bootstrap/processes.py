@@ -75,7 +75,7 @@ async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
 
 async def _relay(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
-    from adapters.postgres.event_store.log_listener import LogSignal
+    from adapters.postgres.event_store.log_listener import LogListener
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.command_bus.batching import CommandBatcher
     from interfaces.workers.relay.guarded_log import HaltAtUnreadable, run_again_when_readable
@@ -90,7 +90,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         commands=CommandBatcher(stores.bus),
         publisher=TellingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=AdvisoryLocks(stores.database_url),
-        signal=LogSignal(stores.database_url, "demand_response_events"),
+        signal=LogListener(stores.database_url, "demand_response_events"),
         reached=_failpoint(stores),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),

@@ -16,7 +16,7 @@ from interfaces.settings.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from adapters.postgres.event_store.event_store import PostgresEventStore
-    from adapters.postgres.event_store.log_listener import LogSignal
+    from adapters.postgres.event_store.log_listener import LogListener
     from application.ports.access.api_keys import ApiKeys
     from application.ports.access.sessions import Sessions
     from application.ports.facility import Utilities
@@ -138,11 +138,11 @@ class Stores:
 
         return PostgresLiveLog.at(self.database_url)
 
-    def live_signal(self) -> LogSignal:
-        from adapters.postgres.event_store.log_listener import LogSignal
+    def live_signal(self) -> LogListener:
+        from adapters.postgres.event_store.log_listener import LogListener
         from adapters.postgres.live_feed import CHANNEL
 
-        return LogSignal(self.database_url, CHANNEL)
+        return LogListener(self.database_url, CHANNEL)
 
     def projection_maintenance(self) -> ProjectionMaintenance:
         from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance

@@ -252,7 +252,7 @@ def test_a_lock_on_the_log_is_not_waited_for_for_good(
     monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
     monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
-    monkeypatch.setattr(deadline_pool, "LONGER_S", 30.0)  # it is the server that ends it, however late
+    monkeypatch.setattr(deadline_pool, "MARGIN_S", 30.0)  # it is the server that ends it, however late
     log = at(monkeypatch, database)
     try:
         with psycopg.connect(database.admin_dsn) as owner:

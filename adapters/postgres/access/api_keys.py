@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.pool import single_statements
+from adapters.postgres.connection.errors import translate_errors
+from adapters.postgres.connection.pool import autocommit_connection
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
@@ -54,7 +54,10 @@ class PostgresApiKeys:
         return self.among([key_id]).get(key_id)
 
     def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
-        with named(ApiKeysUnavailable, "the store of API keys"), single_statements(self._pool) as connection:
+        with (
+            translate_errors(ApiKeysUnavailable, "the store of API keys"),
+            autocommit_connection(self._pool) as connection,
+        ):
             rows = connection.execute(_FIND, (list(key_ids),)).fetchall()
         return {row[0]: StoredApiKey(api_key=_api_key(row), secret_hash=bytes(row[-1])) for row in rows}
 
@@ -71,7 +74,10 @@ class PostgresApiKeys:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with named(ApiKeysUnavailable, "the store of API keys"), self._pool.connection() as connection:
+        with (
+            translate_errors(ApiKeysUnavailable, "the store of API keys"),
+            self._pool.connection() as connection,
+        ):
             yield connection
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.pool import single_statements
+from adapters.postgres.connection.errors import translate_errors
+from adapters.postgres.connection.pool import autocommit_connection
 from application.access.sessions import MOST_OF_A_KEY
 from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.access.sessions import Session
@@ -46,7 +46,7 @@ class PostgresSessions:
             return _session(connection.execute(_BEGIN, (token_hash, key_id, lasts_s)).fetchone())
 
     def among(self, token_hashes: Collection[bytes]) -> dict[bytes, Session]:
-        with named(ApiKeysUnavailable, STORE), single_statements(self._pool) as connection:
+        with translate_errors(ApiKeysUnavailable, STORE), autocommit_connection(self._pool) as connection:
             rows = connection.execute(_AMONG, (list(token_hashes),)).fetchall()
         return {bytes(row[-1]): _session(row[:-1]) for row in rows}
 
@@ -56,7 +56,7 @@ class PostgresSessions:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with named(ApiKeysUnavailable, STORE), self._pool.connection() as connection:
+        with translate_errors(ApiKeysUnavailable, STORE), self._pool.connection() as connection:
             yield connection
 
 

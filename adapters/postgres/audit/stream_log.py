@@ -11,8 +11,8 @@ from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.audit.decoded_entry_cache import DecodedEntries
-from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.pool import single_statements
+from adapters.postgres.connection.errors import translate_errors
+from adapters.postgres.connection.pool import autocommit_connection
 from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.upcasters import stored_topics
@@ -124,7 +124,10 @@ class PostgresStreamLog:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        with named(StreamLogUnavailable, "the log"), single_statements(self._pool) as connection:
+        with (
+            translate_errors(StreamLogUnavailable, "the log"),
+            autocommit_connection(self._pool) as connection,
+        ):
             yield connection
 
 

@@ -8,69 +8,73 @@ from typing import Generic, TypeVar
 
 from eventsourcing.persistence import InterfaceError, OperationalError
 
-from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, Turn
+from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, QueuedRequest
 
-MOST_KEYS_AT_ONCE = 500
+MAX_KEYS_PER_BATCH = 500
 
 TKey = TypeVar("TKey", bound=Hashable)
 TValue = TypeVar("TValue")
 
 
-class Read(Turn, Generic[TKey, TValue]):
+class ReadRequest(QueuedRequest, Generic[TKey, TValue]):
     """What one caller asks."""
 
-    __slots__ = ("found", "wanted")
+    __slots__ = ("keys", "values")
 
-    def __init__(self, wanted: Sequence[TKey]) -> None:
+    def __init__(self, keys: Sequence[TKey]) -> None:
         super().__init__()
-        self.wanted = wanted
-        self.found: Mapping[TKey, TValue] | None = None
+        self.keys = keys
+        self.values: Mapping[TKey, TValue] | None = None
 
     @property
     def is_answered(self) -> bool:
-        return self.found is not None or self.error is not None
+        return self.values is not None or self.error is not None
 
 
-class SharedReads(Generic[TKey, TValue]):
+class BatchedReads(Generic[TKey, TValue]):
     """Each answer is read after it was asked for. Values are shared between callers: they must be immutable."""
 
     def __init__(self, fetch: Callable[[Sequence[TKey]], Mapping[TKey, TValue]]) -> None:
         """`fetch` gives what there is of keys that differ; it is called by one thread at a time."""
         self._fetch = fetch
-        self._turns: LeaderFollowerQueue[Read[TKey, TValue]] = LeaderFollowerQueue(self._work, _take)
+        self._queue: LeaderFollowerQueue[ReadRequest[TKey, TValue]] = LeaderFollowerQueue(
+            self._work, _next_batch
+        )
 
-    def get(self, wanted: Sequence[TKey]) -> Mapping[TKey, TValue]:
+    def get(self, keys: Sequence[TKey]) -> Mapping[TKey, TValue]:
         """At least what there is of `wanted`. Raises what `fetch` raises for them."""
-        read: Read[TKey, TValue] = Read(wanted)
-        self._turns.join(read)
-        return read.found or {}
+        request: ReadRequest[TKey, TValue] = ReadRequest(keys)
+        self._queue.join(request)
+        return request.values or {}
 
     @property
     def is_inherited(self) -> bool:
         """Was it made in a process that forked into this one?"""
-        return self._turns.is_inherited
+        return self._queue.is_inherited
 
     def close(self) -> None:
         """What was asked is still answered, what comes is refused."""
-        self._turns.close()
+        self._queue.close()
 
-    def _work(self, batch: list[Read[TKey, TValue]]) -> None:
+    def _work(self, batch: list[ReadRequest[TKey, TValue]]) -> None:
         try:
-            found = self._fetched(list(dict.fromkeys(key for read in batch for key in read.wanted)))
+            values = self._fetch_with_retry(
+                list(dict.fromkeys(key for request in batch for key in request.keys))
+            )
         except (OperationalError, InterfaceError) as error:  # everybody's
-            for read in batch:
-                read.error = type(error)(str(error))
+            for request in batch:
+                request.error = type(error)(str(error))
         except Exception as error:  # noqa: BLE001 - raised by the caller whose key it is
             if len(batch) == 1:
                 batch[0].error = error
                 return
-            for read in batch:
-                self._work([read])
+            for request in batch:
+                self._work([request])
         else:
-            for read in batch:
-                read.found = found
+            for request in batch:
+                request.values = values
 
-    def _fetched(self, keys: Sequence[TKey]) -> Mapping[TKey, TValue]:
+    def _fetch_with_retry(self, keys: Sequence[TKey]) -> Mapping[TKey, TValue]:
         """A second try finds a fresh connection where the server closed this one just now."""
         try:
             return self._fetch(keys)
@@ -78,12 +82,12 @@ class SharedReads(Generic[TKey, TValue]):
             return self._fetch(keys)
 
 
-def _take(waiting: deque[Read[TKey, TValue]]) -> list[Read[TKey, TValue]]:
+def _next_batch(waiting: deque[ReadRequest[TKey, TValue]]) -> list[ReadRequest[TKey, TValue]]:
     batch = [waiting.popleft()]
-    keys = len(batch[0].wanted)
+    keys = len(batch[0].keys)
     while waiting:
-        keys += len(waiting[0].wanted)
-        if keys > MOST_KEYS_AT_ONCE:
+        keys += len(waiting[0].keys)
+        if keys > MAX_KEYS_PER_BATCH:
             break
         batch.append(waiting.popleft())
     return batch

@@ -11,65 +11,65 @@ from typing import Generic, TypeVar
 
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+TRequest = TypeVar("TRequest")
+TResult = TypeVar("TResult")
 
 
-class _Waiting(Generic[Asked, Answer]):
+class _QueuedWrite(Generic[TRequest, TResult]):
     """One caller's part."""
 
-    __slots__ = ("answer", "asked", "failure", "is_over")
+    __slots__ = ("error", "is_done", "request", "results")
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-        self.answer: list[Answer] = []
-        self.failure: Exception | None = None
-        self.is_over = False
+    def __init__(self, request: TRequest) -> None:
+        self.request = request
+        self.results: list[TResult] = []
+        self.error: Exception | None = None
+        self.is_done = False
 
-    def result(self) -> Answer:
-        if self.failure is not None:
-            raise self.failure
-        return self.answer[0]
+    def result(self) -> TResult:
+        if self.error is not None:
+            raise self.error
+        return self.results[0]
 
 
-class GroupedWrites(Generic[Asked, Answer]):
+class GroupedWrites(Generic[TRequest, TResult]):
     """`write` takes what several callers ask, in one transaction, and answers each. What fails together is tried one by
     one, unless the store is away: the rows of one caller are not another's fault."""
 
-    def __init__(self, write: Callable[[Sequence[Asked]], Sequence[Answer]]) -> None:
+    def __init__(self, write: Callable[[Sequence[TRequest]], Sequence[TResult]]) -> None:
         self._write = write
-        self._waiting: list[_Waiting[Asked, Answer]] = []
-        self._list = Lock()
-        self._turn = Lock()
+        self._queue: list[_QueuedWrite[TRequest, TResult]] = []
+        self._queue_lock = Lock()
+        self._write_lock = Lock()
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, request: TRequest) -> TResult:
         """Once it is written. Raises what `write` raised of it."""
-        mine = _Waiting[Asked, Answer](asked)
-        with self._list:
-            self._waiting.append(mine)
-        with self._turn:
-            if not mine.is_over:
-                with self._list:
-                    group, self._waiting = self._waiting, []
-                self._settle(group)
-        return mine.result()
+        own = _QueuedWrite[TRequest, TResult](request)
+        with self._queue_lock:
+            self._queue.append(own)
+        with self._write_lock:
+            if not own.is_done:
+                with self._queue_lock:
+                    group, self._queue = self._queue, []
+                self._execute(group)
+        return own.result()
 
-    def _settle(self, group: Sequence[_Waiting[Asked, Answer]]) -> None:
+    def _execute(self, group: Sequence[_QueuedWrite[TRequest, TResult]]) -> None:
         try:
-            answers = self._write([one.asked for one in group])
-            for one, answer in zip(group, answers, strict=True):
-                one.answer.append(answer)
+            results = self._write([entry.request for entry in group])
+            for entry, result in zip(group, results, strict=True):
+                entry.results.append(result)
         except TelemetryStoreUnavailable as error:
-            for one in group:
-                one.failure = error
+            for entry in group:
+                entry.error = error
         except Exception as error:  # noqa: BLE001 - whatever it was, its caller hears of it
             if len(group) == 1:
-                group[0].failure = error
+                group[0].error = error
             else:
-                for one in group:
-                    self._settle([one])
+                for entry in group:
+                    self._execute([entry])
         finally:
-            for one in group:
-                one.is_over = True
-                if not one.answer and one.failure is None:
-                    one.failure = TelemetryStoreUnavailable("the write was broken off")
+            for entry in group:
+                entry.is_done = True
+                if not entry.results and entry.error is None:
+                    entry.error = TelemetryStoreUnavailable("the write was broken off")

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from eventsourcing.persistence import InterfaceError, OperationalError
 
 
-class Turn:
+class QueuedRequest:
     """What one caller wants, and how that ended."""
 
     __slots__ = ("_gate", "error", "is_leading")
@@ -40,58 +40,58 @@ class Turn:
         self._gate.release()
 
 
-TTurn = TypeVar("TTurn", bound=Turn)
+TRequest = TypeVar("TRequest", bound=QueuedRequest)
 
 
 class QueueFull(OperationalError):
     """As many wait already as may: nothing was done for this caller."""
 
 
-class LeaderFollowerQueue(Generic[TTurn]):
+class LeaderFollowerQueue(Generic[TRequest]):
     """Turns in the order in which they came, and the right to work on them, held by one thread at a time."""
 
     def __init__(
         self,
-        work: Callable[[list[TTurn]], None],
-        take: Callable[[deque[TTurn]], list[TTurn]],
+        process: Callable[[list[TRequest]], None],
+        next_batch: Callable[[deque[TRequest]], list[TRequest]],
         *,
         max_waiting: int = 1_000,
     ) -> None:
         """`work` answers each turn of a batch; `take` removes the next batch, at least one, from those that wait."""
-        self._work = work
-        self._take = take
+        self._process = process
+        self._next_batch = next_batch
         self._max_waiting = max_waiting
         self._lock = threading.Lock()
-        self._left = threading.Condition(self._lock)
-        self._waiting: deque[TTurn] = deque()
-        self._is_led = False
+        self._idle = threading.Condition(self._lock)
+        self._waiting: deque[TRequest] = deque()
+        self._has_leader = False
         self._is_closed = False
         self._pid = os.getpid()
 
-    def join(self, turn: TTurn) -> None:
+    def join(self, request: TRequest) -> None:
         """Returns when the turn is answered. Raises what `work` said of it.
 
         QueueFull when too many wait, InterfaceError when closed or inherited over a fork: nothing was done then.
         """
-        self.join_all([turn])
-        if turn.error is not None:
-            raise turn.error
+        self.join_all([request])
+        if request.error is not None:
+            raise request.error
 
-    def join_all(self, turns: Sequence[TTurn]) -> None:
+    def join_all(self, requests: Sequence[TRequest]) -> None:
         """Returns when each is answered; by an `error` where `join` would have raised it, but for InterfaceError of a
         fork, which is raised here, too."""
         if self.is_inherited:  # before the lock: in a child it may be held by nobody that lives
             raise InterfaceError("this event store was opened in the parent process: open one after the fork")
-        entered: deque[TTurn] = deque()
+        queued: deque[TRequest] = deque()
         try:
-            for turn in turns:
-                if self._has_entered(turn):
-                    entered.append(turn)
-            while entered:
-                self._see_through(entered.popleft())
+            for request in requests:
+                if self._enqueue(request):
+                    queued.append(request)
+            while queued:
+                self._complete(queued.popleft())
         except BaseException:  # one of the others may have been given the lead, and nobody would ever work
-            for turn in entered:
-                self._leave(turn)
+            for request in queued:
+                self._withdraw(request)
             raise
 
     @property
@@ -101,81 +101,83 @@ class LeaderFollowerQueue(Generic[TTurn]):
 
     def close(self) -> None:
         """Refuse what comes from now on, and return when all that waits is answered."""
-        with self._left:
+        with self._idle:
             self._is_closed = True
-            self._left.wait_for(lambda: not self._is_led)
+            self._idle.wait_for(lambda: not self._has_leader)
 
-    def _has_entered(self, turn: TTurn) -> bool:
+    def _enqueue(self, request: TRequest) -> bool:
         """False where it is refused: its error says why."""
         with self._lock:
             if self._is_closed:
-                turn.error = InterfaceError("this event store is closed")
+                request.error = InterfaceError("this event store is closed")
                 return False
             if len(self._waiting) >= self._max_waiting:
-                turn.error = QueueFull(
+                request.error = QueueFull(
                     f"{self._max_waiting} callers wait already: nothing was done, try later"
                 )
                 return False
-            self._waiting.append(turn)
-            if not self._is_led:
-                self._is_led = turn.is_leading = True
+            self._waiting.append(request)
+            if not self._has_leader:
+                self._has_leader = request.is_leading = True
             return True
 
-    def _see_through(self, turn: TTurn) -> None:
-        if not turn.is_leading:
-            self._follow(turn)
-        if turn.is_leading:
-            self._lead(turn)
-        if not turn.is_answered:
-            turn.error = InterfaceError("this caller was never answered: it is not known what was done")
+    def _complete(self, request: TRequest) -> None:
+        if not request.is_leading:
+            self._follow(request)
+        if request.is_leading:
+            self._lead(request)
+        if not request.is_answered:
+            request.error = InterfaceError("this caller was never answered: it is not known what was done")
 
-    def _follow(self, turn: TTurn) -> None:
+    def _follow(self, request: TRequest) -> None:
         try:
-            turn.wait()
+            request.wait()
         except BaseException:  # a signal: whoever waits behind must not wait for a leader that is gone
-            self._leave(turn)
+            self._withdraw(request)
             raise
 
-    def _leave(self, turn: TTurn) -> None:
+    def _withdraw(self, request: TRequest) -> None:
         with self._lock:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            next_leader = self._next_leader() if turn.is_leading else None
+            if request in self._waiting:
+                self._waiting.remove(request)
+            next_leader = self._next_leader() if request.is_leading else None
         if next_leader is not None:
             next_leader.wake()
 
-    def _lead(self, own: TTurn) -> None:
-        batch: list[TTurn] = []
+    def _lead(self, own: TRequest) -> None:
+        batch: list[TRequest] = []
         try:
             with self._lock:
-                batch = self._take(self._waiting)
-            self._work(batch)
+                batch = self._next_batch(self._waiting)
+            self._process(batch)
         except BaseException as error:
-            for turn in batch:
-                if not turn.is_answered:
-                    turn.error = _unknown(error) if turn is not own else error
+            for request in batch:
+                if not request.is_answered:
+                    request.error = _interrupted(error) if request is not own else error
             raise
         finally:
             with self._lock:
                 next_leader = self._next_leader()
             if next_leader is not None:
                 next_leader.wake()
-            for turn in batch:
-                if turn is not own:
-                    turn.wake()
+            for request in batch:
+                if request is not own:
+                    request.wake()
 
-    def _next_leader(self) -> TTurn | None:
+    def _next_leader(self) -> TRequest | None:
         """With the lock held: who works on the next batch, if anybody waits."""
         if not self._waiting:
-            self._is_led = False
+            self._has_leader = False
             if self._is_closed:
-                self._left.notify_all()
+                self._idle.notify_all()
             return None
         self._waiting[0].is_leading = True
         return self._waiting[0]
 
 
-def _unknown(error: BaseException) -> OperationalError:
-    found = OperationalError(f"the thread that worked for this caller was stopped ({type(error).__name__})")
-    found.__cause__ = error
-    return found
+def _interrupted(error: BaseException) -> OperationalError:
+    translated = OperationalError(
+        f"the thread that worked for this caller was stopped ({type(error).__name__})"
+    )
+    translated.__cause__ = error
+    return translated

@@ -14,61 +14,61 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgres.connection.pool import FastReconnectPool
 
-LONGER_S = 1.0
+MARGIN_S = 1.0
 """Than the server's own time-out: where it lives it ends its statement itself, and the connection stays good."""
-TAnswer = TypeVar("TAnswer")
+TResult = TypeVar("TResult")
 
 
-class Unanswered(psycopg.OperationalError):
+class AnswerTimeout(psycopg.OperationalError):
     """The server said nothing in time."""
 
 
-class BoundedConnection(psycopg.Connection[Any]):
+class DeadlineConnection(psycopg.Connection[Any]):
     """Is closed where the server says nothing for `within_s`; who waited gets Unanswered."""
 
     within_s = float("inf")
 
-    def wait(self, gen: PQGen[TAnswer], *args: Any, **named: Any) -> TAnswer:
+    def wait(self, gen: PQGen[TResult], *args: Any, **kwargs: Any) -> TResult:
         try:
-            return super().wait(_bounded(gen, self.within_s), *args, **named)
-        except Unanswered:
+            return super().wait(_with_deadline(gen, self.within_s), *args, **kwargs)
+        except AnswerTimeout:
             self.close()  # in the middle of a statement it is of no use, and the pool makes another
             raise
 
 
-class BoundedPool(FastReconnectPool):
+class DeadlinePool(FastReconnectPool):
     """No statement takes longer than `answer_within_s`, whatever the address says: who closes first must be the server,
     which would work on for nobody."""
 
     def __init__(self, dsn: str, *, answer_within_s: int, **options: Any) -> None:
-        def bound(connection: BoundedConnection) -> None:
-            connection.within_s = answer_within_s + LONGER_S
+        def configure(connection: DeadlineConnection) -> None:
+            connection.within_s = answer_within_s + MARGIN_S
 
         super().__init__(
-            _with_timeout(dsn, answer_within_s),
-            connection_class=BoundedConnection,
-            configure=bound,
+            _with_statement_timeout(dsn, answer_within_s),
+            connection_class=DeadlineConnection,
+            configure=configure,
             **options,
         )
 
 
-def _with_timeout(dsn: str, seconds: int) -> str:
-    said = conninfo_to_dict(dsn).get("options") or ""
+def _with_statement_timeout(dsn: str, seconds: int) -> str:
+    options_before = conninfo_to_dict(dsn).get("options") or ""
     return make_conninfo(
-        dsn, options=f"{said} -c statement_timeout={seconds}s".strip()
+        dsn, options=f"{options_before} -c statement_timeout={seconds}s".strip()
     )  # the last one counts
 
 
-def _bounded(gen: PQGen[TAnswer], within_s: float) -> PQGen[TAnswer]:
+def _with_deadline(gen: PQGen[TResult], within_s: float) -> PQGen[TResult]:
     """What is waited for, given up once nothing is ready and it is late. Who waits looks up ten times a second."""
     deadline = time.monotonic() + within_s
     try:
-        wanted = next(gen)
+        awaited = next(gen)
         while True:
-            ready = yield wanted
+            ready = yield awaited
             if not ready and time.monotonic() > deadline:
-                raise Unanswered(f"no answer in {within_s:g} s")
-            wanted = gen.send(ready)
+                raise AnswerTimeout(f"no answer in {within_s:g} s")
+            awaited = gen.send(ready)
     except StopIteration as ended:
-        answer: TAnswer = ended.value
-        return answer
+        result: TResult = ended.value
+        return result

@@ -18,7 +18,7 @@ from adapters.postgres.connection.pool import check_idle
 STATEMENT_TIMEOUT_S = 10
 TRANSACTION_TIMEOUT_S = 15
 TCP_USER_TIMEOUT_MS = 20_000
-BY_KEY = "".join(
+INDEX_LOOKUP_OPTIONS = "".join(
     f" -c {setting}=off" for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
 """These connections look rows up by key and nothing else. A prepared statement that is planned while a table is small,
@@ -45,7 +45,7 @@ class DedicatedConnection:
 
     def session(self) -> Session:
         """Raises psycopg.Error; nothing was sent then."""
-        if self._session is not None and _was_closed(self._session.connection):
+        if self._session is not None and _is_unusable(self._session.connection):
             self.close()
         if self._session is None:
             self._session = self._connect()
@@ -72,7 +72,8 @@ class DedicatedConnection:
             "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
             "application_name": name,
             "options": f"-c lock_timeout={lock_timeout_s}s -c statement_timeout={STATEMENT_TIMEOUT_S}s"
-            f" -c transaction_timeout={TRANSACTION_TIMEOUT_S}s -c idle_in_transaction_session_timeout=10s{BY_KEY}",
+            f" -c transaction_timeout={TRANSACTION_TIMEOUT_S}s -c idle_in_transaction_session_timeout=10s"
+            f"{INDEX_LOOKUP_OPTIONS}",
         }
         connection = psycopg.connect(pool.conninfo if isinstance(pool.conninfo, str) else "", **parameters)
         try:
@@ -82,7 +83,7 @@ class DedicatedConnection:
             raise
 
 
-def _was_closed(connection: Connection[tuple[Any, ...]]) -> bool:
+def _is_unusable(connection: Connection[tuple[Any, ...]]) -> bool:
     """By the server, or left in the middle of something by a thread that was interrupted."""
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         return True

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_UNLESS_SAID = {
+_DEFAULTS = {
     # A standby answers too, and refuses every write: it is passed over, also while it is being promoted.
     "target_session_attrs": "read-write",
     # A host that vanished closes nothing. Without these a connection to it is believed in for a quarter of an hour.
@@ -24,7 +24,7 @@ _UNLESS_SAID = {
 }
 
 
-_FOR_READING = _UNLESS_SAID | {"target_session_attrs": "any", "connect_timeout": "2"}
+_READING_DEFAULTS = _DEFAULTS | {"target_session_attrs": "any", "connect_timeout": "2"}
 """A standby is what is wanted; one that does not answer is done without."""
 
 
@@ -34,17 +34,17 @@ class UnreadableAddress(ValueError):
 
 def for_failover(database_url: str) -> str:
     """The address for psycopg, as `name=value` pairs; it may hold a password. Raises UnreadableAddress."""
-    return _completed(database_url, _UNLESS_SAID)
+    return _with_defaults(database_url, _DEFAULTS)
 
 
 def for_reading(database_url: str) -> str:
     """The same of a server that is only read from, and may be a standby. Raises UnreadableAddress."""
-    return _completed(database_url, _FOR_READING)
+    return _with_defaults(database_url, _READING_DEFAULTS)
 
 
-def _completed(database_url: str, unless_said: Mapping[str, str]) -> str:
+def _with_defaults(database_url: str, defaults: Mapping[str, str]) -> str:
     try:
-        return make_conninfo("", **(dict(unless_said) | conninfo_to_dict(database_url)))
+        return make_conninfo("", **(dict(defaults) | conninfo_to_dict(database_url)))
     except psycopg.ProgrammingError:
         raise UnreadableAddress(
             "the address of PostgreSQL has a parameter that libpq does not know, or a broken %-escape"

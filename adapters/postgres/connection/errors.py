@@ -8,14 +8,20 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
-TRY_AGAIN = "; see `gridproof doctor`, then try again"
+CONNECTION_ERRORS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    PoolTimeout,
+    PoolClosed,
+    TooManyRequests,
+)
+RETRY_ADVICE = "; see `gridproof doctor`, then try again"
 
 
 @contextmanager
-def named(unavailable: Callable[[str], Exception], what: str, advice: str = "") -> Iterator[None]:
+def translate_errors(unavailable: Callable[[str], Exception], what: str, advice: str = "") -> Iterator[None]:
     """In the block: what says that there was no answer is raised as `unavailable` of `what`, with what to do next."""
     try:
         yield
-    except UNANSWERED as error:
+    except CONNECTION_ERRORS as error:
         raise unavailable(f"{what} did not answer: {error}{advice}") from error

@@ -23,7 +23,7 @@ ANSWER_WITHIN_S = 25.0
 Call = tuple[bytes, Sequence[bytes]]
 """A statement's name and its parameters."""
 
-_GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+_SUCCESS = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
 class PipelinedStatements:
@@ -66,7 +66,7 @@ class PipelinedStatements:
         answers = self._answers()
         self._pgconn.exit_pipeline_mode()
         for answer in answers:
-            if answer.status not in _GOOD:
+            if answer.status not in _SUCCESS:
                 raise error_from_result(answer)
         return answers
 
@@ -76,8 +76,10 @@ class PipelinedStatements:
             self._collect(answers)
         except psycopg.OperationalError as error:
             # What PostgreSQL said before it went says more than that it went.
-            said = "".join(answer.get_error_message() for answer in answers if answer.status not in _GOOD)
-            raise psycopg.OperationalError(f"the connection was lost: {said or error}") from error
+            message = "".join(
+                answer.get_error_message() for answer in answers if answer.status not in _SUCCESS
+            )
+            raise psycopg.OperationalError(f"the connection was lost: {message or error}") from error
         return answers
 
     def _collect(self, answers: list[PGresult]) -> None:

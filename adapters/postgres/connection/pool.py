@@ -18,11 +18,11 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from psycopg_pool.base import AttemptWithBackoff
 
-TRY_AGAIN_S = 0.5
+RECONNECT_EVERY_S = 0.5
 
 
 class ConstantBackoff(AttemptWithBackoff):
-    INITIAL_DELAY = TRY_AGAIN_S
+    INITIAL_DELAY = RECONNECT_EVERY_S
     DELAY_BACKOFF = 1.0
 
 
@@ -46,7 +46,7 @@ class FastReconnectPool(ConnectionPool[Any]):
 
 
 @contextmanager
-def single_statements(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
+def autocommit_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
     """A connection of `pool`, which others get back as it was. Two statements on it may see two states."""
     with pool.connection() as connection:
         connection.autocommit = True
@@ -63,12 +63,12 @@ def check_idle(connection: Connection[Any]) -> None:
     What is to be read on an idle connection is the server's farewell. One that vanished without a word is found by its
     time-outs when it is used.
     """
-    if connection.closed or _has_something_to_read(connection):
+    if connection.closed or _is_readable(connection):
         connection.close()  # else the pool takes it back as a good one, and hands it out again
         raise psycopg.OperationalError("the server closed the connection while it was idle")
 
 
-def _has_something_to_read(connection: Connection[Any]) -> bool:
+def _is_readable(connection: Connection[Any]) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -22,7 +22,7 @@ from psycopg import AsyncConnection
 
 POLL_S, POLL_WHILE_SERVED_S = 0.02, 0.1
 """Between two tries to get more slots: who has some serves its callers with these meanwhile."""
-KEPT_S = 2.0
+REUSE_S = 2.0
 HEARTBEAT_S = 1.0
 ANSWER_WITHIN_S = 5.0
 """A session that does not answer for as long counts as lost, with its slots."""
@@ -30,9 +30,9 @@ CLASS_ID = 0x626D73
 """Of the two-part lock keys: apart from those of the named locks, which have one part."""
 # Candidates come as an array: a session is given its own lock a second time, and a filter beside the lock might be
 # looked at only after it.
-_TAKE = "SELECT slot FROM unnest(%s::int[]) AS slot WHERE pg_try_advisory_lock(%s, slot) LIMIT %s"
-_GIVE = "SELECT pg_advisory_unlock(%s, slot) FROM unnest(%s::int[]) AS slot"
-_ASK = "SELECT 1"
+_ACQUIRE = "SELECT slot FROM unnest(%s::int[]) AS slot WHERE pg_try_advisory_lock(%s, slot) LIMIT %s"
+_RELEASE = "SELECT pg_advisory_unlock(%s, slot) FROM unnest(%s::int[]) AS slot"
+_PING = "SELECT 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +40,14 @@ class _Slot:
     """A slot as one connection got it; lost with that connection."""
 
     number: int
-    got_at: float
+    acquired_at: float
 
 
-class _Queue:
+class _WaitingQueue:
     """Who waits for a slot: who goes on, then the urgent, then the others, each in the order of asking."""
 
     def __init__(self) -> None:
-        self._going_on: deque[asyncio.Future[_Slot]] = deque()
+        self._continuing: deque[asyncio.Future[_Slot]] = deque()
         self._urgent: deque[asyncio.Future[_Slot]] = deque()
         self._others: deque[asyncio.Future[_Slot]] = deque()
 
@@ -56,11 +56,11 @@ class _Queue:
 
     @property
     def _queues(self) -> tuple[deque[asyncio.Future[_Slot]], ...]:
-        return self._going_on, self._urgent, self._others
+        return self._continuing, self._urgent, self._others
 
     def join(self, *, urgent: bool, goes_on: bool) -> asyncio.Future[_Slot]:
         future: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
-        (self._others if not urgent else self._going_on if goes_on else self._urgent).append(future)
+        (self._others if not urgent else self._continuing if goes_on else self._urgent).append(future)
         return future
 
     def serve(self, slot: _Slot) -> bool:
@@ -89,20 +89,20 @@ class PostgresCallSlots:
         self._database_url = database_url
         self._number = number
         self._connection: AsyncConnection[tuple[object, ...]] | None = None
-        self._mine: dict[int, _Slot] = {}
-        self._waiting = _Queue()
-        self._unneeded: list[int] = []
+        self._held: dict[int, _Slot] = {}
+        self._waiting = _WaitingQueue()
+        self._surplus: list[int] = []
         self._exchange: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
     async def held(self, *, urgent: bool = True, goes_on: bool = False) -> AsyncIterator[None]:
-        slot = await self._next(self._waiting.join(urgent=urgent, goes_on=goes_on))
+        slot = await self._granted(self._waiting.join(urgent=urgent, goes_on=goes_on))
         try:
             yield
         finally:
-            self._back(slot)
+            self._hand_back(slot)
 
     async def aclose(self) -> None:
         for task in (self._exchange, self._heartbeat):
@@ -110,24 +110,24 @@ class PostgresCallSlots:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-        await self._lose_all()
+        await self._disconnect()
 
-    async def _next(self, future: asyncio.Future[_Slot]) -> _Slot:
+    async def _granted(self, future: asyncio.Future[_Slot]) -> _Slot:
         self._exchange_soon()
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self._back(future.result())
+                self._hand_back(future.result())
             raise
 
-    def _back(self, slot: _Slot) -> None:
-        if self._mine.get(slot.number) is not slot:
+    def _hand_back(self, slot: _Slot) -> None:
+        if self._held.get(slot.number) is not slot:
             return  # its connection was lost, and with it the slot
-        if time.monotonic() - slot.got_at < KEPT_S and self._waiting.serve(slot):
+        if time.monotonic() - slot.acquired_at < REUSE_S and self._waiting.serve(slot):
             return
-        del self._mine[slot.number]
-        self._unneeded.append(slot.number)
+        del self._held[slot.number]
+        self._surplus.append(slot.number)
         self._exchange_soon()
 
     def _exchange_soon(self) -> None:
@@ -136,47 +136,47 @@ class PostgresCallSlots:
 
     async def _exchange_with_database(self) -> None:
         """Give back what nobody here needs, and take while somebody waits."""
-        while len(self._waiting) or self._unneeded:
+        while len(self._waiting) or self._surplus:
             try:
-                await self._give()
-                got = await self._take(len(self._waiting))
+                await self._release()
+                acquired = await self._acquire(len(self._waiting))
             except psycopg.OperationalError:
-                got = []  # all is lost; the next try reconnects
+                acquired = []  # all is lost; the next try reconnects
             except Exception as error:  # noqa: BLE001 - raised by each who waits for a slot
                 self._waiting.fail(error)
                 return
-            for number in got:
-                slot = self._mine[number] = _Slot(number, time.monotonic())
+            for number in acquired:
+                slot = self._held[number] = _Slot(number, time.monotonic())
                 if not self._waiting.serve(slot):
-                    del self._mine[number]
-                    self._unneeded.append(number)
-            if self._mine and (self._heartbeat is None or self._heartbeat.done()):
-                self._heartbeat = asyncio.create_task(self._watch())
-            if not got and len(self._waiting):
-                await asyncio.sleep(POLL_WHILE_SERVED_S if self._mine else POLL_S)
+                    del self._held[number]
+                    self._surplus.append(number)
+            if self._held and (self._heartbeat is None or self._heartbeat.done()):
+                self._heartbeat = asyncio.create_task(self._check_session())
+            if not acquired and len(self._waiting):
+                await asyncio.sleep(POLL_WHILE_SERVED_S if self._held else POLL_S)
 
-    async def _watch(self) -> None:
+    async def _check_session(self) -> None:
         """While slots are held: is the session that holds them still there?"""
-        while self._mine:
+        while self._held:
             await asyncio.sleep(HEARTBEAT_S)
-            if self._mine:
+            if self._held:
                 with suppress(psycopg.OperationalError):  # `_ask` has forgotten them
-                    await self._ask(_ASK)
+                    await self._execute(_PING)
 
-    async def _give(self) -> None:
-        numbers, self._unneeded = self._unneeded, []
+    async def _release(self) -> None:
+        numbers, self._surplus = self._surplus, []
         if numbers and self._connection is not None:
-            await self._ask(_GIVE, (CLASS_ID, numbers))
+            await self._execute(_RELEASE, (CLASS_ID, numbers))
 
-    async def _take(self, wanted: int) -> list[int]:
-        if wanted == 0:
+    async def _acquire(self, count: int) -> list[int]:
+        if count == 0:
             return []
-        held = {*self._mine, *self._unneeded}
+        held = {*self._held, *self._surplus}
         candidates = [number for number in range(1, self._number + 1) if number not in held]
-        rows = await self._ask(_TAKE, (candidates, CLASS_ID, wanted))
+        rows = await self._execute(_ACQUIRE, (candidates, CLASS_ID, count))
         return [int(str(row[0])) for row in rows]
 
-    async def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[object, ...]]:
+    async def _execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[object, ...]]:
         """Raises OperationalError; all slots are lost then."""
         async with self._one_at_a_time:
             try:
@@ -184,12 +184,12 @@ class PostgresCallSlots:
                     connection = await self._connected()
                     return await (await connection.execute(sql, values)).fetchall()
             except (psycopg.OperationalError, TimeoutError) as error:
-                await self._lose_all()
+                await self._disconnect()
                 raise psycopg.OperationalError(f"the session that holds the call slots: {error}") from error
 
     async def _connected(self) -> AsyncConnection[tuple[object, ...]]:
         if self._connection is not None and self._connection.closed:
-            await self._lose_all()
+            await self._disconnect()
         if self._connection is None:
             self._connection = await AsyncConnection.connect(
                 self._database_url,
@@ -199,9 +199,9 @@ class PostgresCallSlots:
             )
         return self._connection
 
-    async def _lose_all(self) -> None:
+    async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        self._mine.clear()
-        self._unneeded.clear()
+        self._held.clear()
+        self._surplus.clear()
         if connection is not None:
             await connection.close()

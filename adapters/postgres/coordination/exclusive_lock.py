@@ -14,7 +14,7 @@ _WATCH_EVERY_S = 1.0
 _ANSWER_WITHIN_S = 5.0
 _RETRY_EVERY_S = 0.5
 HOLDERS_WITHIN_S = 5.0
-_HELD_BY = """
+_COUNT_BY_HOLDER = """
 SELECT split_part(a.application_name, '/', 2), count(*) FILTER (WHERE l.granted)
 FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
 WHERE l.locktype = 'advisory' AND a.datname = current_database() AND starts_with(a.application_name, %s)
@@ -35,7 +35,7 @@ class PostgresExclusiveLock:
     def __init__(self, dsn: str, name: str, *, holder: str | None = None) -> None:
         self._dsn = dsn
         self._name = name
-        self._session = f"turn {name}" if holder is None else f"turn {name}/{holder}"
+        self._application_name = f"turn {name}" if holder is None else f"turn {name}/{holder}"
         self._connection: AsyncConnection | None = None
 
     @asynccontextmanager
@@ -43,7 +43,7 @@ class PostgresExclusiveLock:
         lost = asyncio.Event()
         watch: asyncio.Task[None] | None = None
         try:
-            await self._wait_for_turn()
+            await self._acquire()
             watch = asyncio.create_task(self._watch(lost))
             yield lost
         finally:
@@ -52,7 +52,7 @@ class PostgresExclusiveLock:
                 await asyncio.gather(watch, return_exceptions=True)
             await self._disconnect()
 
-    async def _wait_for_turn(self) -> None:
+    async def _acquire(self) -> None:
         while True:
             try:
                 connection = await self._connect()
@@ -70,14 +70,14 @@ class PostgresExclusiveLock:
             try:
                 async with asyncio.timeout(_ANSWER_WITHIN_S):
                     if self._connection is None:
-                        await self._take_again(lost)
+                        await self._reacquire(lost)
                     else:
                         await self._connection.execute("SELECT 1")
             except (psycopg.OperationalError, TimeoutError) as error:
                 _log.warning("exclusive turn: its session broke", turn=self._name, error=str(error))
                 await self._disconnect()
 
-    async def _take_again(self, lost: asyncio.Event) -> None:
+    async def _reacquire(self, lost: asyncio.Event) -> None:
         connection = await self._connect()
         cursor = await connection.execute(
             "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._name,)
@@ -89,7 +89,7 @@ class PostgresExclusiveLock:
 
     async def _connect(self) -> AsyncConnection:
         self._connection = await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=5, application_name=self._session
+            self._dsn, autocommit=True, connect_timeout=5, application_name=self._application_name
         )
         # A process that died while it waited would else stand in the line until the lock is its own.
         await self._connection.execute("SET client_connection_check_interval = '1s'")
@@ -111,12 +111,12 @@ class PostgresLockHolders:
     async def held_by(self) -> Mapping[str, int]:
         try:
             async with asyncio.timeout(HOLDERS_WITHIN_S):
-                return await self._counted()
+                return await self._count()
         except (psycopg.OperationalError, TimeoutError) as error:
             raise ConnectionError(f"PostgreSQL does not say who holds what: {error}") from error
 
-    async def _counted(self) -> Mapping[str, int]:
+    async def _count(self) -> Mapping[str, int]:
         connecting = psycopg.AsyncConnection.connect(self._dsn, autocommit=True, connect_timeout=5)
         async with await connecting as connection:
-            cursor = await connection.execute(_HELD_BY, (f"turn {self._prefix}",))
+            cursor = await connection.execute(_COUNT_BY_HOLDER, (f"turn {self._prefix}",))
             return {str(holder): int(count) for holder, count in await cursor.fetchall()}

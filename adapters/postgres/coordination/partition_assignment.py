@@ -24,11 +24,11 @@ LOCK_CLASS = 0x7E20
 _MEMBER = 1_000_000
 """The object that every process holds a shared lock on."""
 ANSWER_WITHIN_S = 5.0
-KEPT_WHILE_AWAY_S = 10.0
-LEFT_LYING_FOR = 3
+HOLD_WHILE_AWAY_S = 10.0
+DEFER_ROUNDS = 3
 """So many times a partition is left to those that hold fewer; then it is taken all the same: whoever does not take it
 may hang."""
-NOTHING_GIVEN_FOR = 60
+KEEP_ROUNDS = 60
 """So many times nothing is given back after that."""
 
 _HOLDERS = """
@@ -50,35 +50,35 @@ class PostgresPartitionAssignment:
         self._connection: Connection | None = None
         self._held: list[int] = []
         """In the order in which they were taken."""
-        self._wanted = frozenset[int]()
+        self._assigned = frozenset[int]()
         """As last told."""
         self._away_since: float | None = None
-        self._left_lying = 0
-        self._keeps_for = 0
+        self._deferred_rounds = 0
+        self._keep_rounds = 0
         self._one_at_a_time = asyncio.Lock()
 
     async def wanted(self) -> frozenset[int]:
         async with self._one_at_a_time:
-            found = await self._answered()
-            if found is None and self._away_since is None:
+            assigned = await self._try_balance()
+            if assigned is None and self._away_since is None:
                 # It may be back already.
-                found = await self._answered()
+                assigned = await self._try_balance()
             now_s = asyncio.get_running_loop().time()
-            if found is None:
+            if assigned is None:
                 self._away_since = now_s if self._away_since is None else self._away_since
-                found = self._wanted if now_s - self._away_since < KEPT_WHILE_AWAY_S else frozenset()
+                assigned = self._assigned if now_s - self._away_since < HOLD_WHILE_AWAY_S else frozenset()
             else:
                 self._away_since = None
-            self._wanted = found
-            return found
+            self._assigned = assigned
+            return assigned
 
-    async def _answered(self) -> frozenset[int] | None:
+    async def _try_balance(self) -> frozenset[int] | None:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await self._balanced()
+                return await self._balance()
         except (psycopg.OperationalError, TimeoutError) as error:
             _log.warning("partitions: PostgreSQL does not say who holds them", error=str(error))
-            await self._lose()
+            await self._disconnect()
             return None
 
     async def give_back(self, partition: int) -> None:
@@ -88,74 +88,74 @@ class PostgresPartitionAssignment:
             self._held.remove(partition)
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
-                    await self._ask("SELECT pg_advisory_unlock(%s, %s)", LOCK_CLASS, partition)
+                    await self._query("SELECT pg_advisory_unlock(%s, %s)", LOCK_CLASS, partition)
             except (psycopg.OperationalError, TimeoutError):
-                await self._lose()
+                await self._disconnect()
 
     async def aclose(self) -> None:
         async with self._one_at_a_time:
-            await self._lose()
+            await self._disconnect()
 
-    async def _balanced(self) -> frozenset[int]:
+    async def _balance(self) -> frozenset[int]:
         connection = await self._connected()
-        if not self._held and self._wanted:
+        if not self._held and self._assigned:
             # After an outage: what it works on already, and nothing of what others do.
-            for partition in sorted(self._wanted):
+            for partition in sorted(self._assigned):
                 await self._take(partition)
             if self._held:
                 return frozenset(self._held)
         cursor = await connection.execute(_HOLDERS, (LOCK_CLASS, _MEMBER))
         counts = {int(pid): int(count) for pid, count in await cursor.fetchall()}
         counts.pop(connection.info.backend_pid, None)
-        most = ceil(len(self._partitions) / (len(counts) + 1))
-        least_of_others = min(counts.values(), default=most)
-        self._keeps_for = max(self._keeps_for - 1, 0)
+        fair_share = ceil(len(self._partitions) / (len(counts) + 1))
+        least_of_others = min(counts.values(), default=fair_share)
+        self._keep_rounds = max(self._keep_rounds - 1, 0)
         if sum(counts.values()) + len(self._held) < len(self._partitions):
-            await self._take_free(most, least_of_others)
+            await self._take_free(fair_share, least_of_others)
         else:
-            self._left_lying = 0
-        keep = len(self._held)
-        if not self._keeps_for:
-            keep = min(keep, most)
-            keep -= keep > least_of_others + 1
-        return frozenset(self._held[:keep])
+            self._deferred_rounds = 0
+        kept_count = len(self._held)
+        if not self._keep_rounds:
+            kept_count = min(kept_count, fair_share)
+            kept_count -= kept_count > least_of_others + 1
+        return frozenset(self._held[:kept_count])
 
-    async def _take_free(self, most: int, least_of_others: int) -> None:
+    async def _take_free(self, fair_share: int, least_of_others: int) -> None:
         """One that holds more than another leaves what is free to that one, for a while."""
-        self._left_lying += 1
-        left_long_enough = self._left_lying > LEFT_LYING_FOR
+        self._deferred_rounds += 1
+        deferred_long_enough = self._deferred_rounds > DEFER_ROUNDS
         for partition in self._partitions:
-            enough = len(self._held) >= most or len(self._held) > least_of_others
-            if enough and not left_long_enough:
+            enough = len(self._held) >= fair_share or len(self._held) > least_of_others
+            if enough and not deferred_long_enough:
                 return
             if partition in self._held:
                 continue
             if await self._take(partition) and enough:
-                self._keeps_for = NOTHING_GIVEN_FOR
+                self._keep_rounds = KEEP_ROUNDS
 
     async def _take(self, partition: int) -> bool:
-        is_taken = bool(await self._ask("SELECT pg_try_advisory_lock(%s, %s)", LOCK_CLASS, partition))
+        is_taken = bool(await self._query("SELECT pg_try_advisory_lock(%s, %s)", LOCK_CLASS, partition))
         if is_taken:
             self._held.append(partition)
         return is_taken
 
     async def _connected(self) -> Connection:
         if self._connection is not None and self._connection.closed:
-            await self._lose()
+            await self._disconnect()
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._dsn, autocommit=True, connect_timeout=5, application_name="gridproof partitions"
             )
-            await self._ask("SELECT pg_advisory_lock_shared(%s, %s)", LOCK_CLASS, _MEMBER)
+            await self._query("SELECT pg_advisory_lock_shared(%s, %s)", LOCK_CLASS, _MEMBER)
         return self._connection
 
-    async def _ask(self, sql: str, *numbers: int) -> object:
+    async def _query(self, sql: str, *numbers: int) -> object:
         if self._connection is None:
             raise psycopg.OperationalError("the session that held the partitions is gone")
         row = await (await self._connection.execute(sql.encode(), numbers)).fetchone()
         return row[0] if row else None
 
-    async def _lose(self) -> None:
+    async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         self._held.clear()
         if connection is not None:

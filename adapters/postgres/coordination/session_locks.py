@@ -25,9 +25,9 @@ ANSWER_WITHIN_S = 5.0
 """A session that does not answer for as long counts as lost: PostgreSQL may have ended it on its side."""
 
 # Asked for as an array, of keys that differ: a session is given its own lock a second time.
-_TAKE = "SELECT key FROM unnest(%s::bigint[]) AS key WHERE pg_try_advisory_lock(key)"
-_FREE = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
-_ASK = "SELECT unnest(%s::bigint[])"
+_ACQUIRE = "SELECT key FROM unnest(%s::bigint[]) AS key WHERE pg_try_advisory_lock(key)"
+_RELEASE = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
+_PING = "SELECT unnest(%s::bigint[])"
 
 _Session = AsyncConnection[tuple[object, ...]]
 
@@ -39,82 +39,82 @@ class AdvisoryLocks:
         self._database_url = database_url
         self._connection: _Session | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._mine: set[str] = set()
+        self._busy: set[str] = set()
         """Held, asked for, or on their way back."""
-        self._wanted: list[tuple[str, asyncio.Future[_Session | None]]] = []
-        self._returned: list[tuple[str, asyncio.Future[None]]] = []
+        self._requests: list[tuple[str, asyncio.Future[_Session | None]]] = []
+        self._releases: list[tuple[str, asyncio.Future[None]]] = []
         self._exchange: asyncio.Task[None] | None = None
-        self._grips: dict[str, asyncio.Timeout] = {}
+        self._scopes: dict[str, asyncio.Timeout] = {}
         self._heartbeat: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def held(
         self, name: str, *, while_waiting: Callable[[], object] | None = None
     ) -> AsyncIterator[None]:
-        while (session := await self._try(name)) is None:
+        while (session := await self._try_acquire(name)) is None:
             if while_waiting is not None:
                 while_waiting()
             await asyncio.sleep(POLL_S)
-        grip = asyncio.timeout(None)  # it expires when the session is lost
+        scope = asyncio.timeout(None)  # it expires when the session is lost
         try:
-            async with grip:
-                self._hold(name, grip, session)
+            async with scope:
+                self._register(name, scope, session)
                 yield
         except TimeoutError as error:
-            if grip.expired():
+            if scope.expired():
                 raise LockLost(f"the database session that held the lock {name!r} is gone") from error
             raise
         finally:
-            await self._let_go(name)
+            await self._unlock(name)
 
     async def aclose(self) -> None:
         """Whoever holds a lock still has lost it."""
         async with self._one_at_a_time:
-            await self._lose()
+            await self._drop_session()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             await asyncio.gather(self._heartbeat, return_exceptions=True)
 
-    def _hold(self, name: str, grip: asyncio.Timeout, session: _Session) -> None:
+    def _register(self, name: str, scope: asyncio.Timeout, session: _Session) -> None:
         if self._connection is not session or session.closed:  # lost since it was taken
-            grip.reschedule(asyncio.get_running_loop().time())
+            scope.reschedule(asyncio.get_running_loop().time())
             return
-        self._grips[name] = grip
+        self._scopes[name] = scope
         if self._heartbeat is None or self._heartbeat.done():
             self._heartbeat = asyncio.create_task(self._watch())
 
-    async def _let_go(self, name: str) -> None:
-        if self._grips.pop(name, None) is None:  # the session is gone, and has freed it already
-            self._mine.discard(name)
+    async def _unlock(self, name: str) -> None:
+        if self._scopes.pop(name, None) is None:  # the session is gone, and has freed it already
+            self._busy.discard(name)
             return
-        await self._give_back(name)
+        await self._release_soon(name)
 
-    def _give_back(self, name: str) -> asyncio.Future[None]:
-        returned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returned.append((name, returned))
+    def _release_soon(self, name: str) -> asyncio.Future[None]:
+        releases: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._releases.append((name, releases))
         self._exchange_soon()
-        return returned
+        return releases
 
     async def _watch(self) -> None:
-        while self._grips:
+        while self._scopes:
             await asyncio.sleep(HEARTBEAT_S)
-            if self._grips:
+            if self._scopes:
                 with suppress(psycopg.OperationalError):  # `_ask` has told the holders
-                    await self._ask(_ASK, [1])
+                    await self._execute(_PING, [1])
 
-    async def _try(self, name: str) -> _Session | None:
+    async def _try_acquire(self, name: str) -> _Session | None:
         """The session that has it now."""
-        if name in self._mine:  # a session may take its own lock twice; two tasks of ours may not
+        if name in self._busy:  # a session may take its own lock twice; two tasks of ours may not
             return None
-        self._mine.add(name)
-        got: asyncio.Future[_Session | None] = asyncio.get_running_loop().create_future()
-        self._wanted.append((name, got))
+        self._busy.add(name)
+        future: asyncio.Future[_Session | None] = asyncio.get_running_loop().create_future()
+        self._requests.append((name, future))
         self._exchange_soon()
         try:
-            return await got
+            return await future
         except asyncio.CancelledError:
-            if got.done() and not got.cancelled() and got.result() is not None:
-                self._give_back(name)  # it came at the same moment
+            if future.done() and not future.cancelled() and future.result() is not None:
+                self._release_soon(name)  # it came at the same moment
             raise
 
     def _exchange_soon(self) -> None:
@@ -122,74 +122,76 @@ class AdvisoryLocks:
             self._exchange = asyncio.create_task(self._exchange_with_database())
 
     async def _exchange_with_database(self) -> None:
-        while self._wanted or self._returned:
-            await self._give()
-            await self._take()
+        while self._requests or self._releases:
+            await self._release()
+            await self._acquire()
 
-    async def _give(self) -> None:
-        returned, self._returned = self._returned, []
-        if not returned:
+    async def _release(self) -> None:
+        releases, self._releases = self._releases, []
+        if not releases:
             return
-        await self._answered(_FREE, returned)  # where the session is gone, it has freed them
-        for name, told in returned:
-            self._mine.discard(name)
-            if not told.done():
-                told.set_result(None)
+        await self._locked_keys(_RELEASE, releases)  # where the session is gone, it has freed them
+        for name, future in releases:
+            self._busy.discard(name)
+            if not future.done():
+                future.set_result(None)
 
-    async def _take(self) -> None:
-        wanted, self._wanted = self._wanted, []
-        if not wanted:
+    async def _acquire(self) -> None:
+        requests, self._requests = self._requests, []
+        if not requests:
             return
-        taken = await self._answered(_TAKE, wanted)
-        session = self._connection if taken else None
-        for name, told in wanted:
-            got = session if lock_key(name) in taken else None
-            if got is None:
-                self._mine.discard(name)
-            if not told.done():
-                told.set_result(got)
-            elif got is not None:  # whoever asked went away meanwhile
-                self._give_back(name)
+        acquired = await self._locked_keys(_ACQUIRE, requests)
+        session = self._connection if acquired else None
+        for name, future in requests:
+            granted = session if lock_key(name) in acquired else None
+            if granted is None:
+                self._busy.discard(name)
+            if not future.done():
+                future.set_result(granted)
+            elif granted is not None:  # whoever asked went away meanwhile
+                self._release_soon(name)
 
-    async def _answered(self, sql: str, asked: Sequence[tuple[str, asyncio.Future[Any]]]) -> set[object]:
+    async def _locked_keys(
+        self, sql: str, requests: Sequence[tuple[str, asyncio.Future[Any]]]
+    ) -> set[object]:
         """Nothing where the database is away: the next try reconnects. Another error is told to those who asked."""
         try:
-            return await self._ask(sql, [lock_key(name) for name, _ in asked])
+            return await self._execute(sql, [lock_key(name) for name, _ in requests])
         except psycopg.OperationalError:
             return set()
         except Exception as error:  # noqa: BLE001 - raised by each who waits for it
-            for _, told in asked:
-                if not told.done():
-                    told.set_exception(error)
+            for _, future in requests:
+                if not future.done():
+                    future.set_exception(error)
             return set()
 
-    async def _ask(self, sql: str, numbers: list[int]) -> set[object]:
+    async def _execute(self, sql: str, numbers: list[int]) -> set[object]:
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
                     connection = await self._connected()
                     rows = await (await connection.execute(sql, (numbers,))).fetchall()
             except (psycopg.OperationalError, TimeoutError) as error:
-                await self._lose()
+                await self._drop_session()
                 raise psycopg.OperationalError(f"the session that holds the locks: {error}") from error
             return {row[0] for row in rows}
 
     async def _connected(self) -> AsyncConnection[tuple[object, ...]]:
         if self._connection is not None and self._connection.closed:
-            await self._lose()
+            await self._drop_session()
         if self._connection is None:
             self._connection = await AsyncConnection.connect(
                 self._database_url, autocommit=True, connect_timeout=5, application_name="gridproof locks"
             )
         return self._connection
 
-    async def _lose(self) -> None:
+    async def _drop_session(self) -> None:
         """The session with all its locks: their holders are stopped."""
         connection, self._connection = self._connection, None
         now = asyncio.get_running_loop().time()
-        for grip in self._grips.values():
-            grip.reschedule(now)
-        self._grips.clear()
+        for scope in self._scopes.values():
+            scope.reschedule(now)
+        self._scopes.clear()
         if connection is not None:
             await connection.close()
 

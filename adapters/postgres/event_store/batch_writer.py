@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, Session
 from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commit
-from adapters.postgres.event_store.errors import translated
+from adapters.postgres.event_store.errors import to_library_error
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.statements import (
     BEGIN,
@@ -38,12 +38,12 @@ class BatchWriter:
 
     def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
         self._sql = WriteStatements(datastore, table=table, channel=channel)
-        self._own = DedicatedConnection(datastore, "group commit", self._sql.together)
+        self._dedicated = DedicatedConnection(datastore, "group commit", self._sql.together)
 
     def write(self, batch: Sequence[Save]) -> None:
         """Answer each save by its `ids`, after the commit, or by its `error`."""
         try:
-            session = self._own.session()
+            session = self._dedicated.session()
         except psycopg.Error as error:
             _fail(batch, error)
             return
@@ -52,10 +52,10 @@ class BatchWriter:
                 self._write_each(session, batch)
         except psycopg.Error as error:
             _fail(batch, error)
-            is_known = not session.statements.is_lost  # an error that PostgreSQL answered: all is undone
+            was_refused = not session.statements.is_lost  # an error that PostgreSQL answered: all is undone
             self.close()
-            if not is_known:
-                resolve_in_doubt_commit(self._own, self._sql, batch, lost_session=session.name)
+            if not was_refused:
+                resolve_in_doubt_commit(self._dedicated, self._sql, batch, lost_session=session.name)
         except BaseException:
             self.close()  # in the middle of a transaction, perhaps
             raise
@@ -63,7 +63,7 @@ class BatchWriter:
     def copy(self, stored_events: Sequence[StoredEvent]) -> None:
         """Write all of them by COPY in one transaction, or none. Raises the library's errors."""
         try:
-            connection = self._own.session().connection
+            connection = self._dedicated.session().connection
             connection.execute("BEGIN")
             connection.execute(self._sql.lock)
             with connection.cursor() as cursor, cursor.copy(self._sql.copy) as copying:
@@ -74,14 +74,14 @@ class BatchWriter:
             _check_committed(connection.execute("COMMIT").statusmessage)
         except psycopg.Error as error:
             self.close()
-            raise translated(error) from error
+            raise to_library_error(error) from error
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Idempotent; the next write connects again."""
-        self._own.close()
+        self._dedicated.close()
 
     def _write_together(self, session: Session, batch: Sequence[Save]) -> bool:
         """False where PostgreSQL refused: then nothing is written, and the connection is ready again."""
@@ -104,14 +104,14 @@ class BatchWriter:
 
     def _write_each(self, session: Session, batch: Sequence[Save]) -> None:
         session.statements.run(BEGIN, LOCK)
-        answers = [self._write_one(session, save) for save in batch]
+        outcomes = [self._write_one(session, save) for save in batch]
         *_, committed = session.statements.run(NOTIFY, COMMIT)
         _check_committed(_status(committed))
-        for save, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, psycopg.Error):
-                save.error = translated(answer)
+        for save, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, psycopg.Error):
+                save.error = to_library_error(outcome)
             else:
-                save.ids = answer
+                save.ids = outcome
 
     def _write_one(self, session: Session, save: Save) -> list[int] | psycopg.Error:
         try:
@@ -128,8 +128,8 @@ def _positions(inserted: PGresult) -> list[int]:
     return [bigint_of(inserted.get_value(row, 0) or b"") for row in range(inserted.ntuples)]
 
 
-def _status(answer: PGresult) -> str:
-    return (answer.command_status or b"").decode()
+def _status(outcome: PGresult) -> str:
+    return (outcome.command_status or b"").decode()
 
 
 def _check_committed(status: str | None) -> None:
@@ -140,4 +140,4 @@ def _check_committed(status: str | None) -> None:
 
 def _fail(batch: Sequence[Save], error: psycopg.Error) -> None:
     for save in batch:
-        save.ids, save.error = None, translated(error)
+        save.ids, save.error = None, to_library_error(error)

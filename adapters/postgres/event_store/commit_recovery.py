@@ -34,59 +34,59 @@ _END_SESSION = "SELECT pg_terminate_backend(%s, %s)"
 
 
 def resolve_in_doubt_commit(
-    own: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], *, lost_session: str
+    dedicated: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], *, lost_session: str
 ) -> None:
     """Answer the saves of `batch` that are in the log by their `ids`; the others keep their error, which then says so.
 
     Where PostgreSQL stays away, all keep the error that they have: nothing is known.
     """
-    found = _look_up_in_time(own, sql, batch, lost_session)
-    if found is None:
+    outcomes = _look_up_within_deadline(dedicated, sql, batch, lost_session)
+    if outcomes is None:
         return
-    for save, ids in zip(batch, found, strict=True):
+    for save, ids in zip(batch, outcomes, strict=True):
         if ids is not None:
             save.ids, save.error = ids, None
         else:
             save.error = OperationalError(f"nothing was saved (looked up): {save.error}")
 
 
-def _look_up_in_time(
-    own: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], lost_session: str
+def _look_up_within_deadline(
+    dedicated: DedicatedConnection, sql: WriteStatements, batch: Sequence[Save], lost_session: str
 ) -> list[list[int] | None] | None:
     deadline = time.monotonic() + OUTCOME_WITHIN_S
     while True:
         try:
-            connection = own.session().connection
-            with _hung_up_at(deadline, connection):
+            connection = dedicated.session().connection
+            with _deadline(deadline, connection):
                 return _look_up(connection, sql, batch, lost_session)
         except psycopg.Error:
-            own.close()
+            dedicated.close()
             if time.monotonic() > deadline:
                 return None
             time.sleep(_TRY_EVERY_S)
 
 
 @contextlib.contextmanager
-def _hung_up_at(deadline: float, connection: Connection[tuple[Any, ...]]) -> Iterator[None]:
+def _deadline(deadline: float, connection: Connection[tuple[Any, ...]]) -> Iterator[None]:
     """A server that is gone without a word, or stopped, must not hold the callers: the link is cut at `deadline`.
 
     What waits for an answer then raises psycopg.OperationalError.
     """
     # A descriptor of our own: that of the connection may be another file's by the time it is cut.
-    with socket.socket(fileno=os.dup(connection.fileno())) as link:
-        cutting = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (link,))
-        cutting.daemon = True
-        cutting.start()
+    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), _shut_down, (duplicate,))
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            cutting.cancel()
-            cutting.join()
+            timer.cancel()
+            timer.join()
 
 
-def _cut(link: socket.socket) -> None:
+def _shut_down(duplicate: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it is cut already
-        link.shutdown(socket.SHUT_RDWR)
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _look_up(
@@ -108,10 +108,10 @@ def _positions(connection: Connection[tuple[Any, ...]], sql: WriteStatements, sa
             return None
     positions = []
     for stored in save.stored_events:
-        found = connection.execute(
+        outcomes = connection.execute(
             sql.find_event, (stored.originator_id, stored.originator_version)
         ).fetchone()
-        if found is None or found[1:] != (stored.topic, stored.state):
+        if outcomes is None or outcomes[1:] != (stored.topic, stored.state):
             return None
-        positions.append(found[0])
+        positions.append(outcomes[0])
     return positions

@@ -30,44 +30,46 @@ class KeyConflict(IntegrityError):
     """The idempotency key is there already."""
 
 
-def translated(error: psycopg.Error) -> PersistenceError:
+def to_library_error(error: psycopg.Error) -> PersistenceError:
     """The library's error for ours, a new one for each caller, because a raised error carries its traceback."""
-    kind = next(ours for theirs, ours in _KINDS if isinstance(error, theirs))
+    error_class = next(
+        library_error for psycopg_error, library_error in _KINDS if isinstance(error, psycopg_error)
+    )
     if isinstance(error, psycopg.errors.UniqueViolation):
         is_key = error.diag.constraint_name == "idempotency_keys_pkey"
-        kind = KeyConflict if is_key else StreamConflict
-    found = kind(str(error))
-    found.__cause__ = error
-    return found
+        error_class = KeyConflict if is_key else StreamConflict
+    translated = error_class(str(error))
+    translated.__cause__ = error
+    return translated
 
 
-def named(error: BaseException | None) -> Exception | None:
+def to_port_error(error: BaseException | None) -> Exception | None:
     """What the port calls an error of eventsourcing: a lost race for a key, or for a stream, or a store that is away.
 
     Other exceptions as they are; what is no `Exception` is raised.
     """
-    found: Exception
+    translated: Exception
     if isinstance(error, KeyConflict):
-        found = IdempotencyKeyTaken("that idempotency key was stored by another process first")
+        translated = IdempotencyKeyTaken("that idempotency key was stored by another process first")
     elif isinstance(error, IntegrityError):
-        found = VersionConflict(f"another process saved first ({error})")
+        translated = VersionConflict(f"another process saved first ({error})")
     elif isinstance(error, OperationalError | InterfaceError):
-        found = EventStoreUnavailable(f"the event store did not answer: {error}")
+        translated = EventStoreUnavailable(f"the event store did not answer: {error}")
     elif error is None or isinstance(error, Exception):
         return error
     else:
         raise error
-    found.__cause__ = error
-    return found
+    translated.__cause__ = error
+    return translated
 
 
 @contextmanager
-def named_failures() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Inside, errors of eventsourcing become those that the port names."""
     try:
         yield
     except (IntegrityError, OperationalError, InterfaceError) as error:
-        raise named(error) or error from error
+        raise to_port_error(error) or error from error
 
 
 _KINDS: tuple[tuple[type[psycopg.Error], type[PersistenceError]], ...] = (

@@ -10,10 +10,10 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import StoredEvent
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.batching.batched_reads import SharedReads
-from adapters.postgres.event_store.errors import named, named_failures
+from adapters.postgres.batching.batched_reads import BatchedReads
+from adapters.postgres.event_store.errors import to_port_error, translate_errors
 from adapters.postgres.event_store.library_factory import StoreFactory
-from adapters.postgres.event_store.loaders import KeyLoader, Known, StreamLoader
+from adapters.postgres.event_store.loaders import CachedAggregate, IdempotencyKeyLoader, StreamLoader
 from adapters.postgres.event_store.log_reader import LogReader, LogRow
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
@@ -88,25 +88,25 @@ class PostgresEventStore:
             events_table=f"{application.name}_events",
             snapshots_table=f"{application.name}_snapshots" if intervals else None,
         )
-        self._keys = KeyLoader(recorder.datastore)
+        self._keys = IdempotencyKeyLoader(recorder.datastore)
         self._log = LogReader(recorder.datastore, table=f"{application.name}_events")
-        self._stream_reads: SharedReads[UUID, Known] = SharedReads(self._streams.load)
-        self._key_reads: SharedReads[ScopedKey, IdempotencyRecord] = SharedReads(self._keys.load)
+        self._stream_reads: BatchedReads[UUID, CachedAggregate] = BatchedReads(self._streams.load)
+        self._key_reads: BatchedReads[ScopedKey, IdempotencyRecord] = BatchedReads(self._keys.load)
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
-        known = self._known([stream_id]).get(stream_id)
-        if known is None:
+        loaded = self._load_cached([stream_id]).get(stream_id)
+        if loaded is None:
             raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
-        return cast("TAggregate", known.restored(stream_id))
+        return cast("TAggregate", loaded.restored(stream_id))
 
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
-        known = self._known(stream_ids)
-        return {i: cast("TAggregate", known[i].restored(i)) for i in stream_ids if i in known}
+        loaded = self._load_cached(stream_ids)
+        return {i: cast("TAggregate", loaded[i].restored(i)) for i in stream_ids if i in loaded}
 
-    def _known(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
-        with named_failures():
+    def _load_cached(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, CachedAggregate]:
+        with translate_errors():
             return self._stream_reads.get(stream_ids)
 
     def save(
@@ -116,40 +116,50 @@ class PostgresEventStore:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        [refusal] = self.save_each([SaveRequest(aggregates, idempotency, bounds)])
-        if refusal is not None:
-            raise refusal
+        [error] = self.save_each([SaveRequest(aggregates, idempotency, bounds)])
+        if error is not None:
+            raise error
 
-    def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
-        outcomes: list[Exception | None] = [None] * len(savings)
-        asked: list[tuple[int, Save, _Counts]] = []
-        for number, saving in enumerate(savings):
-            collected = [(aggregate, aggregate.collect_events()) for aggregate in saving.aggregates]
+    def save_each(self, requests: Sequence[SaveRequest]) -> list[Exception | None]:
+        outcomes: list[Exception | None] = [None] * len(requests)
+        pending: list[tuple[int, Save, _Counts]] = []
+        for number, request in enumerate(requests):
+            collected = [(aggregate, aggregate.collect_events()) for aggregate in request.aggregates]
             try:
-                save = self._save_of(
-                    [e for _, pending in collected for e in pending], saving.idempotency, saving.bounds
+                save = self._to_save(
+                    [e for _, domain_events in collected for e in domain_events],
+                    request.idempotency,
+                    request.bounds,
                 )
             except Exception as error:  # noqa: BLE001 - told to the one whose save it is
-                outcomes[number] = named(error)
+                outcomes[number] = to_port_error(error)
                 continue
             if save is not None:
-                asked.append((number, save, [(aggregate, len(pending)) for aggregate, pending in collected]))
-        with named_failures():
-            self._recorder.insert_each([save for _, save, _ in asked])
-        for number, save, _ in asked:
-            outcomes[number] = named(save.error)
+                pending.append(
+                    (
+                        number,
+                        save,
+                        [(aggregate, len(domain_events)) for aggregate, domain_events in collected],
+                    )
+                )
+        with translate_errors():
+            self._recorder.insert_each([save for _, save, _ in pending])
+        for number, save, _ in pending:
+            outcomes[number] = to_port_error(save.error)
         if self._snapshots is not None:
-            saved = [counts for number, _, counts in asked if outcomes[number] is None]
-            self._snapshots.take([count for counts in saved for count in counts])
+            saved = [counts for number, _, counts in pending if outcomes[number] is None]
+            self._snapshots.write_due([count for counts in saved for count in counts])
         return outcomes
 
-    def _save_of(
+    def _to_save(
         self, domain_events: Sequence[Any], idempotency: IdempotencyRecord | None, bounds: SaveBounds
     ) -> Save | None:
         """None where there is nothing to save. Raises what `save` raises before anything is sent."""
         if domain_events:
-            mapped = self._application.mapper.to_stored_event
-            return Save([mapped(domain_event) for domain_event in domain_events], idempotency, bounds)
+            to_stored_event = self._application.mapper.to_stored_event
+            return Save(
+                [to_stored_event(domain_event) for domain_event in domain_events], idempotency, bounds
+            )
         if idempotency is not None:
             raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
         return None
@@ -159,23 +169,23 @@ class PostgresEventStore:
 
         By COPY, 500 a transaction; nothing is judged. Raises VersionConflict, whose text says how many came before it.
         """
-        with named_failures():
+        with translate_errors():
             return self._recorder.append_many(StoredEvent(*row) for row in rows)
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self.find_replies([(scope, key)]).get((scope, key))
 
     def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
-        with named_failures():
+        with translate_errors():
             return self._key_reads.get(keys)
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
-        with named_failures():
+        with translate_errors():
             stored = self._log.after(position, limit)
         return [_entry(item) for item in stored]
 
     def head(self) -> int:
-        with named_failures():
+        with translate_errors():
             return self._recorder.max_notification_id() or 0
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from adapters.postgres.connection.pool import FastReconnectPool
 
 
-class _QuickLibraryPool(FastReconnectPool, ConnectionPool[Any]):
+class _FastReconnectLibraryPool(FastReconnectPool, ConnectionPool[Any]):
     """The library's own pool, but for how it finds out that its server went and is back."""
 
 
@@ -31,6 +31,6 @@ class StoreFactory(PostgresFactory):
         if not isinstance(pool.kwargs, dict):
             raise TypeError("the library's pool keeps its parameters otherwise: see PostgresDatastore")
         # It asks the server before every use, and the library lets nobody give another.
-        pool.__class__ = _QuickLibraryPool
+        pool.__class__ = _FastReconnectLibraryPool
         pool._check = None
         pool.kwargs |= conninfo_to_dict(self.env.get(self.ADDRESS) or "")

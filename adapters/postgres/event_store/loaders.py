@@ -19,7 +19,7 @@ from eventsourcing.postgres import PostgresDatastore
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, Session
 from adapters.postgres.connection.pipeline import Call
-from adapters.postgres.event_store.errors import translated
+from adapters.postgres.event_store.errors import to_library_error
 from adapters.postgres.wire_format import binary_arrays
 from adapters.postgres.wire_format.binary_arrays import BIGINT, TEXT, array, bigint, bigint_of, element
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, decode_stored
@@ -27,8 +27,8 @@ from application.ports.event_store.event_store import IdempotencyRecord, ScopedK
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 
-MOST_REMEMBERED = 20_000
-MOST_REMEMBERED_BYTES = 64 * 2**20
+MAX_CACHED = 20_000
+MAX_CACHED_BYTES = 64 * 2**20
 """Of what they were made from, as it is stored: in memory a state takes up to five times as much."""
 
 _SINCE = """
@@ -53,7 +53,7 @@ JOIN gridproof.idempotency_keys k ON k.scope = wanted.scope AND k.key = wanted.k
 _Row = tuple[UUID, int, str, bytes]
 
 
-class Known(NamedTuple):
+class CachedAggregate(NamedTuple):
     """An aggregate at one version, shared between threads."""
 
     kind: type[Aggregate[Any]]
@@ -83,52 +83,52 @@ class StreamLoader:
         if snapshots_table is not None:
             statements[b"snapshots"] = _SNAPSHOTS.format(table=snapshots_table).encode()
         self._has_snapshots = snapshots_table is not None
-        self._own = DedicatedConnection(datastore, "streams", statements)
-        self._known: OrderedDict[UUID, Known] = OrderedDict()
-        self._known_bytes = 0
+        self._dedicated = DedicatedConnection(datastore, "streams", statements)
+        self._cached: OrderedDict[UUID, CachedAggregate] = OrderedDict()
+        self._cached_bytes = 0
         self._session: str | None = None
 
-    def load(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, Known]:
+    def load(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, CachedAggregate]:
         """Those that are recorded, as they stood together at one moment.
 
         Raises UnreadableDomainEvent, or the library's errors.
         """
-        self._forget_in_a_new_session()
-        found = {i: self._known[i] for i in stream_ids if i in self._known}
-        unknown = [i for i in stream_ids if i not in found]
-        if unknown and self._has_snapshots:
-            found |= _from_snapshots(self._rows((b"snapshots", (_ids(unknown),))))
+        self._clear_cache_in_new_session()
+        loaded = {i: self._cached[i] for i in stream_ids if i in self._cached}
+        missing = [i for i in stream_ids if i not in loaded]
+        if missing and self._has_snapshots:
+            loaded |= _from_snapshots(self._rows((b"snapshots", (_ids(missing),))))
         changed: dict[UUID, Any] = {}
-        sizes = {stream_id: known.byte_count for stream_id, known in found.items()}
-        versions = [element(bigint(found[i].version if i in found else 0)) for i in stream_ids]
+        sizes = {stream_id: cached.byte_count for stream_id, cached in loaded.items()}
+        versions = [element(bigint(loaded[i].version if i in loaded else 0)) for i in stream_ids]
         for stream_id, version, topic, state in self._rows(
             (b"since", (_ids(stream_ids), array(BIGINT, versions)))
         ):
             aggregate = changed.get(stream_id)
-            if aggregate is None and stream_id in found:
-                aggregate = found[stream_id].restored(stream_id)
+            if aggregate is None and stream_id in loaded:
+                aggregate = loaded[stream_id].restored(stream_id)
             changed[stream_id] = decode_domain_event(topic, stream_id, version, state).mutate(aggregate)
             sizes[stream_id] = sizes.get(stream_id, 0) + len(state)
-        found |= {i: _known(aggregate, sizes[i]) for i, aggregate in changed.items()}
-        self._remember(found)
-        return found
+        loaded |= {i: _cached(aggregate, sizes[i]) for i, aggregate in changed.items()}
+        self._cache(loaded)
+        return loaded
 
     def close(self) -> None:
         """Idempotent."""
-        self._own.close()
+        self._dedicated.close()
 
-    def _forget_in_a_new_session(self) -> None:
+    def _clear_cache_in_new_session(self) -> None:
         session = self._connected().name
         if session != self._session:
-            self._known.clear()
-            self._known_bytes = 0
+            self._cached.clear()
+            self._cached_bytes = 0
             self._session = session
 
     def _connected(self) -> Session:
         try:
-            return self._own.session()
+            return self._dedicated.session()
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise to_library_error(error) from error
 
     def _rows(self, call: Call) -> Iterator[_Row]:
         session = self._connected()
@@ -138,7 +138,7 @@ class StreamLoader:
             [answer] = session.statements.run(call)
         except psycopg.Error as error:
             self.close()
-            raise translated(error) from error
+            raise to_library_error(error) from error
         value = answer.get_value
         for row in range(answer.ntuples):
             yield (
@@ -148,22 +148,22 @@ class StreamLoader:
                 value(row, 3) or b"",
             )
 
-    def _remember(self, found: Mapping[UUID, Known]) -> None:
-        for stream_id, known in found.items():
-            before = self._known.pop(stream_id, None)
-            self._known[stream_id] = known
-            self._known_bytes += known.byte_count - (before.byte_count if before is not None else 0)
-        while len(self._known) > MOST_REMEMBERED or self._known_bytes > MOST_REMEMBERED_BYTES:
-            _, forgotten = self._known.popitem(last=False)
-            self._known_bytes -= forgotten.byte_count
+    def _cache(self, loaded: Mapping[UUID, CachedAggregate]) -> None:
+        for stream_id, cached in loaded.items():
+            before = self._cached.pop(stream_id, None)
+            self._cached[stream_id] = cached
+            self._cached_bytes += cached.byte_count - (before.byte_count if before is not None else 0)
+        while len(self._cached) > MAX_CACHED or self._cached_bytes > MAX_CACHED_BYTES:
+            _, evicted = self._cached.popitem(last=False)
+            self._cached_bytes -= evicted.byte_count
 
 
 def _ids(stream_ids: Sequence[UUID]) -> bytes:
     return array(binary_arrays.UUID, [element(stream_id.bytes) for stream_id in stream_ids])
 
 
-def _known(aggregate: Aggregate[Any], byte_count: int) -> Known:
-    return Known(
+def _cached(aggregate: Aggregate[Any], byte_count: int) -> CachedAggregate:
+    return CachedAggregate(
         type(aggregate),
         aggregate.version,
         aggregate.created_on,
@@ -173,40 +173,40 @@ def _known(aggregate: Aggregate[Any], byte_count: int) -> Known:
     )
 
 
-def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, Known]:
-    found: dict[UUID, Known] = {}
+def _from_snapshots(rows: Iterator[_Row]) -> dict[UUID, CachedAggregate]:
+    loaded: dict[UUID, CachedAggregate] = {}
     for stream_id, version, topic, state in rows:
         try:
             snapshot = decode_stored(topic, stream_id, version, state)
         except UnreadableDomainEvent:
             continue  # of a newer release: the domain events say the same
         if isinstance(snapshot, Snapshot) and snapshot.is_readable:
-            found[stream_id] = _known(snapshot.mutate(None), len(state))
-    return found
+            loaded[stream_id] = _cached(snapshot.mutate(None), len(state))
+    return loaded
 
 
-class KeyLoader:
+class IdempotencyKeyLoader:
     """Over a connection of its own; not for two threads at once."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
-        self._own = DedicatedConnection(datastore, "keys", {b"find": _KEYS})
+        self._dedicated = DedicatedConnection(datastore, "keys", {b"find": _KEYS})
 
-    def load(self, wanted: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
+    def load(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
         """Those that are stored. Raises the library's errors."""
-        scopes = array(TEXT, [element(scope.encode()) for scope, _ in wanted])
-        keys = array(TEXT, [element(key.encode()) for _, key in wanted])
+        scopes = array(TEXT, [element(scope.encode()) for scope, _ in keys])
+        names = array(TEXT, [element(key.encode()) for _, key in keys])
         try:
-            [answer] = self._own.session().statements.run((b"find", (scopes, keys)))
+            [answer] = self._dedicated.session().statements.run((b"find", (scopes, names)))
         except psycopg.Error as error:
             self.close()
-            raise translated(error) from error
-        found = {}
+            raise to_library_error(error) from error
+        loaded = {}
         for row in range(answer.ntuples):
             scope, key, body_hash, reply = (answer.get_value(row, column) or b"" for column in range(4))
             record = IdempotencyRecord(scope.decode(), key.decode(), body_hash.decode(), reply)
-            found[record.scope, record.key] = record
-        return found
+            loaded[record.scope, record.key] = record
+        return loaded
 
     def close(self) -> None:
         """Idempotent."""
-        self._own.close()
+        self._dedicated.close()

@@ -13,11 +13,11 @@ RECONNECT_S = 0.25
 CONNECT_WITHIN_S = 5
 """For each host of the address."""
 LISTEN_WITHIN_S = 5.0
-CONNECTED_SOON_S = 1.0
+MIN_CONNECT_WAIT_S = 1.0
 """Whoever waits for less waits so long for a connection."""
 
 
-class LogSignal:
+class LogListener:
     """`wait` returns at the next notification of the log's table, or after the heartbeat.
 
     It waits no longer for a server that does not answer: a connection is made meanwhile, and has bounds of its own.
@@ -34,7 +34,7 @@ class LogSignal:
         try:
             if self._connection is None or self._connection.closed:
                 may_have_missed = self._connecting is not None
-                self._connection = await self._connected(max(heartbeat_s, CONNECTED_SOON_S))
+                self._connection = await self._wait_connected(max(heartbeat_s, MIN_CONNECT_WAIT_S))
                 if self._connection is None or may_have_missed:
                     return
             left_s = max(until - time.monotonic(), 0.0)
@@ -58,30 +58,30 @@ class LogSignal:
         if connection is not None:
             await connection.close()
 
-    async def _connected(self, within_s: float) -> AsyncConnection[Any] | None:
+    async def _wait_connected(self, within_s: float) -> AsyncConnection[Any] | None:
         """None: not yet. Raises OperationalError."""
         if self._connecting is None:
-            self._connecting = asyncio.create_task(self._listening())
+            self._connecting = asyncio.create_task(self._connect_and_listen())
         done, _ = await asyncio.wait({self._connecting}, timeout=within_s)
         if not done:
             return None
         connecting, self._connecting = self._connecting, None
         return connecting.result()
 
-    async def _listening(self) -> AsyncConnection[Any]:
+    async def _connect_and_listen(self) -> AsyncConnection[Any]:
         connection = await AsyncConnection.connect(
             self._database_url, autocommit=True, connect_timeout=CONNECT_WITHIN_S
         )
         listen = sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
-        asking = asyncio.create_task(connection.execute(listen))
+        listening = asyncio.create_task(connection.execute(listen))
         try:
-            done, _ = await asyncio.wait({asking}, timeout=LISTEN_WITHIN_S)
+            done, _ = await asyncio.wait({listening}, timeout=LISTEN_WITHIN_S)
             if not done:
                 raise psycopg.OperationalError(f"no answer to LISTEN in {LISTEN_WITHIN_S:g} s")
-            asking.result()
+            listening.result()
         except BaseException:
             # Closed first: who is cancelled asks the server to end its statement, and waits for that once more.
             await connection.close()
-            asking.cancel()
+            listening.cancel()
             raise
         return connection

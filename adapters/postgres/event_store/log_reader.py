@@ -12,7 +12,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import PostgresDatastore
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
-from adapters.postgres.event_store.errors import translated
+from adapters.postgres.event_store.errors import to_library_error
 from adapters.postgres.wire_format.binary_arrays import bigint, bigint_of
 
 _AFTER = """
@@ -35,7 +35,9 @@ class LogReader:
     """Over a connection of its own, one caller at a time."""
 
     def __init__(self, datastore: PostgresDatastore, *, table: str) -> None:
-        self._own = DedicatedConnection(datastore, "log", {b"after": _AFTER.format(table=table).encode()})
+        self._dedicated = DedicatedConnection(
+            datastore, "log", {b"after": _AFTER.format(table=table).encode()}
+        )
         self._lock = threading.Lock()
 
     def after(self, position: int, limit: int) -> Sequence[LogRow]:
@@ -50,14 +52,14 @@ class LogReader:
     def close(self) -> None:
         """Idempotent."""
         with self._lock:
-            self._own.close()
+            self._dedicated.close()
 
     def _after(self, position: int, limit: int) -> list[LogRow]:
         try:
-            [answer] = self._own.session().statements.run((b"after", (bigint(position), bigint(limit))))
+            [answer] = self._dedicated.session().statements.run((b"after", (bigint(position), bigint(limit))))
         except psycopg.Error as error:
-            self._own.close()
-            raise translated(error) from error
+            self._dedicated.close()
+            raise to_library_error(error) from error
         value = answer.get_value
         return [
             LogRow(

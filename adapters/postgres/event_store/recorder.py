@@ -17,7 +17,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 
 from adapters.postgres.batching.leader_follower import LeaderFollowerQueue
 from adapters.postgres.event_store.batch_writer import IMPORT_CHUNK, BatchWriter
-from adapters.postgres.event_store.save_request import Save, within
+from adapters.postgres.event_store.save_request import Save, batches_within
 from application.event_store.save_limits import SHARED_TRANSACTION
 from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
 
@@ -30,7 +30,7 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importing = threading.Lock()
-        self._saves = LeaderFollowerQueue(self._writer.write, within(*SHARED_TRANSACTION))
+        self._saves = LeaderFollowerQueue(self._writer.write, batches_within(*SHARED_TRANSACTION))
 
     def insert_events(
         self,

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from eventsourcing.persistence import DataError, StoredEvent
 
-from adapters.postgres.batching.leader_follower import Turn
+from adapters.postgres.batching.leader_follower import QueuedRequest
 from adapters.postgres.wire_format.binary_arrays import bigint, element
 from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
 from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
 
 
-class Save(Turn):
+class Save(QueuedRequest):
     """One caller's domain events, all or none of them."""
 
     __slots__ = ("byte_count", "idempotency", "ids", "key_row", "rows", "stored_events")
@@ -63,10 +63,10 @@ def _key_row(key: IdempotencyRecord) -> tuple[bytes, bytes, bytes, bytes]:
     )
 
 
-def within(max_events: int, max_bytes: int) -> Callable[[deque[Save]], list[Save]]:
+def batches_within(max_events: int, max_bytes: int) -> Callable[[deque[Save]], list[Save]]:
     """Takes the next batch: at least one save, and no more domain events or bytes than that."""
 
-    def take(waiting: deque[Save]) -> list[Save]:
+    def next_batch(waiting: deque[Save]) -> list[Save]:
         batch = [waiting.popleft()]
         events, size = len(batch[0].stored_events), batch[0].byte_count
         while waiting:
@@ -77,4 +77,4 @@ def within(max_events: int, max_bytes: int) -> Callable[[deque[Save]], list[Save
             batch.append(waiting.popleft())
         return batch
 
-    return take
+    return next_batch

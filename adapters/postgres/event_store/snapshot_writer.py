@@ -21,7 +21,7 @@ from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUI
 from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 
-MOST_AT_ONCE = 200
+MAX_PER_STATEMENT = 200
 """Snapshots in a statement."""
 
 _log = structlog.get_logger(__name__)
@@ -50,19 +50,19 @@ class SnapshotWriter:
         self._mapper = mapper
         self._intervals = intervals
         statements = {b"lazily": _LAZILY, b"insert": _INSERT.format(table=table).encode()}
-        self._own = DedicatedConnection(datastore, "snapshots", statements)
+        self._dedicated = DedicatedConnection(datastore, "snapshots", statements)
         self._lock = threading.Lock()
 
-    def take(self, saved: Sequence[tuple[Aggregate[Any], int]]) -> None:
+    def write_due(self, saved: Sequence[tuple[Aggregate[Any], int]]) -> None:
         """`saved`: each aggregate, and how many domain events of it were just saved.
 
         Raises nothing: what was saved is saved, and a stream loads without a snapshot too, only slower.
         """
         due = [aggregate for aggregate, count in saved if self._is_due(aggregate, count)]
-        for first in range(0, len(due), MOST_AT_ONCE):
+        for first in range(0, len(due), MAX_PER_STATEMENT):
             try:
-                taken = [Snapshot.take(aggregate) for aggregate in due[first : first + MOST_AT_ONCE]]
-                self._insert([self._mapper.to_stored_event(one) for one in taken])
+                snapshots = [Snapshot.take(aggregate) for aggregate in due[first : first + MAX_PER_STATEMENT]]
+                self._insert([self._mapper.to_stored_event(snapshot) for snapshot in snapshots])
             except psycopg.Error as error:
                 _log.warning("snapshots were not taken", streams=len(due) - first, error=str(error))
                 return
@@ -73,25 +73,25 @@ class SnapshotWriter:
     def close(self) -> None:
         """Idempotent."""
         with self._lock:
-            self._own.close()
+            self._dedicated.close()
 
     def _is_due(self, aggregate: Aggregate[Any], count: int) -> bool:
         interval = self._intervals.get(type(aggregate))
         if interval is None or aggregate.version < interval:
             return False
-        begun = aggregate.id.int % interval
-        return (aggregate.version - begun) // interval > (aggregate.version - count - begun) // interval
+        offset = aggregate.id.int % interval
+        return (aggregate.version - offset) // interval > (aggregate.version - count - offset) // interval
 
     def _insert(self, stored: Sequence[StoredEvent]) -> None:
         columns = (
-            array(UUID, [element(one.originator_id.bytes) for one in stored]),  # type: ignore[union-attr]
-            array(BIGINT, [element(bigint(one.originator_version)) for one in stored]),
-            array(TEXT, [element(one.topic.encode()) for one in stored]),
-            array(BYTEA, [element(one.state) for one in stored]),
+            array(UUID, [element(snapshot.originator_id.bytes) for snapshot in stored]),  # type: ignore[union-attr]
+            array(BIGINT, [element(bigint(snapshot.originator_version)) for snapshot in stored]),
+            array(TEXT, [element(snapshot.topic.encode()) for snapshot in stored]),
+            array(BYTEA, [element(snapshot.state) for snapshot in stored]),
         )
         with self._lock:
             try:
-                self._own.session().statements.run((b"lazily", ()), (b"insert", columns))
+                self._dedicated.session().statements.run((b"lazily", ()), (b"insert", columns))
             except BaseException:
-                self._own.close()
+                self._dedicated.close()
                 raise

@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import UNANSWERED
+from adapters.postgres.connection.errors import CONNECTION_ERRORS
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.forecast_book import IssuedForecast
@@ -134,7 +134,7 @@ class PostgresForecastBook:
                 answered = connection.execute(
                     _SINCE, (stream_ids, versions), prepare=True, binary=True
                 ).fetchall()
-        except UNANSWERED as error:
+        except CONNECTION_ERRORS as error:
             raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
         return answered[0][0], [row[1:] for row in answered if row[1] is not None]
 

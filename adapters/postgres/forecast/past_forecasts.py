@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import UNANSWERED
+from adapters.postgres.connection.errors import CONNECTION_ERRORS
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.past_forecasts import ForecastPlace
@@ -51,7 +51,7 @@ class PostgresPastForecasts:
                     asked = (list(stream_ids[start : start + AT_ONCE]),)
                     rows = connection.execute(_STREAMS, asked, binary=True).fetchall()
                 yield rows
-        except UNANSWERED as error:
+        except CONNECTION_ERRORS as error:
             raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from adapters.postgres.connection.errors import TRY_AGAIN, named
+from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
 from application.ports.ledger.store import Appended, LedgerMoved, LedgerUnavailable
 from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, FORECASTS, LogRow, last_position_of
@@ -134,7 +134,7 @@ class PostgresLedgerStore:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         with (
-            named(LedgerUnavailable, "PostgreSQL", advice=TRY_AGAIN),
+            translate_errors(LedgerUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
             self._connect() as connection,
         ):
             yield connection

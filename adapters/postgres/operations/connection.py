@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import TRY_AGAIN, named
+from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
 from application.ports.operations.unavailable import OperationsUnavailable
 
 
@@ -15,7 +15,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 def operations_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
     """A connection of `pool`, whose transaction ends with the block. Raises OperationsUnavailable."""
     with (
-        named(OperationsUnavailable, "PostgreSQL", advice=TRY_AGAIN),
+        translate_errors(OperationsUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
         pool.connection() as connection,
     ):
         yield connection

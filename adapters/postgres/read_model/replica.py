@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from psycopg.errors import QueryCanceled
 
-from adapters.postgres.connection.deadline_pool import BoundedPool
+from adapters.postgres.connection.deadline_pool import DeadlinePool
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.view import Pool, reading
 from projections.audit.steps import AuditTrailRow
@@ -57,9 +57,9 @@ END::float8
 """
 
 
-def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> BoundedPool:
+def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> DeadlinePool:
     """For ReplicaReadModels: no read of a replica that hangs holds a thread for good."""
-    return BoundedPool(
+    return DeadlinePool(
         dsn,
         answer_within_s=ANSWER_WITHIN_S,
         min_size=1,

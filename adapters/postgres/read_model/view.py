@@ -8,8 +8,8 @@ import msgspec
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import named
-from adapters.postgres.connection.pool import single_statements
+from adapters.postgres.connection.errors import translate_errors
+from adapters.postgres.connection.pool import autocommit_connection
 from adapters.postgres.read_model.row_table import Connection, layout_of
 from domain.event_sourcing.json_decoders import json_decoder
 from projections.engine.cursors import checked_filters, cursor_after, read_cursor
@@ -27,7 +27,10 @@ Pool = ConnectionPool[Connection]
 
 @contextmanager
 def reading(pool: Pool) -> Iterator[Connection]:
-    with named(ReadModelsUnavailable, "the read models"), single_statements(pool) as connection:
+    with (
+        translate_errors(ReadModelsUnavailable, "the read models"),
+        autocommit_connection(pool) as connection,
+    ):
         yield connection
 
 

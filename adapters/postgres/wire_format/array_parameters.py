@@ -41,10 +41,6 @@ def _numbers(oid: int, element: int, kind: str, values: NDArray[Any]) -> ArrayPa
     return ArrayParam(oid, element, rows.tobytes(), len(values))
 
 
-def bigints(values: NDArray[Any]) -> ArrayParam:
-    return _numbers(1016, 20, ">i8", values)
-
-
 def integers(values: NDArray[Any]) -> ArrayParam:
     return _numbers(1007, 23, ">i4", values)
 

@@ -22,7 +22,7 @@ from adapters.postgres.access.sessions import PostgresSessions
 from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.connection.pool import FastReconnectPool
 from adapters.postgres.event_store.event_store import PostgresEventStore
-from adapters.postgres.event_store.log_listener import LogSignal
+from adapters.postgres.event_store.log_listener import LogListener
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
 from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
 from adapters.postgres.forecast.scores import PostgresForecastScores
@@ -208,7 +208,7 @@ def running_door(
             forecast_scores=PostgresForecastScores(pool),
             ledger=_ledger(pool, data_dir),
             live_log=PostgresLiveLog.at(database.app_dsn),
-            live_signal=LogSignal(database.app_dsn, CHANNEL),
+            live_signal=LogListener(database.app_dsn, CHANNEL),
             clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
             queue_depth=queue_depth,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg_pool import PoolTimeout
 
-from adapters.postgres.connection.pool import TRY_AGAIN_S, FastReconnectPool
+from adapters.postgres.connection.pool import RECONNECT_EVERY_S, FastReconnectPool
 from tests.servers import Database, PostgresServer
 
 
@@ -41,4 +41,4 @@ def test_its_pauses_do_not_grow_and_it_never_gives_up(
             assert connection.execute("SELECT 1").fetchone() == (1,)
     finally:
         pool.close()
-    assert max(pool.pauses_s) <= TRY_AGAIN_S * 1.1
+    assert max(pool.pauses_s) <= RECONNECT_EVERY_S * 1.1

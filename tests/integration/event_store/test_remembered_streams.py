@@ -70,26 +70,26 @@ def test_a_new_session_begins_with_nothing_remembered(
 
 
 def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaders, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(loaders, "MAX_CACHED", 3)
     names = [f"fac-{number:03}" for number in range(8)]
     stores[0].save([registered(name) for name in names])
     for name in names * 2:
         assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
-    assert len(stores[0]._streams._known) == 3
+    assert len(stores[0]._streams._cached) == 3
 
 
 def test_the_memory_is_bounded_in_bytes_too(
     stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of large aggregates fewer are remembered: one that outgrows the memory alone is read anew each time."""
-    monkeypatch.setattr(loaders, "MOST_REMEMBERED_BYTES", 4_000)
+    monkeypatch.setattr(loaders, "MAX_CACHED_BYTES", 4_000)
     names = [f"fac-{number:03}" for number in range(40)]
     stores[0].save([registered(name) for name in names])
     for name in names * 2:
         assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
-    known = stores[0]._streams._known
+    known = stores[0]._streams._cached
     assert 1 < len(known) < len(names)
-    assert sum(one.byte_count for one in known.values()) == stores[0]._streams._known_bytes <= 4_000
+    assert sum(one.byte_count for one in known.values()) == stores[0]._streams._cached_bytes <= 4_000
 
     for number in range(10):
         facility = stores[0].load(Facility, HALL)
@@ -98,4 +98,4 @@ def test_the_memory_is_bounded_in_bytes_too(
         stores[0].save([facility])
         assert stores[0].load(Facility, HALL).version == facility.version
     assert HALL not in known
-    assert stores[0]._streams._known_bytes == sum(one.byte_count for one in known.values()) <= 4_000
+    assert stores[0]._streams._cached_bytes == sum(one.byte_count for one in known.values()) <= 4_000

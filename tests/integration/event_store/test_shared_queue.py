@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
-from adapters.postgres.batching.batched_reads import SharedReads
-from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, QueueFull, Turn
+from adapters.postgres.batching.batched_reads import BatchedReads
+from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, QueuedRequest, QueueFull
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.event_store.demand_response import DemandResponse
@@ -47,7 +47,7 @@ def test_a_full_queue_refuses_by_name_and_loses_none_of_those_that_wait(
 
 def test_a_full_queue_is_an_unavailable_event_store(database: Database) -> None:
     store = PostgresEventStore(DemandResponse, database.app_dsn)
-    store._key_reads._turns._max_waiting = 0
+    store._key_reads._queue._max_waiting = 0
     with pytest.raises(EventStoreUnavailable, match="wait already"):
         store.find_reply("scope", "key")
     store.close()
@@ -84,7 +84,7 @@ def test_a_leader_that_is_interrupted_leaves_the_lead_to_the_next() -> None:
     turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, two)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(turns.join, Asked())
-        until(lambda: turns._is_led and not turns._waiting)
+        until(lambda: turns._has_leader and not turns._waiting)
         others = [threads.submit(turns.join, Asked()) for _ in range(3)]
         until(lambda: len(turns._waiting) == 3)
         go.set()
@@ -110,7 +110,7 @@ def test_one_caller_with_many_turns_is_answered_beside_others_and_its_last_is_no
     told = [turn for each in mine for turn in each]
     assert all(turn.is_done or isinstance(turn.error, QueueFull) for turn in told)
     assert sum(batches) == sum(turn.is_done for turn in told) >= 4
-    assert not turns._is_led
+    assert not turns._has_leader
 
 
 def test_one_caller_with_many_turns_that_is_interrupted_leaves_none_of_them_in_the_way() -> None:
@@ -119,14 +119,14 @@ def test_one_caller_with_many_turns_that_is_interrupted_leaves_none_of_them_in_t
     turns: LeaderFollowerQueue[Asked] = LeaderFollowerQueue(work, one)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(turns.join_all, [Asked() for _ in range(3)])
-        until(lambda: turns._is_led and len(turns._waiting) == 2)
+        until(lambda: turns._has_leader and len(turns._waiting) == 2)
         other = threads.submit(turns.join, Asked())
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
             first.result(timeout=60)
         other.result(timeout=60)
-    assert not turns._is_led
+    assert not turns._has_leader
 
 
 def test_one_key_that_cannot_be_read_fails_its_own_caller_only() -> None:
@@ -139,12 +139,12 @@ def test_one_key_that_cannot_be_read_fails_its_own_caller_only() -> None:
             raise ValueError("bad")
         return {key: key.upper() for key in keys}
 
-    reads: SharedReads[str, str] = SharedReads(fetch)
+    reads: BatchedReads[str, str] = BatchedReads(fetch)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(reads.get, ["a"])
-        until(lambda: reads._turns._is_led and not reads._turns._waiting)
+        until(lambda: reads._queue._has_leader and not reads._queue._waiting)
         good, bad = threads.submit(reads.get, ["b", "c"]), threads.submit(reads.get, ["bad"])
-        until(lambda: len(reads._turns._waiting) == 2)
+        until(lambda: len(reads._queue._waiting) == 2)
         go.set()
         assert first.result(timeout=60)["a"] == "A"
         assert good.result(timeout=60)["c"] == "C"
@@ -159,7 +159,7 @@ def test_reads_of_a_server_that_is_away_are_tried_twice_and_fail() -> None:
         asked.append(1)
         raise OperationalError("away")
 
-    reads: SharedReads[str, str] = SharedReads(fetch)
+    reads: BatchedReads[str, str] = BatchedReads(fetch)
     with pytest.raises(OperationalError, match="away"):
         reads.get(["a"])
     assert asked == [1, 1]
@@ -228,7 +228,7 @@ def test_a_forked_child_is_refused_by_name_opens_its_own_and_the_parent_goes_on(
     assert (version, head) == (1, 3)
 
 
-class Asked(Turn):
+class Asked(QueuedRequest):
     def __init__(self) -> None:
         super().__init__()
         self.is_done = False

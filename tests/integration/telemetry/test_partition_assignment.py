@@ -100,7 +100,7 @@ def test_partitions_are_kept_while_nobody_can_be_given_them_but_not_for_long(
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
         end_sessions(database, connection_limit=0)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)
-        monkeypatch.setattr(partition_assignment, "KEPT_WHILE_AWAY_S", 0.0)
+        monkeypatch.setattr(partition_assignment, "HOLD_WHILE_AWAY_S", 0.0)
         assert await one.wanted() == frozenset()
         end_sessions(database)
         assert await one.wanted() == frozenset(ALL_PARTITIONS)

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.postgres.event_store import log_listener
 from adapters.postgres.event_store.event_store import PostgresEventStore
-from adapters.postgres.event_store.log_listener import LogSignal
+from adapters.postgres.event_store.log_listener import LogListener
 from application.event_store.demand_response import DemandResponse
 from domain.facility import Facility
 from tests.made_up import provenance
@@ -22,8 +22,8 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def signal(database: Database) -> LogSignal:
-    return LogSignal(database.app_dsn, CHANNEL)
+def signal(database: Database) -> LogListener:
+    return LogListener(database.app_dsn, CHANNEL)
 
 
 def register(store: PostgresEventStore, facility_id: str) -> None:
@@ -46,7 +46,7 @@ async def listening(database: Database) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_save_wakes_whoever_waits(database: Database, signal: LogSignal) -> None:
+def test_a_save_wakes_whoever_waits(database: Database, signal: LogListener) -> None:
     async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         waiting = asyncio.create_task(signal.wait(NEVER_S))
@@ -61,7 +61,7 @@ def test_a_save_wakes_whoever_waits(database: Database, signal: LogSignal) -> No
     asyncio.run(scenario())
 
 
-def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogSignal) -> None:
+def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogListener) -> None:
     async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         await signal.wait(0.01)
@@ -74,7 +74,7 @@ def test_a_save_between_two_waits_is_not_missed(database: Database, signal: LogS
     asyncio.run(scenario())
 
 
-def test_without_news_it_returns_after_the_heartbeat(signal: LogSignal) -> None:
+def test_without_news_it_returns_after_the_heartbeat(signal: LogListener) -> None:
     async def scenario() -> None:
         before = monotonic()
         async with asyncio.timeout(PATIENCE_S):
@@ -85,7 +85,7 @@ def test_without_news_it_returns_after_the_heartbeat(signal: LogSignal) -> None:
     asyncio.run(scenario())
 
 
-def test_after_its_connection_was_killed_it_listens_again(database: Database, signal: LogSignal) -> None:
+def test_after_its_connection_was_killed_it_listens_again(database: Database, signal: LogListener) -> None:
     async def scenario() -> None:
         store = PostgresEventStore(DemandResponse, database.app_dsn)
         await signal.wait(0.01)
@@ -108,7 +108,7 @@ def test_after_its_connection_was_killed_it_listens_again(database: Database, si
 
 def test_while_the_database_cannot_be_reached_it_only_waits() -> None:
     async def scenario() -> None:
-        nowhere = LogSignal("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", CHANNEL)
+        nowhere = LogListener("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", CHANNEL)
         async with asyncio.timeout(PATIENCE_S):
             await nowhere.wait(0.1)
 
@@ -158,7 +158,7 @@ def test_a_server_that_never_answers_holds_nobody_up_and_is_connected_to_anew(
     async def scenario() -> None:
         silent = Silent()
         async with silent.at() as address:
-            signal = LogSignal(address, CHANNEL)
+            signal = LogListener(address, CHANNEL)
             for connection in (1, 2):
                 async with asyncio.timeout(PATIENCE_S):
                     await signal.wait(NEVER_S)
@@ -173,12 +173,12 @@ def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", NEVER_S)
-    monkeypatch.setattr(log_listener, "CONNECTED_SOON_S", 0.1)
+    monkeypatch.setattr(log_listener, "MIN_CONNECT_WAIT_S", 0.1)
 
     async def scenario() -> None:
         silent = Silent()
         async with silent.at() as address:
-            signal = LogSignal(address, CHANNEL)
+            signal = LogListener(address, CHANNEL)
             async with asyncio.timeout(PATIENCE_S):
                 for _ in range(3):
                     await signal.wait(0.01)
@@ -192,10 +192,10 @@ def test_while_a_connection_is_made_it_waits_for_the_heartbeat_only_and_leaves_n
 
 
 def test_a_save_while_a_connection_was_made_is_not_missed(
-    monkeypatch: pytest.MonkeyPatch, signal: LogSignal
+    monkeypatch: pytest.MonkeyPatch, signal: LogListener
 ) -> None:
     """Nobody has heard of it: it says so by returning, and the caller reads the log."""
-    monkeypatch.setattr(log_listener, "CONNECTED_SOON_S", 0.0)
+    monkeypatch.setattr(log_listener, "MIN_CONNECT_WAIT_S", 0.0)
 
     async def scenario() -> None:
         await signal.wait(0.0)

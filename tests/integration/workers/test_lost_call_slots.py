@@ -75,9 +75,7 @@ def test_a_session_that_falls_silent_is_replaced_and_its_callers_are_served(
             slots = PostgresCallSlots(link.dsn, 2)
             async with slots.held():
                 pass
-            await until(
-                lambda: not slots._unneeded and slots._exchange is not None and slots._exchange.done()
-            )
+            await until(lambda: not slots._surplus and slots._exchange is not None and slots._exchange.done())
             link.fall_silent()
             async with slots.held():
                 pass
@@ -90,7 +88,7 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_slots, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(call_slots, "KEPT_S", PATIENCE_S)
+    monkeypatch.setattr(call_slots, "REUSE_S", PATIENCE_S)
 
     async def scenario() -> None:
         mine, theirs = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
@@ -109,7 +107,7 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
         with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(%s)", (mine._connection.info.backend_pid,))
         other = asyncio.create_task(hold(theirs, "theirs", leave["theirs"]))
-        await until(lambda: "theirs" in inside and not mine._mine)
+        await until(lambda: "theirs" in inside and not mine._held)
         following = asyncio.create_task(hold(mine, "next", leave["next"]))
         leave["first"].set()
         await first

@@ -39,7 +39,7 @@ def behind_a_first(store: Store, *asked: str) -> tuple[Future[str], list[Future[
     first = threads.submit(grouped, "first")
     assert store.began.wait(20)
     others = [threads.submit(grouped, one) for one in asked]
-    while len(grouped._waiting) < len(asked):
+    while len(grouped._queue) < len(asked):
         store.began.wait(0.01)
     store.go_on.set()
     threads.shutdown()
