@@ -52,7 +52,7 @@ ORDER BY told.notification_id LIMIT %s
 _STORED_AT = "SELECT max(stored_at) FROM gridproof.telemetry_positions"
 
 
-class _Told(msgspec.Struct):
+class _EntryFields(msgspec.Struct):
     """Of a stored domain event of any release; the rest is not looked at."""
 
     recorded_at: datetime | None = None
@@ -60,7 +60,7 @@ class _Told(msgspec.Struct):
     facility_id: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Told).decode
+_decode = msgspec.json.Decoder(_EntryFields).decode
 
 
 class PostgresLiveLog:
@@ -102,8 +102,8 @@ class PostgresLiveLog:
         return row[0].astimezone(UTC) if row is not None and row[0] is not None else None
 
     def check(self) -> None:
-        found = self._pool.conninfo
-        address = found if isinstance(found, str) else found()
+        conninfo = self._pool.conninfo
+        address = conninfo if isinstance(conninfo, str) else conninfo()
         with (
             translate_errors(LiveLogUnavailable, "the log"),
             psycopg.connect(address, autocommit=True, connect_timeout=int(CONNECT_WITHIN_S)),
@@ -133,22 +133,22 @@ def _entries(connection: psycopg.Connection[Any], after: int, until: int, limit:
 
 
 def _entry(position: int, topic: str, stream_id: UUID, state: bytes, first: bytes | None) -> LiveEntry:
-    told = _told(state)
-    facility_id = told.facility_id
+    fields = _fields_of(state)
+    facility_id = fields.facility_id
     if facility_id is None and first is not None:
-        facility_id = _told(first).facility_id
+        facility_id = _fields_of(first).facility_id
     return LiveEntry(
         position=position,
         topic=topic,
-        occurred_at=told.recorded_at,
-        dr_event_id=stream_id if topic.startswith("dr-event.") else told.dr_event_id,
+        occurred_at=fields.recorded_at,
+        dr_event_id=stream_id if topic.startswith("dr-event.") else fields.dr_event_id,
         facility_id=facility_id,
     )
 
 
-def _told(state: bytes) -> _Told:
+def _fields_of(state: bytes) -> _EntryFields:
     """What cannot be read says nothing of itself; that it happened is told all the same."""
     try:
         return _decode(bytes(state))
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _Told()
+        return _EntryFields()

@@ -11,7 +11,7 @@ from application.ports.raw_archive.progress import ArchiveProgress
 from domain.telemetry.meter_reading import PARTITIONS
 
 _COLUMNS = "partition, log_id, stream_seq, archived_through, waiting, objects, told_at"
-_TELL = f"""
+_UPSERT = f"""
 INSERT INTO gridproof.raw_archive_progress ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (partition) DO UPDATE SET log_id = EXCLUDED.log_id, stream_seq = EXCLUDED.stream_seq,
     archived_through = EXCLUDED.archived_through, waiting = EXCLUDED.waiting, objects = EXCLUDED.objects,
@@ -26,7 +26,7 @@ class PostgresRawArchiveProgress:
 
     def tell(self, progress: ArchiveProgress) -> None:
         with operations_connection(self._pool) as connection:
-            connection.execute(_TELL, msgspec.structs.astuple(progress))
+            connection.execute(_UPSERT, msgspec.structs.astuple(progress))
 
     def listed(self) -> list[ArchiveProgress]:
         with operations_connection(self._pool) as connection:
@@ -45,6 +45,6 @@ class PostgresRawArchiveProgress:
         ]
 
     def archived_through(self) -> datetime | None:
-        told = self.listed()
+        partitions = self.listed()
         # The malformed have a partition of their own.
-        return min(one.archived_through for one in told) if len(told) == PARTITIONS + 1 else None
+        return min(one.archived_through for one in partitions) if len(partitions) == PARTITIONS + 1 else None

@@ -9,7 +9,7 @@ from adapters.postgres.operations.connection import operations_connection, stora
 from application.facility.portfolio_entries import UtilityEntry
 
 _COLUMNS = "utility_id, name, webhook_secret_ref, callback_secret_ref"
-_KEEP = f"""
+_UPSERT = f"""
 INSERT INTO gridproof.utilities AS known ({_COLUMNS}, changed_at) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (utility_id) DO UPDATE
     SET name = excluded.name, webhook_secret_ref = excluded.webhook_secret_ref,
@@ -28,7 +28,7 @@ class PostgresUtilities:
     def keep(self, entry: UtilityEntry, *, at: datetime) -> bool:
         texts = (entry.utility_id, storable(entry.name), entry.webhook_secret_ref, entry.callback_secret_ref)
         with operations_connection(self._pool) as connection:
-            return connection.execute(_KEEP, (*texts, at)).rowcount > 0
+            return connection.execute(_UPSERT, (*texts, at)).rowcount > 0
 
     def find(self, utility_id: str) -> UtilityEntry | None:
         with operations_connection(self._pool) as connection:

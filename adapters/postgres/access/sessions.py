@@ -15,8 +15,8 @@ from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.access.sessions import Session
 
 STORE = "the store of sessions"
-_FORGET_ENDED = "DELETE FROM gridproof.sessions WHERE expires_at <= now()"
-_FORGET_OLDEST = """
+_DELETE_ENDED = "DELETE FROM gridproof.sessions WHERE expires_at <= now()"
+_DELETE_OLDEST = """
 DELETE FROM gridproof.sessions WHERE token_hash IN (
     SELECT token_hash FROM gridproof.sessions WHERE key_id = %s
     ORDER BY expires_at DESC, token_hash OFFSET %s
@@ -41,8 +41,8 @@ class PostgresSessions:
 
     def begin(self, token_hash: bytes, key_id: str, *, lasts_s: float) -> Session:
         with self._connection() as connection:
-            connection.execute(_FORGET_ENDED)
-            connection.execute(_FORGET_OLDEST, (key_id, MOST_OF_A_KEY - 1))
+            connection.execute(_DELETE_ENDED)
+            connection.execute(_DELETE_OLDEST, (key_id, MOST_OF_A_KEY - 1))
             return _session(connection.execute(_BEGIN, (token_hash, key_id, lasts_s)).fetchone())
 
     def among(self, token_hashes: Collection[bytes]) -> dict[bytes, Session]:

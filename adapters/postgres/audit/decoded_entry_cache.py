@@ -13,44 +13,44 @@ from typing import Any
 from application.event_store.event_mapper import decode_domain_event
 from projections.audit.stream_log import StreamEntry
 
-MOST_BYTES = 8_000_000
+MAX_BYTES = 8_000_000
 """Of stored states; decoded they take several times as much."""
 OVERHEAD = 200
 Row = tuple[Any, ...]
 """Position, topic, stream, version, state."""
 
 
-class DecodedEntries:
+class DecodedEntryCache:
     """Used from threads."""
 
-    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
-        self._known: OrderedDict[int, tuple[Row, StreamEntry]] = OrderedDict()
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._cached: OrderedDict[int, tuple[Row, StreamEntry]] = OrderedDict()
         self._bytes = 0
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._lock = Lock()
 
     def of(self, rows: Iterable[Row]) -> list[StreamEntry]:
         """Raises what cannot be decoded by this release (application/event_store/event_mapper.py)."""
-        found = []
+        entries = []
         with self._lock:
             for row in rows:
-                known = self._known.get(row[0])
-                if known is not None and known[0] == row:
-                    self._known.move_to_end(row[0])
-                    found.append(known[1])
+                cached = self._cached.get(row[0])
+                if cached is not None and cached[0] == row:
+                    self._cached.move_to_end(row[0])
+                    entries.append(cached[1])
                 else:
-                    found.append(self._decoded(row))
-            while self._bytes > self._most_bytes:
-                _, (row, _) = self._known.popitem(last=False)
+                    entries.append(self._decode(row))
+            while self._bytes > self._max_bytes:
+                _, (row, _) = self._cached.popitem(last=False)
                 self._bytes -= _size(row)
-        return found
+        return entries
 
-    def _decoded(self, row: Row) -> StreamEntry:
+    def _decode(self, row: Row) -> StreamEntry:
         position, topic, stream, version, state = row
         entry = StreamEntry(position, decode_domain_event(topic, stream, version, bytes(state)))
-        before = self._known.pop(position, None)
+        before = self._cached.pop(position, None)
         self._bytes += _size(row) - (0 if before is None else _size(before[0]))
-        self._known[position] = row, entry
+        self._cached[position] = row, entry
         return entry
 
 

@@ -10,7 +10,7 @@ import psycopg
 from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.audit.decoded_entry_cache import DecodedEntries
+from adapters.postgres.audit.decoded_entry_cache import DecodedEntryCache
 from adapters.postgres.connection.errors import translate_errors
 from adapters.postgres.connection.pool import autocommit_connection
 from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
@@ -29,7 +29,7 @@ WHERE originator_id = ANY(%(streams)s) AND (%(topics)s::text[] IS NULL OR topic 
 ORDER BY notification_id
 """
 # The head comes last: its position is that of the last domain event at least, and it has no topic.
-_TOLD = f"""
+_SLICE = f"""
 {_COLUMNS} FROM gridproof.demand_response_events WHERE originator_id = ANY(%(whole)s) UNION ALL
 {_COLUMNS} FROM gridproof.demand_response_events
 WHERE originator_id = ANY(%(partly)s) AND topic = ANY(%(topics)s) AND position(%(mentioned)s IN state) > 0
@@ -57,23 +57,23 @@ class PostgresStreamLog:
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
-        self._decoded = DecodedEntries()
+        self._decoded = DecodedEntryCache()
 
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
     ) -> list[StreamEntry]:
-        asked = {
+        parameters = {
             "streams": list(stream_ids),
             "topics": None if topics is None else stored_topics(list(topics)),
         }
         with self._connection() as connection:
-            found = connection.execute(_OF_STREAMS, asked).fetchall()
-        return self._decoded.of(found)
+            rows = connection.execute(_OF_STREAMS, parameters).fetchall()
+        return self._decoded.of(rows)
 
     def told_of(
         self, mentioned: UUID, *, whole: Sequence[UUID], partly: Sequence[UUID], topics: Sequence[str]
     ) -> StreamSlice:
-        asked = {
+        parameters = {
             "whole": uuids(whole),
             "partly": uuids(partly),
             "topics": texts(stored_topics(list(topics))),
@@ -81,20 +81,20 @@ class PostgresStreamLog:
         }
         with self._connection() as connection:
             teach(connection)
-            *found, head = connection.execute(_TOLD, asked).fetchall()
-        return StreamSlice(head[0], self._decoded.of(found))
+            *rows, head = connection.execute(_SLICE, parameters).fetchall()
+        return StreamSlice(head[0], self._decoded.of(rows))
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         position = after
         while True:  # in batches: no connection is kept while the caller folds
             with self._connection() as connection:
-                found = connection.execute(
+                rows = connection.execute(
                     _OF_TOPICS, (stored_topics(list(topics)), position, until, _BATCH)
                 ).fetchall()
-            yield from map(_entry, found)
-            if len(found) < _BATCH:
+            yield from map(_entry, rows)
+            if len(rows) < _BATCH:
                 return
-            position = found[-1][0]
+            position = rows[-1][0]
 
     def prefix_end(self, as_of: datetime) -> int:
         with self._connection() as connection, connection.transaction():
@@ -114,8 +114,8 @@ class PostgresStreamLog:
 
     def dr_events_called(self, utility_event_id: str) -> list[UUID]:
         with self._connection() as connection:
-            found = connection.execute(_OF_TOPIC, (stored_topics([get_topic(DREvent.Opened)]),)).fetchall()
-        opened = [_entry(row).domain_event for row in found]
+            rows = connection.execute(_OF_TOPIC, (stored_topics([get_topic(DREvent.Opened)]),)).fetchall()
+        opened = [_entry(row).domain_event for row in rows]
         return [
             happened.originator_id
             for happened in opened

@@ -20,7 +20,7 @@ from domain.identifiers import forecast_stream_id
 
 CYCLES_BACK = 8
 """Two hours: an older forecast is of no use to a plan."""
-MOST_REMEMBERED = 4_000
+MAX_CACHED = 4_000
 
 # The streams' ids follow from facility and cycle, so no index beside the primary key is needed. A row comes in any
 # case, for what it says of the server: another start, or another database of that name, is another log.
@@ -42,7 +42,7 @@ _Place = tuple[str, datetime]
 """Facility and cycle start."""
 
 
-class _Known(NamedTuple):
+class _CachedForecast(NamedTuple):
     version: int
     issued: IssuedForecast
 
@@ -56,7 +56,7 @@ class PostgresForecastBook:
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
-        self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        self._cache: OrderedDict[UUID, _CachedForecast] = OrderedDict()
         """The most recently used last."""
         self._server = ""
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class PostgresForecastBook:
 
     def _standing(self, places: dict[UUID, _Place], at: datetime) -> dict[UUID, IssuedForecast]:
         """Of each stream the forecast that stood at `at`."""
-        found, server = self._remembered(places, at)
+        found, server = self._cached(places, at)
         answered_by, rows = self._rows(list(places), [found[i].version if i in found else 0 for i in places])
         if found and answered_by != server:
             found = {}
@@ -101,36 +101,36 @@ class PostgresForecastBook:
         streams: dict[UUID, list[_Row]] = {}
         for row in rows:
             streams.setdefault(row[0], []).append(row)
-        read = {i: one for i, own in streams.items() if (one := _last(own, places[i], at)) is not None}
-        self._remember(read, answered_by)
-        return {i: entry.issued for i, entry in (found | read).items()}
+        fetched = {i: one for i, own in streams.items() if (one := _last(own, places[i], at)) is not None}
+        self._store(fetched, answered_by)
+        return {i: entry.issued for i, entry in (found | fetched).items()}
 
-    def _remembered(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _Known], str]:
+    def _cached(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _CachedForecast], str]:
         """Those issued by `at`, and the server that they were read from."""
         found = {}
         with self._lock:
             for stream_id in places:
-                entry = self._known.get(stream_id)
+                entry = self._cache.get(stream_id)
                 if entry is not None and entry.issued.issued_at <= at:
-                    self._known.move_to_end(stream_id)
+                    self._cache.move_to_end(stream_id)
                     found[stream_id] = entry
             return found, self._server
 
-    def _remember(self, read: dict[UUID, _Known], server: str) -> None:
+    def _store(self, fetched: dict[UUID, _CachedForecast], server: str) -> None:
         with self._lock:
             if server != self._server:
-                self._known.clear()
+                self._cache.clear()
                 self._server = server
-            for stream_id, entry in read.items():
-                self._known[stream_id] = entry
-                self._known.move_to_end(stream_id)
-            while len(self._known) > MOST_REMEMBERED:
-                self._known.popitem(last=False)
+            for stream_id, entry in fetched.items():
+                self._cache[stream_id] = entry
+                self._cache.move_to_end(stream_id)
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
 
     def _rows(self, stream_ids: list[UUID], versions: list[int]) -> tuple[str, list[_Row]]:
         """Which server answered, and what it has of those streams after those versions."""
         try:
-            with self._pool.connection() as connection, _without_transaction(connection):
+            with self._pool.connection() as connection, _autocommit(connection):
                 answered = connection.execute(
                     _SINCE, (stream_ids, versions), prepare=True, binary=True
                 ).fetchall()
@@ -140,7 +140,7 @@ class PostgresForecastBook:
 
 
 @contextmanager
-def _without_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def _autocommit(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """One statement is one round trip then, and not three with its BEGIN and COMMIT."""
     connection.autocommit = True
     try:
@@ -150,7 +150,7 @@ def _without_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
             connection.autocommit = False
 
 
-def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _Known | None:
+def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _CachedForecast | None:
     """The last one recorded by `at`; each says all there is to say of the forecast but its place."""
     facility_id, cycle_start = place
     for stream_id, version, topic, body, position in reversed(rows):
@@ -165,5 +165,5 @@ def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _Known | None:
                 data_quality=fact.data_quality,
                 quantiles=fact.steps,
             )
-            return _Known(version, issued)
+            return _CachedForecast(version, issued)
     return None

@@ -13,7 +13,7 @@ _OF = """
 SELECT facility_id, name, version, trained_at, uses_weather, known_until, parameters
 FROM gridproof.forecast_models WHERE facility_id = ANY (%s)
 """
-_KEEP = """
+_UPSERT = """
 INSERT INTO gridproof.forecast_models AS kept
     (facility_id, name, version, trained_at, uses_weather, known_until, parameters)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -60,4 +60,4 @@ class PostgresForecastModels:
             for facility_id, one in sorted(models.items())
         ]
         with operations_connection(self._pool) as connection, connection.cursor() as cursor:
-            cursor.executemany(_KEEP, rows)
+            cursor.executemany(_UPSERT, rows)

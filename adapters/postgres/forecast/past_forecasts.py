@@ -15,7 +15,7 @@ from application.ports.forecast.past_forecasts import ForecastPlace
 from domain.forecast import Forecast, ForecastState
 from domain.identifiers import forecast_stream_id
 
-AT_ONCE = 1_000
+STREAMS_PER_QUERY = 1_000
 """Streams in one round trip: a few megabytes."""
 # By the streams' ids, as in forecast_book.py: the primary key is all that it takes.
 _STREAMS = """
@@ -46,10 +46,10 @@ class PostgresPastForecasts:
 
     def _batches(self, stream_ids: Sequence[UUID]) -> Iterator[list[_Row]]:
         try:
-            for start in range(0, len(stream_ids), AT_ONCE):
+            for start in range(0, len(stream_ids), STREAMS_PER_QUERY):
                 with self._pool.connection() as connection:
-                    asked = (list(stream_ids[start : start + AT_ONCE]),)
-                    rows = connection.execute(_STREAMS, asked, binary=True).fetchall()
+                    parameters = (list(stream_ids[start : start + STREAMS_PER_QUERY]),)
+                    rows = connection.execute(_STREAMS, parameters, binary=True).fetchall()
                 yield rows
         except CONNECTION_ERRORS as error:
             raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error

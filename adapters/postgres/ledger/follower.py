@@ -33,7 +33,7 @@ SEAL_EVERY_S = 10.0
 HEARTBEAT_S = 1.0
 UNSEALED_ALERT_S = 60.0
 SUBJECT = "sealing"
-_TURN_EVERY_S = 0.2
+_LOCK_RETRY_S = 0.2
 _RECONNECT_S = 0.5
 _UNREACHABLE = (
     psycopg.OperationalError,
@@ -44,7 +44,7 @@ _UNREACHABLE = (
 )
 
 
-def _nothing(place: str, in_flight: str) -> None:
+def _no_failpoint(place: str, in_flight: str) -> None:
     return
 
 
@@ -64,7 +64,7 @@ class LedgerFollower:
         seal_every_s: float = SEAL_EVERY_S,
         heartbeat_s: float = HEARTBEAT_S,
         batch: int = FOLLOW_ENTRIES,
-        reached: Callable[[str, str], None] = _nothing,
+        reached: Callable[[str, str], None] = _no_failpoint,
     ) -> None:
         self._dsn = dsn
         self._archive = archive
@@ -75,8 +75,8 @@ class LedgerFollower:
         self._heartbeat_s = heartbeat_s
         self._batch = batch
         self._reached = reached
-        self._mismatch_told = False
-        self._unsealed_told = False
+        self._has_mismatch_alert = False
+        self._has_unsealed_alert = False
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`; what is new then is sealed before it returns. A lost database is waited for."""
@@ -88,8 +88,8 @@ class LedgerFollower:
                 stop.wait(_RECONNECT_S)
 
     def _run_session(self, stop: threading.Event) -> None:
-        with self._connected() as connection:
-            if not self._wait_for_turn(connection, stop):
+        with self._connect() as connection:
+            if not self._acquire_lock(connection, stop):
                 return
             for table in TABLES.values():
                 connection.execute(f"LISTEN {table}")
@@ -117,38 +117,38 @@ class LedgerFollower:
         try:
             signed = sealer.seal()
         except LedgerContradicted as error:
-            self._tell_mismatch(error)
+            self._raise_mismatch(error)
             return True
         except ArchiveUnavailable as error:
-            self._tell_unsealed(error)
+            self._raise_unsealed(error)
             return False
-        self._tell_good()
+        self._clear_alerts()
         if signed is not None:
             _log.info("ledger sealed", checkpoint=signed.checkpoint.number)
             self._reached("ledger.after_seal", f"{signed.checkpoint.number} signed")
         return True
 
-    def _tell_mismatch(self, error: LedgerContradicted) -> None:
+    def _raise_mismatch(self, error: LedgerContradicted) -> None:
         _log.error("ledger contradicted", error=str(error))
         self._alerts.raise_alert("ledger_mismatch", SUBJECT, str(error)[:1_000], at=self._clock.now())
-        self._mismatch_told = True
+        self._has_mismatch_alert = True
 
-    def _tell_unsealed(self, error: ArchiveUnavailable) -> None:
+    def _raise_unsealed(self, error: ArchiveUnavailable) -> None:
         _log.warning("the ledger waits for the archive", error=str(error))
         if self._keeper.since_sealed_s > UNSEALED_ALERT_S:
             self._alerts.raise_alert("ledger_unsealed", SUBJECT, str(error)[:1_000], at=self._clock.now())
-            self._unsealed_told = True
+            self._has_unsealed_alert = True
         time.sleep(_RECONNECT_S)
 
-    def _tell_good(self) -> None:
-        if self._mismatch_told:
+    def _clear_alerts(self) -> None:
+        if self._has_mismatch_alert:
             self._alerts.clear("ledger_mismatch", SUBJECT, at=self._clock.now())
-            self._mismatch_told = False
-        if self._unsealed_told:
+            self._has_mismatch_alert = False
+        if self._has_unsealed_alert:
             self._alerts.clear("ledger_unsealed", SUBJECT, at=self._clock.now())
-            self._unsealed_told = False
+            self._has_unsealed_alert = False
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
             self._dsn,
             autocommit=True,
@@ -159,10 +159,10 @@ class LedgerFollower:
             keepalives_count=3,
         )
 
-    def _wait_for_turn(self, connection: psycopg.Connection[Any], stop: threading.Event) -> bool:
+    def _acquire_lock(self, connection: psycopg.Connection[Any], stop: threading.Event) -> bool:
         while not stop.is_set():
             row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended('ledger', 0))").fetchone()
             if row is not None and row[0]:
                 return True
-            stop.wait(_TURN_EVERY_S)
+            stop.wait(_LOCK_RETRY_S)
         return False

@@ -59,20 +59,20 @@ class PostgresLedgerStore:
             return b"".join(_copied_entries(rows))
 
     def row(self, log: str, position: int) -> LogRow | None:
-        found = self.rows(log, [position])
-        return found[0] if found else None
+        rows = self.rows(log, [position])
+        return rows[0] if rows else None
 
     def rows(self, log: str, positions: Sequence[int]) -> list[LogRow]:
         query = sql.SQL(
             "SELECT {} FROM gridproof.{} WHERE notification_id = ANY(%s) ORDER BY notification_id"
         ).format(sql.SQL(_FIELDS), sql.Identifier(TABLES[log]))
         with self._connection() as connection:
-            found = connection.execute(query, (list(positions),)).fetchall()
+            rows = connection.execute(query, (list(positions),)).fetchall()
         return [
             LogRow(
                 position=position, originator_id=stream, originator_version=version, topic=topic, state=state
             )
-            for position, stream, version, topic, state in found
+            for position, stream, version, topic, state in rows
         ]
 
     def head(self, log: str) -> int:
@@ -99,14 +99,14 @@ class PostgresLedgerStore:
             if connection.execute(_MOVE, (moved.size, moved.position, log, size)).rowcount != 1:
                 raise LedgerMoved(f"the ledger of {log} no longer has {size} entries")
             with connection.pipeline():
-                for tile, kept, part in _tiles(size, entries):
-                    connection.execute(_WRITE_TILE, (log, tile, part, kept * ENTRY_BYTES))
+                for tile, stored, part in _tiles(size, entries):
+                    connection.execute(_WRITE_TILE, (log, tile, part, stored * ENTRY_BYTES))
         return moved
 
     def entries(self, log: str, first: int, count: int) -> bytes:
         with self._connection() as connection:
-            found = connection.execute(_TILES, (log, first // TILE, (first + count - 1) // TILE), binary=True)
-            tiles = found.fetchall()
+            rows = connection.execute(_TILES, (log, first // TILE, (first + count - 1) // TILE), binary=True)
+            tiles = rows.fetchall()
         return b"".join(_part(entries, tile * TILE, first, first + count) for tile, entries in tiles)
 
     def keep_checkpoint(self, number: int, signed: bytes) -> None:
@@ -160,9 +160,9 @@ def _tiles(size: int, entries: bytes) -> Iterator[tuple[int, int, bytes]]:
     """(tile, entries that it has already, entries to add) for a table of `size` entries."""
     at = 0
     while at < len(entries):
-        tile, kept = divmod(size, TILE)
-        part = entries[at : at + (TILE - kept) * ENTRY_BYTES]
-        yield tile, kept, part
+        tile, stored = divmod(size, TILE)
+        part = entries[at : at + (TILE - stored) * ENTRY_BYTES]
+        yield tile, stored, part
         at += len(part)
         size += len(part) // ENTRY_BYTES
 

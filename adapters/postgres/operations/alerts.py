@@ -61,21 +61,21 @@ class PostgresAlerts:
             return dict(connection.execute(_COUNT).fetchall())
 
     def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
-        asked = {"subject": storable(subject), "limit": limit}
+        parameters = {"subject": storable(subject), "limit": limit}
         with operations_connection(self._pool) as connection:
-            return [_alert(row) for row in connection.execute(_ABOUT, asked)]
+            return [_alert(row) for row in connection.execute(_ABOUT, parameters)]
 
     def listed(
         self, *, include_cleared: bool = False, limit: int = 200, after: AlertPlace | None = None
     ) -> list[Alert]:
-        asked = {
+        parameters = {
             "include_cleared": include_cleared,
             "limit": limit,
             "raised_at": None if after is None else after.raised_at,
             "alert_id": None if after is None else after.alert_id,
         }
         with operations_connection(self._pool) as connection:
-            return [_alert(row) for row in connection.execute(_LIST, asked)]
+            return [_alert(row) for row in connection.execute(_LIST, parameters)]
 
 
 def _alert(row: Any) -> Alert:

@@ -80,7 +80,7 @@ class PostgresDeadLetters:
         limit: int = 100,
         after: LetterPlace | None = None,
     ) -> list[DeadLetter]:
-        asked = {
+        parameters = {
             "queue": queue,
             "status": status,
             "limit": limit,
@@ -88,7 +88,7 @@ class PostgresDeadLetters:
             "id": None if after is None else after.dead_letter_id,
         }
         with operations_connection(self._pool) as connection:
-            return [_letter(row) for row in connection.execute(_LIST, asked)]
+            return [_letter(row) for row in connection.execute(_LIST, parameters)]
 
     def open_before(
         self,
@@ -98,7 +98,7 @@ class PostgresDeadLetters:
         after: DeadLetter | None = None,
         limit: int = 1_000,
     ) -> list[DeadLetter]:
-        asked = {
+        parameters = {
             "queues": list(queues),
             "moment": moment,
             "after_at": None if after is None else after.parked_at,
@@ -106,7 +106,7 @@ class PostgresDeadLetters:
             "limit": limit,
         }
         with operations_connection(self._pool) as connection:
-            return [_letter(row) for row in connection.execute(_OPEN_BEFORE, asked)]
+            return [_letter(row) for row in connection.execute(_OPEN_BEFORE, parameters)]
 
     def open_by_queue(self) -> list[OpenLetters]:
         with operations_connection(self._pool) as connection:
@@ -140,8 +140,8 @@ class PostgresDeadLetters:
         with operations_connection(self._pool) as connection:
             row = connection.execute(_DECIDE, decision).fetchone()
         if row is None:
-            known = self.get(dead_letter_id)
-            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {known.status}")
+            letter = self.get(dead_letter_id)
+            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
         return _letter(row)
 
 

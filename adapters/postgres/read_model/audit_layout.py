@@ -18,7 +18,7 @@ from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import NO_NUL
 
 _ROWS_A_BLOCK = 500
-_MOST_REMEMBERED = 65_536
+_MAX_CACHED = 65_536
 _COPIED: LiteralString = (
     "(generation, key, position, dr_event_id, correlation_id, tenant, facility_id, who, topic)"
 )
@@ -48,7 +48,7 @@ class _Texts(dict[tuple[str | None, ...], bytes]):
     """Texts as COPY takes them: the same few go together again and again."""
 
     def __missing__(self, texts: tuple[str | None, ...]) -> bytes:
-        if len(self) >= _MOST_REMEMBERED:
+        if len(self) >= _MAX_CACHED:
             self.clear()
         stored = self[texts] = b"".join(map(_text, texts))
         return stored
@@ -58,7 +58,7 @@ class _Ids(dict[tuple[str, ...], bytes]):
     """Ids as COPY takes them: one story's domain events come close to each other."""
 
     def __missing__(self, ids: tuple[str, ...]) -> bytes:
-        if len(self) >= _MOST_REMEMBERED:
+        if len(self) >= _MAX_CACHED:
             self.clear()
         stored = self[ids] = b"".join(_ID_LENGTH + bytes.fromhex(id_.replace("-", "")) for id_ in ids)
         return stored

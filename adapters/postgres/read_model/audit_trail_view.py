@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from adapters.postgres.read_model.view import Pool, PostgresView, reading
+from adapters.postgres.read_model.view import Pool, PostgresView, read_connection
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.steps import AuditTrailRow, told
@@ -52,7 +52,7 @@ class PostgresAuditTrailView:
 
     def _refuse_older_rows(self) -> None:
         """Nothing is found where the rows are still those of an older release, in its own table: say so."""
-        with reading(self._pool) as connection:
+        with read_connection(self._pool) as connection:
             older = connection.execute(
                 _OLDER, (AuditTrailProjection.name, AuditTrailProjection.version)
             ).fetchone()
@@ -65,7 +65,7 @@ class PostgresAuditTrailView:
     def happened_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
         if not positions:
             return {}
-        with reading(self._pool) as connection:
+        with read_connection(self._pool) as connection:
             found = connection.execute(_HAPPENED, (list(positions),)).fetchall()
         try:
             return {position: decode_domain_event(*stored) for position, *stored in found}

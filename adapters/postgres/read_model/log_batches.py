@@ -70,7 +70,9 @@ class LogBatches:
         return Batch(entries, end, is_full=count == limit)
 
 
-def folded(projection: AnyProjection, table: RowTable[Any], entries: Sequence[LogEntry]) -> RowBuffer[Any]:
+def fold_batch(
+    projection: AnyProjection, table: RowTable[Any], entries: Sequence[LogEntry]
+) -> RowBuffer[Any]:
     """A batch, to be written. Raises FoldFailed, RowUnreadable (fetching at first) or RowsUnavailable."""
     buffer = RowBuffer(projection, table)
     buffer.prefetch(key for entry in entries for key in projection.wanted(entry.domain_event))

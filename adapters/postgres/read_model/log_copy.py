@@ -89,22 +89,22 @@ class ProjectedLog:
         statement = sql.SQL(_COPY).format(
             after=after,
             up_to=up_to,
-            narrowed=_narrowed(self._ignored, shard),
+            narrowed=_conditions(self._ignored, shard),
             limit=sql.SQL("LIMIT ALL" if limit is None else f"LIMIT {int(limit)}"),
         )
-        happened, parse, place_length, topics = self.happened, _PLACE.unpack_from, _PLACE.size, _Topics()
+        decode, parse, place_length, topics = self.decode, _PLACE.unpack_from, _PLACE.size, _Topics()
         with connection.cursor().copy(statement) as copy:
             for row in _rows(connection, copy):
                 position, stream, version, topic_length = parse(row)
                 state_at = place_length + topic_length
                 topic = topics[bytes(row[place_length:state_at])]
                 try:
-                    domain_event = happened(topic, stream, version, row[state_at + _LENGTH_BYTES :])
+                    domain_event = decode(topic, stream, version, row[state_at + _LENGTH_BYTES :])
                 except (UnreadableDomainEvent, msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise LogEntryUnreadable(position, topic, str(error)) from error
                 yield LogEntry(position, topic, domain_event)
 
-    def happened(self, topic: str, stream: bytes, version: int, state: bytes | memoryview) -> Any:
+    def decode(self, topic: str, stream: bytes, version: int, state: bytes | memoryview) -> Any:
         """The domain event of a row of the log, or the facts of it; `stream` is the stream's id.
 
         Raises UnreadableDomainEvent, MsgspecError or UnicodeDecodeError.
@@ -139,7 +139,7 @@ def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
     copy.read()  # to the end, so that the session is free again
 
 
-def _narrowed(ignored: list[str], shard: Shard) -> sql.Composable:
+def _conditions(ignored: list[str], shard: Shard) -> sql.Composable:
     conditions: list[sql.Composable] = []
     if ignored:
         conditions.append(sql.SQL("AND topic <> ALL({})").format(sql.Literal(ignored)))

@@ -64,12 +64,12 @@ def locked_position(connection: Connection, projection: AnyProjection) -> LivePo
 
 
 def move(
-    connection: Connection, projection: AnyProjection, known: LivePosition, position: int, *, at: datetime
+    connection: Connection, projection: AnyProjection, live: LivePosition, position: int, *, at: datetime
 ) -> None:
     """Advance from `known` to `position`. Raises PositionMoved; it also locks out a swap until the commit."""
-    moved = connection.execute(_MOVE, (position, at, projection.name, known.generation, known.position))
+    moved = connection.execute(_MOVE, (position, at, projection.name, live.generation, live.position))
     if moved.rowcount != 1:
-        raise PositionMoved(f"projection {projection.name} is no longer at {known.position}")
+        raise PositionMoved(f"projection {projection.name} is no longer at {live.position}")
 
 
 def mark_stopped(

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import sql
 
 from adapters.postgres.read_model.audit_trail_view import PostgresAuditTrailView
-from adapters.postgres.read_model.view import Pool, PostgresView, reading
+from adapters.postgres.read_model.view import Pool, PostgresView, read_connection
 from application.event_store.event_mapper import recorded_at_of
 from projections.audit.steps import AuditTrailRow
 from projections.deadlines import DeadlineRow, DeadlinesProjection
@@ -47,7 +47,7 @@ class PostgresReadModels:
         self.deadlines = PostgresDeadlinesView(pool, DeadlinesProjection(), DeadlineRow)
 
     def positions(self) -> list[ProjectionPosition]:
-        with reading(self._pool) as connection:
+        with read_connection(self._pool) as connection:
             found: dict[str, tuple[Any, ...]] = {row[0]: row for row in connection.execute(_POSITIONS)}
             head = next(iter(connection.execute(_HEAD)))[0]
         return [_position(projection, found.get(projection.name), head) for projection in PROJECTIONS]

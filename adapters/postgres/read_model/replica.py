@@ -15,7 +15,7 @@ from psycopg.errors import QueryCanceled
 
 from adapters.postgres.connection.deadline_pool import DeadlinePool
 from adapters.postgres.read_model.read_models import PostgresReadModels
-from adapters.postgres.read_model.view import Pool, reading
+from adapters.postgres.read_model.view import Pool, read_connection
 from projections.audit.steps import AuditTrailRow
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
@@ -35,15 +35,15 @@ from projections.queries.views import (
 
 log = structlog.get_logger("replica")
 
-LOOK_EVERY_S = 1.0
-LEFT_ALONE_S = 5.0
+CHECK_EVERY_S = 1.0
+RETRY_AFTER_S = 5.0
 """A replica that failed is not asked for so long."""
-LOOK_WITHIN_S = 3.0
+CHECK_WITHIN_S = 3.0
 """A look that has been under way for longer found a replica that hangs: nobody else asks it until it answers."""
 ANSWER_WITHIN_S = 5
-MOST_LAG_S = 30.0
+MAX_LAG_S = 30.0
 """One further behind is not read from."""
-TAnswer = TypeVar("TAnswer")
+TResult = TypeVar("TResult")
 
 # All that was received is replayed: it is as far as the primary, but only while somebody still sends. One that was
 # started alone and found no transaction to replay has at least what its last checkpoint has.
@@ -78,21 +78,21 @@ class ReplicaReadModels:
         self._pool = pool
         self._primary = primary
         self._monotonic = monotonic
-        self._looking = Lock()
-        self._look_began: float | None = None
+        self._checking = Lock()
+        self._check_began: float | None = None
         """Of the look that is under way."""
-        self._looked_at: float | None = None
+        self._checked_at: float | None = None
         self._lag_s: float | None = None
         """None: it has not answered yet, or not any more."""
-        self._knows_until = float("-inf")
+        self._current_until = float("-inf")
         """Of the monotonic clock: what the primary had by then it has too, by the best look since it answers."""
         self.alone: ReadModels = PostgresReadModels(pool)
         models = self.alone
-        self.dr_events: View[DREventRow] = _EitherView(self, models.dr_events, primary.dr_events)
-        self.dispatches: View[DispatchRow] = _EitherView(self, models.dispatches, primary.dispatches)
-        self.facilities: View[FacilityRow] = _EitherView(self, models.facilities, primary.facilities)
-        self.portfolio: View[PortfolioRow] = _EitherView(self, models.portfolio, primary.portfolio)
-        self.audit_trail: View[AuditTrailRow] = _EitherView(self, models.audit_trail, primary.audit_trail)
+        self.dr_events: View[DREventRow] = _FallbackView(self, models.dr_events, primary.dr_events)
+        self.dispatches: View[DispatchRow] = _FallbackView(self, models.dispatches, primary.dispatches)
+        self.facilities: View[FacilityRow] = _FallbackView(self, models.facilities, primary.facilities)
+        self.portfolio: View[PortfolioRow] = _FallbackView(self, models.portfolio, primary.portfolio)
+        self.audit_trail: View[AuditTrailRow] = _FallbackView(self, models.audit_trail, primary.audit_trail)
 
     @property
     def deadlines(self) -> DeadlinesView:
@@ -104,14 +104,14 @@ class ReplicaReadModels:
 
     def source(self) -> ReadSource:
         lag_s = self._lag_s
-        if lag_s is None or lag_s > MOST_LAG_S or self._hangs():
+        if lag_s is None or lag_s > MAX_LAG_S or self._hangs():
             return ReadSource(name="primary", lag_s=0.0)
         return ReadSource(name="replica", lag_s=lag_s)
 
     def age_s(self) -> float | None:
-        return None if self._lag_s is None or self._hangs() else self._monotonic() - self._knows_until
+        return None if self._lag_s is None or self._hangs() else self._monotonic() - self._current_until
 
-    def either(self, of_replica: Callable[[], TAnswer], of_primary: Callable[[], TAnswer]) -> TAnswer:
+    def with_fallback(self, of_replica: Callable[[], TResult], of_primary: Callable[[], TResult]) -> TResult:
         self.look()
         if self.source().name == "primary":
             return of_primary()
@@ -120,53 +120,53 @@ class ReplicaReadModels:
         except ReadModelsUnavailable as error:
             found = of_primary()  # raises where neither answers: then there is nobody to go to
             if not isinstance(error.__cause__, QueryCanceled):  # one read took long: it answers all the same
-                self._leave_alone(error)
+                self._mark_failed(error)
             return found
 
     def look(self, *, at_once: bool = False) -> None:
         """If it is time: one thread looks, and the others go by what was seen before."""
-        if not self._is_time(at_once=at_once) or not self._looking.acquire(blocking=False):
+        if not self._is_time(at_once=at_once) or not self._checking.acquire(blocking=False):
             return
         try:
             if self._is_time(at_once=at_once):
-                began = self._look_began = self._monotonic()
-                with reading(self._pool) as connection:
+                began = self._check_began = self._monotonic()
+                with read_connection(self._pool) as connection:
                     row = connection.execute(_LAG).fetchone()
-                self._note(began, row)
-                self._looked_at = self._monotonic()
+                self._record_lag(began, row)
+                self._checked_at = self._monotonic()
         except ReadModelsUnavailable as error:
-            self._leave_alone(error)
+            self._mark_failed(error)
         finally:
-            self._look_began = None
-            self._looking.release()
+            self._check_began = None
+            self._checking.release()
 
     def _hangs(self) -> bool:
-        began = self._look_began
-        return began is not None and self._monotonic() - began > LOOK_WITHIN_S
+        began = self._check_began
+        return began is not None and self._monotonic() - began > CHECK_WITHIN_S
 
-    def _note(self, asked_at: float, row: tuple[float] | None) -> None:
+    def _record_lag(self, began_at: float, row: tuple[float] | None) -> None:
         if row is None:
             raise ReadModelsUnavailable("the replica does not tell how far behind it is")
         if self._lag_s is None:
             log.info("the replica is read from")
-            self._knows_until = float("-inf")
+            self._current_until = float("-inf")
         # Without its primary it knows when the last transaction was, and no more that nothing came after it.
-        self._knows_until = max(self._knows_until, asked_at - float(row[0]))
+        self._current_until = max(self._current_until, began_at - float(row[0]))
         self._lag_s = float(row[0])
 
     def _is_time(self, *, at_once: bool) -> bool:
-        if self._looked_at is None:
+        if self._checked_at is None:
             return True
-        pause_s = LEFT_ALONE_S if self._lag_s is None and not at_once else LOOK_EVERY_S
-        return self._monotonic() - self._looked_at >= pause_s
+        pause_s = RETRY_AFTER_S if self._lag_s is None and not at_once else CHECK_EVERY_S
+        return self._monotonic() - self._checked_at >= pause_s
 
-    def _leave_alone(self, error: Exception) -> None:
-        if self._lag_s is not None or self._looked_at is None:
+    def _mark_failed(self, error: Exception) -> None:
+        if self._lag_s is not None or self._checked_at is None:
             log.warning("the replica does not answer: the primary is read instead", why=str(error))
-        self._lag_s, self._looked_at = None, self._monotonic()
+        self._lag_s, self._checked_at = None, self._monotonic()
 
 
-class _EitherView(Generic[Row]):
+class _FallbackView(Generic[Row]):
     """One read model of two places."""
 
     def __init__(self, models: ReplicaReadModels, replica: View[Row], primary: View[Row]) -> None:
@@ -188,8 +188,8 @@ class _EitherView(Generic[Row]):
     def version(self) -> RowsVersion | None:
         return self.at_one(lambda view: view.version())
 
-    def listed(self, **asked: Any) -> Page[Row]:
-        return self.at_one(lambda view: view.listed(**asked))
+    def listed(self, **arguments: Any) -> Page[Row]:
+        return self.at_one(lambda view: view.listed(**arguments))
 
-    def at_one(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
-        return self._models.either(lambda: read(self._replica), lambda: read(self._primary))
+    def at_one(self, read: Callable[[View[Row]], TResult]) -> TResult:
+        return self._models.with_fallback(lambda: read(self._replica), lambda: read(self._primary))

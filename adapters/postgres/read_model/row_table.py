@@ -80,9 +80,9 @@ class RowTable(Generic[TRow]):
         if added:
             blocks = self._layout.blocks(self._projection, added, self._generation)
             copy_blocks_in(self._connection, self._table, self._layout, blocks)
-        kept = [change for change in changes.values() if change is not None]
-        if kept:
-            arrays = self._layout.arrays(self._projection, kept)
+        written = [change for change in changes.values() if change is not None]
+        if written:
+            arrays = self._layout.arrays(self._projection, written)
             self._connection.execute(self._sql(self._layout.put), (self._generation, *arrays))
         self.remove([key for key, change in changes.items() if change is None])
 
@@ -123,35 +123,35 @@ class RowBuffer(Generic[TRow]):
     def __init__(self, projection: Projection[TRow], table: RowTable[TRow]) -> None:
         self._projection = projection
         self._table = table
-        self._known: dict[str, TRow | None] = {}
+        self._rows: dict[str, TRow | None] = {}
         self._changes: dict[str, tuple[TRow, int] | None] = {}
         self._added: list[tuple[TRow, int]] = []
         self.position = 0
         """Of the domain event that is being folded."""
 
     def prefetch(self, keys: Iterable[str]) -> None:
-        missing = {key for key in keys if key not in self._known}
+        missing = {key for key in keys if key not in self._rows}
         if missing:
             try:
                 found = self._table.fetch(missing)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise RowsUnavailable(f"rows of {self._projection.name}: {error}") from error
-            self._known.update({key: found.get(key) for key in missing})
+            self._rows.update({key: found.get(key) for key in missing})
 
     def get(self, key: str) -> TRow | None:
         self.prefetch([key])
-        return self._known[key]
+        return self._rows[key]
 
     def put(self, row: TRow) -> None:
         key = self._projection.key(row)
-        self._known[key] = row
+        self._rows[key] = row
         self._changes[key] = (row, self.position)
 
     def add(self, row: TRow) -> None:
         self._added.append((row, self.position))
 
     def delete(self, key: str) -> None:
-        self._known[key] = None
+        self._rows[key] = None
         self._changes[key] = None
 
     def write(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from adapters.postgres.read_model.log_batches import Batch, LogBatches, folded, last_before
+from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch, last_before
 from adapters.postgres.read_model.positions import (
     LivePosition,
     PositionMoved,
@@ -21,7 +21,7 @@ from adapters.postgres.read_model.positions import (
     mark_stopped,
     move,
 )
-from adapters.postgres.read_model.rebuild.fold import Bounds
+from adapters.postgres.read_model.rebuild.fold import FoldLimits
 from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable
 from adapters.postgres.read_model.waits import announce
@@ -44,9 +44,9 @@ HEARTBEAT_S = 1.0
 """A lost announcement delays a read model by no more than this, wall time."""
 RETRY_STOPPED_S = 60.0
 LAG_ALERT_S = 30.0
-_AT_DEPLOY = Bounds(stretch=200_000, most_rows=100_000)
+_AT_DEPLOY = FoldLimits(stretch=200_000, most_rows=100_000)
 """A new release may want every read model anew, all at once in one process: less memory for each."""
-_TURN_EVERY_S = 0.2
+_LOCK_RETRY_S = 0.2
 _RECONNECT_S = 0.5
 _UNREACHABLE = (
     psycopg.OperationalError,
@@ -82,8 +82,8 @@ class ProjectionRunner:
         self._largest_batch = batch_size or BATCH_BEHIND
         self._heartbeat_s = heartbeat_s
         self._retry_stopped_s = retry_stopped_s
-        self._lags = False
-        self._said_to_be_stopped = True
+        self._has_lag_alert = False
+        self._may_have_stopped_alert = True
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class ProjectionRunner:
             try:
                 self._run_session(stop)
             except FoldFailed as error:
-                self._tell_stopped(error)
+                self._report_stopped(error)
                 stop.wait(self._retry_stopped_s)
             except _UNREACHABLE as error:
                 _log.warning("projection waits for its stores", projection=self.name, error=str(error))
@@ -104,34 +104,34 @@ class ProjectionRunner:
     def catch_up(self) -> int:
         """Fold what the log holds now, and give the position; for one-off use. Raises FoldFailed."""
         stop = threading.Event()
-        with self._connected() as connection:
-            self._wait_for_turn(connection, stop)
-            live = self._begin(connection)
+        with self._connect() as connection:
+            self._acquire_lock(connection, stop)
+            live = self._start_position(connection)
             while (moved := self._advance(connection, live)) is not None:
                 live = moved
             return live.position
 
     def _run_session(self, stop: threading.Event) -> None:
-        with self._connected() as connection:
-            if not self._wait_for_turn(connection, stop):
+        with self._connect() as connection:
+            if not self._acquire_lock(connection, stop):
                 return
             connection.execute(f"LISTEN {CHANNEL}")
             _log.info("projection active", projection=self.name)
-            self._said_to_be_stopped = True
-            live = self._begin(connection)
+            self._may_have_stopped_alert = True
+            live = self._start_position(connection)
             while not stop.is_set():
                 try:
                     moved = self._advance(connection, live)
                 except PositionMoved:
                     moved = live_position(connection, self.projection, at=self._clock.now())
-                self._tell_going()
+                self._clear_stopped_alert()
                 if moved is not None:
                     live = moved
                 else:
                     for _ in connection.notifies(timeout=self._heartbeat_s, stop_after=1):
                         pass
 
-    def _connected(self) -> Connection:
+    def _connect(self) -> Connection:
         return psycopg.connect(
             self._dsn,
             autocommit=True,
@@ -142,7 +142,7 @@ class ProjectionRunner:
             keepalives_count=3,
         )
 
-    def _wait_for_turn(self, connection: Connection, stop: threading.Event) -> bool:
+    def _acquire_lock(self, connection: Connection, stop: threading.Event) -> bool:
         """Whether this session is the active one now; False when `stop` came first."""
         while not stop.is_set():
             row = connection.execute(
@@ -150,10 +150,10 @@ class ProjectionRunner:
             ).fetchone()
             if row is not None and row[0]:
                 return True
-            stop.wait(_TURN_EVERY_S)
+            stop.wait(_LOCK_RETRY_S)
         return False
 
-    def _begin(self, connection: Connection) -> LivePosition:
+    def _start_position(self, connection: Connection) -> LivePosition:
         """Where to go on; rows of an older version of the projection are rebuilt first."""
         live = live_position(connection, self.projection, at=self._clock.now())
         if live.version > self.projection.version:
@@ -171,13 +171,13 @@ class ProjectionRunner:
         batch = self._batches.after(connection, live.position, self._next_size)
         if batch is None:
             self._next_size = self._smallest_batch
-            self._watch_lag(None)
+            self._check_lag(None)
             return None
         if batch.unreadable is not None and batch.position == live.position:
             error = batch.unreadable
             raise FoldFailed(self.name, error.position, error.topic, str(error)) from error
         moved = self._fold(connection, live, batch.entries, batch.position)
-        self._watch_lag(batch)
+        self._check_lag(batch)
         larger = min(self._next_size * 2, self._largest_batch)
         self._next_size = larger if batch.is_full else self._smallest_batch
         return moved
@@ -190,7 +190,7 @@ class ProjectionRunner:
         Raises FoldFailed, or PositionMoved if a rebuild was swapped in meanwhile.
         """
         try:
-            return self._committed(connection, live, entries, position)
+            return self._commit(connection, live, entries, position)
         except FoldFailed as error:
             # The rows may have been of a generation that is dropped by now: that says nothing about the log.
             if live_position(connection, self.projection).generation != live.generation:
@@ -198,7 +198,7 @@ class ProjectionRunner:
             before = [entry for entry in entries if entry.position < error.position]
             reached = last_before(connection, error.position)
             if reached > live.position:
-                self._committed(connection, live, before, reached)
+                self._commit(connection, live, before, reached)
             raise
         except psycopg.DatabaseError as error:
             if isinstance(error, psycopg.OperationalError) or not entries:
@@ -209,47 +209,47 @@ class ProjectionRunner:
         live = self._fold(connection, live, entries[:half], entries[half - 1].position)
         return self._fold(connection, live, entries[half:], position)
 
-    def _committed(
+    def _commit(
         self, connection: Connection, live: LivePosition, entries: Sequence[LogEntry], position: int
     ) -> LivePosition:
         table: RowTable[Any] = RowTable(connection, self.projection, live.generation)
         try:
-            changed = folded(self.projection, table, entries)
+            buffer = fold_batch(self.projection, table, entries)
         except RowUnreadable as error:
             raise FoldFailed(self.name, entries[0].position, entries[0].topic, str(error)) from error
         with connection.transaction():
             move(connection, self.projection, live, position, at=self._clock.now())
-            changed.write()
+            buffer.write()
         announce(connection, self.name, position)
         return LivePosition(live.version, live.generation, position)
 
-    def _watch_lag(self, batch: Batch | None) -> None:
+    def _check_lag(self, batch: Batch | None) -> None:
         """Alert while full batches keep coming and their domain events are old."""
         now = self._clock.now()
         behind = batch.entries[-1] if batch is not None and batch.is_full and batch.entries else None
         lag_s = 0.0
         if behind is not None:
             lag_s = self._clock.wall_seconds((now - behind.domain_event.recorded_at).total_seconds())
-        if lag_s > LAG_ALERT_S and not self._lags:
+        if lag_s > LAG_ALERT_S and not self._has_lag_alert:
             detail = f"at position {behind.position if behind else 0}, {lag_s:.0f} s behind"
             self._alerts.raise_alert("projection_lag", self.name, detail, at=now)
-            self._lags = True
-        elif self._lags and (batch is None or not batch.is_full):
+            self._has_lag_alert = True
+        elif self._has_lag_alert and (batch is None or not batch.is_full):
             self._alerts.clear("projection_lag", self.name, at=now)
-            self._lags = False
+            self._has_lag_alert = False
 
-    def _tell_going(self) -> None:
+    def _clear_stopped_alert(self) -> None:
         """Once a session: an alert of before, also one of another process, is over."""
-        if self._said_to_be_stopped:
+        if self._may_have_stopped_alert:
             self._alerts.clear("projection_stopped", self.name, at=self._clock.now())
-            self._said_to_be_stopped = False
+            self._may_have_stopped_alert = False
 
-    def _tell_stopped(self, error: FoldFailed) -> None:
+    def _report_stopped(self, error: FoldFailed) -> None:
         """Where it cannot be told now, it is when the projection looks again."""
         _log.error("projection stopped", projection=self.name, position=error.position, error=str(error))
         now = self._clock.now()
         try:
-            with self._connected() as connection:
+            with self._connect() as connection:
                 mark_stopped(connection, self.projection, error.position, str(error), at=now)
             self._alerts.raise_alert("projection_stopped", self.name, str(error)[:1_000], at=now)
         except _UNREACHABLE as unreachable:

@@ -26,7 +26,7 @@ Pool = ConnectionPool[Connection]
 
 
 @contextmanager
-def reading(pool: Pool) -> Iterator[Connection]:
+def read_connection(pool: Pool) -> Iterator[Connection]:
     with (
         translate_errors(ReadModelsUnavailable, "the read models"),
         autocommit_connection(pool) as connection,
@@ -51,7 +51,7 @@ class PostgresView(Generic[Row]):
         self._among_keys = sql.SQL(" AND ").join([self._rows, layout.among_keys]).as_bytes()
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
-        conditions = [self._layout.has_key(_plain(key)), *_of_tenant(tenant)]
+        conditions = [self._layout.has_key(_without_nul(key)), *_of_tenant(tenant)]
         found = self._select(conditions, sql.SQL("LIMIT 1"))
         return found[0][2] if found else None
 
@@ -66,7 +66,7 @@ class PostgresView(Generic[Row]):
         conditions = [
             *_of_tenant(tenant),
             *(
-                self._filter(name, _plain(value))
+                self._filter(name, _without_nul(value))
                 for name, value in checked_filters(self._projection, filters).items()
             ),
         ]
@@ -85,11 +85,11 @@ class PostgresView(Generic[Row]):
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         """Those that there are."""
-        wanted = [_plain(key) for key in keys]
-        return {key: row for _, key, row in self._found(self._among_keys, (wanted,))}
+        names = [_without_nul(key) for key in keys]
+        return {key: row for _, key, row in self._fetch(self._among_keys, (names,))}
 
     def version(self) -> RowsVersion | None:
-        with reading(self._pool) as connection:
+        with read_connection(self._pool) as connection:
             row = connection.execute(_VERSION, (self._projection.name,)).fetchone()
         return None if row is None else RowsVersion(*row)
 
@@ -108,20 +108,20 @@ class PostgresView(Generic[Row]):
     def _select(
         self, conditions: list[sql.Composable], ending: sql.SQL | sql.Composed
     ) -> list[tuple[str, str, Row]]:
-        return self._found(sql.SQL(" AND ").join([self._rows, *conditions]) + sql.SQL(" ") + ending)
+        return self._fetch(sql.SQL(" AND ").join([self._rows, *conditions]) + sql.SQL(" ") + ending)
 
-    def _found(
+    def _fetch(
         self, statement: bytes | sql.Composed, parameters: tuple[object, ...] | None = None
     ) -> list[tuple[str, str, Row]]:
-        with reading(self._pool) as connection:
+        with read_connection(self._pool) as connection:
             found = connection.execute(statement, parameters).fetchall()
         return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in found]
 
 
 def _of_tenant(tenant: str | None) -> list[sql.Composable]:
-    return [] if tenant is None else [sql.SQL("tenant = {}").format(sql.Literal(_plain(tenant)))]
+    return [] if tenant is None else [sql.SQL("tenant = {}").format(sql.Literal(_without_nul(tenant)))]
 
 
-def _plain(value: str) -> str:
+def _without_nul(value: str) -> str:
     """No stored text holds a NUL, and PostgreSQL takes none in a query."""
     return value.replace("\0", "\ufffd")

@@ -38,7 +38,9 @@ class PostgresProjectionWaits:
                 row = connection.execute(_READ, (projection,)).fetchone()
                 reached = row[0] if row is not None else 0
                 while reached < position:
-                    reached = max(reached, _announced(connection, projection, deadline - time.monotonic()))
+                    reached = max(
+                        reached, _next_announced(connection, projection, deadline - time.monotonic())
+                    )
                     if reached < position and time.monotonic() >= deadline:
                         raise ReadModelBehind(
                             f"{projection} is at {reached}, not yet at {position}, after {timeout_s:g} s; "
@@ -49,7 +51,7 @@ class PostgresProjectionWaits:
             raise ReadModelsUnavailable(f"the read models did not answer: {error}") from error
 
 
-def _announced(connection: Connection, projection: str, timeout_s: float) -> int:
+def _next_announced(connection: Connection, projection: str, timeout_s: float) -> int:
     """The next announced position of that projection; 0 where another one moved, or nothing came."""
     for notify in connection.notifies(timeout=max(timeout_s, 0.001), stop_after=1):
         name, _, position = notify.payload.partition(" ")

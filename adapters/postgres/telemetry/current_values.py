@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from adapters.postgres.telemetry.readings.chunk_query import Span
+from adapters.postgres.telemetry.readings.chunk_query import ChunkRange
 from adapters.postgres.telemetry.readings.latest import NOTHING, VALUES, Meters, Newest, look_back, newest_in
 from adapters.postgres.telemetry.readings.recent import newest_of, recent_readings
 from adapters.postgres.wire_format.array_parameters import moments, texts
@@ -33,7 +33,7 @@ SELECT t.ord - 1, (SELECT max(c.ts[1]) FROM reading_chunks c
         AND c.quarter >= %(first)s AND c.quarter <= %(last)s)
 FROM unnest(%(facilities)s::text[], %(starts)s::timestamptz[]) WITH ORDINALITY AS t (facility_id, quarter, ord)
 """
-_KNOWN = """
+_STATE = """
 SELECT facility_id, starts_at, NULL AS meter_id, NULL::float8, NULL::timestamptz, NULL::float8, NULL::timestamptz
 FROM unsettled_quarters WHERE facility_id = ANY(%(facilities)s)
 UNION ALL
@@ -44,52 +44,56 @@ FROM current_values WHERE facility_id = ANY(%(facilities)s)
 
 def current_values(conn: Connection, facility_ids: Sequence[str]) -> dict[str, CurrentValue]:
     """Of those that have any reading."""
-    waiting = recent_readings(conn, facility_ids)
-    open_quarters, settled = _known(conn, facility_ids)
-    latest = _latest(conn, open_quarters, waiting)
+    buffered = recent_readings(conn, facility_ids)
+    open_quarters, finalized = _stored_state(conn, facility_ids)
+    latest = _latest(conn, open_quarters, buffered)
     # Of a facility that was never settled there may be further meters: all of it is looked at anyway.
-    spans = _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in settled})
-    recent = newest_in(conn, spans, waiting)
-    unclear = [f for f in latest if f not in settled or _is_unclear(settled[f], recent.get(f, {}))]
-    recent |= newest_in(conn, _open_spans(latest, {f: open_quarters[f] for f in unclear}), waiting)
-    kept = {f: _without_outdated(settled.get(f, {}), open_quarters.get(f, ())) for f in facility_ids}
-    lost = {
+    spans = _recent_spans(latest, {f: q for f, q in open_quarters.items() if f in finalized})
+    recent = newest_in(conn, spans, buffered)
+    incomplete = [
+        f for f in latest if f not in finalized or _needs_full_look(finalized[f], recent.get(f, {}))
+    ]
+    recent |= newest_in(conn, _open_spans(latest, {f: open_quarters[f] for f in incomplete}), buffered)
+    valid = {f: _without_outdated(finalized.get(f, {}), open_quarters.get(f, ())) for f in facility_ids}
+    missing_values = {
         (f, name, value): start
-        for f, (_, gone) in kept.items()
-        for (name, value), start in gone.items()
-        if not recent.get(f, {}).get(name, NOTHING).says(value)
+        for f, (_, outdated) in valid.items()
+        for (name, value), start in outdated.items()
+        if not recent.get(f, {}).get(name, NOTHING).has(value)
     }
-    earlier = look_back(conn, lost)
+    earlier = look_back(conn, missing_values)
     found = {}
     for facility_id in facility_ids:
-        before, now = kept[facility_id][0], recent.get(facility_id, {})
+        before, now = valid[facility_id][0], recent.get(facility_id, {})
         meters = []
         for name in sorted(before.keys() | now.keys()):
-            known = [now.get(name), earlier.get((facility_id, name)), before.get(name)]
-            meters.append(_meter_value(name, reduce(Newest.over, [one for one in known if one is not None])))
+            candidates = [now.get(name), earlier.get((facility_id, name)), before.get(name)]
+            meters.append(
+                _meter_value(name, reduce(Newest.over, [one for one in candidates if one is not None]))
+            )
         if meters:
             found[facility_id] = CurrentValue.of(facility_id, meters)
     return found
 
 
-def _known(
+def _stored_state(
     conn: Connection, facility_ids: Sequence[str]
 ) -> tuple[dict[str, list[datetime]], dict[str, Meters]]:
     """In one state of the store: the starts of quarter-hours with news in them, and what was settled."""
     open_quarters: dict[str, list[datetime]] = {}
-    settled: dict[str, Meters] = {}
-    rows = conn.execute(_KNOWN, {"facilities": texts(facility_ids)})
+    finalized: dict[str, Meters] = {}
+    rows = conn.execute(_STATE, {"facilities": texts(facility_ids)})
     for facility_id, at, meter_id, kw, kw_at, kwh, kwh_at in rows:
         if meter_id is None:
             open_quarters.setdefault(facility_id, []).append(_utc(at))
         else:
             value = Newest(_utc(at), kw, _maybe_utc(kw_at), kwh, _maybe_utc(kwh_at))
-            settled.setdefault(facility_id, {})[meter_id] = value
-    return open_quarters, settled
+            finalized.setdefault(facility_id, {})[meter_id] = value
+    return open_quarters, finalized
 
 
 def _latest(
-    conn: Connection, open_quarters: Mapping[str, Sequence[datetime]], waiting: ReadingBlock
+    conn: Connection, open_quarters: Mapping[str, Sequence[datetime]], buffered: ReadingBlock
 ) -> dict[str, datetime]:
     """About when each facility last said anything in its open quarter-hours; those that did not are left out."""
     places = [(facility_id, start) for facility_id, starts in open_quarters.items() for start in starts]
@@ -99,7 +103,7 @@ def _latest(
     bounds = {"first": min(starts), "last": max(starts)}
     params = {"facilities": texts(facilities), "starts": moments(starts), **bounds}
     latest = {
-        facility_id: at for facility_id, at in newest_of(waiting).items() if facility_id in open_quarters
+        facility_id: at for facility_id, at in newest_of(buffered).items() if facility_id in open_quarters
     }
     for n, first_at in conn.execute(_LATEST, params):
         if first_at is not None:
@@ -110,23 +114,25 @@ def _latest(
 
 def _recent_spans(
     latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
-) -> list[Span]:
+) -> list[ChunkRange]:
     spans = []
     for facility_id, starts in open_quarters.items():
         if facility_id in latest:
             low = (latest[facility_id] - _RECENT).replace(second=0, microsecond=0)
             spans += [
-                Span(0, facility_id, start, low, _ALWAYS[1]) for start in starts if start + INTERVAL > low
+                ChunkRange(0, facility_id, start, low, _ALWAYS[1])
+                for start in starts
+                if start + INTERVAL > low
             ]
     return spans
 
 
 def _open_spans(
     latest: Mapping[str, datetime], open_quarters: Mapping[str, Sequence[datetime]]
-) -> list[Span]:
+) -> list[ChunkRange]:
     """Whoever said nothing for longer counts no more, however much is still to be settled."""
     return [
-        Span(0, facility_id, start, *_ALWAYS)
+        ChunkRange(0, facility_id, start, *_ALWAYS)
         for facility_id, starts in open_quarters.items()
         for start in starts
         if start > latest[facility_id] - RETIRED_AFTER - INTERVAL
@@ -134,29 +140,29 @@ def _open_spans(
 
 
 def _without_outdated(
-    settled: Meters, open_quarters: Collection[datetime]
+    finalized: Meters, open_quarters: Collection[datetime]
 ) -> tuple[Meters, dict[tuple[str, str], datetime]]:
     """What was settled of a quarter-hour with news in it is what the news says, and no longer what it was.
 
     What still counts, and by meter and value the start of the quarter-hours of what does not.
     """
-    kept, gone = {}, {}
-    for meter_id, one in settled.items():
+    valid, outdated = {}, {}
+    for meter_id, one in finalized.items():
         still = one
         for value in VALUES:
             start = _quarter(one.at(value))
             if start is not None and start in open_quarters:
-                gone[meter_id, value] = start
+                outdated[meter_id, value] = start
                 still = still.without(value)
-        kept[meter_id] = still
-    return kept, gone
+        valid[meter_id] = still
+    return valid, outdated
 
 
-def _is_unclear(known: Meters, said: Meters) -> bool:
+def _needs_full_look(candidates: Meters, new: Meters) -> bool:
     """Whether a meter that still counts may have said more than what was looked at."""
-    newest_at = max(one.newest_at for one in (*known.values(), *said.values()))
-    for meter_id in known.keys() | said.keys():
-        before, now = known.get(meter_id), said.get(meter_id)
+    newest_at = max(one.newest_at for one in (*candidates.values(), *new.values()))
+    for meter_id in candidates.keys() | new.keys():
+        before, now = candidates.get(meter_id), new.get(meter_id)
         is_partial = (before is None or before.kw_at is not None) and (now is None or now.kw_at is None)
         is_partial |= (before is None or before.kwh_total_at is not None) and (
             now is None or now.kwh_total_at is None

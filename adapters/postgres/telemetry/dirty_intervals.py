@@ -18,10 +18,10 @@ from adapters.postgres.wire_format.copy_format import timestamps
 from application.ports.telemetry.progress import Correction, Quarter
 
 Connection = psycopg.Connection[Any]
-News = dict[int, set[str]]
+DirtyIntervals = dict[int, set[str]]
 """By the start of a quarter-hour, in Unix seconds: facilities that there is something new of."""
 
-_NOTE = """
+_MARK = """
 INSERT INTO unsettled_quarters (partition, facility_id, starts_at)
 SELECT * FROM unnest(%s::smallint[], %s::text[], %s::timestamptz[]) ON CONFLICT DO NOTHING
 """
@@ -29,11 +29,11 @@ _DUE = """
 SELECT facility_id, starts_at FROM unsettled_quarters
 WHERE partition = %s AND starts_at <= %s ORDER BY starts_at, facility_id LIMIT %s
 """
-_UNSETTLED = """
+_DIRTY = """
 SELECT facility_id, starts_at FROM unsettled_quarters
 WHERE facility_id = ANY(%s) AND starts_at >= %s AND starts_at < %s ORDER BY 2, 1
 """
-_DONE = """
+_CLEAR = """
 DELETE FROM unsettled_quarters u USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
 WHERE (u.facility_id, u.starts_at) = (t.facility_id, t.starts_at)
 """
@@ -45,15 +45,19 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 _ORDERED_CORRECTIONS = 0x7E1F
 
 
-def note(conn: Connection, news: Sequence[tuple[int, News]]) -> None:
+def mark_dirty(conn: Connection, dirty: Sequence[tuple[int, DirtyIntervals]]) -> None:
     """By partition: these have news in them."""
-    runs = [(partition, start, mine) for partition, some in news for start, mine in some.items()]
-    counts = [len(mine) for _, _, mine in runs]
+    runs = [
+        (partition, start, facility_ids)
+        for partition, intervals in dirty
+        for start, facility_ids in intervals.items()
+    ]
+    counts = [len(facility_ids) for _, _, facility_ids in runs]
     conn.execute(
-        _NOTE,
+        _MARK,
         (
             smallints(np.repeat([partition for partition, _, _ in runs], counts)),
-            texts([facility_id for _, _, mine in runs for facility_id in mine]),
+            texts([facility_id for _, _, facility_ids in runs for facility_id in facility_ids]),
             timestamps_param(timestamps(np.repeat([start for _, start, _ in runs], counts))),
         ),
     )
@@ -64,19 +68,19 @@ def due(conn: Connection, partition: int, started_before: datetime, *, limit: in
     return _quarters(conn.execute(_DUE, (partition, started_before, limit)))
 
 
-def unsettled(
+def dirty_between(
     conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
 ) -> list[Quarter]:
     """Those of the facilities that start in a time."""
-    return _quarters(conn.execute(_UNSETTLED, (list(facility_ids), starts_from, ends_at)))
+    return _quarters(conn.execute(_DIRTY, (list(facility_ids), starts_from, ends_at)))
 
 
-def forget(conn: Connection, quarters: Sequence[Quarter]) -> None:
+def clear(conn: Connection, quarters: Sequence[Quarter]) -> None:
     """These are settled."""
-    conn.execute(_DONE, columns(quarters))
+    conn.execute(_CLEAR, columns(quarters))
 
 
-def tell_corrections(conn: Connection, corrections: Sequence[Correction], *, at: datetime) -> None:
+def record_corrections(conn: Connection, corrections: Sequence[Correction], *, at: datetime) -> None:
     """For whoever has used the old values."""
     if not corrections:
         return

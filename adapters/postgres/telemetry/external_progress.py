@@ -12,13 +12,13 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry import dirty_intervals
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.clock import Clock
 from application.ports.telemetry.progress import Correction, Quarter
 from application.ports.telemetry.rollups import CorrectedInterval
 
 # Longer than InfluxDB is waited for in one block.
-_BOUNDED = "SET LOCAL idle_in_transaction_session_timeout = '300s'; SET LOCAL statement_timeout = '300s'"
+_TIMEOUTS = "SET LOCAL idle_in_transaction_session_timeout = '300s'; SET LOCAL statement_timeout = '300s'"
 _MOVE = """
 INSERT INTO telemetry_positions AS p (partition, stream_seq, stored_at) VALUES (%s, %s, %s)
 ON CONFLICT (partition) DO UPDATE
@@ -34,7 +34,7 @@ class PostgresTelemetryProgress:
         self._clock = clock
 
     def position(self, partition: int) -> int:
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             row = conn.execute(
                 "SELECT stream_seq FROM telemetry_positions WHERE partition = %s", (partition,)
             ).fetchone()
@@ -43,15 +43,15 @@ class PostgresTelemetryProgress:
     @contextmanager
     def moving(self, partition: int) -> Iterator[_Moving]:
         """One transaction: whoever dies in it lets go of the partition at once, and has told nothing."""
-        with telemetry_connection(self._pool, partitions=[partition]) as conn:
-            conn.execute(_BOUNDED)
+        with telemetry_transaction(self._pool, partitions=[partition]) as conn:
+            conn.execute(_TIMEOUTS)
             yield _Moving(conn, partition, self._clock)
 
     def unsettled(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> list[Quarter]:
-        with telemetry_connection(self._pool) as conn:
-            return dirty_intervals.unsettled(conn, facility_ids, starts_from, ends_at)
+        with telemetry_transaction(self._pool) as conn:
+            return dirty_intervals.dirty_between(conn, facility_ids, starts_from, ends_at)
 
     def corrections_after(self, correction_id: int, *, limit: int) -> list[CorrectedInterval]:
         return PostgresTelemetryRollups(self._pool, self._clock).corrections_after(correction_id, limit=limit)
@@ -64,10 +64,10 @@ class _Moving:
         self._clock = clock
 
     def note(self, quarters: Sequence[Quarter]) -> None:
-        news: dirty_intervals.News = {}
+        dirty: dirty_intervals.DirtyIntervals = {}
         for facility_id, start in quarters:
-            news.setdefault(int(start.timestamp()), set()).add(facility_id)
-        dirty_intervals.note(self._conn, [(self._partition, news)])
+            dirty.setdefault(int(start.timestamp()), set()).add(facility_id)
+        dirty_intervals.mark_dirty(self._conn, [(self._partition, dirty)])
 
     def move(self, stream_seq: int) -> None:
         self._conn.execute(_MOVE, (self._partition, stream_seq, self._clock.now()))
@@ -76,5 +76,5 @@ class _Moving:
         return dirty_intervals.due(self._conn, self._partition, started_before, limit=limit)
 
     def settled(self, quarters: Sequence[Quarter], corrected: Sequence[Correction], *, at: datetime) -> None:
-        dirty_intervals.forget(self._conn, quarters)
-        dirty_intervals.tell_corrections(self._conn, corrected, at=at)
+        dirty_intervals.clear(self._conn, quarters)
+        dirty_intervals.record_corrections(self._conn, corrected, at=at)

@@ -8,7 +8,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, fresh
+from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, compute_dirty
 from adapters.postgres.wire_format.copy_format import copy_of, received, received_lengths, timestamps
 from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, ReadingsRefused
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
@@ -97,7 +97,7 @@ def _rows(intervals: ImportedIntervals) -> bytes:
 
 def stored_intervals(conn: Connection, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:
     """Every interval that overlaps `window`, of these facilities: as it is stored, or as news have made it since."""
-    news = fresh(conn, facility_ids, window.starts_at - INTERVAL, window.ends_at)
+    computed = compute_dirty(conn, facility_ids, window.starts_at - INTERVAL, window.ends_at)
     bounds = {"starts_at": window.starts_at, "ends_at": window.ends_at, "longest_s": LONGEST_STEP_S}
     with conn.cursor(binary=True) as cursor:
         rows = cursor.execute(_EXPORT, {"facilities": list(facility_ids), **bounds}).fetchall()
@@ -115,27 +115,27 @@ def stored_intervals(conn: Connection, facility_ids: Sequence[str], window: Time
         coverage_pct.astype(np.float64),
         metered.astype(np.bool_),
     )
-    return stored if news is None else _with_news(stored, news, facility_ids, window)
+    return stored if computed is None else _with_computed(stored, computed, facility_ids, window)
 
 
-def _with_news(
-    stored: StoredIntervals, news: ComputedQuarters, facility_ids: Sequence[str], window: TimeWindow
+def _with_computed(
+    stored: StoredIntervals, computed: ComputedQuarters, facility_ids: Sequence[str], window: TimeWindow
 ) -> StoredIntervals:
-    known = np.flatnonzero(news.rows_seen).tolist()
+    seen = np.flatnonzero(computed.rows_seen).tolist()
     number = {facility_id: n for n, facility_id in enumerate(facility_ids)}
-    index = np.array([number[news.quarters[n][0]] for n in known], dtype=np.int64)
-    starts = [news.quarters[n][1] - window.starts_at for n in known]
+    index = np.array([number[computed.quarters[n][0]] for n in seen], dtype=np.int64)
+    starts = [computed.quarters[n][1] - window.starts_at for n in seen]
     offset_s = np.array([start.total_seconds() for start in starts], dtype=np.int64)
     key = index * _FAR_S + offset_s
     outdated = stored.metered & np.isin(stored.facility_index * _FAR_S + stored.offset_s, key)
-    left = [getattr(stored, name)[~outdated] for name in stored.__struct_fields__]
+    kept_columns = [getattr(stored, name)[~outdated] for name in stored.__struct_fields__]
     added = (
         index,
         offset_s,
-        np.full(len(known), INTERVAL_S),
-        news.whole.mean_kw[known, 0],
-        np.full(len(known), np.nan),
-        news.whole.coverage_pct[known, 0],
-        np.ones(len(known), dtype=np.bool_),
+        np.full(len(seen), INTERVAL_S),
+        computed.whole.mean_kw[seen, 0],
+        np.full(len(seen), np.nan),
+        computed.whole.coverage_pct[seen, 0],
+        np.ones(len(seen), dtype=np.bool_),
     )
-    return StoredIntervals(*(np.concatenate(pair) for pair in zip(left, added, strict=True)))
+    return StoredIntervals(*(np.concatenate(pair) for pair in zip(kept_columns, added, strict=True)))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.readings.chunk_query import readings_in, spans_between
+from adapters.postgres.telemetry.readings.chunk_query import chunk_ranges, readings_in
 from adapters.postgres.telemetry.readings.recent import recent_readings
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from adapters.postgres.wire_format.copy_format import unix_seconds
 from domain.telemetry.facility_rollups import LOOK_BACK_S
 from domain.telemetry.load_history import MeterPowers
@@ -36,10 +36,10 @@ class PostgresMeterPowers:
         low = start - timedelta(seconds=LOOK_BACK_S)
         first = start - timedelta(days=1)
         asked = {"facility": facility_id, "first": first, "high": high}
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             recent = recent_readings(conn, [facility_id])
             present = _with_recent(conn.execute(_PRESENT, asked).fetchall(), recent, first, high)
-            found = readings_in(conn, spans_between(0, facility_id, low, high), recent)
+            found = readings_in(conn, chunk_ranges(0, facility_id, low, high), recent)
         columns = found.columns
         at_s = unix_seconds(columns.ts_us) - start.timestamp()
         counts = (

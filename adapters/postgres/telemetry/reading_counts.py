@@ -7,14 +7,14 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from adapters.postgres.telemetry.rollups.compute import fresh
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.rollups.compute import compute_dirty
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.progress import Quarter
 from application.ports.telemetry.reading_counts import MeterSeqs, RolledUp
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.intervals import INTERVAL, interval_start
 
-FACILITIES_AT_ONCE = 100
+FACILITIES_PER_QUERY = 100
 
 # Not the view: it shows each moment once, whatever is stored. Of a settled quarter-hour nothing may stand twice.
 _SEQS = """
@@ -38,7 +38,7 @@ SELECT facility_id, quarter, count(*) FROM (
     WHERE c.facility_id = ANY(%s) AND c.quarter >= %s AND c.quarter < %s
 ) said GROUP BY facility_id, quarter
 """
-_SETTLED = """
+_FINALIZED = """
 SELECT facility_id, date_bin('15 minutes', starts_at, 'epoch'),
     greatest(sum(readings) FILTER (WHERE step_s = 60), sum(readings) FILTER (WHERE step_s = 900))
 FROM rollups
@@ -71,26 +71,26 @@ class PostgresStoredReadings:
 
     def rolled_up(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[RolledUp]:
         bounds = interval_start(since), interval_start(until) + INTERVAL
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             found = [row[0] for row in conn.execute(_FACILITIES, (facility_prefix, *bounds)).fetchall()]
-        for first in range(0, len(found), FACILITIES_AT_ONCE):
-            yield from self._rolled_up(found[first : first + FACILITIES_AT_ONCE], *bounds)
+        for first in range(0, len(found), FACILITIES_PER_QUERY):
+            yield from self._rolled_up(found[first : first + FACILITIES_PER_QUERY], *bounds)
 
     def _rolled_up(
         self, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
     ) -> list[RolledUp]:
-        asked = (list(facility_ids), starts_from, ends_at)
-        with telemetry_connection(self._pool) as conn:
+        parameters = (list(facility_ids), starts_from, ends_at)
+        with telemetry_transaction(self._pool) as conn:
             # What comes between two questions would count as doubled.
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            moments = _by_quarter(conn, _MOMENTS, asked)
-            counted = _by_quarter(conn, _SETTLED, asked)
-            news = fresh(conn, facility_ids, starts_from, ends_at)
-        if news is not None:
-            by_minute = news.minutes.readings.sum(axis=1).tolist()
-            by_quarter = news.whole.readings[:, 0].tolist()
-            for n, quarter in enumerate(news.quarters):
-                if news.rows_seen[n]:
+            moments = _by_quarter(conn, _MOMENTS, parameters)
+            counted = _by_quarter(conn, _FINALIZED, parameters)
+            computed = compute_dirty(conn, facility_ids, starts_from, ends_at)
+        if computed is not None:
+            by_minute = computed.minutes.readings.sum(axis=1).tolist()
+            by_quarter = computed.whole.readings[:, 0].tolist()
+            for n, quarter in enumerate(computed.quarters):
+                if computed.rows_seen[n]:
                     counted[quarter] = max(by_minute[n], by_quarter[n])
         return [
             RolledUp(
@@ -101,6 +101,6 @@ class PostgresStoredReadings:
         ]
 
 
-def _by_quarter(conn: psycopg.Connection[Any], query: str, asked: Sequence[Any]) -> dict[Quarter, int]:
-    rows = conn.execute(query.encode(), asked).fetchall()
+def _by_quarter(conn: psycopg.Connection[Any], query: str, parameters: Sequence[Any]) -> dict[Quarter, int]:
+    rows = conn.execute(query.encode(), parameters).fetchall()
     return {(facility_id, start.astimezone(UTC)): int(number) for facility_id, start, number in rows}

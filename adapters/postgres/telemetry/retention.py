@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 
 _DAYS = """
@@ -56,11 +56,11 @@ class PostgresTelemetryRetention:
         self._pool = pool
 
     def raw_days(self) -> list[date]:
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             return [day for (day,) in conn.execute(_DAYS)]
 
     def drop_raw_day(self, day: date, *, kept_wall_s: float) -> bool:
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             try:
                 kept = timedelta(seconds=kept_wall_s)
                 row = conn.execute("SELECT drop_readings_day(%s, %s)", (day, kept)).fetchone()
@@ -71,7 +71,7 @@ class PostgresTelemetryRetention:
 
     def delete_rollups_before(self, moment: datetime, *, limit: int) -> int:
         deleted = 0
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             for statement in _STATEMENTS:
                 if deleted < limit:
                     bounds = {"moment": moment, "limit": limit - deleted}
@@ -79,7 +79,7 @@ class PostgresTelemetryRetention:
         return deleted
 
     def now(self) -> datetime:
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             row = conn.execute("SELECT clock_timestamp()").fetchone()
         if row is None:
             raise TelemetryStoreUnavailable("PostgreSQL did not say what time it is")

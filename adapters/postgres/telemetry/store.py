@@ -13,13 +13,13 @@ from adapters.postgres.batching.grouped_writes import GroupedWrites
 from adapters.postgres.telemetry.current_values import current_values
 from adapters.postgres.telemetry.imported_intervals import put_imported, stored_intervals
 from adapters.postgres.telemetry.readings.insert import (
-    Batch,
-    QuarterNotes,
+    MarkedIntervals,
+    ReadingBatch,
     add_batches,
     batch_of,
 )
 from adapters.postgres.telemetry.readings.recent import days_of_recent, newest_of, recent_readings
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.clock import Clock
 from application.ports.telemetry.store import (
     CurrentValue,
@@ -75,9 +75,9 @@ class PostgresTelemetryStore:
         self._pool = pool
         self._clock = clock
         self._days_ready: set[datetime] = set()
-        self._notes: dict[int, QuarterNotes] = {}
+        self._marks: dict[int, MarkedIntervals] = {}
         """By partition; touched in the turn of a write alone."""
-        self._settled_by: dict[int, datetime] = {}
+        self._finalized_by: dict[int, datetime] = {}
         """By partition, as it was when something was last written."""
         self._server = ""
         self._grouped = GroupedWrites(self._write)
@@ -88,12 +88,12 @@ class PostgresTelemetryStore:
         except UnjoinableId as error:
             raise ReadingsRefused(str(error)) from error
         self._prepare(sorted(_days_of(block) - self._days_ready))
-        notes = self._notes.setdefault(partition, QuarterNotes())
-        by = self._settled_by.get(partition) or self._clock.now()
-        batch = batch_of(partition, stream_seq, block, notes, at=by)
+        marks = self._marks.setdefault(partition, MarkedIntervals())
+        finalized_at = self._finalized_by.get(partition) or self._clock.now()
+        batch = batch_of(partition, stream_seq, block, marks, at=finalized_at)
         try:
             # What is compared with what is stored takes longer: nobody else waits for it.
-            return self._write([batch])[0] if batch.written is None else self._grouped(batch)
+            return self._write([batch])[0] if batch.encoded is None else self._grouped(batch)
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise
@@ -103,27 +103,27 @@ class PostgresTelemetryStore:
             self._prepare(days)
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
 
-    def _write(self, batches: Sequence[Batch]) -> list[int]:
+    def _write(self, batches: Sequence[ReadingBatch]) -> list[int]:
         partitions = [batch.partition for batch in batches]
         try:
-            with telemetry_connection(self._pool, partitions=partitions, waits="5s") as conn:
-                self._know(f"{conn.info.host}:{conn.info.port}")
-                found = add_batches(conn, batches, at=self._clock.now())
+            with telemetry_transaction(self._pool, partitions=partitions, waits="5s") as conn:
+                self._check_server(f"{conn.info.host}:{conn.info.port}")
+                results = add_batches(conn, batches, at=self._clock.now())
         except TelemetryStoreUnavailable:
-            self._know("")
+            self._check_server("")
             raise
-        for batch, added in zip(batches, found, strict=True):
-            batch.notes.remember(added.noted)
-            if added.settled_by is not None:
-                self._settled_by[batch.partition] = added.settled_by
-        return [added.readings for added in found]
+        for batch, added in zip(batches, results, strict=True):
+            batch.marks.add(added.marked)
+            if added.finalized_by is not None:
+                self._finalized_by[batch.partition] = added.finalized_by
+        return [added.readings for added in results]
 
-    def _know(self, server: str) -> None:
+    def _check_server(self, server: str) -> None:
         """Another server may have lost what this process knows to be noted."""
         if server != self._server:
             self._server = server
-            for notes in list(self._notes.values()):
-                notes.forget()
+            for marks in list(self._marks.values()):
+                marks.clear()
 
     def position(self, partition: int) -> int:
         with self._connection() as conn:
@@ -139,13 +139,13 @@ class PostgresTelemetryStore:
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
         with self._connection() as conn:
-            asked = list(facility_ids)
-            waiting = recent_readings(conn, asked)
+            requested = list(facility_ids)
+            buffered = recent_readings(conn, requested)
             # What is noted meanwhile, the next one to ask finds.
-            first, last = conn.execute(_OPEN, (asked,)).fetchone() or (None, None)
-            rows = conn.execute(_NEWEST, {"facilities": asked, "first": first, "last": last}).fetchall()
+            first, last = conn.execute(_OPEN, (requested,)).fetchone() or (None, None)
+            rows = conn.execute(_NEWEST, {"facilities": requested, "first": first, "last": last}).fetchall()
         newest = {facility: at.astimezone(UTC) for facility, at in rows}
-        for facility_id, at in newest_of(waiting).items():
+        for facility_id, at in newest_of(buffered).items():
             newest[facility_id] = max(at, newest.get(facility_id, at))
         return newest
 
@@ -184,7 +184,7 @@ class PostgresTelemetryStore:
             self._days_ready.update(days)
 
     def _connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        return telemetry_connection(self._pool)
+        return telemetry_transaction(self._pool)
 
 
 def _days_of(readings: ReadingBlock) -> set[datetime]:

@@ -11,13 +11,13 @@ from adapters.postgres.wire_format.array_parameters import teach
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 # A worker that is stopped in mid-transaction must not hold up its successor for ever.
-_BOUNDED = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+_TIMEOUTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
 
 # Cardinality, data, constraint and program-limit errors: the rows themselves are at fault.
 _ROWS_AT_FAULT = ("21", "22", "23", "54")
 
 # Per partition: whoever settles its quarter-hours must not miss the news of one who writes at the same time.
-_LOCKED = "SELECT pg_advisory_xact_lock({lock_class}, {partition});"
+_LOCK = "SELECT pg_advisory_xact_lock({lock_class}, {partition});"
 _LOCK_CLASS = 0x7E1E
 
 
@@ -37,7 +37,7 @@ def _transaction(conn: psycopg.Connection[Any], bounds: str) -> Iterator[None]:
 
 
 @contextmanager
-def telemetry_connection(
+def telemetry_transaction(
     pool: ConnectionPool[Any], *, partitions: Iterable[int] = (), waits: str = "60s"
 ) -> Iterator[psycopg.Connection[Any]]:
     """Alone on `partitions`: one writes their readings or settles them. For their locks it waits so long.
@@ -48,9 +48,9 @@ def telemetry_connection(
             teach(conn)
             # In order, so that no two wait for each other.
             locked = "".join(
-                _LOCKED.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
+                _LOCK.format(lock_class=_LOCK_CLASS, partition=int(one)) for one in sorted(set(partitions))
             )
-            bounds = f"{_BOUNDED}; SET LOCAL lock_timeout = '{waits}'; {locked}"
+            bounds = f"{_TIMEOUTS}; SET LOCAL lock_timeout = '{waits}'; {locked}"
             with _transaction(conn, bounds):
                 yield conn
     except psycopg.Error as error:

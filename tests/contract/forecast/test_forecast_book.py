@@ -191,7 +191,7 @@ def test_nothing_remembered_stands_for_a_database_restored_from_a_backup(
 def test_the_forecasts_used_last_are_those_remembered(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forecast_book, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(forecast_book, "MAX_CACHED", 2)
     store, at = PostgresEventStore(Forecasts, database.app_dsn), CYCLE_START + timedelta(minutes=5)
     with ConnectionPool(database.app_dsn, min_size=1, max_size=2, open=True) as pool:
         book = PostgresForecastBook(pool)
@@ -200,5 +200,5 @@ def test_the_forecasts_used_last_are_those_remembered(
             shelf.issue(facility_id, CYCLE_START, 100.0)
         for facility_id in ("a", "b", "a", "c"):
             assert book.newest(facility_id, at=at) is not None
-        assert {entry.issued.facility_id for entry in book._known.values()} == {"a", "c"}
+        assert {entry.issued.facility_id for entry in book._cache.values()} == {"a", "c"}
     store.close()

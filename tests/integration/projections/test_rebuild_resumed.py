@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.read_model.rebuild.fold import Bounds
+from adapters.postgres.read_model.rebuild.fold import FoldLimits
 from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
 from application.ports.event_store.event_log import LogEntry
 from projections.dispatch.projection import DispatchesProjection
@@ -73,7 +73,7 @@ def _rebuilt(read_side: ReadSide, projection: AnyProjection, *, workers: int = 1
     PostgresProjectionMaintenance(
         read_side.database.app_dsn,
         StoppedClock(),
-        bounds=Bounds(STRETCH, MOST_ROWS),
+        bounds=FoldLimits(STRETCH, MOST_ROWS),
         reached=reached.append,
     ).rebuild(projection, workers=workers)
     return reached

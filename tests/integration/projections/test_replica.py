@@ -11,7 +11,7 @@ from adapters.postgres.connection.dsn import for_reading
 from adapters.postgres.connection.pool import FastReconnectPool
 from adapters.postgres.read_model import replica
 from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
-from adapters.postgres.read_model.view import reading
+from adapters.postgres.read_model.view import read_connection
 from projections.facility import key_of
 from projections.queries.views import ReadModelsUnavailable
 from tests.integration.projections.replica_pair import (
@@ -38,8 +38,8 @@ def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One story, since each part goes on where the last one left the servers."""
-    monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(replica, "LEFT_ALONE_S", 0.2)
+    monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(replica, "RETRY_AFTER_S", 0.2)
     assert pair.models.source().name == "primary", "nothing is known of it yet"
     pair.register("fac-001")
     until(lambda: pair.listed() == ["fac-001"], "the replica follows")
@@ -51,10 +51,10 @@ def test_a_replica_is_read_from_says_its_lag_and_is_done_without(
     assert pair.models.facilities.get(key_of("fac-002")) is not None, "one not there yet is looked for"
     until(lambda: bool(pair.listed()) and pair.models.source().lag_s > 0.5, "its lag is told")
 
-    monkeypatch.setattr(replica, "MOST_LAG_S", 0.5)
+    monkeypatch.setattr(replica, "MAX_LAG_S", 0.5)
     until(lambda: pair.listed() == ["fac-001", "fac-002"], "too far behind: the primary answers")
     assert (pair.models.source().name, pair.models.source().lag_s) == ("primary", 0.0)
-    monkeypatch.setattr(replica, "MOST_LAG_S", 30.0)
+    monkeypatch.setattr(replica, "MAX_LAG_S", 30.0)
     pair.replay(paused=False)
     until(lambda: bool(pair.listed()) and pair.models.source().name == "replica", "it has caught up")
     until(lambda: bool(pair.listed()) and pair.models.source().lag_s == 0.0, "nothing is left to replay")
@@ -137,17 +137,19 @@ def test_a_standby_that_was_started_alone_is_no_younger_than_its_last_checkpoint
 def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(replica, "LEFT_ALONE_S", 0.2)
+    monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(replica, "RETRY_AFTER_S", 0.2)
     pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
     with read_from(pair, pool) as models, killed(pair.pair.primary):
-        for pause in ("LOOK_EVERY_S", "LEFT_ALONE_S"):
+        for pause in ("CHECK_EVERY_S", "RETRY_AFTER_S"):
             monkeypatch.setattr(replica, pause, 3600.0)
         with pool.connection(), pytest.raises(ReadModelsUnavailable):
-            models.either(models.alone.facilities.listed, gone)  # its one connection is taken
-        assert models.either(models.alone.facilities.listed, gone).rows, "nobody was left alone for that"
+            models.with_fallback(models.alone.facilities.listed, gone)  # its one connection is taken
+        assert models.with_fallback(models.alone.facilities.listed, gone).rows, (
+            "nobody was left alone for that"
+        )
 
-        monkeypatch.setattr(replica, "LOOK_EVERY_S", 0.05)
+        monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
         with pool.connection():
             until(lambda: looked_at(models) is None, "it does not answer")
         models.look()
@@ -158,7 +160,7 @@ def test_while_the_primary_is_away_a_replica_that_failed_once_is_asked_again_at_
 def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("LOOK_EVERY_S", 0.05), ("LEFT_ALONE_S", 0.2), ("ANSWER_WITHIN_S", 8)):
+    for name, value in (("CHECK_EVERY_S", 0.05), ("RETRY_AFTER_S", 0.2), ("ANSWER_WITHIN_S", 8)):
         monkeypatch.setattr(replica, name, value)
     passed = [0.0]
     pool = replica_pool(pair.standby_url, size=2, connect_within_s=0.5)
@@ -173,12 +175,12 @@ def test_a_replica_that_hangs_is_done_without_and_holds_nobody_for_good(
             passed[0] += 1.0
             looking = Thread(target=models.look)
             looking.start()
-            until(lambda: models._look_began is not None, "somebody looks")
+            until(lambda: models._check_began is not None, "somebody looks")
             assert models.age_s() is not None, "it may just take a moment"
-            passed[0] += replica.LOOK_WITHIN_S
+            passed[0] += replica.CHECK_WITHIN_S
             assert (models.age_s(), models.source().name) == (None, "primary")
             assert models.facilities.listed().rows == there
-            assert models._looking.locked(), "and that while the look went on"
+            assert models._checking.locked(), "and that while the look went on"
             looking.join(PATIENCE_S)
             assert not looking.is_alive()
             with pytest.raises(ReadModelsUnavailable):
@@ -193,10 +195,10 @@ def test_one_read_that_takes_too_long_is_the_primarys_and_the_replica_is_read_fr
     pool = replica_pool(pair.standby_url, size=2, connect_within_s=5.0)
 
     def too_long() -> str:
-        with reading(pool) as connection:
+        with read_connection(pool) as connection:
             connection.execute("SELECT pg_sleep(30)")
         return "replica"
 
     with read_from(pair, pool) as models:
-        assert models.either(too_long, lambda: "primary") == "primary"
+        assert models.with_fallback(too_long, lambda: "primary") == "primary"
         assert models.source().name == "replica"

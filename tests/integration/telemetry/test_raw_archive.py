@@ -193,7 +193,7 @@ def test_a_fresh_database_rebuilt_from_the_archive_alone_equals_the_live_one(
     assert len(live["meter_readings"]) > 1_500
     assert len(live["rollups"]) == 4 * (120 + 8 + 2)
     assert live["unsettled_quarters"] == []
-    monkeypatch.setattr(finalize, "MOST_READINGS", 500)
+    monkeypatch.setattr(finalize, "MAX_READINGS", 500)
     with fresh_database(path.postgres) as fresh:
         first = restored_into(fresh.app_dsn, archive)
         assert first.readings > first.added > len(live["meter_readings"])  # doubled, and corrected ones

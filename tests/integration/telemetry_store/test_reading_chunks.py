@@ -15,9 +15,9 @@ from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.schema.migrate import migrate, migration_files
 from adapters.postgres.telemetry.readings import deduplication
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
-from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in
-from adapters.postgres.telemetry.readings.deduplication import new_to
-from adapters.postgres.telemetry.readings.insert import QuarterNotes
+from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, readings_in
+from adapters.postgres.telemetry.readings.deduplication import novel_readings
+from adapters.postgres.telemetry.readings.insert import MarkedIntervals
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.telemetry.store import TelemetryStoreUnavailable
@@ -97,7 +97,7 @@ def test_whatever_comes_twice_what_counts_comes_out_by_every_way(
     expected = sorted(winners([*first, *second]), key=repr)
     assert sorted(stored(pool), key=repr) == expected
     with pool.connection() as conn:
-        assert new_to(conn, [*second, *first]) == []
+        assert novel_readings(conn, [*second, *first]) == []
     assert words(pool) > len(expected)
     clock.advance(hours=2)
     while rollups.settle(0, limit=100).quarters:
@@ -132,7 +132,7 @@ def test_an_odd_reading_has_no_other_read_twice_and_nothing_written_anew(
     store.write_readings(0, 1, [said(0, 10.0), said(60, 11.0), said(120, 12.0), said(120, 13.0, "m2")])
     store.write_readings(0, 2, [said(180, 14.0, quality="estimated"), said(240, 15.0, incomplete=True)])
     with pool.connection() as conn:
-        found = readings_in(conn, [Span(0, "fac", T0, T0, T0 + timedelta(minutes=15))])
+        found = readings_in(conn, [ChunkRange(0, "fac", T0, T0, T0 + timedelta(minutes=15))])
         before = conn.execute(places).fetchone()
     assert (len(found.columns), len(found.superseded)) == (6, 0)
     clock.advance(hours=1)
@@ -148,7 +148,7 @@ def test_what_is_asked_of_some_facilities_is_read_of_these_alone_whatever_the_pl
     PostgresTelemetryStore(pool, clock).write_readings(
         0, 1, [MeterReading(name, f"m{n}", T0, 1.0, 2.0) for name in names for n in range(4)]
     )
-    spans = [Span(n, name, T0, T0, T0 + timedelta(minutes=1)) for n, name in enumerate(names[::50])]
+    spans = [ChunkRange(n, name, T0, T0, T0 + timedelta(minutes=1)) for n, name in enumerate(names[::50])]
     with pool.connection() as conn:
         found = readings_in(conn, spans)
         row = conn.execute(
@@ -210,10 +210,10 @@ def test_what_comes_in_time_with_something_late_is_not_looked_at_one_by_one(
 def test_a_backlog_is_compared_with_its_own_minutes_alone(
     pool: ConnectionPool[Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Span] = []
+    asked: list[ChunkRange] = []
     read = readings_in
 
-    def reading(conn: Any, spans: Sequence[Span]) -> StoredReadings:
+    def reading(conn: Any, spans: Sequence[ChunkRange]) -> StoredReadings:
         asked.extend(spans)
         return read(conn, spans)
 
@@ -259,16 +259,16 @@ def test_a_quarter_hour_is_noted_again_once_it_may_have_been_settled(
 
 
 def test_notes_are_trusted_until_a_minute_before_they_can_be_taken_away() -> None:
-    notes, start = QuarterNotes(), int(T0.timestamp())
+    notes, start = MarkedIntervals(), int(T0.timestamp())
     news = {start: {"fac"}}
     assert notes.missing(news, T0) == news
-    notes.remember(news)
+    notes.add(news)
     due_at = T0 + timedelta(seconds=1_220)
     assert notes.missing({start: {"fac", "other"}}, due_at - timedelta(seconds=61)) == {start: {"other"}}
     assert notes.missing(news, due_at - timedelta(seconds=60)) == news
     later = {start + 900: {"fac"}}
-    notes.remember(later)
-    notes.forget()
+    notes.add(later)
+    notes.clear()
     assert notes.missing(later, T0) == later
 
 
@@ -325,4 +325,4 @@ def test_a_store_that_fails_forgets_what_it_knew_of_notes(
     pool.close()
     with pytest.raises(TelemetryStoreUnavailable):
         store.write_readings(0, 2, [said(15, 10.0)])
-    assert store._notes[0].missing({int(T0.timestamp()): {"fac"}}, clock.now())
+    assert store._marks[0].missing({int(T0.timestamp()): {"fac"}}, clock.now())

@@ -15,12 +15,12 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
 from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 from adapters.postgres.telemetry.readings import chunk_query, recent
-from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in
-from adapters.postgres.telemetry.readings.deduplication import new_to
-from adapters.postgres.telemetry.readings.insert import file_recent
+from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, readings_in
+from adapters.postgres.telemetry.readings.deduplication import novel_readings
+from adapters.postgres.telemetry.readings.insert import flush_buffer
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.telemetry.meter_reading import TRUST, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
@@ -96,8 +96,8 @@ class Kept:
         return self.store.write_readings(PARTITION, next(self._seqs), readings)
 
     def file(self) -> None:
-        with telemetry_connection(self.pool, partitions=[PARTITION]) as conn:
-            file_recent(conn, PARTITION, at=self.clock.now())
+        with telemetry_transaction(self.pool, partitions=[PARTITION]) as conn:
+            flush_buffer(conn, PARTITION, at=self.clock.now())
 
     def settle(self) -> None:
         while self.rollups.settle(PARTITION, limit=100).quarters:
@@ -230,7 +230,7 @@ def test_after_a_quarter_of_a_minute_a_facilitys_readings_are_one_chunk_a_minute
 
 
 def test_more_than_so_many_readings_do_not_wait(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent, "MOST", 5)
+    monkeypatch.setattr(recent, "MAX_BUFFERED", 5)
     for second in range(7):
         kept.write([said(second)])
     assert (kept.waiting(), kept.chunks()) == (3, [4])
@@ -257,15 +257,15 @@ def test_a_late_repeat_of_what_waits_is_known(kept: Kept) -> None:
 
 def test_what_is_filed_while_somebody_reads_counts_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.write([said(0), said(15)])
-    asked = chunk_query._asked
+    asked = chunk_query._query
 
     def filed_meanwhile(*args: Any) -> list[Any]:
         kept.file()
         return asked(*args)
 
-    monkeypatch.setattr(chunk_query, "_asked", filed_meanwhile)
+    monkeypatch.setattr(chunk_query, "_query", filed_meanwhile)
     with kept.pool.connection() as conn:
-        found = readings_in(conn, [Span(7, ONE, T0, T0, T0 + timedelta(minutes=15))])
+        found = readings_in(conn, [ChunkRange(7, ONE, T0, T0, T0 + timedelta(minutes=15))])
     assert (found.meters, len(found.columns)) == ([(7, "m1")], 2)
 
 
@@ -275,11 +275,13 @@ def test_each_of_many_spans_of_many_facilities_gets_its_own(kept: Kept) -> None:
     )
     quarter = timedelta(minutes=15)
     spans = [
-        Span(2 * n + second, one, T0 + quarter * second, T0 + quarter * second, T0 + quarter * (1 + second))
+        ChunkRange(
+            2 * n + second, one, T0 + quarter * second, T0 + quarter * second, T0 + quarter * (1 + second)
+        )
         for n, one in enumerate(FACILITIES)
         for second in (1, 0)
     ]
-    narrow = Span(99, ONE, T0, T0 + timedelta(seconds=1), T0 + quarter)
+    narrow = ChunkRange(99, ONE, T0, T0 + timedelta(seconds=1), T0 + quarter)
     with kept.pool.connection() as conn:
         found = readings_in(conn, [*spans, narrow])
     assert found.meters == [(n, "m1") for n in range(2 * len(FACILITIES))]
@@ -307,7 +309,7 @@ def test_what_was_not_settled_yet_is_not_late_however_long_an_outage_was(
 
     def counted(conn: Any, readings: Sequence[MeterReading]) -> list[MeterReading]:
         compared.append(len(readings))
-        return new_to(conn, readings)
+        return novel_readings(conn, readings)
 
     monkeypatch.setattr("adapters.postgres.telemetry.readings.insert.new_to", counted)
     kept.write([said(0)])

@@ -72,7 +72,7 @@ def sent() -> list[MeterReading]:
 def test_a_reading_that_came_twice_counts_once_before_it_is_settled_and_after(
     audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading_counts, "FACILITIES_AT_ONCE", 2)
+    monkeypatch.setattr(reading_counts, "FACILITIES_PER_QUERY", 2)
     audited.write(sent())
     audited.write(sent()[::7])
     assert audited.by_hand("SELECT FROM unsettled_quarters") > 0

@@ -8,7 +8,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from tests.servers import Database
 
@@ -32,7 +32,7 @@ def noted(pool: ConnectionPool[Any]) -> list[str]:
 
 
 def test_what_is_done_in_the_block_is_one_bounded_transaction(pool: ConnectionPool[Any]) -> None:
-    with telemetry_connection(pool, partitions=[3], waits="5s") as conn:
+    with telemetry_transaction(pool, partitions=[3], waits="5s") as conn:
         assert conn.info.transaction_status == TransactionStatus.INTRANS
         assert conn.execute("SHOW statement_timeout").fetchone() == ("1min",)
         assert conn.execute("SHOW lock_timeout").fetchone() == ("5s",)
@@ -46,7 +46,7 @@ def test_what_is_done_in_the_block_is_one_bounded_transaction(pool: ConnectionPo
 
 def test_whatever_ends_the_block_nothing_of_it_stays(pool: ConnectionPool[Any]) -> None:
     def noting(then: Exception | str) -> None:
-        with telemetry_connection(pool) as conn:
+        with telemetry_transaction(pool) as conn:
             conn.execute(NOTE, ("fac-1",))
             if isinstance(then, Exception):
                 raise then
@@ -67,7 +67,7 @@ def test_a_transaction_that_cannot_be_committed_is_told_and_undone(
     database: Database, pool: ConnectionPool[Any]
 ) -> None:
     def lost_before_its_end() -> None:
-        with telemetry_connection(pool) as conn, psycopg.connect(database.app_dsn, autocommit=True) as other:
+        with telemetry_transaction(pool) as conn, psycopg.connect(database.app_dsn, autocommit=True) as other:
             conn.execute(NOTE, ("fac-1",))
             other.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
 
@@ -83,6 +83,6 @@ def test_a_pool_that_only_reads_writes_nothing(database: Database) -> None:
     with (
         ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1, configure=only_reads) as pool,
         pytest.raises(TelemetryStoreUnavailable, match="read-only"),
-        telemetry_connection(pool) as conn,
+        telemetry_transaction(pool) as conn,
     ):
         conn.execute(NOTE, ("fac-1",))

@@ -28,7 +28,7 @@ def test_facts_give_the_rows_that_domain_events_give(
     for entry in entries:
         happened = entry.domain_event
         stream, version = happened.originator_id.bytes, happened.originator_version
-        stored = log.happened(entry.topic, stream, version, encode_state(happened))
+        stored = log.decode(entry.topic, stream, version, encode_state(happened))
         assert isinstance(stored, Facts) == isinstance(happened, projection.concerns)
         assert set(projection.wanted(stored)) == set(projection.wanted(happened))
         projection.fold(entry.position, happened, of_domain_events)

@@ -57,13 +57,13 @@ def test_what_is_written_of_many_facilities_is_what_is_written_of_each(readings:
 
 def test_one_odd_reading_has_only_its_own_chunk_made_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    row = chunk_encoder._Written._row
+    row = chunk_encoder._Encoder._row
 
-    def counted(self: chunk_encoder._Written, facility: bytes, *place: int) -> list[bytes]:
+    def counted(self: chunk_encoder._Encoder, facility: bytes, *place: int) -> list[bytes]:
         made.append(place[1])
         return row(self, facility, *place)
 
-    monkeypatch.setattr(chunk_encoder._Written, "_row", counted)
+    monkeypatch.setattr(chunk_encoder._Encoder, "_row", counted)
     readings = [MeterReading(f"fac-{n:03}", "m1", T0, 1.0, 2.0) for n in range(100)]
     readings[50] = msgspec.structs.replace(readings[50], revision=1)
     chunks = chunks_of(ReadingBlock.of(readings))

@@ -16,9 +16,9 @@ import msgspec
 import psycopg
 
 from adapters.postgres.read_model.log_copy import ProjectedLog, Shard
-from adapters.postgres.read_model.rebuild.generation_table import NewGeneration
-from adapters.postgres.read_model.rebuild.lock import share_part
-from adapters.postgres.read_model.rebuild.progress import advanced
+from adapters.postgres.read_model.rebuild.generation_table import GenerationTable
+from adapters.postgres.read_model.rebuild.lock import share_parts_lock
+from adapters.postgres.read_model.rebuild.progress import advance
 from adapters.postgres.read_model.row_table import RowUnreadable
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from projections.engine.memory_rows import FoldFailed
@@ -28,36 +28,36 @@ from projections.engine.rebuild_rows import FoldedRows
 Connection = psycopg.Connection[tuple[Any, ...]]
 Progress = Callable[[int], None]
 
-_AT_ONCE = 2_000
+_DECODED_AT_ONCE = 2_000
 """Domain events that are decoded before they are folded: so few that they stay in the processor's cache."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class FoldLimits(msgspec.Struct, frozen=True):
     """What one process holds in memory at most: the rows of a stretch, and those kept from the ones before."""
 
     stretch: int = 1_000_000
     """Domain events; their rows are at most about as many, 1 to 2 GB of the widest."""
     most_rows: int = 500_000
 
-    def shared(self, parts: int) -> Bounds:
-        return Bounds(max(self.stretch // parts, 1), self.most_rows // parts)
+    def shared(self, parts: int) -> FoldLimits:
+        return FoldLimits(max(self.stretch // parts, 1), self.most_rows // parts)
 
 
-class Part(msgspec.Struct, frozen=True):
+class FoldPart(msgspec.Struct, frozen=True):
     """The streams of one process, and how far they are to be folded."""
 
     generation: int
     shard: Shard
     position: int
     up_to: int
-    bounds: Bounds = Bounds()
+    bounds: FoldLimits = FoldLimits()
 
 
 def fold_part(
     dsn: str,
     projection: AnyProjection,
-    part: Part,
-    told: Progress,
+    part: FoldPart,
+    report: Progress,
     *,
     stretch_stored: Callable[[], None] = lambda: None,
 ) -> None:
@@ -65,17 +65,17 @@ def fold_part(
     with (
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
-        _no_cycles_collected(),
+        _gc_disabled(),
     ):
-        share_part(writing, projection)
-        generation = NewGeneration(writing, projection, part.generation)
+        share_parts_lock(writing, projection)
+        generation = GenerationTable(writing, projection, part.generation)
         folded: FoldedRows[Any] = FoldedRows(
             projection, position=part.position, fetch=generation.fetch if part.position else None
         )
         position = part.position
         while position < part.up_to:
-            reached = _fold_stretch(reading, folded, generation, part, told)
-            told(reached)
+            reached = _fold_stretch(reading, folded, generation, part, report)
+            report(reached)
             _store_stretch(writing, folded, generation, part, was_at=position, now_at=reached)
             stretch_stored()
             folded.begin_stretch(reached, most_rows=part.bounds.most_rows, fetch=generation.fetch)
@@ -83,7 +83,11 @@ def fold_part(
 
 
 def _fold_stretch(
-    reading: Connection, folded: FoldedRows[Any], generation: NewGeneration, part: Part, told: Progress
+    reading: Connection,
+    folded: FoldedRows[Any],
+    generation: GenerationTable,
+    part: FoldPart,
+    report: Progress,
 ) -> int:
     """Fold the next stretch; how far it went. Raises FoldFailed."""
     projection = folded.projection
@@ -97,12 +101,12 @@ def _fold_stretch(
     before = folded.domain_events
     try:
         with closing(copied) as entries:  # an open COPY would keep the session busy
-            while some := list(islice(entries, _AT_ONCE)):
+            while some := list(islice(entries, _DECODED_AT_ONCE)):
                 _prefetch(folded, some)
                 folded.fold(some)
                 generation.take_added(folded)
-                if len(some) == _AT_ONCE:
-                    told(folded.position)
+                if len(some) == _DECODED_AT_ONCE:
+                    report(folded.position)
     except LogEntryUnreadable as error:
         raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
     is_full = folded.domain_events - before == part.bounds.stretch
@@ -120,8 +124,8 @@ def _prefetch(folded: FoldedRows[Any], entries: list[LogEntry]) -> None:
 def _store_stretch(
     writing: Connection,
     folded: FoldedRows[Any],
-    generation: NewGeneration,
-    part: Part,
+    generation: GenerationTable,
+    part: FoldPart,
     *,
     was_at: int,
     now_at: int,
@@ -130,7 +134,7 @@ def _store_stretch(
         generation.build_key()  # not in the transaction: it waits for those of the other parts
     with writing.transaction():
         more = generation.store(folded)
-        advanced(
+        advance(
             writing,
             folded.projection,
             part.generation,
@@ -144,7 +148,7 @@ def _store_stretch(
 
 
 @contextmanager
-def _no_cycles_collected() -> Iterator[None]:
+def _gc_disabled() -> Iterator[None]:
     """Rows hold no reference cycles; looking for them among millions of rows costs more than the fold."""
     was_on = gc.isenabled()
     gc.disable()

@@ -18,7 +18,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _KEYS_AT_ONCE = 10_000
 
 
-class NewGeneration:
+class GenerationTable:
     """The rows that are to become the live ones, as long as they are a table of their own."""
 
     def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:

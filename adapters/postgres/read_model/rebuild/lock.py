@@ -22,32 +22,34 @@ _SHARE = "SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))"
 _POLL_S = 0.02
 
 
-def take_turn(connection: Connection, projection: AnyProjection, *, wait_s: float) -> None:
+def acquire_rebuild_lock(connection: Connection, projection: AnyProjection, *, wait_s: float) -> None:
     """For as long as the session lives. Raises RebuildUnderway where another has it, or works for one that is gone."""
     deadline = time.monotonic() + wait_s
-    _take(connection, _turn(projection), deadline, f"another rebuild of {projection.name} is under way")
-    parts = _parts(projection)
-    _take(
+    _acquire(
+        connection, _rebuild_lock(projection), deadline, f"another rebuild of {projection.name} is under way"
+    )
+    parts = _parts_lock(projection)
+    _acquire(
         connection, parts, deadline, f"processes of an earlier rebuild of {projection.name} are not yet gone"
     )
     connection.execute(_FREE, (parts,))
 
 
-def share_part(connection: Connection, projection: AnyProjection) -> None:
+def share_parts_lock(connection: Connection, projection: AnyProjection) -> None:
     """For as long as the session lives."""
-    connection.execute(_SHARE, (_parts(projection),))
+    connection.execute(_SHARE, (_parts_lock(projection),))
 
 
-def _take(connection: Connection, name: str, deadline: float, otherwise: str) -> None:
+def _acquire(connection: Connection, name: str, deadline: float, otherwise: str) -> None:
     while connection.execute(_TRY, (name,)).fetchone() != (True,):
         if time.monotonic() > deadline:
             raise RebuildUnderway(f"{otherwise}; wait for it")
         time.sleep(_POLL_S)
 
 
-def _turn(projection: AnyProjection) -> str:
+def _rebuild_lock(projection: AnyProjection) -> str:
     return f"rebuild of {projection.name}"
 
 
-def _parts(projection: AnyProjection) -> str:
+def _parts_lock(projection: AnyProjection) -> str:
     return f"parts of the rebuild of {projection.name}"

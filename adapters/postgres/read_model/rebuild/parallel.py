@@ -10,59 +10,59 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
-from adapters.postgres.read_model.rebuild.fold import Part, Progress, fold_part
+from adapters.postgres.read_model.rebuild.fold import FoldPart, Progress, fold_part
 from projections.engine.maintenance import ProjectionsUnavailable
 from projections.engine.projection import AnyProjection
 
 
-def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[Part], told: Progress) -> None:
+def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[FoldPart], report: Progress) -> None:
     """Each part in a process of its own. Raises what one of them raised, or ProjectionsUnavailable if one died."""
     reached: dict[Pipe, int] = {}
     processes: list[BaseProcess] = []
     try:
         for part in parts:
-            pipe, process = _started(dsn, projection, part)
+            pipe, process = _start(dsn, projection, part)
             reached[pipe] = part.position
             processes.append(process)
-        left = set(reached)
-        while left:
-            for ready in wait(list(left)):
+        running = set(reached)
+        while running:
+            for ready in wait(list(running)):
                 assert isinstance(ready, Pipe)  # noqa: S101 - for the type checker
-                said = _said_by(ready)
-                if said is None:
-                    left.discard(ready)
+                message = _receive(ready)
+                if message is None:
+                    running.discard(ready)
                 else:
-                    reached[ready] = said
-                    told(min(reached.values()))
+                    reached[ready] = message
+                    report(min(reached.values()))
     finally:
         for process in processes:
             process.kill()
             process.join()
 
 
-def _started(dsn: str, projection: AnyProjection, part: Part) -> tuple[Pipe, BaseProcess]:
+def _start(dsn: str, projection: AnyProjection, part: FoldPart) -> tuple[Pipe, BaseProcess]:
     spawning = multiprocessing.get_context("spawn")  # a fork would share this process's sockets
-    ours, theirs = spawning.Pipe(duplex=False)
-    process = spawning.Process(target=_run_part, args=(dsn, projection, part, theirs), daemon=True)
+    receiving, sending = spawning.Pipe(duplex=False)
+    process = spawning.Process(target=_run_part, args=(dsn, projection, part, sending), daemon=True)
     process.start()
-    theirs.close()
-    return ours, process
+    sending.close()
+    return receiving, process
 
 
-def _said_by(pipe: Pipe) -> int | None:
+def _receive(pipe: Pipe) -> int | None:
     """A position, or None at the end."""
     try:
-        said = pipe.recv()
+        message = pipe.recv()
     except EOFError as error:
         raise ProjectionsUnavailable(
             "a process of the rebuild died; start the rebuild again, it goes on from there"
         ) from error
-    if isinstance(said, BaseException):
-        raise said
-    return None if said is None else int(said)
+    if isinstance(message, BaseException):
+        raise message
+    return None if message is None else int(message)
 
 
-def _run_part(dsn: str, projection: AnyProjection, part: Part, pipe: Pipe) -> None:
+def _run_part(dsn: str, projection: AnyProjection, part: FoldPart, pipe: Pipe) -> None:
     """A parent that died closes the pipe: what this process says next ends it, before it stores anything more."""
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
@@ -71,10 +71,10 @@ def _run_part(dsn: str, projection: AnyProjection, part: Part, pipe: Pipe) -> No
         except (BrokenPipeError, KeyboardInterrupt):
             raise
         except Exception as error:  # noqa: BLE001 - raised in the parent, which says it
-            pipe.send(_portable(error))
+            pipe.send(_picklable(error))
 
 
-def _portable(error: Exception) -> Exception:
+def _picklable(error: Exception) -> Exception:
     """As it is if it survives the way to the parent, else what it says."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this very line

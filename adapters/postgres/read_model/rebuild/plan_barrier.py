@@ -26,14 +26,14 @@ WHERE locktype = 'relation' AND granted AND relation = %s::regclass AND pid IS D
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
 
 
-def wait_for_older_readers(connection: Connection, table: str, *, timeout_s: float) -> None:
+def wait_for_stale_plans(connection: Connection, table: str, *, timeout_s: float) -> None:
     """Until every transaction that holds a lock on `table` now has ended. Raises ReadersLinger."""
     deadline, pause_s = time.monotonic() + timeout_s, _FIRST_PAUSE_S
     holders = _holders(connection, table)
-    older = set(holders)
-    while older:
+    stale = set(holders)
+    while stale:
         if time.monotonic() > deadline:
-            pids = ", ".join(sorted({str(holders[transaction]) for transaction in older}))
+            pids = ", ".join(sorted({str(holders[transaction]) for transaction in stale}))
             raise ReadersLinger(
                 f"after {timeout_s:g} s transactions begun before the new rows of {table} were attached still read it "
                 f"(server processes {pids}); end them, and rebuild again: it goes on from there"
@@ -41,7 +41,7 @@ def wait_for_older_readers(connection: Connection, table: str, *, timeout_s: flo
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         holders = _holders(connection, table)
-        older &= holders.keys()
+        stale &= holders.keys()
 
 
 def _holders(connection: Connection, table: str) -> dict[str, int]:

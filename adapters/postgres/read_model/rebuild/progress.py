@@ -54,18 +54,20 @@ class RebuildProgress(msgspec.Struct, frozen=True):
     rows: int = 0
 
 
-class Overtaken(Exception):
+class RebuildOvertaken(Exception):
     """A process of an earlier rebuild, not yet gone, wrote the same rows first."""
 
 
-def fold_mark(projection: AnyProjection) -> str:
+def fold_fingerprint(projection: AnyProjection) -> str:
     """Another one, other rows: of the version, the shape of the rows, and the kinds of domain events left out."""
     shape = msgspec.json.encode(msgspec.json.schema(projection.row_type), order="deterministic")
     ignored = "\n".join(ignored_topics(projection)).encode()
     return sha256(b"%d\n%s\n%s" % (projection.version, shape, ignored)).hexdigest()
 
 
-def found(connection: Connection, projection: AnyProjection, live: LivePosition) -> RebuildProgress | None:
+def find_rebuild(
+    connection: Connection, projection: AnyProjection, live: LivePosition
+) -> RebuildProgress | None:
     """The rebuild that was begun, if this release can go on with it."""
     row = connection.execute(_FIND, (projection.name,)).fetchone()
     if row is None:
@@ -73,11 +75,11 @@ def found(connection: Connection, projection: AnyProjection, live: LivePosition)
     progress = RebuildProgress(*row)
     table = f"gridproof.rm_{layout_of(projection).stem}_g{progress.generation}"
     is_there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)
-    as_begun = (progress.version, progress.fold) == (projection.version, fold_mark(projection))
+    as_begun = (progress.version, progress.fold) == (projection.version, fold_fingerprint(projection))
     return progress if is_there and as_begun and progress.generation > live.generation else None
 
 
-def begun(
+def begin_rebuild(
     connection: Connection,
     projection: AnyProjection,
     live: LivePosition,
@@ -90,7 +92,7 @@ def begun(
     progress = RebuildProgress(
         generation=live.generation + 1,
         version=projection.version,
-        fold=fold_mark(projection),
+        fold=fold_fingerprint(projection),
         attached=False,
         up_to=up_to,
         positions=[0] * parts,
@@ -114,7 +116,7 @@ def begun(
     return progress
 
 
-def advanced(
+def advance(
     connection: Connection,
     projection: AnyProjection,
     generation: int,
@@ -136,10 +138,10 @@ def advanced(
         "rows": rows,
     }
     if connection.execute(_ADVANCE, parameters).rowcount != 1:
-        raise Overtaken(f"another process rebuilds {projection.name} too; start the rebuild again")
+        raise RebuildOvertaken(f"another process rebuilds {projection.name} too; start the rebuild again")
 
 
-def attached(connection: Connection, projection: AnyProjection, generation: int) -> None:
+def attach(connection: Connection, projection: AnyProjection, generation: int) -> None:
     """Build the keys and make the rows a part of the read model's table, not yet the live one."""
     with connection.transaction():
         connection.execute("SET LOCAL maintenance_work_mem = '256MB'")  # keys are sorted in memory
@@ -152,22 +154,22 @@ def attached(connection: Connection, projection: AnyProjection, generation: int)
         connection.execute(_ATTACHED, (projection.name,))
 
 
-def reached(connection: Connection, projection: AnyProjection) -> int:
+def attached_position(connection: Connection, projection: AnyProjection) -> int:
     """How far the rows are, once they are attached."""
     row = connection.execute(_REACHED, (projection.name,)).fetchone()
     if row is None:
-        raise Overtaken(f"another process rebuilds {projection.name} too; start the rebuild again")
+        raise RebuildOvertaken(f"another process rebuilds {projection.name} too; start the rebuild again")
     return int(row[0])
 
 
-def spoilt(connection: Connection, projection: AnyProjection) -> None:
+def invalidate(connection: Connection, projection: AnyProjection) -> None:
     """No release goes on with it: what folds the log next may make other rows of what came before."""
     connection.execute(_SPOILT, (projection.name,))
 
 
-def ended(connection: Connection, projection: AnyProjection) -> tuple[int, int]:
+def end_rebuild(connection: Connection, projection: AnyProjection) -> tuple[int, int]:
     """In the transaction of the swap: (domain events folded, rows loaded)."""
     row = connection.execute(_END, (projection.name,)).fetchone()
     if row is None:
-        raise Overtaken(f"another process rebuilds {projection.name} too; start the rebuild again")
+        raise RebuildOvertaken(f"another process rebuilds {projection.name} too; start the rebuild again")
     return int(row[0]), int(row[1])

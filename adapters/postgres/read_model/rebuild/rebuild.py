@@ -15,16 +15,16 @@ import msgspec
 import psycopg
 import structlog
 
-from adapters.postgres.read_model.log_batches import Batch, LogBatches, folded
+from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch
 from adapters.postgres.read_model.log_copy import Shard, log_head
 from adapters.postgres.read_model.positions import live_position, locked_position, swap
 from adapters.postgres.read_model.rebuild import progress as rebuild_progress
-from adapters.postgres.read_model.rebuild.fold import Bounds, Part, fold_part
-from adapters.postgres.read_model.rebuild.lock import take_turn
+from adapters.postgres.read_model.rebuild.fold import FoldLimits, FoldPart, fold_part
+from adapters.postgres.read_model.rebuild.lock import acquire_rebuild_lock
 from adapters.postgres.read_model.rebuild.parallel import fold_parts
-from adapters.postgres.read_model.rebuild.plan_barrier import wait_for_older_readers
-from adapters.postgres.read_model.rebuild.progress import Overtaken, RebuildProgress
-from adapters.postgres.read_model.rebuild.verify import verified
+from adapters.postgres.read_model.rebuild.plan_barrier import wait_for_stale_plans
+from adapters.postgres.read_model.rebuild.progress import RebuildOvertaken, RebuildProgress
+from adapters.postgres.read_model.rebuild.verify import verify_rows
 from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable, layout_of
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import LogEntryUnreadable
@@ -45,7 +45,7 @@ Reached = Callable[[str], None]
 """Told of what is done: `begun`, `stretch`, `attached`, `awaited`, `batch`, `swapped`."""
 
 _BATCH = 5_000
-_FEW = 200
+_FINAL_BATCH = 200
 """So few domain events are folded while the live runner waits."""
 _DROP_ATTEMPTS, _DROP_PAUSE_S = 20, 0.1
 
@@ -58,7 +58,7 @@ class PostgresProjectionMaintenance:
         dsn: str,
         clock: Clock,
         *,
-        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+        bounds: FoldLimits = FoldLimits(),  # noqa: B008 - frozen
         readers_wait_s: float = 60.0,
         turn_wait_s: float = 5.0,
         reached: Reached = lambda _: None,
@@ -67,7 +67,7 @@ class PostgresProjectionMaintenance:
         self._clock = clock
         self._bounds = bounds
         self._readers_wait_s = readers_wait_s
-        self._turn_wait_s = turn_wait_s
+        self._lock_wait_s = turn_wait_s
         self._reached = reached
 
     def rebuild(
@@ -85,19 +85,21 @@ class PostgresProjectionMaintenance:
             with psycopg.connect(
                 self._dsn, autocommit=True, connect_timeout=10, application_name=f"rebuild {projection.name}"
             ) as connection:
-                take_turn(connection, projection, wait_s=self._turn_wait_s)
+                acquire_rebuild_lock(connection, projection, wait_s=self._lock_wait_s)
                 # The live rows of an older release may be in a table of another name, where they would not be spared.
                 if live_position(connection, projection, at=self._clock.now()).version == projection.version:
                     _drop_old_generations(connection, projection)
                 try:
-                    report = self._rebuilt(connection, projection, workers, progress)
+                    report = self._rebuild(connection, projection, workers, progress)
                 except FoldFailed:
-                    rebuild_progress.spoilt(connection, projection)
-                    _discarded(connection, projection)  # where readers never pause, the next rebuild does it
+                    rebuild_progress.invalidate(connection, projection)
+                    _try_discard(
+                        connection, projection
+                    )  # where readers never pause, the next rebuild does it
                     raise
                 _drop_old_generations(connection, projection)
                 return report
-        except (psycopg.OperationalError, psycopg.InterfaceError, RowsUnavailable, Overtaken) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError, RowsUnavailable, RebuildOvertaken) as error:
             raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
 
     def verify(self, projection: AnyProjection, *, progress: Progress | None = None) -> VerifyReport:
@@ -106,33 +108,33 @@ class PostgresProjectionMaintenance:
         Raises FoldFailed or ProjectionsUnavailable.
         """
         try:
-            return verified(self._dsn, projection, at=self._clock.now(), progress=progress)
+            return verify_rows(self._dsn, projection, at=self._clock.now(), progress=progress)
         except LogEntryUnreadable as error:
             raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, RowUnreadable) as error:
             raise ProjectionsUnavailable(f"the read models cannot be reached: {error}") from error
 
-    def _rebuilt(
+    def _rebuild(
         self, connection: Connection, projection: AnyProjection, workers: int, progress: Progress | None
     ) -> RebuildReport:
         began = time.perf_counter()
         live = live_position(connection, projection, at=self._clock.now())
-        goal = rebuild_progress.found(connection, projection, live)
+        goal = rebuild_progress.find_rebuild(connection, projection, live)
         if goal is None:
             _discard(connection, projection)
             head = log_head(connection)
-            goal = rebuild_progress.begun(
+            goal = rebuild_progress.begin_rebuild(
                 connection, projection, live, up_to=head, parts=workers, at=self._clock.now()
             )
             self._reached("begun")
         if not goal.attached:
             self._fold(projection, goal, progress)
-            rebuild_progress.attached(connection, projection, goal.generation)
+            rebuild_progress.attach(connection, projection, goal.generation)
             self._reached("attached")
         table = f"gridproof.rm_{layout_of(projection).stem}"
-        wait_for_older_readers(connection, table, timeout_s=self._readers_wait_s)
+        wait_for_stale_plans(connection, table, timeout_s=self._readers_wait_s)
         self._reached("awaited")
-        report = self._swapped(connection, projection, goal)
+        report = self._swap(connection, projection, goal)
         self._reached("swapped")
         return msgspec.structs.replace(report, seconds=round(time.perf_counter() - began, 3))
 
@@ -140,7 +142,7 @@ class PostgresProjectionMaintenance:
         """The log up to where it was when the rebuild was begun, in the new rows; with as many processes as then."""
         count = len(goal.positions)
         parts = [
-            Part(
+            FoldPart(
                 goal.generation,
                 Shard(number, count),
                 position=position,
@@ -151,47 +153,49 @@ class PostgresProjectionMaintenance:
             if position < goal.up_to
         ]
 
-        def told(position: int) -> None:
+        def report_progress(position: int) -> None:
             if progress is not None:
                 progress(position, goal.up_to)
 
         if count > 1:
-            fold_parts(self._dsn, projection, parts, told)
+            fold_parts(self._dsn, projection, parts, report_progress)
             return
         for part in parts:
-            fold_part(self._dsn, projection, part, told, stretch_stored=lambda: self._reached("stretch"))
+            fold_part(
+                self._dsn, projection, part, report_progress, stretch_stored=lambda: self._reached("stretch")
+            )
 
-    def _swapped(
+    def _swap(
         self, connection: Connection, projection: AnyProjection, goal: RebuildProgress
     ) -> RebuildReport:
         """Catch up, beside the live runner and at last while it waits; then the rows are the live ones."""
-        following = _Following(connection, projection, goal.generation)
-        while (batch := following.next_batch()) is not None:
+        catch_up = _CatchUp(connection, projection, goal.generation)
+        while (batch := catch_up.next_batch()) is not None:
             with connection.transaction():
-                following.fold(batch)
+                catch_up.fold(batch)
             self._reached("batch")
-            if not batch.is_full and len(batch.entries) < _FEW:
+            if not batch.is_full and len(batch.entries) < _FINAL_BATCH:
                 break
         with connection.transaction():
             live = locked_position(connection, projection)
-            while (batch := following.next_batch()) is not None:
-                following.fold(batch)
-                if not batch.is_full and following.position >= live.position:
+            while (batch := catch_up.next_batch()) is not None:
+                catch_up.fold(batch)
+                if not batch.is_full and catch_up.position >= live.position:
                     break
             swap_began = time.perf_counter()
-            swap(connection, projection, goal.generation, following.position, at=self._clock.now())
-            domain_events, rows = rebuild_progress.ended(connection, projection)
+            swap(connection, projection, goal.generation, catch_up.position, at=self._clock.now())
+            domain_events, rows = rebuild_progress.end_rebuild(connection, projection)
         swap_ms = round((time.perf_counter() - swap_began) * 1000, 2)
         return RebuildReport(
             name=projection.name,
-            position=following.position,
+            position=catch_up.position,
             domain_events=domain_events,
             rows=rows,
             swap_ms=swap_ms,
         )
 
 
-class _Following:
+class _CatchUp:
     """The new rows, attached and not yet live, following the log."""
 
     def __init__(self, connection: Connection, projection: AnyProjection, generation: int) -> None:
@@ -200,7 +204,7 @@ class _Following:
         self._generation = generation
         self._batches = LogBatches(projection)
         self._table: RowTable[Any] = RowTable(connection, projection, generation)
-        self.position = rebuild_progress.reached(connection, projection)
+        self.position = rebuild_progress.attached_position(connection, projection)
 
     def next_batch(self) -> Batch | None:
         """Raises FoldFailed where nothing readable comes before what cannot be read."""
@@ -212,8 +216,8 @@ class _Following:
 
     def fold(self, batch: Batch) -> None:
         """In the caller's transaction."""
-        folded(self._projection, self._table, batch.entries).write()
-        rebuild_progress.advanced(
+        fold_batch(self._projection, self._table, batch.entries).write()
+        rebuild_progress.advance(
             self._connection,
             self._projection,
             self._generation,
@@ -226,23 +230,23 @@ class _Following:
 
 def _drop_old_generations(connection: Connection, projection: AnyProjection) -> None:
     """Where readers never pause, the next rebuild drops them."""
-    if not _done_between_reads(connection, "SELECT gridproof.drop_old_generations(%s, %s)", projection):
+    if not _run_between_reads(connection, "SELECT gridproof.drop_old_generations(%s, %s)", projection):
         _log.warning("old rows are still read; the next rebuild drops them", projection=projection.name)
 
 
 def _discard(connection: Connection, projection: AnyProjection) -> None:
     """Forget a rebuild that was begun and cannot be gone on with. Raises ReadersLinger."""
-    if not _discarded(connection, projection):
+    if not _try_discard(connection, projection):
         raise ReadersLinger(
             f"the rows of an earlier rebuild of {projection.name} are still locked; rebuild again later"
         )
 
 
-def _discarded(connection: Connection, projection: AnyProjection) -> bool:
-    return _done_between_reads(connection, "SELECT gridproof.discard_rebuild(%s, %s)", projection)
+def _try_discard(connection: Connection, projection: AnyProjection) -> bool:
+    return _run_between_reads(connection, "SELECT gridproof.discard_rebuild(%s, %s)", projection)
 
 
-def _done_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:
+def _run_between_reads(connection: Connection, statement: LiteralString, projection: AnyProjection) -> bool:
     """Dropping a partition locks out readers: no reader waits longer than the lock time-out. False: it never got in."""
     for _ in range(_DROP_ATTEMPTS):
         try:

@@ -16,10 +16,12 @@ from projections.engine.maintenance import Progress, VerifyReport, compared
 from projections.engine.memory_rows import MemoryRows, fold_entry
 from projections.engine.projection import AnyProjection
 
-_TELL_EVERY = 10_000
+_REPORT_EVERY = 10_000
 
 
-def verified(dsn: str, projection: AnyProjection, *, at: datetime, progress: Progress | None) -> VerifyReport:
+def verify_rows(
+    dsn: str, projection: AnyProjection, *, at: datetime, progress: Progress | None
+) -> VerifyReport:
     """Raises FoldFailed, LogEntryUnreadable, RowUnreadable or an error of psycopg."""
     live, stored = _snapshot(dsn, projection, at)
     fresh: MemoryRows[Any] = MemoryRows(projection)
@@ -29,7 +31,7 @@ def verified(dsn: str, projection: AnyProjection, *, at: datetime, progress: Pro
     ):
         for number, entry in enumerate(entries):
             fold_entry(projection, entry, fresh)
-            if number % _TELL_EVERY == 0 and progress is not None:
+            if number % _REPORT_EVERY == 0 and progress is not None:
                 progress(entry.position, live.position)
     if progress is not None:
         progress(live.position, live.position)

@@ -32,7 +32,7 @@ class StoredReadings(msgspec.Struct, frozen=True, eq=False):
     """What is stored and does not count."""
 
 
-class Part(NamedTuple):
+class DecodedRows(NamedTuple):
     owners: list[int]
     names: list[list[str]]
     """Of each row, the meters of its readings: once, or over and over again."""
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     """ts_us, kw, kwh_total, seq, trust, revision, incomplete, extra."""
 
 
-def plain(rows: Sequence[Any]) -> Part:
+def decode_plain(rows: Sequence[Any]) -> DecodedRows:
     names = [row[1].split(SEPARATOR) for row in rows]
     width = np.array([len(some) for some in names], dtype=np.int64)
     chunks = np.array([len(row[2]) for row in rows], dtype=np.int64) // (
@@ -51,18 +51,18 @@ def plain(rows: Sequence[Any]) -> Part:
     counts = chunks * width
     at = _elements_at(np.repeat(width, chunks))
     readings = int(counts.sum())
-    return Part(
+    return DecodedRows(
         [row[0] for row in rows],
         names,
         counts,
         [
-            *(_values([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
-            *usual(readings),
+            *(_elements([row[n] for row in rows], kind, at) for n, kind in enumerate(_EIGHTS, start=2)),
+            *default_columns(readings),
         ],
     )  # fmt: skip
 
 
-def usual(count: int) -> list[NDArray[Any]]:
+def default_columns(count: int) -> list[NDArray[Any]]:
     """trust, revision, incomplete, extra of readings with nothing odd about them."""
     return [
         np.full(count, MOST_TRUSTED),
@@ -78,7 +78,7 @@ def _elements_at(sizes: IntArray) -> IntArray:
     return _HEADER_WORDS * (chunk + 1) + _ELEMENT_WORDS * np.arange(len(chunk)) + _LENGTH_WORDS
 
 
-def _values(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
+def _elements(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
     """The elements of 8 bytes that begin `at`."""
     words = np.frombuffer(b"".join(sent), dtype=np.uint32)
     values = np.empty((len(at), 2), dtype=np.uint32)
@@ -86,7 +86,7 @@ def _values(sent: Sequence[bytes], kind: str, at: IntArray) -> NDArray[Any]:
     return values.view(kind).ravel().astype(np.dtype(kind).newbyteorder("="))
 
 
-def whole(rows: Sequence[Any]) -> Part:
+def decode_full(rows: Sequence[Any]) -> DecodedRows:
     kinds = (*_EIGHTS, ">i2", ">i4", ">i4")
     columns = [received([row[n] for row in rows], kind) for n, kind in enumerate(kinds, start=2)]
     columns[4:6] = [column.astype(np.int64) for column in columns[4:6]]
@@ -94,27 +94,27 @@ def whole(rows: Sequence[Any]) -> Part:
     extra = np.array([text for row in rows for text in row[9]], dtype=np.object_)
     names = [row[1].split(SEPARATOR) for row in rows]
     counts = np.array([len(some) for some in names], dtype=np.int64)
-    return Part([row[0] for row in rows], names, counts, [*columns, extra])
+    return DecodedRows([row[0] for row in rows], names, counts, [*columns, extra])
 
 
-def merged(parts: Sequence[Part]) -> StoredReadings:
+def merge(parts: Sequence[DecodedRows]) -> StoredReadings:
     """The meters are numbered in their order, so that nothing made of them depends on how rows came."""
     rows = [row for part in parts for row in zip(part.owners, part.names, part.counts.tolist(), strict=True)]
-    said: dict[int, set[str]] = {}
+    meter_ids: dict[int, set[str]] = {}
     for owner, names, _ in rows:
-        said.setdefault(owner, set()).update(names)
-    meters = [(owner, name) for owner in sorted(said) for name in sorted(said[owner])]
-    number: dict[int, dict[str, int]] = {owner: {} for owner in said}
+        meter_ids.setdefault(owner, set()).update(names)
+    meters = [(owner, name) for owner in sorted(meter_ids) for name in sorted(meter_ids[owner])]
+    number: dict[int, dict[str, int]] = {owner: {} for owner in meter_ids}
     for place, (owner, name) in enumerate(meters):
         number[owner][name] = place
     meter = [np.empty(0, dtype=np.int64)]
     for owner, names, count in rows:
-        known = number[owner]
-        mine = np.array([known[name] for name in names], dtype=np.int64)
-        meter.append(np.tile(mine, count // len(names)))
+        places = number[owner]
+        meters_of_row = np.array([places[name] for name in names], dtype=np.int64)
+        meter.append(np.tile(meters_of_row, count // len(names)))
     columns = [np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True)]
     everything = ReadingColumns(np.concatenate(meter), *columns)
-    kept = standing(everything)
+    counted = standing(everything)
     others = np.ones(len(everything), dtype=np.bool_)
-    others[kept] = False
-    return StoredReadings(meters, everything.chosen(kept), everything.chosen(others))
+    others[counted] = False
+    return StoredReadings(meters, everything.chosen(counted), everything.chosen(others))

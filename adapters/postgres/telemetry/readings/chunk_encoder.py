@@ -47,7 +47,7 @@ _FIELDS = Struct("!hiq")
 _LENGTH = Struct("!i")
 _HEADER_BYTES = LENGTH_BYTES + ARRAY_HEADER_BYTES
 _ALL_PLAIN = NULL * 4
-_FEW = 8
+_MIN_GROUP = 8
 """So many chunks are made sooner one by one."""
 
 
@@ -82,10 +82,10 @@ def chunks_of(block: ReadingBlock) -> Chunks:
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
     ends = np.append(starts[1:], len(block))
     facility_ids = list(number)
-    mine = [facility_ids[n] for n in facility[starts].tolist()]
+    own = [facility_ids[n] for n in facility[starts].tolist()]
     quarter_s = minute[starts] * MINUTE_S // INTERVAL_S * INTERVAL_S
-    rows = _Written(block, order, meter_ids, ts_us).rows(mine, quarter_s, starts, ends)
-    return Chunks(rows, mine, quarter_s, ts_us[starts] // _US)
+    rows = _Encoder(block, order, meter_ids, ts_us).rows(own, quarter_s, starts, ends)
+    return Chunks(rows, own, quarter_s, ts_us[starts] // _US)
 
 
 def _order(block: ReadingBlock, facility: IntArray, *, is_each_once: bool) -> IntArray | None:
@@ -101,7 +101,7 @@ def copy_chunks(conn: psycopg.Connection[Any], batches: Sequence[Chunks]) -> Non
         copy.write(b"".join([COPY_SIGNATURE, *(chunks.rows for chunks in batches), COPY_TRAILER]))
 
 
-class _Written:
+class _Encoder:
     """Readings in the order of their chunks, each column as elements one after the other."""
 
     def __init__(
@@ -131,13 +131,13 @@ class _Written:
         odd = np.logical_or.reduceat(self._are_odd, starts)
         parts: list[bytes] = []
         for which in _alike(counts, widths, np.fromiter(map(len, facilities), np.int64), odd):
-            mine = [facilities[n] for n in which.tolist()]
-            places = zip(mine, *(values[which].tolist() for values in (quarter_s, starts, ends)), strict=True)
-            if odd[which[0]] or len(which) < _FEW:
+            own = [facilities[n] for n in which.tolist()]
+            places = zip(own, *(values[which].tolist() for values in (quarter_s, starts, ends)), strict=True)
+            if odd[which[0]] or len(which) < _MIN_GROUP:
                 parts += [part for place in places for part in self._row(*place)]
             else:
                 first = b"".join(self._row(*next(places)))
-                parts.append(self._like(first, mine, quarter_s[which], starts[which], ends[which]))
+                parts.append(self._rows_like(first, own, quarter_s[which], starts[which], ends[which]))
         return b"".join(parts)
 
     def _row(self, facility: bytes, quarter_s: int, start: int, end: int) -> list[bytes]:
@@ -159,7 +159,7 @@ class _Written:
             parts += _rare_fields(self._rare, start, end)
         return parts
 
-    def _like(
+    def _rows_like(
         self, first: bytes, facilities: list[bytes], quarter_s: IntArray, starts: IntArray, ends: IntArray
     ) -> bytes:
         """Chunks of the shape of `first`, the row of the first of them: what differs is put in its place."""
@@ -174,7 +174,7 @@ class _Written:
         pieces += [(elements, EIGHT_BYTE_ELEMENT * starts, width) for _, elements in self._eights]
         for source, places, width in pieces:
             at += _HEADER_BYTES
-            rows[:, at : at + width] = _cut(source, places, width)
+            rows[:, at : at + width] = _slices(source, places, width)
             at += width
         return rows.tobytes()
 
@@ -207,12 +207,12 @@ def _alike(*shapes: NDArray[Any]) -> list[IntArray]:
     return np.split(order, np.flatnonzero(changes) + 1)
 
 
-def _cut(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
+def _slices(source: bytes, places: IntArray, width: int) -> NDArray[np.uint8]:
     """What is there at each of the places, a row each."""
-    found = np.frombuffer(source, np.uint8)
+    octets = np.frombuffer(source, np.uint8)
     if (np.diff(places) == width).all():
-        return found[places[0] : places[-1] + width].reshape(-1, width)
-    cut: NDArray[np.uint8] = sliding_window_view(found, width)[places]
+        return octets[places[0] : places[-1] + width].reshape(-1, width)
+    cut: NDArray[np.uint8] = sliding_window_view(octets, width)[places]
     return cut
 
 

@@ -16,12 +16,12 @@ import psycopg
 from numpy.typing import NDArray
 
 from adapters.postgres.telemetry.readings.chunk_decoder import (
-    Part,
+    DecodedRows,
     StoredReadings,
-    merged,
-    plain,
-    usual,
-    whole,
+    decode_full,
+    decode_plain,
+    default_columns,
+    merge,
 )
 from adapters.postgres.telemetry.readings.recent import recent_readings
 from adapters.postgres.wire_format.array_parameters import integers, moments, texts
@@ -65,7 +65,7 @@ WHERE is_odd GROUP BY t.owner
 _COUNTS = f"SELECT t.owner, sum(cardinality(c.ts)) {_SPANS} GROUP BY t.owner"
 
 
-class Span(NamedTuple):
+class ChunkRange(NamedTuple):
     """Chunks of one quarter-hour of a facility that begin in a time. Spans with one `owner` are read as one."""
 
     owner: int
@@ -75,40 +75,40 @@ class Span(NamedTuple):
     high: datetime
 
 
-def spans_between(owner: int, facility_id: str, starts_from: datetime, ends_at: datetime) -> list[Span]:
+def chunk_ranges(owner: int, facility_id: str, starts_from: datetime, ends_at: datetime) -> list[ChunkRange]:
     """Of a facility's chunks that hold readings in a time; they may hold others of the same minutes."""
     first = interval_start(starts_from)
     number = -(-(ends_at - first) // INTERVAL)
     low = starts_from.astimezone(UTC).replace(second=0, microsecond=0)
-    return [Span(owner, facility_id, first + INTERVAL * n, low, ends_at) for n in range(number)]
+    return [ChunkRange(owner, facility_id, first + INTERVAL * n, low, ends_at) for n in range(number)]
 
 
 def readings_in(
-    conn: Connection, spans: Sequence[Span], recent: ReadingBlock | None = None
+    conn: Connection, ranges: Sequence[ChunkRange], recent: ReadingBlock | None = None
 ) -> StoredReadings:
     """Of spans in any order. `recent`: what waits of their facilities, where it was asked for before."""
     # First: what is filed meanwhile is found twice, and counts once.
     if recent is None:
-        recent = recent_readings(conn, {span.facility_id for span in spans})
-    rows = _asked(conn, _PLAIN, spans)
+        recent = recent_readings(conn, {range_.facility_id for range_ in ranges})
+    rows = _query(conn, _PLAIN, ranges)
     rare = {row[0] for row in rows if row[-1]}
-    parts = [plain([row for row in rows if row[2] is not None])]
+    parts = [decode_plain([row for row in rows if row[2] is not None])]
     if len(recent):
-        parts.append(_waiting(recent, spans))
+        parts.append(_buffered(recent, ranges))
     if rare:
-        parts.append(whole(_asked(conn, _WHOLE, [span for span in spans if span.owner in rare])))
-    return merged(parts)
+        parts.append(decode_full(_query(conn, _WHOLE, [range_ for range_ in ranges if range_.owner in rare])))
+    return merge(parts)
 
 
-def counts_in(conn: Connection, spans: Sequence[Span]) -> dict[int, int]:
+def counts_in(conn: Connection, ranges: Sequence[ChunkRange]) -> dict[int, int]:
     """By owner, how many readings its chunks hold, such as do not count included; none: no owner."""
-    return {owner: int(count) for owner, count in _asked(conn, _COUNTS, spans)}
+    return {owner: int(count) for owner, count in _query(conn, _COUNTS, ranges)}
 
 
-def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:
-    if not spans:
+def _query(conn: Connection, query: str, ranges: Sequence[ChunkRange]) -> list[Any]:
+    if not ranges:
         return []
-    owners, facilities, quarters, lows, highs = zip(*spans, strict=True)
+    owners, facilities, quarters, lows, highs = zip(*ranges, strict=True)
     params = {
         "owners": integers(np.array(owners)),
         "facilities": texts(facilities),
@@ -121,13 +121,13 @@ def _asked(conn: Connection, query: str, spans: Sequence[Span]) -> list[Any]:
         return cursor.execute(query.encode(), {**params, **bounds}).fetchall()
 
 
-def _waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
+def _buffered(block: ReadingBlock, ranges: Sequence[ChunkRange]) -> DecodedRows:
     """What waits in spans; of a facility that none of them is about, nothing."""
     whose = block.facility_of_each()
     number = {facility_id: n for n, facility_id in enumerate(dict.fromkeys(whose))}
-    spans = [span for span in spans if span.facility_id in number]
-    if not spans:
-        return Part([], [], np.empty(0, dtype=np.int64), [column[:0] for column in _columns(block)])
+    ranges = [range_ for range_ in ranges if range_.facility_id in number]
+    if not ranges:
+        return DecodedRows([], [], np.empty(0, dtype=np.int64), [column[:0] for column in _columns(block)])
     # One order of facility and time, so that a span is a range however much its facility said.
     first_us = int(block.ts_us.min())
     width = int(block.ts_us.max()) - first_us + 1
@@ -136,12 +136,12 @@ def _waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
     begins, ends = (
         np.searchsorted(
             key[order],
-            np.array([number[span.facility_id] for span in spans], dtype=np.int64) * (width + 1)
+            np.array([number[range_.facility_id] for range_ in ranges], dtype=np.int64) * (width + 1)
             + np.clip(microseconds(bounds) - first_us, 0, width),
         )
         for bounds in (
-            [max(span.low, span.quarter) for span in spans],
-            [min(span.high, span.quarter + INTERVAL) for span in spans],
+            [max(range_.low, range_.quarter) for range_ in ranges],
+            [min(range_.high, range_.quarter + INTERVAL) for range_ in ranges],
         )
     )
     counts = np.maximum(ends - begins, 0)
@@ -149,8 +149,8 @@ def _waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
     meters = block.meter_of_each()
     some = np.flatnonzero(counts).tolist()
     names = [[meters[n] for n in order[begins[one] : ends[one]].tolist()] for one in some]
-    return Part(
-        [spans[one].owner for one in some],
+    return DecodedRows(
+        [ranges[one].owner for one in some],
         names,
         counts[some],
         [column[place] for column in _columns(block)],
@@ -158,4 +158,4 @@ def _waiting(block: ReadingBlock, spans: Sequence[Span]) -> Part:
 
 
 def _columns(block: ReadingBlock) -> list[NDArray[Any]]:
-    return [block.ts_us - _EPOCH_US, block.kw, block.kwh_total, block.seq, *usual(len(block))]
+    return [block.ts_us - _EPOCH_US, block.kw, block.kwh_total, block.seq, *default_columns(len(block))]

@@ -11,7 +11,7 @@ import psycopg
 
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
 from adapters.postgres.telemetry.readings.chunk_encoder import chunks_of, copy_chunks
-from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in
+from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, readings_in
 from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH
 from domain.telemetry.intervals import INTERVAL, interval_start
 from domain.telemetry.meter_reading import TRUST, MeterReading, precedence
@@ -26,22 +26,22 @@ MINUTE = timedelta(seconds=MINUTE_S)
 _DELETE = "DELETE FROM reading_chunks WHERE quarter = %s AND facility_id = %s"
 
 
-def new_to(conn: Connection, readings: Sequence[MeterReading]) -> list[MeterReading]:
+def novel_readings(conn: Connection, readings: Sequence[MeterReading]) -> list[MeterReading]:
     """Those of `readings` that would count beside what is stored, one a meter and moment."""
     # Minute by minute, as chunks are: a backlog that is caught up with would else read each quarter-hour many times.
     minutes = sorted(
         {(r.facility_id, r.ts.astimezone(UTC).replace(second=0, microsecond=0)) for r in readings}
     )
     spans = [
-        Span(n, facility_id, interval_start(start), start, start + MINUTE)
+        ChunkRange(n, facility_id, interval_start(start), start, start + MINUTE)
         for n, (facility_id, start) in enumerate(minutes)
     ]
     stored = {_place(r): r for r in _readings(readings_in(conn, spans), [f for f, _ in minutes])}
     best: dict[tuple[str, str, datetime], MeterReading] = {}
     for reading in readings:
         place = _place(reading)
-        known = best.get(place) or stored.get(place)
-        if known is None or precedence(reading) > precedence(known):
+        previous = best.get(place) or stored.get(place)
+        if previous is None or precedence(reading) > precedence(previous):
             best[place] = reading
     return list(best.values())
 
@@ -53,7 +53,7 @@ def _place(reading: MeterReading) -> tuple[str, str, datetime]:
 def deduplicate(conn: Connection, quarters: Sequence[tuple[str, datetime]]) -> None:
     """Keep of each moment of a meter the word that counts, and no other. The caller holds the partition's lock."""
     spans = [
-        Span(n, facility_id, start, start, start + INTERVAL)
+        ChunkRange(n, facility_id, start, start, start + INTERVAL)
         for n, (facility_id, start) in enumerate(quarters)
     ]
     found = readings_in(conn, spans)

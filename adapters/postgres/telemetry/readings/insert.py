@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import psycopg
 
-from adapters.postgres.telemetry.dirty_intervals import News, note
+from adapters.postgres.telemetry.dirty_intervals import DirtyIntervals, mark_dirty
 from adapters.postgres.telemetry.readings.chunk_encoder import Chunks, chunks_of, copy_chunks
-from adapters.postgres.telemetry.readings.deduplication import new_to
+from adapters.postgres.telemetry.readings.deduplication import novel_readings
 from adapters.postgres.telemetry.readings.recent import (
     RecentRow,
     add_recent,
     are_due,
+    drain,
     is_buffered,
     recent_row,
     record_drained,
-    take,
 )
 from domain.telemetry.facility_rollups import LOOK_AHEAD_S, SETTLED_AFTER
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
@@ -45,140 +45,144 @@ ON CONFLICT (partition) DO UPDATE
         recent_since = CASE WHEN p.recent > 0 THEN p.recent_since ELSE EXCLUDED.recent_since END
 RETURNING p.partition, p.settled_by, p.recent, p.recent_since
 """
-_WAITS = "SELECT FROM telemetry_positions WHERE partition = %s AND recent > 0"
-_CLOCKS_APART = timedelta(seconds=60)
+_HAS_BUFFERED = "SELECT FROM telemetry_positions WHERE partition = %s AND recent > 0"
+_MAX_CLOCK_SKEW = timedelta(seconds=60)
 """By more than this no two workers' clocks differ."""
 
 
-class QuarterNotes:
+class MarkedIntervals:
     """Which quarter-hours this process knows to be noted: before one can be settled, nobody takes its note away.
 
     Not for two threads at once.
     """
 
     def __init__(self) -> None:
-        self._noted: News = {}
+        self._marked: DirtyIntervals = {}
 
-    def missing(self, news: News, at: datetime) -> News:
+    def missing(self, dirty: DirtyIntervals, at: datetime) -> DirtyIntervals:
         """What of `news` has to be noted at `at`."""
-        until = (at + _CLOCKS_APART - SETTLED_AFTER).timestamp()
-        self._noted = {start: known for start, known in self._noted.items() if start > until}
-        found = {start: mine - self._noted.get(start, set()) for start, mine in news.items()}
-        return {start: mine for start, mine in found.items() if mine}
+        until = (at + _MAX_CLOCK_SKEW - SETTLED_AFTER).timestamp()
+        self._marked = {start: facility_ids for start, facility_ids in self._marked.items() if start > until}
+        results = {
+            start: facility_ids - self._marked.get(start, set()) for start, facility_ids in dirty.items()
+        }
+        return {start: facility_ids for start, facility_ids in results.items() if facility_ids}
 
-    def remember(self, noted: News) -> None:
+    def add(self, marked: DirtyIntervals) -> None:
         """Once they are committed."""
-        for start, facility_ids in noted.items():
-            self._noted.setdefault(start, set()).update(facility_ids)
+        for start, facility_ids in marked.items():
+            self._marked.setdefault(start, set()).update(facility_ids)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Another server may know less."""
-        self._noted.clear()
+        self._marked.clear()
 
 
-class Written(NamedTuple):
+class EncodedReadings(NamedTuple):
     """What readings are written as."""
 
     chunks: Chunks | None
     recent: RecentRow | None
 
 
-class Batch(NamedTuple):
+class ReadingBatch(NamedTuple):
     """What comes of one partition of the telemetry log."""
 
     partition: int
     stream_seq: int
     """The position that it reaches."""
     readings: ReadingBlock
-    written: Written | None
+    encoded: EncodedReadings | None
     """None: they have to be compared with what is stored."""
-    notes: QuarterNotes
+    marks: MarkedIntervals
 
     @property
     def recent(self) -> int:
         """How many of its readings are to wait for others."""
-        return 0 if self.written is None or self.written.recent is None else len(self.written.recent.firsts)
+        return 0 if self.encoded is None or self.encoded.recent is None else len(self.encoded.recent.firsts)
 
 
-class Added(NamedTuple):
+class InsertResult(NamedTuple):
     """What a batch came to."""
 
     readings: int
-    noted: News
+    marked: DirtyIntervals
     """For the QuarterNotes to remember once it is committed."""
-    settled_by: datetime | None
+    finalized_by: datetime | None
     """The latest moment by which something of the partition was settled."""
 
 
 def batch_of(
-    partition: int, stream_seq: int, readings: ReadingBlock, notes: QuarterNotes, *, at: datetime
-) -> Batch:
+    partition: int, stream_seq: int, readings: ReadingBlock, marks: MarkedIntervals, *, at: datetime
+) -> ReadingBatch:
     """All that can be made of it before anybody waits. `at`: as far as is known, by when something was settled."""
-    written = None if has_late(readings, at) else _written(partition, readings)
-    return Batch(partition, stream_seq, readings, written, notes)
+    encoded = None if has_late(readings, at) else _encode(partition, readings)
+    return ReadingBatch(partition, stream_seq, readings, encoded, marks)
 
 
-def _written(partition: int, readings: ReadingBlock) -> Written:
-    alone = is_buffered(partition, readings)
-    if not alone.any():
-        return Written(chunks_of(readings), None)
-    if alone.all():
-        return Written(None, recent_row(partition, readings))
-    return Written(chunks_of(readings.chosen(~alone)), recent_row(partition, readings.chosen(alone)))
+def _encode(partition: int, readings: ReadingBlock) -> EncodedReadings:
+    buffered = is_buffered(partition, readings)
+    if not buffered.any():
+        return EncodedReadings(chunks_of(readings), None)
+    if buffered.all():
+        return EncodedReadings(None, recent_row(partition, readings))
+    return EncodedReadings(
+        chunks_of(readings.chosen(~buffered)), recent_row(partition, readings.chosen(buffered))
+    )
 
 
-def add_batches(conn: Connection, batches: Sequence[Batch], *, at: datetime) -> list[Added]:
+def add_batches(conn: Connection, batches: Sequence[ReadingBatch], *, at: datetime) -> list[InsertResult]:
     """Move the positions, add their readings, note the quarter-hours of these. The caller holds the partitions' locks.
 
     What comes late is compared with what is stored, and a repeat of it is not added; of the quarter-hours that are not
     settled yet everything is.
     """
-    found, noting = [], []
-    adding: list[Chunks] = []
-    waiting: dict[int, list[RecentRow]] = {}
-    settled_by, due = _moved(conn, batches, at)
+    results, to_mark = [], []
+    chunks: list[Chunks] = []
+    buffered: dict[int, list[RecentRow]] = {}
+    finalized_by, due = _move_positions(conn, batches, at)
     for batch in batches:
-        readings, written = batch.readings, batch.written
+        readings, encoded = batch.readings, batch.encoded
         # What was settled, and no clock, says what is late: after an outage nothing was.
-        by = settled_by.get(batch.partition, at)
-        if written is None or has_late(readings, by):
+        finalized_at = finalized_by.get(batch.partition, at)
+        if encoded is None or has_late(readings, finalized_at):
             # In chunks, for what was not told to wait when the position moved is not counted there.
-            readings = _without_late_repeats(conn, readings, by)
-            written = Written(chunks_of(readings), None)
-        missing: News = {}
+            readings = _without_late_repeats(conn, readings, finalized_at)
+            encoded = EncodedReadings(chunks_of(readings), None)
+        missing: DirtyIntervals = {}
         if len(readings):
-            missing = batch.notes.missing(_news(written), by)
-            noting.append((batch.partition, missing))
-        if written.chunks is not None:
-            adding.append(written.chunks)
-        if written.recent is not None:
-            waiting.setdefault(batch.partition, []).append(written.recent)
-        found.append(Added(len(readings), missing, settled_by.get(batch.partition)))
-    if any(missing for _, missing in noting):
-        note(conn, noting)
+            missing = batch.marks.missing(_dirtied_by(encoded), finalized_at)
+            to_mark.append((batch.partition, missing))
+        if encoded.chunks is not None:
+            chunks.append(encoded.chunks)
+        if encoded.recent is not None:
+            buffered.setdefault(batch.partition, []).append(encoded.recent)
+        results.append(InsertResult(len(readings), missing, finalized_by.get(batch.partition)))
+    if any(missing for _, missing in to_mark):
+        mark_dirty(conn, to_mark)
     if due is not None:
-        adding.append(chunks_of(take(conn, due)))
-        record_drained(conn, due, left=sum(len(one.firsts) for one in waiting.get(due, [])), at=at)
-    _put(conn, adding, [one for rows in waiting.values() for one in rows])
-    return found
+        chunks.append(chunks_of(drain(conn, due)))
+        record_drained(conn, due, left=sum(len(one.firsts) for one in buffered.get(due, [])), at=at)
+    _write(conn, chunks, [one for rows in buffered.values() for one in rows])
+    return results
 
 
-def _put(conn: Connection, chunks: Sequence[Chunks], waiting: Sequence[RecentRow]) -> None:
+def _write(conn: Connection, chunks: Sequence[Chunks], buffered: Sequence[RecentRow]) -> None:
     if any(some.rows for some in chunks):
         copy_chunks(conn, chunks)
-    if waiting:
-        add_recent(conn, waiting)
+    if buffered:
+        add_recent(conn, buffered)
 
 
-def file_recent(conn: Connection, partition: int, *, at: datetime) -> None:
+def flush_buffer(conn: Connection, partition: int, *, at: datetime) -> None:
     """What waits of a partition becomes chunks. The caller holds its lock."""
-    if conn.execute(_WAITS, (partition,)).fetchone() is not None:
-        copy_chunks(conn, [chunks_of(take(conn, partition))])
+    if conn.execute(_HAS_BUFFERED, (partition,)).fetchone() is not None:
+        copy_chunks(conn, [chunks_of(drain(conn, partition))])
         record_drained(conn, partition, left=0, at=at)
 
 
-def _moved(
-    conn: Connection, batches: Sequence[Batch], at: datetime
+def _move_positions(
+    conn: Connection, batches: Sequence[ReadingBatch], at: datetime
 ) -> tuple[dict[int, datetime], int | None]:
     """By when something of each partition was settled, and of which one what waits is to be filed.
 
@@ -187,13 +191,13 @@ def _moved(
     columns = zip(*((batch.partition, batch.stream_seq, batch.recent) for batch in batches), strict=True)
     partitions, seqs, recent = (list(column) for column in columns)
     params = {"partitions": partitions, "seqs": seqs, "recent": recent, "at": at}
-    settled_by, waits = {}, []
-    for partition, by, waiting, since in conn.execute(_MOVE_POSITIONS, params):
-        if by is not None:
-            settled_by[partition] = by
-        if are_due(waiting, since, at):
-            waits.append((waiting, partition))
-    return settled_by, max(waits)[1] if waits else None
+    finalized_by, due = {}, []
+    for partition, finalized_at, buffered, since in conn.execute(_MOVE_POSITIONS, params):
+        if finalized_at is not None:
+            finalized_by[partition] = finalized_at
+        if are_due(buffered, since, at):
+            due.append((buffered, partition))
+    return finalized_by, max(due)[1] if due else None
 
 
 def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime) -> ReadingBlock:
@@ -201,7 +205,7 @@ def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime
     late = _are_late(readings, at)
     if not late.any():
         return readings
-    new = ReadingBlock.of(new_to(conn, list(readings.chosen(late))))
+    new = ReadingBlock.of(novel_readings(conn, list(readings.chosen(late))))
     return ReadingBlock.joined([new, readings.chosen(~late)])
 
 
@@ -211,30 +215,30 @@ def has_late(readings: ReadingBlock, at: datetime) -> bool:
 
 
 def _are_late(readings: ReadingBlock, at: datetime) -> BoolArray:
-    late: BoolArray = readings.ts_us < microseconds([_settled_until(at)])[0]
+    late: BoolArray = readings.ts_us < microseconds([_finalized_until(at)])[0]
     return late
 
 
-def _settled_until(at: datetime) -> datetime:
+def _finalized_until(at: datetime) -> datetime:
     return at - SETTLED_AFTER + INTERVAL
 
 
-def _news(written: Written) -> News:
+def _dirtied_by(encoded: EncodedReadings) -> DirtyIntervals:
     """A quarter-hour's register ends with the first readings after it, and its coverage begins with those before it."""
-    news: News = defaultdict(set)
-    for part in written:
+    dirty: DirtyIntervals = defaultdict(set)
+    for part in encoded:
         if part is None:
             continue
         for start in np.unique(part.quarters).tolist():
             inside = part.quarters == start
-            mine = _those(part.facility_ids, inside)
-            news[start] |= mine
-            news[start + INTERVAL_S] |= mine
+            facility_ids = _selected(part.facility_ids, inside)
+            dirty[start] |= facility_ids
+            dirty[start + INTERVAL_S] |= facility_ids
             early = inside & (part.firsts < start + LOOK_AHEAD_S)
             if early.any():
-                news[start - INTERVAL_S] |= _those(part.facility_ids, early)
-    return news
+                dirty[start - INTERVAL_S] |= _selected(part.facility_ids, early)
+    return dirty
 
 
-def _those(facility_ids: Sequence[str], which: BoolArray) -> set[str]:
+def _selected(facility_ids: Sequence[str], which: BoolArray) -> set[str]:
     return set(compress(facility_ids, which.tolist()))

@@ -12,7 +12,7 @@ import psycopg
 from msgspec.structs import replace
 
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
-from adapters.postgres.telemetry.readings.chunk_query import Span, readings_in, spans_between
+from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, chunk_ranges, readings_in
 from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH
 from domain.telemetry.intervals import INTERVAL, RETIRED_AFTER
 from domain.telemetry.reading_arrays import IntArray, usable
@@ -34,7 +34,7 @@ class Newest(msgspec.Struct, frozen=True):
         """When a value was measured."""
         return self.kw_at if value == "kw" else self.kwh_total_at
 
-    def says(self, value: str) -> bool:
+    def has(self, value: str) -> bool:
         return self.at(value) is not None
 
     def without(self, value: str) -> Newest:
@@ -62,13 +62,13 @@ class Newest(msgspec.Struct, frozen=True):
 Meters = dict[str, Newest]
 """Of one facility, by meter id."""
 VALUES = ("kw", "kwh_total")
-Lost = tuple[str, str, str]
+ValueKey = tuple[str, str, str]
 """Facility, meter and one of VALUES."""
 NOTHING = Newest(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def newest_in(
-    conn: Connection, spans: Sequence[Span], recent: ReadingBlock | None = None
+    conn: Connection, spans: Sequence[ChunkRange], recent: ReadingBlock | None = None
 ) -> dict[str, Meters]:
     """What the meters of each facility last said in spans (whatever their owners); `recent` as for `readings_in`."""
     if not spans:
@@ -78,9 +78,10 @@ def newest_in(
     owned = [span._replace(owner=numbers[span.facility_id]) for span in spans]
     found = readings_in(conn, owned, recent)
     columns, counts = found.columns, usable(found.columns)
-    everything = _last(found, np.ones(len(columns), dtype=np.bool_)).tolist()
+    everything = _last_index(found, np.ones(len(columns), dtype=np.bool_)).tolist()
     powers, registers = (
-        _last(found, counts & np.isfinite(values)).tolist() for values in (columns.kw, columns.kwh_total)
+        _last_index(found, counts & np.isfinite(values)).tolist()
+        for values in (columns.kw, columns.kwh_total)
     )
     ts_us, kw, kwh_total = columns.ts_us.tolist(), columns.kw.tolist(), columns.kwh_total.tolist()
     moments: dict[int, datetime] = {}
@@ -91,48 +92,48 @@ def newest_in(
             moments[us] = POSTGRES_EPOCH + timedelta(microseconds=us)
         return moments[us]
 
-    said: dict[str, Meters] = {}
+    newest: dict[str, Meters] = {}
     for (owner, meter_id), last, power, register in zip(
         found.meters, everything, powers, registers, strict=True
     ):
-        said.setdefault(names[owner], {})[meter_id] = Newest(
+        newest.setdefault(names[owner], {})[meter_id] = Newest(
             at(last),
             kw[power] if power >= 0 else None,
             at(power) if power >= 0 else None,
             kwh_total[register] if register >= 0 else None,
             at(register) if register >= 0 else None,
         )
-    return said
+    return newest
 
 
-def look_back(conn: Connection, lost: Mapping[Lost, datetime]) -> dict[tuple[str, str], Newest]:
+def look_back(conn: Connection, missing_values: Mapping[ValueKey, datetime]) -> dict[tuple[str, str], Newest]:
     """What meters last said in the day before quarter-hours that say nothing usable any more, by facility and meter.
 
     `lost`: which values, and the start of their quarter-hours.
     """
     by_start: dict[datetime, set[str]] = {}
-    for (facility_id, _, _), start in lost.items():
+    for (facility_id, _, _), start in missing_values.items():
         by_start.setdefault(start, set()).add(facility_id)
     found: dict[tuple[str, str], Newest] = {}
     for start, facility_ids in by_start.items():
-        wanted = {one for one, at in lost.items() if at == start}
+        requested = {one for one, at in missing_values.items() if at == start}
         # Nearly always it is said in the quarter-hour before; a day of many facilities would not fit into memory.
-        spans = [span for f in facility_ids for span in spans_between(0, f, start - INTERVAL, start)]
-        missing = _found_in(newest_in(conn, spans), wanted, found)
+        spans = [span for f in facility_ids for span in chunk_ranges(0, f, start - INTERVAL, start)]
+        missing = _collect(newest_in(conn, spans), requested, found)
         for facility_id in {facility_id for facility_id, _, _ in missing}:
-            day = newest_in(conn, spans_between(0, facility_id, start - RETIRED_AFTER, start))
-            _found_in(day, {one for one in missing if one[0] == facility_id}, found)
+            day = newest_in(conn, chunk_ranges(0, facility_id, start - RETIRED_AFTER, start))
+            _collect(day, {one for one in missing if one[0] == facility_id}, found)
     return found
 
 
-def _found_in(
-    said: Mapping[str, Meters], wanted: Collection[Lost], found: dict[tuple[str, str], Newest]
-) -> list[Lost]:
+def _collect(
+    newest: Mapping[str, Meters], requested: Collection[ValueKey], found: dict[tuple[str, str], Newest]
+) -> list[ValueKey]:
     """Add to `found` what was said; what was not."""
     missing = []
-    for facility_id, meter_id, value in wanted:
-        one = said.get(facility_id, {}).get(meter_id, NOTHING)
-        if one.says(value):
+    for facility_id, meter_id, value in requested:
+        one = newest.get(facility_id, {}).get(meter_id, NOTHING)
+        if one.has(value):
             place = facility_id, meter_id
             found[place] = one.only(value).over(found.get(place, NOTHING))
         else:
@@ -140,7 +141,7 @@ def _found_in(
     return missing
 
 
-def _last(found: StoredReadings, which: Any) -> IntArray:
+def _last_index(found: StoredReadings, which: Any) -> IntArray:
     """Of each meter the index of its last reading among `which`, -1 without any."""
     last = np.full(len(found.meters), -1)
     where = np.flatnonzero(which)

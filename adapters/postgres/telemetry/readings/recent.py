@@ -36,15 +36,15 @@ from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 
 Connection = psycopg.Connection[Any]
 
-KEPT = timedelta(seconds=15)
+BUFFER_FOR = timedelta(seconds=15)
 """A reading waits for others of its facility; a usual meter says something so often."""
-MOST = 32_768
+MAX_BUFFERED = 32_768
 """Readings of a partition that wait: filing so many takes 0.1 s."""
-FEW = 4
+MIN_FOR_A_CHUNK = 4
 """Readings of a facility that come together and are fewer wait for more."""
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FEW_FACILITIES = 16
+_MAX_FILTERED_FACILITIES = 16
 """For more than these, passing over what is not about them costs more than reading it."""
 _US = 1_000_000
 _EPOCH_US = POSTGRES_EPOCH_S * _US
@@ -57,15 +57,15 @@ _COPY = (
 )
 _COLUMNS = """facility_ids, array_to_string(meter_ids, E'\\x1f'), array_send(ts), array_send(kw),
     array_send(kwh_total), array_send(seq)"""
-_WHOSE = """FROM recent_readings
+_FROM = """FROM recent_readings
 WHERE partition = ANY(%(partitions)s) AND (%(places)s::int[] IS NULL OR places && %(places)s)"""
-_SAID = f"SELECT {_COLUMNS} {_WHOSE}"
-_TAKING = "DELETE FROM recent_readings WHERE partition = %s RETURNING"
-_TAKEN = f"{_TAKING} {_COLUMNS}"
+_SELECT = f"SELECT {_COLUMNS} {_FROM}"
+_DELETE = "DELETE FROM recent_readings WHERE partition = %s RETURNING"
+_DRAIN = f"{_DELETE} {_COLUMNS}"
 _DAYS = """
 SELECT DISTINCT date_trunc('day', at, 'UTC') FROM recent_readings, unnest(ts) AS at WHERE partition = %s
 """
-_FILED = (
+_RECORD_DRAINED = (
     "UPDATE telemetry_positions SET recent = %(left)s, recent_since = %(at)s WHERE partition = %(partition)s"
 )
 
@@ -85,13 +85,13 @@ class RecentRow(msgspec.Struct, frozen=True):
 
 def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
     """Of each reading, whether it waits for others. Whose partition is another is found by nobody here."""
-    few = block.counts < FEW
+    few = block.counts < MIN_FOR_A_CHUNK
     if few.any():
         few &= _places(block.facility_ids) % PARTITIONS == partition
-    alone: BoolArray = np.repeat(few, block.counts)
-    if block.rare is not None and alone.any():
-        alone &= ~block.rare.are_odd()
-    return alone
+    buffered: BoolArray = np.repeat(few, block.counts)
+    if block.rare is not None and buffered.any():
+        buffered &= ~block.rare.are_odd()
+    return buffered
 
 
 def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
@@ -120,18 +120,18 @@ def add_recent(conn: Connection, rows: Sequence[RecentRow]) -> None:
 
 def are_due(recent: int, since: datetime | None, at: datetime) -> bool:
     """Whether what waits of a partition is to be filed."""
-    return recent > 0 and (recent >= MOST or since is None or since <= at - KEPT)
+    return recent > 0 and (recent >= MAX_BUFFERED or since is None or since <= at - BUFFER_FOR)
 
 
-def take(conn: Connection, partition: int) -> ReadingBlock:
+def drain(conn: Connection, partition: int) -> ReadingBlock:
     """All that waits of the partition, and waits no more. The caller holds its lock, and writes it elsewhere."""
     with conn.cursor(binary=True) as cursor:
-        return _block(cursor.execute(_TAKEN.encode(), (partition,)).fetchall())
+        return _block(cursor.execute(_DRAIN.encode(), (partition,)).fetchall())
 
 
 def record_drained(conn: Connection, partition: int, *, left: int, at: datetime) -> None:
     """How many readings wait now that what waited before is filed."""
-    conn.execute(_FILED, {"partition": partition, "left": left, "at": at})
+    conn.execute(_RECORD_DRAINED, {"partition": partition, "left": left, "at": at})
 
 
 def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingBlock:
@@ -139,10 +139,10 @@ def recent_readings(conn: Connection, facility_ids: Collection[str]) -> ReadingB
     if not facility_ids:
         return ReadingBlock.joined([])
     places = _places(facility_ids)
-    few = integers(_signed(places)) if len(places) <= _FEW_FACILITIES else None
-    asked = {"partitions": smallints(np.unique(places % PARTITIONS)), "places": few}
+    few = integers(_signed(places)) if len(places) <= _MAX_FILTERED_FACILITIES else None
+    parameters = {"partitions": smallints(np.unique(places % PARTITIONS)), "places": few}
     with conn.cursor(binary=True) as cursor:
-        block = _block(cursor.execute(_SAID.encode(), asked).fetchall())
+        block = _block(cursor.execute(_SELECT.encode(), parameters).fetchall())
     wanted = frozenset(facility_ids)
     return block.chosen(np.array([one in wanted for one in block.facility_ids], dtype=np.bool_))
 

@@ -11,9 +11,9 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from adapters.postgres.telemetry.dirty_intervals import unsettled
+from adapters.postgres.telemetry.dirty_intervals import dirty_between
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
-from adapters.postgres.telemetry.readings.chunk_query import Span, counts_in, readings_in
+from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, counts_in, readings_in
 from adapters.postgres.wire_format.copy_format import timestamps
 from application.ports.telemetry.progress import Quarter
 from domain.telemetry.active_meters import MeterPresence, day_number, days_before, quarter_number
@@ -85,24 +85,24 @@ class _Loaded(msgspec.Struct, frozen=True, eq=False):
     repeated: list[Quarter]
 
 
-def computed(
-    conn: Connection, quarters: Sequence[Quarter], *, news: Sequence[Quarter] = ()
+def compute_quarters(
+    conn: Connection, quarters: Sequence[Quarter], *, dirty: Sequence[Quarter] = ()
 ) -> ComputedQuarters:
     """`quarters` must not be empty. The presence in `news`, which is not in meter_days yet, is looked up as well."""
-    asked_for = set(quarters)
-    everything = [*quarters, *(q for q in news if q not in asked_for)]
+    unique = set(quarters)
+    everything = [*quarters, *(q for q in dirty if q not in unique)]
     loaded = _load(conn, everything)
     expected = _expected(conn, everything, loaded.present)
     minutes, whole = quarter_rollups(loaded.points, loaded.quarter_of, expected)
-    asked = slice(0, len(quarters))
+    requested = slice(0, len(quarters))
     return ComputedQuarters(
         quarters,
-        loaded.rows_seen[asked],
+        loaded.rows_seen[requested],
         {quarter: loaded.present[quarter] for quarter in quarters if quarter in loaded.present},
         loaded.newest,
         loaded.repeated,
-        chosen(minutes, asked),
-        chosen(whole, asked),
+        chosen(minutes, requested),
+        chosen(whole, requested),
     )
 
 
@@ -136,17 +136,17 @@ def _load(conn: Connection, quarters: Sequence[Quarter]) -> _Loaded:
     )
 
 
-def read_for(conn: Connection, quarters: Sequence[Quarter]) -> list[int]:
+def reading_counts(conn: Connection, quarters: Sequence[Quarter]) -> list[int]:
     """How many readings each of `quarters`, which must not be empty, is computed from."""
     counts = counts_in(conn, _around(quarters))
     return [counts.get(n, 0) for n in range(len(quarters))]
 
 
-def _around(quarters: Sequence[Quarter]) -> list[Span]:
+def _around(quarters: Sequence[Quarter]) -> list[ChunkRange]:
     """What quarter-hours are computed from: chunks are of one minute each, so that the bounds cut none."""
     ahead = INTERVAL + timedelta(seconds=LOOK_AHEAD_S)
     return [
-        Span(owner, facility_id, start + INTERVAL * n, start - INTERVAL, start + ahead)
+        ChunkRange(owner, facility_id, start + INTERVAL * n, start - INTERVAL, start + ahead)
         for owner, (facility_id, start) in enumerate(quarters)
         for n in (-1, 0, 1)
     ]
@@ -241,13 +241,13 @@ def _expected(
     )
 
 
-def fresh(
+def compute_dirty(
     conn: Connection, facility_ids: Sequence[str], starts_from: datetime, ends_at: datetime
 ) -> ComputedQuarters | None:
     """What has news in it among the quarter-hours that start in a time; None where nothing has.
 
     Read it before what is settled: then whatever is settled meanwhile is in one of the two.
     """
-    news = unsettled(conn, facility_ids, starts_from - timedelta(days=1), ends_at)
-    asked = [quarter for quarter in news if quarter[1] >= starts_from]
-    return computed(conn, asked, news=news) if asked else None
+    dirty = dirty_between(conn, facility_ids, starts_from - timedelta(days=1), ends_at)
+    requested = [quarter for quarter in dirty if quarter[1] >= starts_from]
+    return compute_quarters(conn, requested, dirty=dirty) if requested else None

@@ -7,49 +7,49 @@ from typing import Any
 
 import psycopg
 
-from adapters.postgres.telemetry.dirty_intervals import due, forget
+from adapters.postgres.telemetry.dirty_intervals import clear, due
 from adapters.postgres.telemetry.readings.deduplication import deduplicate
-from adapters.postgres.telemetry.readings.insert import file_recent
-from adapters.postgres.telemetry.rollups.compute import computed, read_for
-from adapters.postgres.telemetry.rollups.meter_presence import note_presence
-from adapters.postgres.telemetry.rollups.write import keep_rollups, settled_before
-from adapters.postgres.telemetry.rollups.write_current import keep_values
+from adapters.postgres.telemetry.readings.insert import flush_buffer
+from adapters.postgres.telemetry.rollups.compute import compute_quarters, reading_counts
+from adapters.postgres.telemetry.rollups.meter_presence import record_presence
+from adapters.postgres.telemetry.rollups.write import existing_rollups, write_rollups
+from adapters.postgres.telemetry.rollups.write_current import write_current_values
 from application.ports.telemetry.progress import Quarter
 from application.ports.telemetry.rollups import Settled
 from domain.telemetry.facility_rollups import SETTLED_AFTER
 
 Connection = psycopg.Connection[Any]
 
-MOST_READINGS = 100_000
+MAX_READINGS = 100_000
 """Read in one transaction, the quarter-hour before and the beginning of the next included, unless a single quarter-hour
 is computed from more: it holds up who writes, and all of them are in memory."""
 
-_SETTLED_BY = """
+_FINALIZED_BY = """
 UPDATE telemetry_positions SET settled_by = %(at)s
 WHERE partition = %(partition)s AND (settled_by IS NULL OR settled_by < %(at)s)
 """
 
 
-def settle_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> Settled:
+def finalize_quarters(conn: Connection, partition: int, *, at: datetime, limit: int) -> Settled:
     """At most `limit` of the partition's that are due. The caller holds the partition's lock."""
     every = due(conn, partition, at - SETTLED_AFTER, limit=limit)
     if not every:
         return Settled()
-    file_recent(conn, partition, at=at)
+    flush_buffer(conn, partition, at=at)
     quarters = _together(conn, every)
-    found = computed(conn, quarters, news=quarters)
-    note_presence(conn, partition, found.present)
-    old = settled_before(conn, quarters)
-    keep_values(conn, found.newest, [quarters[n] for n in old])
-    corrected = keep_rollups(conn, found, old, at)
+    found = compute_quarters(conn, quarters, dirty=quarters)
+    record_presence(conn, partition, found.present)
+    old = existing_rollups(conn, quarters)
+    write_current_values(conn, found.newest, [quarters[n] for n in old])
+    corrected = write_rollups(conn, found, old, at)
     if found.repeated:
         deduplicate(conn, found.repeated)
-    forget(conn, quarters)
-    conn.execute(_SETTLED_BY, {"at": at, "partition": partition})
+    clear(conn, quarters)
+    conn.execute(_FINALIZED_BY, {"at": at, "partition": partition})
     return Settled(quarters=len(quarters), corrected=corrected, more=len(quarters) < len(every))
 
 
 def _together(conn: Connection, quarters: Sequence[Quarter]) -> Sequence[Quarter]:
     """The first of them, as many as are computed from no more readings than one transaction may hold."""
-    reached = accumulate(read_for(conn, quarters))
-    return quarters[: max(1, sum(1 for readings in reached if readings <= MOST_READINGS))]
+    reached = accumulate(reading_counts(conn, quarters))
+    return quarters[: max(1, sum(1 for readings in reached if readings <= MAX_READINGS))]

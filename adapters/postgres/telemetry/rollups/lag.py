@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.rollup_lag import SettlingBehind
 from domain.telemetry.facility_rollups import SETTLED_AFTER
 
@@ -25,7 +25,7 @@ class PostgresFinalizingLag:
         self._pool = pool
 
     def longest_wait(self, now: datetime, *, wall_s_per_s: float) -> SettlingBehind | None:
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             row = conn.execute(_LONGEST, {"due": now - SETTLED_AFTER, "wall": wall_s_per_s}).fetchone()
         if row is None:
             return None

@@ -37,7 +37,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-def note_presence(conn: Connection, partition: int, present: Mapping[Quarter, Sequence[str]]) -> None:
+def record_presence(conn: Connection, partition: int, present: Mapping[Quarter, Sequence[str]]) -> None:
     """`present`: the meters that said anything in each quarter-hour."""
     bits: dict[tuple[str, date, str], int] = {}
     firsts: dict[tuple[str, date, str], datetime] = {}

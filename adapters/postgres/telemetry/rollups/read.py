@@ -8,9 +8,9 @@ import numpy as np
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, fresh
-from adapters.postgres.telemetry.rollups.finalize import settle_quarters
-from adapters.postgres.telemetry.transaction import telemetry_connection
+from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, compute_dirty
+from adapters.postgres.telemetry.rollups.finalize import finalize_quarters
+from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.clock import Clock
 from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, Settled
 from domain.telemetry.facility_rollups import (
@@ -50,23 +50,23 @@ class PostgresTelemetryRollups:
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
         if step_s not in STEPS_S:
             raise NotAligned(f"there are rollups of {', '.join(map(str, STEPS_S))} s, not of {step_s} s")
-        with telemetry_connection(self._pool) as conn:
-            news = fresh(conn, [facility_id], *_hours_around(window))
+        with telemetry_transaction(self._pool) as conn:
+            computed = compute_dirty(conn, [facility_id], *_hours_around(window))
             rows = _stored(conn, facility_id, step_s, window.starts_at, window.ends_at)
-            if news is not None:
-                rows |= _of_news(conn, news, facility_id, step_s)
+            if computed is not None:
+                rows |= _computed_rows(conn, computed, facility_id, step_s)
         last = window.ends_at - timedelta(seconds=step_s)
         inside = sorted(
-            start for start in rows if window.starts_at <= start <= last and _says_anything(rows[start])
+            start for start in rows if window.starts_at <= start <= last and _has_data(rows[start])
         )
         return RollupSeries(facility_id, step_s, tuple(inside), columns_of([rows[start] for start in inside]))
 
     def settle(self, partition: int, *, limit: int) -> Settled:
-        with telemetry_connection(self._pool, partitions=[partition]) as conn:
-            return settle_quarters(conn, partition, at=self._clock.now(), limit=limit)
+        with telemetry_transaction(self._pool, partitions=[partition]) as conn:
+            return finalize_quarters(conn, partition, at=self._clock.now(), limit=limit)
 
     def corrections_after(self, correction_id: int, *, limit: int) -> list[CorrectedInterval]:
-        with telemetry_connection(self._pool) as conn:
+        with telemetry_transaction(self._pool) as conn:
             rows = conn.execute(_CORRECTIONS, (correction_id, limit)).fetchall()
         names = CorrectedInterval.__struct_fields__
         found = [CorrectedInterval(**dict(zip(names, row, strict=True))) for row in rows]
@@ -78,7 +78,7 @@ class PostgresTelemetryRollups:
         ]
 
 
-def _says_anything(row: Row) -> bool:
+def _has_data(row: Row) -> bool:
     *_, coverage_pct, readings, _ = row
     return coverage_pct > 0 or readings > 0
 
@@ -101,23 +101,25 @@ def _stored(
     }
 
 
-def _of_news(conn: psycopg.Connection[Any], news: ComputedQuarters, facility_id: str, step_s: int) -> Rows:
+def _computed_rows(
+    conn: psycopg.Connection[Any], computed: ComputedQuarters, facility_id: str, step_s: int
+) -> Rows:
     """What stands in place of the stored rows."""
-    known = [n for n in range(len(news.quarters)) if news.rows_seen[n]]
+    seen = [n for n in range(len(computed.quarters)) if computed.rows_seen[n]]
     if step_s == MINUTE_S:
         return {
-            news.quarters[n][1] + timedelta(minutes=k): _row(news.minutes, n, k)
-            for n in known
-            for k in range(news.minutes.mean_kw.shape[1])
+            computed.quarters[n][1] + timedelta(minutes=k): _row(computed.minutes, n, k)
+            for n in seen
+            for k in range(computed.minutes.mean_kw.shape[1])
         }
-    quarters = {news.quarters[n][1]: _row(news.whole, n, 0) for n in known}
+    quarters = {computed.quarters[n][1]: _row(computed.whole, n, 0) for n in seen}
     if step_s == INTERVAL_S:
         return quarters
     hours = sorted({_hour(start) for start in quarters})
     if not hours:
         return {}
-    settled = _stored(conn, facility_id, INTERVAL_S, hours[0], hours[-1] + timedelta(seconds=HOUR_S))
-    return {hour: _hour_row(settled | quarters, hour) for hour in hours}
+    finalized = _stored(conn, facility_id, INTERVAL_S, hours[0], hours[-1] + timedelta(seconds=HOUR_S))
+    return {hour: _hour_row(finalized | quarters, hour) for hour in hours}
 
 
 def _hour_row(quarters: Rows, hour: datetime) -> Row:

@@ -8,7 +8,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from adapters.postgres.telemetry.dirty_intervals import columns, tell_corrections
+from adapters.postgres.telemetry.dirty_intervals import columns, record_corrections
 from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, chosen
 from adapters.postgres.wire_format.copy_format import copy_of, timestamps
 from application.ports.telemetry.progress import Correction, Quarter
@@ -24,7 +24,7 @@ SELECT t.ord - 1, r.mean_kw, r.kwh, r.rows_seen FROM unnest(%s::text[], %s::time
 JOIN rollups r ON (r.facility_id, r.step_s, r.starts_at) = (t.facility_id, 900, t.starts_at)
 """
 
-_SETTLED = """
+_TEMP_TABLE = """
 CREATE TEMP TABLE IF NOT EXISTS settled_rollups (
     facility int4, step_s int4, starts_at timestamptz, mean_kw float8, kwh float8, min_kw float8, max_kw float8,
     coverage_pct float4, readings int4, replaced int4, rows_seen int4
@@ -44,13 +44,13 @@ _FIELDS = [
     ("rows_seen", ">i4"),
 ]
 
-_FORGET_MINUTES = """
+_DELETE_MINUTES = """
 DELETE FROM rollups r USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
 WHERE r.facility_id = t.facility_id AND r.step_s = 60
     AND r.starts_at >= t.starts_at AND r.starts_at < t.starts_at + interval '900 s'
 """
 
-_KEEP = """
+_UPSERT = """
 WITH kept AS (
     INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings,
         replaced, rows_seen, settled_at)
@@ -96,40 +96,40 @@ Old = dict[int, tuple[float | None, float | None, int]]
 """By the number of a quarter-hour: mean kW, kWh, and the readings that they were made of."""
 
 
-def settled_before(conn: Connection, quarters: Sequence[Quarter]) -> Old:
+def existing_rollups(conn: Connection, quarters: Sequence[Quarter]) -> Old:
     """Those of `quarters` that have rollups already."""
     return {row[0]: row[1:] for row in conn.execute(_OLD, columns(quarters))}
 
 
-def keep_rollups(conn: Connection, found: ComputedQuarters, old: Old, at: datetime) -> int:
+def write_rollups(conn: Connection, computed: ComputedQuarters, old: Old, at: datetime) -> int:
     """Write the rollups that readings are still there for; how many of the quarters were corrected."""
-    seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(found.quarters))])
-    kept = np.flatnonzero(found.rows_seen >= seen)
-    if not len(kept):
+    seen = np.array([max(old[n][2], 1) if n in old else 1 for n in range(len(computed.quarters))])
+    written = np.flatnonzero(computed.rows_seen >= seen)
+    if not len(written):
         return 0
-    settled = [found.quarters[int(n)] for n in kept]
-    facilities, starts = columns(settled)
-    before = [int(n) for n in kept if n in old]
+    finalized = [computed.quarters[int(n)] for n in written]
+    facilities, starts = columns(finalized)
+    before = [int(n) for n in written if n in old]
     if before:
-        conn.execute(_FORGET_MINUTES, columns([found.quarters[n] for n in before]))
-    conn.execute(_SETTLED)
+        conn.execute(_DELETE_MINUTES, columns([computed.quarters[n] for n in before]))
+    conn.execute(_TEMP_TABLE)
     with conn.cursor().copy("COPY settled_rollups FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_rows(found, kept, [start for _, start in settled]))
-    conn.execute(_KEEP, {"facilities": facilities, "at": at})
+        copy.write(_rows(computed, written, [start for _, start in finalized]))
+    conn.execute(_UPSERT, {"facilities": facilities, "at": at})
     conn.execute(_HOURS, (at, facilities, starts))
-    return _publish(conn, found, kept, old, at)
+    return _publish(conn, computed, written, old, at)
 
 
-def _rows(found: ComputedQuarters, kept: NDArray[np.int64], starts: Sequence[datetime]) -> bytes:
+def _rows(computed: ComputedQuarters, written: NDArray[np.int64], starts: Sequence[datetime]) -> bytes:
     start_s = np.array([start.timestamp() for start in starts])
-    minutes, whole = chosen(found.minutes, kept), chosen(found.whole, kept)
+    minutes, whole = chosen(computed.minutes, written), chosen(computed.whole, written)
     where, minute = np.nonzero((minutes.readings > 0) | (minutes.coverage_pct > 0))
-    number = np.concatenate([where, np.arange(len(kept))])
+    number = np.concatenate([where, np.arange(len(written))])
     fields: dict[str, NDArray[Any]] = {
         "facility": number,
-        "step_s": np.concatenate([np.full(len(where), MINUTE_S), np.full(len(kept), INTERVAL_S)]),
+        "step_s": np.concatenate([np.full(len(where), MINUTE_S), np.full(len(written), INTERVAL_S)]),
         "starts_at": timestamps(np.concatenate([start_s[where] + minute * MINUTE_S, start_s])),
-        "rows_seen": found.rows_seen[kept][number],
+        "rows_seen": computed.rows_seen[written][number],
     }
     for name in RollupColumns.__struct_fields__:
         fields[name] = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
@@ -137,12 +137,12 @@ def _rows(found: ComputedQuarters, kept: NDArray[np.int64], starts: Sequence[dat
 
 
 def _publish(
-    conn: Connection, found: ComputedQuarters, kept: NDArray[np.int64], old: Old, at: datetime
+    conn: Connection, computed: ComputedQuarters, written: NDArray[np.int64], old: Old, at: datetime
 ) -> int:
     corrections = []
-    for n in kept.tolist():
-        facility_id, start = found.quarters[n]
-        mean, kwh = (_known(column[n, 0]) for column in (found.whole.mean_kw, found.whole.kwh))
+    for n in written.tolist():
+        facility_id, start = computed.quarters[n]
+        mean, kwh = (_none_if_nan(column[n, 0]) for column in (computed.whole.mean_kw, computed.whole.kwh))
         if n in old and old[n][:2] == (mean, kwh):
             continue
         if n in old or start < at - LATE_AFTER:
@@ -157,9 +157,9 @@ def _publish(
                     new_kwh=kwh,
                 )
             )
-    tell_corrections(conn, corrections, at=at)
+    record_corrections(conn, corrections, at=at)
     return len(corrections)
 
 
-def _known(value: np.float64) -> float | None:
+def _none_if_nan(value: np.float64) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 
 from adapters.postgres.telemetry.dirty_intervals import columns
-from adapters.postgres.telemetry.readings.latest import VALUES, Lost, look_back
+from adapters.postgres.telemetry.readings.latest import VALUES, ValueKey, look_back
 from adapters.postgres.telemetry.rollups.compute import NewestOfMeter
 from adapters.postgres.wire_format.array_parameters import doubles, moments, texts
 from application.ports.telemetry.progress import Quarter
@@ -34,7 +34,7 @@ ON CONFLICT (facility_id, meter_id) DO UPDATE SET
 """
 
 # A value of a quarter-hour that is settled again is what it says now.
-_OUTDATED = """
+_CLEAR_OUTDATED = """
 UPDATE current_values c SET {value} = NULL, {value}_at = NULL
 FROM unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
 WHERE c.facility_id = t.facility_id
@@ -43,14 +43,16 @@ RETURNING c.facility_id, c.meter_id, t.starts_at
 """
 
 
-def keep_values(conn: Connection, newest: Sequence[NewestOfMeter], again: Sequence[Quarter]) -> None:
+def write_current_values(
+    conn: Connection, newest: Sequence[NewestOfMeter], refinalized: Sequence[Quarter]
+) -> None:
     """What was `newest` in settled quarter-hours, in order of time; of these, some were settled `again`."""
-    outdated = _outdated(conn, again)
-    _keep(conn, newest)
-    _keep(conn, _looked_up(conn, outdated, newest))
+    outdated = _clear_outdated(conn, refinalized)
+    _upsert(conn, newest)
+    _upsert(conn, _look_up_earlier(conn, outdated, newest))
 
 
-def _keep(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
+def _upsert(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
     """What comes later replaces what came before."""
     merged: dict[tuple[str, str], NewestOfMeter] = {}
     for one in newest:
@@ -73,19 +75,19 @@ def _keep(conn: Connection, newest: Sequence[NewestOfMeter]) -> None:
         )
 
 
-def _outdated(conn: Connection, again: Sequence[Quarter]) -> dict[Lost, datetime]:
+def _clear_outdated(conn: Connection, refinalized: Sequence[Quarter]) -> dict[ValueKey, datetime]:
     """The current values that were of quarter-hours settled `again`, and are no more, with the starts of these."""
-    found: dict[Lost, datetime] = {}
-    if again:
+    found: dict[ValueKey, datetime] = {}
+    if refinalized:
         for value in VALUES:
-            query = _OUTDATED.format(value=value).encode()
-            for facility_id, meter_id, start in conn.execute(query, columns(again)):
+            query = _CLEAR_OUTDATED.format(value=value).encode()
+            for facility_id, meter_id, start in conn.execute(query, columns(refinalized)):
                 found[facility_id, meter_id, value] = start.astimezone(UTC)
     return found
 
 
-def _looked_up(
-    conn: Connection, outdated: Mapping[Lost, datetime], newest: Sequence[NewestOfMeter]
+def _look_up_earlier(
+    conn: Connection, outdated: Mapping[ValueKey, datetime], newest: Sequence[NewestOfMeter]
 ) -> list[NewestOfMeter]:
     """What the meters said before, of which the quarter-hours say nothing usable any more."""
     said = {(one.facility_id, one.meter_id, "kw") for one in newest if one.kw_at is not None}

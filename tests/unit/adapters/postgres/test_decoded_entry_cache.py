@@ -2,7 +2,7 @@
 
 import msgspec
 
-from adapters.postgres.audit.decoded_entry_cache import OVERHEAD, DecodedEntries
+from adapters.postgres.audit.decoded_entry_cache import OVERHEAD, DecodedEntryCache
 from application.event_store.event_mapper import encode_state
 from tests.property.projections.projected_logs import PortfolioWalk
 
@@ -25,7 +25,7 @@ def rows() -> list[Row]:
 
 
 def test_the_same_rows_give_the_same_objects_and_a_changed_row_what_it_says() -> None:
-    stored, decoded = rows(), DecodedEntries()
+    stored, decoded = rows(), DecodedEntryCache()
     first, again = decoded.of(stored), decoded.of(list(stored))
     assert all(one is other for one, other in zip(first, again, strict=True))
     assert [entry.position for entry in first] == [row[0] for row in stored]
@@ -42,8 +42,8 @@ def test_the_same_rows_give_the_same_objects_and_a_changed_row_what_it_says() ->
 def test_what_is_remembered_has_an_upper_bound() -> None:
     stored = rows()
     most = sum(len(row[4]) + OVERHEAD for row in stored[:10])
-    decoded = DecodedEntries(most_bytes=most)
+    decoded = DecodedEntryCache(max_bytes=most)
     for _ in range(3):
         found = decoded.of(stored)
         assert [entry.position for entry in found] == [row[0] for row in stored]
-        assert decoded._bytes == sum(len(row[4]) + OVERHEAD for row, _ in decoded._known.values()) <= most
+        assert decoded._bytes == sum(len(row[4]) + OVERHEAD for row, _ in decoded._cached.values()) <= most
