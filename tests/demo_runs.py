@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ from threading import Timer
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+GRIDPROOF = ("interfaces.cli", "demo")
+PLANTED = ("tests.planted_demo",)
 SIDE_BY_SIDE = 3
 LONGEST_S = 240.0
 SMALL = ("--facilities", "5", "--speed", "120")
@@ -44,9 +46,15 @@ class DemoRuns:
         self._runs: dict[tuple[str, ...], Future[DemoRun]] = {}
 
     def start(self, *arguments: str) -> Future[DemoRun]:
-        """The run with these arguments, begun now if it was not before."""
+        """The run with these arguments; started unless it was before."""
         if arguments not in self._runs:
             self._runs[arguments] = self._pool.submit(run_demo, *arguments)
+        return self._runs[arguments]
+
+    def start_planted(self, *arguments: str) -> Future[DemoRun]:
+        """Likewise for a run with planted faults."""
+        if arguments not in self._runs:
+            self._runs[arguments] = self._pool.submit(run_planted_demo, *arguments)
         return self._runs[arguments]
 
     def close(self) -> None:
@@ -55,7 +63,15 @@ class DemoRuns:
 
 def run_demo(*arguments: str) -> DemoRun:
     """`gridproof demo --json ARGUMENTS`, to its end."""
-    demo = _started(*arguments)
+    return _finished(_started(*arguments))
+
+
+def run_planted_demo(*arguments: str) -> DemoRun:
+    """`python -m tests.planted_demo --json ARGUMENTS`, to its end."""
+    return _finished(_started(*arguments, command=PLANTED))
+
+
+def _finished(demo: subprocess.Popen[str]) -> DemoRun:
     try:
         out, said = demo.communicate(timeout=LONGEST_S)
     except subprocess.TimeoutExpired:
@@ -134,11 +150,13 @@ def _runs(process: Path, program: str) -> bool:
     return (process / "comm").read_text().strip() == program
 
 
-def _started(*arguments: str, settings: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def _started(
+    *arguments: str, command: Sequence[str] = GRIDPROOF, settings: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
     environ |= settings or {}
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "interfaces.cli", "demo", "--json", *arguments],
+        [sys.executable, "-u", "-m", *command, "--json", *arguments],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

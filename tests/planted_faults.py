@@ -1,13 +1,13 @@
-"""Faults put into the system on purpose, so that the demo can be shown to notice them (a hidden test switch).
+"""Planted faults: wrappers around ports that break a promise on purpose, so that tests can show a check finds it.
 
-Each stands around a port: the code that runs in production knows nothing of it.
+The product does not import this module. `tests.planted_worker` starts a worker with a fault planted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -27,9 +27,11 @@ from application.ports.dispatch.building_control import (
     ZoneState,
 )
 
+Fault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
+
 
 class ResendingControl:
-    """Sends each commit twice, as a system without idempotency would."""
+    """`resend`: sends each commit twice, as a system without idempotency would."""
 
     def __init__(self, control: BuildingControl) -> None:
         self._control = control
@@ -50,7 +52,7 @@ class ResendingControl:
 
 
 class RestoreSkippingControl(ResendingControl):
-    """Says that a restore was done, and does not do it."""
+    """`skip-restore`: reports a restore as done without sending it."""
 
     def __init__(self, control: BuildingControl, clock: Clock) -> None:
         super().__init__(control)
@@ -70,14 +72,14 @@ class RestoreSkippingControl(ResendingControl):
 
 
 class OneByOneBus(CommandBus):
-    """For faults of `handle`: what is given together goes through it, too."""
+    """Handles batched commands one by one, so that a fault in `handle` affects them too."""
 
     def handle_all(self, asked: Sequence[Asked]) -> list[Outcome]:
         return [self.outcome_of(one) for one in asked]
 
 
 class AttemptSkippingBus(OneByOneBus):
-    """Calls the BMS without having recorded that it will."""
+    """`skip-intent`: drops the intent that is recorded before a BMS is called."""
 
     def handle(self, command: msgspec.Struct, context: CommandContext, **kwargs: Any) -> Any:
         if isinstance(command, AttemptBmsCommand | AttemptBmsCommands):
@@ -86,7 +88,7 @@ class AttemptSkippingBus(OneByOneBus):
 
 
 class LosingNotifier:
-    """Says that the utility was told, and does not tell it."""
+    """`lost-callback`: reports a callback as delivered without sending it."""
 
     def __init__(self, notifier: UtilityNotifier) -> None:
         self._notifier = notifier

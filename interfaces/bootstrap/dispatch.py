@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from projections.dispatch.projection import DispatchRow
 
 
-async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Callable[[], list[str]]) -> None:
-    """Until `stop` is set. `facilities` names those whose work is served."""
+async def run_dispatch(
+    stores: Stores,
+    stop: asyncio.Event,
+    *,
+    facilities: Callable[[], list[str]],
+    wrap: Callable[[BuildingControl], BuildingControl] = lambda control: control,
+) -> None:
+    """Run until `stop` is set. `facilities` names those whose work is served; tests wrap the building control."""
     from adapters.nats.work_queue import NatsWorkQueue
     from adapters.postgres.coordination.call_slots import PostgresCallSlots
     from adapters.postgres.coordination.session_locks import AdvisoryLocks
@@ -40,7 +46,7 @@ async def run_dispatch(stores: Stores, stop: asyncio.Event, *, facilities: Calla
     health = BmsHealth(stores.clock, stores.alerts())
     if settings.dispatch_metrics_bind is not None:
         serve_metrics(health.registry, settings.dispatch_metrics_bind)
-    control = building_control(stores, slots, health)
+    control = wrap(building_control(stores, slots, health))
     calls = DispatchExecutor(
         store=stores.events,
         commands=CommandBatcher(stores.bus),
@@ -86,12 +92,12 @@ def curtailed_dispatches(stores: Stores) -> list[DispatchRow]:
 
 
 def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> BuildingControl:
-    """SOAP, with the planted faults that the settings name."""
+    """The SOAP client of the buildings."""
     from adapters.bms.soap import SoapBuildingControl, SoapLimits
     from interfaces.settings.secrets import resolve_secret
 
     settings = stores.settings
-    control: BuildingControl = SoapBuildingControl(
+    return SoapBuildingControl(
         clock=stores.clock,
         secret=resolve_secret,
         slots=slots,
@@ -99,12 +105,3 @@ def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> Bui
         breaker_listener=health.breaker_changed,
         call_listener=health.call_ended,
     )
-    if "resend" in settings.planted_faults:
-        from tests.planted_faults import ResendingControl
-
-        control = ResendingControl(control)
-    if "skip-restore" in settings.planted_faults:
-        from tests.planted_faults import RestoreSkippingControl
-
-        control = RestoreSkippingControl(control, stores.clock)
-    return control

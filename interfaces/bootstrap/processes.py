@@ -165,7 +165,13 @@ async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
     await run_dispatch(stores, stop, facilities=lambda: [row.facility_id for row in facility_rows(stores)])
 
 
-async def _notify(stores: Stores, stop: asyncio.Event) -> None:
+async def run_notify(
+    stores: Stores,
+    stop: asyncio.Event,
+    *,
+    wrap: Callable[[UtilityNotifier], UtilityNotifier] = lambda notifier: notifier,
+) -> None:
+    """Run until `stop` is set. Tests wrap the notifier."""
     from adapters.callback import HttpUtilityNotifier
     from application.callback import CallbackCalls
     from interfaces.workers.notify import NotifyWorker
@@ -176,14 +182,10 @@ async def _notify(stores: Stores, stop: asyncio.Event) -> None:
         secret_of=callback_secrets(stores),
         allow_private=stores.settings.allow_private_callbacks,
     )
-    if "lost-callback" in stores.settings.planted_faults:
-        from tests.planted_faults import LosingNotifier
-
-        notifier = LosingNotifier(notifier)
     calls = CallbackCalls(
         store=stores.events,
         bus=stores.bus,
-        notifier=notifier,
+        notifier=wrap(notifier),
         clock=stores.clock,
         dead_letters=stores.dead_letters(),
         alerts=stores.alerts(),
@@ -260,7 +262,7 @@ WORKERS: dict[str, Run] = {
     "relay": _relay,
     "schedule": _schedule,
     "dispatch": _dispatch,
-    "notify": _notify,
+    "notify": run_notify,
     "measure": _measure,
     "project": _project,
     "ingest": run_ingest,

@@ -235,17 +235,8 @@ def open_stores(settings: Settings, *, clock: Clock | None = None, pool_size: in
         pool.close()
         raise
     forecasts = PostgresForecastBook(pool)
-    bus_type = _bus_type(settings)
-    bus = bus_type(events, clock, HANDLERS, forecasts=forecasts, command_sla_s=settings.command_sla_s)
+    bus = CommandBus(events, clock, HANDLERS, forecasts=forecasts, command_sla_s=settings.command_sla_s)
     return Stores(settings, clock, pool, events, forecasts, bus)
-
-
-def _bus_type(settings: Settings) -> type[CommandBus]:
-    if "skip-intent" in settings.planted_faults:
-        from tests.planted_faults import AttemptSkippingBus
-
-        return AttemptSkippingBus
-    return CommandBus
 
 
 @contextmanager

@@ -1,19 +1,18 @@
-"""`gridproof demo`: the main job on embedded servers, told as it happens, with a verdict at the end."""
+"""`gridproof demo`: one DR event on embedded servers, reported as it happens and checked at the end."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 from rich.console import Console
 
-from interfaces.demo.cast import LEAST_FACILITIES
+from interfaces.demo.facility_roles import MIN_FACILITIES
 from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
-from interfaces.settings.settings import PlantedFault
 
 if TYPE_CHECKING:
     from interfaces.demo.document import DemoDocument
@@ -31,7 +30,7 @@ Examples:
 @click.command("demo", epilog=EXAMPLE)
 @click.option(
     "--facilities",
-    type=click.IntRange(LEAST_FACILITIES, 500),
+    type=click.IntRange(MIN_FACILITIES, 500),
     default=50,
     show_default=True,
     help="How many facilities take part.",
@@ -55,9 +54,6 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--shed-factor", type=click.FloatRange(0, 1), default=1.0, hidden=True)
 @click.option("--without-meters", is_flag=True, hidden=True)
-@click.option(
-    "--planted-fault", "planted_faults", type=click.Choice(get_args(PlantedFault)), multiple=True, hidden=True
-)
 @click.option("--failpoint", "failpoints", default=DemoOptions().failpoints, multiple=True, hidden=True)
 @click.option("--database-of-settings", is_flag=True, hidden=True)
 def demo(
@@ -70,44 +66,47 @@ def demo(
     as_json: bool,
     shed_factor: float,
     without_meters: bool,
-    planted_faults: tuple[PlantedFault, ...],
     failpoints: tuple[str, ...],
     database_of_settings: bool,
 ) -> None:
-    """Run the whole story of a DR event on real servers.
+    """Run one DR event from its notification to its measurement, on real servers.
 
-    50 facilities: one in maintenance, one whose BMS times out, one that refuses, one that answers late, one whose
-    answer is lost after it did the work, and a worker killed in the middle. Exits 1 and names the fault if anything
-    is not as promised.
+    50 facilities: one in maintenance, one whose BMS times out, one that refuses, one that responds late, and one
+    whose response is lost after it did the work. One worker is killed during the commits. Exits 1 and names the
+    fault if a check fails.
     """
     from interfaces.cli.console.session import current_settings
-    from interfaces.demo.run import Demo
-    from interfaces.demo.story import DemoFailed
-    from interfaces.logs import configure_logs
 
     settings = current_settings()
-    configure_logs(settings, process="demo")
-    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
-    run = Demo(
-        DemoOptions(
-            facilities=facilities,
-            speed=speed,
-            keep=keep,
-            readings=readings,
-            data_dir=data_dir,
-            shed_factor=shed_factor,
-            without_meters=without_meters,
-            planted_faults=frozenset(planted_faults),
-            failpoints=failpoints,
-            database_url=settings.database_url if database_of_settings else None,
-            migration_database_url=settings.migration_database_url if database_of_settings else None,
-        ),
-        lambda line: console.print(f"[dim]{run.seconds:5.1f} s[/dim]  {line}"),
+    options = DemoOptions(
+        facilities=facilities,
+        speed=speed,
+        keep=keep,
+        readings=readings,
+        data_dir=data_dir,
+        shed_factor=shed_factor,
+        without_meters=without_meters,
+        failpoints=failpoints,
+        database_url=settings.database_url if database_of_settings else None,
+        migration_database_url=settings.migration_database_url if database_of_settings else None,
     )
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, _end_in_order)
+    run_demo(options, as_json=as_json)
+
+
+def run_demo(options: DemoOptions, *, as_json: bool) -> None:
+    """Run the demo and print its result. Exits 1 if a check failed."""
+    from interfaces.cli.console.session import current_settings
+    from interfaces.demo.run import Demo
+    from interfaces.demo.scenario import DemoFailed
+    from interfaces.logs import configure_logs
+
+    configure_logs(current_settings(), process="demo")
+    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
+    run = Demo(options, lambda line: console.print(f"[dim]{run.seconds:5.1f} s[/dim]  {line}"))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit_on_signal)
     try:
-        document = run.run(lambda document: _show(console, run, document, as_json=as_json, keep=keep))
+        document = run.run(lambda document: _show(console, run, document, as_json=as_json, keep=options.keep))
     except DemoFailed as error:
         raise click.ClickException(str(error)) from error
     if document.faults:
@@ -123,9 +122,9 @@ def _show(console: Console, run: Demo, document: DemoDocument, *, as_json: bool,
     print_report(console, run, document)
     if keep:
         console.print(f"running at {run.url}, admin key in {run.folder / ADMIN_KEY}; Ctrl-C ends it")
-        while True:  # a signal ends it in good order
+        while True:  # until a signal ends the process
             signal.pause()
 
 
-def _end_in_order(number: int, _: object) -> None:
+def _exit_on_signal(number: int, _: object) -> None:
     sys.exit(128 + number)

@@ -1,1 +1,1 @@
-"""The demo: the whole story of a DR event on real servers, and a verdict on it."""
+"""The demo: one DR event from notification to measurement on real servers, with checks at the end."""

@@ -1,4 +1,4 @@
-"""The running system as its users see it: over HTTP, with an API key."""
+"""A client of the running system's HTTP API, with an API key."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import msgspec
 TIMEOUT_S = 15.0
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: Any
 
 
 class ApiClient:
-    """A few calls, one after the other."""
+    """Synchronous calls, one connection each."""
 
     def __init__(self, url: str, key: str) -> None:
         self._address = urlsplit(url).netloc
         self._key = key
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         return self._call("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any]) -> Answer:
+    def post(self, path: str, body: dict[str, Any]) -> Response:
         return self._call("POST", path, json.dumps(body).encode())
 
-    def _call(self, method: str, path: str, body: bytes | None) -> Answer:
+    def _call(self, method: str, path: str, body: bytes | None) -> Response:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         connection = HTTPConnection(self._address, timeout=TIMEOUT_S)
         try:
             connection.request(method, path, body=body, headers=headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, _decoded(answer.read()))
+            response = connection.getresponse()
+            return Response(response.status, _decoded(response.read()))
         finally:
             connection.close()
 

@@ -1,9 +1,9 @@
-"""The demo's JSON document (interfaces.md names its fields)."""
+"""The demo's JSON document."""
 
 import msgspec
 
-from interfaces.demo.ledger import LedgerVerdict
-from interfaces.demo.verdict import Evidence
+from interfaces.demo.checks import Evidence
+from interfaces.demo.ledger import LedgerCheck
 
 
 class FacilityCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +14,7 @@ class FacilityCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """`committed`, `restored`, `duplicate_bms_commands` and `curtailed_after_end` are the buildings' own words."""
+    """`committed`, `restored`, `duplicate_bms_commands` and `curtailed_after_end` come from the buildings' journal."""
 
     dr_event_id: str
     status: str
@@ -27,10 +27,10 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_bms_commands: int
     curtailed_after_end: int
     domain_events: int
-    ledger: LedgerVerdict
+    ledger: LedgerCheck
     seconds: float
     killed: tuple[str, ...]
-    """Each failpoint at which a worker was killed, and what was in flight."""
+    """The work in flight at each kill of a worker."""
     faults: list[str]
 
 
@@ -38,23 +38,23 @@ def document_of(
     evidence: Evidence, *, domain_events: int, seconds: float, faults: list[str], failed: dict[str, str]
 ) -> DemoDocument:
     state = evidence.dr_event.state
-    seen = evidence.witnessed
+    actions = evidence.building_actions
     return DemoDocument(
         dr_event_id=str(evidence.dr_event.id),
         status=state.status,
         outcome=state.outcome,
         settlement_status=state.settlement_status,
         facilities=FacilityCounts(
-            asked=len(evidence.cast.asked),
-            committed=len(seen.committed),
+            asked=len(evidence.roles.requested),
+            committed=len(actions.committed),
             failed=len(failed),
-            restored=len(seen.restored),
+            restored=len(actions.restored),
         ),
         failed_facilities=failed,
         target_kw=state.notice.target_kw if state.notice else 0.0,
         delivered_kw=state.delivered_kw,
-        duplicate_bms_commands=sum(count - 1 for count in seen.duplicates.values()),
-        curtailed_after_end=len(seen.curtailed_after_end),
+        duplicate_bms_commands=sum(count - 1 for count in actions.duplicates.values()),
+        curtailed_after_end=len(actions.curtailed_after_end),
         domain_events=domain_events,
         ledger=evidence.ledger,
         seconds=round(seconds, 1),

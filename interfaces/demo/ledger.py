@@ -1,4 +1,4 @@
-"""The demo's ledger: everything that was recorded is sealed, and holds."""
+"""The demo's ledger check: every domain event is sealed, and the ledger verifies."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ SEALED_WITHIN_S = 15.0
 LOGS = ("demand-response", "forecasts")
 
 
-class LedgerVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What `gridproof audit verify` says at the end of the demo."""
+class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of `gridproof audit verify` at the end of the demo."""
 
     verified: bool
     domain_events: int
-    """Of both logs, each held against what was sealed."""
+    """In both logs, each compared with the sealed checkpoints."""
     checkpoints: int
     problems: tuple[str, ...] = ()
 
 
-def judged_ledger(stores: Stores) -> LedgerVerdict:
-    """Waits until all that is recorded now is sealed, and verifies it."""
+def check_ledger(stores: Stores) -> LedgerCheck:
+    """Wait until every domain event recorded so far is sealed, then verify the ledger."""
     sealed = wait_until_sealed(stores, within_s=SEALED_WITHIN_S)
     report = verify_ledger(stores, logs=LOGS)
-    problems = [f"{found.kind} at position {found.position}: {found.detail}" for found in report.findings]
+    problems = [
+        f"{finding.kind} at position {finding.position}: {finding.detail}" for finding in report.findings
+    ]
     if not sealed:
-        problems.append(f"not all that is recorded came under a checkpoint within {SEALED_WITHIN_S:g} s")
-    return LedgerVerdict(
+        problems.append(f"some domain events were not sealed within {SEALED_WITHIN_S:g} s")
+    return LedgerCheck(
         verified=not problems,
         domain_events=sum(log.domain_events for log in report.logs),
         checkpoints=report.checkpoints,

@@ -1,4 +1,4 @@
-"""The demo's report: the timeline of the DR event, what was delivered, and the verdict."""
+"""The demo's report for people: timeline, figures and faults."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from interfaces.demo.document import DemoDocument
 from interfaces.demo.run import Demo
 
 _MILESTONES: dict[type[DomainEvent], str] = {
-    DREvent.Opened: "the utility speaks of the event",
-    DREvent.Rejected: "refused at the door",
+    DREvent.Opened: "notification received",
+    DREvent.Rejected: "notification rejected",
     DREvent.Accepted: "accepted, facilities reserved",
     DREvent.Scheduled: "plan made from the forecasts",
     DREvent.PreparationStarted: "preparation begins",
@@ -38,32 +38,36 @@ _OF_DISPATCHES: dict[type[DomainEvent], str] = {
 
 
 def print_report(console: Console, run: Demo, document: DemoDocument) -> None:
-    """Print the timeline, the figures and the verdict."""
-    console.print(_timeline(run.story))
+    """Print the timeline, the figures, and the faults or that all checks passed."""
+    console.print(_timeline(run.log))
     console.print(_figures(document))
     for facility_id, reason in sorted(document.failed_facilities.items()):
         console.print(f"[yellow]failed[/yellow]  {facility_id}: {reason}")
     for killed in run.killed:
-        console.print(f"[yellow]killed[/yellow]  a worker with -9, in flight: {killed}")
+        console.print(f"[yellow]killed[/yellow]  a worker by SIGKILL; work in flight: {killed}")
     for fault in document.faults:
         console.print(f"[red]FAULT[/red]   {fault}")
     if document.faults:
         console.print(f"[red]{len(document.faults)} faults[/red] in {document.seconds:g} s")
     else:
-        console.print(f"[green]everything as promised[/green] in {document.seconds:g} s")
+        console.print(f"[green]all checks passed[/green] in {document.seconds:g} s")
 
 
-def _timeline(story: tuple[DomainEvent, ...]) -> Table:
+def _timeline(log: tuple[DomainEvent, ...]) -> Table:
     table = Table(title="Timeline", title_justify="left", show_edge=False)
     table.add_column("UTC")
     table.add_column("what")
     table.add_column("facilities", justify="right")
     rows: list[tuple[datetime, str, str]] = [
-        (fact.recorded_at, _MILESTONES[type(fact)], "") for fact in story if type(fact) in _MILESTONES
+        (domain_event.recorded_at, _MILESTONES[type(domain_event)], "")
+        for domain_event in log
+        if type(domain_event) in _MILESTONES
     ]
-    counts = Counter(type(fact) for fact in story)
+    counts = Counter(type(domain_event) for domain_event in log)
     for kind, words in _OF_DISPATCHES.items():
-        last = max((fact.recorded_at for fact in story if type(fact) is kind), default=None)
+        last = max(
+            (domain_event.recorded_at for domain_event in log if type(domain_event) is kind), default=None
+        )
         if last is not None:
             rows.append((last, words, str(counts[kind])))
     for at, what, number in sorted(rows):
@@ -82,7 +86,7 @@ def _figures(document: DemoDocument) -> Table:
         (
             "facilities",
             (
-                f"{facilities.asked} asked, {facilities.committed} committed, {facilities.failed} failed, "
+                f"{facilities.asked} requested, {facilities.committed} committed, {facilities.failed} failed, "
                 f"{facilities.restored} restored"
             ),
         ),
@@ -96,7 +100,7 @@ def _figures(document: DemoDocument) -> Table:
         (
             "ledger",
             (
-                f"{'verified' if document.ledger.verified else 'DOES NOT HOLD'}: {document.ledger.domain_events:,} "
+                f"{'verified' if document.ledger.verified else 'DOES NOT VERIFY'}: {document.ledger.domain_events:,} "
                 f"domain events under {document.ledger.checkpoints} signed checkpoints"
             ),
         ),

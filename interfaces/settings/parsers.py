@@ -71,18 +71,6 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def some_of(*choices: str) -> Callable[[str], frozenset[str]]:
-    """A list with commas; empty is none of them."""
-
-    def parse(value: str) -> frozenset[str]:
-        wanted = frozenset(value.split(",")) if value else frozenset()
-        if not wanted <= frozenset(choices):
-            raise ValueError(f"use some of: {', '.join(choices)}")
-        return wanted
-
-    return parse
-
-
 def url(
     *schemes: str, hostless: bool = False, several: bool = False, many_hosts: bool = False
 ) -> Callable[[str], str]:

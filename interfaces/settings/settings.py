@@ -24,7 +24,6 @@ _FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
 TelemetryStoreKind = Literal["postgres", "influx"]
 MqttVersion = Literal["3.1.1", "5"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-PlantedFault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
 
 
 class SettingsError(ValueError):
@@ -149,12 +148,12 @@ class Settings:
     log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
     log_json: bool = _setting(parse.boolean, False)
 
+    testing: bool = _setting(parse.boolean, False)
+    """Allows the settings that only tests and the demo use: the failpoints."""
     failpoint: str | None = _setting(parse.failpoint, None)
-    """Where a process kills itself, for tests: `dispatch.before_call`."""
+    """Where a process kills itself, for tests: `dispatch.before_call`. Refused unless `testing` is set."""
     failpoint_once_file: Path | None = _setting(parse.path, None)
     """Made when the failpoint was hit; while it exists the failpoint does nothing."""
-    planted_faults: frozenset[PlantedFault] = _setting(parse.some_of(*get_args(PlantedFault)), frozenset())
-    """Faults put into the system on purpose, to show that the demo notices them."""
 
     @property
     def http_host(self) -> str:
@@ -255,6 +254,12 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
         yield "GRIDPROOF_MQTT_CERT_FILE: it goes with GRIDPROOF_MQTT_KEY_FILE; set both, or none"
     if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
         yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
+    yield from _failpoint_contradictions(settings, refused)
+
+
+def _failpoint_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
+    if settings.failpoint and not settings.testing and "GRIDPROOF_TESTING" not in refused:
+        yield "GRIDPROOF_FAILPOINT: a failpoint kills the process; unset it, or set GRIDPROOF_TESTING=1 in a test"
     if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
 
@@ -268,8 +273,6 @@ def _sends_in_clear(url: str | None) -> bool:
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, frozenset):
-        return ",".join(sorted(value))
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

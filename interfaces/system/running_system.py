@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,8 @@ PROCESSES: dict[str, str] = {
     "forecast": "forecast",
 }
 """Process -> worker: two dispatch workers, so that one that dies is made up for at once."""
+GRIDPROOF = (sys.executable, "-m", "interfaces.cli")
+"""The program of the worker processes. A test may start another one, which plants a fault."""
 READY_WITHIN_S = 60.0
 NEVER_GIVE_UP = RestartPolicy(most_in_a_row=1_000_000)
 """A worker that cannot work yet (its database is away) is what an operator expects to come back by itself."""
@@ -58,8 +60,9 @@ class NotReady(RuntimeError):
 class RunningSystem:
     """Started in two steps, so that a caller can prepare the stores before the workers run."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, program: Sequence[str] | None = None) -> None:
         self.settings = settings
+        self._program = program or GRIDPROOF
         self._servers = embedded_servers(settings)
         self._supervisor: Supervisor | None = None
 
@@ -106,7 +109,7 @@ class RunningSystem:
         }
         whole |= self.settings.to_environ() | dict(environ or {})
         whole["OMP_NUM_THREADS"] = whole["OPENBLAS_NUM_THREADS"] = "1"
-        return self._supervisor.start(name, [sys.executable, "-m", "interfaces.cli", *arguments], whole)
+        return self._supervisor.start(name, [*self._program, *arguments], whole)
 
     def _restarted(self, name: str, returncode: int) -> None:
         self._alert(name, f"ended with {returncode} and was started again; read logs/{name}.log")

@@ -42,6 +42,7 @@ from interfaces.simulators.http_host import hosted
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.made_up import CONTEXT, NOW, PROGRAM, UTILITY, facility_entry, forecast, notice, program_entry
+from tests.planted_faults import Fault
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[2]
@@ -49,12 +50,6 @@ SPEED = 30.0
 """A silent worker's 30 s are then the least there are on the wall, 1.5 s; the two hours of lead time are minutes."""
 PATIENCE_S = 90.0
 PROFILES: tuple[BmsProfile, ...] = ("two_phase", "two_phase_no_dedup")
-WORKER = """
-import os, sys
-from interfaces.bootstrap import run_worker
-from interfaces.settings.settings import read_settings
-run_worker(sys.argv[1], read_settings(os.environ))
-"""
 
 
 class TookTooLong(AssertionError):
@@ -68,7 +63,7 @@ class SmallSystem:
     folder: Path
     failpoint: str
     """`dispatch.before_call`: the process of that name is killed there, once. Empty: nobody is."""
-    planted_fault: str | None = None
+    planted_fault: Fault | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     journal: list[JournalEntry] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
@@ -190,12 +185,17 @@ class SmallSystem:
     def _start(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-c", WORKER, name],
+                [sys.executable, "-m", *self._program(), "worker", name],
                 cwd=ROOT,
                 env=self._environment(name),
                 stdout=log,
                 stderr=log,
             )
+
+    def _program(self) -> list[str]:
+        if self.planted_fault is None:
+            return ["interfaces.cli"]
+        return ["tests.planted_worker", "--fault", self.planted_fault]
 
     def _environment(self, name: str) -> dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GRIDPROOF_")}
@@ -210,10 +210,9 @@ class SmallSystem:
             "GRIDPROOF_BMS_CONNECT_TIMEOUT_S": "300",
         }
         if name == self.failpoint.partition(".")[0]:
+            environment["GRIDPROOF_TESTING"] = "true"
             environment["GRIDPROOF_FAILPOINT"] = self.failpoint
             environment["GRIDPROOF_FAILPOINT_ONCE_FILE"] = str(self.once_file)
-        if self.planted_fault is not None:
-            environment["GRIDPROOF_PLANTED_FAULTS"] = self.planted_fault
         return environment
 
     def _told(self) -> str:
@@ -258,7 +257,7 @@ def served_buildings(system: SmallSystem) -> Iterator[str]:
 
 @contextlib.contextmanager
 def small_system(
-    database: Database, nats_url: str, folder: Path, failpoint: str, *, planted_fault: str | None = None
+    database: Database, nats_url: str, folder: Path, failpoint: str, *, planted_fault: Fault | None = None
 ) -> Iterator[SmallSystem]:
     system = SmallSystem(database, nats_url, folder, failpoint, planted_fault)
     with contextlib.closing(system), served_buildings(system) as bms_url:

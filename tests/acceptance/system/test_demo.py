@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interfaces.simulators.meters.load_model import LoadModel
-from tests.demo_runs import SMALL, DemoRun, DemoRuns, run_demo
+from tests.demo_runs import SMALL, DemoRun, DemoRuns, run_planted_demo
 
 PLANTED = {
     "resend": "duplicate BMS command",
@@ -26,7 +26,7 @@ WITHOUT_METERS = (*SMALL, "--without-meters")
 
 
 def planted(faults: tuple[str, ...]) -> tuple[str, ...]:
-    return (*SMALL, *(word for fault in faults for word in ("--planted-fault", fault)))
+    return (*SMALL, *(word for fault in faults for word in ("--fault", fault)))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def demos(readings: Path) -> Iterator[DemoRuns]:
     runs.start(*SMALL)
     runs.start(*HALF)
     for faults in TOGETHER:
-        runs.start(*planted(faults))
+        runs.start_planted(*planted(faults))
     runs.start(*WITHOUT_METERS)
     runs.start(*SMALL, "--readings", str(readings))
     yield runs
@@ -95,13 +95,13 @@ def fails_and_is_named(run: DemoRun, faults: tuple[str, ...]) -> None:
 def test_planted_faults_fail_the_demo_and_each_is_named_and_no_other(
     demos: DemoRuns, faults: tuple[str, ...]
 ) -> None:
-    fails_and_is_named(demos.start(*planted(faults)).result(), faults)
+    fails_and_is_named(demos.start_planted(*planted(faults)).result(), faults)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_alone_fails_the_demo_and_is_named_and_no_other(fault: str) -> None:
-    fails_and_is_named(run_demo(*planted((fault,))), (fault,))
+    fails_and_is_named(run_planted_demo(*planted((fault,))), (fault,))
 
 
 def test_without_telemetry_planning_is_refused_and_no_building_is_touched(demos: DemoRuns) -> None:

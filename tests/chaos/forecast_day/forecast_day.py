@@ -28,8 +28,8 @@ from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap import Stores, accelerated_clock, open_stores
 from interfaces.demo.api import ApiClient
 from interfaces.demo.options import EPOCH
-from interfaces.demo.stage import PROGRAM, import_history, issue_key, register, written
-from interfaces.demo.story import WEBHOOK
+from interfaces.demo.scenario import WEBHOOK
+from interfaces.demo.setup import PROGRAM, import_history, issue_key, register, written
 from interfaces.settings.settings import Settings
 from interfaces.simulators.bms.journal import JournalEntry, read_journal
 from interfaces.simulators.meters.meters import Silence

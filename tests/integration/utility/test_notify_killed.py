@@ -162,7 +162,8 @@ def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
             )
             await queue.publish_callback(work, message_id=str(work.callback_id))
             await queue.aclose()
-            with rig.worker(GRIDPROOF_FAILPOINT=place, GRIDPROOF_FAILPOINT_ONCE_FILE=str(struck)) as doomed:
+            failpoint = {"GRIDPROOF_FAILPOINT": place, "GRIDPROOF_FAILPOINT_ONCE_FILE": str(struck)}
+            with rig.worker(GRIDPROOF_TESTING="true", **failpoint) as doomed:
                 assert await asyncio.to_thread(doomed.wait, DEADLINE_S) == -signal.SIGKILL
             with rig.worker():
                 deadline = time.monotonic() + DEADLINE_S

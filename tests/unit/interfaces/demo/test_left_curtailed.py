@@ -1,16 +1,16 @@
-"""A building is left curtailed where no command lets it go; one that is let go late is not."""
+"""A building counts as left curtailed unless a command restores it before the last check."""
 
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from interfaces.demo.witness import witnessed
+from interfaces.demo.building_actions import building_actions
 from interfaces.simulators.bms.journal import Action, JournalEntry
 from tests.made_up import DR_EVENT_ID, ENDS_AT, STARTS_AT
 
 OVER_AT = ENDS_AT + timedelta(minutes=20)
-LOOKED_AT = OVER_AT + timedelta(minutes=25)
+CHECKED_AT = OVER_AT + timedelta(minutes=25)
 
 
 def entry(action: Action, minutes: int, number: int, *, curtailed: bool) -> JournalEntry:
@@ -38,10 +38,10 @@ def entry(action: Action, minutes: int, number: int, *, curtailed: bool) -> Jour
         ([("restore", 30)], {"fac-001/hall"}),
     ],
 )
-def test_only_a_command_in_time_for_the_last_look_lets_a_building_go(
+def test_a_building_is_left_curtailed_unless_a_command_restores_it_before_the_last_check(
     then: list[tuple[Action, int]], left: set[str]
 ) -> None:
     entries = [entry("commit", 0, 1, curtailed=True)]
     entries += [entry(action, minutes, 2, curtailed=False) for action, minutes in then]
-    seen = witnessed(entries, DR_EVENT_ID, at=LOOKED_AT, over_at=OVER_AT)
-    assert seen.curtailed_after_end == left
+    actions = building_actions(entries, DR_EVENT_ID, at=CHECKED_AT, over_at=OVER_AT)
+    assert actions.curtailed_after_end == left

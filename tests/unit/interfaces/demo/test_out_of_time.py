@@ -1,4 +1,4 @@
-"""A demo whose DR event is not over in time says so by name."""
+"""A DR event that is not completed in time is named as a fault of the demo."""
 
 from datetime import timedelta
 from typing import cast
@@ -7,69 +7,71 @@ from uuid import UUID
 import pytest
 
 from domain.dr_event import DREvent
-from interfaces.demo.api import Answer, ApiClient
-from interfaces.demo.cast import cast_of
-from interfaces.demo.ledger import LedgerVerdict
-from interfaces.demo.story import POLL_S, SETTLE, Story
-from interfaces.demo.verdict import Evidence, faults
-from interfaces.demo.witness import Witnessed
+from interfaces.demo.api import ApiClient, Response
+from interfaces.demo.building_actions import BuildingActions
+from interfaces.demo.checks import Evidence, faults
+from interfaces.demo.facility_roles import assign_roles
+from interfaces.demo.ledger import LedgerCheck
+from interfaces.demo.scenario import COMPLETED_WITHIN, POLL_S, Scenario
 from tests.fakes.clock import FakeClock
 from tests.given import given
 from tests.made_up import DR_EVENT_ID, ENDS_AT, facility_entry, judge, portfolio_commands
 
 
 class Operator:
-    """Sees the DR event as it is told to, and a minute goes by with every look."""
+    """An API client that returns the given row; each call takes a minute."""
 
     def __init__(self, clock: FakeClock, **row: object) -> None:
-        self.clock, self.row, self.looks = clock, row, 0
+        self.clock, self.row, self.calls = clock, row, 0
 
-    def get(self, path: str) -> Answer:
-        self.looks += 1
+    def get(self, path: str) -> Response:
+        self.calls += 1
         self.clock.advance(minutes=1)
-        return Answer(200, self.row)
+        return Response(200, self.row)
 
 
 def followed(operator: Operator) -> bool:
     client = cast("ApiClient", operator)
-    return Story(client, client, operator.clock, lambda _: None).follow(str(DR_EVENT_ID), ENDS_AT)
+    return Scenario(client, client, operator.clock, lambda _: None).follow(str(DR_EVENT_ID), ENDS_AT)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.demo.story.POLL_S", POLL_S / 100)
+    monkeypatch.setattr("interfaces.demo.scenario.POLL_S", POLL_S / 100)
 
 
-def test_what_is_not_over_in_time_is_not_waited_for_any_longer() -> None:
+def test_follow_gives_up_after_the_deadline() -> None:
     operator = Operator(FakeClock(ENDS_AT), status="recovering", settlement_status="none", callbacks={})
     assert not followed(operator)
-    assert operator.looks == SETTLE / timedelta(minutes=1)
+    assert operator.calls == COMPLETED_WITHIN / timedelta(minutes=1)
 
 
-def test_what_is_completed_measured_and_told_is_over() -> None:
-    told = {"c-1": {"kind": "measured", "state": "delivered"}}
-    operator = Operator(FakeClock(ENDS_AT), status="completed", settlement_status="measured", callbacks=told)
+def test_follow_ends_once_the_event_is_completed_measured_and_reported() -> None:
+    callbacks = {"c-1": {"kind": "measured", "state": "delivered"}}
+    operator = Operator(
+        FakeClock(ENDS_AT), status="completed", settlement_status="measured", callbacks=callbacks
+    )
     assert followed(operator)
-    assert operator.looks == 1
+    assert operator.calls == 1
 
 
 @pytest.mark.parametrize("in_time", [True, False])
-def test_only_a_demo_that_ran_out_of_time_is_told_to_have(in_time: bool) -> None:
-    story = given().after(*portfolio_commands(facility_entry("fac-001")))
-    story.after(judge(facility_ids=("fac-001",), target_kw=80.0))
+def test_only_a_demo_past_its_deadline_has_that_fault(in_time: bool) -> None:
+    log = given().after(*portfolio_commands(facility_entry("fac-001")))
+    log.after(judge(facility_ids=("fac-001",), target_kw=80.0))
     nothing: frozenset[str] = frozenset()
     evidence = Evidence(
-        cast=cast_of([f"fac-{number:03d}" for number in range(1, 11)]),
-        dr_event=story.store.load(DREvent, UUID(str(DR_EVENT_ID))),
-        story=(),
+        roles=assign_roles([f"fac-{number:03d}" for number in range(1, 11)]),
+        dr_event=log.store.load(DREvent, UUID(str(DR_EVENT_ID))),
+        log=(),
         journal=[],
         callbacks=[],
-        witnessed=Witnessed(
-            committed=nothing, restored=nothing, duplicates={}, curtailed_after_end=nothing, let_go=nothing
+        building_actions=BuildingActions(
+            committed=nothing, restored=nothing, duplicates={}, curtailed_after_end=nothing, expired=nothing
         ),
         in_time=in_time,
         unequal_read_models=(),
-        ledger=LedgerVerdict(verified=True, domain_events=0, checkpoints=0),
+        ledger=LedgerCheck(verified=True, domain_events=0, checkpoints=0),
         killed={"dispatch.after_call": "commit fac-001/zone-1"},
     )
     assert any(fault.startswith("timed out: ") for fault in faults(evidence)) is not in_time

@@ -1,4 +1,4 @@
-"""Setting the stage: the portfolio, its history, the keys, the simulated world."""
+"""Setup of the demo: the portfolio, its load history and the API keys."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ PROGRAM = ProgramEntry(
     rate_per_kwh=0.35,
 )
 COVERED = EPOCH + HISTORY / 14
-"""Recorded load must reach past the demo's end."""
+"""Recorded load must reach beyond the end of the demo."""
 
 
 def facilities_for(count: int, readings: Path | None, zones: Mapping[str, str]) -> list[SampleFacility]:
-    """Made-up facilities, or the first `count` of a readings file that have a load."""
+    """Generated facilities, or the first `count` facilities of a readings file that have enough load."""
     if readings is None:
         return modelled_facilities(count)
     recordings = read_recordings(readings, None)
@@ -80,7 +80,7 @@ def portfolio_of(
 
 
 def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str | None = None) -> None:
-    """Make the portfolio known, and take one facility into maintenance, if one is named."""
+    """Import the portfolio, and start maintenance at `in_maintenance`."""
     trace_id = secrets.token_hex(16)
     import_portfolio(
         portfolio,
@@ -106,7 +106,7 @@ def register(stores: Stores, portfolio: Portfolio, *, in_maintenance: str | None
 
 
 def issue_key(stores: Stores, *, role: Role, utility_id: str | None) -> str:
-    """A new API key, as it is sent."""
+    """Issue an API key; the token to send."""
     return issue(
         stores.api_keys(),
         role=role,
@@ -117,9 +117,9 @@ def issue_key(stores: Stores, *, role: Role, utility_id: str | None) -> str:
 
 
 def import_history(store: TelemetryStore, sources: Mapping[str, LoadSource]) -> int:
-    """The history of every facility up to the demo's epoch; the number of intervals."""
+    """Import the load history of every facility up to the demo's epoch; returns the number of intervals."""
     steps = int(HISTORY.total_seconds()) // STEP_S
-    # Aligned to the quarter-hour; the last, unfinished one is left to the meters.
+    # Aligned to the quarter-hour. The meters deliver the last, unfinished one.
     ends_s = int(EPOCH.timestamp()) // STEP_S * STEP_S
     starts_s = np.arange(ends_s - steps * STEP_S, ends_s, STEP_S, dtype=np.int64)
     first = datetime.fromtimestamp(int(starts_s[0]), tz=EPOCH.tzinfo)

@@ -1,0 +1,86 @@
+"""`python -m tests.planted_worker [--fault NAME]... ARGUMENTS`: `gridproof ARGUMENTS` with faults planted.
+
+A test gives this program to `RunningSystem`. Faults change the workers `dispatch` and `notify`; every other command
+runs as in production.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Callable, Collection
+from typing import get_args
+
+import click
+import uvloop
+
+from application.handlers import HANDLERS
+from application.ports.clock import Clock
+from application.ports.dispatch.building_control import BuildingControl
+from interfaces.bootstrap.dispatch import run_dispatch
+from interfaces.bootstrap.processes import Run, run_notify, run_until_stopped
+from interfaces.bootstrap.stores import Stores, facility_rows
+from interfaces.cli import main as gridproof
+from interfaces.logs import configure_logs
+from interfaces.settings.settings import read_settings
+from tests.planted_faults import (
+    AttemptSkippingBus,
+    Fault,
+    LosingNotifier,
+    ResendingControl,
+    RestoreSkippingControl,
+)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--fault", "faults", type=click.Choice(get_args(Fault)), multiple=True)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def planted_worker(faults: tuple[Fault, ...], arguments: tuple[str, ...]) -> None:
+    """Run `gridproof ARGUMENTS`; the workers dispatch and notify run with the faults planted."""
+    match arguments:
+        case ("worker", "dispatch"):
+            _run("dispatch", lambda stores, stop: _dispatch(stores, stop, faults))
+        case ("worker", "notify") if "lost-callback" in faults:
+            _run("notify", lambda stores, stop: run_notify(stores, stop, wrap=LosingNotifier))
+        case _:
+            gridproof(args=list(arguments), prog_name="gridproof")
+
+
+def _run(process: str, run: Run) -> None:
+    settings = read_settings(os.environ)
+    configure_logs(settings, process=process)
+    uvloop.run(run_until_stopped(run, settings))
+
+
+async def _dispatch(stores: Stores, stop: asyncio.Event, faults: Collection[Fault]) -> None:
+    if "skip-intent" in faults:
+        bus = AttemptSkippingBus(
+            stores.events,
+            stores.clock,
+            HANDLERS,
+            forecasts=stores.forecasts,
+            command_sla_s=stores.settings.command_sla_s,
+        )
+        stores = dataclasses.replace(stores, bus=bus)
+    await run_dispatch(
+        stores,
+        stop,
+        facilities=lambda: [row.facility_id for row in facility_rows(stores)],
+        wrap=_wrapper(faults, stores.clock),
+    )
+
+
+def _wrapper(faults: Collection[Fault], clock: Clock) -> Callable[[BuildingControl], BuildingControl]:
+    def wrap(control: BuildingControl) -> BuildingControl:
+        if "resend" in faults:
+            control = ResendingControl(control)
+        if "skip-restore" in faults:
+            control = RestoreSkippingControl(control, clock)
+        return control
+
+    return wrap
+
+
+if __name__ == "__main__":
+    planted_worker()
