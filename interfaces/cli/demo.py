@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 from rich.console import Console
 
+from interfaces.cli.console.printing import print_json_line
 from interfaces.demo.facility_roles import MIN_FACILITIES
 from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
 
@@ -118,7 +118,7 @@ def _show(console: Console, run: Demo, document: DemoDocument, *, as_json: bool,
     from interfaces.system.running_system import ADMIN_KEY
 
     if as_json:
-        click.echo(msgspec.json.encode(document).decode())
+        print_json_line(document)
     print_report(console, run, document)
     if keep:
         console.print(f"running at {run.url}, admin key in {run.folder / ADMIN_KEY}; Ctrl-C ends it")

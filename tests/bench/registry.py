@@ -1,12 +1,13 @@
-"""Which benchmarks there are: name -> where the function is. Imported when it is asked for."""
+"""The benchmarks: name -> where the function is. A benchmark is imported when it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from tests.bench.environment import Bed
 from tests.bench.figures import Figure
 
-Benchmark = Callable[[Bed], list[Figure]]
+Benchmark = Callable[[Bed], Iterator[Figure]]
+"""Yields each figure as soon as it is measured."""
 
 REGISTRY: dict[str, str] = {
     "api": "tests.bench.api.benchmark:api",
@@ -14,7 +15,6 @@ REGISTRY: dict[str, str] = {
     "append-batch": "tests.bench.event_store.append:append_batch",
     "command": "tests.bench.event_store.command:command",
     "dispatch": "tests.bench.dispatch.benchmark:dispatch",
-    "door": "tests.bench.webhook.benchmark:door",
     "forecast": "tests.bench.forecast.benchmark:forecast",
     "ingest": "tests.bench.ingest.benchmark:ingest",
     "ingest-mosquitto": "tests.bench.ingest.benchmark:ingest_mosquitto",
@@ -25,11 +25,12 @@ REGISTRY: dict[str, str] = {
     "rebuild": "tests.bench.projections.rebuild:rebuild",
     "stream": "tests.bench.stream.benchmark:stream",
     "verify": "tests.bench.ledger.verify:verify",
+    "webhook": "tests.bench.webhook.benchmark:webhook",
 }
 
 
 def benchmark_named(name: str) -> Benchmark:
     """Raises KeyError for a name that is not in the registry."""
     module, _, function = REGISTRY[name].partition(":")
-    found: Benchmark = getattr(import_module(module), function)
-    return found
+    benchmark: Benchmark = getattr(import_module(module), function)
+    return benchmark

@@ -56,6 +56,10 @@ def bench(names: tuple[str, ...], as_json: bool, scale: float, output: Path | No
             click.echo(f"{name} ...", err=True)
             for measured in benchmark_named(name)(environment):
                 figures.append(measured)
+                click.echo(
+                    f"{measured.name}: {measured.ours:g} {measured.unit}, ratio {measured.ratio:.3g}",
+                    err=True,
+                )
                 if output is not None:
                     append_figure(output, measured, scale)
     if as_json:

@@ -10,9 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from interfaces.cli.console.atomic_files import UnfinishedFile, named_failures, publish
+from interfaces.cli.console.printing import json_line
 from projections.audit.steps import AuditTrailRow
 
 BATCH = 1_000
@@ -75,8 +74,7 @@ def _formed(file: UnfinishedFile) -> Iterator[Write]:
 
 @contextmanager
 def _json_lines(file: BinaryIO) -> Iterator[Write]:
-    encode = msgspec.json.Encoder().encode
-    yield lambda steps: file.writelines(encode(step) + b"\n" for step in steps)
+    yield lambda steps: file.writelines(json_line(step) for step in steps)
 
 
 @contextmanager

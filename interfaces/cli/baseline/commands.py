@@ -20,6 +20,7 @@ from domain.baseline import (
 from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
 from interfaces.cli.baseline.report import baseline_document, print_baseline
 from interfaces.cli.console.parameter_types import day, moment, time_zone
+from interfaces.cli.console.printing import print_json
 
 EXAMPLE = """
 \b
@@ -128,6 +129,6 @@ def compute(
 def _print(found: Baseline, *, facility: str, method: str, tz: ZoneInfo, as_json: bool) -> None:
     if as_json:
         document = baseline_document(found, facility=facility, method=method, tz=tz)
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        print_json(document)
     else:
         print_baseline(found, facility=facility, method=method, tz=tz)

@@ -1,4 +1,4 @@
-"""How commands print: one JSON document for programs, a table for people, progress on stderr."""
+"""Output of commands: JSON for programs, tables for people, progress on stderr."""
 
 import sys
 import time
@@ -9,17 +9,28 @@ from typing import Any
 
 import click
 import msgspec
+import orjson
 
 PIPE_WIDTH = 200
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    """One indented JSON document on stdout."""
+    click.echo(orjson.dumps(msgspec.to_builtins(document, str_keys=True), option=orjson.OPT_INDENT_2))
+
+
+def print_json_line(document: Any) -> None:
+    """One JSON document on stdout, on one line."""
+    click.echo(json_line(document), nl=False)
+
+
+def json_line(document: Any) -> bytes:
+    """The JSON of a msgspec struct or of builtins, with a newline at the end."""
+    return orjson.dumps(msgspec.to_builtins(document, str_keys=True), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout; where that is no terminal, no cell is cut."""
+    """A table on stdout. Cells are cut only on a terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -42,7 +53,7 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def written(value: object) -> str:
-    """A value as people read it: times to the second, kW to a tenth, nothing as a dash."""
+    """A value for people: times to the second, floats to one decimal, missing values as a dash."""
     match value:
         case None | "" | ():
             return "-"
@@ -57,7 +68,7 @@ def written(value: object) -> str:
 
 @contextmanager
 def progress_of(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Gives a function to be told how many are done: a bar on a terminal, about ten plain lines elsewhere."""
+    """Yields a function that takes the number done. Shows a bar on a terminal, about ten lines elsewhere."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -79,12 +90,12 @@ def progress_of(total: int, what: str) -> Iterator[Callable[[int], None]]:
 
             yield show
         return
-    every, told = max(1, total // 10), 0
+    every, printed = max(1, total // 10), 0
 
-    def tell(done: int) -> None:
-        nonlocal told
-        if done // every > told // every or done == total != told:
+    def print_progress(done: int) -> None:
+        nonlocal printed
+        if done // every > printed // every or done == total != printed:
             click.echo(f"{what}: {done} of {total}", err=True)
-        told = done
+        printed = done
 
-    yield tell
+    yield print_progress

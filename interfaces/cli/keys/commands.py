@@ -10,6 +10,7 @@ import msgspec
 from application.access.api_keys import ID_BYTES, ROLES, SECRET_BYTES, InvalidApiKeyScope, issue
 from application.ports.access.api_keys import ApiKey, ApiKeyNotFound, ApiKeys, ApiKeysUnavailable, Role
 from application.ports.clock import Clock
+from interfaces.cli.console.printing import print_json_line
 from interfaces.cli.keys.meters import meters_group
 
 CREATE_EXAMPLE = """
@@ -91,7 +92,7 @@ def create(role: Role, utility_id: str | None, facility_id: str | None, as_json:
             facility_id=facility_id,
             key=issued.token,
         )
-        click.echo(msgspec.json.encode(document))
+        print_json_line(document)
     else:
         click.echo(issued.token)
         click.echo("Keep it now: it is stored hashed and cannot be shown again.", err=True)
@@ -104,7 +105,7 @@ def list_keys(as_json: bool) -> None:
     with opened_api_keys() as (api_keys, _):
         keys = api_keys.listed()
     if as_json:
-        click.echo(msgspec.json.encode({"keys": keys}))
+        print_json_line({"keys": keys})
         return
     for key in keys:
         click.echo(_line(key))
@@ -124,7 +125,10 @@ def revoke(key_id: str, as_json: bool) -> None:
             raise click.ClickException(
                 f"no API key {key_id}; list them with `gridproof keys list`"
             ) from error
-    click.echo(msgspec.json.encode(revoked) if as_json else _line(revoked))
+    if as_json:
+        print_json_line(revoked)
+    else:
+        click.echo(_line(revoked))
 
 
 def _line(key: ApiKey) -> str:

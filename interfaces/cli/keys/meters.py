@@ -3,6 +3,8 @@
 import click
 import msgspec
 
+from interfaces.cli.console.printing import print_json_line
+
 CREATE_EXAMPLE = """
 \b
 Examples:
@@ -52,7 +54,7 @@ def create(facility_id: str, as_json: bool) -> None:
         port=logins.mqtt_port(),
     )
     if as_json:
-        click.echo(msgspec.json.encode(made))
+        print_json_line(made)
         return
     click.echo(f"user {made.user}  password {made.password}")
     click.echo(
@@ -70,7 +72,7 @@ def list_logins(as_json: bool) -> None:
 
     facility_ids = meter_logins(current_settings()).facility_ids()
     if as_json:
-        click.echo(msgspec.json.encode({"facility_ids": facility_ids}))
+        print_json_line({"facility_ids": facility_ids})
         return
     for facility_id in facility_ids:
         click.echo(facility_id)

@@ -46,7 +46,7 @@ class Case(NamedTuple):
     floor: str = "the same statement, its JSON as PostgreSQL gives it"
 
 
-def api(bed: Bed) -> list[Figure]:
+def api(bed: Bed) -> Iterator[Figure]:
     """Requests a second at saturation, of the door and both others; and the 99th percentile at half of that."""
     is_whole = bed.scale >= LEAST_WHOLE_SCALE
     keys, facilities, stories = (KEYS, FACILITIES, STORIES) if is_whole else (500, 40, 3)
@@ -60,7 +60,8 @@ def api(bed: Bed) -> list[Figure]:
         measuring, groups = Measuring(bed, stage, ask), _cases(stage)
         if not is_whole:
             groups = [[case for case in groups[0] if case.name in TRIED]]
-        return [found for cases in groups for found in measuring.measured(cases)]
+        for cases in groups:
+            yield from measuring.measured(cases)
 
 
 def _cases(stage: ApiStage) -> list[list[Case]]:

@@ -27,10 +27,11 @@ LENGTHS = (10, 49, 120)
 """Short, the longest that surely has no snapshot, and one with 20 domain events since its newest snapshot."""
 
 
-def load_aggregate(bed: Bed) -> list[Figure]:
+def load_aggregate(bed: Bed) -> Iterator[Figure]:
     """Loads a second by one caller, of streams of 10, 49 and 120 domain events; the first in a process, and again."""
     with bed.database() as database:
-        return [found for length in LENGTHS for found in _figures(bed, database, length)]
+        for length in LENGTHS:
+            yield from _figures(bed, database, length)
 
 
 def _figures(bed: Bed, database: BenchDatabase, length: int) -> list[Figure]:

@@ -17,7 +17,7 @@ from tests.bench.figures import Figure, figure
 from tests.bench.forecast.floor import lightgbm_ms, plain_cycle_s, statsmodels_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from application.ports.forecast.load_forecaster import TrainedModel
@@ -31,7 +31,7 @@ class NotAllForecast(RuntimeError):
     """A benchmark's cycle left facilities out: its figures would mean nothing."""
 
 
-def forecast(bed: Bed) -> list[Figure]:
+def forecast(bed: Bed) -> Iterator[Figure]:
     """Seconds of the wall; the details say the processor's too, which other work on the machine does not lengthen."""
     from tests.bench.forecast.setup import cycle_start, daily_update, forecaster, histories
 
@@ -55,22 +55,21 @@ def forecast(bed: Bed) -> list[Figure]:
     for _ in range(3):
         update()
     updated_ms = 1000 * (time.process_time() - started) / 3 / min(BLOCK, bed.sized(BLOCK, least=10))
-    found = [
-        figure(
-            "forecast-train",
-            unit="ms/facility",
-            ours=trained_ms,
-            floor=one_by_one,
-            lower_is_better=True,
-            details={
-                "floor": "statsmodels' WLS of the same history once, without correction, guard or intervals",
-                "lightgbm_ms": "not installed" if lightgbm is None else round(lightgbm, 2),
-                "daily_update_ms_cpu": round(updated_ms, 3),
-                "history_days": len(known[0].mean_kw.values) // 96,
-            },
-        )
-    ]
-    return found + [_cycle(bed, bed.sized(size, least=10), at, models) for size in SIZES]
+    yield figure(
+        "forecast-train",
+        unit="ms/facility",
+        ours=trained_ms,
+        floor=one_by_one,
+        lower_is_better=True,
+        details={
+            "floor": "statsmodels' WLS of the same history once, without correction, guard or intervals",
+            "lightgbm_ms": "not installed" if lightgbm is None else round(lightgbm, 2),
+            "daily_update_ms_cpu": round(updated_ms, 3),
+            "history_days": len(known[0].mean_kw.values) // 96,
+        },
+    )
+    for size in SIZES:
+        yield _cycle(bed, bed.sized(size, least=10), at, models)
 
 
 def _cycle(bed: Bed, count: int, at: datetime, models: Sequence[TrainedModel]) -> Figure:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
@@ -61,21 +62,21 @@ WHERE facility_id >= %s AND facility_id < %s AND (number >= 0) = %s
 """
 
 
-def ingest(bed: Bed) -> list[Figure]:
+def ingest(bed: Bed) -> Iterator[Figure]:
     """Processor time of a reading by hop, and its way into the store, at three shapes of load."""
-    return _measured(bed, nats_broker)
+    yield from _measured(bed, nats_broker)
 
 
-def ingest_mosquitto(bed: Bed) -> list[Figure]:
+def ingest_mosquitto(bed: Bed) -> Iterator[Figure]:
     """The same with Mosquitto; nothing where there is none."""
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         bed.tell("ingest: there is no mosquitto on this machine")
-        return []
-    return _measured(bed, lambda: mosquitto_broker(Path(program)))
+        return
+    yield from _measured(bed, lambda: mosquitto_broker(Path(program)))
 
 
-def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
+def _measured(bed: Bed, new_broker: NewBroker) -> Iterator[Figure]:
     seconds = max(1.0, SECONDS * bed.scale)
     slower = min(1.0, bed.scale / LEAST_SCALE_OF_A_MEASUREMENT)
     shapes = [
@@ -83,7 +84,6 @@ def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
         for shape in SHAPES
     ]
     floors = floors_of(bed, new_broker, shapes, seconds)
-    figures: list[Figure] = []
     with ExitStack() as stack:
         broker = stack.enter_context(new_broker())
         stage = stack.enter_context(ingest_stage(broker))
@@ -102,8 +102,7 @@ def _measured(bed: Bed, new_broker: NewBroker) -> list[Figure]:
         path.settle_alone(alone)
         for shape, plan, floor, history in zip(shapes, plans, floors, histories, strict=True):
             bed.tell(f"ingest: {shape.name}, the whole way")
-            figures += path.figures(shape, plan.run, floor, history, seconds)
-    return figures
+            yield from path.figures(shape, plan.run, floor, history, seconds)
 
 
 class _Path:

@@ -56,9 +56,8 @@ FROM generate_series(%(first)s::int, %(last)s::int) round,
 """
 
 
-def ingest_write(bed: Bed) -> list[Figure]:
+def ingest_write(bed: Bed) -> Iterator[Figure]:
     """Readings a second by one connection, against COPY."""
-    figures = []
     with (
         bed.database() as database,
         closing(open_bench_stores(database.app_url)) as stores,
@@ -71,10 +70,9 @@ def ingest_write(bed: Bed) -> list[Figure]:
             rows = bed.sized(size, least=1)
             bed.tell(f"ingest-write: filling the table up to {rows} readings")
             writing.fill(rows)
-            figures.append(writing.measured(batches=3 * bed.rounds, gateway=PER_FACILITY))
+            yield writing.measured(batches=3 * bed.rounds, gateway=PER_FACILITY)
             # Twice what is filed at once.
-            figures.append(writing.measured(batches=round(4.4 * bed.rounds), gateway=1))
-    return figures
+            yield writing.measured(batches=round(4.4 * bed.rounds), gateway=1)
 
 
 class _Writing:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from tests.bench.environment import Bed
 from tests.bench.figures import Figure, figure
 from tests.bench.stored_log import copy_out_s, filled
 
 
-def project(bed: Bed) -> list[Figure]:
+def project(bed: Bed) -> Iterator[Figure]:
     """Exactly-once catch-up of the runner, batch by batch, of a log that is all there."""
     from projections.registry import projection_named
     from tests.bench.projections.setup import read_side
@@ -18,7 +19,6 @@ def project(bed: Bed) -> list[Figure]:
     with bed.database() as database, read_side(database.app_url) as side:
         count = filled(bed, database.app_url, wanted)
         floor = count / copy_out_s(database.app_url)
-        figures = []
         for name in ("dr_events", "dispatches", "audit_trail"):
             began, busy_s = time.perf_counter(), time.process_time()
             side.runner(projection_named(name)).catch_up()
@@ -27,10 +27,7 @@ def project(bed: Bed) -> list[Figure]:
                 "events": count,
                 "cpu us per event, ours without the server": _us(time.process_time() - busy_s, count),
             }
-            figures.append(
-                figure(f"project {name}", unit="events/s", ours=rate, floor=floor, details=details)
-            )
-        return figures
+            yield figure(f"project {name}", unit="events/s", ours=rate, floor=floor, details=details)
 
 
 def _us(busy_s: float, count: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,15 @@ Moments = list[tuple[int, float]]
 """(position, when)."""
 
 
-def lag(bed: Bed) -> list[Figure]:
+def lag(bed: Bed) -> Iterator[Figure]:
     """From the commit of a save of 20 to its being visible, at 2,000 domain events/s: one alone, then all at once."""
     from projections.registry import PROJECTIONS
 
     saves = bed.sized(1_000, least=20)
     rows = list(islice(story_log(saves * _SAVE), saves * _SAVE))
-    figures = _measured(bed, rows, ["dr_events"], "lag", percents=(50, 99))
+    yield from _measured(bed, rows, ["dr_events"], "lag", percents=(50, 99))
     everyone = [projection.name for projection in PROJECTIONS]
-    return [*figures, *_measured(bed, rows, everyone, "lag beside all others", percents=(99,))]
+    yield from _measured(bed, rows, everyone, "lag beside all others", percents=(99,))
 
 
 def _measured(

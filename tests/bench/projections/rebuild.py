@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.bench.environment import Bed
 from tests.bench.figures import Figure, figure
 from tests.bench.projections.readers import Reads, reading
@@ -15,7 +17,7 @@ _RUNS = (
 )
 
 
-def rebuild(bed: Bed) -> list[Figure]:
+def rebuild(bed: Bed) -> Iterator[Figure]:
     """Rebuild of folded read models and of one with a row per domain event; and again while 1,000 reads/s go on."""
     from projections.registry import projection_named
     from tests.bench.projections.setup import read_side
@@ -24,7 +26,6 @@ def rebuild(bed: Bed) -> list[Figure]:
     with bed.database() as database, read_side(database.app_url) as side:
         count = filled(bed, database.app_url, wanted)
         floor = count / copy_out_s(database.app_url)
-        figures = []
         for label, name, workers in _RUNS:
             projection = projection_named(name)
             bed.tell(f"rebuild {name} of {count:,} domain events")
@@ -40,16 +41,9 @@ def rebuild(bed: Bed) -> list[Figure]:
                 "swap_under_reads_ms": watched.swap_ms,
                 **_said(reads),
             }
-            figures.append(
-                figure(
-                    f"rebuild, {label}",
-                    unit="events/s",
-                    ours=count / done.seconds,
-                    floor=floor,
-                    details=details,
-                )
+            yield figure(
+                f"rebuild, {label}", unit="events/s", ours=count / done.seconds, floor=floor, details=details
             )
-        return figures
 
 
 def _said(reads: Reads) -> dict[str, float | str]:

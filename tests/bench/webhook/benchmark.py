@@ -1,15 +1,16 @@
-"""The door under load: `gridproof serve` as it is started, and posts from another process in an open loop.
+"""Benchmark of the webhook under load: `gridproof serve`, and posts from another process in an open loop.
 
-200 posts a second over 25 utilities, a tenth of them new DR events over 50 facilities each, the rest repeats. All
-facilities have forecasts of the last two hours that reach over the windows asked for. The other workers do not run:
-what the door takes in waits in the log, and nothing is counted as waiting in the queue.
-The floor answers 202 and nothing else, on the same server, under the same load.
+200 posts a second from 25 utilities. A tenth of them are new DR events of 50 facilities each, the rest are repeats. All
+facilities have forecasts from the last two hours that cover the requested windows. The other workers do not run, so
+accepted DR events stay in the log and none counts as queued. The floor is a route that only returns 202, on the same
+server under the same load.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -25,27 +26,28 @@ RATE_PER_S, SECONDS = 200.0, 60
 UTILITIES, FACILITIES_EACH, NEW_ONE_IN = 25, 50, 10
 WINDOW = timedelta(minutes=30)
 LEAST_WHOLE_SCALE = 0.1
-"""Below it somebody only tries whether it runs: two utilities of two facilities."""
+"""Below this scale the run is only a trial: two utilities of two facilities."""
 LOAD_WITHIN_S = 300.0
 
 
-def door(bed: Bed) -> list[Figure]:
-    """The 99th percentile of an answer, from the moment the post was due."""
+def webhook(bed: Bed) -> Iterator[Figure]:
+    """Response time from the moment the post was due: p99 and p50."""
     is_whole = bed.scale >= LEAST_WHOLE_SCALE
     utilities, each = (UTILITIES, FACILITIES_EACH) if is_whole else (2, 2)
     rate = RATE_PER_S * utilities / UTILITIES
     posts = bed.sized(int(rate * SECONDS), least=30)
-    bed.tell(f"door: {posts} posts, {rate:g} a second, {utilities} utilities of {each} facilities")
+    bed.tell(f"webhook: {posts} posts, {rate:g} a second, {utilities} utilities of {each} facilities")
     with bed.database() as database, door_stage(database, utilities=utilities, facilities=each) as stage:
         plan = _plan(stage, posts, rate)
-        bed.tell("the floor")
+        bed.tell("webhook: the floor")
         with floor_server() as floor_url:
             floor = _load(msgspec.structs.replace(plan, url=floor_url))
-        bed.tell("the door")
+        bed.tell("webhook: ours")
         cpu_before_s = stage.cpu_s()
         ours = _load(plan)
         cpu_s = stage.cpu_s() - cpu_before_s
-    return [_figure(ours, floor, name, percent, cpu_s) for name, percent in (("p99", 99), ("p50", 50))]
+    for name, percent in (("p99", 99), ("p50", 50)):
+        yield _figure(ours, floor, name, percent, cpu_s)
 
 
 def _plan(stage: DoorStage, posts: int, rate: float) -> LoadPlan:
@@ -107,10 +109,10 @@ def _figure(ours: LoadReport, floor: LoadReport, name: str, percent: float, cpu_
         "not_202": sum(count for status, count in ours.statuses.items() if status != "202"),
         "server_cpu_ms_a_post": round(1000 * cpu_s / len(ours.all_ms), 3),
         "statuses": ", ".join(f"{count} x {status}" for status, count in sorted(ours.statuses.items())),
-        "floor": "a Litestar route that answers 202, on the same server under the same load",
+        "floor": "a Litestar route that returns 202, on the same server under the same load",
     }
     return figure(
-        f"door, {name} of an answer",
+        f"webhook, {name} of a response",
         unit="ms",
         ours=percentile(ours.all_ms, percent),
         floor=percentile(floor.all_ms, percent),
